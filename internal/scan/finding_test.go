@@ -1,0 +1,81 @@
+package scan
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCountsOrdered(t *testing.T) {
+	got := Counts{Untriaged: 1, Undefined: 2, "ODD": 9, Informational: 3, Low: 4, Medium: 5, High: 0, Critical: 7}.Ordered()
+	want := []SeverityCount{{Critical, 7}, {Medium, 5}, {Low, 4}, {Informational, 3}, {Undefined, 2}, {Untriaged, 1}, {"ODD", 9}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestParseSeverity(t *testing.T) {
+	for in, want := range map[string]Severity{"high": High, " LOW ": Low, "": Undefined, "weird": "WEIRD"} {
+		if got := ParseSeverity(in); got != want {
+			t.Errorf("ParseSeverity(%q) = %q", in, got)
+		}
+	}
+}
+
+func TestMergeFindings(t *testing.T) {
+	early, late := time.Unix(1000, 0), time.Unix(2000, 0)
+	got := MergeFindings([]Finding{
+		{Name: "CVE-2", Package: "a", Severity: Low},
+		{Name: "CVE-1", Package: "ssl", Severity: Medium, Versions: []string{"2"}, FirstSeen: late, Changed: early, Description: "milder"},
+		{Name: "CVE-1", Package: "crypto", Severity: Medium},
+		{Name: "CVE-1", Package: "ssl", Severity: High, Versions: []string{"1"}, FixedIn: []string{"3"}, FirstSeen: early, Changed: late, Description: "worse"},
+		{Name: "CVE-1", Package: "ssl", Severity: Low, Versions: []string{"1"}},
+	})
+	want := []Finding{
+		{Name: "CVE-1", Package: "ssl", Severity: High, Versions: []string{"1", "2"}, FixedIn: []string{"3"}, FirstSeen: early, Changed: late, Description: "worse"},
+		{Name: "CVE-1", Package: "crypto", Severity: Medium},
+		{Name: "CVE-2", Package: "a", Severity: Low},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The ids are fixed by value: a change of theirs would show every finding as new in every feed reader.
+func TestFindingID(t *testing.T) {
+	image := Image{Repository: Repository{"123456789012", "us-west-2", "test/ubuntu"}, Tag: "16.04", Digest: "sha256:1"}
+	f := Finding{Name: "CVE-2016-1585", Package: "apparmor", Severity: Medium}
+	id := FindingID(image, f)
+	if want := "3d253546-f490-575e-834b-0f6b7071c0b1"; id.String() != want {
+		t.Errorf("id %s, want %s", id, want)
+	}
+	same := f
+	same.Severity, same.Description, same.Versions, same.URL, same.Score = Low, "new text", []string{"2"}, "http://x", "9.9"
+	moved := image
+	moved.Digest = "sha256:2"
+	if FindingID(moved, same) != id {
+		t.Error("a new severity, text, version, URL, score or digest changed the id")
+	}
+	ids := map[string]string{id.String(): "the first"}
+	for what, other := range map[string]struct {
+		image Image
+		f     Finding
+	}{
+		"registry":   {Image{Repository: Repository{"210987654321", "us-west-2", "test/ubuntu"}, Tag: "16.04"}, f},
+		"region":     {Image{Repository: Repository{"123456789012", "us-east-1", "test/ubuntu"}, Tag: "16.04"}, f},
+		"repository": {Image{Repository: Repository{"123456789012", "us-west-2", "test/debian"}, Tag: "16.04"}, f},
+		"tag":        {Image{Repository: image.Repository, Tag: "latest"}, f},
+		"platform":   {Image{Repository: image.Repository, Tag: "16.04", Platform: "linux/arm64"}, f},
+		"name":       {image, Finding{Name: "CVE-2016-1586", Package: "apparmor"}},
+		"package":    {image, Finding{Name: "CVE-2016-1585", Package: "libapparmor"}},
+		"episode":    {image, Finding{Name: "CVE-2016-1585", Package: "apparmor", Episode: 1}},
+		"a shifted border between name and package": {image, Finding{Name: `CVE-2016-1585" "apparmor`}},
+	} {
+		got := FindingID(other.image, other.f).String()
+		if ids[got] != "" {
+			t.Errorf("another %s has the id of %s", what, ids[got])
+		}
+		ids[got] = what
+	}
+}

@@ -1,0 +1,252 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// states flattens reports to "config: tag state reason" lines.
+func states(reports []Report[Result]) []string {
+	var lines []string
+	for _, r := range reports {
+		if r.Err != nil {
+			lines = append(lines, fmt.Sprintf("%s: %s", r.Config.ID, CodeOf(r.Err)))
+		}
+		for _, item := range r.Images {
+			lines = append(lines, fmt.Sprintf("%s: %s %s %s", r.Config.ID, item.Image.Label(), item.Value.State, item.Value.Reason))
+		}
+	}
+	return lines
+}
+
+func TestSummaryShowsEachFailureWhereItBelongs(t *testing.T) {
+	r := &fakeRegistry{
+		images: map[string][]Image{
+			"app": {
+				{Tag: "b", Digest: "ok"}, {Tag: "a", Digest: "ok"}, {Tag: "index", Digest: "i", Kind: Index},
+				{Tag: "sig", Digest: "s", Kind: Artifact}, {Tag: "slow", Digest: "slow"}, {Tag: "secret", Digest: "secret"},
+				{Tag: "deleted", Digest: "deleted"}, {Tag: "old", Digest: "old", Kind: Archived},
+			},
+			"other": {{Tag: "1", Digest: "ok"}},
+			"empty": nil,
+			"sigs":  {{Tag: "sig", Digest: "s", Kind: Artifact}},
+		},
+		fail: map[string]error{
+			"gone": &Error{Code: RepositoryNotFound}, "locked": &Error{Code: NoAccess}, "dead": &Error{Code: Unavailable, Message: "no answer in time"},
+			"slow": &Error{Code: Unavailable, Message: "throttled by ECR"}, "secret": &Error{Code: NoAccess, Message: "no access to x"},
+			"deleted": &Error{Code: ImageNotFound},
+		},
+	}
+	w := watchOf(r, config("all", "app"), config("gone", "gone"), config("named", "app", "sig", "a", "nix"), config("locked", "locked"),
+		config("dead", "dead"), config("other", "other"), config("empty", "empty"), config("sigs", "sigs"))
+	r.results = map[string]Result{"ok": completed(w, time.Hour, Counts{High: 1})}
+
+	reports, err := w.Summary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"all: a completed ",
+		"all: b completed ",
+		"all: deleted tag not found ",
+		"all: index not scanned image index",
+		"all: old not scanned archived",
+		"all: secret no access no access to x",
+		"all: slow unavailable throttled by ECR",
+		"gone: repository not found",
+		"named: a completed ",
+		"named: nix tag not found ",
+		"named: sig not scanned not an image",
+		"locked: no access",
+		"dead: unavailable",
+		"other: 1 completed ",
+	}
+	if diff := cmp.Diff(want, states(reports)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if reports[0].Artifacts != 1 || reports[7].Artifacts != 1 {
+		t.Errorf("artifacts left out: %d and %d, want 1 and 1", reports[0].Artifacts, reports[7].Artifacts)
+	}
+}
+
+func TestNothingIsAskedTwice(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "1"}, {Tag: "c", Digest: "2"}}}}
+	w := watchOf(r, config("1", "app"), config("2", "app", "a"), config("3", "app", "b", "c"))
+	r.results = map[string]Result{"1": completed(w, 30*time.Hour, nil), "2": completed(w, 30*time.Hour, nil)}
+	if _, err := w.Summary(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{"images app": 2, "result 1": 2, "result 2": 2, "start 1": 1, "start 2": 1}
+	if diff := cmp.Diff(want, r.calls); diff != "" {
+		t.Errorf("calls of one summary and one run (-want +got):\n%s", diff)
+	}
+}
+
+func TestSummaryFailsWithoutConfigs(t *testing.T) {
+	w := watchOf(&fakeRegistry{})
+	w.Configs = fakeStore{err: &Error{Code: Unavailable}}
+	if reports, err := w.Summary(t.Context()); CodeOf(err) != Unavailable || reports != nil {
+		t.Errorf("got %v, %v", reports, err)
+	}
+}
+
+func TestFindingsKeepsTheWorst(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "1"}, {Tag: "new", Digest: "2"}, {Tag: "x", Digest: "3"}}}}
+	w := watchOf(r, config("1", "app"))
+	old, fresh := completed(w, 30*time.Hour, Counts{High: 1, Low: 3000}), completed(w, time.Hour, Counts{Medium: 1})
+	for i := range 3000 {
+		old.Findings = append(old.Findings, Finding{Name: fmt.Sprintf("CVE-%04d", i), Severity: Low})
+	}
+	old.Findings = append(old.Findings, Finding{Name: "CVE-HIGH", Severity: High})
+	fresh.Findings = []Finding{{Name: "CVE-MEDIUM", Severity: Medium}}
+	r.results = map[string]Result{"1": old, "2": fresh, "3": {State: Failed, Reason: "why"}}
+
+	l, err := w.Findings(t.Context(), "1", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range l.Findings {
+		got = append(got, f.Image.Tag+" "+f.Finding.Name)
+	}
+	// Of the many equals the first by name are kept; what was updated last comes first.
+	want := []string{"new CVE-MEDIUM", "a CVE-HIGH", "b CVE-HIGH", "a CVE-0000"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if l.Total != 2*3001+1 {
+		t.Errorf("total %d, want every finding of every tag", l.Total)
+	}
+	if _, err := w.Findings(t.Context(), "2", 4); CodeOf(err) != NotFound {
+		t.Errorf("an unknown config gives %v", err)
+	}
+}
+
+func TestOutage(t *testing.T) {
+	plain := func(s State) Item[Result] { return Item[Result]{Image{Digest: "1"}, Result{State: s, Reason: "r"}} }
+	index := Item[Result]{Image{Kind: Index}, Result{State: NotScanned}}
+	for name, test := range map[string]struct {
+		report Report[Result]
+		outage bool
+	}{
+		"read":                      {Report[Result]{Images: []Item[Result]{plain(Completed)}}, false},
+		"one of two unread":         {Report[Result]{Images: []Item[Result]{plain(Unread), plain(NotScanned)}}, false},
+		"all unread":                {Report[Result]{Images: []Item[Result]{plain(Unread), plain(Unread), index}}, true},
+		"refused for good":          {Report[Result]{Images: []Item[Result]{plain(Refused)}}, false},
+		"no images":                 {Report[Result]{}, false},
+		"an index alone":            {Report[Result]{Images: []Item[Result]{index}}, false},
+		"repository unavailable":    {Report[Result]{Err: &Error{Code: Unavailable}}, true},
+		"repository gone":           {Report[Result]{Err: &Error{Code: RepositoryNotFound}}, false},
+		"refused by the repository": {Report[Result]{Err: &Error{Code: NoAccess}}, false},
+	} {
+		err := Listing{Report: test.report}.Outage()
+		if (err != nil) != test.outage || err != nil && CodeOf(err) != Unavailable {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRun(t *testing.T) {
+	r := &fakeRegistry{
+		images: map[string][]Image{
+			"app": {
+				{Tag: "due", Digest: "due"}, {Tag: "recent", Digest: "recent"}, {Tag: "refused", Digest: "refused"}, {Tag: "running", Digest: "running"},
+				{Tag: "never", Digest: "never"}, {Tag: "enhanced", Digest: "enhanced"}, {Tag: "disabled", Digest: "disabled"}, {Tag: "index", Digest: "i", Kind: Index},
+				{Tag: "throttled", Digest: "throttled"}, {Tag: "unread", Digest: "unread"}, {Tag: "sig", Digest: "sig", Kind: Artifact}, {Tag: "failed", Digest: "failed"},
+			},
+			"other": {{Tag: "1", Digest: "never"}},
+		},
+		fail: map[string]error{"gone": &Error{Code: RepositoryNotFound, Message: "repository not found"}, "unread": &Error{Code: Unavailable, Message: "x"}},
+		start: map[string]error{
+			"refused": &Error{Code: ScannedRecently}, "disabled": &Error{Code: NotScannable, Message: "enhanced scanning"},
+			"throttled": &Error{Code: Unavailable, Message: "throttled by ECR"},
+		},
+	}
+	w := watchOf(r, config("1", "app"), config("2", "gone"), config("3", "app", "due", "nix"), config("4", "other"))
+	r.results = map[string]Result{
+		"due": completed(w, 24*time.Hour, nil), "recent": completed(w, 23*time.Hour, nil), "running": {State: InProgress}, "never": {State: NotScanned},
+		"enhanced": {State: Completed, Enhanced: true}, "failed": {State: Failed}, "refused": {State: NotScanned, Reason: "result not ready"},
+	}
+	report, err := w.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	due := w.Now().Add(time.Hour)
+	want := RunReport{
+		Configs: 4, ConfigsFailed: 1, NextDue: &due,
+		Tally: Tally{
+			Images: 13, Started: 5, Recent: 2, InProgress: 1, Artifacts: 1,
+			NotScannable: map[string]int{"image index": 1, "enhanced scanning": 2}, Failed: map[string]int{"throttled by ECR": 1, "tag not found": 1},
+		},
+		Problems: []ConfigRun{
+			{ID: "1", Region: "us-west-2", Registry: "123456789012", Repository: "app", Tally: Tally{
+				Images: 11, Started: 4, Recent: 2, InProgress: 1, Artifacts: 1,
+				NotScannable: map[string]int{"image index": 1, "enhanced scanning": 2}, Failed: map[string]int{"throttled by ECR": 1},
+			}},
+			{ID: "2", Region: "us-west-2", Registry: "123456789012", Repository: "gone", Error: "repository not found", Tally: newTally()},
+			{ID: "3", Region: "us-west-2", Registry: "123456789012", Repository: "app", Tally: Tally{
+				Images: 2, Started: 1, NotScannable: map[string]int{}, Failed: map[string]int{"tag not found": 1},
+			}},
+		},
+	}
+	if diff := cmp.Diff(want, report); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if r.calls["start recent"]+r.calls["start running"]+r.calls["start enhanced"] != 0 {
+		t.Errorf("images that aren't due cost a start: %v", r.calls)
+	}
+}
+
+func TestRunFailsOnlyAsAWhole(t *testing.T) {
+	r := &fakeRegistry{fail: map[string]error{"gone": &Error{Code: RepositoryNotFound}}}
+	if _, err := watchOf(r).Run(t.Context()); err != nil {
+		t.Errorf("no configs: %v", err)
+	}
+	report, err := watchOf(r, config("1", "gone"), config("2", "gone")).Run(t.Context())
+	if err == nil || report.ConfigsFailed != 2 {
+		t.Errorf("every config failed: report %+v, error %v", report, err)
+	}
+	w := watchOf(r)
+	w.Configs = fakeStore{err: errors.New("S3 is down")}
+	if _, err := w.Run(t.Context()); err == nil {
+		t.Error("unreadable configs: no error")
+	}
+}
+
+// The deadline falls in the middle of the run: what is left is counted, and everything is accounted for.
+func TestRunStopsBeforeItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &fakeRegistry{images: map[string][]Image{"app": {}}}
+		const images = 500
+		for i := range images {
+			r.images["app"] = append(r.images["app"], Image{Tag: fmt.Sprint(i), Digest: fmt.Sprint(i)})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+		defer cancel()
+		r.block = func(ctx context.Context, _ string) {
+			select {
+			case <-time.After(3 * time.Minute):
+			case <-ctx.Done():
+			}
+		}
+		report, err := watchOf(r, config("1", "app")).Run(ctx)
+		if err != nil || ctx.Err() != nil {
+			t.Fatalf("the run ended with %v, its deadline: %v", err, ctx.Err())
+		}
+		if report.Left == 0 || report.Started == 0 || report.Started+report.Left != images {
+			t.Errorf("started %d, left %d of %d", report.Started, report.Left, images)
+		}
+		if len(report.Problems) != 1 || report.Problems[0].Left != report.Left {
+			t.Errorf("problems %+v don't say what was left", report.Problems)
+		}
+	})
+}
