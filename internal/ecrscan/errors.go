@@ -1,0 +1,102 @@
+package ecrscan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// classify translates an error of a call about repo: what happened as a code, and words for people that name nothing internal. The error
+// codes are those of the API model and those seen beside it; see the README's table of errors.
+func classify(repo scan.Repository, err error) error {
+	code, message := verdict(repo, err)
+	return &scan.Error{Code: code, Message: message, Err: fmt.Errorf("%s: %w", repo, err)}
+}
+
+func verdict(repo scan.Repository, err error) (scan.Code, string) {
+	var api smithy.APIError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return scan.Unavailable, "no answer in time"
+	case scannedRecently(err):
+		return scan.ScannedRecently, "scanned within 24 h"
+	case errors.As(err, &api):
+		return apiVerdict(repo, api, err)
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return scan.Unavailable, "no answer in time"
+	}
+	if strings.Contains(err.Error(), "failed to retrieve credentials") || strings.Contains(err.Error(), "get credentials") {
+		return scan.NoAccess, "no AWS credentials"
+	}
+	return scan.Unavailable, "ECR in " + repo.Region + " can't be reached"
+}
+
+func apiVerdict(repo scan.Repository, api smithy.APIError, err error) (scan.Code, string) {
+	switch api.ErrorCode() {
+	case "RepositoryNotFoundException":
+		return scan.RepositoryNotFound, "repository not found"
+	case "ImageNotFoundException":
+		return scan.ImageNotFound, "image not found"
+	case "UnsupportedImageTypeException":
+		return scan.NotScannable, "unsupported image type"
+	case "ImageArchivedException":
+		return scan.NotScannable, string(scan.Archived)
+	case "ValidationException":
+		if strings.Contains(api.ErrorMessage(), "feature is disabled") {
+			return scan.NotScannable, "enhanced scanning"
+		}
+	case "LimitExceededException":
+		return scan.Unavailable, "the registry's limit of scans in 24 h is reached"
+	case "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown":
+		return scan.Unavailable, "throttled by ECR"
+	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "UnrecognizedClientException", "InvalidClientTokenId",
+		"InvalidSignatureException", "ExpiredTokenException", "ExpiredToken", "OptInRequired", "NotAuthorized", "IncompleteSignature",
+		"MissingAuthenticationTokenException":
+		return scan.NoAccess, noAccess(api.ErrorMessage())
+	}
+	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		switch status := response.HTTPStatusCode(); {
+		case status == http.StatusTooManyRequests:
+			return scan.Unavailable, "throttled by ECR"
+		case status >= 500:
+			return scan.Unavailable, "ECR in " + repo.Region + " answered with an error"
+		}
+	}
+	return scan.Internal, "ECR refused the request"
+}
+
+// noAccess names the permission that is missing where ECR says so. With enhanced scanning it can be one of Amazon Inspector's.
+func noAccess(message string) string {
+	for _, word := range strings.Fields(message) {
+		word = strings.Trim(word, `"'.,`)
+		if service, action, ok := strings.Cut(word, ":"); ok && (service == "ecr" || service == "inspector2") && action != "" {
+			return "no access to " + service + ":" + action
+		}
+	}
+	return "no access"
+}
+
+// scannedRecently recognises ECR's refusal to scan an image twice in 24 hours. The limit of scans of a whole registry has the same error
+// code and another text; an old report has this text under the code for throttling.
+func scannedRecently(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return false
+	}
+	message := strings.ToLower(api.ErrorMessage())
+	return strings.Contains(message, "scan quota per image") || strings.Contains(message, "scan frequency")
+}
+
+func isCode(err error, code string) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && api.ErrorCode() == code
+}

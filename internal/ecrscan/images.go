@@ -1,0 +1,152 @@
+package ecrscan
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"golang.org/x/sync/errgroup"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+const (
+	pageSize      = 1000 // the most that one page may hold
+	tagsPerCall   = 100  // the most image ids that one DescribeImages takes
+	lookupsAtOnce = 16
+)
+
+// Images implements [scan.Registry]: what the tags of a repository point to. Archived images are listed too, so that they are not taken for
+// gone.
+func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+	if len(tags) == 0 {
+		return c.allImages(ctx, repo)
+	}
+	found := make([][]scan.Image, (len(tags)+tagsPerCall-1)/tagsPerCall)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookupsAtOnce)
+	at := 0
+	for some := range slices.Chunk(tags, tagsPerCall) {
+		i := at
+		g.Go(func() (err error) {
+			found[i], err = c.taggedImages(ctx, repo, some)
+			return err
+		})
+		at++
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(found...), nil
+}
+
+func (c *Client) allImages(ctx context.Context, repo scan.Repository) ([]scan.Image, error) {
+	in := ecr.DescribeImagesInput{
+		RepositoryName: &repo.Name, RegistryId: &repo.Registry, MaxResults: aws.Int32(pageSize),
+		Filter: &types.DescribeImagesFilter{TagStatus: types.TagStatusTagged, ImageStatus: types.ImageStatusFilterAny},
+	}
+	var images []scan.Image
+	for {
+		page, err := call(ctx, c, repo, c.ecr.DescribeImages, &in)
+		if err != nil {
+			return nil, err
+		}
+		for _, detail := range page.ImageDetails {
+			images = append(images, imagesOf(repo, detail, detail.ImageTags)...)
+		}
+		if page.NextToken == nil || *page.NextToken == "" {
+			return images, nil
+		}
+		in.NextToken = page.NextToken
+	}
+}
+
+// taggedImages looks some tags up. One that doesn't exist fails the whole call, and not every one is named then, so the rest is found by
+// halving: a tag that is gone costs a few calls, and the others are never lost with it.
+func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+	in := ecr.DescribeImagesInput{
+		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageIds: make([]types.ImageIdentifier, len(tags)),
+		Filter: &types.DescribeImagesFilter{ImageStatus: types.ImageStatusFilterAny},
+	}
+	for i := range tags {
+		in.ImageIds[i].ImageTag = &tags[i]
+	}
+	out, err := call(ctx, c, repo, c.ecr.DescribeImages, &in)
+	switch {
+	case err == nil:
+	case scan.CodeOf(err) != scan.ImageNotFound:
+		return nil, err
+	case len(tags) == 1:
+		return nil, nil
+	default:
+		return c.halves(ctx, repo, tags)
+	}
+	var images []scan.Image
+	for _, detail := range out.ImageDetails {
+		images = append(images, imagesOf(repo, detail, intersect(detail.ImageTags, tags))...)
+	}
+	return images, nil
+}
+
+func (c *Client) halves(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+	var left, right []scan.Image
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { left, err = c.taggedImages(ctx, repo, tags[:len(tags)/2]); return err })
+	g.Go(func() (err error) { right, err = c.taggedImages(ctx, repo, tags[len(tags)/2:]); return err })
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return append(left, right...), nil
+}
+
+// imagesOf is one image for each of the given tags, all of the same digest.
+func imagesOf(repo scan.Repository, detail types.ImageDetail, tags []string) []scan.Image {
+	images := make([]scan.Image, 0, len(tags))
+	for _, tag := range tags {
+		images = append(images, scan.Image{Repository: repo, Tag: tag, Digest: aws.ToString(detail.ImageDigest), Kind: kindOf(detail, tag)})
+	}
+	return images
+}
+
+func intersect(have, wanted []string) []string {
+	return slices.DeleteFunc(slices.Clone(have), func(tag string) bool { return !slices.Contains(wanted, tag) })
+}
+
+// The two configs that make an artifact an image, and the media types of lists of images.
+const (
+	dockerConfig = "application/vnd.docker.container.image.v1+json"
+	ociConfig    = "application/vnd.oci.image.config.v1+json"
+	dockerList   = "application/vnd.docker.distribution.manifest.list.v2+json"
+	ociIndex     = "application/vnd.oci.image.index.v1+json"
+)
+
+func kindOf(detail types.ImageDetail, tag string) scan.Kind {
+	manifest, artifact := aws.ToString(detail.ImageManifestMediaType), aws.ToString(detail.ArtifactMediaType)
+	switch {
+	case isCosignTag(tag), aws.ToString(detail.SubjectManifestDigest) != "":
+		return scan.Artifact
+	case manifest == dockerList, manifest == ociIndex:
+		return scan.Index
+	case artifact != "" && artifact != dockerConfig && artifact != ociConfig:
+		return scan.Artifact
+	case detail.ImageStatus == types.ImageStatusArchived, detail.ImageStatus == types.ImageStatusActivating:
+		return scan.Archived
+	}
+	return scan.PlainImage
+}
+
+// isCosignTag recognises the tags under which cosign keeps what belongs to an image: sha256-<64 hex digits>.sig, .att or .sbom.
+func isCosignTag(tag string) bool {
+	hash, ok := strings.CutPrefix(tag, "sha256-")
+	if !ok {
+		return false
+	}
+	digest, kind, ok := strings.Cut(hash, ".")
+	if !ok || len(digest) != 64 || strings.Trim(digest, "0123456789abcdef") != "" {
+		return false
+	}
+	return kind == "sig" || kind == "att" || kind == "sbom"
+}

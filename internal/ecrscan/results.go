@@ -1,0 +1,132 @@
+package ecrscan
+
+import (
+	"context"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// Result implements [scan.Registry] with one call: the first page has the counts of the whole image.
+func (c *Client) Result(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error) {
+	page, err := c.findingsPage(ctx, repo, digest, 1, nil)
+	if err != nil {
+		return neverScanned(err)
+	}
+	return resultOf(page), nil
+}
+
+// Findings implements [scan.Registry]: Result with every finding of every page. A scan that begins while the pages are read would mix two
+// results, so what it read by then is dropped and the image is in progress.
+func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error) {
+	page, err := c.findingsPage(ctx, repo, digest, pageSize, nil)
+	if err != nil {
+		return neverScanned(err)
+	}
+	result := resultOf(page)
+	if result.State != scan.Completed {
+		return result, nil
+	}
+	var findings []scan.Finding
+	for {
+		findings = append(findings, findingsOf(page.ImageScanFindings)...)
+		token := page.NextToken
+		if token == nil || *token == "" {
+			break
+		}
+		if page, err = c.findingsPage(ctx, repo, digest, pageSize, token); err != nil {
+			return neverScanned(err)
+		}
+		if next := resultOf(page); next.State == scan.InProgress {
+			return next, nil
+		}
+	}
+	result.Findings = scan.MergeFindings(findings)
+	return result, nil
+}
+
+// StartScan implements [scan.Registry].
+func (c *Client) StartScan(ctx context.Context, repo scan.Repository, digest string) error {
+	in := ecr.StartImageScanInput{
+		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageId: &types.ImageIdentifier{ImageDigest: &digest},
+	}
+	_, err := call(ctx, c, repo, c.ecr.StartImageScan, &in, func(o *ecr.Options) { o.Retryer = c.startRetry })
+	return err
+}
+
+func (c *Client) findingsPage(ctx context.Context, repo scan.Repository, digest string, size int32, token *string) (*ecr.DescribeImageScanFindingsOutput, error) {
+	in := ecr.DescribeImageScanFindingsInput{
+		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageId: &types.ImageIdentifier{ImageDigest: &digest},
+		MaxResults: &size, NextToken: token,
+	}
+	return call(ctx, c, repo, c.ecr.DescribeImageScanFindings, &in)
+}
+
+// neverScanned takes ScanNotFoundException for the result that it is. It never means clean: the image was not scanned, or by the other
+// kind of scanning, or a moment ago.
+func neverScanned(err error) (scan.Result, error) {
+	if isCode(err, "ScanNotFoundException") {
+		return scan.Result{State: scan.NotScanned}, nil
+	}
+	return scan.Result{}, err
+}
+
+// resultOf reads the state of a scan. The set of states is open, and a completed scan counts as one only when it has counts and a time:
+// without them ECR has not made it readable yet.
+func resultOf(page *ecr.DescribeImageScanFindingsOutput) scan.Result {
+	var status, description string
+	if s := page.ImageScanStatus; s != nil {
+		status, description = string(s.Status), strings.TrimSpace(aws.ToString(s.Description))
+	}
+	found := page.ImageScanFindings
+	result := scan.Result{Enhanced: status == "ACTIVE" || found != nil && len(found.EnhancedFindings) > 0}
+	switch status {
+	case "COMPLETE", "ACTIVE":
+		if found == nil || found.FindingSeverityCounts == nil || found.ImageScanCompletedAt == nil {
+			result.State, result.Reason = scan.NotScanned, "result not ready"
+			return result
+		}
+		result.State, result.Counts, result.CompletedAt = scan.Completed, countsOf(found.FindingSeverityCounts), found.ImageScanCompletedAt.UTC()
+	case "IN_PROGRESS":
+		result.State = scan.InProgress
+	case "FAILED":
+		result.State, result.Reason = scan.Failed, withDefault(description, "no reason given")
+	default:
+		result.State, result.Reason = scan.NotScanned, reasonOf(status)
+	}
+	return result
+}
+
+// reasonOf puts a state that has no result into words.
+func reasonOf(status string) string {
+	switch status {
+	case "":
+		return ""
+	case "UNSUPPORTED_IMAGE":
+		return "unsupported image"
+	case "LIMIT_EXCEEDED":
+		return "scan limit exceeded"
+	case "IMAGE_ARCHIVED":
+		return string(scan.Archived)
+	}
+	return strings.ToLower(strings.ReplaceAll(status, "_", " "))
+}
+
+func countsOf(counts map[string]int32) scan.Counts {
+	sum := make(scan.Counts, len(counts))
+	for severity, n := range counts {
+		sum[scan.ParseSeverity(severity)] += int(n)
+	}
+	return sum
+}
+
+func withDefault(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

@@ -1,0 +1,86 @@
+// Package setup builds the service from its parts: SDK clients with their timeouts, stores, and the use cases over them. Everything is
+// made once, before the first request.
+//
+// It holds no logic of the service, and nothing in it knows whether AWS or an embedded stand-in answers.
+package setup
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"ecr-continuous-scan/internal/ecrscan"
+	"ecr-continuous-scan/internal/env"
+	"ecr-continuous-scan/internal/s3store"
+	"ecr-continuous-scan/internal/scan"
+)
+
+// Timeouts of one attempt of a call to AWS: a Region that doesn't answer must show as such while the others are still waited for.
+const (
+	dialTimeout     = 3 * time.Second
+	responseTimeout = 10 * time.Second
+)
+
+// FromEnvironment builds the use cases for a Lambda function.
+func FromEnvironment(ctx context.Context, log *slog.Logger) (*scan.Watch, error) {
+	e, err := env.Read()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := AWSConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return New(cfg, cfg, e.ConfigBucket, log), nil
+}
+
+// New builds the use cases from values; S3 and ECR may be reached differently.
+func New(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *scan.Watch {
+	client := s3.NewFromConfig(s3Config, func(o *s3.Options) {
+		// An endpoint that is a plain address has no room for the bucket in its host name.
+		o.UsePathStyle = o.BaseEndpoint != nil
+	})
+	return &scan.Watch{
+		Configs: s3store.NewConfigs(client, bucket, log), Registry: ecrscan.New(ecrConfig), Now: time.Now, Log: log,
+	}
+}
+
+// AWSConfig loads the SDK's own settings: environment, profile, role.
+func AWSConfig(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(httpClient()))
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("load the AWS settings: %w", err)
+	}
+	return cfg, nil
+}
+
+// Loopback is for an embedded stand-in of AWS at the given URL. It takes nothing from the environment, so that no profile of the user can
+// turn it into the real one; the credentials are made up, since the stand-ins check none.
+func Loopback(endpoint string) aws.Config {
+	return aws.Config{
+		Region:       "us-west-2",
+		BaseEndpoint: &endpoint,
+		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
+		HTTPClient:   httpClient(),
+	}
+}
+
+// httpClient has as many idle connections as there may be calls side by side: with fewer, most calls would open one of their own.
+func httpClient() *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
+		WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, ecrscan.CallsAtOnce)
+			t.MaxIdleConns = 0
+			t.ResponseHeaderTimeout = responseTimeout
+		})
+}
