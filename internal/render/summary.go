@@ -1,0 +1,87 @@
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// maxReason bounds a reason in the summary, in characters.
+const maxReason = 300
+
+// Summary is the summary as text: a block for each image of each config, each ending with two empty lines.
+func Summary(reports []scan.Report[scan.Result]) []byte {
+	var b bytes.Buffer
+	for _, r := range reports {
+		if line := troubleOf(r); line != "" {
+			block(&b, r.Config.Repository, r.Config.Region, []string{line})
+			continue
+		}
+		for _, item := range r.Images {
+			name := r.Config.Repository + ":" + oneLine(item.Image.Label(), maxReason)
+			block(&b, name, r.Config.Region, resultLines(item.Value))
+		}
+	}
+	return b.Bytes()
+}
+
+func block(b *bytes.Buffer, name, region string, lines []string) {
+	fmt.Fprintf(b, "Results for %s in %s:\n", name, region)
+	for _, line := range lines {
+		fmt.Fprintf(b, " %s\n", line)
+	}
+	b.WriteString("\n\n")
+}
+
+// troubleOf is the line for a config that can't be read as a whole, or that has nothing to read; otherwise empty.
+func troubleOf(r scan.Report[scan.Result]) string {
+	switch {
+	case r.Err == nil && len(r.Images) > 0:
+		return ""
+	case r.Err == nil:
+		return "NO IMAGES"
+	}
+	switch scan.CodeOf(r.Err) {
+	case scan.RepositoryNotFound:
+		return "REPOSITORY NOT FOUND"
+	case scan.NoAccess:
+		return "NO ACCESS"
+	}
+	return withReason("UNAVAILABLE", scan.MessageOf(r.Err))
+}
+
+// resultLines are the counts of an image, or the one line that says why it has none.
+func resultLines(result scan.Result) []string {
+	if line := stateLine(result); line != "" {
+		return []string{line}
+	}
+	counts := result.Counts.Ordered()
+	lines := make([]string, 0, len(counts))
+	for _, c := range counts {
+		lines = append(lines, fmt.Sprintf("%s: %d", oneLine(string(c.Severity), maxReason), c.Count))
+	}
+	return lines
+}
+
+// stateLine says why an image has no counts; it is empty for a completed scan alone.
+func stateLine(result scan.Result) string {
+	switch result.State {
+	case scan.Completed:
+		return ""
+	case scan.InProgress:
+		return "SCAN IN PROGRESS"
+	case scan.Failed:
+		return withReason("SCAN FAILED", result.Reason)
+	case scan.NoSuchTag:
+		return "TAG NOT FOUND"
+	case scan.Unread, scan.Refused:
+		return withReason("UNAVAILABLE", result.Reason)
+	}
+	return withReason("NOT SCANNED", result.Reason)
+}
+
+func withReason(state, reason string) string {
+	return strings.TrimSuffix(state+": "+oneLine(reason, maxReason), ": ")
+}

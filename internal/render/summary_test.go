@@ -1,0 +1,67 @@
+package render
+
+import (
+	"strings"
+	"testing"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+func config(repo string, tags ...string) scan.Config {
+	return scan.Config{ID: "fc41dda8-f15e-4826-8908-11603b01dac4", Created: 1569927812, Region: "us-west-2", Registry: "123456789012", Repository: repo, Tags: tags}
+}
+
+func image(c scan.Config, tag string, r scan.Result) scan.Item[scan.Result] {
+	return scan.Item[scan.Result]{Image: scan.Image{Repository: c.Repo(), Tag: tag, Digest: "sha256:" + strings.Repeat("ab", 32)}, Value: r}
+}
+
+func report(c scan.Config, images ...scan.Item[scan.Result]) scan.Report[scan.Result] {
+	return scan.Report[scan.Result]{Config: c, Images: images}
+}
+
+func TestSummary(t *testing.T) {
+	amazon, centos, ubuntu := config("amazonlinux", "2018.03"), config("test/centos"), config("test/ubuntu", "16.04", "latest")
+	hard, multi := config("test/hard"), config("test/multi")
+	child := image(multi, "latest", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}})
+	child.Image.Platform = "linux/arm64"
+	failed := func(repo string, err error) scan.Report[scan.Result] {
+		return scan.Report[scan.Result]{Config: config(repo), Err: err}
+	}
+	golden(t, "summary.txt", Summary([]scan.Report[scan.Result]{
+		report(amazon, image(amazon, "2018.03", scan.Result{State: scan.Completed, Counts: scan.Counts{}})),
+		report(centos, image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
+		report(ubuntu,
+			image(ubuntu, "16.04", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Informational: 19, scan.Low: 24, scan.Medium: 8}}),
+			image(ubuntu, "latest", scan.Result{State: scan.Completed, Counts: scan.Counts{
+				scan.Untriaged: 1, scan.Undefined: 2, scan.Informational: 3, scan.Low: 4, scan.Medium: 5, scan.High: 0, scan.Critical: 7, "BRAND NEW": 8,
+			}}),
+		),
+		report(hard,
+			image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
+			image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: the\noperating system \x1b[31m'x'\u202e is not supported " + strings.Repeat("long ", 100)}),
+			image(hard, "gone", scan.Result{State: scan.NoSuchTag}),
+			image(hard, "never", scan.Result{State: scan.NotScanned}),
+			image(hard, "refused", scan.Result{State: scan.Refused, Reason: "no access to inspector2:ListFindings"}),
+			image(hard, "running", scan.Result{State: scan.InProgress}),
+			image(hard, "silent", scan.Result{State: scan.Failed}),
+			image(hard, "throttled", scan.Result{State: scan.Unread, Reason: "throttled by ECR"}),
+		),
+		report(multi, image(multi, "index", scan.Result{State: scan.NotScanned, Reason: "image index"}), child),
+		failed("test/gone", &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}),
+		failed("test/locked", &scan.Error{Code: scan.NoAccess, Message: "no access to ecr:DescribeImages"}),
+		failed("test/dead", &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}),
+		failed("test/odd", &scan.Error{Code: scan.Internal, Message: "ECR refused the request"}),
+		report(config("test/empty")),
+	}))
+}
+
+// Only a completed scan without findings may look like one.
+func TestOnlyCompletedLooksClean(t *testing.T) {
+	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
+		for _, reason := range []string{"", " ", "\x00\n"} {
+			if lines := resultLines(scan.Result{State: state, Reason: reason}); len(lines) != 1 || strings.TrimSpace(lines[0]) == "" || strings.HasSuffix(lines[0], ": ") {
+				t.Errorf("state %q with reason %q is shown as %q", state, reason, lines)
+			}
+		}
+	}
+}
