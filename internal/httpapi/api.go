@@ -1,0 +1,136 @@
+// Package httpapi is the REST API: paths and methods, strict decoding of what comes in, and the form of what goes out, errors included. It
+// is plain net/http, the same behind API Gateway and on a laptop.
+//
+// What the calls do is the business of package scan, and how results look that of package render.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// Budget is how long a request may take: API Gateway hangs up after 29 seconds, and what is known by then must be written before.
+const Budget = 25 * time.Second
+
+// API answers the requests. Its fields are set once.
+type API struct {
+	Watch *scan.Watch
+	// BaseURL is the URL of the API as the client knows it, without a slash at the end; it may be empty when unknown.
+	BaseURL func(*http.Request) string
+	Log     *slog.Logger
+}
+
+// Routes is what each path answers, by pattern of net/http.ServeMux, without a method.
+type Routes map[string]Methods
+
+// Methods is what a path answers to each method. HEAD and OPTIONS are added where they follow from the others.
+type Methods map[string]Handler
+
+// Handler answers a request, or returns an error for which a problem document is written.
+type Handler func(w http.ResponseWriter, r *http.Request) error
+
+// Configs are the routes of ConfigsFunc.
+func (a *API) Configs() Routes {
+	return Routes{
+		"/configs":          {http.MethodGet: a.listConfigs, http.MethodPost: a.addConfig},
+		"/configs/{scanid}": {http.MethodGet: a.getConfig, http.MethodDelete: a.deleteConfig},
+	}
+}
+
+// Summary are the routes of SummaryFunc.
+func (a *API) Summary() Routes {
+	return Routes{"/summary": {http.MethodGet: a.summary}}
+}
+
+// Findings are the routes of FindingsFunc.
+func (a *API) Findings() Routes {
+	return Routes{"/findings/{scanid}": {http.MethodGet: a.findings}}
+}
+
+// All are the routes of the whole API.
+func (a *API) All() Routes {
+	all := Routes{}
+	for _, routes := range []Routes{a.Configs(), a.Summary(), a.Findings()} {
+		maps.Copy(all, routes)
+	}
+	return all
+}
+
+// Paths lists the patterns, sorted.
+func (r Routes) Paths() []string { return slices.Sorted(maps.Keys(r)) }
+
+// Handler serves some routes, and a problem document for everything else.
+func (a *API) Handler(routes Routes) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, methods := range routes {
+		mux.Handle(pattern, a.handle(methods.serve))
+	}
+	mux.Handle("/", a.handle(noSuchPath))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), Budget)
+		defer cancel()
+		r = trimSlash(r.WithContext(ctx))
+		if p := r.URL.EscapedPath(); path.Clean(p) != p {
+			// The mux would redirect to the clean path, which is not what was asked for.
+			a.handle(noSuchPath).ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func (a *API) handle(h Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			a.writeProblem(w, r, err)
+		}
+	})
+}
+
+// trimSlash makes a path with a trailing slash the same as without. r must be the caller's own copy.
+func trimSlash(r *http.Request) *http.Request {
+	u := *r.URL
+	if len(u.Path) > 1 {
+		u.Path = strings.TrimSuffix(u.Path, "/")
+		u.RawPath = strings.TrimSuffix(u.RawPath, "/")
+	}
+	r.URL = &u
+	return r
+}
+
+func (m Methods) serve(w http.ResponseWriter, r *http.Request) error {
+	if h, ok := m[r.Method]; ok {
+		return h(w, r)
+	}
+	get, ok := m[http.MethodGet]
+	if ok && r.Method == http.MethodHead {
+		return get(w, r)
+	}
+	w.Header().Set("Allow", m.allow())
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	return &problem{Status: http.StatusMethodNotAllowed, Detail: "This path answers to " + m.allow() + "."}
+}
+
+func (m Methods) allow() string {
+	allowed := append(slices.Collect(maps.Keys(m)), http.MethodOptions)
+	if _, ok := m[http.MethodGet]; ok {
+		allowed = append(allowed, http.MethodHead)
+	}
+	slices.Sort(allowed)
+	return strings.Join(allowed, ", ")
+}
+
+func noSuchPath(http.ResponseWriter, *http.Request) error {
+	return &problem{Status: http.StatusNotFound, Detail: "There is nothing at this path."}
+}

@@ -1,0 +1,179 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+const (
+	// MaxBody is how large the body of a request may be, in bytes.
+	MaxBody = 64 << 10
+	// maxErrors bounds how many wrong fields an answer names.
+	maxErrors = 50
+)
+
+// decodeConfig reads a config as strictly as its documentation: one JSON object with the known fields, each once and of its type. The
+// values are checked too, so that one answer names everything that is wrong.
+func decodeConfig(w http.ResponseWriter, r *http.Request) (scan.Config, error) {
+	if err := wantJSON(r.Header.Get("Content-Type")); err != nil {
+		return scan.Config{}, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return scan.Config{}, &problem{
+			Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("A scan config may have at most %d bytes.", MaxBody),
+		}
+	}
+	if err != nil {
+		return scan.Config{}, badBody("The body could not be read to its end.")
+	}
+	return parseConfig(body)
+}
+
+func wantJSON(contentType string) error {
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	charset := strings.ToLower(params["charset"])
+	if err != nil || mediaType != "application/json" || charset != "" && charset != "utf-8" {
+		return &problem{
+			Status: http.StatusUnsupportedMediaType, Detail: "A scan config is sent as Content-Type: application/json.",
+			Errors: []scan.FieldError{{Pointer: "", Detail: "must be JSON, sent as application/json"}},
+		}
+	}
+	return nil
+}
+
+func badBody(detail string) error {
+	return &problem{Status: http.StatusBadRequest, Detail: detail, Errors: []scan.FieldError{{Pointer: "", Detail: detail}}}
+}
+
+func parseConfig(body []byte) (scan.Config, error) {
+	members, wrong, err := parseObject(body)
+	if err != nil {
+		return scan.Config{}, err
+	}
+	var c scan.Config
+	for _, m := range members {
+		wrong = append(wrong, setField(&c, m)...)
+	}
+	wrong = append(wrong, ruleErrors(c, wrong)...)
+	if len(wrong) == 0 {
+		return c, nil
+	}
+	if len(wrong) > maxErrors {
+		wrong = append(wrong[:maxErrors:maxErrors], scan.FieldError{Detail: fmt.Sprintf("has %d more wrong fields", len(wrong)-maxErrors)})
+	}
+	return scan.Config{}, &scan.Error{Code: scan.Invalid, Message: "The scan config has fields that are missing or wrong.", Fields: wrong}
+}
+
+// ruleErrors are the errors of the domain's rules in fields of which nothing is said yet.
+func ruleErrors(c scan.Config, said []scan.FieldError) []scan.FieldError {
+	e, ok := errors.AsType[*scan.Error](c.Validate())
+	if !ok {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(e.Fields), func(f scan.FieldError) bool {
+		return slices.ContainsFunc(said, func(s scan.FieldError) bool {
+			return f.Pointer == s.Pointer || strings.HasPrefix(f.Pointer, s.Pointer+"/")
+		})
+	})
+}
+
+// member is one name and value of a JSON object.
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// parseObject splits a body that must be one JSON object into its members. encoding/json alone would let a field be given twice, take
+// names in any case and stop at the end of the first value.
+func parseObject(body []byte) ([]member, []scan.FieldError, error) {
+	if !utf8.Valid(body) {
+		return nil, nil, badBody("The body must be JSON in UTF-8.")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, nil, badBody("The body must be one JSON object with region, registry, repository and, if wanted, tags.")
+	}
+	var members []member
+	var wrong []scan.FieldError
+	seen := make(map[string]bool)
+	for d.More() {
+		t, err := d.Token()
+		name, isName := t.(string)
+		var value json.RawMessage
+		if err != nil || !isName || d.Decode(&value) != nil {
+			return nil, nil, badBody("The body is not valid JSON.")
+		}
+		if seen[name] {
+			wrong = append(wrong, scan.FieldError{Pointer: pointer(name), Detail: "is given twice"})
+			continue
+		}
+		seen[name] = true
+		members = append(members, member{name, value})
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, nil, badBody("The body is not valid JSON.")
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, nil, badBody("The body must be one JSON object and nothing after it.")
+	}
+	return members, wrong, nil
+}
+
+// setField sets the field of c that m names, and returns what is wrong with it.
+func setField(c *scan.Config, m member) []scan.FieldError {
+	into := map[string]*string{"region": &c.Region, "registry": &c.Registry, "repository": &c.Repository}
+	target, isString := into[m.name]
+	switch {
+	case isString:
+		if !decodeString(m.value, target) {
+			return []scan.FieldError{{Pointer: pointer(m.name), Detail: "must be a string"}}
+		}
+		return nil
+	case m.name == "tags":
+		return setTags(c, m.value)
+	case m.name == "id", m.name == "created":
+		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is given by the service; leave it out"}}
+	}
+	return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is not a field of a scan config: those are region, registry, repository and tags"}}
+}
+
+func setTags(c *scan.Config, value json.RawMessage) []scan.FieldError {
+	var tags []json.RawMessage
+	if err := json.Unmarshal(value, &tags); err != nil {
+		return []scan.FieldError{{Pointer: "/tags", Detail: "must be a list of strings; leave it out to watch all tags"}}
+	}
+	var wrong []scan.FieldError
+	for i, t := range tags {
+		var tag string
+		if !decodeString(t, &tag) {
+			wrong = append(wrong, scan.FieldError{Pointer: fmt.Sprintf("/tags/%d", i), Detail: "must be a string"})
+		}
+		c.Tags = append(c.Tags, tag)
+	}
+	return wrong
+}
+
+// decodeString reads a JSON string; null, which encoding/json would take for "nothing to set", is none.
+func decodeString(value json.RawMessage, into *string) bool {
+	return len(value) > 0 && value[0] == '"' && json.Unmarshal(value, into) == nil
+}
+
+// pointer is the JSON pointer (RFC 6901) to a member of the body. Names come from outside, so long ones are cut.
+func pointer(name string) string {
+	const most = 100
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}

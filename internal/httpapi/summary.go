@@ -1,0 +1,17 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+
+	"ecr-continuous-scan/internal/render"
+)
+
+func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
+	reports, err := a.Watch.Summary(r.Context())
+	if err != nil {
+		return err
+	}
+	serve(w, r, "text/plain; charset=utf-8", time.Time{}, render.Summary(reports))
+	return nil
+}
