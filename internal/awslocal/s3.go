@@ -1,0 +1,256 @@
+package awslocal
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3bolt"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	bolt "go.etcd.io/bbolt"
+)
+
+// lockWait is how long another process may hold the file, which is a moment
+// when that process is just ending.
+const lockWait = time.Second
+
+// S3 is an embedded S3 with one bucket. Clients must address it by path, as
+// the SDKs do for an IP address.
+type S3 struct {
+	*Traffic
+
+	handler http.Handler
+	close   func() error
+}
+
+// NewS3 returns an S3 that keeps its objects in a file, made if need be, with a
+// bucket, made too. Close it to let go of the file.
+func NewS3(file, bucket string) (*S3, error) {
+	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: lockWait})
+	if errors.Is(err, bolt.ErrTimeout) {
+		return nil, fmt.Errorf("open %s: another process has it open; end that one or use another folder", file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", file, err)
+	}
+	s, err := newS3(s3bolt.New(db), bucket, db.Close)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", file, err), db.Close())
+	}
+	return s, nil
+}
+
+// NewMemoryS3 returns an S3 that keeps its objects in memory, with a bucket.
+func NewMemoryS3(bucket string) (*S3, error) {
+	return newS3(s3mem.New(), bucket, func() error { return nil })
+}
+
+func newS3(store gofakes3.Backend, bucket string, closeStore func() error) (*S3, error) {
+	if err := gofakes3.ValidateBucketName(bucket); err != nil {
+		return nil, fmt.Errorf("bucket name %q: %w", bucket, err)
+	}
+	exists, err := store.BucketExists(bucket)
+	if err != nil {
+		return nil, fmt.Errorf("look for bucket %s: %w", bucket, err)
+	}
+	if !exists {
+		if err := store.CreateBucket(bucket); err != nil {
+			return nil, fmt.Errorf("make bucket %s: %w", bucket, err)
+		}
+	}
+	// No limit of clock skew: a simulation's client and this server may live by
+	// different clocks.
+	server := gofakes3.New(objects{store}, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog()))
+	return &S3{Traffic: newTraffic(time.Now, s3Fault), handler: server.Server(), close: closeStore}, nil
+}
+
+// Close lets go of the file. No call may be under way.
+func (s *S3) Close() error { return s.close() }
+
+// ServeHTTP answers one call of the S3 REST protocol.
+func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	call := s3Call(r)
+	s.serve(w, r, call, func(w http.ResponseWriter) {
+		if call.Operation == "DeleteObject" && r.Header.Get("If-Match") != "" {
+			writeS3Error(w, http.StatusNotImplemented, "NotImplemented", "The embedded S3 does not delete on condition.")
+			return
+		}
+		s.handler.ServeHTTP(w, r)
+	})
+}
+
+func s3Call(r *http.Request) Call {
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	_, key, _ := strings.Cut(path, "/")
+	query := r.URL.Query()
+	call := Call{Operation: r.Method, Resource: path}
+	switch {
+	case key != "":
+		call.Operation = map[string]string{
+			http.MethodGet: "GetObject", http.MethodPut: "PutObject",
+			http.MethodHead: "HeadObject", http.MethodDelete: "DeleteObject",
+		}[r.Method]
+	case r.Method == http.MethodGet && query.Get("list-type") == "2":
+		call.Operation = "ListObjectsV2"
+	case r.Method == http.MethodHead:
+		call.Operation = "HeadBucket"
+	case r.Method == http.MethodPost && query.Has("delete"):
+		call.Operation = "DeleteObjects"
+	}
+	return call
+}
+
+// s3Fault puts a fault into S3's words.
+func s3Fault(w http.ResponseWriter, _ Call, f Fault) {
+	if f.Code == "" {
+		f.Code = "InternalError"
+		if f.PerSecond > 0 || f.Status == http.StatusServiceUnavailable {
+			f.Code, f.Status = "SlowDown", http.StatusServiceUnavailable
+		}
+	}
+	if f.Status == 0 {
+		f.Status = map[string]int{
+			"AccessDenied": http.StatusForbidden, "NoSuchBucket": http.StatusNotFound, "NoSuchKey": http.StatusNotFound,
+			"InternalError": http.StatusInternalServerError, "SlowDown": http.StatusServiceUnavailable,
+		}[f.Code]
+	}
+	if f.Status == 0 {
+		f.Status = http.StatusBadRequest
+	}
+	if f.Message == "" {
+		f.Message = map[string]string{
+			"AccessDenied": "Access Denied", "SlowDown": "Please reduce your request rate.",
+			"InternalError": "We encountered an internal error. Please try again.",
+			"NoSuchBucket":  "The specified bucket does not exist",
+		}[f.Code]
+	}
+	writeS3Error(w, f.Status, f.Code, f.Message)
+}
+
+func writeS3Error(w http.ResponseWriter, status int, code, message string) {
+	body, err := xml.Marshal(struct {
+		XMLName xml.Name `xml:"Error"`
+		Code    string
+		Message string
+	}{Code: code, Message: message})
+	if err != nil {
+		panic(fmt.Sprintf("awslocal: encode an S3 error: %v", err)) // two strings cannot fail
+	}
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // nobody is left to tell when the client has gone
+}
+
+// objects mends what gofakes3's stores do unlike S3.
+type objects struct{ gofakes3.Backend }
+
+// afterAll sorts behind every key under a prefix: keys are UTF-8, which has no
+// such byte.
+const afterAll = "\xff"
+
+// ListBucket pages as S3 does. The stores can list a common prefix on two pages,
+// and can say that more follows when nothing does.
+func (o objects) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes3.ListBucketPage) (*gofakes3.ObjectList, error) {
+	list, err := o.Backend.ListBucket(bucket, prefix, page)
+	if err != nil {
+		return nil, err
+	}
+	list.IsTruncated, list.NextMarker = false, ""
+	if page.MaxKeys <= 0 || int64(len(list.Contents)+len(list.CommonPrefixes)) < page.MaxKeys {
+		return list, nil
+	}
+	last := ""
+	if n := len(list.Contents); n > 0 {
+		last = list.Contents[n-1].Key
+	}
+	if n := len(list.CommonPrefixes); n > 0 && list.CommonPrefixes[n-1].Prefix+afterAll > last {
+		last = list.CommonPrefixes[n-1].Prefix + afterAll
+	}
+	more, err := o.Backend.ListBucket(bucket, prefix, gofakes3.ListBucketPage{Marker: last, HasMarker: true, MaxKeys: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(more.Contents)+len(more.CommonPrefixes) > 0 {
+		list.IsTruncated, list.NextMarker = true, last
+	}
+	return list, nil
+}
+
+// keptMeta is the one key under which an object's metadata lies in a store. The
+// stores keep each key of the object that is overwritten unless the new one has
+// it too, which would give it a wrong checksum or type.
+const keptMeta = "Kept"
+
+// PutObject stores an object, and answers a missing one on If-Match as S3 does.
+func (o objects) PutObject(bucket, key string, meta map[string]string, input io.Reader, size int64,
+	conditions *gofakes3.PutConditions) (gofakes3.PutObjectResult, error) {
+	kept := map[string]string{}
+	for name, value := range meta {
+		if !strings.HasPrefix(name, "X-Amz-") || strings.HasPrefix(name, "X-Amz-Meta-") {
+			kept[name] = value
+		}
+	}
+	result, err := o.Backend.PutObject(bucket, key, map[string]string{keptMeta: mustJSON(kept)}, input, size, conditions)
+	if gofakes3.HasErrorCode(err, gofakes3.ErrPreconditionFailed) && conditions != nil && conditions.IfMatch != nil {
+		if _, missing := o.Backend.HeadObject(bucket, key); gofakes3.HasErrorCode(missing, gofakes3.ErrNoSuchKey) {
+			return result, missing
+		}
+	}
+	return result, err
+}
+
+// CopyObject copies through the two methods above and below.
+func (o objects) CopyObject(fromBucket, from, toBucket, to string, meta map[string]string) (gofakes3.CopyObjectResult, error) {
+	return gofakes3.CopyObject(o, fromBucket, from, toBucket, to, meta)
+}
+
+// HeadObject answers an object's metadata.
+func (o objects) HeadObject(bucket, key string) (*gofakes3.Object, error) {
+	obj, err := o.Backend.HeadObject(bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	return obj, restoreMeta(obj)
+}
+
+// GetObject answers an object with a checksum, which SDKs verify, and grumble
+// about when it is missing.
+func (o objects) GetObject(bucket, key string, part *gofakes3.ObjectRangeRequest) (*gofakes3.Object, error) {
+	obj, err := o.Backend.GetObject(bucket, key, part)
+	if err != nil {
+		return nil, err
+	}
+	if err := restoreMeta(obj); err != nil || part != nil {
+		return obj, err
+	}
+	body, err := io.ReadAll(obj.Contents)
+	if err := errors.Join(err, obj.Contents.Close()); err != nil {
+		return nil, fmt.Errorf("read object %s: %w", key, err)
+	}
+	obj.Contents = io.NopCloser(bytes.NewReader(body))
+	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(body))
+	obj.Metadata["X-Amz-Checksum-Crc32"] = base64.StdEncoding.EncodeToString(sum)
+	obj.Metadata["X-Amz-Checksum-Type"] = "FULL_OBJECT"
+	return obj, nil
+}
+
+func restoreMeta(obj *gofakes3.Object) error {
+	meta := map[string]string{}
+	if kept, ok := obj.Metadata[keptMeta]; ok {
+		if err := json.Unmarshal([]byte(kept), &meta); err != nil {
+			return fmt.Errorf("metadata of object %s: %w", obj.Name, err)
+		}
+	}
+	obj.Metadata = meta
+	return nil
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
+)
+
+// localBucket is the bucket of the embedded S3.
+const localBucket = "ecr-scan-config"
+
+// backend is what the service runs on: S3 and ECR, each embedded or real.
+type backend struct {
+	watch  *scan.Watch
+	shown  []string // what is running, a line each
+	loaded []awslocal.RepositoryID
+	closes []func() error
+}
+
+func (b *backend) close() {
+	for _, c := range b.closes {
+		_ = c() // the process ends; every write was answered already
+	}
+}
+
+// openBackend starts what is embedded on loopback ports and reaches what is real.
+func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, err error) {
+	b = &backend{}
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	bucket, s3Config, ecrConfig := localBucket, aws.Config{}, aws.Config{}
+	if o.aws {
+		if ecrConfig, err = realAWS(ctx); err != nil {
+			return b, err
+		}
+		b.shown = append(b.shown, "ECR       Amazon ECR, with your credentials")
+	} else if ecrConfig, err = b.embedECR(o); err != nil {
+		return b, err
+	}
+	if o.bucket != "" {
+		bucket, s3Config = o.bucket, ecrConfig
+		b.shown = append(b.shown, "S3        bucket "+o.bucket+" of Amazon S3")
+	} else if s3Config, err = b.embedS3(o); err != nil {
+		return b, err
+	}
+	b.watch = setup.New(s3Config, ecrConfig, bucket, log)
+	return b, nil
+}
+
+// realAWS checks the user's credentials once, so that a missing login is said at the start and not by every image.
+func realAWS(ctx context.Context) (aws.Config, error) {
+	cfg, err := setup.AWSConfig(ctx)
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Region == "" {
+		cfg.Region = "us-west-2" // for the check and the bucket alone: each config brings its own
+	}
+	if _, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); err != nil {
+		return cfg, fmt.Errorf("-aws needs AWS credentials that work: log in (aws sso login, or aws configure) or set AWS_PROFILE: %w", err)
+	}
+	return cfg, nil
+}
+
+func (b *backend) embedECR(o options) (aws.Config, error) {
+	scanTime := o.scanTime
+	if scanTime == 0 {
+		scanTime = -1 // at once; zero would be the default
+	}
+	ecr := awslocal.NewECR(awslocal.ECROptions{ScanTime: scanTime})
+	if err := ecr.PutWalkthrough(); err != nil {
+		return aws.Config{}, err
+	}
+	if o.findings != "" {
+		loaded, err := ecr.LoadFindings(o.findings)
+		if err != nil {
+			return aws.Config{}, fmt.Errorf("-findings: %w", err)
+		}
+		b.loaded = loaded
+	}
+	endpoint, err := b.start(ecr)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	b.shown = append(b.shown, "ECR       "+endpoint+"  embedded, registry 123456789012 in us-west-2")
+	for _, r := range b.loaded {
+		b.shown = append(b.shown, fmt.Sprintf("          loaded %s of registry %s in %s", r.Name, r.Registry, r.Region))
+	}
+	return setup.Loopback(endpoint), nil
+}
+
+func (b *backend) embedS3(o options) (aws.Config, error) {
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return aws.Config{}, fmt.Errorf("-data: %w", err)
+	}
+	s3, err := awslocal.NewS3(filepath.Join(o.data, "s3.db"), localBucket)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("-data: %w", err)
+	}
+	b.closes = append(b.closes, s3.Close)
+	endpoint, err := b.start(s3)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	b.shown = append(b.shown, "S3        "+endpoint+"  embedded, bucket "+localBucket+", kept in "+o.data)
+	return setup.Loopback(endpoint), nil
+}
+
+// start serves an embedded service on a loopback port of its own. It is closed before what it reads from.
+func (b *backend) start(h http.Handler) (endpoint string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("start an embedded service: %w", err)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("an embedded service ended", "error", err)
+		}
+	}()
+	b.closes = append([]func() error{func() error {
+		err := server.Close()
+		<-done
+		return err
+	}}, b.closes...)
+	return "http://" + l.Addr().String(), nil
+}
+
+// welcome says what is running and what to type next.
+func welcome(o options, base string, b *backend) string {
+	lines := append([]string{"API       " + base}, b.shown...)
+	lines = append(lines, fmt.Sprintf("schedule  now, then every %s", short(o.every.String())))
+	return "ECR container image re-scan, on this machine:\n\n  " + strings.Join(lines, "\n  ") + `
+
+Type in another terminal:
+
+  export ECRSCANAPI_URL=` + base + `
+  curl -s --header "Content-Type: application/json" --request POST --data @scan-config-ubuntu.json $ECRSCANAPI_URL/configs/
+  curl $ECRSCANAPI_URL/summary
+
+Ctrl-C ends it.
+
+`
+}
+
+// short drops the zeros that a duration prints at its end: 24h0m0s.
+func short(duration string) string {
+	if s, ok := strings.CutSuffix(duration, "m0s"); ok {
+		duration = s + "m"
+	}
+	if s, ok := strings.CutSuffix(duration, "h0m"); ok {
+		duration = s + "h"
+	}
+	return duration
+}
