@@ -67,7 +67,10 @@ func TestErrors(t *testing.T) {
 		return func(ctx context.Context, c *ecr.Client) error { _, err := c.StartImageScan(ctx, in); return err }
 	}
 	findings := func(in *ecr.DescribeImageScanFindingsInput) call {
-		return func(ctx context.Context, c *ecr.Client) error { _, err := c.DescribeImageScanFindings(ctx, in); return err }
+		return func(ctx context.Context, c *ecr.Client) error {
+			_, err := c.DescribeImageScanFindings(ctx, in)
+			return err
+		}
 	}
 	many := make([]types.ImageIdentifier, 101)
 	for i := range many {
@@ -200,7 +203,7 @@ func TestWire(t *testing.T) {
 		{"null", "POST", target, signed, `null`, 200, "", `{"repositories":[]}`},
 		{"no repository", "POST", strings.Replace(target, "DescribeRepositories", "ListImages", 1), signed, `{}`, 400,
 			"InvalidParameterException", `{"__type":"InvalidParameterException","message":"Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must not be null'"}`},
-		{"no image id", "POST", strings.Replace(target, "DescribeRepositories", "StartImageScan", 1), signed, `{"repositoryName":"test/none"}`, 400,
+		{"no image id of no repository", "POST", strings.Replace(target, "DescribeRepositories", "StartImageScan", 1), signed, `{"repositoryName":"test/none"}`, 400,
 			"RepositoryNotFoundException", ""},
 	}
 	for _, test := range tests {

@@ -35,7 +35,7 @@ const (
 // scan completes, the one at ScannedAt included; in an enhanced one at once.
 // Slices may be shared by many images and must not be changed afterwards.
 type Image struct {
-	Digest string   // derived from Manifest, Children or the name, when empty
+	Digest string   // derived from Manifest or Children, when empty, or else made for this push
 	Tags   []string // taken from the images that have them now
 
 	MediaType         string  // of the manifest; OCIIndex with Children; when empty DockerManifest with DockerImageConfig
@@ -78,7 +78,7 @@ type image struct {
 
 // normalise fills what was left out, so that everything behind it needs no
 // defaults.
-func (i *Image) normalise(repo string, now time.Time) {
+func (i *Image) normalise(r *repository, now time.Time) {
 	i.Tags = slices.Clone(i.Tags)
 	slices.Sort(i.Tags)
 	i.Tags = slices.Compact(i.Tags)
@@ -107,7 +107,7 @@ func (i *Image) normalise(repo string, now time.Time) {
 	if i.Digest == "" {
 		of := i.Manifest
 		if of == "" {
-			of = repo + ":" + strings.Join(i.Tags, ",") + "@" + i.PushedAt.Format(time.RFC3339Nano)
+			of = fmt.Sprintf("%s:%s push %d", r.id.Name, strings.Join(i.Tags, ","), r.nextSeq)
 		}
 		i.Digest = digestOf(of)
 	}

@@ -158,32 +158,60 @@ type objects struct{ gofakes3.Backend }
 // such byte.
 const afterAll = "\xff"
 
-// ListBucket pages as S3 does. The stores can list a common prefix on two pages,
-// and can say that more follows when nothing does.
+// ListBucket folds and pages as S3 does. The stores are asked for plain keys only:
+// with a delimiter they can list a common prefix twice, on the next page or beside
+// an object of that name.
 func (o objects) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes3.ListBucketPage) (*gofakes3.ObjectList, error) {
-	list, err := o.Backend.ListBucket(bucket, prefix, page)
-	if err != nil {
-		return nil, err
+	if prefix == nil {
+		prefix = &gofakes3.Prefix{}
 	}
-	list.IsTruncated, list.NextMarker = false, ""
-	if page.MaxKeys <= 0 || int64(len(list.Contents)+len(list.CommonPrefixes)) < page.MaxKeys {
-		return list, nil
+	list := gofakes3.NewObjectList()
+	plain := &gofakes3.Prefix{HasPrefix: prefix.HasPrefix, Prefix: prefix.Prefix}
+	chunk := int64(gofakes3.MaxBucketKeys)
+	if page.MaxKeys > 0 {
+		chunk = page.MaxKeys + 1 // one more tells whether another page follows
 	}
-	last := ""
-	if n := len(list.Contents); n > 0 {
-		last = list.Contents[n-1].Key
+	last, listed := page.Marker, int64(0) // last is behind all that is listed
+	for {
+		part := gofakes3.ListBucketPage{Marker: last, HasMarker: last != "", MaxKeys: chunk}
+		found, err := o.Backend.ListBucket(bucket, plain, part)
+		if err != nil {
+			return nil, err
+		}
+		for _, object := range found.Contents {
+			if object.Key <= last {
+				continue // of the common prefix just listed
+			}
+			if page.MaxKeys > 0 && listed == page.MaxKeys {
+				list.IsTruncated, list.NextMarker = true, last
+				return list, nil
+			}
+			listed++
+			if group := commonPrefix(object.Key, prefix); group != "" {
+				list.AddPrefix(group)
+				last = group + afterAll
+				continue
+			}
+			list.Add(object)
+			last = object.Key
+		}
+		if int64(len(found.Contents)) < chunk {
+			return list, nil
+		}
 	}
-	if n := len(list.CommonPrefixes); n > 0 && list.CommonPrefixes[n-1].Prefix+afterAll > last {
-		last = list.CommonPrefixes[n-1].Prefix + afterAll
+}
+
+// commonPrefix returns what a key is listed under, or "" when it is listed
+// itself.
+func commonPrefix(key string, p *gofakes3.Prefix) string {
+	if !p.HasDelimiter {
+		return ""
 	}
-	more, err := o.Backend.ListBucket(bucket, prefix, gofakes3.ListBucketPage{Marker: last, HasMarker: true, MaxKeys: 1})
-	if err != nil {
-		return nil, err
+	head, _, ok := strings.Cut(key[len(p.Prefix):], p.Delimiter)
+	if !ok {
+		return ""
 	}
-	if len(more.Contents)+len(more.CommonPrefixes) > 0 {
-		list.IsTruncated, list.NextMarker = true, last
-	}
-	return list, nil
+	return p.Prefix + head + p.Delimiter
 }
 
 // keptMeta is the one key under which an object's metadata lies in a store. The

@@ -102,7 +102,7 @@ func (e *ECR) PutImage(id RepositoryID, img Image) string {
 	defer e.mu.Unlock()
 	r := e.repository(id)
 	now := e.now()
-	img.normalise(r.id.Name, now)
+	img.normalise(r, now)
 	stored, known := r.byDigest[img.Digest]
 	if !known {
 		stored = &image{seq: r.nextSeq, def: img}

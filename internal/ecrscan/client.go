@@ -56,12 +56,12 @@ func newRetryer() aws.RetryerV2 {
 	})
 }
 
-// startRetryer doesn't retry LimitExceededException, which the SDK takes for throttling while StartImageScan means by it that the image was
-// scanned within 24 hours. No wait of ours changes that answer.
+// startRetryer doesn't retry LimitExceededException. The SDK takes it for throttling, but StartImageScan means by it that the image was
+// scanned within 24 hours, or the registry too often: no wait of ours changes that answer.
 type startRetryer struct{ aws.RetryerV2 }
 
 func (r startRetryer) IsErrorRetryable(err error) bool {
-	return !scannedRecently(err) && r.RetryerV2.IsErrorRetryable(err)
+	return !isCode(err, limitExceeded) && !scannedRecently(err) && r.RetryerV2.IsErrorRetryable(err)
 }
 
 // call runs one call to ECR within the bound of its registry and Region, and gives it the repository's Region.

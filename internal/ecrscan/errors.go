@@ -14,6 +14,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
+const limitExceeded = "LimitExceededException"
+
 // classify translates an error of a call about repo: what happened as a code, and words for people that name nothing internal. The error
 // codes are those of the API model and those seen beside it; see the README's table of errors.
 func classify(repo scan.Repository, err error) error {
@@ -54,7 +56,7 @@ func apiVerdict(repo scan.Repository, api smithy.APIError, err error) (scan.Code
 		if strings.Contains(api.ErrorMessage(), "feature is disabled") {
 			return scan.NotScannable, "enhanced scanning"
 		}
-	case "LimitExceededException":
+	case limitExceeded:
 		return scan.Unavailable, "the registry's limit of scans in 24 h is reached"
 	case "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown":
 		return scan.Unavailable, "throttled by ECR"

@@ -168,16 +168,30 @@ func (s *Configs) read(ctx context.Context, id string) (scan.Config, error) {
 	if !scan.ValidID(id) {
 		return scan.Config{}, notFound(nil)
 	}
+	body, err := s.fetch(ctx, id)
+	if errors.Is(err, errCut) { // the SDK retries a call, but not the reading of its body
+		body, err = s.fetch(ctx, id)
+	}
+	if err != nil {
+		return scan.Config{}, err
+	}
+	return decode(id, body)
+}
+
+// errCut marks an answer whose body ended too early.
+var errCut = errors.New("the answer was cut off")
+
+func (s *Configs) fetch(ctx context.Context, id string) ([]byte, error) {
 	out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: aws.String(id + suffix)})
 	if err != nil {
-		return scan.Config{}, readError(id, err)
+		return nil, readError(id, err)
 	}
 	defer out.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(out.Body, maxObject+1))
 	if err != nil {
-		return scan.Config{}, unavailable("read scan config "+id, err)
+		return nil, unavailable("read scan config "+id, fmt.Errorf("%w: %w", errCut, err))
 	}
-	return decode(id, body)
+	return body, nil
 }
 
 func readError(id string, err error) error {

@@ -1,0 +1,431 @@
+package awslocal_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+)
+
+const bucket = "scan-configs"
+
+func serveS3(t *testing.T, h http.Handler) *s3.Client {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return s3.New(s3.Options{
+		Region: awslocal.DefaultRegion, BaseEndpoint: aws.String(server.URL), HTTPClient: server.Client(),
+		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""), Retryer: aws.NopRetryer{},
+		Logger: logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
+			t.Errorf("the SDK logs: "+format, args...)
+		}),
+	})
+}
+
+// onBoth runs a test against the S3 in a file and the one in memory.
+func onBoth(t *testing.T, test func(*testing.T, *awslocal.S3)) {
+	t.Run("file", func(t *testing.T) {
+		s, err := awslocal.NewS3(filepath.Join(t.TempDir(), "s3.db"), bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		test(t, s)
+	})
+	t.Run("memory", func(t *testing.T) {
+		s, err := awslocal.NewMemoryS3(bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, s)
+	})
+}
+
+func put(ctx context.Context, c *s3.Client, key, body string) error {
+	_, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body), ContentType: aws.String("application/json")})
+	return err
+}
+
+func get(ctx context.Context, c *s3.Client, key string) (string, error) {
+	out, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key})
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(out.Body)
+	return string(body), errors.Join(err, out.Body.Close())
+}
+
+// list reads all pages of a listing; common prefixes come where they sort.
+func list(ctx context.Context, c *s3.Client, in s3.ListObjectsV2Input) (keys []string, pages int, err error) {
+	in.Bucket = aws.String(bucket)
+	for p := s3.NewListObjectsV2Paginator(c, &in); p.HasMorePages(); pages++ {
+		page, err := p.NextPage(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		here := []string{}
+		for _, o := range page.Contents {
+			here = append(here, *o.Key)
+		}
+		for _, p := range page.CommonPrefixes {
+			here = append(here, *p.Prefix)
+		}
+		if int(aws.ToInt32(page.KeyCount)) != len(here) {
+			return nil, 0, fmt.Errorf("page of %d has KeyCount %d", len(here), aws.ToInt32(page.KeyCount))
+		}
+		slices.Sort(here)
+		keys = append(keys, here...)
+	}
+	return keys, pages, nil
+}
+
+func TestS3Objects(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+		c, ctx := serveS3(t, s), t.Context()
+		if err := put(ctx, c, "a.json", "one"); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := get(ctx, c, "a.json"); body != "one" || err != nil {
+			t.Errorf("got %q, %v", body, err)
+		}
+		// Overwritten with another checksum and without a Content-Type: nothing of
+		// the first object may stay.
+		_, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("a.json"), Body: strings.NewReader("two"),
+			ChecksumAlgorithm: "SHA256", Metadata: map[string]string{"by": "test"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("a.json")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(out.Body)
+		if err := errors.Join(err, out.Body.Close()); string(body) != "two" || err != nil {
+			t.Errorf("got %q, %v", body, err)
+		}
+		if out.Metadata["by"] != "test" || aws.ToString(out.ContentType) == "application/json" || time.Since(*out.LastModified) > time.Minute {
+			t.Errorf("metadata %v, type %s, modified %s", out.Metadata, aws.ToString(out.ContentType), out.LastModified)
+		}
+		part, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("a.json"), Range: aws.String("bytes=1-")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer part.Body.Close()
+		if body, err := io.ReadAll(part.Body); string(body) != "wo" || err != nil {
+			t.Errorf("range: %q, %v", body, err)
+		}
+		head, err := c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String("a.json")})
+		if err != nil || aws.ToInt64(head.ContentLength) != 3 || *head.ETag != *out.ETag {
+			t.Errorf("head %+v, %v", head, err)
+		}
+
+		for range 2 {
+			if _, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("a.json")}); err != nil {
+				t.Errorf("delete: %v", err)
+			}
+		}
+		_, err = get(ctx, c, "a.json")
+		if got := failureOf(err); got.Code != "NoSuchKey" || got.Status != 404 {
+			t.Errorf("missing key: %+v", got)
+		}
+		_, err = c.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String("another-bucket")})
+		if got := failureOf(err); got.Code != "NoSuchBucket" || got.Status != 404 {
+			t.Errorf("missing bucket: %+v", got)
+		}
+	})
+}
+
+func TestS3Conditions(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+		c, ctx := serveS3(t, s), t.Context()
+		putIf := func(key, match, noneMatch string) failure {
+			in := &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(match + noneMatch)}
+			if match != "" {
+				in.IfMatch = &match
+			}
+			if noneMatch != "" {
+				in.IfNoneMatch = &noneMatch
+			}
+			_, err := c.PutObject(ctx, in)
+			f := failureOf(err)
+			f.Message = ""
+			return f
+		}
+		failed := failure{Code: "PreconditionFailed", Status: 412}
+		if f := putIf("a", `"0123"`, ""); f != (failure{Code: "NoSuchKey", Status: 404}) {
+			t.Errorf("If-Match of a missing object: %+v", f)
+		}
+		if f := putIf("a", "", "*"); f != (failure{}) {
+			t.Errorf("If-None-Match of a missing object: %+v", f)
+		}
+		if f := putIf("a", "", "*"); f != failed {
+			t.Errorf("If-None-Match of an object: %+v", f)
+		}
+		if f := putIf("a", `"0123"`, ""); f != failed {
+			t.Errorf("If-Match of another object: %+v", f)
+		}
+		head, err := c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String("a")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := putIf("a", *head.ETag, ""); f != (failure{}) {
+			t.Errorf("If-Match of the object: %+v", f)
+		}
+		_, err = c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("a"), IfNoneMatch: aws.String(`"` + strings.Repeat("0", 32) + `"`)})
+		if err != nil {
+			t.Errorf("If-None-Match get of another: %v", err)
+		}
+		_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("a"), IfMatch: head.ETag})
+		if f := failureOf(err); f.Status != http.StatusNotImplemented {
+			t.Errorf("delete on condition: %+v", f)
+		}
+
+		// Of many writers at once that must not overwrite, one wins.
+		var won atomic.Int32
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				if putIf("race", "", "*") == (failure{}) {
+					won.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%d writers won", won.Load())
+		}
+	})
+}
+
+// TestS3Listing reads a bucket of 1,050 configs between other prefixes in pages
+// of many sizes, and compares with what the keys say.
+func TestS3Listing(t *testing.T) {
+	keys := []string{"history/", "history/x", "zz/1", "zz/2", "~"}
+	for i := range 1050 {
+		keys = append(keys, fmt.Sprintf("%04d.json", i))
+	}
+	for i := range 30 {
+		keys = append(keys, fmt.Sprintf("0500/%d", i), fmt.Sprintf("history/2026/%02d", i))
+	}
+	slices.Sort(keys)
+	folded := func(prefix string) []string {
+		var want []string
+		for _, key := range keys {
+			rest, ok := strings.CutPrefix(key, prefix)
+			if !ok {
+				continue
+			}
+			if at := strings.Index(rest, "/"); at >= 0 {
+				key = prefix + rest[:at+1]
+			}
+			want = append(want, key)
+		}
+		return slices.Compact(want)
+	}
+	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+		c, ctx := serveS3(t, s), t.Context()
+		var all sync.WaitGroup
+		for part := range slices.Chunk(keys, 300) {
+			all.Go(func() {
+				for _, key := range part {
+					if err := put(ctx, c, key, "{}"); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		tests := []struct {
+			name  string
+			in    s3.ListObjectsV2Input
+			want  []string
+			sizes []int32
+		}{
+			{"all", s3.ListObjectsV2Input{}, keys, []int32{0, 70, 1000}},
+			{"root", s3.ListObjectsV2Input{Delimiter: aws.String("/")}, folded(""), []int32{0, 50, 501, 502, 503, 1000}},
+			{"under a prefix", s3.ListObjectsV2Input{Prefix: aws.String("history/")}, slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !strings.HasPrefix(k, "history/") }), []int32{0, 1, 3, 32}},
+			{"folded under a prefix", s3.ListObjectsV2Input{Prefix: aws.String("history/"), Delimiter: aws.String("/")}, folded("history/"), []int32{0, 1, 2, 3}},
+			{"part of a name", s3.ListObjectsV2Input{Prefix: aws.String("05"), Delimiter: aws.String("/")}, folded("05"), []int32{0, 1, 5}},
+			{"nothing", s3.ListObjectsV2Input{Prefix: aws.String("none/"), Delimiter: aws.String("/")}, nil, []int32{0, 1}},
+			{"behind a key", s3.ListObjectsV2Input{StartAfter: aws.String("1045.json"), Delimiter: aws.String("/")}, []string{"1046.json", "1047.json", "1048.json", "1049.json", "history/", "zz/", "~"}, []int32{0, 1, 2, 4, 5, 6, 7}},
+			{"behind the last", s3.ListObjectsV2Input{StartAfter: aws.String("~~")}, nil, []int32{0}},
+		}
+		for _, test := range tests {
+			for _, size := range test.sizes {
+				if test.in.MaxKeys = nil; size > 0 {
+					test.in.MaxKeys = aws.Int32(size)
+				}
+				got, pages, err := list(ctx, c, test.in)
+				if err != nil {
+					t.Fatalf("%s by %d: %v", test.name, size, err)
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("%s by %d (-want +got):\n%s", test.name, size, diff)
+				}
+				if size == 0 {
+					size = 1000
+				}
+				if want := max(1, (len(test.want)+int(size)-1)/int(size)); pages != want {
+					t.Errorf("%s by %d: %d pages, want %d", test.name, size, pages, want)
+				}
+			}
+		}
+	})
+}
+
+func TestS3OddKeys(t *testing.T) {
+	keys := []string{"..", "../x", "a//b", "//", " lead", "plus+and%41", "quo\"te'<&>", "ü/日本.json", "a?b#c", "back\\slash", "tilde~", strings.Repeat("k", 1024), "tab\tin", "end/"}
+	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+		c, ctx := serveS3(t, s), t.Context()
+		for _, key := range keys {
+			if err := put(ctx, c, key, "body of "+key); err != nil {
+				t.Errorf("put %q: %v", key, err)
+			}
+		}
+		for _, key := range keys {
+			if body, err := get(ctx, c, key); body != "body of "+key || err != nil {
+				t.Errorf("get %q: %q, %v", key, body, err)
+			}
+		}
+		got, _, err := list(ctx, c, s3.ListObjectsV2Input{MaxKeys: aws.Int32(3)})
+		want := slices.Sorted(slices.Values(keys))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("listing, %v (-want +got):\n%s", err, diff)
+		}
+		for _, key := range keys {
+			if _, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key}); err != nil {
+				t.Errorf("delete %q: %v", key, err)
+			}
+		}
+		if got, _, err := list(ctx, c, s3.ListObjectsV2Input{}); len(got) != 0 || err != nil {
+			t.Errorf("left over: %q, %v", got, err)
+		}
+	})
+}
+
+func TestS3Restart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s3.db")
+	for i := range 3 {
+		s, err := awslocal.NewS3(file, bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := serveS3(t, s)
+		got, _, err := list(t.Context(), c, s3.ListObjectsV2Input{})
+		if err != nil || len(got) != i {
+			t.Errorf("start %d: %q, %v", i, got, err)
+		}
+		if err := put(t.Context(), c, fmt.Sprint("key ", i), "x"); err != nil {
+			t.Error(err)
+		}
+		if i == 0 {
+			if _, err := awslocal.NewS3(file, bucket); err == nil || !strings.Contains(err.Error(), file+": another process has it open") {
+				t.Errorf("opened twice: %v", err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestS3Refuses(t *testing.T) {
+	if _, err := awslocal.NewMemoryS3("Bad_Bucket"); err == nil || !strings.Contains(err.Error(), "Bad_Bucket") {
+		t.Errorf("bad bucket: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "none", "s3.db")
+	if _, err := awslocal.NewS3(file, bucket); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("no folder: %v", err)
+	}
+}
+
+func TestS3Faults(t *testing.T) {
+	tests := []struct {
+		name  string
+		fault awslocal.Fault
+		want  failure // of the first PutObject
+		count string
+	}{
+		{"unavailable", awslocal.Fault{Status: 503, Calls: 1}, failure{"SlowDown", "Please reduce your request rate.", 503}, "503"},
+		{"server error", awslocal.Fault{Status: 500, Calls: 1}, failure{"InternalError", "We encountered an internal error. Please try again.", 500}, "500"},
+		{"denied", awslocal.Fault{Operation: "PutObject", Resource: bucket + "/a", Code: "AccessDenied", Calls: 1}, failure{"AccessDenied", "Access Denied", 403}, "403"},
+		{"dropped", awslocal.Fault{Drop: true, Calls: 1}, failure{}, "dropped"},
+		{"another key", awslocal.Fault{Resource: bucket + "/b", Status: 500}, failure{}, ""},
+		{"another operation", awslocal.Fault{Operation: "ListObjectsV2", Status: 500}, failure{}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := awslocal.NewMemoryS3(bucket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Disturb(test.fault)
+			c := serveS3(t, s)
+			err = put(t.Context(), c, "a", "body")
+			if diff := cmp.Diff(test.want, failureOf(err)); diff != "" || (err != nil) != (test.count != "") {
+				t.Errorf("error %v differs (-want +got):\n%s", err, diff)
+			}
+			if err := put(t.Context(), c, "a", "body"); err != nil {
+				t.Errorf("second try: %v", err)
+			}
+			count := s.Count()
+			if count.Calls["PutObject"] != 2 || test.count != "" && count.Errors["PutObject"][test.count] != 1 {
+				t.Errorf("count %+v", count)
+			}
+		})
+	}
+}
+
+func TestS3CutBody(t *testing.T) {
+	s, err := awslocal.NewMemoryS3(bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := serveS3(t, s)
+	if err := put(t.Context(), c, "a", strings.Repeat("x", 1000)); err != nil {
+		t.Fatal(err)
+	}
+	s.Disturb(awslocal.Fault{Operation: "GetObject", Cut: true})
+	if body, err := get(t.Context(), c, "a"); err == nil || len(body) != 500 {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+}
+
+// TestS3IsSilent holds that gofakes3 does not write to the standard logger.
+func TestS3IsSilent(t *testing.T) {
+	var out bytes.Buffer
+	log.SetOutput(&out)
+	defer log.SetOutput(log.Default().Writer())
+	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+		c := serveS3(t, s)
+		_ = put(t.Context(), c, "a", "x") // what comes back is not of interest here
+		_, _ = get(t.Context(), c, "none")
+		_, _, _ = list(t.Context(), c, s3.ListObjectsV2Input{})
+	})
+	if out.Len() > 0 {
+		t.Errorf("logged: %s", out.String())
+	}
+}

@@ -1,0 +1,313 @@
+package ecrscan_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/ecrscan"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/awstest"
+)
+
+var (
+	repo = scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: "test/app"}
+	id   = awslocal.RepositoryID{Name: repo.Name}
+	old  = time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
+)
+
+func start(t *testing.T) (*awslocal.ECR, *ecrscan.Client) {
+	a := awstest.Start(t, awslocal.ECROptions{})
+	return a.ECR, ecrscan.New(setup.Loopback(a.ECRURL))
+}
+
+func kinds(images []scan.Image) map[string]string {
+	m := map[string]string{}
+	for _, i := range images {
+		if i.Digest == "" || i.Repository != repo {
+			m[i.Tag] = fmt.Sprintf("broken: %+v", i)
+			continue
+		}
+		m[i.Tag] = string(i.Kind)
+	}
+	return m
+}
+
+func TestImagesOfEveryKind(t *testing.T) {
+	e, c := start(t)
+	cosign := "sha256-" + strings.Repeat("0a", 32)
+	subject := "sha256:" + strings.Repeat("1b", 32)
+	for _, img := range []awslocal.Image{
+		{Tags: []string{"docker", "same"}},
+		{Tags: []string{"oci"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: awslocal.OCIImageConfig},
+		{Tags: []string{"old-oci"}, MediaType: awslocal.OCIManifest},
+		{Tags: []string{"index"}, MediaType: awslocal.OCIIndex, Children: []awslocal.Child{{Digest: subject, OS: "linux", Arch: "amd64"}}},
+		{Tags: []string{"list"}, MediaType: awslocal.DockerList, Children: []awslocal.Child{{Digest: subject, OS: "linux", Arch: "arm64"}}},
+		{Tags: []string{"chart"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: "application/vnd.cncf.helm.config.v1+json"},
+		{Tags: []string{cosign + ".sig"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: awslocal.OCIImageConfig},
+		{Tags: []string{cosign + ".txt"}},
+		{Tags: []string{"referrer"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: awslocal.OCIImageConfig, Subject: subject},
+		{Tags: []string{"archived"}, Status: awslocal.Archived},
+		{Digest: "sha256:" + strings.Repeat("2c", 32)}, // untagged
+	} {
+		e.PutImage(id, img)
+	}
+	want := map[string]string{
+		"docker": "", "same": "", "oci": "", "old-oci": "", "index": "image index", "list": "image index", "chart": "not an image",
+		cosign + ".sig": "not an image", cosign + ".txt": "", "referrer": "not an image", "archived": "archived",
+	}
+	all, err := c.Images(t.Context(), repo, nil)
+	if diff := cmp.Diff(want, kinds(all)); err != nil || diff != "" {
+		t.Errorf("all tags: %v (-want +got):\n%s", err, diff)
+	}
+	named, err := c.Images(t.Context(), repo, slices.Sorted(maps.Keys(want)))
+	if diff := cmp.Diff(want, kinds(named)); err != nil || diff != "" {
+		t.Errorf("the same by name: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// More than a page of everything, and tags that are gone among the named ones.
+func TestNothingIsCutOff(t *testing.T) {
+	e, c := start(t)
+	const many = 2345
+	tags := make([]string, many)
+	for i := range tags {
+		tags[i] = fmt.Sprint("t", i)
+		e.PutImage(id, awslocal.Image{Tags: tags[i : i+1]})
+	}
+	all, err := c.Images(t.Context(), repo, nil)
+	if err != nil || len(kinds(all)) != many {
+		t.Errorf("all tags: %d of %d, %v", len(kinds(all)), many, err)
+	}
+	wanted := append([]string{"gone1"}, tags[:998]...)
+	wanted = append(wanted, "gone2")
+	named, err := c.Images(t.Context(), repo, wanted)
+	if got := kinds(named); err != nil || len(got) != 998 {
+		t.Errorf("1,000 named tags, 2 of them gone: %d, %v", len(got), err)
+	}
+	none, err := c.Images(t.Context(), repo, []string{"gone1", "gone2", "gone3"})
+	if err != nil || len(none) != 0 {
+		t.Errorf("tags that are all gone: %v, %v", none, err)
+	}
+
+	findings := make([]awslocal.Finding, many)
+	for i := range findings {
+		findings[i] = awslocal.Finding{Name: fmt.Sprintf("CVE-2026-%05d", i), Severity: "LOW"}
+	}
+	digest := e.PutImage(id, awslocal.Image{Tags: []string{"bad"}, ScannedAt: old, Findings: findings})
+	result, err := c.Findings(t.Context(), repo, digest)
+	if err != nil || len(result.Findings) != many || result.Counts[scan.Low] != many {
+		t.Errorf("%d findings, counts %v, %v", len(result.Findings), result.Counts, err)
+	}
+	e.ResetCount()
+	result, err = c.Result(t.Context(), repo, digest)
+	if err != nil || result.Counts[scan.Low] != many || len(result.Findings) != 0 || e.Count().Total() != 1 {
+		t.Errorf("result %+v, %v, with %d calls", result.Counts, err, e.Count().Total())
+	}
+}
+
+func TestResultOfEveryState(t *testing.T) {
+	completed := scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 2, scan.Untriaged: 1}, CompletedAt: old}
+	findings := []awslocal.Finding{{Name: "a", Severity: "HIGH"}, {Name: "b", Severity: "HIGH"}, {Name: "c", Severity: "UNTRIAGED"}}
+	for name, test := range map[string]struct {
+		image awslocal.Image
+		want  scan.Result
+	}{
+		"completed":        {awslocal.Image{ScannedAt: old, Findings: findings}, completed},
+		"clean":            {awslocal.Image{ScannedAt: old}, scan.Result{State: scan.Completed, Counts: scan.Counts{}, CompletedAt: old}},
+		"never scanned":    {awslocal.Image{}, scan.Result{State: scan.NotScanned}},
+		"in progress":      {awslocal.Image{ScannedAt: old, ScanStatus: "IN_PROGRESS"}, scan.Result{State: scan.InProgress}},
+		"failed":           {awslocal.Image{ScannedAt: old, ScanStatus: "FAILED", ScanDescription: awslocal.UnsupportedOS}, scan.Result{State: scan.Failed, Reason: awslocal.UnsupportedOS}},
+		"failed silently":  {awslocal.Image{ScannedAt: old, ScanStatus: "FAILED"}, scan.Result{State: scan.Failed, Reason: "no reason given"}},
+		"not ready":        {awslocal.Image{ScannedAt: old, NotReady: true}, scan.Result{State: scan.NotScanned, Reason: "result not ready"}},
+		"unsupported":      {awslocal.Image{ScannedAt: old, ScanStatus: "UNSUPPORTED_IMAGE"}, scan.Result{State: scan.NotScanned, Reason: "unsupported image"}},
+		"pending":          {awslocal.Image{ScannedAt: old, ScanStatus: "PENDING"}, scan.Result{State: scan.NotScanned, Reason: "pending"}},
+		"expired":          {awslocal.Image{ScannedAt: old, ScanStatus: "SCAN_ELIGIBILITY_EXPIRED"}, scan.Result{State: scan.NotScanned, Reason: "scan eligibility expired"}},
+		"a state to come":  {awslocal.Image{ScannedAt: old, ScanStatus: "ON_HOLIDAY"}, scan.Result{State: scan.NotScanned, Reason: "on holiday"}},
+		"findings missing": {awslocal.Image{ScannedAt: old, ScanStatus: "FINDINGS_UNAVAILABLE"}, scan.Result{State: scan.NotScanned, Reason: "findings unavailable"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, c := start(t)
+			digest := e.PutImage(id, test.image)
+			got, err := c.Result(t.Context(), repo, digest)
+			if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+			full, err := c.Findings(t.Context(), repo, digest)
+			full.Findings = nil
+			if diff := cmp.Diff(test.want, full); err != nil || diff != "" {
+				t.Errorf("with findings: %v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func TestBasicFindings(t *testing.T) {
+	e, c := start(t)
+	digest := e.PutImage(id, awslocal.Image{ScannedAt: old, Findings: []awslocal.Finding{
+		{
+			Name: "CVE-1", Severity: "MEDIUM", Description: " text ", URI: "https://example.org/CVE-1 ",
+			Attributes: []awslocal.Attribute{
+				{Key: "package_name", Value: "ssl"}, {Key: "package_version", Value: "1"}, {Key: "CVSS2_SCORE", Value: "5.0"}, {Key: "CVSS2_VECTOR", Value: "v2"},
+				{Key: "CVSS3_SCORE", Value: "9.8"}, {Key: "CVSS3_VECTOR", Value: "v3"},
+			},
+		},
+		{Name: "CVE-1", Severity: "HIGH", Attributes: []awslocal.Attribute{{Key: "package_name", Value: "ssl"}, {Key: "package_version", Value: "2"}}},
+		{Name: "CVE-2", URI: "javascript:alert(1)", Attributes: []awslocal.Attribute{{Key: "CVSS2_SCORE", Value: "5.0"}, {Key: "CVSS2_VECTOR", Value: "v2"}}},
+		{Severity: "LOW", Description: strings.Repeat("é", 5000)},
+	}})
+	got, err := c.Findings(t.Context(), repo, digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []scan.Finding{
+		{Name: "CVE-1", Package: "ssl", Versions: []string{"1", "2"}, Severity: scan.High},
+		{Name: "unnamed finding", Severity: scan.Low, Description: strings.Repeat("é", 2048) + " …"},
+		{Name: "CVE-2", Severity: scan.Undefined, Score: "5.0", Vector: "v2"},
+	}
+	if diff := cmp.Diff(want, got.Findings); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestEnhancedFindings(t *testing.T) {
+	e, c := start(t)
+	seen, changed := old.Add(time.Hour), old.Add(2*time.Hour)
+	digest := e.PutImage(id, awslocal.Image{ScannedAt: old, Enhanced: []awslocal.EnhancedFinding{
+		{
+			Title: "CVE-9 - a, b", Description: "text", Severity: "CRITICAL", Score: 9.1, FixAvailable: "PARTIAL", ExploitAvailable: "YES",
+			FirstObservedAt: awslocal.Time{Time: seen}, UpdatedAt: awslocal.Time{Time: changed},
+			Remediation: &awslocal.Remediation{Recommendation: awslocal.Recommendation{Text: "Upgrade."}},
+			PackageDetails: &awslocal.PackageVulnerability{
+				VulnerabilityID: "CVE-9", SourceURL: "https://example.org/CVE-9",
+				CVSS: []awslocal.CVSS{{BaseScore: 7, ScoringVector: "v2", Version: "2.0"}, {BaseScore: 9, ScoringVector: "v31", Version: "3.1"}},
+				VulnerablePackages: []awslocal.VulnerablePackage{
+					{Name: "a", Version: "1", FixedInVersion: "2"}, {Name: "b", Version: "3", FixedInVersion: "NotAvailable"}, {Name: "a", Version: "1.1", FixedInVersion: "2"},
+				},
+			},
+		},
+		{Title: "bare"},
+	}})
+	e.SetScanType(repo.Region, repo.Registry, awslocal.Enhanced)
+	got, err := c.Findings(t.Context(), repo, digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	common := scan.Finding{
+		Name: "CVE-9", Severity: scan.Critical, Description: "text", URL: "https://example.org/CVE-9", Score: "9.1", Vector: "v31", FixAvailable: "PARTIAL",
+		Exploit: "YES", Remediation: "Upgrade.", FirstSeen: seen, Changed: changed,
+	}
+	a, b := common, common
+	a.Package, a.Versions, a.FixedIn = "a", []string{"1", "1.1"}, []string{"2"}
+	b.Package, b.Versions = "b", []string{"3"}
+	if diff := cmp.Diff([]scan.Finding{a, b, {Name: "bare", Severity: scan.Undefined}}, got.Findings); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !got.Enhanced || got.State != scan.Completed {
+		t.Errorf("state %s, enhanced %v", got.State, got.Enhanced)
+	}
+}
+
+func TestStartScan(t *testing.T) {
+	for name, test := range map[string]struct {
+		image    awslocal.Image
+		enhanced bool
+		fault    awslocal.Fault
+		code     scan.Code
+		message  string
+		calls    int
+	}{
+		"started":              {awslocal.Image{ScannedAt: old}, false, awslocal.Fault{}, "", "", 1},
+		"scanned within 24 h":  {awslocal.Image{ScannedAt: time.Now().Add(-time.Hour)}, false, awslocal.Fault{}, scan.ScannedRecently, "scanned within 24 h", 1},
+		"the same, old report": {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "The scan quota per image has been exceeded. Wait and try again."}, scan.ScannedRecently, "scanned within 24 h", 1},
+		"registry's limit":     {awslocal.Image{}, false, awslocal.Fault{Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."}, scan.Unavailable, "the registry's limit of scans in 24 h is reached", 1},
+		"enhanced":             {awslocal.Image{}, true, awslocal.Fault{}, scan.NotScannable, "enhanced scanning", 1},
+		"archived":             {awslocal.Image{Status: awslocal.Archived}, false, awslocal.Fault{}, scan.NotScannable, "archived", 1},
+		"an index":             {awslocal.Image{MediaType: awslocal.OCIIndex}, false, awslocal.Fault{}, scan.NotScannable, "unsupported image type", 1},
+		"throttled twice":      {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded", Calls: 2}, "", "", 3},
+		"throttled on and on":  {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded"}, scan.Unavailable, "throttled by ECR", 3},
+		"500 twice":            {awslocal.Image{}, false, awslocal.Fault{Status: 500, Calls: 2}, "", "", 3},
+		"500 on and on":        {awslocal.Image{}, false, awslocal.Fault{Status: 500}, scan.Unavailable, "ECR in us-west-2 answered with an error", 3},
+		"connection dropped":   {awslocal.Image{}, false, awslocal.Fault{Drop: true}, scan.Unavailable, "ECR in us-west-2 can't be reached", 3},
+		"denied":               {awslocal.Image{}, false, awslocal.Fault{Code: "AccessDeniedException", Message: "User: arn:aws:sts::1:x is not authorized to perform: ecr:StartImageScan on resource: arn:aws:ecr:us-west-2:1:repository/x"}, scan.NoAccess, "no access to ecr:StartImageScan", 1},
+		"an error to come":     {awslocal.Image{}, false, awslocal.Fault{Code: "BrandNewException", Message: "secret"}, scan.Internal, "ECR refused the request", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // for the back-off's sake
+			e, c := start(t)
+			digest := e.PutImage(id, test.image)
+			if test.enhanced {
+				e.SetScanType(repo.Region, repo.Registry, awslocal.Enhanced)
+			}
+			if test.fault != (awslocal.Fault{}) {
+				e.Disturb(test.fault)
+			}
+			err := c.StartScan(t.Context(), repo, digest)
+			if scan.CodeOf(err) != test.code || err != nil && scan.MessageOf(err) != test.message {
+				t.Errorf("got %q, %v", scan.MessageOf(err), err)
+			}
+			if got := e.Count().Calls["StartImageScan"]; got != test.calls {
+				t.Errorf("%d calls, want %d", got, test.calls)
+			}
+		})
+	}
+}
+
+func TestWhatIsGone(t *testing.T) {
+	e, c := start(t)
+	if _, err := c.Images(t.Context(), repo, nil); scan.CodeOf(err) != scan.RepositoryNotFound {
+		t.Errorf("repository: %v", err)
+	}
+	if _, err := c.Images(t.Context(), repo, []string{"a", "b"}); scan.CodeOf(err) != scan.RepositoryNotFound {
+		t.Errorf("repository, by tags: %v", err)
+	}
+	e.PutRepository(id, awslocal.Repository{})
+	gone := "sha256:" + strings.Repeat("00", 32)
+	if _, err := c.Findings(t.Context(), repo, gone); scan.CodeOf(err) != scan.ImageNotFound {
+		t.Errorf("image: %v", err)
+	}
+	if images, err := c.Images(t.Context(), repo, nil); len(images) != 0 || err != nil {
+		t.Errorf("an empty repository: %v, %v", images, err)
+	}
+}
+
+// A Region that doesn't answer ends with its context, and holds up no other Region.
+func TestDeadRegionStandsAlone(t *testing.T) {
+	e, c := start(t)
+	alive := scan.Repository{Registry: repo.Registry, Region: "eu-west-1", Name: repo.Name}
+	for _, region := range []string{"us-west-2", "eu-west-1"} {
+		e.PutImage(awslocal.RepositoryID{Region: region, Name: repo.Name}, awslocal.Image{Tags: []string{"a"}, ScannedAt: old})
+	}
+	e.Disturb(awslocal.Fault{Region: "us-west-2", Hang: true})
+	ctx, cancel := context.WithCancel(t.Context())
+	dead := make(chan error)
+	for range 2 * ecrscan.CallsAtOnce {
+		go func() {
+			_, err := c.Images(ctx, repo, nil)
+			dead <- err
+		}()
+	}
+	for e.Count().InFlight < ecrscan.CallsAtOnce {
+		time.Sleep(time.Millisecond)
+	}
+	if images, err := c.Images(t.Context(), alive, nil); err != nil || len(images) != 1 {
+		t.Errorf("the living Region: %v, %v", images, err)
+	}
+	if most := e.Count().MaxFlight; most > ecrscan.CallsAtOnce+1 {
+		t.Errorf("%d calls were under way in two Regions, the bound of one is %d", most, ecrscan.CallsAtOnce)
+	}
+	cancel()
+	for range 2 * ecrscan.CallsAtOnce {
+		if err := <-dead; scan.CodeOf(err) != scan.Unavailable {
+			t.Errorf("the dead Region: %v", err)
+		}
+	}
+}

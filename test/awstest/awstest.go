@@ -1,0 +1,58 @@
+// Package awstest starts an embedded S3 and ECR for a test, on loopback ports, and points the service's own clients at them, so that a test
+// covers serialisation, error shapes, paging and retries too. It knows nothing of what the service does with the answers.
+package awstest
+
+import (
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
+)
+
+// Bucket is the one bucket of the embedded S3.
+const Bucket = "ecr-scan-config"
+
+// AWS is a running stand-in. It ends with the test that started it.
+type AWS struct {
+	ECR           *awslocal.ECR
+	S3            *awslocal.S3
+	ECRURL, S3URL string
+}
+
+// Start starts an ECR without repositories and an S3 with an empty bucket.
+func Start(tb testing.TB, o awslocal.ECROptions) *AWS {
+	tb.Helper()
+	store, err := awslocal.NewMemoryS3(Bucket)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a := &AWS{ECR: awslocal.NewECR(o), S3: store}
+	ecrServer, s3Server := httptest.NewServer(a.ECR), httptest.NewServer(a.S3)
+	tb.Cleanup(func() { // what hangs must not outlive the test
+		ecrServer.CloseClientConnections()
+		s3Server.CloseClientConnections()
+		ecrServer.Close()
+		s3Server.Close()
+	})
+	a.ECRURL, a.S3URL = ecrServer.URL, s3Server.URL
+	return a
+}
+
+// Watch builds the service's use cases on the stand-in, by the same code as a deployment.
+func (a *AWS) Watch(log *slog.Logger) *scan.Watch {
+	return setup.New(setup.Loopback(a.S3URL), setup.Loopback(a.ECRURL), Bucket, log)
+}
+
+// S3Client is a client of the embedded S3, to put what the service does not.
+func (a *AWS) S3Client() *s3.Client {
+	return s3.NewFromConfig(setup.Loopback(a.S3URL), func(o *s3.Options) { o.UsePathStyle = true })
+}
+
+// Silent is a log that nobody reads.
+func Silent() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

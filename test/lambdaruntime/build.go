@@ -1,0 +1,84 @@
+package lambdaruntime
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Build compiles the main package in the folder pkg, relative to the module's root and with slashes ("configs"), as it is compiled
+// for Lambda but for this machine, and returns the path of the executable. It stays in the module's bin folder, where the next
+// call, of this test or another, finds it and links again only what has changed.
+func Build(tb testing.TB, pkg string) string {
+	tb.Helper()
+	root := moduleRoot(tb)
+	dependOn(tb, root)
+	binary := filepath.Join(root, "bin", "lambdaruntime", filepath.FromSlash(pkg), "bootstrap")
+	defer lock(tb, binary+".lock")()
+
+	build := exec.CommandContext(tb.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-tags", "lambda.norpc", "-ldflags=-s",
+		"-o", binary, "./"+pkg)
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	if output, err := build.CombinedOutput(); err != nil {
+		tb.Fatalf("build %s: %v\n%s", pkg, err, output)
+	}
+	return binary
+}
+
+func moduleRoot(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			tb.Fatal("no go.mod in the working directory or above")
+		}
+		dir = parent
+	}
+}
+
+// dependOn opens the folders of the module's sources. The go command remembers what a test opens, but not what the compiler opens
+// that a test runs: without this a change in a function would be answered from the test cache.
+func dependOn(tb testing.TB, root string) {
+	tb.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() || path == root {
+			return err
+		}
+		if parent := filepath.Dir(path); parent == root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "bin" || d.Name() == "dist") {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// lock holds off the tests of other packages, which the go command runs at the same time.
+func lock(tb testing.TB, path string) (unlock func()) {
+	tb.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		tb.Fatalf("lock %s: %v", path, err)
+	}
+	return func() { _ = file.Close() } // which unlocks
+}
