@@ -25,7 +25,7 @@ import (
 )
 
 // CallsAtOnce is how many objects are read side by side.
-const CallsAtOnce = 96
+const CallsAtOnce = 128
 
 // maxObject bounds what is read of an object, in bytes. A config with a thousand of the longest tags has 131,000.
 const maxObject = 256 << 10

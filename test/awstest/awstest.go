@@ -5,7 +5,10 @@ package awstest
 import (
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -23,6 +26,9 @@ type AWS struct {
 	ECR           *awslocal.ECR
 	S3            *awslocal.S3
 	ECRURL, S3URL string
+
+	slow atomic.Bool
+	turn sync.Mutex
 }
 
 // Start starts an ECR without repositories and an S3 with an empty bucket.
@@ -33,7 +39,7 @@ func Start(tb testing.TB, o awslocal.ECROptions) *AWS {
 		tb.Fatal(err)
 	}
 	a := &AWS{ECR: awslocal.NewECR(o), S3: store}
-	ecrServer, s3Server := httptest.NewServer(a.ECR), httptest.NewServer(a.S3)
+	ecrServer, s3Server := httptest.NewServer(a.queue(a.ECR)), httptest.NewServer(a.queue(a.S3))
 	tb.Cleanup(func() { // what hangs must not outlive the test
 		ecrServer.CloseClientConnections()
 		s3Server.CloseClientConnections()
@@ -42,6 +48,19 @@ func Start(tb testing.TB, o awslocal.ECROptions) *AWS {
 	})
 	a.ECRURL, a.S3URL = ecrServer.URL, s3Server.URL
 	return a
+}
+
+// OneByOne makes both services answer one call at a time, as if each waited for the one before. It is what side by side is measured against.
+func (a *AWS) OneByOne(on bool) { a.slow.Store(on) }
+
+func (a *AWS) queue(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.slow.Load() {
+			a.turn.Lock()
+			defer a.turn.Unlock()
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Watch builds the service's use cases on the stand-in, by the same code as a deployment.

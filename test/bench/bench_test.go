@@ -1,0 +1,205 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/lambdaruntime"
+)
+
+const (
+	s3Latency  = 15 * time.Millisecond
+	ecrLatency = 30 * time.Millisecond
+)
+
+// service is the whole service on stand-ins that answer late.
+type service struct {
+	aws *awstest.AWS
+	api http.Handler
+	ids []string
+}
+
+func newService(b *testing.B, configs []scan.Config, fill func(*awslocal.ECR)) *service {
+	b.Helper()
+	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1})
+	fill(a.ECR)
+	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Log: awstest.Silent()}
+	s := &service{aws: a, api: api.Handler(api.All())}
+	for _, c := range configs {
+		c, err := scan.NewConfig(c, time.Now())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := api.Watch.Configs.Put(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
+		s.ids = append(s.ids, c.ID)
+	}
+	a.S3.Disturb(awslocal.Fault{Delay: s3Latency})
+	a.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
+	return s
+}
+
+// get answers a request, which must succeed, and gives the size of the answer in bytes.
+func (s *service) get(b *testing.B, path string) int64 {
+	b.Helper()
+	w := httptest.NewRecorder()
+	s.api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	n, _ := io.Copy(io.Discard, w.Body)
+	if w.Code != http.StatusOK {
+		b.Fatalf("GET %s: %d", path, w.Code)
+	}
+	return n
+}
+
+// measure reports the time of one operation as a multiple of its floor, and how many times as long it takes when its calls are answered one
+// by one, which is measured once in the same run.
+func (s *service) measure(b *testing.B, floor time.Duration, operation func()) {
+	b.Helper()
+	operation() // connections are made once
+	s.aws.OneByOne(true)
+	began := time.Now()
+	operation()
+	oneByOne := time.Since(began)
+	s.aws.OneByOne(false)
+	s.aws.S3.ResetCount()
+	s.aws.ECR.ResetCount()
+	for b.Loop() {
+		operation()
+	}
+	per := b.Elapsed() / time.Duration(b.N)
+	b.ReportMetric(float64(per)/float64(floor), "×floor")
+	b.ReportMetric(float64(oneByOne)/float64(per), "×faster-than-one-by-one")
+	b.ReportMetric(float64(s.aws.S3.Count().Total()/b.N), "S3-calls/op")
+	b.ReportMetric(float64(s.aws.ECR.Count().Total()/b.N), "ECR-calls/op")
+}
+
+func config(repo string) scan.Config {
+	return scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repo}
+}
+
+func repositories(n int) []scan.Config {
+	configs := make([]scan.Config, n)
+	for i := range configs {
+		configs[i] = config(fmt.Sprintf("team/app%d", i))
+	}
+	return configs
+}
+
+// fill puts images into each repository; scanned says when each was scanned last.
+func fill(configs []scan.Config, images int, scanned time.Time) func(*awslocal.ECR) {
+	return func(e *awslocal.ECR) {
+		for _, c := range configs {
+			for i := range images {
+				e.PutImage(awslocal.RepositoryID{Name: c.Repository}, awslocal.Image{
+					Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: scanned, Findings: findings(5),
+				})
+			}
+		}
+	}
+}
+
+func findings(n int) []awslocal.Finding {
+	all := make([]awslocal.Finding, n)
+	for i := range all {
+		all[i] = awslocal.Finding{
+			Name: fmt.Sprintf("CVE-2026-%05d", i), Severity: []string{"HIGH", "MEDIUM", "LOW"}[i%3], URI: "https://example.org/CVE",
+			Description: "A flaw in the parser lets a remote attacker read memory that is not theirs by sending a crafted header.",
+			Attributes:  []awslocal.Attribute{{Key: "package_name", Value: fmt.Sprintf("lib%d", i%50)}, {Key: "package_version", Value: "1.2.3"}},
+		}
+	}
+	return all
+}
+
+// GET /configs of 300: the list, then all objects.
+func BenchmarkConfigs300(b *testing.B) {
+	s := newService(b, repositories(300), func(*awslocal.ECR) {})
+	s.measure(b, 2*s3Latency, func() { s.get(b, "/configs") })
+}
+
+// GET /summary of 200 images in 10 repositories: the list, the objects, the images, their results.
+func BenchmarkSummary200(b *testing.B) {
+	configs := repositories(10)
+	s := newService(b, configs, fill(configs, 20, time.Now().Add(-time.Hour)))
+	s.measure(b, 2*s3Latency+2*ecrLatency, func() { s.get(b, "/summary") })
+}
+
+// A scan run over the same, each image due: the list, the objects, the images, their results, their starts. Scans take no time, and the
+// image is told anew each round that its last one is long ago.
+func BenchmarkScanRun200(b *testing.B) {
+	configs := repositories(10)
+	var day atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(day.Load()) * 25 * time.Hour) }
+	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1, Now: now})
+	fill(configs, 20, time.Now().Add(-25*time.Hour))(a.ECR)
+	watch := a.Watch(awstest.Silent())
+	watch.Now = now
+	for _, c := range configs {
+		c, err := scan.NewConfig(c, time.Now())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := watch.Configs.Put(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
+	}
+	a.S3.Disturb(awslocal.Fault{Delay: s3Latency})
+	a.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
+	s := &service{aws: a}
+	s.measure(b, 2*s3Latency+3*ecrLatency, func() {
+		day.Add(1)
+		if report, err := watch.Run(b.Context()); err != nil || report.Started != 200 {
+			b.Fatalf("started %d, %v", report.Started, err)
+		}
+	})
+}
+
+// A feed of 1,200 findings of one image: the object, the image, the two pages of its findings.
+func BenchmarkFeed1200(b *testing.B) {
+	configs := repositories(1)
+	s := newService(b, configs, func(e *awslocal.ECR) {
+		e.PutImage(awslocal.RepositoryID{Name: configs[0].Repository}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(1200)})
+	})
+	s.measure(b, s3Latency+3*ecrLatency, func() { s.get(b, "/findings/"+s.ids[0]) })
+}
+
+// Cold start of each function: from the start of the process to its first poll, as a multiple of a handler with nothing in it. They are
+// started in turn, so that whatever else the machine does hits all alike.
+func BenchmarkColdStart(b *testing.B) {
+	bare := lambdaruntime.Build(b, "test/lambdaruntime/testdata/bare")
+	for _, folder := range []string{"configs", "summary", "findings", "startscan"} {
+		b.Run(folder, func(b *testing.B) {
+			binary := lambdaruntime.Build(b, folder)
+			var base, own time.Duration
+			for b.Loop() {
+				base += coldStart(b, bare)
+				own += coldStart(b, binary)
+			}
+			b.ReportMetric(float64(own)/float64(base), "×bare")
+			b.ReportMetric(float64(own.Microseconds())/1000/float64(b.N), "ms-to-first-poll")
+		})
+	}
+}
+
+func coldStart(b *testing.B, binary string) time.Duration {
+	b.Helper()
+	f := lambdaruntime.Start(b, binary, map[string]string{"ECR_SCAN_CONFIG_BUCKET": awstest.Bucket})
+	defer f.Kill()
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	defer cancel()
+	took, err := f.Ready(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return took
+}

@@ -1,0 +1,326 @@
+// Package e2e runs the compiled functions, as Lambda starts them, against an embedded S3 and ECR.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mmcdole/gofeed/atom"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/lambdaruntime"
+)
+
+// functions are the HTTP functions, by folder, with their routes.
+func functions() map[string]httpapi.Routes {
+	api := new(httpapi.API)
+	return map[string]httpapi.Routes{"configs": api.Configs(), "summary": api.Summary(), "findings": api.Findings()}
+}
+
+func environment(a *awstest.AWS) map[string]string {
+	return map[string]string{
+		"ECR_SCAN_CONFIG_BUCKET": awstest.Bucket, "AWS_ENDPOINT_URL_S3": a.S3URL, "AWS_ENDPOINT_URL_ECR": a.ECRURL,
+	}
+}
+
+func start(t *testing.T, a *awstest.AWS, function string) *lambdaruntime.Function {
+	return lambdaruntime.Start(t, lambdaruntime.Build(t, function), environment(a))
+}
+
+// deploy starts the three HTTP functions behind a gateway, and gives the API's URL.
+func deploy(t *testing.T, a *awstest.AWS) string {
+	g := &lambdaruntime.Gateway{Functions: map[string]*lambdaruntime.Function{}}
+	for folder, routes := range functions() {
+		f := start(t, a, folder)
+		for _, path := range routes.Paths() {
+			g.Functions[path] = f
+		}
+	}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	return server.URL + "/Prod"
+}
+
+func walkthrough(t *testing.T) *awstest.AWS {
+	a := awstest.Start(t, awslocal.ECROptions{ScanTime: -1})
+	if err := a.ECR.PutWalkthrough(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func request(t *testing.T, method, url, body string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(b)
+}
+
+func TestWalkthrough(t *testing.T) {
+	a := walkthrough(t)
+	api := deploy(t, a)
+	var ids []string
+	for _, sample := range []string{"amazonlinux", "centos", "ubuntu"} {
+		body, err := os.ReadFile("../../scan-config-" + sample + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, got := request(t, "POST", api+"/configs/", string(body))
+		var c scan.Config
+		if err := json.Unmarshal([]byte(got), &c); err != nil || res.StatusCode != 201 {
+			t.Fatalf("POST %s: %d %s", sample, res.StatusCode, got)
+		}
+		// The gateway's URL is https, as API Gateway's always is.
+		if want := strings.Replace(api, "http:", "https:", 1) + "/configs/" + c.ID; res.Header.Get("Location") != want {
+			t.Errorf("Location %s, want %s", res.Header.Get("Location"), want)
+		}
+		ids = append(ids, c.ID)
+	}
+	if _, got := request(t, "GET", api+"/configs/", ""); strings.Count(got, `"id"`) != 3 || !strings.HasPrefix(got, "[\n  {\n    \"id\": \"") {
+		t.Errorf("GET /configs/: %s", got)
+	}
+	want := `Results for amazonlinux:2018.03 in us-west-2:
+
+
+Results for test/centos:7 in us-west-2:
+ HIGH: 7
+ MEDIUM: 20
+ LOW: 7
+
+
+Results for test/ubuntu:16.04 in us-west-2:
+ MEDIUM: 8
+ LOW: 24
+ INFORMATIONAL: 19
+
+
+Results for test/ubuntu:latest in us-west-2:
+ MEDIUM: 7
+ LOW: 13
+ INFORMATIONAL: 9
+
+
+`
+	if res, got := request(t, "GET", api+"/summary", ""); res.StatusCode != 200 || got != want || res.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+		t.Errorf("GET /summary: %d %v\n%s", res.StatusCode, res.Header, got)
+	}
+	res, got := request(t, "GET", api+"/findings/"+ids[2], "")
+	feed, err := (&atom.Parser{}).Parse(strings.NewReader(got))
+	if err != nil || res.Header.Get("Content-Type") != "application/atom+xml; charset=utf-8" || len(feed.Entries) != 80 || feed.Title != "ECR repository test/ubuntu in us-west-2" {
+		t.Errorf("GET /findings: %d %v %v %.500s", res.StatusCode, res.Header, err, got)
+	}
+	if res, got := request(t, "DELETE", api+"/configs/"+ids[0], ""); res.StatusCode != 204 || got != "" {
+		t.Errorf("DELETE: %d %s", res.StatusCode, got)
+	}
+	if res, got := request(t, "DELETE", api+"/configs/"+ids[0], ""); res.StatusCode != 404 || !strings.Contains(got, `"title": "Not Found"`) {
+		t.Errorf("DELETE again: %d %s", res.StatusCode, got)
+	}
+	if res, _ := request(t, "HEAD", api+"/summary", ""); res.StatusCode != 200 {
+		t.Errorf("HEAD: %d", res.StatusCode)
+	}
+	if res, got := request(t, "PUT", api+"/configs", "{}"); res.StatusCode != 405 || res.Header.Get("Allow") == "" || !strings.Contains(got, "405") {
+		t.Errorf("PUT: %d %v %s", res.StatusCode, res.Header, got)
+	}
+}
+
+type proxyAnswer struct {
+	StatusCode      int                 `json:"statusCode"`
+	Headers         map[string][]string `json:"multiValueHeaders"`
+	Body            string              `json:"body"`
+	IsBase64Encoded bool                `json:"isBase64Encoded"`
+}
+
+// invoke sends an event that no gateway of ours makes.
+func invoke(t *testing.T, f *lambdaruntime.Function, event any) proxyAnswer {
+	t.Helper()
+	payload, err := f.Invoke(t.Context(), event, 29*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a proxyAnswer
+	if err := json.Unmarshal(payload, &a); err != nil {
+		t.Fatalf("%v in %s", err, payload)
+	}
+	return a
+}
+
+func TestOddEvents(t *testing.T) {
+	a := walkthrough(t)
+	f := start(t, a, "configs")
+	event := func(method, path, body, base string) map[string]any {
+		r := httptest.NewRequest(method, "https://scans.example.com"+base+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		e, err := lambdaruntime.APIEvent(r, base, "/configs", "/configs/{scanid}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	valid := `{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu"}`
+
+	encoded := event("POST", "/configs", valid, "/Prod")
+	encoded["body"], encoded["isBase64Encoded"] = "eyJyZWdpb24iOiJ1cy13ZXN0LTIiLCJyZWdpc3RyeSI6IjEyMzQ1Njc4OTAxMiIsInJlcG9zaXRvcnkiOiJ0ZXN0L3VidW50dSJ9", true
+	if got := invoke(t, f, encoded); got.StatusCode != 201 {
+		t.Errorf("a body in base64: %+v", got)
+	}
+	encoded["body"] = "%%%"
+	if got := invoke(t, f, encoded); got.StatusCode != 400 {
+		t.Errorf("a body in broken base64: %+v", got)
+	}
+	if got := invoke(t, f, event("POST", "/configs", valid, "/scans")); got.StatusCode != 201 || !strings.HasPrefix(got.Headers["Location"][0], "https://scans.example.com/scans/configs/") {
+		t.Errorf("a custom domain with a base path: %+v", got)
+	}
+	for _, id := range []string{"..%2Fx", "%00", strings.Repeat("a", 10<<10), "%252e"} {
+		a.S3.ResetCount()
+		got := invoke(t, f, event("DELETE", "/configs/"+id, "", "/Prod"))
+		if got.StatusCode != 404 || a.S3.Count().Total() != 0 {
+			t.Errorf("scan id %.20s: %d with %d calls to S3", id, got.StatusCode, a.S3.Count().Total())
+		}
+	}
+	if _, err := f.Invoke(t.Context(), map[string]any{"Records": []any{}}, time.Minute); err == nil {
+		t.Error("an event of something else: no error")
+	}
+	if got := invoke(t, f, event("GET", "/configs", "", "/Prod")); got.StatusCode != 200 {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
+
+func addConfigs(t *testing.T, a *awstest.AWS, repositories ...string) {
+	t.Helper()
+	for _, repo := range repositories {
+		c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repo}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Watch(awstest.Silent()).Configs.Put(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestStartScan(t *testing.T) {
+	a := walkthrough(t)
+	addConfigs(t, a, "amazonlinux", "test/centos", "test/ubuntu", "test/gone", "test/hardcases")
+	f := start(t, a, "startscan")
+	run := func() (r scan.RunReport) {
+		t.Helper()
+		payload, err := f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), 15*time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(payload, &r); err != nil {
+			t.Fatalf("%v in %s", err, payload)
+		}
+		return r
+	}
+	first := run()
+	if first.Configs != 5 || first.ConfigsFailed != 1 || first.Started < 4 || first.NotScannable["image index"] != 1 || first.NotScannable["archived"] != 1 || first.Artifacts == 0 {
+		t.Errorf("first run: %+v", first)
+	}
+	if len(first.Problems) != 1 || first.Problems[0].Error != "repository not found" {
+		t.Errorf("problems: %+v", first.Problems)
+	}
+	second := run()
+	if second.Started != 0 && second.Started >= first.Started || second.NextDue == nil || second.Recent == 0 {
+		t.Errorf("second run: %+v", second)
+	}
+	if got := a.ECR.Count().Errors["StartImageScan"]["LimitExceededException"]; got > 2*first.Images {
+		t.Errorf("%d starts were refused", got)
+	}
+	logs := f.Logs()
+	for _, line := range []string{`"message":"scan run of a config failed"`, `"message":"scan run of a config"`, `"message":"scan run"`, `"_aws":`, `"requestId":`} {
+		if !strings.Contains(logs, line) {
+			t.Errorf("no %s in the log:\n%s", line, logs)
+		}
+	}
+	for line := range strings.Lines(logs) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("a log line that is no JSON: %s", line)
+		}
+	}
+}
+
+// Failures of the whole run, and nothing else, are errors of the function.
+func TestStartScanFails(t *testing.T) {
+	a := walkthrough(t)
+	f := start(t, a, "startscan")
+	if _, err := f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), time.Minute); err != nil {
+		t.Errorf("no configs: %v", err)
+	}
+	addConfigs(t, a, "test/gone")
+	failure, ok := errors.AsType[*lambdaruntime.Error](second(f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), time.Minute)))
+	if !ok || !strings.Contains(failure.Message, "every config failed") {
+		t.Errorf("every config failed: %v", failure)
+	}
+	a.S3.Disturb(awslocal.Fault{Status: 500})
+	failure, ok = errors.AsType[*lambdaruntime.Error](second(f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), time.Minute)))
+	if !ok || !strings.Contains(failure.Message, "can't read the configs") {
+		t.Errorf("S3 down: %v", failure)
+	}
+}
+
+func second(_ []byte, err error) error { return err }
+
+// A Region that hangs eats the time of one run; the function reports before Lambda would end it, and the rest is started.
+func TestStartScanLeavesBeforeTheDeadline(t *testing.T) {
+	a := walkthrough(t)
+	addConfigs(t, a, "test/ubuntu")
+	c, err := scan.NewConfig(scan.Config{Region: "eu-west-1", Registry: "123456789012", Repository: "test/ubuntu"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Watch(awstest.Silent()).Configs.Put(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	a.ECR.Disturb(awslocal.Fault{Region: "eu-west-1", Hang: true})
+	f := start(t, a, "startscan")
+	payload, err := f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), 4*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r scan.RunReport
+	if err := json.Unmarshal(payload, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Started != 2 || r.ConfigsFailed != 1 || len(r.Problems) != 1 || r.Problems[0].Region != "eu-west-1" || !strings.Contains(r.Problems[0].Error, "left for the next run") {
+		t.Errorf("report %+v", r)
+	}
+}
+
+func TestMissingSettings(t *testing.T) {
+	for folder := range map[string]bool{"configs": true, "summary": true, "findings": true, "startscan": true} {
+		f := lambdaruntime.Start(t, lambdaruntime.Build(t, folder), nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		_, err := f.Ready(ctx)
+		cancel()
+		if err == nil || !regexp.MustCompile(`ECR_SCAN_CONFIG_BUCKET is not set`).MatchString(f.Logs()) {
+			t.Errorf("%s without its bucket: %v, log %s", folder, err, f.Logs())
+		}
+	}
+}
