@@ -40,7 +40,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "serve the API on this `host:port`")
 	f.StringVar(&o.data, "data", ".ecr-scan", "keep the scan configs in this `folder`; they survive a restart")
 	f.DurationVar(&o.every, "every", 24*time.Hour, "run the scan schedule at the start and then once in this `time`, such as 30m; sooner when\nan image becomes due sooner (ECR scans an image once in 24h)")
-	f.DurationVar(&o.scanTime, "scan-time", 2*time.Second, "how `long` a scan takes in the embedded ECR")
+	f.DurationVar(&o.scanTime, "scan-time", 2*time.Second, "the `time` that a scan takes in the embedded ECR")
 	f.StringVar(&o.findings, "findings", "", "load the recorded answers of aws ecr describe-image-scan-findings (*.json) in this `folder` into the\nembedded ECR")
 	f.BoolVar(&o.aws, "aws", false, "watch real registries with your own AWS credentials and profile; nothing is deployed, but scans are started")
 	f.StringVar(&o.bucket, "bucket", "", "with -aws: keep the scan configs in this real S3 `bucket` instead of -data")

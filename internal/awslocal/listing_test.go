@@ -246,8 +246,9 @@ func TestDescribeRepositories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if arn := *out.Repositories[0].RepositoryArn; arn != "arn:aws-cn:ecr:cn-north-1:123456789012:repository/app" {
-		t.Errorf("ARN %s", arn)
+	app := out.Repositories[0]
+	if *app.RepositoryArn != "arn:aws-cn:ecr:cn-north-1:123456789012:repository/app" || *app.RepositoryUri != "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/app" {
+		t.Errorf("ARN %s, URI %s", *app.RepositoryArn, *app.RepositoryUri)
 	}
 }
 

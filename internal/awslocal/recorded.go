@@ -44,32 +44,32 @@ func (e *ECR) LoadFindings(dir string) ([]RepositoryID, error) {
 
 // document is a full answer, or the imageScanFindings of one.
 type document struct {
-	RegistryID     string           `json:"registryId"`
-	RepositoryName string           `json:"repositoryName"`
-	ImageID        imageID          `json:"imageId"`
-	Status         *scanStatus      `json:"imageScanStatus"`
-	Scan           *recordedScan    `json:"imageScanFindings"`
-	Findings       []recordedAnyone `json:"findings"`
-	Enhanced       []recordedAnyone `json:"enhancedFindings"`
+	RegistryID     string            `json:"registryId"`
+	RepositoryName string            `json:"repositoryName"`
+	ImageID        imageID           `json:"imageId"`
+	Status         *scanStatus       `json:"imageScanStatus"`
+	Scan           *recordedScan     `json:"imageScanFindings"`
+	Findings       []recordedFinding `json:"findings"`
+	Enhanced       []recordedFinding `json:"enhancedFindings"`
 }
 
 type recordedScan struct {
-	CompletedAt     Time             `json:"imageScanCompletedAt"`
-	SourceUpdatedAt Time             `json:"vulnerabilitySourceUpdatedAt"`
-	Counts          map[string]int   `json:"findingSeverityCounts"`
-	Findings        []recordedAnyone `json:"findings"`
-	Enhanced        []recordedAnyone `json:"enhancedFindings"`
+	CompletedAt     Time              `json:"imageScanCompletedAt"`
+	SourceUpdatedAt Time              `json:"vulnerabilitySourceUpdatedAt"`
+	Counts          map[string]int    `json:"findingSeverityCounts"`
+	Findings        []recordedFinding `json:"findings"`
+	Enhanced        []recordedFinding `json:"enhancedFindings"`
 }
 
-// recordedAnyone is a finding of either kind: a bare list does not say which it
+// recordedFinding is a finding of either kind: a bare list does not say which it
 // has, its members do.
-type recordedAnyone struct {
+type recordedFinding struct {
 	raw      string
 	basic    Finding
 	enhanced *EnhancedFinding
 }
 
-func (r *recordedAnyone) UnmarshalJSON(b []byte) error {
+func (r *recordedFinding) UnmarshalJSON(b []byte) error {
 	var is map[string]json.RawMessage
 	if err := json.Unmarshal(b, &is); err != nil || is == nil {
 		return fmt.Errorf("a finding is not an object: %.40s", b)
@@ -146,7 +146,7 @@ func (rec *recording) value(file string, raw json.RawMessage) error {
 	var doc document
 	switch raw[0] {
 	case '[':
-		doc.Findings = []recordedAnyone{}
+		doc.Findings = []recordedFinding{}
 		if err := json.Unmarshal(raw, &doc.Findings); err != nil {
 			return err
 		}
@@ -258,7 +258,7 @@ func (img *recordedImage) merge(file string, doc document) {
 	}
 }
 
-func (img *recordedImage) addFinding(file string, f recordedAnyone) {
+func (img *recordedImage) addFinding(file string, f recordedFinding) {
 	for other, has := range img.files {
 		if other != file && has[f.raw] {
 			return

@@ -62,7 +62,7 @@ func (id RepositoryID) uri() string {
 
 // Repository is what PutRepository stores of a repository besides its images.
 type Repository struct {
-	CreatedAt  time.Time // now, when zero
+	CreatedAt  time.Time // when it was first put, if zero
 	ScanOnPush bool      // a pushed image is scanned at once, which counts for the 24-hour rule
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3bolt"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // lockWait is how long another process may hold the file, which is a moment
@@ -37,7 +38,7 @@ type S3 struct {
 // bucket, made too. Close it to let go of the file.
 func NewS3(file, bucket string) (*S3, error) {
 	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: lockWait})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: another process has it open; end that one or use another folder", file)
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -142,6 +143,13 @@ func TestS3Objects(t *testing.T) {
 			t.Errorf("head %+v, %v", head, err)
 		}
 
+		_, err = c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: aws.String(bucket), Key: aws.String("copy"), CopySource: aws.String(bucket + "/a.json")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := get(ctx, c, "copy"); body != "two" || err != nil {
+			t.Errorf("copy: %q, %v", body, err)
+		}
 		for range 2 {
 			if _, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("a.json")}); err != nil {
 				t.Errorf("delete: %v", err)
@@ -428,4 +436,33 @@ func TestS3IsSilent(t *testing.T) {
 	if out.Len() > 0 {
 		t.Errorf("logged: %s", out.String())
 	}
+}
+
+// TestS3FakeClock runs the SDK's client against the handler on a fake clock,
+// without a socket.
+func TestS3FakeClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := awslocal.NewMemoryS3(bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Disturb(awslocal.Fault{Delay: 15 * time.Millisecond})
+		c := s3.New(s3.Options{
+			Region: awslocal.DefaultRegion, BaseEndpoint: aws.String("http://s3.example"), UsePathStyle: true,
+			Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+			HTTPClient:  &http.Client{Transport: awslocal.Transport{Handler: s}},
+		})
+		began := time.Now()
+		for _, body := range []string{"", "x"} {
+			if err := put(t.Context(), c, "a", body); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := get(t.Context(), c, "a"); got != body || err != nil {
+				t.Errorf("got %q, %v", got, err)
+			}
+		}
+		if took := time.Since(began); took != 60*time.Millisecond {
+			t.Errorf("four calls took %s", took)
+		}
+	})
 }

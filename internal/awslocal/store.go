@@ -73,7 +73,11 @@ func (e *ECR) kind(id RepositoryID) ScanType {
 func (e *ECR) PutRepository(id RepositoryID, info Repository) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.repository(id).info = info
+	r := e.repository(id)
+	if info.CreatedAt.IsZero() {
+		info.CreatedAt = r.info.CreatedAt
+	}
+	r.info = info
 }
 
 // repository returns a repository, created if need be.

@@ -30,8 +30,8 @@ func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
-	if in.ContentLength > 0 {
-		in.Header.Set("Content-Length", fmt.Sprint(in.ContentLength))
+	if in.ContentLength > 0 || in.Body == http.NoBody {
+		in.Header.Set("Content-Length", fmt.Sprint(in.ContentLength)) // a server keeps it too, and gofakes3 asks for it
 	}
 	rec := newRecorder()
 	aborted := run(t.Handler, rec, in)

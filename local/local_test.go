@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// buffer may be written and read side by side.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// server is the command, running.
+type server struct {
+	base           string
+	stdout, stderr buffer
+	stop           func() int
+}
+
+// start runs the command on a free port and waits until it serves.
+func start(t *testing.T, args ...string) *server {
+	t.Helper()
+	s := &server{}
+	ctx, cancel := context.WithCancel(context.Background())
+	exit := make(chan int, 1)
+	go func() { exit <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), &s.stdout, &s.stderr) }()
+	s.stop = sync.OnceValue(func() int { cancel(); return <-exit })
+	t.Cleanup(func() { s.stop() })
+	for s.base == "" {
+		if m := regexp.MustCompile(`API +(http://localhost:\d+)\n`).FindStringSubmatch(s.stdout.String()); m != nil {
+			s.base = m[1]
+		}
+		select {
+		case code := <-exit:
+			t.Fatalf("ended with %d: %s", code, s.stderr.String())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return s
+}
+
+func (s *server) call(t *testing.T, method, path, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, s.base+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+const ubuntu = `{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu","tags":["16.04"]}`
+
+func TestServesAndKeepsConfigs(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	first := start(t, "-data", data)
+	status, body := first.call(t, "POST", "/configs/", ubuntu)
+	var c scan.Config
+	if err := json.Unmarshal([]byte(body), &c); err != nil || status != http.StatusCreated {
+		t.Fatalf("POST: %d %s", status, body)
+	}
+	want := "Results for test/ubuntu:16.04 in us-west-2:\n MEDIUM: 8\n LOW: 24\n INFORMATIONAL: 19\n\n\n"
+	if status, body := first.call(t, "GET", "/summary", ""); status != http.StatusOK || body != want {
+		t.Errorf("summary at once: %d %s", status, body)
+	}
+	if code := first.stop(); code != 0 || !strings.HasSuffix(first.stdout.String(), "Stopped.\n") {
+		t.Errorf("ended with %d, printed %s", code, first.stdout.String())
+	}
+	if !regexp.MustCompile(`method=GET path=/summary status=200`).MatchString(first.stderr.String()) {
+		t.Errorf("the request is not logged: %s", first.stderr.String())
+	}
+
+	second := start(t, "-data", data, "-scan-time", "0s")
+	if status, body := second.call(t, "GET", "/configs/"+c.ID, ""); status != http.StatusOK || !strings.Contains(body, c.ID) {
+		t.Errorf("after a restart: %d %s", status, body)
+	}
+	for !strings.Contains(second.stderr.String(), "tally.started=1") { // the schedule's first run
+		time.Sleep(time.Millisecond)
+	}
+	if _, body := second.call(t, "GET", "/summary", ""); body != want {
+		t.Errorf("after the scan: %s", body)
+	}
+}
+
+func TestFailsPlainly(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	running := filepath.Join(t.TempDir(), "data")
+	start(t, "-data", running)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"port taken":        {[]string{"-addr", taken.Addr().String()}, 1, "is taken by another program"},
+		"data in use":       {[]string{"-addr", "127.0.0.1:0", "-data", running}, 1, "another process has it open"},
+		"data is a file":    {[]string{"-addr", "127.0.0.1:0", "-data", file}, 1, "-data: "},
+		"no such host":      {[]string{"-addr", "256.0.0.1:1"}, 1, "can't listen on"},
+		"no port":           {[]string{"-addr", "localhost"}, 2, "-addr must be host:port"},
+		"bucket alone":      {[]string{"-bucket", "b"}, 2, "-bucket needs -aws"},
+		"findings with aws": {[]string{"-aws", "-findings", "x"}, 2, "give one of them"},
+		"findings missing":  {[]string{"-addr", "127.0.0.1:0", "-data", t.TempDir(), "-findings", "does-not-exist"}, 1, "-findings: "},
+		"every 0":           {[]string{"-every", "0s"}, 2, "-every must be"},
+		"scan time below 0": {[]string{"-scan-time", "-1s"}, 2, "-scan-time must"},
+		"a word":            {[]string{"start"}, 2, "not understood"},
+		"unknown flag":      {[]string{"-nope"}, 2, "-nope"},
+		"help":              {[]string{"-h"}, 0, "keep the scan configs in this"},
+	} {
+		var stdout, stderr buffer
+		if code := run(t.Context(), test.args, &stdout, &stderr); code != test.code || !strings.Contains(stderr.String(), test.says) {
+			t.Errorf("%s: code %d, said %s", name, code, stderr.String())
+		}
+	}
+}
+
+func TestHelpExplainsEveryFlag(t *testing.T) {
+	var stdout, stderr buffer
+	run(t.Context(), []string{"-h"}, &stdout, &stderr)
+	for _, f := range []string{"-addr", "-aws", "-bucket", "-data", "-every", "-findings", "-scan-time"} {
+		if !regexp.MustCompile(`(?m)^  ` + f + `\b.*\n\s+\S`).MatchString(stderr.String()) {
+			t.Errorf("no words on %s in\n%s", f, stderr.String())
+		}
+	}
+}
+
+// A web page of another name that points here must not reach the API through the user's browser.
+func TestAnswersToLocalhostOnly(t *testing.T) {
+	s := start(t, "-data", t.TempDir())
+	for host, want := range map[string]int{
+		"localhost:1": 200, "127.0.0.1": 200, "[::1]:8080": 200, "evil.example": 421, "evil.example:8080": 421, "192.168.1.1": 421, "localhost.evil.example": 421,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", s.base+"/configs", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("Host %s: %d, want %d", host, res.StatusCode, want)
+		}
+	}
+}
+
+func TestReplaysRecordedFindings(t *testing.T) {
+	dir := t.TempDir()
+	err := os.WriteFile(filepath.Join(dir, "My App.json"), []byte(`[{"name":"CVE-2024-3094","severity":"CRITICAL","uri":"https://example.org/x"}]`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "-data", t.TempDir(), "-findings", dir)
+	m := regexp.MustCompile(`loaded (\S+) of registry 123456789012 in us-west-2`).FindStringSubmatch(s.stdout.String())
+	if m == nil {
+		t.Fatalf("doesn't say what was loaded: %s", s.stdout.String())
+	}
+	s.call(t, "POST", "/configs", `{"region":"us-west-2","registry":"123456789012","repository":"`+m[1]+`"}`)
+	if _, body := s.call(t, "GET", "/summary", ""); body != "Results for "+m[1]+":latest in us-west-2:\n CRITICAL: 1\n\n\n" {
+		t.Error(body)
+	}
+}
+
+func TestPause(t *testing.T) {
+	now := time.Unix(1000, 0)
+	due := func(d time.Duration) scan.RunReport { at := now.Add(d); return scan.RunReport{NextDue: &at} }
+	for name, test := range map[string]struct {
+		last scan.RunReport
+		want time.Duration
+	}{
+		"nothing known":   {scan.RunReport{}, time.Hour},
+		"due sooner":      {due(time.Minute), time.Minute},
+		"due later":       {due(2 * time.Hour), time.Hour},
+		"due already":     {due(-time.Minute), time.Second},
+		"due this moment": {due(0), time.Second},
+	} {
+		if got := pause(test.last, now, time.Hour); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}
