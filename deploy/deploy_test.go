@@ -1,0 +1,219 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// deployable is a world in which a deploy works: nothing is there yet, and then the stack is.
+func deployable() map[string][]answer {
+	return map[string][]answer{
+		"sts get-caller-identity":        {identity()},
+		"cloudformation describe-stacks": {noStack(), stackIs("CREATE_COMPLETE")},
+		"s3api head-bucket":              {noBucket()},
+		"s3api create-bucket":            {{stdout: "{}"}},
+		"s3api put-public-access-block":  {{}},
+		"cloudformation package":         {{stdout: "Uploading ...\n"}},
+		"cloudformation deploy":          {{stdout: "Successfully created/updated stack - watch\n"}},
+	}
+}
+
+func TestDeployFromNothing(t *testing.T) {
+	w := newWorld(t, deployable())
+	code, stdout, stderr := w.run(Settings{Region: "us-west-2"}, "deploy")
+	if code != 0 {
+		t.Fatalf("code %d, stderr %q", code, stderr)
+	}
+	const bucket = "ecr-continuous-scan-svc-123456789012-us-west-2"
+	want := map[string]string{
+		"s3api head-bucket":      "s3api head-bucket --bucket " + bucket + " --expected-bucket-owner 123456789012",
+		"s3api create-bucket":    "s3api create-bucket --bucket " + bucket + " --create-bucket-configuration LocationConstraint=us-west-2",
+		"cloudformation package": "cloudformation package --template-file template.yaml --output-template-file dist/packaged.yaml --s3-bucket " + bucket + " --s3-prefix watch",
+		"cloudformation deploy": "cloudformation deploy --template-file dist/packaged.yaml --stack-name watch --capabilities CAPABILITY_IAM " +
+			"CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset --s3-bucket " + bucket + " --s3-prefix watch",
+	}
+	for call, line := range want {
+		if got := w.called(call); !slices.Equal(got, []string{line}) {
+			t.Errorf("called\n  %s\nwant\n  %s", strings.Join(got, "\n  "), line)
+		}
+	}
+	if got := w.called("s3api put-public-access-block"); len(got) != 1 {
+		t.Errorf("the bucket was closed to the public %d times", len(got))
+	}
+	for _, line := range []string{"Made bucket " + bucket, "The API is at https://abc.execute-api.us-west-2.amazonaws.com/Prod\n", "export ECRSCANAPI_URL=$(make -s url)", "make scan-now"} {
+		if !strings.Contains(stdout, line) {
+			t.Errorf("stdout lacks %q:\n%s", line, stdout)
+		}
+	}
+	for _, c := range w.calls {
+		if c.Name == "aws" && !slices.Contains(c.Env, "AWS_PAGER=") {
+			t.Errorf("aws %v may start a pager", c.Args)
+		}
+	}
+}
+
+func TestDeployInUSEast1(t *testing.T) {
+	w := newWorld(t, deployable())
+	if code, _, stderr := w.run(Settings{Region: "us-east-1"}, "deploy"); code != 0 {
+		t.Fatal(stderr)
+	}
+	if got, want := w.called("s3api create-bucket"), "s3api create-bucket --bucket ecr-continuous-scan-svc-123456789012-us-east-1"; !slices.Equal(got, []string{want}) {
+		t.Errorf("called %q, want %q", got, want)
+	}
+}
+
+func TestDeployWithBuckets(t *testing.T) {
+	answers := deployable()
+	answers["s3api head-bucket"] = []answer{{}}
+	w := newWorld(t, answers)
+	code, _, stderr := w.run(Settings{Region: "us-west-2", ArtifactBucket: "svc", ConfigBucket: "cfg"}, "deploy", "Schedule=rate(12 hours)")
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	if got := w.called("s3api create-bucket"); len(got) != 0 {
+		t.Errorf("made a bucket: %q", got)
+	}
+	got := w.called("cloudformation deploy")
+	if len(got) != 1 || !strings.Contains(got[0], " --s3-bucket svc ") || !strings.HasSuffix(got[0], " --parameter-overrides ConfigBucket=cfg Schedule=rate(12 hours)") {
+		t.Errorf("called %q", got)
+	}
+	deploy := w.calls[slices.IndexFunc(w.calls, func(c Command) bool { return c.Name == "aws" && c.Args[1] == "deploy" })]
+	if !slices.Contains(deploy.Args, "Schedule=rate(12 hours)") {
+		t.Errorf("the value with a blank is torn apart: %q", deploy.Args)
+	}
+}
+
+func TestDeployRefuses(t *testing.T) {
+	tests := map[string]struct {
+		settings Settings
+		answers  map[string][]answer
+		args     []string
+		want     string
+	}{
+		"a config bucket that isn't there": {
+			Settings{ConfigBucket: "cfg"}, map[string][]answer{"s3api head-bucket": {noBucket()}}, nil,
+			"there is no bucket cfg, which ECR_SCAN_CONFIG_BUCKET names: make it (aws s3 mb s3://cfg --region us-west-2)",
+		},
+		"an artifact bucket that isn't there": {
+			Settings{ArtifactBucket: "svc"}, map[string][]answer{"s3api head-bucket": {noBucket()}}, nil,
+			"there is no bucket svc, which ECR_SCAN_SVC_BUCKET names",
+		},
+		"somebody else's bucket under the name of ours": {
+			Settings{}, map[string][]answer{"s3api head-bucket": {noAccess()}}, nil,
+			"bucket ecr-continuous-scan-svc-123456789012-us-west-2 belongs to another account",
+		},
+		"somebody else's config bucket": {
+			Settings{ConfigBucket: "cfg"}, map[string][]answer{"s3api head-bucket": {noAccess()}}, nil,
+			"bucket cfg, which ECR_SCAN_CONFIG_BUCKET names, is not yours or not in us-west-2",
+		},
+		"a stack whose first deploy failed": {
+			Settings{}, map[string][]answer{"cloudformation describe-stacks": {stackIs("ROLLBACK_COMPLETE")}}, nil,
+			"run `make destroy`, then again `make deploy`",
+		},
+		"a stack that is being changed": {
+			Settings{}, map[string][]answer{"cloudformation describe-stacks": {stackIs("UPDATE_IN_PROGRESS")}}, nil,
+			"try again when that is done",
+		},
+		"a parameter that isn't": {
+			Settings{}, nil, []string{"Scedule=rate(1 hour)"}, `the template has no parameter "Scedule"; it has ConfigBucket, Schedule`,
+		},
+		"a parameter without a value": {Settings{}, nil, []string{"Schedule"}, `"Schedule" is not of the form Parameter=value`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			answers := deployable()
+			for call, a := range tt.answers {
+				answers[call] = a
+			}
+			w := newWorld(t, answers)
+			tt.settings.Region = "us-west-2"
+			code, _, stderr := w.run(tt.settings, append([]string{"deploy"}, tt.args...)...)
+			if code != 1 || !strings.Contains(stderr, tt.want) {
+				t.Errorf("code %d, stderr %q, want %q", code, stderr, tt.want)
+			}
+			for _, call := range []string{"s3api create-bucket", "cloudformation package", "cloudformation deploy"} {
+				if got := w.called(call); len(got) != 0 {
+					t.Errorf("called %q all the same", got)
+				}
+			}
+		})
+	}
+}
+
+func TestDeployOutsideTheProject(t *testing.T) {
+	w := newWorld(t, nil)
+	if err := os.Remove(filepath.Join(w.dir, templateFile)); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := w.run(Settings{Region: "us-west-2"}, "deploy")
+	if code != 1 || !strings.Contains(stderr, "run it in the project's folder") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+}
+
+func TestDeployThatFailsSaysWhy(t *testing.T) {
+	answers := deployable()
+	answers["cloudformation deploy"] = []answer{{fails: true, stderr: "\nFailed to create/update the stack.\n"}}
+	answers["cloudformation describe-stack-events"] = []answer{{stdout: `{"StackEvents": [
+		{"LogicalResourceId": "Api", "ResourceStatus": "CREATE_FAILED", "ResourceStatusReason": "Resource creation cancelled"},
+		{"LogicalResourceId": "SummaryFunc", "ResourceStatus": "CREATE_FAILED", "ResourceStatusReason": "unreserved concurrency is too low"},
+		{"LogicalResourceId": "watch", "ResourceStatus": "CREATE_IN_PROGRESS", "ResourceStatusReason": "User Initiated"},
+		{"LogicalResourceId": "Old", "ResourceStatus": "CREATE_FAILED", "ResourceStatusReason": "of an earlier deploy"}]}`}}
+	w := newWorld(t, answers)
+	code, stdout, stderr := w.run(Settings{Region: "us-west-2"}, "deploy")
+	if code != 1 || strings.Contains(stdout, "The API is at") {
+		t.Errorf("code %d, stdout %q", code, stdout)
+	}
+	if !strings.Contains(stderr, "SummaryFunc: unreserved concurrency is too low\n") {
+		t.Errorf("stderr lacks the reason: %q", stderr)
+	}
+	for _, noise := range []string{"cancelled", "of an earlier deploy"} {
+		if strings.Contains(stderr, noise) {
+			t.Errorf("stderr tells of what is %q: %q", noise, stderr)
+		}
+	}
+}
+
+// A rebuild must give the same zip files, or every deploy replaces every function.
+func TestBuild(t *testing.T) {
+	w := newWorld(t, nil)
+	stale := filepath.Join(w.dir, "dist", "summary", "left-behind")
+	if err := os.MkdirAll(filepath.Dir(stale), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(stale, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := w.run(Settings{}, "build"); code != 0 {
+		t.Fatal(stderr)
+	}
+	if _, err := os.Stat(stale); err == nil {
+		t.Error("a file that was left behind would be deployed")
+	}
+	for _, name := range functions() {
+		info, err := os.Stat(filepath.Join(w.dir, "dist", name, "bootstrap"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := time.Date(2001, 1, 1, 0, 0, 0, 0, time.Local); !info.ModTime().Equal(want) || info.Mode().Perm() != 0o755 {
+			t.Errorf("%s: of %v with mode %v", name, info.ModTime(), info.Mode())
+		}
+	}
+	for _, c := range w.calls {
+		if !slices.Equal(c.Env, []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64"}) {
+			t.Errorf("go %q is run with %q", c.Args, c.Env)
+		}
+	}
+}
+
+func TestBuildStopsAtAnError(t *testing.T) {
+	w := newWorld(t, nil)
+	w.missing = []string{"go"}
+	if code, _, stderr := w.run(Settings{}, "build"); code != 1 || !strings.Contains(stderr, "configs: ") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+}

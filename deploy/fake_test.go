@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// world is an imagined machine: what the programs on it answer, and a record of how they were called.
+type world struct {
+	t *testing.T
+	// dir is the project's folder.
+	dir string
+	// answers are by the first two arguments of the AWS CLI. The last of several answers is for all further calls.
+	answers map[string][]answer
+	// missing are programs that aren't installed.
+	missing []string
+	calls   []Command
+}
+
+type answer struct {
+	stdout, stderr string
+	fails          bool
+	// writes is put into the file that the call's last argument before --region names.
+	writes string
+}
+
+func newWorld(t *testing.T, answers map[string][]answer) *world {
+	w := &world{t: t, dir: t.TempDir(), answers: map[string][]answer{}}
+	for call, a := range answers {
+		w.answers[call] = slices.Clone(a)
+	}
+	template := "Transform: x\n\nParameters:\n  ConfigBucket:\n    Type: String\n  Schedule:\n    Type: String\n\nGlobals:\n  Function: 1\n"
+	if err := os.WriteFile(filepath.Join(w.dir, templateFile), []byte(template), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+var errExit = errors.New("exit status 254")
+
+func (w *world) Run(_ context.Context, c Command) error {
+	w.calls = append(w.calls, c)
+	if slices.Contains(w.missing, c.Name) {
+		return &exec.Error{Name: c.Name, Err: exec.ErrNotFound}
+	}
+	if c.Name == "go" {
+		out := c.Args[slices.Index(c.Args, "-o")+1]
+		return os.WriteFile(filepath.Join(w.dir, out), []byte("binary"), 0o600)
+	}
+	call := strings.Join(c.Args[:2], " ")
+	queue, ok := w.answers[call]
+	if !ok {
+		w.t.Errorf("unexpected call: aws %s", strings.Join(c.Args, " "))
+		return errExit
+	}
+	a := queue[0]
+	if len(queue) > 1 {
+		w.answers[call] = queue[1:]
+	}
+	fmt.Fprint(c.Stdout, a.stdout)
+	fmt.Fprint(c.Stderr, a.stderr)
+	if a.writes != "" {
+		file := c.Args[slices.Index(c.Args, "--cli-read-timeout")+2]
+		if err := os.WriteFile(file, []byte(a.writes), 0o600); err != nil {
+			w.t.Error(err)
+		}
+	}
+	if a.fails {
+		return errExit
+	}
+	return nil
+}
+
+// run carries out a command in this world.
+func (w *world) run(s Settings, args ...string) (code int, stdout, stderr string) {
+	if s.Stack == "" {
+		s.Stack = "watch"
+	}
+	var out, errs bytes.Buffer
+	t := &tool{Settings: s, dir: w.dir, stdout: &out, stderr: &errs, runner: w}
+	code = t.dispatch(w.t.Context(), args)
+	return code, out.String(), errs.String()
+}
+
+// called lists how the AWS CLI was called with these first two arguments, the Region left out.
+func (w *world) called(call string) []string {
+	var lines []string
+	for _, c := range w.calls {
+		if c.Name != "aws" || strings.Join(c.Args[:2], " ") != call {
+			continue
+		}
+		line := strings.Join(c.Args, " ")
+		line, _, _ = strings.Cut(line, " --region ")
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// Answers of the AWS CLI, in the words of the real one.
+func noStack() answer {
+	return answer{fails: true, stderr: "\nAn error occurred (ValidationError) when calling the DescribeStacks operation: Stack with id watch does not exist\n"}
+}
+
+func stackIs(status string) answer {
+	return answer{stdout: `{"Stacks": [{"StackId": "arn:aws:cloudformation:us-west-2:123456789012:stack/watch/1", "StackStatus": "` + status + `",
+		"CreationTime": "2026-11-24T20:00:00.123Z", "LastUpdatedTime": "2026-11-24T21:00:00+00:00",
+		"Parameters": [{"ParameterKey": "Schedule", "ParameterValue": "rate(1 day)"}, {"ParameterKey": "ConfigBucket", "ParameterValue": ""}],
+		"Outputs": [{"OutputKey": "ECRScanAPIEndpoint", "OutputValue": "https://abc.execute-api.us-west-2.amazonaws.com/Prod"},
+			{"OutputKey": "ConfigBucketName", "OutputValue": "watch-bucket-1"}]}]}`}
+}
+
+func resources() answer {
+	return answer{stdout: `{"StackResources": [
+		{"LogicalResourceId": "StartScanFunc", "PhysicalResourceId": "watch-StartScanFunc-1", "ResourceType": "AWS::Lambda::Function", "Timestamp": "2026-11-24T20:00:01Z"},
+		{"LogicalResourceId": "ConfigsLog", "PhysicalResourceId": "watch-ConfigsLog-1", "ResourceType": "AWS::Logs::LogGroup", "Timestamp": "2026-11-24T20:00:01Z"},
+		{"LogicalResourceId": "StartScanLog", "PhysicalResourceId": "watch-StartScanLog-1", "ResourceType": "AWS::Logs::LogGroup", "Timestamp": "2026-11-24T20:00:01Z"},
+		{"LogicalResourceId": "ScanRunFailed", "PhysicalResourceId": "watch-ScanRunFailed-1", "ResourceType": "AWS::CloudWatch::Alarm", "Timestamp": "2026-11-24T20:00:01Z"}]}`}
+}
+
+func identity() answer { return answer{stdout: `{"Account": "123456789012"}`} }
+
+func noBucket() answer {
+	return answer{fails: true, stderr: "\nAn error occurred (404) when calling the HeadBucket operation: Not Found\n"}
+}
+
+func noAccess() answer {
+	return answer{fails: true, stderr: "\nAn error occurred (403) when calling the HeadBucket operation: Forbidden\n"}
+}

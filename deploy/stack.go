@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// stack is what CloudFormation says of a stack.
+type stack struct {
+	StackID         string `json:"StackId"`
+	StackStatus     string
+	CreationTime    time.Time
+	LastUpdatedTime time.Time
+	Parameters      []struct{ ParameterKey, ParameterValue string }
+	Outputs         []struct{ OutputKey, OutputValue string }
+}
+
+// resource is one resource of a stack.
+type resource struct {
+	LogicalID  string `json:"LogicalResourceId"`
+	PhysicalID string `json:"PhysicalResourceId"`
+	Type       string `json:"ResourceType"`
+	Timestamp  time.Time
+}
+
+// Resource types that the commands look for.
+const (
+	functionType = "AWS::Lambda::Function"
+	logGroupType = "AWS::Logs::LogGroup"
+	alarmType    = "AWS::CloudWatch::Alarm"
+)
+
+// find describes the stack; nil when there is none.
+func (t *tool) find(ctx context.Context, c cli) (*stack, error) {
+	var answer struct{ Stacks []stack }
+	err := c.json(ctx, &answer, "cloudformation", "describe-stacks", "--stack-name", t.Stack)
+	if says(err, "does not exist") || (err == nil && len(answer.Stacks) == 0) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &answer.Stacks[0], nil
+}
+
+// need describes the stack, which must exist.
+func (t *tool) need(ctx context.Context) (cli, *stack, error) {
+	c, err := t.connect(ctx)
+	if err != nil {
+		return cli{}, nil, err
+	}
+	s, err := t.find(ctx, c)
+	if err != nil {
+		return cli{}, nil, err
+	}
+	if s == nil {
+		return cli{}, nil, fmt.Errorf("there is no stack %s in %s: run `make deploy`, or set ECR_SCAN_STACK_NAME or AWS_REGION", t.Stack, c.region)
+	}
+	return c, s, nil
+}
+
+// resources lists the stack's resources of one type.
+func (t *tool) resources(ctx context.Context, c cli, kind string) ([]resource, error) {
+	var answer struct{ StackResources []resource }
+	if err := c.json(ctx, &answer, "cloudformation", "describe-stack-resources", "--stack-name", t.Stack); err != nil {
+		return nil, err
+	}
+	var found []resource
+	for _, r := range answer.StackResources {
+		if r.Type == kind {
+			found = append(found, r)
+		}
+	}
+	return found, nil
+}
+
+// output is the value of an output of the stack, or "".
+func (s *stack) output(key string) string {
+	for _, o := range s.Outputs {
+		if o.OutputKey == key {
+			return o.OutputValue
+		}
+	}
+	return ""
+}
+
+// whyFailed are the reasons that the stack's events give for the last change that failed, newest last. It is a help beside an error, so
+// that its own failure says nothing.
+func (t *tool) whyFailed(ctx context.Context, c cli) []string {
+	var answer struct {
+		StackEvents []struct {
+			LogicalResourceID                    string `json:"LogicalResourceId"`
+			ResourceStatus, ResourceStatusReason string
+		}
+	}
+	if c.json(ctx, &answer, "cloudformation", "describe-stack-events", "--stack-name", t.Stack, "--max-items", "200") != nil {
+		return nil
+	}
+	var reasons []string
+	for _, e := range answer.StackEvents { // the newest comes first
+		if e.ResourceStatusReason == "User Initiated" {
+			break
+		}
+		if strings.HasSuffix(e.ResourceStatus, "_FAILED") && !strings.Contains(e.ResourceStatusReason, "cancelled") {
+			reasons = append([]string{e.LogicalResourceID + ": " + e.ResourceStatusReason}, reasons...)
+		}
+	}
+	return reasons
+}

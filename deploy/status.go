@@ -1,0 +1,110 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// Outputs of the template.
+const (
+	endpointOutput = "ECRScanAPIEndpoint"
+	bucketOutput   = "ConfigBucketName"
+)
+
+// url prints the API's base URL alone, to be taken up by a shell.
+func (t *tool) url(ctx context.Context, _ []string) error {
+	_, s, err := t.need(ctx)
+	if err != nil {
+		return err
+	}
+	url := s.output(endpointOutput)
+	if url == "" {
+		return fmt.Errorf("stack %s has no output %s (%s)", t.Stack, endpointOutput, s.StackStatus)
+	}
+	fmt.Fprintln(t.stdout, url)
+	return nil
+}
+
+// status shows the stack, what it was given, its functions and the state of its alarms.
+func (t *tool) status(ctx context.Context, _ []string) error {
+	c, s, err := t.need(ctx)
+	if err != nil {
+		return err
+	}
+	functions, err := t.resources(ctx, c, functionType)
+	if err != nil {
+		return err
+	}
+	alarms, err := t.alarms(ctx, c)
+	if err != nil {
+		return err
+	}
+	changed := s.LastUpdatedTime
+	if changed.IsZero() {
+		changed = s.CreationTime
+	}
+	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "stack\t%s in %s, %s\n", t.Stack, c.region, s.StackStatus)
+	fmt.Fprintf(w, "changed\t%s\n", changed.UTC().Format(time.RFC3339))
+	fmt.Fprintf(w, "API\t%s\n", s.output(endpointOutput))
+	fmt.Fprintf(w, "configs\ts3://%s\n", s.output(bucketOutput))
+	for _, p := range s.Parameters {
+		if p.ParameterValue != "" {
+			fmt.Fprintf(w, "parameter\t%s=%s\n", p.ParameterKey, p.ParameterValue)
+		}
+	}
+	for _, f := range functions {
+		fmt.Fprintf(w, "function\t%s\tchanged %s\n", f.LogicalID, f.Timestamp.UTC().Format(time.RFC3339))
+	}
+	for _, a := range alarms {
+		fmt.Fprintf(w, "alarm\t%s\t%s\n", a.name, a.state)
+	}
+	return w.Flush()
+}
+
+type alarm struct{ name, state string }
+
+// alarms are the stack's alarms with their states, by the template's names.
+func (t *tool) alarms(ctx context.Context, c cli) ([]alarm, error) {
+	found, err := t.resources(ctx, c, alarmType)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	names := make(map[string]string, len(found))
+	args := []string{"cloudwatch", "describe-alarms", "--alarm-names"}
+	for _, r := range found {
+		names[r.PhysicalID] = r.LogicalID
+		args = append(args, r.PhysicalID)
+	}
+	var answer struct {
+		MetricAlarms []struct{ AlarmName, StateValue string }
+	}
+	if err := c.json(ctx, &answer, args...); err != nil {
+		return nil, err
+	}
+	var alarms []alarm
+	for _, a := range answer.MetricAlarms {
+		alarms = append(alarms, alarm{names[a.AlarmName], a.StateValue})
+	}
+	slices.SortFunc(alarms, func(a, b alarm) int { return cmp.Compare(a.name, b.name) })
+	return alarms, nil
+}
+
+// physicalID is the name that CloudFormation gave a resource of the stack.
+func (t *tool) physicalID(ctx context.Context, c cli, kind, logicalID string) (string, error) {
+	found, err := t.resources(ctx, c, kind)
+	if err != nil {
+		return "", err
+	}
+	for _, r := range found {
+		if r.LogicalID == logicalID {
+			return r.PhysicalID, nil
+		}
+	}
+	return "", errors.New("the stack has no " + logicalID)
+}

@@ -1,0 +1,267 @@
+package template
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/env"
+	"ecr-continuous-scan/internal/httpapi"
+)
+
+// folders are the mains by the function that they are.
+func folders() map[string]string {
+	return map[string]string{"ConfigsFunc": "configs", "SummaryFunc": "summary", "FindingsFunc": "findings", "StartScanFunc": "startscan"}
+}
+
+func TestFunctions(t *testing.T) {
+	found := functions(t, load(t))
+	if len(found) != len(folders()) {
+		t.Errorf("the template has %d functions, want %d", len(found), len(folders()))
+	}
+	for name, folder := range folders() {
+		f := found[name]
+		want := object{
+			"CodeUri": "dist/" + folder + "/", "Handler": "bootstrap", "Runtime": "provided.al2023", "Tracing": "Active",
+			"Architectures": []any{"arm64"},
+		}
+		for property, v := range want {
+			if diff := cmp.Diff(v, f[property]); diff != "" {
+				t.Errorf("%s: %s (-want +got):\n%s", name, property, diff)
+			}
+		}
+		if _, err := os.Stat(filepath.Join("../..", folder, "main.go")); err != nil {
+			t.Errorf("%s has no main: %v", name, err)
+		}
+	}
+}
+
+// Without SkipBuild `sam build` would try to compile the folders of executables.
+func TestFunctionsAreBuiltBeforehand(t *testing.T) {
+	for name, f := range ofType(t, load(t), "AWS::Serverless::Function") {
+		if at(t, f, "Metadata", "SkipBuild") != true {
+			t.Errorf("%s: SkipBuild is missing", name)
+		}
+	}
+}
+
+// A function that answers requests must give up before API Gateway does, and be given longer than its own budget.
+func TestTimeouts(t *testing.T) {
+	for name, f := range functions(t, load(t)) {
+		timeout := f["Timeout"].(int)
+		if name == "StartScanFunc" {
+			if timeout != 900 {
+				t.Errorf("%s may run %d seconds, want all of Lambda's 900", name, timeout)
+			}
+			continue
+		}
+		if timeout > 29 || float64(timeout) <= httpapi.Budget.Seconds() {
+			t.Errorf("%s may run %d seconds: API Gateway waits 29, and a request takes up to %v", name, timeout, httpapi.Budget)
+		}
+	}
+}
+
+// Logs of a group that isn't declared never expire.
+func TestLogsExpire(t *testing.T) {
+	template := load(t)
+	groups := ofType(t, template, "AWS::Logs::LogGroup")
+	for name, f := range functions(t, template) {
+		group, _ := at(t, f, "LoggingConfig", "LogGroup").(object)["Ref"].(string)
+		if groups[group] == nil {
+			t.Fatalf("%s: the log group %q isn't declared", name, group)
+		}
+		if diff := cmp.Diff(object{"Ref": "LogRetentionDays"}, at(t, groups[group], "Properties", "RetentionInDays")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", group, diff)
+		}
+	}
+	if len(groups) != len(folders()) {
+		t.Errorf("there are %d log groups for %d functions", len(groups), len(folders()))
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	template := load(t)
+	given := map[string]bool{}
+	for _, f := range functions(t, template) {
+		for name := range at(t, f, "Environment", "Variables").(object) {
+			given[name] = true
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(env.Names())), sorted(given)); diff != "" {
+		t.Errorf("the variables that the code reads and the template sets differ (-code +template):\n%s", diff)
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	template := load(t)
+	api := &httpapi.API{}
+	want := map[string][]string{
+		"ConfigsFunc": api.Configs().Paths(), "SummaryFunc": api.Summary().Paths(), "FindingsFunc": api.Findings().Paths(), "StartScanFunc": nil,
+	}
+	for name, f := range functions(t, template) {
+		var got []string
+		for event, e := range at(t, f, "Events").(object) {
+			if e.(object)["Type"] != "Api" {
+				continue
+			}
+			properties := e.(object)["Properties"].(object)
+			got = append(got, properties["Path"].(string))
+			// HEAD, OPTIONS and 405 are answered by the code.
+			if properties["Method"] != "any" || !cmp.Equal(properties["RestApiId"], object{"Ref": "Api"}) {
+				t.Errorf("%s/%s: %v", name, event, properties)
+			}
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want[name], got); diff != "" {
+			t.Errorf("%s: the routes of the code and of the template differ (-code +template):\n%s", name, diff)
+		}
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	template := load(t)
+	var rules []any
+	for _, e := range at(t, functions(t, template)["StartScanFunc"], "Events").(object) {
+		if e.(object)["Type"] == "Schedule" { // an EventBridge rule whose name is generated
+			rules = append(rules, at(t, e, "Properties", "Schedule"))
+		}
+	}
+	if diff := cmp.Diff([]any{object{"Ref": "Schedule"}}, rules); diff != "" {
+		t.Errorf("the schedules of StartScanFunc (-want +got):\n%s", diff)
+	}
+	if got := at(t, template, "Parameters", "Schedule", "Default"); got != "rate(1 day)" {
+		t.Errorf("by default it runs at %v", got)
+	}
+}
+
+// What the gateway answers itself looks as if the code had answered it.
+func TestGatewayResponses(t *testing.T) {
+	responses := at(t, load(t), "Resources", "Api", "Properties", "GatewayResponses").(object)
+	for kind, r := range responses {
+		t.Run(kind, func(t *testing.T) {
+			if got := at(t, r, "ResponseParameters", "Headers", "Content-Type"); got != "'application/problem+json'" {
+				t.Errorf("the Content-Type is %v", got)
+			}
+			text, _ := at(t, r, "ResponseTemplates", "application/json").(string)
+			status, _ := at(t, r, "StatusCode").(int)
+			var problem struct{ Detail string }
+			if err := json.Unmarshal([]byte(text), &problem); err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprintf("{\n  \"type\": \"about:blank\",\n  \"title\": %q,\n  \"status\": %d,\n  \"detail\": %q\n}\n", http.StatusText(status), status, problem.Detail)
+			if diff := cmp.Diff(want, text); diff != "" || problem.Detail == "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, kind := range []string{"DEFAULT_4XX", "DEFAULT_5XX"} {
+		if responses[kind] == nil {
+			t.Errorf("%s is missing", kind)
+		}
+	}
+}
+
+func TestUnknownPathIsTheSameEverywhere(t *testing.T) {
+	api := &httpapi.API{Log: slog.New(slog.DiscardHandler)}
+	server := httptest.NewServer(api.Handler(api.All()))
+	defer server.Close()
+	response, err := server.Client().Get(server.URL + "/nowhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := at(t, load(t), "Resources", "Api", "Properties", "GatewayResponses", "DEFAULT_4XX")
+	if diff := cmp.Diff(string(body), at(t, gateway, "ResponseTemplates", "application/json")); diff != "" {
+		t.Errorf("(-code +gateway):\n%s", diff)
+	}
+	if got := at(t, gateway, "StatusCode"); got != response.StatusCode {
+		t.Errorf("the gateway answers %v, the code %d", got, response.StatusCode)
+	}
+}
+
+// Query strings may hold a key one day, and both of these record them.
+func TestStageRecordsNothing(t *testing.T) {
+	api := at(t, load(t), "Resources", "Api", "Properties").(object)
+	for _, property := range []string{"TracingEnabled", "AccessLogSetting"} {
+		if api[property] != nil {
+			t.Errorf("the stage has %s", property)
+		}
+	}
+	if api["StageName"] != "Prod" || api["Cors"] != nil {
+		t.Errorf("stage %v, CORS %v", api["StageName"], api["Cors"])
+	}
+}
+
+func TestParameters(t *testing.T) {
+	template := load(t)
+	text, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range at(t, template, "Parameters").(object) {
+		parameter := p.(object)
+		if description, _ := parameter["Description"].(string); !strings.HasSuffix(description, ".") {
+			t.Errorf("%s isn't described: %q", name, description)
+		}
+		if parameter["Default"] == nil {
+			t.Errorf("%s has no default, so that a deploy must give it", name)
+		}
+		if !regexp.MustCompile(`!Ref ` + name + `\b|\$\{` + name + `\}`).Match(text) {
+			t.Errorf("%s isn't used", name)
+		}
+	}
+}
+
+func TestOutputs(t *testing.T) {
+	got := at(t, load(t), "Outputs", "ECRScanAPIEndpoint", "Value")
+	want := object{"Fn::Sub": "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/Prod"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestBucket(t *testing.T) {
+	template := load(t)
+	bucket := at(t, template, "Resources", "Bucket").(object)
+	for _, key := range []string{"DeletionPolicy", "UpdateReplacePolicy"} {
+		if policy, _ := bucket[key].(string); !strings.HasPrefix(policy, "Retain") {
+			t.Errorf("%s is %q: configs could be lost", key, policy)
+		}
+	}
+	properties := at(t, bucket, "Properties").(object)
+	if properties["BucketName"] != nil {
+		t.Error("the bucket has a fixed name: a second stack could not be made")
+	}
+	for setting, v := range at(t, properties, "PublicAccessBlockConfiguration").(object) {
+		if v != true {
+			t.Errorf("%s is %v", setting, v)
+		}
+	}
+	if n := len(at(t, properties, "PublicAccessBlockConfiguration").(object)); n != 4 {
+		t.Errorf("%d of the 4 settings against public access are made", n)
+	}
+	at(t, properties, "BucketEncryption", "ServerSideEncryptionConfiguration")
+	if got := at(t, properties, "VersioningConfiguration", "Status"); got != "Enabled" {
+		t.Errorf("versioning is %v", got)
+	}
+	statements := at(t, template, "Resources", "BucketPolicy", "Properties", "PolicyDocument", "Statement").([]any)
+	want := object{"Bool": object{"aws:SecureTransport": "false"}}
+	if s := statements[0].(object); s["Effect"] != "Deny" || s["Action"] != "s3:*" || !cmp.Equal(s["Condition"], want) {
+		t.Errorf("the bucket takes calls without TLS: %v", s)
+	}
+}

@@ -1,0 +1,310 @@
+//go:build trial
+
+package trial
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The summary of the walkthrough's three configs.
+const summary = `Results for amazonlinux:2018.03 in us-west-2:
+
+
+Results for test/centos:7 in us-west-2:
+ HIGH: 7
+ MEDIUM: 20
+ LOW: 7
+
+
+Results for test/ubuntu:16.04 in us-west-2:
+ MEDIUM: 8
+ LOW: 24
+ INFORMATIONAL: 19
+
+
+Results for test/ubuntu:latest in us-west-2:
+ MEDIUM: 7
+ LOW: 13
+ INFORMATIONAL: 9
+
+
+`
+
+// Nothing but credentials: the deploy makes what it needs. Then the whole life of a stack.
+func TestFromNothing(t *testing.T) {
+	s := startStandIn(t)
+	s.seed()
+	out := s.shell("make deploy PARAMETERS=\"'Schedule=rate(12 hours)' LogRetentionDays=90\"")
+	want(t, out, "Made bucket ecr-continuous-scan-svc-123456789012-us-west-2", "The API is at https://")
+	s.useAPI()
+
+	s.walkthrough()
+	s.refusals()
+	s.operate()
+	s.permissions()
+
+	code := s.codeHashes()
+	want(t, s.shell("make deploy"), "No changes to deploy")
+	if again := s.codeHashes(); !maps.Equal(again, code) {
+		t.Errorf("a deploy without a change replaced functions: %v, %v before", again, code)
+	}
+	want(t, s.shell("make status"), "Schedule=rate(12 hours)", "LogRetentionDays=90")
+
+	writeFile(t, filepath.Join(s.project, "configs", "changed.go"), "package main\n\nimport \"os\"\n\nfunc init() { os.Stderr.WriteString(\"changed\\n\") }\n")
+	want(t, s.shell("make deploy"), "Successfully created/updated stack")
+	for name, hash := range s.codeHashes() {
+		if changed := hash != code[name]; changed != strings.Contains(name, "ConfigsFunc") {
+			t.Errorf("%s: replaced: %t", name, changed)
+		}
+	}
+	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"repository": "test/centos"`)
+	want(t, s.shell("make logs FUNCTIONS=configs"), "changed")
+
+	s.end()
+}
+
+// end destroys the stack, and deploys once more with the bucket that stays.
+func (s *standIn) end() {
+	t := s.t
+	t.Helper()
+	bucket := strings.TrimSpace(s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq -r '.Stacks[].Outputs[] | select(.OutputKey=="ConfigBucketName").OutputValue'`))
+	want(t, s.shell("make destroy"), "Deleted stack ecr-continuous-scan", "Kept: bucket "+bucket, "Removed bucket ecr-continuous-scan-svc-123456789012-us-west-2")
+	if _, code, errs := s.try("make status"); code == 0 || !strings.Contains(errs, "there is no stack ecr-continuous-scan in us-west-2: run `make deploy`") {
+		t.Errorf("make status of a stack that is gone: code %d, %s", code, errs)
+	}
+	if left := strings.Fields(s.shell("aws s3api list-buckets | jq -r .Buckets[].Name")); !slices.Equal(left, []string{bucket}) {
+		t.Errorf("the buckets %q are left, want the one of the configs", left)
+	}
+	want(t, s.shell("make destroy"), "There is no stack ecr-continuous-scan in us-west-2.")
+
+	s.setenv("ECR_SCAN_CONFIG_BUCKET", bucket)
+	s.shell("make deploy")
+	s.useAPI()
+	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"repository": "test/centos"`)
+}
+
+// The walkthrough's way: two buckets made beforehand. The one for configs was in use by the demo that this service follows.
+func TestGivenBuckets(t *testing.T) {
+	s := startStandIn(t)
+	s.seed()
+	s.setenv("ECR_SCAN_SVC_BUCKET", "ecr-continuous-scan-svc")
+	s.setenv("ECR_SCAN_CONFIG_BUCKET", "ecr-continuous-scan-config")
+	if _, code, errs := s.try("make deploy"); code == 0 || !strings.Contains(errs, "there is no bucket ecr-continuous-scan-config, which ECR_SCAN_CONFIG_BUCKET names") {
+		t.Errorf("deploy without the buckets: code %d, %s", code, errs)
+	}
+	for _, bucket := range []string{"$ECR_SCAN_SVC_BUCKET", "$ECR_SCAN_CONFIG_BUCKET"} {
+		s.shell("aws s3api create-bucket --bucket " + bucket + " --create-bucket-configuration LocationConstraint=us-west-2")
+	}
+	const old = `{"id":"4471c156-29f5-40fe-883b-3cd26738d5a6","created":"1569927812","region":"us-west-2","registry":"123456789012","repository":"amazonlinux","tags":["2018.03"]}`
+	s.shell("echo '" + old + "' | aws s3 cp - s3://$ECR_SCAN_CONFIG_BUCKET/4471c156-29f5-40fe-883b-3cd26738d5a6.json")
+	s.shell("echo 'left by somebody' | aws s3 cp - s3://$ECR_SCAN_CONFIG_BUCKET/notes.txt")
+
+	s.shell("make deploy")
+	s.useAPI()
+	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs/"), `"id": "4471c156-29f5-40fe-883b-3cd26738d5a6"`, `"created": "1569927812"`)
+	want(t, s.shell("curl -s $ECRSCANAPI_URL/summary"), "Results for amazonlinux:2018.03 in us-west-2:\n NOT SCANNED\n")
+	want(t, s.shell("curl -s -o /dev/null -w '%{http_code}' --request DELETE $ECRSCANAPI_URL/configs/4471c156-29f5-40fe-883b-3cd26738d5a6"), "204")
+
+	want(t, s.shell("make destroy"), "Kept: bucket ecr-continuous-scan-config", "Kept: bucket ecr-continuous-scan-svc")
+	want(t, s.shell("aws s3 ls s3://$ECR_SCAN_CONFIG_BUCKET"), "notes.txt")
+	if buckets := s.shell("aws s3api list-buckets | jq -r .Buckets[].Name"); strings.Count(buckets, "\n") != 2 {
+		t.Errorf("there are other buckets than the two that were given:\n%s", buckets)
+	}
+}
+
+// useAPI sets ECRSCANAPI_URL in the two ways that users do. The stand-in's gateway has no TLS.
+func (s *standIn) useAPI() {
+	s.t.Helper()
+	url := s.shell("make -s url")
+	byHand := s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq '.Stacks[].Outputs[] | select(.OutputKey=="ECRScanAPIEndpoint").OutputValue' -r`)
+	if url != byHand || !strings.HasPrefix(url, "https://") || !strings.HasSuffix(url, ".execute-api.us-west-2.amazonaws.com/Prod\n") {
+		s.t.Errorf("make url prints %q, and the stack's output is %q", url, byHand)
+	}
+	s.setenv("ECRSCANAPI_URL", "http"+strings.TrimSpace(strings.TrimPrefix(url, "https")))
+}
+
+// walkthrough makes the README's calls as they stand there.
+func (s *standIn) walkthrough() {
+	t := s.t
+	t.Helper()
+	if out := s.shell("curl -s $ECRSCANAPI_URL/configs/"); out != "[]\n" {
+		t.Errorf("at first there are the configs %q", out)
+	}
+	for _, name := range []string{"amazonlinux", "centos", "ubuntu"} {
+		s.shell(`curl -s --fail-with-body --header "Content-Type: application/json" --request POST --data @scan-config-` + name + `.json $ECRSCANAPI_URL/configs/`)
+	}
+	got := s.shell(`curl -s $ECRSCANAPI_URL/configs/ | jq -c '[.[] | [.region, .registry, .repository, .tags]]'`)
+	if want := `[["us-west-2","123456789012","amazonlinux",["2018.03"]],["us-west-2","123456789012","test/centos",null],["us-west-2","123456789012","test/ubuntu",["16.04","latest"]]]`; strings.TrimSpace(got) != want {
+		t.Errorf("the configs are\n%s, want\n%s", got, want)
+	}
+	want(t, s.shell("curl -s $ECRSCANAPI_URL/summary"), "Results for test/centos:7 in us-west-2:\n NOT SCANNED\n")
+
+	if report := s.scanNow(); report.Started != 4 || report.ConfigsFailed != 0 {
+		t.Errorf("the first run's report: %+v", report)
+	}
+	for _, path := range []string{"/summary", "/summary/"} {
+		if got := s.shell("curl -s $ECRSCANAPI_URL" + path); got != summary {
+			t.Errorf("%s is\n%s\nwant\n%s", path, got, summary)
+		}
+	}
+	if report := s.scanNow(); report.Started != 0 || report.Recent != 4 {
+		t.Errorf("the second run's report: %+v", report)
+	}
+
+	s.setenv("ID", strings.TrimSpace(s.shell(`curl -s $ECRSCANAPI_URL/configs | jq -r '.[] | select(.repository=="test/ubuntu").id'`)))
+	s.feed(s.shell("curl -s $ECRSCANAPI_URL/findings/$ID"))
+
+	s.setenv("ID", strings.TrimSpace(s.shell(`curl -s $ECRSCANAPI_URL/configs | jq -r '.[] | select(.repository=="amazonlinux").id'`)))
+	for _, status := range []string{"204", "404"} {
+		want(t, s.shell(`curl -s -o /dev/null -w '%{http_code}' --request DELETE $ECRSCANAPI_URL/configs/$ID`), status)
+	}
+	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs | jq length"), "2")
+}
+
+type report struct {
+	ConfigsFailed int
+	Started       int
+	Recent        int `json:"scannedWithin24h"`
+}
+
+func (s *standIn) scanNow() report {
+	s.t.Helper()
+	var r report
+	if out := s.shell("make -s scan-now"); json.Unmarshal([]byte(out), &r) != nil {
+		s.t.Errorf("make scan-now prints no report but %q", out)
+	}
+	return r
+}
+
+func (s *standIn) feed(text string) {
+	s.t.Helper()
+	var feed struct {
+		XMLName xml.Name
+		Title   string `xml:"title"`
+		Entries []struct {
+			ID    string `xml:"id"`
+			Title string `xml:"title"`
+		} `xml:"entry"`
+	}
+	if err := xml.Unmarshal([]byte(text), &feed); err != nil {
+		s.t.Fatalf("the feed can't be read: %v\n%s", err, text)
+	}
+	if feed.XMLName.Space != "http://www.w3.org/2005/Atom" || feed.Title != "ECR repository test/ubuntu in us-west-2" || len(feed.Entries) != 80 {
+		s.t.Errorf("the feed %v %q has %d entries, want 80", feed.XMLName, feed.Title, len(feed.Entries))
+	}
+	ids, titles := map[string]bool{}, map[string]bool{}
+	for _, e := range feed.Entries {
+		ids[e.ID], titles[e.Title] = true, true
+	}
+	if len(ids) != len(feed.Entries) {
+		s.t.Errorf("%d entries share %d ids", len(feed.Entries), len(ids))
+	}
+	if title := "[MEDIUM] in image test/ubuntu:16.04 found CVE-2016-1585"; !titles[title] {
+		s.t.Errorf("no entry has the title %q", title)
+	}
+}
+
+// refusals are errors of the functions and of the gateway, which look alike.
+func (s *standIn) refusals() {
+	tests := map[string]struct{ curl, status string }{
+		"no such path":             {"$ECRSCANAPI_URL/nothing/here", "404"},
+		"no such path, with a key": {"-u ecr:key $ECRSCANAPI_URL/nothing", "404"},
+		"the root":                 {"$ECRSCANAPI_URL/", "404"},
+		"no such config":           {"$ECRSCANAPI_URL/findings/4471c156-29f5-40fe-883b-3cd26738d5a6", "404"},
+		"no such method":           {"--request PATCH $ECRSCANAPI_URL/summary", "405"},
+		"a config that is wrong":   {"--json '{}' $ECRSCANAPI_URL/configs", "400"},
+	}
+	for name, tt := range tests {
+		s.t.Run(name, func(t *testing.T) {
+			out := s.shell(`curl -s -w '\n%{http_code} %{content_type}' ` + tt.curl)
+			body, last, _ := strings.Cut(out, "\n\n")
+			var problem struct {
+				Type, Title, Detail string
+				Status              json.Number
+			}
+			if err := json.Unmarshal([]byte(body), &problem); err != nil {
+				t.Fatalf("%v: %q", err, out)
+			}
+			if last != tt.status+" application/problem+json" || problem.Status.String() != tt.status || problem.Title == "" || problem.Detail == "" || problem.Type == "" {
+				t.Errorf("answers %s", out)
+			}
+		})
+	}
+	want(s.t, s.shell("curl -s -I $ECRSCANAPI_URL/summary"), "HTTP/1.1 200 OK")
+	want(s.t, s.shell("curl -s -i --request OPTIONS $ECRSCANAPI_URL/configs"), "204 No Content", "Allow: GET, HEAD, OPTIONS, POST")
+	want(s.t, s.shell(`curl -s -i --json @scan-config-ubuntu.json $ECRSCANAPI_URL/configs`), "201 Created", "Location: https://")
+}
+
+// operate uses what looks after a stack.
+func (s *standIn) operate() {
+	status := s.shell("make status")
+	want(s.t, status, "ecr-continuous-scan in us-west-2, CREATE_COMPLETE", "https://", "s3://ecr-continuous-scan-")
+	for _, name := range []string{"ConfigsFunc", "SummaryFunc", "FindingsFunc", "StartScanFunc"} {
+		want(s.t, status, name)
+	}
+	logs := s.shell("make logs")
+	want(s.t, logs, "StartScan", `"configs":3`)
+	if only := s.shell("make logs FUNCTIONS=summary"); strings.Contains(only, "StartScan") {
+		s.t.Errorf("make logs FUNCTIONS=summary prints the log of another function:\n%s", only)
+	}
+}
+
+// permissions compares what each function did with what it may do, by the roles that were deployed. A call that it may not make was refused
+// by the stand-in and has failed a step before.
+func (s *standIn) permissions() {
+	t := s.t
+	t.Helper()
+	if text, err := os.ReadFile(s.log.Name()); err != nil || strings.Contains(string(text), " may not ") {
+		t.Errorf("a function lacks a permission: %v\n%s", err, s.lastLog(6000))
+	}
+	var functions []struct {
+		Function   string
+		Tried, May []string
+	}
+	if err := json.Unmarshal([]byte(s.shell("curl -s $AWS_ENDPOINT_URL/trial/permissions")), &functions); err != nil {
+		t.Fatal(err)
+	}
+	if len(functions) != 4 {
+		t.Errorf("%d functions have run, want 4", len(functions))
+	}
+	// These aren't called but make others work: a missing object is a 404 and enhanced findings can be read.
+	silent := []string{"s3:ListBucket", "inspector2:ListCoverage", "inspector2:ListFindings"}
+	for _, f := range functions {
+		for _, action := range f.May {
+			if !slices.Contains(f.Tried, action) && !slices.Contains(silent, action) {
+				t.Errorf("%s may %s and never does", f.Function, action)
+			}
+		}
+	}
+}
+
+// codeHashes are the hashes of the functions' code, by name.
+func (s *standIn) codeHashes() map[string]string {
+	s.t.Helper()
+	hashes := map[string]string{}
+	for line := range strings.Lines(s.shell(`aws lambda list-functions | jq -r '.Functions[] | .FunctionName + " " + .CodeSha256'`)) {
+		name, hash, _ := strings.Cut(strings.TrimSpace(line), " ")
+		hashes[name] = hash
+	}
+	if len(hashes) != 4 {
+		s.t.Fatalf("%d functions are deployed, want 4", len(hashes))
+	}
+	return hashes
+}
+
+// want checks that a text has certain parts.
+func want(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in\n%s", part, text)
+		}
+	}
+}
