@@ -48,7 +48,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	defer back.close()
 
 	base := "http://" + shownAddr(listener.Addr())
-	api := &httpapi.API{Watch: back.watch, BaseURL: baseURL(base), Log: log}
+	api := &httpapi.API{Watch: back.watch, BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Log: log}
 	server := &http.Server{
 		Handler:           logged(log, checkHost(o.addr, api.Handler(api.All()))),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -15,7 +15,7 @@ import (
 
 func main() {
 	log := lambdacontext.NewLogger()
-	watch, err := setup.FromEnvironment(context.Background(), log)
+	watch, err := setup.Watch(context.Background(), log)
 	if err != nil {
 		log.Error("can't start", "error", err)
 		os.Exit(1)

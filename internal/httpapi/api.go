@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -25,7 +26,9 @@ type API struct {
 	Watch *scan.Watch
 	// BaseURL is the URL of the API as the client knows it, without a slash at the end; it may be empty when unknown.
 	BaseURL func(*http.Request) string
-	Log     *slog.Logger
+	// Access says who may call.
+	Access Access
+	Log    *slog.Logger
 }
 
 // Routes is what each path answers, by pattern of net/http.ServeMux, without a method.
@@ -78,6 +81,10 @@ func (a *API) Handler(routes Routes) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), Budget)
 		defer cancel()
 		r = trimSlash(r.WithContext(ctx))
+		if err := a.Access.check(r); err != nil {
+			a.writeProblem(w, r, err)
+			return
+		}
 		if p := r.URL.EscapedPath(); path.Clean(p) != p {
 			// The mux would redirect to the clean path, which is not what was asked for.
 			a.handle(noSuchPath).ServeHTTP(w, r)
@@ -129,6 +136,19 @@ func (m Methods) allow() string {
 	}
 	slices.Sort(allowed)
 	return strings.Join(allowed, ", ")
+}
+
+// link is the URL of a path of the API for the client of r; "" when it is unknown. A key that came in the URL goes on in it, and no other
+// does.
+func (a *API) link(r *http.Request, path string) string {
+	base := a.BaseURL(r)
+	if base == "" {
+		return ""
+	}
+	if key, ok := urlKey(r); ok {
+		return base + path + "?" + url.Values{"key": {key}}.Encode()
+	}
+	return base + path
 }
 
 func noSuchPath(http.ResponseWriter, *http.Request) error {

@@ -45,7 +45,7 @@ func start(t *testing.T) (*awstest.AWS, http.Handler) {
 	if err := a.ECR.PutWalkthrough(); err != nil {
 		t.Fatal(err)
 	}
-	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Log: awstest.Silent()}
+	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
 	return a, api.Handler(api.All())
 }
 

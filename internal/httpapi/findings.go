@@ -20,11 +20,7 @@ func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
 	if err := listing.Outage(); err != nil {
 		return err
 	}
-	self := ""
-	if base := a.BaseURL(r); base != "" {
-		self = base + "/findings/" + id
-	}
-	feed, updated, err := render.Atom(listing, self)
+	feed, updated, err := render.Atom(listing, a.link(r, "/findings/"+id))
 	if err != nil {
 		return err
 	}
