@@ -23,6 +23,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
+	case errors.Is(err, errUsage): // said already
+		return 2
 	case err != nil:
 		fmt.Fprintln(stderr, "local:", err)
 		return 2

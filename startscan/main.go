@@ -22,7 +22,9 @@ func main() {
 	}
 	lambda.Start(func(ctx context.Context) (scan.RunReport, error) {
 		report, err := watch.Run(ctx)
-		emf.Log(ctx, log, report)
+		if err == nil || report.Configs > 0 { // otherwise nothing is known, and zeros would be false
+			emf.Log(ctx, log, report)
+		}
 		return report, err
 	})
 }

@@ -105,7 +105,7 @@ func (a *API) handle(h Handler) http.Handler {
 // trimSlash makes a path with a trailing slash the same as without. r must be the caller's own copy.
 func trimSlash(r *http.Request) *http.Request {
 	u := *r.URL
-	if len(u.Path) > 1 {
+	if len(u.Path) > 1 && strings.HasSuffix(u.EscapedPath(), "/") { // an escaped slash belongs to its segment
 		u.Path = strings.TrimSuffix(u.Path, "/")
 		u.RawPath = strings.TrimSuffix(u.RawPath, "/")
 	}

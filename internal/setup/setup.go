@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"ecr-continuous-scan/internal/awsretry"
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/env"
 	"ecr-continuous-scan/internal/httpapi"
@@ -68,6 +69,7 @@ func New(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *scan.
 	client := s3.NewFromConfig(s3Config, func(o *s3.Options) {
 		// An endpoint that is a plain address has no room for the bucket in its host name.
 		o.UsePathStyle = o.BaseEndpoint != nil
+		o.Retryer = awsretry.New()
 	})
 	return &scan.Watch{
 		Configs: s3store.NewConfigs(client, bucket, log), Registry: ecrscan.New(ecrConfig), Now: time.Now, Log: log,
@@ -97,6 +99,7 @@ func Loopback(endpoint string) aws.Config {
 // httpClient has as many idle connections as there may be calls side by side: with fewer, most calls would open one of their own.
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
+		WithReadTimeout(responseTimeout). // of a body that stalls
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, ecrscan.CallsAtOnce)
