@@ -186,3 +186,39 @@ func TestLinksCarryTheReadKey(t *testing.T) {
 		t.Error("the key changes more than the self link")
 	}
 }
+
+func TestOrigin(t *testing.T) {
+	a := awstest.Start(t, awslocal.ECROptions{})
+	access, err := httpapi.ParseAccess(hash(fullKey), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: access, Log: awstest.Silent()}
+	ask := func(origin, method string, header ...string) answer {
+		if origin != "" {
+			header = append(header, "Origin", origin)
+		}
+		return call(api.Handler(api.All()), method, "/configs", "", "", header...)
+	}
+	const asks = "Access-Control-Request-Method"
+	if got := ask("https://a.example", "OPTIONS", asks, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("no origin is allowed: %+v", got)
+	}
+	api.Origin = "https://a.example"
+	got := ask("https://a.example", "OPTIONS", asks, "POST")
+	if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != api.Origin || !strings.Contains(got.header.Get("Access-Control-Allow-Headers"), "Authorization") {
+		t.Errorf("preflight: %+v", got)
+	}
+	got = ask("https://a.example", "GET", basic("", fullKey)...)
+	if got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != api.Origin || got.header.Get("Vary") != "Origin" {
+		t.Errorf("call: %+v", got)
+	}
+	if got := ask("https://a.example", "GET"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != api.Origin {
+		t.Errorf("without a key: %+v", got)
+	}
+	for _, origin := range []string{"", "https://b.example", "null", "https://a.example.evil"} {
+		if got := ask(origin, "OPTIONS", asks, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("origin %q: %+v", origin, got)
+		}
+	}
+}

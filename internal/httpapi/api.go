@@ -28,6 +28,8 @@ type API struct {
 	BaseURL func(*http.Request) string
 	// Access says who may call.
 	Access Access
+	// Origin is the one web origin whose scripts may call, such as https://example.org; none when empty.
+	Origin string
 	Log    *slog.Logger
 }
 
@@ -81,6 +83,9 @@ func (a *API) Handler(routes Routes) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), Budget)
 		defer cancel()
 		r = trimSlash(r.WithContext(ctx))
+		if answered := a.allowOrigin(w, r); answered {
+			return
+		}
 		if err := a.Access.check(r); err != nil {
 			a.writeProblem(w, r, err)
 			return

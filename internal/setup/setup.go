@@ -43,7 +43,7 @@ func API(ctx context.Context, log *slog.Logger, baseURL func(*http.Request) stri
 	if err != nil {
 		log.ErrorContext(ctx, "every request is refused", "error", err)
 	}
-	return &httpapi.API{Watch: watch, BaseURL: baseURL, Access: access, Log: log}, nil
+	return &httpapi.API{Watch: watch, BaseURL: baseURL, Access: access, Origin: e.Origin, Log: log}, nil
 }
 
 // Watch builds the use cases alone.
