@@ -149,12 +149,16 @@ func (b *backend) start(h http.Handler) (endpoint string, err error) {
 func welcome(o options, base string, b *backend) string {
 	lines := append([]string{"API       " + base}, b.shown...)
 	lines = append(lines, fmt.Sprintf("schedule  now, then every %s", short(o.every.String())))
+	post := "--data @scan-config-ubuntu.json"
+	if o.aws {
+		post = `--data '{"region":"us-west-2","registry":"<your account id>","repository":"<a repository>"}'`
+	}
 	return "ECR container image re-scan, on this machine:\n\n  " + strings.Join(lines, "\n  ") + `
 
 Type in another terminal:
 
   export ECRSCANAPI_URL=` + base + `
-  curl -s --header "Content-Type: application/json" --request POST --data @scan-config-ubuntu.json $ECRSCANAPI_URL/configs/
+  curl -s --header "Content-Type: application/json" --request POST ` + post + ` $ECRSCANAPI_URL/configs/
   curl $ECRSCANAPI_URL/summary
 
 Ctrl-C ends it.

@@ -212,10 +212,10 @@ func TestPause(t *testing.T) {
 		want time.Duration
 	}{
 		"nothing known":   {scan.RunReport{}, time.Hour},
-		"due sooner":      {due(time.Minute), time.Minute},
+		"due sooner":      {due(20 * time.Minute), 20 * time.Minute},
 		"due later":       {due(2 * time.Hour), time.Hour},
-		"due already":     {due(-time.Minute), time.Second},
-		"due this moment": {due(0), time.Second},
+		"due already":     {due(-time.Minute), 10 * time.Minute},
+		"due this moment": {due(0), 10 * time.Minute},
 	} {
 		if got := pause(test.last, now, time.Hour); got != test.want {
 			t.Errorf("%s: %s, want %s", name, got, test.want)

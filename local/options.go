@@ -28,6 +28,9 @@ with a few sample repositories. It needs no AWS account. Ctrl-C ends it.
 Flags:
 `
 
+// errUsage is an error of the flags that package flag has printed.
+var errUsage = errors.New("wrong flags")
+
 // parse reads the flags. Its error is flag.ErrHelp when the help was asked for and printed.
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
@@ -44,8 +47,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.findings, "findings", "", "load the recorded answers of aws ecr describe-image-scan-findings (*.json) in this `folder` into the\nembedded ECR")
 	f.BoolVar(&o.aws, "aws", false, "watch real registries with your own AWS credentials and profile; nothing is deployed, but scans are started")
 	f.StringVar(&o.bucket, "bucket", "", "with -aws: keep the scan configs in this real S3 `bucket` instead of -data")
-	if err := f.Parse(args); err != nil {
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return o, err
+	} else if err != nil {
+		return o, errUsage
 	}
 	return o, o.check(f.Args())
 }
@@ -58,8 +63,8 @@ func (o options) check(rest []string) error {
 		return errors.New("-bucket needs -aws: without it S3 is embedded")
 	case o.findings != "" && o.aws:
 		return errors.New("-findings fills the embedded ECR, which -aws does not use: give one of them")
-	case o.every <= 0:
-		return errors.New("-every must be a positive time, such as 24h")
+	case o.every < time.Second:
+		return errors.New("-every must be a second or more, such as 24h")
 	case o.scanTime < 0:
 		return errors.New("-scan-time must not be negative")
 	}

@@ -23,6 +23,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
+	case errors.Is(err, errUsage): // said already
+		return 2
 	case err != nil:
 		fmt.Fprintln(stderr, "local:", err)
 		return 2
@@ -48,7 +50,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	defer back.close()
 
 	base := "http://" + shownAddr(listener.Addr())
-	api := &httpapi.API{Watch: back.watch, BaseURL: baseURL(base), Log: log}
+	api := &httpapi.API{Watch: back.watch, BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Log: log}
 	server := &http.Server{
 		Handler:           logged(log, checkHost(o.addr, api.Handler(api.All()))),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -15,14 +15,16 @@ import (
 
 func main() {
 	log := lambdacontext.NewLogger()
-	watch, err := setup.FromEnvironment(context.Background(), log)
+	watch, err := setup.Watch(context.Background(), log)
 	if err != nil {
 		log.Error("can't start", "error", err)
 		os.Exit(1)
 	}
 	lambda.Start(func(ctx context.Context) (scan.RunReport, error) {
 		report, err := watch.Run(ctx)
-		emf.Log(ctx, log, report)
+		if err == nil || report.Configs > 0 { // otherwise nothing is known, and zeros would be false
+			emf.Log(ctx, log, report)
+		}
 		return report, err
 	})
 }

@@ -7,24 +7,17 @@ package ecrscan
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 
+	"ecr-continuous-scan/internal/awsretry"
 	"ecr-continuous-scan/internal/scan"
 )
 
 // CallsAtOnce is how many calls to ECR may be under way in one registry and Region. Each Region has its own bound, so that one that
 // doesn't answer holds up no other.
 const CallsAtOnce = 64
-
-const (
-	attempts   = 3
-	maxBackoff = 4 * time.Second
-)
 
 // Client answers for every registry and Region. It implements [scan.Registry].
 type Client struct {
@@ -40,20 +33,10 @@ type place struct{ registry, region string }
 // New makes a client that signs with cfg's credentials; the Region is taken from each repository.
 func New(cfg aws.Config) *Client {
 	return &Client{
-		ecr:        ecr.NewFromConfig(cfg, func(o *ecr.Options) { o.Retryer = newRetryer() }),
-		startRetry: startRetryer{newRetryer()},
+		ecr:        ecr.NewFromConfig(cfg, func(o *ecr.Options) { o.Retryer = awsretry.New() }),
+		startRetry: startRetryer{awsretry.New()},
 		slots:      make(map[place]chan struct{}),
 	}
-}
-
-// newRetryer has no retry quota: the SDK's is one for all Regions, so a dead Region would use up the retries of the others. Attempts,
-// back-off, the bound on calls and the context's deadline bound the retries instead.
-func newRetryer() aws.RetryerV2 {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = attempts
-		o.MaxBackoff = maxBackoff
-		o.RateLimiter = ratelimit.None
-	})
 }
 
 // startRetryer doesn't retry LimitExceededException. The SDK takes it for throttling, but StartImageScan means by it that the image was

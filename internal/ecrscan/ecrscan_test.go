@@ -3,7 +3,10 @@ package ecrscan_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -170,7 +173,7 @@ func TestBasicFindings(t *testing.T) {
 	}
 	want := []scan.Finding{
 		{Name: "CVE-1", Package: "ssl", Versions: []string{"1", "2"}, Severity: scan.High},
-		{Name: "unnamed finding", Severity: scan.Low, Description: strings.Repeat("é", 2048) + " …"},
+		{Name: strings.Repeat("é", 100), Severity: scan.Low, Description: strings.Repeat("é", 2048) + " …"},
 		{Name: "CVE-2", Severity: scan.Undefined, Score: "5.0", Vector: "v2"},
 	}
 	if diff := cmp.Diff(want, got.Findings); diff != "" {
@@ -235,6 +238,7 @@ func TestStartScan(t *testing.T) {
 		"throttled twice":      {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded", Calls: 2}, "", "", 3},
 		"throttled on and on":  {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded"}, scan.Unavailable, "throttled by ECR", 3},
 		"500 twice":            {awslocal.Image{}, false, awslocal.Fault{Status: 500, Calls: 2}, "", "", 3},
+		"cut once":             {awslocal.Image{}, false, awslocal.Fault{Cut: true, Calls: 1}, scan.ScannedRecently, "scanned within 24 h", 2},
 		"500 on and on":        {awslocal.Image{}, false, awslocal.Fault{Status: 500}, scan.Unavailable, "ECR in us-west-2 answered with an error", 3},
 		"connection dropped":   {awslocal.Image{}, false, awslocal.Fault{Drop: true}, scan.Unavailable, "ECR in us-west-2 can't be reached", 3},
 		"denied":               {awslocal.Image{}, false, awslocal.Fault{Code: "AccessDeniedException", Message: "User: arn:aws:sts::1:x is not authorized to perform: ecr:StartImageScan on resource: arn:aws:ecr:us-west-2:1:repository/x"}, scan.NoAccess, "no access to ecr:StartImageScan", 1},
@@ -258,6 +262,55 @@ func TestStartScan(t *testing.T) {
 				t.Errorf("%d calls, want %d", got, test.calls)
 			}
 		})
+	}
+}
+
+// Whatever comes between two pages, a part or a mixture never passes for the whole.
+func TestResultChangesBetweenPages(t *testing.T) {
+	page := func(status, counts string, at int, findings, token string) string {
+		return fmt.Sprintf(`{"imageScanStatus":{"status":%q},"imageScanFindings":{"findingSeverityCounts":%s,"imageScanCompletedAt":%d,"findings":[%s]}%s}`, status, counts, at, findings, token)
+	}
+	first := page("COMPLETE", `{"HIGH":2}`, 1000, `{"name":"a","severity":"HIGH"}`, `,"nextToken":"2"`)
+	rest := `{"name":"b","severity":"HIGH"}`
+	for name, test := range map[string]struct {
+		second string
+		state  scan.State
+		code   scan.Code
+	}{
+		"nothing":          {page("COMPLETE", `{"HIGH":2}`, 1000, rest, ""), scan.Completed, ""},
+		"a scan began":     {`{"imageScanStatus":{"status":"IN_PROGRESS"}}`, scan.InProgress, ""},
+		"a scan failed":    {`{"imageScanStatus":{"status":"FAILED"}}`, "", scan.Unavailable},
+		"a scan completed": {page("COMPLETE", `{"HIGH":2}`, 2000, rest, ""), "", scan.Unavailable},
+		"no findings":      {`{"imageScanStatus":{"status":"COMPLETE"}}`, "", scan.Unavailable},
+		"the same token":   {page("COMPLETE", `{"HIGH":2}`, 1000, rest, `,"nextToken":"2"`), "", scan.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+				if strings.Contains(string(body), "nextToken") {
+					fmt.Fprint(w, test.second)
+					return
+				}
+				fmt.Fprint(w, first)
+			}))
+			defer server.Close()
+			got, err := ecrscan.New(setup.Loopback(server.URL)).Findings(t.Context(), repo, "sha256:x")
+			if got.State != test.state || scan.CodeOf(err) != test.code || test.state == scan.Completed && len(got.Findings) != 2 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestNoCountsIsNotClean(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"imageScanStatus":{"status":"COMPLETE"},"imageScanFindings":{"findingSeverityCounts":{},"imageScanCompletedAt":1000,"findings":[{"name":"a"}]}}`)
+	}))
+	defer server.Close()
+	got, err := ecrscan.New(setup.Loopback(server.URL)).Result(t.Context(), repo, "sha256:x")
+	if err != nil || got.State != scan.NotScanned {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

@@ -61,7 +61,8 @@ func apiVerdict(repo scan.Repository, api smithy.APIError, err error) (scan.Code
 	case "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown":
 		return scan.Unavailable, "throttled by ECR"
 	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "UnrecognizedClientException", "InvalidClientTokenId",
-		"InvalidSignatureException", "ExpiredTokenException", "ExpiredToken", "OptInRequired", "NotAuthorized", "IncompleteSignature",
+		"InvalidSignatureException", "ExpiredTokenException", "ExpiredToken", "RequestExpired", "OptInRequired", "NotAuthorized", "IncompleteSignature",
+		"IncompleteSignatureException",
 		"MissingAuthenticationTokenException":
 		return scan.NoAccess, noAccess(api.ErrorMessage())
 	}

@@ -12,6 +12,9 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
+// maxName bounds a name, in bytes.
+const maxName = 200
+
 // maxText bounds a description or remediation, in bytes: scanners have sent pages of release notes.
 const maxText = 4096
 
@@ -33,7 +36,7 @@ func findingsOf(found *types.ImageScanFindings) []scan.Finding {
 // basicFinding reads a finding of basic scanning, each field of which may be missing.
 func basicFinding(f types.ImageScanFinding) scan.Finding {
 	finding := scan.Finding{
-		Name: name(aws.ToString(f.Name)), Severity: scan.ParseSeverity(string(f.Severity)),
+		Name: name(aws.ToString(f.Name), aws.ToString(f.Uri), aws.ToString(f.Description)), Severity: scan.ParseSeverity(string(f.Severity)),
 		Description: shorten(aws.ToString(f.Description)), URL: webURL(aws.ToString(f.Uri)),
 	}
 	attributes := make(map[string]string, len(f.Attributes))
@@ -63,10 +66,10 @@ func enhancedFindings(f types.EnhancedImageScanFinding) []scan.Finding {
 	}
 	d := f.PackageVulnerabilityDetails
 	if d == nil {
-		common.Name = name(aws.ToString(f.Title))
+		common.Name = name(aws.ToString(f.Title), aws.ToString(f.Description))
 		return []scan.Finding{common}
 	}
-	common.Name = name(aws.ToString(d.VulnerabilityId), aws.ToString(f.Title))
+	common.Name = name(aws.ToString(d.VulnerabilityId), aws.ToString(f.Title), aws.ToString(f.Description))
 	common.URL = webURL(aws.ToString(d.SourceUrl))
 	common.Score, common.Vector = cvss(f.Score, d.Cvss)
 	if len(d.VulnerablePackages) == 0 {
@@ -104,11 +107,12 @@ func cvss(score float64, all []types.CvssScore) (string, string) {
 	return strconv.FormatFloat(score, 'f', 1, 64), aws.ToString(best.ScoringVector)
 }
 
-// name is the first of the names that isn't blank.
+// name is the first of the names that isn't blank. Two findings without a name must not become one, so there is something else of theirs
+// among them.
 func name(names ...string) string {
 	for _, n := range names {
 		if n = strings.TrimSpace(n); n != "" {
-			return n
+			return strings.ToValidUTF8(n[:min(len(n), maxName)], "")
 		}
 	}
 	return "unnamed finding"
@@ -120,7 +124,12 @@ func webURL(s string) string {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return ""
 	}
-	return u.String()
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`"<>\^{|}`+"`", r) {
+			return -1
+		}
+		return r
+	}, strings.ReplaceAll(u.String(), " ", "%20"))
 }
 
 // shorten cuts a text at maxText, at a rune's border, and shows that it was cut.

@@ -60,6 +60,9 @@ func (c *Client) allImages(ctx context.Context, repo scan.Repository) ([]scan.Im
 		if page.NextToken == nil || *page.NextToken == "" {
 			return images, nil
 		}
+		if aws.ToString(in.NextToken) == *page.NextToken {
+			return nil, &scan.Error{Code: scan.Unavailable, Message: "ECR gives the same page again and again"}
+		}
 		in.NextToken = page.NextToken
 	}
 }
@@ -75,6 +78,10 @@ func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []
 		in.ImageIds[i].ImageTag = &tags[i]
 	}
 	out, err := call(ctx, c, repo, c.ecr.DescribeImages, &in)
+	if isCode(err, "InvalidParameterException") { // no source says that a filter may stand beside image ids
+		in.Filter = nil
+		out, err = call(ctx, c, repo, c.ecr.DescribeImages, &in)
+	}
 	switch {
 	case err == nil:
 	case scan.CodeOf(err) != scan.ImageNotFound:
@@ -123,6 +130,14 @@ const (
 	ociIndex     = "application/vnd.oci.image.index.v1+json"
 )
 
+// imageManifests are the media types of manifests that are images unless their artifact type says otherwise.
+func imageManifests() []string {
+	return []string{
+		"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json",
+		"application/vnd.docker.distribution.manifest.v1+json", "application/vnd.docker.distribution.manifest.v1+prettyjws",
+	}
+}
+
 func kindOf(detail types.ImageDetail, tag string) scan.Kind {
 	manifest, artifact := aws.ToString(detail.ImageManifestMediaType), aws.ToString(detail.ArtifactMediaType)
 	switch {
@@ -131,6 +146,8 @@ func kindOf(detail types.ImageDetail, tag string) scan.Kind {
 	case manifest == dockerList, manifest == ociIndex:
 		return scan.Index
 	case artifact != "" && artifact != dockerConfig && artifact != ociConfig:
+		return scan.Artifact
+	case artifact == "" && manifest != "" && !slices.Contains(imageManifests(), manifest):
 		return scan.Artifact
 	case detail.ImageStatus == types.ImageStatusArchived, detail.ImageStatus == types.ImageStatusActivating:
 		return scan.Archived

@@ -20,8 +20,7 @@ func (c *Client) Result(ctx context.Context, repo scan.Repository, digest string
 	return resultOf(page), nil
 }
 
-// Findings implements [scan.Registry]: Result with every finding of every page. A scan that begins while the pages are read would mix two
-// results, so what it read by then is dropped and the image is in progress.
+// Findings implements [scan.Registry]: Result with every finding of every page.
 func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error) {
 	page, err := c.findingsPage(ctx, repo, digest, pageSize, nil)
 	if err != nil {
@@ -41,8 +40,12 @@ func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest stri
 		if page, err = c.findingsPage(ctx, repo, digest, pageSize, token); err != nil {
 			return neverScanned(err)
 		}
-		if next := resultOf(page); next.State == scan.InProgress {
+		switch next := resultOf(page); {
+		case next.State == scan.InProgress:
 			return next, nil
+		case next.State != scan.Completed, !next.CompletedAt.Equal(result.CompletedAt), aws.ToString(page.NextToken) == *token:
+			// Another scan came in between, or ECR goes round in circles: a mixture or a part would pass for the whole.
+			return scan.Result{}, &scan.Error{Code: scan.Unavailable, Message: "the result changed while it was read"}
 		}
 	}
 	result.Findings = scan.MergeFindings(findings)
@@ -88,6 +91,10 @@ func resultOf(page *ecr.DescribeImageScanFindingsOutput) scan.Result {
 	case "COMPLETE", "ACTIVE":
 		if found == nil || found.FindingSeverityCounts == nil || found.ImageScanCompletedAt == nil {
 			result.State, result.Reason = scan.NotScanned, "result not ready"
+			return result
+		}
+		if len(found.FindingSeverityCounts) == 0 && len(found.Findings)+len(found.EnhancedFindings) > 0 {
+			result.State, result.Reason = scan.NotScanned, "result not ready" // no counts, yet findings: anything but clean
 			return result
 		}
 		result.State, result.Counts, result.CompletedAt = scan.Completed, countsOf(found.FindingSeverityCounts), found.ImageScanCompletedAt.UTC()

@@ -21,6 +21,7 @@ func Log(ctx context.Context, log *slog.Logger, run scan.RunReport) {
 	}{
 		{"Configs", run.Configs},
 		{"ConfigsFailed", run.ConfigsFailed},
+		{"ConfigsLeft", run.ConfigsLeft},
 		{"ImagesWatched", run.Images},
 		{"ScansStarted", run.Started},
 		{"ImagesFailed", run.ImagesFailed()},

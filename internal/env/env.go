@@ -7,20 +7,30 @@ import (
 	"os"
 )
 
-// ConfigBucket names the variable with the S3 bucket that keeps the scan configs.
-const ConfigBucket = "ECR_SCAN_CONFIG_BUCKET"
+const (
+	// ConfigBucket names the variable with the S3 bucket that keeps the scan configs.
+	ConfigBucket = "ECR_SCAN_CONFIG_BUCKET"
+	// APIKeyHash names the variable with the SHA-256 of the key that may do everything, in hexadecimal digits, or "none" for an open API.
+	APIKeyHash = "ECR_SCAN_API_KEY_SHA256"
+	// ReadKeyHash names the variable with the SHA-256 of the key that may only read; without it there is no such key.
+	ReadKeyHash = "ECR_SCAN_READ_KEY_SHA256"
+	// Origin names the variable with the web origin whose scripts may call the API; without it none may.
+	Origin = "ECR_SCAN_CORS_ORIGIN"
+)
 
 // Names lists every variable, so that a test can hold the template against it.
-func Names() []string { return []string{ConfigBucket} }
+func Names() []string { return []string{ConfigBucket, APIKeyHash, ReadKeyHash, Origin} }
 
 // Env is what was read.
 type Env struct {
-	ConfigBucket string
+	ConfigBucket            string
+	APIKeyHash, ReadKeyHash string
+	Origin                  string
 }
 
 // Read reads the environment. Its error names the variable that is missing.
 func Read() (Env, error) {
-	e := Env{ConfigBucket: os.Getenv(ConfigBucket)}
+	e := Env{ConfigBucket: os.Getenv(ConfigBucket), APIKeyHash: os.Getenv(APIKeyHash), ReadKeyHash: os.Getenv(ReadKeyHash), Origin: os.Getenv(Origin)}
 	if e.ConfigBucket == "" {
 		return Env{}, fmt.Errorf("%s is not set: it must name the S3 bucket that keeps the scan configs", ConfigBucket)
 	}

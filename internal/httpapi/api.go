@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -25,7 +26,11 @@ type API struct {
 	Watch *scan.Watch
 	// BaseURL is the URL of the API as the client knows it, without a slash at the end; it may be empty when unknown.
 	BaseURL func(*http.Request) string
-	Log     *slog.Logger
+	// Access says who may call.
+	Access Access
+	// Origin is the one web origin whose scripts may call, such as https://example.org; none when empty.
+	Origin string
+	Log    *slog.Logger
 }
 
 // Routes is what each path answers, by pattern of net/http.ServeMux, without a method.
@@ -78,6 +83,13 @@ func (a *API) Handler(routes Routes) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), Budget)
 		defer cancel()
 		r = trimSlash(r.WithContext(ctx))
+		if answered := a.allowOrigin(w, r); answered {
+			return
+		}
+		if err := a.Access.check(r); err != nil {
+			a.writeProblem(w, r, err)
+			return
+		}
 		if p := r.URL.EscapedPath(); path.Clean(p) != p {
 			// The mux would redirect to the clean path, which is not what was asked for.
 			a.handle(noSuchPath).ServeHTTP(w, r)
@@ -98,7 +110,7 @@ func (a *API) handle(h Handler) http.Handler {
 // trimSlash makes a path with a trailing slash the same as without. r must be the caller's own copy.
 func trimSlash(r *http.Request) *http.Request {
 	u := *r.URL
-	if len(u.Path) > 1 {
+	if len(u.Path) > 1 && strings.HasSuffix(u.EscapedPath(), "/") { // an escaped slash belongs to its segment
 		u.Path = strings.TrimSuffix(u.Path, "/")
 		u.RawPath = strings.TrimSuffix(u.RawPath, "/")
 	}
@@ -129,6 +141,19 @@ func (m Methods) allow() string {
 	}
 	slices.Sort(allowed)
 	return strings.Join(allowed, ", ")
+}
+
+// link is the URL of a path of the API for the client of r; "" when it is unknown. A key that came in the URL goes on in it, and no other
+// does.
+func (a *API) link(r *http.Request, path string) string {
+	base := a.BaseURL(r)
+	if base == "" {
+		return ""
+	}
+	if key, ok := urlKey(r); ok {
+		return base + path + "?" + url.Values{"key": {key}}.Encode()
+	}
+	return base + path
 }
 
 func noSuchPath(http.ResponseWriter, *http.Request) error {

@@ -32,6 +32,7 @@ func decodeConfig(w http.ResponseWriter, r *http.Request) (scan.Config, error) {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return scan.Config{}, &problem{
 			Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("A scan config may have at most %d bytes.", MaxBody),
+			Errors: []scan.FieldError{{Pointer: "", Detail: fmt.Sprintf("must have at most %d bytes", MaxBody)}},
 		}
 	}
 	if err != nil {
@@ -81,10 +82,12 @@ func ruleErrors(c scan.Config, said []scan.FieldError) []scan.FieldError {
 	if !ok {
 		return nil
 	}
+	known := make(map[string]bool, len(said))
+	for _, s := range said {
+		known[s.Pointer] = true
+	}
 	return slices.DeleteFunc(slices.Clone(e.Fields), func(f scan.FieldError) bool {
-		return slices.ContainsFunc(said, func(s scan.FieldError) bool {
-			return f.Pointer == s.Pointer || strings.HasPrefix(f.Pointer, s.Pointer+"/")
-		})
+		return known[f.Pointer] || strings.HasPrefix(f.Pointer, "/tags/") && known["/tags"]
 	})
 }
 

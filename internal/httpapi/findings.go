@@ -20,15 +20,11 @@ func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
 	if err := listing.Outage(); err != nil {
 		return err
 	}
-	self := ""
-	if base := a.BaseURL(r); base != "" {
-		self = base + "/findings/" + id
-	}
-	feed, updated, err := render.Atom(listing, self)
+	feed, err := render.Atom(listing, a.link(r, "/findings/"+id))
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", "private, max-age=900")
-	serve(w, r, "application/atom+xml; charset=utf-8", updated, feed)
+	serve(w, r, "application/atom+xml; charset=utf-8", feed)
 	return nil
 }

@@ -59,6 +59,9 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="ECR scan results", charset="UTF-8"`)
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, "application/problem+json", p.Status, p)
 }

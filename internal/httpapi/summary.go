@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"time"
 
 	"ecr-continuous-scan/internal/render"
 )
@@ -12,6 +11,6 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	serve(w, r, "text/plain; charset=utf-8", time.Time{}, render.Summary(reports))
+	serve(w, r, "text/plain; charset=utf-8", render.Summary(reports))
 	return nil
 }

@@ -25,12 +25,26 @@ func writeJSON(w http.ResponseWriter, contentType string, status int, value any)
 	_, _ = w.Write(b.Bytes()) // the client is gone then
 }
 
-// serve answers a GET or HEAD with a body that is complete, or with 304 when the client has it already. A zero modified is unknown.
-func serve(w http.ResponseWriter, r *http.Request, contentType string, modified time.Time, body []byte) {
+// serve answers a GET or HEAD with a body that is complete, or with 304 when the client has it already. There is no
+// Last-Modified: an answer can change to what was true before, by an image that is deleted or a scan that fails, and only the bytes show it.
+func serve(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
 	sum := sha256.Sum256(body)
 	header(w, contentType)
 	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
-	http.ServeContent(w, r, "", modified, bytes.NewReader(body))
+	// Parts of an answer, and conditions on changing it, are no part of this API; what net/http would answer to them is no problem document.
+	plain := r.Clone(r.Context())
+	for _, name := range []string{"Range", "If-Range", "If-Match", "If-Unmodified-Since"} {
+		plain.Header.Del(name)
+	}
+	http.ServeContent(noRanges{w}, plain, "", time.Time{}, bytes.NewReader(body))
+}
+
+// noRanges takes back the offer of parts that http.ServeContent makes.
+type noRanges struct{ http.ResponseWriter }
+
+func (w noRanges) WriteHeader(status int) {
+	w.Header().Del("Accept-Ranges")
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // header sets what every answer carries: browsers must neither guess another type nor run anything of it.

@@ -55,9 +55,9 @@ type (
 // FeedXml implements feeds.XmlFeed. The method of the embedded feed would give the embedded feed.
 func (f *atomFeed) FeedXml() any { return f }
 
-// Atom is the findings of one config as an Atom feed (RFC 4287), and when it was last updated. self is the URL that it was asked for.
-func Atom(l scan.Listing, self string) (feed []byte, updated time.Time, err error) {
-	updated = l.Report.Config.CreatedAt()
+// Atom is the findings of one config as an Atom feed (RFC 4287). self is the URL that it was asked for.
+func Atom(l scan.Listing, self string) ([]byte, error) {
+	updated := l.Report.Config.CreatedAt()
 	if len(l.Findings) > 0 {
 		updated = l.Findings[0].Updated
 	}
@@ -65,11 +65,11 @@ func Atom(l scan.Listing, self string) (feed []byte, updated time.Time, err erro
 	for n := len(l.Findings); ; {
 		var b bytes.Buffer
 		if err := feeds.WriteXML(newAtomFeed(l, self, updated, n), &b); err != nil {
-			return nil, time.Time{}, fmt.Errorf("write the feed of config %s: %w", l.Report.Config.ID, err)
+			return nil, fmt.Errorf("write the feed of config %s: %w", l.Report.Config.ID, err)
 		}
 		b.WriteByte('\n')
 		if b.Len() <= maxAtom || n == 0 {
-			return b.Bytes(), updated, nil
+			return b.Bytes(), nil
 		}
 		n = n * maxAtom / b.Len() * 9 / 10
 	}
@@ -198,9 +198,10 @@ func ConsoleURL(r scan.Repository) string {
 
 func atomTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// entryTemplate is the body of an entry. Only elements that every reader keeps are used.
-var entryTemplate = template.Must(template.New("entry").Parse(`<p>{{.Description}}</p><table>` +
-	`{{range .Rows}}<tr><th>{{.Name}}</th><td>{{.Value}}</td></tr>{{end}}</table>` +
+// entryTemplate is the body of an entry. Only elements that every reader keeps are used, with blanks between them for those that make plain
+// text of it.
+var entryTemplate = template.Must(template.New("entry").Parse(`<p>{{.Description}}</p> <table>` +
+	`{{range .Rows}}<tr><th>{{.Name}}</th> <td>{{.Value}}</td></tr> {{end}}</table> ` +
 	`{{if .URL}}<p><a href="{{.URL}}">Advisory</a></p>{{end}}`))
 
 type entryRow struct{ Name, Value string }

@@ -12,12 +12,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
@@ -29,6 +28,9 @@ const CallsAtOnce = 128
 
 // maxObject bounds what is read of an object, in bytes. A config with a thousand of the longest tags has 131,000.
 const maxObject = 256 << 10
+
+// maxCreated is the end of the year 9999 in Unix seconds: no feed can write a later time.
+const maxCreated = 253402300799
 
 const suffix = ".json"
 
@@ -103,8 +105,13 @@ func (s *Configs) gather(ctx context.Context, ids []string, found []*scan.Config
 
 // ids lists the names at the root that can be configs, page by page. The delimiter keeps whatever lies under prefixes out of the pages.
 func (s *Configs) ids(ctx context.Context) ([]string, error) {
-	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &s.bucket, Delimiter: aws.String("/")})
+	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{
+		Bucket: &s.bucket, Delimiter: aws.String("/"),
+		// Without it one key with a control character, which XML can't hold, would make every list fail. The keys of configs need no decoding.
+		EncodingType: types.EncodingTypeUrl,
+	})
 	var ids []string
+	foreign, example := 0, ""
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -116,8 +123,11 @@ func (s *Configs) ids(ctx context.Context) ([]string, error) {
 				ids = append(ids, id)
 				continue
 			}
-			s.log.DebugContext(ctx, "passed over a foreign object", "bucket", s.bucket, "key", key)
+			foreign, example = foreign+1, key
 		}
+	}
+	if foreign > 0 {
+		s.log.InfoContext(ctx, "left alone objects that are no scan configs", "bucket", s.bucket, "objects", foreign, "oneOfThem", example)
 	}
 	return ids, nil
 }
@@ -151,7 +161,8 @@ func (s *Configs) Put(ctx context.Context, c scan.Config) error {
 }
 
 // Delete implements [scan.ConfigStore]. S3 itself doesn't tell whether there was anything to delete, so it is read first; an object that is
-// no config is NotFound and stays.
+// no config is NotFound and stays. Of two
+// calls at the same time both may have found it.
 func (s *Configs) Delete(ctx context.Context, id string) error {
 	if _, err := s.Get(ctx, id); err != nil {
 		return err
@@ -195,14 +206,13 @@ func (s *Configs) fetch(ctx context.Context, id string) ([]byte, error) {
 }
 
 func readError(id string, err error) error {
-	var api smithy.APIError
-	if errors.As(err, &api) && (api.ErrorCode() == "NoSuchKey" || api.ErrorCode() == "NotFound") {
-		return notFound(err)
-	}
-	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		// Encrypted by a customer's key, in Glacier, of another account: this object is refused, and the bucket may be fine.
-		switch response.HTTPStatusCode() {
-		case http.StatusForbidden, http.StatusBadRequest:
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		switch api.ErrorCode() {
+		case "NoSuchKey", "NotFound":
+			return notFound(err)
+		case "InvalidObjectState", "InvalidRequest": // in Glacier; encrypted by a key that must come with the request
+			return fmt.Errorf("%w: %w", errForeign, err)
+		case "AccessDenied": // of another account, encrypted by a key of another: or the function may read none
 			return &scan.Error{Code: scan.NoAccess, Message: "S3 refuses the object", Err: err}
 		}
 	}
@@ -218,6 +228,9 @@ func decode(id string, body []byte) (scan.Config, error) {
 	var c scan.Config
 	if err := json.Unmarshal(body, &c); err != nil {
 		return scan.Config{}, fmt.Errorf("%w: %w", errForeign, err)
+	}
+	if c.Created < 0 || c.Created > maxCreated {
+		return scan.Config{}, fmt.Errorf("%w: it was created in no year that can be written", errForeign)
 	}
 	if c.ID != id {
 		return scan.Config{}, fmt.Errorf("%w: its id is not its name", errForeign)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -117,23 +120,24 @@ func TestDemoObjects(t *testing.T) {
 func TestForeignObjects(t *testing.T) {
 	good := `{"id":"` + known + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
 	for name, object := range map[string]struct{ key, body string }{
-		"half-written":      {known + ".json", good[:40]},
-		"empty":             {known + ".json", ""},
-		"another type":      {known + ".json", `[1,2]`},
-		"null":              {known + ".json", `null`},
-		"not JSON":          {known + ".json", "\x00\xff\x1f\x8b"},
-		"another's id":      {known + ".json", strings.Replace(good, known, "00000000-29f5-40fe-883b-3cd26738d5a6", 1)},
-		"created, a number": {known + ".json", strings.Replace(good, `"1"`, `1`, 1)},
-		"a hostile region":  {known + ".json", strings.Replace(good, "us-west-2", "evil.example/#", 1)},
-		"a hostile tag":     {known + ".json", strings.Replace(good, "null", `["../x"]`, 1)},
-		"huge":              {known + ".json", good + strings.Repeat(" ", 300<<10)},
-		"trailing value":    {known + ".json", good + good},
-		"upper-case name":   {strings.ToUpper(known) + ".json", good},
-		"another suffix":    {known + ".json.bak", good},
-		"under a prefix":    {"backup/" + known + ".json", good},
-		"a folder":          {known + ".json/", ""},
-		"odd bytes":         {"häßlich \"<&>.json", good},
-		"a plain file":      {"index.html", "<html>"},
+		"half-written":        {known + ".json", good[:40]},
+		"empty":               {known + ".json", ""},
+		"another type":        {known + ".json", `[1,2]`},
+		"null":                {known + ".json", `null`},
+		"not JSON":            {known + ".json", "\x00\xff\x1f\x8b"},
+		"another's id":        {known + ".json", strings.Replace(good, known, "00000000-29f5-40fe-883b-3cd26738d5a6", 1)},
+		"created, year 10000": {known + ".json", strings.Replace(good, `"1"`, `"253402300800"`, 1)},
+		"created, a number":   {known + ".json", strings.Replace(good, `"1"`, `1`, 1)},
+		"a hostile region":    {known + ".json", strings.Replace(good, "us-west-2", "evil.example/#", 1)},
+		"a hostile tag":       {known + ".json", strings.Replace(good, "null", `["../x"]`, 1)},
+		"huge":                {known + ".json", good + strings.Repeat(" ", 300<<10)},
+		"trailing value":      {known + ".json", good + good},
+		"upper-case name":     {strings.ToUpper(known) + ".json", good},
+		"another suffix":      {known + ".json.bak", good},
+		"under a prefix":      {"backup/" + known + ".json", good},
+		"a folder":            {known + ".json/", ""},
+		"odd bytes":           {"häßlich \"<&>.json", good},
+		"a plain file":        {"index.html", "<html>"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := awstest.Start(t, awslocal.ECROptions{})
@@ -176,7 +180,10 @@ func TestFaults(t *testing.T) {
 		"no permission to list":   {awslocal.Fault{Operation: "ListObjectsV2", Code: "AccessDenied"}, scan.Unavailable, ""},
 		"no permission to read":   {awslocal.Fault{Operation: "GetObject", Code: "AccessDenied"}, scan.Unavailable, scan.Unavailable},
 		"no bucket":               {awslocal.Fault{Code: "NoSuchBucket"}, scan.Unavailable, scan.Unavailable},
-		"one object is refused":   {awslocal.Fault{Resource: object, Code: "InvalidObjectState", Status: 403}, "", scan.Unavailable},
+		"one object in Glacier":   {awslocal.Fault{Resource: object, Code: "InvalidObjectState", Status: 403}, "", scan.NotFound},
+		"one object is refused":   {awslocal.Fault{Resource: object, Code: "AccessDenied"}, "", scan.Unavailable},
+		"expired credentials":     {awslocal.Fault{Resource: object, Code: "ExpiredToken", Status: 400}, scan.Unavailable, scan.Unavailable},
+		"KMS is throttled":        {awslocal.Fault{Resource: object, Code: "KMS.ThrottlingException", Status: 400}, scan.Unavailable, scan.Unavailable},
 		"one object fails":        {awslocal.Fault{Resource: object, Status: 500}, scan.Unavailable, scan.Unavailable},
 		"one is gone once listed": {awslocal.Fault{Resource: object, Code: "NoSuchKey"}, "", scan.NotFound},
 	} {
@@ -204,6 +211,37 @@ func TestFaults(t *testing.T) {
 				t.Errorf("get: %v", err)
 			}
 		})
+	}
+}
+
+// S3 can hold keys with characters that XML can't. They must not take the list with them.
+func TestKeysThatXMLCantHold(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := "odd&#x4;.json"
+		if r.URL.Query().Get("encoding-type") == "url" {
+			key = "odd%04.json"
+		}
+		fmt.Fprintf(w, `<?xml version="1.0"?><ListBucketResult><Contents><Key>%s</Key></Contents><IsTruncated>false</IsTruncated></ListBucketResult>`, key)
+	}))
+	defer server.Close()
+	store := setup.New(setup.Loopback(server.URL), setup.Loopback(server.URL), awstest.Bucket, awstest.Silent()).Configs
+	if configs, err := store.List(t.Context()); err != nil || len(configs) != 0 {
+		t.Errorf("%v, %v", configs, err)
+	}
+}
+
+// A burst of refusals costs its retries, and no quota that all calls share.
+func TestBurstOfSlowDown(t *testing.T) {
+	a := awstest.Start(t, awslocal.ECROptions{})
+	store := a.Watch(awstest.Silent()).Configs
+	for range 200 {
+		if err := store.Put(t.Context(), newConfig(t, "test/app")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.S3.Disturb(awslocal.Fault{Operation: "GetObject", Status: 503, Calls: 120})
+	if configs, err := store.List(t.Context()); err != nil || len(configs) != 200 {
+		t.Errorf("%d configs, %v", len(configs), err)
 	}
 }
 

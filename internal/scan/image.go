@@ -46,28 +46,42 @@ func compareImages(a, b Image) int {
 	return cmp.Or(strings.Compare(a.Tag, b.Tag), strings.Compare(a.Platform, b.Platform), strings.Compare(a.Digest, b.Digest))
 }
 
-// groupByDigest puts the images that are one to ECR together, in the order in which each digest is met first.
+// groupByDigest puts the images that are one to ECR together, in the order in which each is met first. What a tag makes of a digest counts
+// too: a signature's tag on an image must not hide the image.
 func groupByDigest(images []Image) [][]Image {
-	place := make(map[string]int, len(images))
+	type one struct {
+		digest string
+		kind   Kind
+	}
+	place := make(map[one]int, len(images))
 	var groups [][]Image
 	for _, image := range images {
-		at, known := place[image.Digest]
+		key := one{image.Digest, image.Kind}
+		at, known := place[key]
 		if known && image.Kind != Missing {
 			groups[at] = append(groups[at], image)
 			continue
 		}
-		place[image.Digest] = len(groups)
+		place[key] = len(groups)
 		groups = append(groups, []Image{image})
 	}
 	return groups
 }
 
-// withMissing adds a Missing image for each wanted tag that images lack, and sorts the whole by tag.
+// withMissing adds a Missing image for each wanted tag that images lack, keeps one image of each label, the last that was listed, since a
+// tag may move while pages are read, and sorts the whole by tag.
 func withMissing(repo Repository, images []Image, wanted []string) []Image {
 	have := make(map[string]bool, len(images))
-	for _, image := range images {
+	seen := make(map[string]bool, len(images))
+	kept := make([]Image, 0, len(images)+len(wanted))
+	for _, image := range slices.Backward(images) {
 		have[image.Tag] = true
+		if label := image.Label(); !seen[label] {
+			seen[label] = true
+			kept = append(kept, image)
+		}
 	}
+	images = kept
 	for _, tag := range wanted {
 		if !have[tag] {
 			have[tag] = true

@@ -10,9 +10,11 @@ import (
 
 // RunReport is what one scan run did. Images that several configs watch are counted once.
 type RunReport struct {
-	// Configs is how many configs there are; ConfigsFailed how many of them could not be read as a whole.
+	// Configs is how many configs there are; ConfigsFailed how many of them could not be read as a whole, and ConfigsLeft how many the run
+	// did not come to before its time was up.
 	Configs       int `json:"configs"`
 	ConfigsFailed int `json:"configsFailed"`
+	ConfigsLeft   int `json:"configsLeft"`
 	Tally
 	// NextDue is when the next of the images that were scanned within 24 hours may be scanned again, if there is one.
 	NextDue *time.Time `json:"nextDue,omitempty"`
@@ -47,7 +49,7 @@ type Tally struct {
 	NotScannable map[string]int `json:"notScannable"`
 	// Failed counts, by reason, what could have been scanned and was not.
 	Failed map[string]int `json:"failed"`
-	// Left is how many were not reached before the time was up. They are due still, so the next run takes them.
+	// Left is how many were not reached before the time was up. Those that are due still are so at the next run.
 	Left int `json:"left"`
 	// Artifacts is how many tags were left out since they are no images.
 	Artifacts int `json:"artifacts"`
@@ -98,7 +100,7 @@ func (w *Watch) Run(ctx context.Context) (RunReport, error) {
 			return nil, errLeft
 		}
 		images, err := w.Registry.Images(ctx, repo, tags)
-		if err != nil && stop.Err() != nil {
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 			return nil, errLeft
 		}
 		return images, err
@@ -181,11 +183,16 @@ func (w *Watch) report(ctx context.Context, visits []Report[outcome]) RunReport 
 		tag    string
 	}
 	counted := make(map[key]bool)
+	artifacts := make(map[Repository]int)
 	for _, v := range visits {
 		c := ConfigRun{ID: v.Config.ID, Region: v.Config.Region, Registry: v.Config.Registry, Repository: v.Config.Repository, Tally: newTally()}
 		if v.Err != nil {
 			c.Error = MessageOf(v.Err)
-			run.ConfigsFailed++
+			if errors.Is(v.Err, errLeft) {
+				run.ConfigsLeft++
+			} else {
+				run.ConfigsFailed++
+			}
 		}
 		own := make(map[key]bool, len(v.Images))
 		for _, item := range v.Images {
@@ -204,11 +211,14 @@ func (w *Watch) report(ctx context.Context, visits []Report[outcome]) RunReport 
 			}
 		}
 		c.Artifacts = v.Artifacts
-		run.Artifacts += v.Artifacts
+		artifacts[v.Config.Repo()] = max(artifacts[v.Config.Repo()], v.Artifacts)
 		run.addProblem(c)
 		w.logConfig(ctx, c, v.Err)
 	}
-	w.Log.InfoContext(ctx, "scan run", "configs", run.Configs, "configsFailed", run.ConfigsFailed, "tally", run.Tally)
+	for _, n := range artifacts {
+		run.Artifacts += n
+	}
+	w.Log.InfoContext(ctx, "scan run", "configs", run.Configs, "configsFailed", run.ConfigsFailed, "configsLeft", run.ConfigsLeft, "tally", run.Tally)
 	return run
 }
 

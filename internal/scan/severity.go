@@ -68,12 +68,3 @@ func (c Counts) Ordered() []SeverityCount {
 	slices.SortFunc(lines, func(a, b SeverityCount) int { return CompareSeverity(a.Severity, b.Severity) })
 	return lines
 }
-
-// Total is the number of findings of all severities.
-func (c Counts) Total() int {
-	total := 0
-	for _, n := range c {
-		total += n
-	}
-	return total
-}

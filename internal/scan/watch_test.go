@@ -91,6 +91,23 @@ func TestNothingIsAskedTwice(t *testing.T) {
 	}
 }
 
+// A tag that marks a signature must not hide the image that it was put on, and a tag that is listed twice is one image.
+func TestTagsOfOneDigest(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]Image{"app": {
+		{Tag: "a.sig", Digest: "1", Kind: Artifact}, {Tag: "v1", Digest: "1"}, {Tag: "latest", Digest: "1"}, {Tag: "latest", Digest: "2"},
+	}}}
+	w := watchOf(r, config("1", "app"), config("2", "app", "a.sig", "latest"))
+	r.results = map[string]Result{"1": completed(w, time.Hour, nil), "2": completed(w, time.Hour, nil)}
+	reports, err := w.Summary(t.Context())
+	want := []string{"1: latest completed ", "1: v1 completed ", "2: a.sig not scanned not an image", "2: latest completed "}
+	if diff := cmp.Diff(want, states(reports)); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if latest := reports[0].Images[0].Image.Digest; latest != "2" {
+		t.Errorf("latest is %s, want what was listed last", latest)
+	}
+}
+
 func TestSummaryFailsWithoutConfigs(t *testing.T) {
 	w := watchOf(&fakeRegistry{})
 	w.Configs = fakeStore{err: &Error{Code: Unavailable}}

@@ -18,8 +18,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"ecr-continuous-scan/internal/awsretry"
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/env"
+	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -30,17 +32,36 @@ const (
 	responseTimeout = 10 * time.Second
 )
 
-// FromEnvironment builds the use cases for a Lambda function.
-func FromEnvironment(ctx context.Context, log *slog.Logger) (*scan.Watch, error) {
-	e, err := env.Read()
+// API builds what the three HTTP functions serve from. Without a key that it can use it lets nobody in, and says so in the log: a function
+// that doesn't start would look like an outage.
+func API(ctx context.Context, log *slog.Logger, baseURL func(*http.Request) string) (*httpapi.API, error) {
+	watch, e, err := fromEnvironment(ctx, log)
 	if err != nil {
 		return nil, err
+	}
+	access, err := httpapi.ParseAccess(e.APIKeyHash, e.ReadKeyHash)
+	if err != nil {
+		log.ErrorContext(ctx, "every request is refused", "error", err)
+	}
+	return &httpapi.API{Watch: watch, BaseURL: baseURL, Access: access, Origin: e.Origin, Log: log}, nil
+}
+
+// Watch builds the use cases alone.
+func Watch(ctx context.Context, log *slog.Logger) (*scan.Watch, error) {
+	watch, _, err := fromEnvironment(ctx, log)
+	return watch, err
+}
+
+func fromEnvironment(ctx context.Context, log *slog.Logger) (*scan.Watch, env.Env, error) {
+	e, err := env.Read()
+	if err != nil {
+		return nil, e, err
 	}
 	cfg, err := AWSConfig(ctx)
 	if err != nil {
-		return nil, err
+		return nil, e, err
 	}
-	return New(cfg, cfg, e.ConfigBucket, log), nil
+	return New(cfg, cfg, e.ConfigBucket, log), e, nil
 }
 
 // New builds the use cases from values; S3 and ECR may be reached differently.
@@ -48,6 +69,7 @@ func New(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *scan.
 	client := s3.NewFromConfig(s3Config, func(o *s3.Options) {
 		// An endpoint that is a plain address has no room for the bucket in its host name.
 		o.UsePathStyle = o.BaseEndpoint != nil
+		o.Retryer = awsretry.New()
 	})
 	return &scan.Watch{
 		Configs: s3store.NewConfigs(client, bucket, log), Registry: ecrscan.New(ecrConfig), Now: time.Now, Log: log,
@@ -77,6 +99,7 @@ func Loopback(endpoint string) aws.Config {
 // httpClient has as many idle connections as there may be calls side by side: with fewer, most calls would open one of their own.
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
+		WithReadTimeout(responseTimeout). // of a body that stalls
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, ecrscan.CallsAtOnce)

@@ -33,7 +33,7 @@ func newService(b *testing.B, configs []scan.Config, fill func(*awslocal.ECR)) *
 	b.Helper()
 	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1})
 	fill(a.ECR)
-	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Log: awstest.Silent()}
+	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
 	s := &service{aws: a, api: api.Handler(api.All())}
 	for _, c := range configs {
 		c, err := scan.NewConfig(c, time.Now())

@@ -31,7 +31,7 @@ func functions() map[string]httpapi.Routes {
 
 func environment(a *awstest.AWS) map[string]string {
 	return map[string]string{
-		"ECR_SCAN_CONFIG_BUCKET": awstest.Bucket, "AWS_ENDPOINT_URL_S3": a.S3URL, "AWS_ENDPOINT_URL_ECR": a.ECRURL,
+		"ECR_SCAN_CONFIG_BUCKET": awstest.Bucket, "ECR_SCAN_API_KEY_SHA256": "none", "AWS_ENDPOINT_URL_S3": a.S3URL, "AWS_ENDPOINT_URL_ECR": a.ECRURL,
 	}
 }
 

@@ -1,0 +1,224 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/test/awstest"
+)
+
+const (
+	fullKey = "full-Zm9vYmFy+/=&%23"
+	readKey = "read key with spaces & ünicode"
+)
+
+func hash(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
+}
+
+func TestParseAccess(t *testing.T) {
+	for name, test := range map[string]struct {
+		full, read string
+		says       string // the error
+	}{
+		"both":              {hash(fullKey), hash(readKey), ""},
+		"upper case":        {strings.ToUpper(hash(fullKey)), "", ""},
+		"open":              {"none", "", ""},
+		"missing":           {"", "", "is missing"},
+		"missing, but read": {"", hash(readKey), "is missing"},
+		"a key, not a hash": {fullKey, "", "is not 64"},
+		"short":             {hash(fullKey)[:62], "", "is not 64"},
+		"read malformed":    {hash(fullKey), "none", "read key is not 64"},
+	} {
+		_, err := httpapi.ParseAccess(test.full, test.read)
+		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && test.full != "" && strings.Contains(err.Error(), test.full) {
+			t.Errorf("%s: the error repeats what may be a key: %v", name, err)
+		}
+	}
+}
+
+// guarded is the API with the given access, with all that it logs.
+func guarded(t *testing.T, full, read string) (h http.Handler, logged *bytes.Buffer, id string) {
+	t.Helper()
+	a := awstest.Start(t, awslocal.ECROptions{})
+	if err := a.ECR.PutWalkthrough(); err != nil {
+		t.Fatal(err)
+	}
+	logged = &bytes.Buffer{}
+	log := slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	access, _ := httpapi.ParseAccess(full, read) // on an error it lets nobody in, which is what is tested
+	api := &httpapi.API{Watch: a.Watch(log), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: log}
+	got := call(api.Handler(api.All()), "POST", "/configs", "application/json", valid)
+	id = strings.TrimPrefix(got.header.Get("Location"), base+"/configs/")
+	api.Access = access
+	return api.Handler(api.All()), logged, id
+}
+
+func basic(user, password string) []string {
+	r := &http.Request{Header: http.Header{}}
+	r.SetBasicAuth(user, password)
+	return []string{"Authorization", r.Header.Get("Authorization")}
+}
+
+func inURL(path, key string) string {
+	return path + "?key=" + strings.NewReplacer("+", "%2B", "=", "%3D", "&", "%26", "%", "%25", " ", "+").Replace(key)
+}
+
+// Every route and method against every way to come with or without a key.
+func TestAccess(t *testing.T) {
+	h, logged, id := guarded(t, hash(fullKey), hash(readKey))
+	type credential struct {
+		header      []string
+		urlKey      string
+		read, write int // the status of a refusal; 0 is let through
+	}
+	credentials := map[string]credential{
+		"none":                   {nil, "", 401, 401},
+		"full, Basic":            {basic("ecr", fullKey), "", 0, 0},
+		"full, any user":         {basic("", fullKey), "", 0, 0},
+		"full, Bearer":           {[]string{"Authorization", "bearer  " + fullKey}, "", 0, 0},
+		"full, in the URL":       {nil, fullKey, 401, 401},
+		"full, as the user name": {basic(fullKey, ""), "", 401, 401},
+		"full, as a bare header": {[]string{"Authorization", fullKey}, "", 401, 401},
+		"full, in X-Api-Key":     {[]string{"X-Api-Key", fullKey}, "", 401, 401},
+		"full, as a cookie":      {[]string{"Cookie", "key=" + fullKey}, "", 401, 401},
+		"read, Basic":            {basic("ecr", readKey), "", 0, 403},
+		"read, Bearer":           {[]string{"Authorization", "Bearer " + readKey}, "", 0, 403},
+		"read, in the URL":       {nil, readKey, 0, 403},
+		"wrong":                  {basic("ecr", fullKey+"x"), "", 401, 401},
+		"wrong, with a good URL": {basic("ecr", "x"), readKey, 401, 401},
+		"the hash as the key":    {basic("ecr", hash(fullKey)), "", 401, 401},
+		"the read hash":          {nil, hash(readKey), 401, 401},
+		"broken base64":          {[]string{"Authorization", "Basic %%%"}, "", 401, 401},
+		"huge":                   {basic("ecr", strings.Repeat("x", 100<<10)), "", 401, 401},
+		"empty password":         {basic("ecr", ""), "", 401, 401},
+		"empty bearer":           {[]string{"Authorization", "Bearer "}, "", 401, 401},
+		"odd bytes":              {[]string{"Authorization", "Basic \x00\xff"}, "", 401, 401},
+	}
+	var refusal string
+	for _, path := range []string{"/configs", "/configs/", "/configs/" + id, "/summary", "/findings/" + id, "/nothing", "/"} {
+		for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "BREW"} {
+			if method == "DELETE" && path == "/configs/"+id {
+				continue // it would take the config from the others
+			}
+			for name, c := range credentials {
+				target := path
+				if c.urlKey != "" {
+					target = inURL(path, c.urlKey)
+				}
+				got := call(h, method, target, "", "", c.header...)
+				want := c.write
+				if method == "GET" || method == "HEAD" || method == "OPTIONS" {
+					want = c.read
+				}
+				switch {
+				case want == 0 && (got.status == 401 || got.status == 403):
+					t.Errorf("%s %s, %s: refused with %d", method, path, name, got.status)
+				case want != 0 && got.status != want:
+					t.Errorf("%s %s, %s: %d, want %d", method, path, name, got.status, want)
+				case want == 401 && refusal == "":
+					refusal = got.body
+				case want == 401 && got.body != refusal:
+					t.Errorf("%s %s, %s: a refusal unlike the others: %s", method, path, name, got.body)
+				}
+				if strings.Contains(got.body, fullKey) || strings.Contains(got.body, hash(fullKey)) || name != "read, in the URL" && strings.Contains(got.body, readKey) {
+					t.Errorf("%s %s, %s: a key stands in the answer", method, path, name)
+				}
+			}
+		}
+	}
+	for what, secret := range map[string]string{"full key": fullKey, "read key": readKey, "hash": hash(fullKey), "read key, escaped": "read+key"} {
+		if strings.Contains(logged.String(), secret) {
+			t.Errorf("the %s stands in the log", what)
+		}
+	}
+}
+
+func TestDeleteNeedsTheFullKey(t *testing.T) {
+	h, _, id := guarded(t, hash(fullKey), hash(readKey))
+	checkProblem(t, call(h, "DELETE", inURL("/configs/"+id, readKey), "", ""), 403)
+	if got := call(h, "DELETE", "/configs/"+id, "", "", basic("ecr", fullKey)...); got.status != 204 {
+		t.Errorf("with the full key: %d", got.status)
+	}
+}
+
+// Without a usable hash nobody comes in, whatever they bring.
+func TestClosedByDefault(t *testing.T) {
+	for _, hashes := range [][2]string{{"", ""}, {"", hash(readKey)}, {"NONE", ""}, {hash(fullKey), "x"}} {
+		h, _, _ := guarded(t, hashes[0], hashes[1])
+		for _, header := range [][]string{nil, basic("ecr", fullKey), basic("ecr", readKey), basic("ecr", "none"), basic("ecr", "")} {
+			checkProblem(t, call(h, "GET", "/configs", "", "", header...), 401)
+		}
+		checkProblem(t, call(h, "GET", inURL("/configs", readKey), "", ""), 401)
+	}
+	h, _, _ := guarded(t, hash(fullKey), "") // no read key
+	checkProblem(t, call(h, "GET", "/configs?key=", "", ""), 401)
+	h, _, _ = guarded(t, "none", "")
+	if got := call(h, "GET", "/configs", "", ""); got.status != 200 {
+		t.Errorf("opened: %d", got.status)
+	}
+}
+
+// The read key goes on in the links of an answer to a request that carried it in its URL, and in no other.
+func TestLinksCarryTheReadKey(t *testing.T) {
+	h, _, id := guarded(t, hash(fullKey), hash(readKey))
+	with := call(h, "GET", inURL("/findings/"+id, readKey), "", "")
+	self := `<link href="` + base + "/findings/" + id + `?key=read+key+with+spaces+%26+%C3%BCnicode" rel="self"`
+	if !strings.Contains(with.body, self) {
+		t.Errorf("no %s in %.1500s", self, with.body)
+	}
+	without := call(h, "GET", "/findings/"+id, "", "", basic("ecr", readKey)...)
+	if !strings.Contains(without.body, `<link href="`+base+"/findings/"+id+`" rel="self"`) || strings.Contains(without.body, "key=") {
+		t.Errorf("the key is not in the URL: %.1500s", without.body)
+	}
+	if with.body == without.body || strings.ReplaceAll(with.body, "?key=read+key+with+spaces+%26+%C3%BCnicode", "") != without.body {
+		t.Error("the key changes more than the self link")
+	}
+}
+
+func TestOrigin(t *testing.T) {
+	a := awstest.Start(t, awslocal.ECROptions{})
+	access, err := httpapi.ParseAccess(hash(fullKey), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: access, Log: awstest.Silent()}
+	ask := func(origin, method string, header ...string) answer {
+		if origin != "" {
+			header = append(header, "Origin", origin)
+		}
+		return call(api.Handler(api.All()), method, "/configs", "", "", header...)
+	}
+	const asks = "Access-Control-Request-Method"
+	if got := ask("https://a.example", "OPTIONS", asks, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("no origin is allowed: %+v", got)
+	}
+	api.Origin = "https://a.example"
+	got := ask("https://a.example", "OPTIONS", asks, "POST")
+	if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != api.Origin || !strings.Contains(got.header.Get("Access-Control-Allow-Headers"), "Authorization") {
+		t.Errorf("preflight: %+v", got)
+	}
+	got = ask("https://a.example", "GET", basic("", fullKey)...)
+	if got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != api.Origin || got.header.Get("Vary") != "Origin" {
+		t.Errorf("call: %+v", got)
+	}
+	if got := ask("https://a.example", "GET"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != api.Origin {
+		t.Errorf("without a key: %+v", got)
+	}
+	for _, origin := range []string{"", "https://b.example", "null", "https://a.example.evil"} {
+		if got := ask(origin, "OPTIONS", asks, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("origin %q: %+v", origin, got)
+		}
+	}
+}
