@@ -140,8 +140,8 @@ func TestSchedule(t *testing.T) {
 	if diff := cmp.Diff([]any{object{"Ref": "Schedule"}}, rules); diff != "" {
 		t.Errorf("the schedules of StartScanFunc (-want +got):\n%s", diff)
 	}
-	if got := at(t, template, "Parameters", "Schedule", "Default"); got != "rate(1 day)" {
-		t.Errorf("by default it runs at %v", got)
+	if got := at(t, template, "Parameters", "Schedule", "Default"); got != "rate(30 minutes)" {
+		t.Errorf("by default it looks at %v", got)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestGatewayResponses(t *testing.T) {
 }
 
 func TestUnknownPathIsTheSameEverywhere(t *testing.T) {
-	api := &httpapi.API{Log: slog.New(slog.DiscardHandler)}
+	api := &httpapi.API{Access: httpapi.OpenAccess(), Log: slog.New(slog.DiscardHandler)}
 	server := httptest.NewServer(api.Handler(api.All()))
 	defer server.Close()
 	response, err := server.Client().Get(server.URL + "/nowhere")
@@ -194,7 +194,7 @@ func TestUnknownPathIsTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// Query strings may hold a key one day, and both of these record them.
+// Query strings may hold a key, and both of these record them.
 func TestStageRecordsNothing(t *testing.T) {
 	api := at(t, load(t), "Resources", "Api", "Properties").(object)
 	for _, property := range []string{"TracingEnabled", "AccessLogSetting"} {
