@@ -32,7 +32,7 @@ test: ## run the tests
 	go test -shuffle=on ./...
 
 bench: ## run the benchmarks
-	go test -run '^$$$$' -bench . ./test/bench
+	go test -run '^$$' -bench . ./test/bench
 
 build: ## compile the four functions into dist/
 	@$(DEPLOY) build

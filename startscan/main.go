@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -23,7 +24,7 @@ func main() {
 	lambda.Start(func(ctx context.Context) (scan.RunReport, error) {
 		report, err := watch.Run(ctx)
 		if err == nil || report.Configs > 0 { // otherwise nothing is known, and zeros would be false
-			emf.Log(ctx, log, report)
+			emf.Log(ctx, log, lambdacontext.FunctionName, report, time.Now())
 		}
 		return report, err
 	})

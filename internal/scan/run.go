@@ -16,6 +16,11 @@ type RunReport struct {
 	ConfigsFailed int `json:"configsFailed"`
 	ConfigsLeft   int `json:"configsLeft"`
 	Tally
+	// Findings is the sum of the findings that the images' last scans had, by severity.
+	Findings Counts `json:"findings"`
+	// OldestScan is when the image whose last scan is the longest ago was scanned. Images without a scan have no age, and those under enhanced
+	// scanning are left out: they are scanned again when there is a reason, however long that takes.
+	OldestScan *time.Time `json:"oldestScan,omitempty"`
 	// NextDue is when the next of the images that were scanned within 24 hours may be scanned again, if there is one.
 	NextDue *time.Time `json:"nextDue,omitempty"`
 	// Problems tells of each config with something failed or left, the first hundred of them.
@@ -61,6 +66,8 @@ type outcome struct {
 	reason string
 	// due is when a recent image may be scanned again; zero when unknown.
 	due time.Time
+	// last is the image's result before the run did anything, if it could be read.
+	last Result
 }
 
 type outcomeKind int
@@ -142,6 +149,13 @@ func (w *Watch) start(ctx, stop context.Context, same []Image) outcome {
 		return outcome{kind: notScannable, reason: string(image.Kind)}
 	}
 	result, err := w.Registry.Result(ctx, image.Repository, image.Digest)
+	o := w.startDue(ctx, stop, image, result, err)
+	o.last = result
+	return o
+}
+
+// startDue starts the scan of an image of which ECR said result, or err, unless it isn't due.
+func (w *Watch) startDue(ctx, stop context.Context, image Image, result Result, err error) outcome {
 	if err == nil {
 		switch due := result.dueAt(); {
 		case result.State == InProgress:
@@ -176,7 +190,7 @@ func (w *Watch) start(ctx, stop context.Context, same []Image) outcome {
 
 // report counts what happened, with one log line for each config and one for the run.
 func (w *Watch) report(ctx context.Context, visits []Report[outcome]) RunReport {
-	run := RunReport{Configs: len(visits), Tally: newTally(), Problems: []ConfigRun{}}
+	run := RunReport{Configs: len(visits), Tally: newTally(), Findings: Counts{}, Problems: []ConfigRun{}}
 	type key struct {
 		repo   Repository
 		digest string
@@ -207,7 +221,7 @@ func (w *Watch) report(ctx context.Context, visits []Report[outcome]) RunReport 
 			if !counted[k] {
 				counted[k] = true
 				run.add(item.Value)
-				run.soonest(item.Value.due)
+				run.know(item.Value)
 			}
 		}
 		c.Artifacts = v.Artifacts
@@ -268,10 +282,22 @@ func (t Tally) ImagesFailed() int {
 	return n
 }
 
-func (r *RunReport) soonest(due time.Time) {
-	if !due.IsZero() && (r.NextDue == nil || due.Before(*r.NextDue)) {
-		r.NextDue = &due
+// know takes in what is known of an image, whatever the run did with it.
+func (r *RunReport) know(o outcome) {
+	r.NextDue = earlier(r.NextDue, o.due)
+	if o.last.State == Completed && !o.last.Enhanced {
+		r.OldestScan = earlier(r.OldestScan, o.last.CompletedAt)
 	}
+	for severity, n := range o.last.Counts {
+		r.Findings[severity] += n
+	}
+}
+
+func earlier(a *time.Time, b time.Time) *time.Time {
+	if b.IsZero() || a != nil && !b.Before(*a) {
+		return a
+	}
+	return &b
 }
 
 func (r *RunReport) addProblem(c ConfigRun) {

@@ -190,16 +190,16 @@ func TestRun(t *testing.T) {
 	}
 	w := watchOf(r, config("1", "app"), config("2", "gone"), config("3", "app", "due", "nix"), config("4", "other"))
 	r.results = map[string]Result{
-		"due": completed(w, 24*time.Hour, nil), "recent": completed(w, 23*time.Hour, nil), "running": {State: InProgress}, "never": {State: NotScanned},
-		"enhanced": {State: Completed, Enhanced: true}, "failed": {State: Failed}, "refused": {State: NotScanned, Reason: "result not ready"},
+		"due": completed(w, 24*time.Hour, Counts{High: 2}), "recent": completed(w, 23*time.Hour, Counts{Low: 3}), "running": {State: InProgress}, "never": {State: NotScanned},
+		"enhanced": {State: Completed, Enhanced: true, CompletedAt: w.Now().Add(-999 * time.Hour)}, "failed": {State: Failed}, "refused": {State: NotScanned, Reason: "result not ready"},
 	}
 	report, err := w.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	due := w.Now().Add(time.Hour)
+	due, oldest := w.Now().Add(time.Hour), w.Now().Add(-24*time.Hour)
 	want := RunReport{
-		Configs: 4, ConfigsFailed: 1, NextDue: &due,
+		Configs: 4, ConfigsFailed: 1, NextDue: &due, OldestScan: &oldest, Findings: Counts{High: 2, Low: 3},
 		Tally: Tally{
 			Images: 13, Started: 5, Recent: 2, InProgress: 1, Artifacts: 1,
 			NotScannable: map[string]int{"image index": 1, "enhanced scanning": 2}, Failed: map[string]int{"throttled by ECR": 1, "tag not found": 1},
