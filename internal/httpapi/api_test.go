@@ -176,7 +176,8 @@ func TestHardCases(t *testing.T) {
 	got := call(h, "GET", "/summary/", "", "").body
 	for _, block := range []string{
 		"Results for test/hardcases:archived in us-west-2:\n NOT SCANNED: archived\n\n\n",
-		"Results for test/hardcases:multi in us-west-2:\n NOT SCANNED: image index\n\n\n",
+		"Results for test/hardcases:multi (linux/amd64) in us-west-2:\n",
+		"Results for test/hardcases:multi (linux/arm64/v8) in us-west-2:\n",
 		"Results for test/hardcases:never-scanned in us-west-2:\n NOT SCANNED\n\n\n",
 		"Results for test/gone in us-west-2:\n REPOSITORY NOT FOUND\n\n\n",
 		"Results for test/locked in us-west-2:\n NO ACCESS\n\n\n",

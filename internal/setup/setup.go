@@ -98,13 +98,14 @@ func Loopback(endpoint string) aws.Config {
 	}
 }
 
-// httpClient has as many idle connections as there may be calls side by side: with fewer, most calls would open one of their own.
+// httpClient has as many idle connections as there may be calls side by side, of two operations of ECR: with fewer, most calls would open
+// one of their own.
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
 		WithReadTimeout(responseTimeout). // of a body that stalls
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, ecrscan.CallsAtOnce)
+			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, 2*ecrscan.CallsAtOnce)
 			t.MaxIdleConns = 0
 			t.ResponseHeaderTimeout = responseTimeout
 		})
