@@ -308,7 +308,7 @@ func TestStartScanLeavesBeforeTheDeadline(t *testing.T) {
 	if err := json.Unmarshal(payload, &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Started != 2 || r.ConfigsFailed != 1 || len(r.Problems) != 1 || r.Problems[0].Region != "eu-west-1" || !strings.Contains(r.Problems[0].Error, "left for the next run") {
+	if r.Started != 2 || r.ConfigsLeft != 1 || len(r.Problems) != 1 || r.Problems[0].Region != "eu-west-1" || !strings.Contains(r.Problems[0].Error, "left for the next run") {
 		t.Errorf("report %+v", r)
 	}
 }
