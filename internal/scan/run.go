@@ -95,22 +95,7 @@ func (w *Watch) Run(ctx context.Context) (RunReport, error) {
 	if err != nil {
 		return RunReport{}, fmt.Errorf("scan run: can't read the configs: %w", err)
 	}
-	list := func(ctx context.Context, repo Repository, tags []string) ([]Image, error) {
-		if stop.Err() != nil {
-			return nil, errLeft
-		}
-		images, err := w.Registry.Images(ctx, repo, tags)
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
-			return nil, errLeft
-		}
-		return images, err
-	}
-	visits := walk(calls, configs, imagesAtOnce, list, func(ctx context.Context, same []Image) outcome {
-		if stop.Err() != nil {
-			return outcome{kind: left}
-		}
-		return w.start(ctx, stop, same)
-	})
+	visits := w.startAll(calls, stop, configs)
 	report := w.report(ctx, visits)
 	if report.Configs > 0 && report.ConfigsFailed == report.Configs {
 		return report, fmt.Errorf("scan run: every config failed, the first with: %w", visits[0].Err)

@@ -28,6 +28,9 @@ type ConfigStore interface {
 type Registry interface {
 	// Images is what the tags of a repository point to, all its tags when tags is empty. Tags that don't exist are left out.
 	Images(ctx context.Context, repo Repository, tags []string) ([]Image, error)
+	// Page is Images for a part of a repository: what some of its tags point to, beginning at a token, and the token of the next page. The
+	// empty token is that of the first page, and says that there is no next one. A further error is PageLost.
+	Page(ctx context.Context, repo Repository, token string) (images []Image, next string, err error)
 	// Result is the result of the last scan of an image, without its findings. Never scanned is a result too.
 	Result(ctx context.Context, repo Repository, digest string) (Result, error)
 	// Findings is Result with every finding, merged and sorted as by MergeFindings.
