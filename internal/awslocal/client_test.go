@@ -1,7 +1,10 @@
 package awslocal_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -46,9 +49,27 @@ func serve(t *testing.T, e *awslocal.ECR, options ...func(*ecr.Options)) *ecr.Cl
 		BaseEndpoint: aws.String(server.URL),
 		Credentials:  credentials.NewStaticCredentialsProvider("key", "secret", ""),
 		Retryer:      aws.NopRetryer{},
-		HTTPClient:   server.Client(),
+		HTTPClient:   &http.Client{Transport: ownBody{server.Client().Transport}},
 	}
 	return ecr.New(o, options...)
+}
+
+// ownBody sends a copy of a request's body. The SDK closes the body as soon as the answer's header is there, and a server as near as this one
+// answers now and then before net/http has looked whether the body has ended; it then closes the connection in the middle of the answer. The
+// SDK would try again, which this client doesn't.
+type ownBody struct{ http.RoundTripper }
+
+func (t ownBody) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		return t.RoundTripper.RoundTrip(r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err := errors.Join(err, r.Body.Close()); err != nil {
+		return nil, err
+	}
+	own := r.Clone(r.Context())
+	own.Body = io.NopCloser(bytes.NewReader(body))
+	return t.RoundTripper.RoundTrip(own)
 }
 
 // failure is an AWS error as a client sees it.

@@ -53,26 +53,20 @@ func (c *Client) namedImages(ctx context.Context, repo scan.Repository, tags []s
 }
 
 func (c *Client) allImages(ctx context.Context, repo scan.Repository) ([]scan.Image, error) {
-	in := ecr.DescribeImagesInput{
-		RepositoryName: &repo.Name, RegistryId: &repo.Registry, MaxResults: aws.Int32(pageSize),
-		Filter: &types.DescribeImagesFilter{TagStatus: types.TagStatusTagged, ImageStatus: types.ImageStatusFilterAny},
-	}
-	var images []scan.Image
-	for {
-		page, err := call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
+	var all []scan.Image
+	for token := ""; ; {
+		images, next, err := c.page(ctx, repo, pageSize, token)
 		if err != nil {
 			return nil, err
 		}
-		for _, detail := range page.ImageDetails {
-			images = append(images, imagesOf(repo, detail, detail.ImageTags)...)
-		}
-		if page.NextToken == nil || *page.NextToken == "" {
-			return images, nil
-		}
-		if aws.ToString(in.NextToken) == *page.NextToken {
+		all = append(all, images...)
+		switch next {
+		case "":
+			return all, nil
+		case token:
 			return nil, &scan.Error{Code: scan.Unavailable, Message: "ECR gives the same page again and again"}
 		}
-		in.NextToken = page.NextToken
+		token = next
 	}
 }
 

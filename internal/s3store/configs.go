@@ -1,5 +1,5 @@
-// Package s3store keeps scan configs in an S3 bucket: one JSON object each, <scanid>.json at the bucket's root. Everything else that is in
-// the bucket, at its root or under a prefix, is somebody else's and is neither read nor touched.
+// Package s3store keeps scan configs in an S3 bucket: one JSON object each, <scanid>.json at the bucket's root, and below runs/ the markers of
+// scan runs that are under way. Everything else that is in the bucket is somebody else's and is neither read nor touched.
 //
 // It keeps nothing in memory, so that every function sees the same configs at once. The rules of a config are the domain's (package scan).
 package s3store

@@ -62,7 +62,7 @@ func (w *Watch) Findings(ctx context.Context, id string, most int) (Listing, err
 		kept.add(same, result)
 		result.Findings = nil
 		return result
-	}, findingsAtOnce}.walk(ctx)
+	}, newRooms(findingsAtOnce)}.walk(ctx)
 	logFailures(ctx, w, reports)
 	return Listing{Report: reports[0], Findings: kept.newestFirst(), Total: kept.total}, nil
 }

@@ -88,7 +88,7 @@ func TestIndexLeftByARun(t *testing.T) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), past)
 		defer cancel()
-		s := &starter{Watch: w, over: func() bool { return false }}
+		s := newStarter(w, t.Context())
 		got := newTally()
 		got.add(s.visit(ctx, r.images["app"][0]))
 		if diff := cmp.Diff(want, got); diff != "" {

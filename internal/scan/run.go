@@ -18,11 +18,7 @@ type RunReport struct {
 	ConfigsFailed int `json:"configsFailed"`
 	ConfigsLeft   int `json:"configsLeft"`
 	Tally
-	// Findings is the sum of the findings that the images' last scans had, by severity.
-	Findings Counts `json:"findings"`
-	// OldestScan is when the image whose last scan is the longest ago was scanned. Images without a scan have no age, and those under enhanced
-	// scanning are left out: they are scanned again when there is a reason, however long that takes.
-	OldestScan *time.Time `json:"oldestScan,omitempty"`
+	Known
 	// NextDue is when the next of the images that were scanned within 24 hours may be scanned again, if there is one.
 	NextDue *time.Time `json:"nextDue,omitempty"`
 	// Problems tells of each config with something failed or left, the first hundred of them.
@@ -102,22 +98,10 @@ func (w *Watch) Run(ctx context.Context) (RunReport, error) {
 	if err != nil {
 		return RunReport{}, fmt.Errorf("scan run: can't read the configs: %w", err)
 	}
-	list := func(ctx context.Context, repo Repository, tags []string) ([]Image, error) {
-		if stop.Err() != nil {
-			return nil, errLeft
-		}
-		images, err := w.Registry.Images(ctx, repo, tags)
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
-			return nil, errLeft
-		}
-		return images, err
-	}
-	starts := &starter{Watch: w, over: func() bool { return stop.Err() != nil }, findings: Counts{}}
-	visits := walker[outcome]{configs, list, func(ctx context.Context, same []Item[outcome]) outcome {
-		return starts.visit(ctx, same[0].Image)
-	}, imagesAtOnce}.walk(calls)
+	starts := newStarter(w, stop)
+	visits := starts.startAll(calls, configs)
 	report := w.report(ctx, visits)
-	report.Findings, report.OldestScan = starts.findings, starts.oldest
+	report.Known = starts.known
 	if report.Configs > 0 && report.ConfigsFailed == report.Configs {
 		return report, fmt.Errorf("scan run: every config failed, the first with: %w", visits[0].Err)
 	}
@@ -137,29 +121,45 @@ func runTimes(ctx context.Context) (calls, stop context.Context, cancel func()) 
 	return calls, stop, func() { cancelStop(); cancelCalls() }
 }
 
-// starter starts the scans of one run.
+// Known is what a run learned of the images before it did anything with them.
+type Known struct {
+	// Findings is the sum of the findings that the images' last scans had, by severity.
+	Findings Counts `json:"findings"`
+	// OldestScan is when the image whose last scan is the longest ago was scanned. Images without a scan have no age, and those under enhanced
+	// scanning are left out: they are scanned again when there is a reason, however long that takes.
+	OldestScan *time.Time `json:"oldestScan,omitempty"`
+}
+
+// starter starts the scans of one run, or of one function's part of it.
 type starter struct {
 	*Watch
-	// over tells that no more work is to be begun.
-	over func() bool
+	// stop ends when no more work is to be begun.
+	stop context.Context
+	// rooms bound the images under way.
+	rooms *rooms
 	// enhanced has each place that refused to start scans by hand. It lasts for the run alone, since the setting can be changed back.
 	enhanced sync.Map
 
-	// What is known of the images, whatever the run does with them.
-	mu       sync.Mutex
-	findings Counts
-	oldest   *time.Time
+	mu    sync.Mutex
+	known Known
 }
+
+func newStarter(w *Watch, stop context.Context) *starter {
+	return &starter{Watch: w, stop: stop, rooms: newRooms(imagesAtOnce), known: Known{Findings: Counts{}}}
+}
+
+// over tells that no more work is to be begun.
+func (s *starter) over() bool { return s.stop.Err() != nil }
 
 // know takes in the last result of an image. It is called once for each.
 func (s *starter) know(result Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if result.State == Completed && !result.Enhanced {
-		s.oldest = earlier(s.oldest, result.CompletedAt)
+		s.known.OldestScan = earlier(s.known.OldestScan, result.CompletedAt)
 	}
 	for severity, n := range result.Counts {
-		s.findings[severity] += n
+		s.known.Findings[severity] += n
 	}
 }
 

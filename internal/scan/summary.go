@@ -11,7 +11,7 @@ func (w *Watch) Summary(ctx context.Context) ([]Report[Result], error) {
 	}
 	reports := walker[Result]{configs, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
 		return w.read(ctx, same[0].Image, w.Registry.Result)
-	}, imagesAtOnce}.walk(ctx)
+	}, newRooms(imagesAtOnce)}.walk(ctx)
 	logFailures(ctx, w, reports)
 	return reports, nil
 }

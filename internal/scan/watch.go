@@ -29,6 +29,9 @@ type Registry interface {
 	// Images is what the tags of a repository point to, all its tags when tags is empty; for a multi-platform index, the images that it
 	// lists. Tags that don't exist are left out. An index that can't be resolved is one image with an Err, and spoils no other.
 	Images(ctx context.Context, repo Repository, tags []string) ([]Image, error)
+	// Page is Images for a part of a repository: what some of its tags point to, beginning at a token, and the token of the next page. The
+	// empty token is that of the first page, and says that there is no next one. A further error is PageLost.
+	Page(ctx context.Context, repo Repository, token string) (images []Image, next string, err error)
 	// Result is the result of the last scan of an image, without its findings. Never scanned is a result too.
 	Result(ctx context.Context, repo Repository, digest string) (Result, error)
 	// Findings is Result with every finding, merged and sorted as by MergeFindings.
@@ -83,34 +86,56 @@ type walker[T any] struct {
 	list func(context.Context, Repository, []string) ([]Image, error)
 	// visit gets the items of the images that are one to ECR, without their value, and gives their value.
 	visit func(context.Context, []Item[T]) T
-	// atOnce is how many images of a place are visited side by side.
+	// rooms bound how many images are visited side by side.
+	rooms *rooms
+}
+
+// rooms has room for so many images in each place.
+type rooms struct {
 	atOnce int
+	mu     sync.Mutex
+	in     map[place]chan struct{}
+}
+
+func newRooms(atOnce int) *rooms { return &rooms{atOnce: atOnce, in: make(map[place]chan struct{})} }
+
+func (r *rooms) of(p place) chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.in[p] == nil {
+		r.in[p] = make(chan struct{}, r.atOnce)
+	}
+	return r.in[p]
 }
 
 // walk reports what visit said, config by config in the given order. One failure never touches another config.
 func (w walker[T]) walk(ctx context.Context) []Report[T] {
 	reports := make([]Report[T], len(w.configs))
+	eachRepository(w.configs, func(repo Repository, at []int) { w.repository(ctx, repo, at, reports) })
+	return reports
+}
+
+// eachRepository calls do for each repository and the configs that watch it, in different places side by side, and so many in each place.
+func eachRepository(configs []Config, do func(repo Repository, at []int)) {
 	var wg sync.WaitGroup
-	for _, watched := range groupByPlace(w.configs) {
+	for _, watched := range groupByPlace(configs) {
 		wg.Go(func() {
-			room := make(chan struct{}, w.atOnce)
 			var g errgroup.Group
 			g.SetLimit(repositoriesAtOnce)
 			for repo, at := range watched {
 				g.Go(func() error {
-					w.repository(ctx, repo, at, room, reports)
+					do(repo, at)
 					return nil
 				})
 			}
-			_ = g.Wait() // what fails stands in the reports
+			_ = g.Wait() // no repository returns an error
 		})
 	}
 	wg.Wait()
-	return reports
 }
 
 // repository fills the reports of the configs that watch one repository.
-func (w walker[T]) repository(ctx context.Context, repo Repository, at []int, room chan struct{}, reports []Report[T]) {
+func (w walker[T]) repository(ctx context.Context, repo Repository, at []int, reports []Report[T]) {
 	all, tags := wantedTags(w.configs, at)
 	asked := tags
 	if all {
@@ -124,7 +149,7 @@ func (w walker[T]) repository(ctx context.Context, repo Repository, at []int, ro
 		return
 	}
 	items := itemsOf[T](withMissing(repo, images, tags))
-	w.visitAll(ctx, items, room)
+	w.visitAll(ctx, items, w.rooms.of(repo.place()))
 	slices.SortFunc(items, func(a, b Item[T]) int { return compareImages(a.Image, b.Image) })
 	share(w.configs, at, items, reports)
 }

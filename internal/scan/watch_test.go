@@ -232,7 +232,7 @@ func TestRun(t *testing.T) {
 	}
 	due, oldest := w.Now().Add(time.Hour), w.Now().Add(-24*time.Hour)
 	want := RunReport{
-		Configs: 5, ConfigsFailed: 1, NextDue: &due, OldestScan: &oldest, Findings: Counts{High: 2, Low: 3},
+		Configs: 5, ConfigsFailed: 1, NextDue: &due, Known: Known{OldestScan: &oldest, Findings: Counts{High: 2, Low: 3}},
 		Tally: Tally{
 			Images: 13, Started: 5, Recent: 2, InProgress: 1, Artifacts: 1,
 			NotScannable: map[string]int{"image index": 1, "enhanced scanning": 2}, Failed: map[string]int{"throttled by ECR": 1, "tag not found": 1},

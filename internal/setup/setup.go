@@ -24,6 +24,7 @@ import (
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/sqsqueue"
 )
 
 // Timeouts of one attempt of a call to AWS: a Region that doesn't answer must show as such while the others are still waited for.
@@ -35,7 +36,7 @@ const (
 // API builds what the three HTTP functions serve from. Without a key that it can use it lets nobody in, and says so in the log: a function
 // that doesn't start would look like an outage.
 func API(ctx context.Context, log *slog.Logger, baseURL func(*http.Request) string) (*httpapi.API, error) {
-	watch, e, err := fromEnvironment(ctx, log)
+	cfg, e, err := fromEnvironment(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -43,39 +44,51 @@ func API(ctx context.Context, log *slog.Logger, baseURL func(*http.Request) stri
 	if err != nil {
 		log.ErrorContext(ctx, "every request is refused", "error", err)
 	}
-	return &httpapi.API{Watch: watch, BaseURL: baseURL, Access: access, Origin: e.Origin, Log: log}, nil
+	return &httpapi.API{Watch: New(cfg, cfg, e.ConfigBucket, log), BaseURL: baseURL, Access: access, Origin: e.Origin, Log: log}, nil
 }
 
-// Watch builds the use cases alone.
-func Watch(ctx context.Context, log *slog.Logger) (*scan.Watch, error) {
-	watch, _, err := fromEnvironment(ctx, log)
-	return watch, err
+// ScanRuns builds what StartScanFunc needs. The chains are nil when no queue is set.
+func ScanRuns(ctx context.Context, log *slog.Logger) (*scan.Watch, *scan.Chains, error) {
+	cfg, e, err := fromEnvironment(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	watch := New(cfg, cfg, e.ConfigBucket, log)
+	if e.QueueURL == "" {
+		return watch, nil, nil
+	}
+	return watch, Chains(watch, cfg, cfg, e.ConfigBucket, e.QueueURL), nil
 }
 
-func fromEnvironment(ctx context.Context, log *slog.Logger) (*scan.Watch, env.Env, error) {
+// Chains builds scan runs through the queue at a URL; S3 and SQS may be reached differently.
+func Chains(watch *scan.Watch, s3Config, sqsConfig aws.Config, bucket, queueURL string) *scan.Chains {
+	return &scan.Chains{Watch: watch, Queue: sqsqueue.New(sqsConfig, queueURL), Markers: s3store.NewMarkers(s3Client(s3Config), bucket)}
+}
+
+func fromEnvironment(ctx context.Context) (aws.Config, env.Env, error) {
 	e, err := env.Read()
 	if err != nil {
-		return nil, e, err
+		return aws.Config{}, e, err
 	}
 	cfg, err := AWSConfig(ctx)
-	if err != nil {
-		return nil, e, err
-	}
-	return New(cfg, cfg, e.ConfigBucket, log), e, nil
+	return cfg, e, err
 }
 
 // New builds the use cases from values; S3 and ECR may be reached differently.
 func New(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *scan.Watch {
-	client := s3.NewFromConfig(s3Config, func(o *s3.Options) {
+	return &scan.Watch{
+		Configs: s3store.NewConfigs(s3Client(s3Config), bucket, log), Registry: ecrscan.New(ecrConfig), Now: time.Now, Log: log,
+	}
+}
+
+func s3Client(cfg aws.Config) *s3.Client {
+	return s3.NewFromConfig(cfg, func(o *s3.Options) {
 		// An endpoint that is a plain address has no room for the bucket in its host name.
 		o.UsePathStyle = o.BaseEndpoint != nil
 		o.Retryer = awsretry.New()
 		// An object that was stored without a checksum is no news, and a line of it for each would be no JSON in a log of JSON.
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
-	return &scan.Watch{
-		Configs: s3store.NewConfigs(client, bucket, log), Registry: ecrscan.New(ecrConfig), Now: time.Now, Log: log,
-	}
 }
 
 // AWSConfig loads the SDK's own settings: environment, profile, role.

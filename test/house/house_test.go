@@ -152,12 +152,12 @@ func TestImportsOfOurOwn(t *testing.T) {
 
 // TestImportsInOnePlace is about packages that aren't ours and belong to a few of ours.
 func TestImportsInOnePlace(t *testing.T) {
-	sdk := []string{"internal/awsretry", "internal/ecrscan", "internal/s3store", "internal/setup", "local"}
+	sdk := []string{"internal/awsretry", "internal/ecrscan", "internal/s3store", "internal/setup", "internal/sqsqueue", "local"}
 	embedded := []string{"internal/awslocal"}
 	places := map[string][]string{
 		"github.com/aws/aws-sdk-go-v2":      sdk,
 		"github.com/aws/smithy-go":          sdk,
-		"github.com/aws/aws-lambda-go":      {"configs", "summary", "findings", "startscan", "internal/lambdahttp"},
+		"github.com/aws/aws-lambda-go":      {"configs", "summary", "findings", "startscan", "internal/lambdahttp", "internal/scanevents"},
 		"github.com/johannesboyne/gofakes3": embedded, // what the Lambda functions must not link
 		"go.etcd.io/bbolt":                  embedded,
 		module + "/internal/awslocal":       {"local"},

@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/env"
 	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/scan"
 )
 
 // folders are the mains by the function that they are.
@@ -61,8 +63,9 @@ func TestTimeouts(t *testing.T) {
 	for name, f := range functions(t, load(t)) {
 		timeout := f["Timeout"].(int)
 		if name == "StartScanFunc" {
-			if timeout != 900 {
-				t.Errorf("%s may run %d seconds, want all of Lambda's 900", name, timeout)
+			visible := at(t, load(t), "Resources", "ScanQueue", "Properties", "VisibilityTimeout").(int)
+			if visible < 6*timeout || time.Duration(timeout+visible)*time.Second >= scan.ChainExpiry {
+				t.Errorf("%s may run %d seconds, its messages are away for %d: want 6 times as long, and both within %s", name, timeout, visible, scan.ChainExpiry)
 			}
 			continue
 		}
@@ -93,6 +96,9 @@ func TestLogsExpire(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	template := load(t)
 	given := map[string]bool{}
+	for name := range at(t, template, "Globals", "Function", "Environment", "Variables").(object) {
+		given[name] = true
+	}
 	for _, f := range functions(t, template) {
 		for name := range at(t, f, "Environment", "Variables").(object) {
 			given[name] = true

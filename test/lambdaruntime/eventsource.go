@@ -1,0 +1,132 @@
+package lambdaruntime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// EventSource hands the messages of an SQS queue to a function, as Lambda's event source mapping does: in batches, to several processes at
+// once, and a message that the function doesn't answer for, or reports as failed, is left to the queue, which delivers it again.
+type EventSource struct {
+	Client   *sqs.Client
+	QueueURL string
+	// BatchSize is how many messages an event has at most, 1 to 10, and Concurrency how many processes there are.
+	BatchSize   int32
+	Concurrency int
+	// Timeout is the function's.
+	Timeout time.Duration
+	// Start starts a process, at first and in place of one that has ended.
+	Start func() *Function
+	// Received is told of each message that was received, if it isn't nil.
+	Received func(types.Message)
+}
+
+// pollWait is how long one call to the queue waits for a message, in seconds.
+const pollWait = 1
+
+// Run works until ctx ends. Its error is one of the queue.
+func (s *EventSource) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make([]error, s.Concurrency)
+	for i := range errs {
+		wg.Go(func() { errs[i] = s.poll(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (s *EventSource) poll(ctx context.Context) error {
+	f := s.Start()
+	for ctx.Err() == nil {
+		f = s.alive(f)
+		out, err := s.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl: &s.QueueURL, MaxNumberOfMessages: s.BatchSize, WaitTimeSeconds: pollWait,
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case len(out.Messages) == 0:
+			continue
+		}
+		for _, m := range out.Messages {
+			if s.Received != nil {
+				s.Received(m)
+			}
+		}
+		answer, err := f.Invoke(ctx, SQSEvent(out.Messages), s.Timeout)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			continue
+		}
+		if err := s.delete(ctx, done(out.Messages, answer)); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alive is a process that can take the next event: another one, if this one has ended.
+func (s *EventSource) alive(f *Function) *Function {
+	select {
+	case <-f.exited:
+		return s.Start()
+	default:
+		return f
+	}
+}
+
+// done is the messages that the function has dealt with. An answer that isn't one counts for none of them.
+func done(messages []types.Message, answer []byte) []types.Message {
+	var response events.SQSEventResponse
+	if json.Unmarshal(answer, &response) != nil {
+		return nil
+	}
+	failed := map[string]bool{}
+	for _, f := range response.BatchItemFailures {
+		failed[f.ItemIdentifier] = true
+	}
+	if failed[""] {
+		return nil
+	}
+	var rest []types.Message
+	for _, m := range messages {
+		if !failed[*m.MessageId] {
+			rest = append(rest, m)
+		}
+	}
+	return rest
+}
+
+func (s *EventSource) delete(ctx context.Context, messages []types.Message) error {
+	for _, m := range messages {
+		if _, err := s.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.QueueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SQSEvent is the event of a batch of messages.
+func SQSEvent(messages []types.Message) events.SQSEvent {
+	var e events.SQSEvent
+	for _, m := range messages {
+		e.Records = append(e.Records, events.SQSMessage{
+			MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body, Md5OfBody: *m.MD5OfBody,
+			Attributes: m.Attributes, MessageAttributes: map[string]events.SQSMessageAttribute{},
+			EventSource: "aws:sqs", EventSourceARN: "arn:aws:sqs:" + region + ":" + account + ":scan-runs", AWSRegion: region,
+		})
+	}
+	return e
+}
