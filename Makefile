@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-# Names in AWS; see README.md. They reach the program in deploy/ through the environment.
+# Names in AWS; see README.md. They reach the program in deploy/ through the environment, as ECR_SCAN_API_KEY and ECR_SCAN_READ_KEY do.
 ECR_SCAN_STACK_NAME ?= ecr-continuous-scan
 ECR_SCAN_SVC_BUCKET ?=
 ECR_SCAN_CONFIG_BUCKET ?=
@@ -10,6 +10,8 @@ export ECR_SCAN_STACK_NAME ECR_SCAN_SVC_BUCKET ECR_SCAN_CONFIG_BUCKET
 
 # make deploy PARAMETERS="'Schedule=rate(12 hours)' LogRetentionDays=90"
 PARAMETERS ?=
+# make rotate-key KEY=read (a variable KEY of the environment doesn't count)
+KEY := full
 # make logs SINCE=24h FUNCTIONS="startscan summary"
 SINCE ?= 1h
 FUNCTIONS ?=
@@ -20,10 +22,10 @@ ARGS ?=
 DEPLOY := go build -o .tools/deploy ./deploy && .tools/deploy
 STATICCHECK := .tools/staticcheck
 
-.PHONY: help run test bench build deploy status url scan-now logs destroy lint vuln
+.PHONY: help run test bench build deploy status url rotate-key scan-now logs destroy lint vuln
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: ## run everything on this machine, without AWS
 	@go run ./local $(ARGS)
@@ -43,8 +45,11 @@ deploy: ## build, then make or change the stack on AWS
 status: ## show the deployed stack
 	@$(DEPLOY) status
 
-url: ## print the base URL of the deployed API
+url: ## print the base URL of the deployed API, with the key
 	@$(DEPLOY) url
+
+rotate-key: ## make a new key for the API, or with KEY=read for its readers
+	@$(DEPLOY) rotate-key $(KEY)
 
 scan-now: ## start the scans that are due, now
 	@$(DEPLOY) scan-now

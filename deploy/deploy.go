@@ -24,19 +24,34 @@ func (t *tool) deploy(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := t.checkOwnKeys(); err != nil {
+		return err
+	}
 	c, err := t.connect(ctx)
 	if err != nil {
 		return err
 	}
-	artifacts, err := t.prepare(ctx, c)
+	on, err := t.prepare(ctx, c, parameters)
 	if err != nil {
 		return err
 	}
 	if err := t.build(ctx, nil); err != nil {
 		return err
 	}
-	if err := t.change(ctx, c, artifacts, parameters); err != nil {
+	plan := t.planKeys(on.stack)
+	if plan.made != (keys{}) {
+		if err := on.keys.pending().write(plan.made); err != nil {
+			return err
+		}
+	}
+	if err := t.change(ctx, c, on.artifacts, append(parameters, plan.parameters...)); err != nil {
 		return err
+	}
+	if plan.made != (keys{}) {
+		if err := on.keys.settle(); err != nil {
+			return err
+		}
+		t.showKeys(plan.made, on.keys)
 	}
 	return t.sayNext(ctx, c)
 }
@@ -55,6 +70,9 @@ func (t *tool) parameters(args []string) ([]string, error) {
 		name, _, ok := strings.Cut(arg, "=")
 		if !ok {
 			return nil, fmt.Errorf("%q is not of the form Parameter=value", arg)
+		}
+		if name == fullParameter || name == readParameter {
+			return nil, fmt.Errorf("%s comes from the key: set ECR_SCAN_API_KEY and ECR_SCAN_READ_KEY, or leave both to be made", name)
 		}
 		if !slices.Contains(known, name) {
 			return nil, fmt.Errorf("the template has no parameter %q; it has %s", name, strings.Join(known, ", "))
@@ -79,23 +97,62 @@ func parameterNames(template string) []string {
 	return names
 }
 
-// prepare checks that the stack can be deployed to and that the buckets are there, and returns the bucket for the artifacts.
-func (t *tool) prepare(ctx context.Context, c cli) (string, error) {
+// ground is what a deploy stands on.
+type ground struct {
+	stack     *stack // nil when there is none yet
+	keys      keyFile
+	artifacts string // the bucket for the packaged functions
+}
+
+// prepare checks that the stack can be deployed to, and that what it needs is there.
+func (t *tool) prepare(ctx context.Context, c cli, parameters []string) (ground, error) {
 	account, err := c.account(ctx)
 	if err != nil {
-		return "", err
+		return ground{}, err
 	}
-	s, err := t.find(ctx, c)
-	if err != nil {
-		return "", err
+	on := ground{keys: t.keysOf(account, c.region)}
+	if on.stack, err = t.find(ctx, c); err != nil {
+		return on, err
 	}
-	switch {
-	case s == nil:
-	case s.StackStatus == "ROLLBACK_COMPLETE":
-		return "", fmt.Errorf("the first deploy of stack %s failed, and a stack in that state can't be changed: run `make destroy`, then again `make deploy`", t.Stack)
-	case strings.HasSuffix(s.StackStatus, "_IN_PROGRESS"):
-		return "", fmt.Errorf("stack %s is being changed (%s): try again when that is done", t.Stack, s.StackStatus)
+	if err := t.changeable(on.stack); err != nil {
+		return on, err
 	}
+	if err := t.needLogRole(ctx, c, on.stack, parameters); err != nil {
+		return on, err
+	}
+	if err := t.finishChange(ctx, c, on.stack, on.keys); err != nil {
+		return on, err
+	}
+	if t.FullKey == none {
+		fmt.Fprintln(t.stderr, "warning: ECR_SCAN_API_KEY=none: whoever knows the URL may read the findings, and add and delete scan configs")
+	}
+	on.artifacts, err = t.buckets(ctx, c, account)
+	return on, err
+}
+
+// needLogRole checks that API Gateway may write logs when it is to. That is a setting of the account, which no stack should change.
+func (t *tool) needLogRole(ctx context.Context, c cli, s *stack, parameters []string) error {
+	wanted := s != nil && s.parameter("AccessLogs") == "true"
+	for _, p := range parameters {
+		if value, ok := strings.CutPrefix(p, "AccessLogs="); ok {
+			wanted = value == "true"
+		}
+	}
+	if !wanted {
+		return nil
+	}
+	var account struct {
+		Role string `json:"cloudwatchRoleArn"`
+	}
+	if err := c.json(ctx, &account, "apigateway", "get-account"); err != nil || account.Role != "" {
+		return err
+	}
+	return fmt.Errorf("AccessLogs=true, and API Gateway may not write logs in %s yet: make a role that apigateway.amazonaws.com may assume, with the policy "+
+		"AmazonAPIGatewayPushToCloudWatchLogs, and name it by `aws apigateway update-account --patch-operations op=replace,path=/cloudwatchRoleArn,value=ARN`", c.region)
+}
+
+// buckets sees to the buckets that the environment names, and to one for the artifacts, which it returns.
+func (t *tool) buckets(ctx context.Context, c cli, account string) (string, error) {
 	if t.ConfigBucket != "" {
 		if err := c.needBucket(ctx, t.ConfigBucket, "ECR_SCAN_CONFIG_BUCKET"); err != nil {
 			return "", err
@@ -141,14 +198,34 @@ func (t *tool) sayNext(ctx context.Context, c cli) error {
 	if s == nil || s.output(endpointOutput) == "" {
 		return fmt.Errorf("stack %s has no output %s", t.Stack, endpointOutput)
 	}
-	fmt.Fprintf(t.stdout, `
-The API is at %s
-
+	have, err := t.haveKeys(ctx, c, s)
+	if err != nil {
+		return err
+	}
+	url := s.output(endpointOutput)
+	fmt.Fprintf(t.stdout, "\nThe API is at %s\n", url)
+	if s.closed() && have.Full == "" {
+		fmt.Fprintf(t.stdout, "It has a key that this machine doesn't have, and keeps it: %s.\n", toGetIn)
+	}
+	fmt.Fprint(t.stdout, `
 Next:
   export ECRSCANAPI_URL=$(make -s url)
   curl -s --header "Content-Type: application/json" --request POST --data @scan-config-amazonlinux.json $ECRSCANAPI_URL/configs/
   make scan-now
   curl $ECRSCANAPI_URL/summary
-`, s.output(endpointOutput))
+`)
+	fmt.Fprintf(t.stdout, "\nA feed reader subscribes to\n  %s\n", feedURL(s, url))
 	return nil
+}
+
+// feedURL is where the feeds are, with words in place of what differs. It holds no key, so that it may be shown at each deploy.
+func feedURL(s *stack, base string) string {
+	feed := base + "/findings/<scan id>"
+	switch s.output(keysOutput) {
+	case bothKeys:
+		return feed + "?key=<read key>"
+	case fullKeyOnly:
+		return feed + "?key=<read key>   (there is none yet: `make rotate-key KEY=read` makes one)"
+	}
+	return feed
 }

@@ -19,6 +19,9 @@ func deployable() map[string][]answer {
 		"s3api put-public-access-block":  {{}},
 		"cloudformation package":         {{stdout: "Uploading ...\n"}},
 		"cloudformation deploy":          {{stdout: "Successfully created/updated stack - watch\n"}},
+		// of the new stack, after the deploy
+		"cloudformation describe-stack-resources": {resources()},
+		"lambda get-function-configuration":       {{stdout: `{}`}},
 	}
 }
 
@@ -34,7 +37,8 @@ func TestDeployFromNothing(t *testing.T) {
 		"s3api create-bucket":    "s3api create-bucket --bucket " + bucket + " --create-bucket-configuration LocationConstraint=us-west-2",
 		"cloudformation package": "cloudformation package --template-file template.yaml --output-template-file dist/packaged.yaml --s3-bucket " + bucket + " --s3-prefix watch",
 		"cloudformation deploy": "cloudformation deploy --template-file dist/packaged.yaml --stack-name watch --capabilities CAPABILITY_IAM " +
-			"CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset --s3-bucket " + bucket + " --s3-prefix watch",
+			"CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset --s3-bucket " + bucket + " --s3-prefix watch --parameter-overrides " +
+			"ApiKeySha256=" + hashOf(w.kept().Full) + " ReadKeySha256=" + hashOf(w.kept().Read),
 	}
 	for call, line := range want {
 		if got := w.called(call); !slices.Equal(got, []string{line}) {
@@ -78,7 +82,7 @@ func TestDeployWithBuckets(t *testing.T) {
 		t.Errorf("made a bucket: %q", got)
 	}
 	got := w.called("cloudformation deploy")
-	if len(got) != 1 || !strings.Contains(got[0], " --s3-bucket svc ") || !strings.HasSuffix(got[0], " --parameter-overrides ConfigBucket=cfg Schedule=rate(12 hours)") {
+	if len(got) != 1 || !strings.Contains(got[0], " --s3-bucket svc ") || !strings.Contains(got[0], " --parameter-overrides ConfigBucket=cfg Schedule=rate(12 hours) ApiKeySha256=") {
 		t.Errorf("called %q", got)
 	}
 	deploy := w.calls[slices.IndexFunc(w.calls, func(c Command) bool { return c.Name == "aws" && c.Args[1] == "deploy" })]
@@ -121,6 +125,16 @@ func TestDeployRefuses(t *testing.T) {
 		"a parameter that isn't": {
 			Settings{}, nil, []string{"Scedule=rate(1 hour)"}, `the template has no parameter "Scedule"; it has ConfigBucket, Schedule`,
 		},
+		"a key's hash as a parameter": {Settings{}, nil, []string{"ApiKeySha256=none"}, "ApiKeySha256 comes from the key: set ECR_SCAN_API_KEY"},
+		"access logs in an account without a role for them": {
+			Settings{}, map[string][]answer{"apigateway get-account": {{stdout: `{"throttleSettings": {}}`}}}, []string{"AccessLogs=true"},
+			"API Gateway may not write logs in us-west-2 yet: make a role that apigateway.amazonaws.com may assume",
+		},
+		"access logs from before, without a role for them": {
+			Settings{}, map[string][]answer{
+				"cloudformation describe-stacks": {stackWith("UPDATE_COMPLETE", bothKeys, "AccessLogs=true")}, "apigateway get-account": {{stdout: `{}`}},
+			}, nil, "aws apigateway update-account",
+		},
 		"a parameter without a value": {Settings{}, nil, []string{"Schedule"}, `"Schedule" is not of the form Parameter=value`},
 	}
 	for name, tt := range tests {
@@ -141,6 +155,41 @@ func TestDeployRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestDeployWithAccessLogs(t *testing.T) {
+	tests := map[string]struct {
+		stack answer
+		args  []string
+		asked int
+	}{
+		"off":              {stackWith("UPDATE_COMPLETE", bothKeys, "AccessLogs=false"), nil, 0},
+		"on, with a role":  {noStack(), []string{"AccessLogs=true"}, 1},
+		"on from before":   {stackWith("UPDATE_COMPLETE", bothKeys, "AccessLogs=true"), nil, 1},
+		"to be turned off": {stackWith("UPDATE_COMPLETE", bothKeys, "AccessLogs=true"), []string{"AccessLogs=false"}, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			answers := deployable()
+			answers["cloudformation describe-stacks"] = []answer{tt.stack, stackIs("UPDATE_COMPLETE")}
+			answers["apigateway get-account"] = []answer{{stdout: `{"cloudwatchRoleArn": "arn:aws:iam::123456789012:role/logs"}`}}
+			w := newWorld(t, answers)
+			code, _, stderr := w.run(Settings{Region: "us-west-2"}, append([]string{"deploy"}, tt.args...)...)
+			if asked := len(w.called("apigateway get-account")); code != 0 || asked != tt.asked {
+				t.Errorf("code %d, stderr %q, asked for the role %d times", code, stderr, asked)
+			}
+		})
+	}
+}
+
+// A first deploy that was cut off before it began leaves a stack of nothing, which the AWS CLI takes up again.
+func TestDeployAfterOneThatNeverBegan(t *testing.T) {
+	answers := deployable()
+	answers["cloudformation describe-stacks"] = []answer{{stdout: `{"Stacks": [{"StackId": "a:b:c:d:123456789012:e", "StackStatus": "REVIEW_IN_PROGRESS"}]}`}, stackIs("CREATE_COMPLETE")}
+	w := newWorld(t, answers)
+	if code, _, stderr := w.run(Settings{Region: "us-west-2"}, "deploy"); code != 0 || w.kept().Full == "" {
+		t.Errorf("code %d, stderr %q, keys %v", code, stderr, w.kept() != keys{})
 	}
 }
 

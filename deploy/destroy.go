@@ -42,5 +42,9 @@ func (t *tool) deleteStack(ctx context.Context, c cli, s *stack) error {
 	if bucket := s.output(bucketOutput); bucket != "" {
 		fmt.Fprintf(t.stdout, "Kept: bucket %s with the scan configs. `ECR_SCAN_CONFIG_BUCKET=%s make deploy` uses it again.\n", bucket, bucket)
 	}
-	return nil
+	removed, err := t.keysOf(s.account(), c.region).remove()
+	if removed {
+		fmt.Fprintln(t.stdout, "Removed its keys from this machine.")
+	}
+	return err
 }

@@ -30,6 +30,8 @@ type answer struct {
 	fails          bool
 	// writes is put into the file that the call's last argument before --region names.
 	writes string
+	// sees looks at the world at the time of the call.
+	sees func()
 }
 
 func newWorld(t *testing.T, answers map[string][]answer) *world {
@@ -37,7 +39,7 @@ func newWorld(t *testing.T, answers map[string][]answer) *world {
 	for call, a := range answers {
 		w.answers[call] = slices.Clone(a)
 	}
-	template := "Transform: x\n\nParameters:\n  ConfigBucket:\n    Type: String\n  Schedule:\n    Type: String\n\nGlobals:\n  Function: 1\n"
+	template := "Transform: x\n\nParameters:\n  ConfigBucket:\n    Type: String\n  Schedule:\n    Type: String\n  AccessLogs:\n    Type: String\n\nGlobals:\n  Function: 1\n"
 	if err := os.WriteFile(filepath.Join(w.dir, templateFile), []byte(template), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +67,9 @@ func (w *world) Run(_ context.Context, c Command) error {
 	if len(queue) > 1 {
 		w.answers[call] = queue[1:]
 	}
+	if a.sees != nil {
+		a.sees()
+	}
 	fmt.Fprint(c.Stdout, a.stdout)
 	fmt.Fprint(c.Stderr, a.stderr)
 	if a.writes != "" {
@@ -87,7 +92,25 @@ func (w *world) run(s Settings, args ...string) (code int, stdout, stderr string
 	var out, errs bytes.Buffer
 	t := &tool{Settings: s, dir: w.dir, stdout: &out, stderr: &errs, runner: w}
 	code = t.dispatch(w.t.Context(), args)
+	w.hides(s)
 	return code, out.String(), errs.String()
+}
+
+// hides checks that no key has come near the AWS CLI: what stands on a command line shows in every list of processes.
+func (w *world) hides(s Settings) {
+	w.t.Helper()
+	secret := []string{s.FullKey, s.ReadKey}
+	for _, f := range []keyFile{w.keyFile(), w.keyFile().pending()} {
+		k, _ := f.read() // some tests break it
+		secret = append(secret, k.Full, k.Read)
+	}
+	for _, c := range w.calls {
+		for _, key := range secret {
+			if len(key) >= minKey && strings.Contains(strings.Join(slices.Concat(c.Args, c.Env), " "), key) {
+				w.t.Errorf("a key is in the call %s %s", c.Name, strings.Join(c.Args[:2], " "))
+			}
+		}
+	}
 }
 
 // called lists how the AWS CLI was called with these first two arguments, the Region left out.
@@ -109,17 +132,32 @@ func noStack() answer {
 	return answer{fails: true, stderr: "\nAn error occurred (ValidationError) when calling the DescribeStacks operation: Stack with id watch does not exist\n"}
 }
 
-func stackIs(status string) answer {
+func stackIs(status string) answer { return stackWith(status, bothKeys) }
+
+// stackWith is a stack with the output ApiKeys, and with further parameters as "Name=value".
+func stackWith(status, apiKeys string, parameters ...string) answer {
+	more := ""
+	for _, p := range parameters {
+		name, value, _ := strings.Cut(p, "=")
+		more += `, {"ParameterKey": "` + name + `", "ParameterValue": "` + value + `"}`
+	}
 	return answer{stdout: `{"Stacks": [{"StackId": "arn:aws:cloudformation:us-west-2:123456789012:stack/watch/1", "StackStatus": "` + status + `",
 		"CreationTime": "2026-11-24T20:00:00.123Z", "LastUpdatedTime": "2026-11-24T21:00:00+00:00",
-		"Parameters": [{"ParameterKey": "Schedule", "ParameterValue": "rate(1 day)"}, {"ParameterKey": "ConfigBucket", "ParameterValue": ""}],
+		"Parameters": [{"ParameterKey": "Schedule", "ParameterValue": "rate(1 day)"}, {"ParameterKey": "ConfigBucket", "ParameterValue": ""},
+			{"ParameterKey": "ApiKeySha256", "ParameterValue": "****"}, {"ParameterKey": "ReadKeySha256", "ParameterValue": "****"}` + more + `],
 		"Outputs": [{"OutputKey": "ECRScanAPIEndpoint", "OutputValue": "https://abc.execute-api.us-west-2.amazonaws.com/Prod"},
-			{"OutputKey": "ConfigBucketName", "OutputValue": "watch-bucket-1"}]}]}`}
+			{"OutputKey": "ApiKeys", "OutputValue": "` + apiKeys + `"}, {"OutputKey": "ConfigBucketName", "OutputValue": "watch-bucket-1"}]}]}`}
+}
+
+// functionKnows is a function's settings with the hashes of two keys.
+func functionKnows(k keys) answer {
+	return answer{stdout: `{"Environment": {"Variables": {"ECR_SCAN_API_KEY_SHA256": "` + hashOf(k.Full) + `", "ECR_SCAN_READ_KEY_SHA256": "` + hashOf(k.Read) + `"}}}`}
 }
 
 func resources() answer {
 	return answer{stdout: `{"StackResources": [
 		{"LogicalResourceId": "StartScanFunc", "PhysicalResourceId": "watch-StartScanFunc-1", "ResourceType": "AWS::Lambda::Function", "Timestamp": "2026-11-24T20:00:01Z"},
+		{"LogicalResourceId": "ConfigsFunc", "PhysicalResourceId": "watch-ConfigsFunc-1", "ResourceType": "AWS::Lambda::Function", "Timestamp": "2026-11-24T20:00:02Z"},
 		{"LogicalResourceId": "ConfigsLog", "PhysicalResourceId": "watch-ConfigsLog-1", "ResourceType": "AWS::Logs::LogGroup", "Timestamp": "2026-11-24T20:00:01Z"},
 		{"LogicalResourceId": "StartScanLog", "PhysicalResourceId": "watch-StartScanLog-1", "ResourceType": "AWS::Logs::LogGroup", "Timestamp": "2026-11-24T20:00:01Z"},
 		{"LogicalResourceId": "ScanRunFailed", "PhysicalResourceId": "watch-ScanRunFailed-1", "ResourceType": "AWS::CloudWatch::Alarm", "Timestamp": "2026-11-24T20:00:01Z"}]}`}

@@ -18,13 +18,15 @@ type Settings struct {
 	ConfigBucket string
 	// Region is the AWS Region of the environment; empty, that of the profile counts.
 	Region string
+	// FullKey and ReadKey are keys of the user's own for the API, or "none"; empty, they are made.
+	FullKey, ReadKey string
 }
 
 // Environment reads the settings.
 func Environment(getenv func(string) string) Settings {
 	s := Settings{
 		Stack: getenv("ECR_SCAN_STACK_NAME"), ArtifactBucket: getenv("ECR_SCAN_SVC_BUCKET"), ConfigBucket: getenv("ECR_SCAN_CONFIG_BUCKET"),
-		Region: getenv("AWS_REGION"),
+		Region: getenv("AWS_REGION"), FullKey: getenv("ECR_SCAN_API_KEY"), ReadKey: getenv("ECR_SCAN_READ_KEY"),
 	}
 	if s.Stack == "" {
 		s.Stack = "ecr-continuous-scan"
@@ -53,7 +55,8 @@ func commands() []command {
 		{"build", "", "compile the functions into dist/", (*tool).build},
 		{"deploy", "[parameter=value ...]", "build, then make or change the stack", (*tool).deploy},
 		{"status", "", "show the stack, its functions and its alarms", (*tool).status},
-		{"url", "", "print the API's base URL, and nothing else", (*tool).url},
+		{"url", "", "print the API's base URL with the key, and nothing else", (*tool).url},
+		{"rotate-key", "[full|read]", "make a new key and lock the old one out", (*tool).rotateKey},
 		{"scan-now", "", "run StartScanFunc and print its report", (*tool).scanNow},
 		{"logs", "[-since 1h] [function ...]", "print the functions' logs by time", (*tool).logs},
 		{"destroy", "", "delete the stack and say what stays", (*tool).destroy},

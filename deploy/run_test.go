@@ -14,9 +14,9 @@ func TestEnvironment(t *testing.T) {
 		"all set": {
 			map[string]string{
 				"ECR_SCAN_STACK_NAME": "s", "ECR_SCAN_SVC_BUCKET": "a", "ECR_SCAN_CONFIG_BUCKET": "c",
-				"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1",
+				"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1", "ECR_SCAN_API_KEY": "k", "ECR_SCAN_READ_KEY": "r",
 			},
-			Settings{Stack: "s", ArtifactBucket: "a", ConfigBucket: "c", Region: "eu-west-1"},
+			Settings{Stack: "s", ArtifactBucket: "a", ConfigBucket: "c", Region: "eu-west-1", FullKey: "k", ReadKey: "r"},
 		},
 		"the older Region variable": {map[string]string{"AWS_DEFAULT_REGION": "us-east-1"}, Settings{Stack: "ecr-continuous-scan", Region: "us-east-1"}},
 	}
@@ -80,7 +80,7 @@ func TestMissing(t *testing.T) {
 		},
 	}
 	for name, tt := range tests {
-		for _, command := range []string{"deploy", "status", "url", "scan-now", "logs", "destroy"} {
+		for _, command := range []string{"deploy", "status", "url", "rotate-key", "scan-now", "logs", "destroy"} {
 			t.Run(name+"/"+command, func(t *testing.T) {
 				w := newWorld(t, tt.answers)
 				w.missing = tt.missing
@@ -102,7 +102,7 @@ func TestMissing(t *testing.T) {
 }
 
 func TestNoStack(t *testing.T) {
-	for _, command := range []string{"status", "url", "scan-now", "logs"} {
+	for _, command := range []string{"status", "url", "rotate-key", "scan-now", "logs"} {
 		w := newWorld(t, map[string][]answer{"cloudformation describe-stacks": {noStack()}})
 		code, stdout, stderr := w.run(Settings{Region: "us-west-2"}, command)
 		if want := "there is no stack watch in us-west-2: run `make deploy`"; code != 1 || stdout != "" || !strings.Contains(stderr, want) {

@@ -86,6 +86,37 @@ func (s *stack) output(key string) string {
 	return ""
 }
 
+// parameter is the value of a parameter of the stack, or "".
+func (s *stack) parameter(key string) string {
+	for _, p := range s.Parameters {
+		if p.ParameterKey == key {
+			return p.ParameterValue
+		}
+	}
+	return ""
+}
+
+// account is the AWS account that the stack is in.
+func (s *stack) account() string {
+	if parts := strings.Split(s.StackID, ":"); len(parts) > 4 { // an ARN
+		return parts[4]
+	}
+	return ""
+}
+
+// changeable tells what keeps a stack, or one that isn't there yet, from being changed.
+func (t *tool) changeable(s *stack) error {
+	switch {
+	case s == nil, s.StackStatus == "REVIEW_IN_PROGRESS": // a first deploy that was cut off before it began
+		return nil
+	case s.StackStatus == "ROLLBACK_COMPLETE":
+		return fmt.Errorf("the first deploy of stack %s failed, and a stack in that state can't be changed: run `make destroy`, then again `make deploy`", t.Stack)
+	case strings.HasSuffix(s.StackStatus, "_IN_PROGRESS"):
+		return fmt.Errorf("stack %s is being changed (%s): try again when that is done", t.Stack, s.StackStatus)
+	}
+	return nil
+}
+
 // whyFailed are the reasons that the stack's events give for the last change that failed, newest last. It is a help beside an error, so
 // that its own failure says nothing.
 func (t *tool) whyFailed(ctx context.Context, c cli) []string {

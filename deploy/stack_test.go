@@ -14,14 +14,6 @@ func deployed() map[string][]answer {
 	}
 }
 
-func TestURLIsAllThatIsPrinted(t *testing.T) {
-	w := newWorld(t, deployed())
-	code, stdout, stderr := w.run(Settings{Region: "us-west-2"}, "url")
-	if want := "https://abc.execute-api.us-west-2.amazonaws.com/Prod\n"; code != 0 || stdout != want || stderr != "" {
-		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
-	}
-}
-
 func TestStatus(t *testing.T) {
 	answers := deployed()
 	answers["cloudwatch describe-alarms"] = []answer{{stdout: `{"MetricAlarms": [{"AlarmName": "watch-ScanRunFailed-1", "StateValue": "OK"}]}`}}
@@ -34,8 +26,10 @@ func TestStatus(t *testing.T) {
 changed    2026-11-24T21:00:00Z
 API        https://abc.execute-api.us-west-2.amazonaws.com/Prod
 configs    s3://watch-bucket-1
+keys       full and read
 parameter  Schedule=rate(1 day)
 function   StartScanFunc  changed 2026-11-24T20:00:01Z
+function   ConfigsFunc    changed 2026-11-24T20:00:02Z
 alarm      ScanRunFailed  OK
 `
 	if stdout != want {

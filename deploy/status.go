@@ -16,15 +16,27 @@ const (
 	bucketOutput   = "ConfigBucketName"
 )
 
-// url prints the API's base URL alone, to be taken up by a shell.
+// url prints the API's base URL alone, to be taken up by a shell; with the key, when this machine has it.
 func (t *tool) url(ctx context.Context, _ []string) error {
-	_, s, err := t.need(ctx)
+	c, s, err := t.need(ctx)
 	if err != nil {
 		return err
 	}
 	url := s.output(endpointOutput)
 	if url == "" {
 		return fmt.Errorf("stack %s has no output %s (%s)", t.Stack, endpointOutput, s.StackStatus)
+	}
+	have, err := t.haveKeys(ctx, c, s)
+	if err != nil {
+		return err
+	}
+	switch {
+	case have.Full != "":
+		if url, err = withKey(url, have.Full); err != nil {
+			return err
+		}
+	case s.closed():
+		fmt.Fprintf(t.stderr, "url: this machine doesn't have the API's key: %s\n", toGetIn)
 	}
 	fmt.Fprintln(t.stdout, url)
 	return nil
@@ -53,8 +65,9 @@ func (t *tool) status(ctx context.Context, _ []string) error {
 	fmt.Fprintf(w, "changed\t%s\n", changed.UTC().Format(time.RFC3339))
 	fmt.Fprintf(w, "API\t%s\n", s.output(endpointOutput))
 	fmt.Fprintf(w, "configs\ts3://%s\n", s.output(bucketOutput))
+	fmt.Fprintf(w, "keys\t%s\n", s.keysInWords())
 	for _, p := range s.Parameters {
-		if p.ParameterValue != "" {
+		if p.ParameterValue != "" && p.ParameterKey != fullParameter && p.ParameterKey != readParameter {
 			fmt.Fprintf(w, "parameter\t%s=%s\n", p.ParameterKey, p.ParameterValue)
 		}
 	}

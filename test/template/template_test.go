@@ -84,12 +84,14 @@ func TestLogsExpire(t *testing.T) {
 		if groups[group] == nil {
 			t.Fatalf("%s: the log group %q isn't declared", name, group)
 		}
-		if diff := cmp.Diff(object{"Ref": "LogRetentionDays"}, at(t, groups[group], "Properties", "RetentionInDays")); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", group, diff)
+	}
+	for name, group := range groups {
+		if diff := cmp.Diff(object{"Ref": "LogRetentionDays"}, at(t, group, "Properties", "RetentionInDays")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if len(groups) != len(folders()) {
-		t.Errorf("there are %d log groups for %d functions", len(groups), len(folders()))
+	if len(groups) != len(folders())+1 {
+		t.Errorf("there are %d log groups for %d functions and the access log", len(groups), len(folders()))
 	}
 }
 
@@ -200,16 +202,66 @@ func TestUnknownPathIsTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// Query strings may hold a key, and both of these record them.
-func TestStageRecordsNothing(t *testing.T) {
+// Query strings may hold a key, and traces of a stage record them.
+func TestStageTracesNothing(t *testing.T) {
 	api := at(t, load(t), "Resources", "Api", "Properties").(object)
-	for _, property := range []string{"TracingEnabled", "AccessLogSetting"} {
-		if api[property] != nil {
-			t.Errorf("the stage has %s", property)
+	if api["TracingEnabled"] != nil || api["StageName"] != "Prod" || api["Cors"] != nil {
+		t.Errorf("tracing %v, stage %v, CORS %v", api["TracingEnabled"], api["StageName"], api["Cors"])
+	}
+	for _, setting := range api["MethodSettings"].([]any) {
+		for _, logs := range []string{"LoggingLevel", "DataTraceEnabled"} { // whole requests, with their headers
+			if setting.(object)[logs] != nil {
+				t.Errorf("the stage has %s", logs)
+			}
 		}
 	}
-	if api["StageName"] != "Prod" || api["Cors"] != nil {
-		t.Errorf("stage %v, CORS %v", api["StageName"], api["Cors"])
+}
+
+// Access logs are off by default, and hold nothing that a key could stand in.
+func TestAccessLogs(t *testing.T) {
+	template := load(t)
+	if got := at(t, template, "Parameters", "AccessLogs", "Default"); got != "false" {
+		t.Errorf("by default they are %v", got)
+	}
+	setting := at(t, template, "Resources", "Api", "Properties", "AccessLogSetting", "Fn::If").([]any)
+	if diff := cmp.Diff([]any{"HasAccessLogs", object{"Ref": "AWS::NoValue"}}, []any{setting[0], setting[2]}); diff != "" {
+		t.Errorf("the condition (-want +got):\n%s", diff)
+	}
+	if got := at(t, template, "Resources", "AccessLog", "Condition"); got != "HasAccessLogs" {
+		t.Errorf("the log group is made if %v", got)
+	}
+	format := at(t, setting[1], "Format").(string)
+	var got map[string]string
+	if err := json.Unmarshal([]byte(format), &got); err != nil || strings.Contains(format, "\n") {
+		t.Fatalf("the format is no line of JSON: %v\n%s", err, format)
+	}
+	want := map[string]string{"sourceIp": "$context.identity.sourceIp"}
+	for _, name := range []string{"requestId", "requestTime", "httpMethod", "resourcePath", "status", "responseLength", "responseLatency"} {
+		want[name] = "$context." + name
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the format (-want +got):\n%s", diff)
+	}
+}
+
+// The hashes of keys are nobody's business, and no key at all must not be taken for an open API.
+func TestKeyParameters(t *testing.T) {
+	template := load(t)
+	for _, name := range []string{"ApiKeySha256", "ReadKeySha256"} {
+		if p := at(t, template, "Parameters", name).(object); p["NoEcho"] != true || p["Default"] != "" {
+			t.Errorf("%s: %v", name, p)
+		}
+	}
+	for name, output := range at(t, template, "Outputs").(object) {
+		if text := fmt.Sprint(output); strings.Contains(text, "Sha256") {
+			t.Errorf("the output %s shows a hash: %s", name, text)
+		}
+	}
+	for name, f := range functions(t, template) {
+		_, answers := at(t, f, "Environment", "Variables").(object)["ECR_SCAN_API_KEY_SHA256"]
+		if answers != (name != "StartScanFunc") {
+			t.Errorf("%s is told of the keys: %t", name, answers)
+		}
 	}
 }
 

@@ -68,10 +68,20 @@ class NoManagedPolicies(ManagedPolicyLoader):
         return {}
 
 
+parsed = {}  # a deploy asks for the same several times, and the translator takes a second
+
+
 def parse(template, parameters=None):
     """What CloudFormation makes of a template before it makes anything else."""
     if not template:
         return {}
+    key = json.dumps([template, parameters], sort_keys=True, default=str)
+    if key not in parsed:
+        parsed[key] = translate(template, parameters)
+    return copy.deepcopy(parsed[key])
+
+
+def translate(template, parameters):
     document = yaml_parse(template) if isinstance(template, str) else copy.deepcopy(template)
     if document.get("Transform") == "AWS::Serverless-2016-10-31":
         values = {"AWS::Region": os.environ["AWS_DEFAULT_REGION"], **(parameters or {})}

@@ -26,8 +26,15 @@ type standIn struct {
 	project string
 	// log is what the stand-in printed.
 	log *os.File
-	env []string
+	// calls is the file with every command line of the AWS CLI.
+	calls string
+	env   []string
+	// said is all that was typed and printed.
+	said []said
 }
+
+// said is a line that was typed, and what came of it.
+type said struct{ line, printed string }
 
 const region = "us-west-2"
 
@@ -106,9 +113,24 @@ func (s *standIn) environment(t *testing.T, address string) []string {
 	writeFile(t, config, "[default]\nregion = "+region+"\n")
 	writeFile(t, keys, "[default]\naws_access_key_id = trial\naws_secret_access_key = trial\n")
 	writeFile(t, filepath.Join(home, ".curlrc"), "connect-to = \"::"+address+"\"\n")
+	s.calls = filepath.Join(home, "calls")
 	mine := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "ECR_SCAN_") })
-	return append(mine,
+	return append(mine, "PATH="+recorded(t, home, s.calls)+":"+os.Getenv("PATH"),
 		"AWS_CONFIG_FILE="+config, "AWS_SHARED_CREDENTIALS_FILE="+keys, "AWS_ENDPOINT_URL="+s.endpoint, "CURL_HOME="+home, "no_proxy=*")
+}
+
+// recorded makes an AWS CLI that writes down how it is called, and returns its folder.
+func recorded(t *testing.T, home, calls string) string {
+	real, err := exec.LookPath("aws")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(home, "bin", "aws")
+	writeFile(t, script, "#!/bin/sh\nprintf '%s\\n' \"$*\" >> '"+calls+"'\nexec '"+real+"' \"$@\"\n")
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(script)
 }
 
 // setenv sets a variable for the commands that follow.
@@ -135,6 +157,7 @@ func (s *standIn) try(line string) (stdout string, code int, stderr string) {
 	if _, exited := err.(*exec.ExitError); err != nil && !exited {
 		s.t.Fatalf("%s: %v", line, err)
 	}
+	s.said = append(s.said, said{line, out.String() + errs.String()})
 	return out.String(), cmd.ProcessState.ExitCode(), errs.String()
 }
 

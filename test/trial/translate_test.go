@@ -50,7 +50,7 @@ func TestTranslation(t *testing.T) {
 		t.Run(region, func(t *testing.T) {
 			tr := translate(t, region)
 			for kind, want := range map[string]int{
-				"AWS::Lambda::Function": 4, "AWS::IAM::Role": 4, "AWS::Logs::LogGroup": 4, "AWS::Events::Rule": 1,
+				"AWS::Lambda::Function": 4, "AWS::IAM::Role": 4, "AWS::Logs::LogGroup": 5, "AWS::Events::Rule": 1,
 				"AWS::ApiGateway::RestApi": 1, "AWS::ApiGateway::Deployment": 1, "AWS::ApiGateway::Stage": 1,
 			} {
 				if got := tr.ofType(kind); len(got) != want {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,35 +40,69 @@ Results for test/ubuntu:latest in us-west-2:
 
 // Nothing but credentials: the deploy makes what it needs. Then the whole life of a stack.
 func TestFromNothing(t *testing.T) {
+	t.Parallel()
 	s := startStandIn(t)
 	s.seed()
 	out := s.shell("make deploy PARAMETERS=\"'Schedule=rate(12 hours)' LogRetentionDays=90\"")
-	want(t, out, "Made bucket ecr-continuous-scan-svc-123456789012-us-west-2", "The API is at https://")
-	s.useAPI()
+	first := s.keys()
+	want(t, out, "Made bucket ecr-continuous-scan-svc-123456789012-us-west-2", "The API is at https://", first.API, first.Read, "?key=<read key>")
+	s.useAPI(first.API)
+	// As users do who follow older instructions.
+	byHand := s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq '.Stacks[].Outputs[] | select(.OutputKey=="ECRScanAPIEndpoint").OutputValue' -r`)
+	if !strings.HasPrefix(byHand, "https://") || strings.Replace(byHand, "https", "http", 1) != s.shell("echo $PLAIN") || !strings.HasSuffix(byHand, ".execute-api.us-west-2.amazonaws.com/Prod\n") {
+		t.Errorf("the stack's output is %q", byHand)
+	}
+	s.setenv("AWS_REGION", region) // so far it came from the profile, by a call of the AWS CLI each time
 
 	s.walkthrough()
 	s.refusals()
+	s.access(first)
 	s.operate()
 	s.permissions()
 
 	code := s.codeHashes()
-	want(t, s.shell("make deploy"), "No changes to deploy")
+	s.elsewhere()
 	if again := s.codeHashes(); !maps.Equal(again, code) {
 		t.Errorf("a deploy without a change replaced functions: %v, %v before", again, code)
 	}
-	want(t, s.shell("make status"), "Schedule=rate(12 hours)", "LogRetentionDays=90")
-
 	writeFile(t, filepath.Join(s.project, "configs", "changed.go"), "package main\n\nimport \"os\"\n\nfunc init() { os.Stderr.WriteString(\"changed\\n\") }\n")
 	want(t, s.shell("make deploy"), "Successfully created/updated stack")
-	for name, hash := range s.codeHashes() {
+	changed := s.codeHashes()
+	for name, hash := range changed {
 		if changed := hash != code[name]; changed != strings.Contains(name, "ConfigsFunc") {
 			t.Errorf("%s: replaced: %t", name, changed)
 		}
 	}
+	if s.keys() != first {
+		t.Error("the deploy changed the keys")
+	}
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"repository": "test/centos"`)
-	want(t, s.shell("make logs FUNCTIONS=configs"), "changed")
 
+	second := s.rotate(first)
+	if !maps.Equal(s.codeHashes(), changed) {
+		t.Error("make rotate-key replaced functions")
+	}
+	want(t, s.shell("make logs"), "Configs   changed\n") // with all else that the functions logged, for the search
+	s.secrets(map[string][]string{
+		first.API:  {"make deploy PARAMETERS=", "make -s url"},
+		first.Read: {"make deploy PARAMETERS=", "curl -s $PLAIN/findings/$ID?key=$READ"},
+		second.API: {"make rotate-key", "make -s url"}, second.Read: {"make rotate-key KEY=read"},
+	})
 	s.end()
+}
+
+// elsewhere deploys, without a change, from a machine that doesn't have the keys.
+func (s *standIn) elsewhere() {
+	t := s.t
+	t.Helper()
+	s.shell("mv .ecr-scan-keys elsewhere")
+	want(t, s.shell("make deploy"), "No changes to deploy", "It has a key that this machine doesn't have, and keeps it")
+	want(t, s.shell("make status"), "Schedule=rate(12 hours)", "LogRetentionDays=90", "keys       full and read")
+	url, _, errs := s.try("make -s url")
+	if strings.Contains(url, "@") || !strings.Contains(errs, "this machine doesn't have the API's key: set ECR_SCAN_API_KEY") {
+		t.Errorf("make url on another machine prints %q, %q", url, errs)
+	}
+	s.shell("mv elsewhere .ecr-scan-keys")
 }
 
 // end destroys the stack, and deploys once more with the bucket that stays.
@@ -75,7 +110,7 @@ func (s *standIn) end() {
 	t := s.t
 	t.Helper()
 	bucket := strings.TrimSpace(s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq -r '.Stacks[].Outputs[] | select(.OutputKey=="ConfigBucketName").OutputValue'`))
-	want(t, s.shell("make destroy"), "Deleted stack ecr-continuous-scan", "Kept: bucket "+bucket, "Removed bucket ecr-continuous-scan-svc-123456789012-us-west-2")
+	want(t, s.shell("make destroy"), "Deleted stack ecr-continuous-scan", "Kept: bucket "+bucket, "Removed bucket ecr-continuous-scan-svc-123456789012-us-west-2", "Removed its keys from this machine.")
 	if _, code, errs := s.try("make status"); code == 0 || !strings.Contains(errs, "there is no stack ecr-continuous-scan in us-west-2: run `make deploy`") {
 		t.Errorf("make status of a stack that is gone: code %d, %s", code, errs)
 	}
@@ -85,13 +120,22 @@ func (s *standIn) end() {
 	want(t, s.shell("make destroy"), "There is no stack ecr-continuous-scan in us-west-2.")
 
 	s.setenv("ECR_SCAN_CONFIG_BUCKET", bucket)
-	s.shell("make deploy")
-	s.useAPI()
+	if _, code, errs := s.try("ECR_SCAN_API_KEY=none make deploy"); code != 0 || !strings.Contains(errs, "warning: ECR_SCAN_API_KEY=none: whoever knows the URL") {
+		t.Errorf("an open deploy: code %d, %s", code, errs)
+	}
+	s.useAPI("")
+	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"repository": "test/centos"`)
+	want(t, s.shell("make status"), "keys       none: everyone may call the API")
+
+	want(t, s.shell("make deploy"), s.keys().API)
+	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"status": 401`)
+	s.useAPI(s.keys().API)
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"repository": "test/centos"`)
 }
 
 // The walkthrough's way: two buckets made beforehand. The one for configs was in use by the demo that this service follows.
 func TestGivenBuckets(t *testing.T) {
+	t.Parallel()
 	s := startStandIn(t)
 	s.seed()
 	s.setenv("ECR_SCAN_SVC_BUCKET", "ecr-continuous-scan-svc")
@@ -106,8 +150,19 @@ func TestGivenBuckets(t *testing.T) {
 	s.shell("echo '" + old + "' | aws s3 cp - s3://$ECR_SCAN_CONFIG_BUCKET/4471c156-29f5-40fe-883b-3cd26738d5a6.json")
 	s.shell("echo 'left by somebody' | aws s3 cp - s3://$ECR_SCAN_CONFIG_BUCKET/notes.txt")
 
-	s.shell("make deploy")
-	s.useAPI()
+	// A key of the user's own, access logs, and a web origin.
+	own := "a-key-of-the-users" + "-own/+&="
+	s.setenv("ECR_SCAN_API_KEY", own)
+	const deploy = "make deploy PARAMETERS='AccessLogs=true AllowedOrigin=https://example.org'"
+	if out, code, errs := s.try(deploy); code == 0 || !strings.Contains(errs, "API Gateway may not write logs in us-west-2 yet") || strings.Contains(out+errs, "Uploading") {
+		t.Errorf("a deploy with access logs, and no role for them: code %d, %s%s", code, out, errs)
+	}
+	s.shell("aws apigateway update-account --patch-operations op=replace,path=/cloudwatchRoleArn,value=arn:aws:iam::123456789012:role/api-gateway-logs")
+	want(t, s.shell(deploy), "The API is at https://", "there is none yet: `make rotate-key KEY=read` makes one")
+	s.useAPI(own)
+	s.origins()
+	s.shell("make logs")
+	s.secrets(map[string][]string{own: {"make -s url"}})
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs/"), `"id": "4471c156-29f5-40fe-883b-3cd26738d5a6"`, `"created": "1569927812"`)
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/summary"), "Results for amazonlinux:2018.03 in us-west-2:\n NOT SCANNED\n")
 	want(t, s.shell("curl -s -o /dev/null -w '%{http_code}' --request DELETE $ECRSCANAPI_URL/configs/4471c156-29f5-40fe-883b-3cd26738d5a6"), "204")
@@ -119,15 +174,20 @@ func TestGivenBuckets(t *testing.T) {
 	}
 }
 
-// useAPI sets ECRSCANAPI_URL in the two ways that users do. The stand-in's gateway has no TLS.
-func (s *standIn) useAPI() {
+// useAPI sets ECRSCANAPI_URL as users do, and PLAIN to the same without the key. The stand-in's gateway has no TLS.
+func (s *standIn) useAPI(key string) {
 	s.t.Helper()
-	url := s.shell("make -s url")
-	byHand := s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq '.Stacks[].Outputs[] | select(.OutputKey=="ECRScanAPIEndpoint").OutputValue' -r`)
-	if url != byHand || !strings.HasPrefix(url, "https://") || !strings.HasSuffix(url, ".execute-api.us-west-2.amazonaws.com/Prod\n") {
-		s.t.Errorf("make url prints %q, and the stack's output is %q", url, byHand)
+	made, err := url.Parse(strings.TrimSpace(s.shell("make -s url")))
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	s.setenv("ECRSCANAPI_URL", "http"+strings.TrimSpace(strings.TrimPrefix(url, "https")))
+	if got, _ := made.User.Password(); got != key || made.Scheme != "https" {
+		s.t.Error("make url prints another scheme or key")
+	}
+	made.Scheme = "http"
+	s.setenv("ECRSCANAPI_URL", made.String())
+	made.User = nil
+	s.setenv("PLAIN", made.String())
 }
 
 // walkthrough makes the README's calls as they stand there.
@@ -214,12 +274,12 @@ func (s *standIn) feed(text string) {
 // refusals are errors of the functions and of the gateway, which look alike.
 func (s *standIn) refusals() {
 	tests := map[string]struct{ curl, status string }{
-		"no such path":             {"$ECRSCANAPI_URL/nothing/here", "404"},
-		"no such path, with a key": {"-u ecr:key $ECRSCANAPI_URL/nothing", "404"},
-		"the root":                 {"$ECRSCANAPI_URL/", "404"},
-		"no such config":           {"$ECRSCANAPI_URL/findings/4471c156-29f5-40fe-883b-3cd26738d5a6", "404"},
-		"no such method":           {"--request PATCH $ECRSCANAPI_URL/summary", "405"},
-		"a config that is wrong":   {"--json '{}' $ECRSCANAPI_URL/configs", "400"},
+		"no such path":            {"$ECRSCANAPI_URL/nothing/here", "404"},
+		"no such path, wrong key": {"-u ecr:key $PLAIN/nothing", "404"},
+		"the root":                {"$ECRSCANAPI_URL/", "404"},
+		"no such config":          {"$ECRSCANAPI_URL/findings/4471c156-29f5-40fe-883b-3cd26738d5a6", "404"},
+		"no such method":          {"--request PATCH $ECRSCANAPI_URL/summary", "405"},
+		"a config that is wrong":  {"--json '{}' $ECRSCANAPI_URL/configs", "400"},
 	}
 	for name, tt := range tests {
 		s.t.Run(name, func(t *testing.T) {

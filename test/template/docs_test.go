@@ -1,0 +1,67 @@
+package template
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func document(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The policy that the owner of another account's repository is told to set allows what the functions do, and no more.
+func TestRepositoryPolicyOfTheDocumentation(t *testing.T) {
+	_, text, _ := strings.Cut(document(t, "docs/security.md"), "```json\n")
+	text, _, _ = strings.Cut(text, "```")
+	var policy struct{ Statement []struct{ Action []string } }
+	if err := json.Unmarshal([]byte(text), &policy); err != nil || len(policy.Statement) != 1 {
+		t.Fatalf("the policy: %v\n%s", err, text)
+	}
+	want := map[string]bool{}
+	for _, f := range functions(t, load(t)) {
+		for action := range granted(t, f) {
+			if strings.HasPrefix(action, "ecr:") {
+				want[action] = true
+			}
+		}
+	}
+	if diff := cmp.Diff(sorted(want), slices.Sorted(slices.Values(policy.Statement[0].Action))); diff != "" {
+		t.Errorf("the actions of the template and of the documentation differ (-template +documentation):\n%s", diff)
+	}
+}
+
+// Every parameter that `make deploy PARAMETERS=…` takes is in the README, with its default.
+func TestParametersOfTheDocumentation(t *testing.T) {
+	readme := document(t, "README.md")
+	_, table, _ := strings.Cut(readme, "\n### Parameters\n")
+	table, _, _ = strings.Cut(table, "\n### ")
+	for name, p := range at(t, load(t), "Parameters").(object) {
+		if name == "ConfigBucket" || strings.HasSuffix(name, "KeySha256") { // set by variables of the environment
+			continue
+		}
+		var row string
+		for line := range strings.Lines(table) {
+			if cell, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |"); strings.Contains(cell, "`"+name+"`") {
+				row = line
+			}
+		}
+		value := fmt.Sprint(p.(object)["Default"])
+		if value == "" {
+			value = "none"
+		}
+		if !strings.Contains(row, value) {
+			t.Errorf("%s, by default %s, is not in the README's table: %q", name, value, row)
+		}
+	}
+}
