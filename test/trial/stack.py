@@ -44,7 +44,7 @@ os.environ.pop("AWS_ENDPOINT_URL", None)
 
 import moto.server
 from moto.apigateway.models import RestAPI, apigateway_backends
-from moto.awslambda.models import LambdaFunction, lambda_backends
+from moto.awslambda.models import LambdaBackend, LambdaFunction, lambda_backends
 from moto.cloudformation.models import ChangeSet, Stack
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import AccessDeniedError
@@ -348,6 +348,18 @@ def keep_log(function, log):
 
 LambdaFunction._invoke_lambda = invoke
 
+send_sqs_batch = LambdaBackend.send_sqs_batch
+
+
+def deliver(self, function_arn, messages, queue_arn):
+    """What SQS has for a function. moto would invoke it within the call that sends the message; a function that sends to its own
+    queue would wait for itself. Nothing fails in the trial, so that each message counts as done."""
+    threading.Thread(target=send_sqs_batch, args=(self, function_arn, messages, queue_arn), daemon=True).start()
+    return True
+
+
+LambdaBackend.send_sqs_batch = deliver
+
 # ---- the permissions
 
 functions_by_key = {}  # access key: function
@@ -370,6 +382,8 @@ def authorize(self, _, resource="*"):
     region, service = scope[2], scope[3]
     name = self.data.get("Action") or self._get_action()
     action = f"{service}:{name[0] if isinstance(name, list) else name}"
+    if action == "sqs:SendMessageBatch":  # IAM knows one action for both calls
+        action = "sqs:SendMessage"
     if service == "ecr":
         request = json.loads(self.body)
         resource = f"arn:aws:ecr:{region}:{request.get('registryId', ACCOUNT)}:repository/{request['repositoryName']}"

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The summary of the walkthrough's three configs.
@@ -206,17 +207,18 @@ func (s *standIn) walkthrough() {
 	}
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/summary"), "Results for test/centos:7 in us-west-2:\n NOT SCANNED\n")
 
-	if report := s.scanNow(); report.Started != 4 || report.ConfigsFailed != 0 {
+	if report := s.scanNow(); report.Sent != 3 || report.NotSent != 0 {
 		t.Errorf("the first run's report: %+v", report)
 	}
+	s.settle("curl -s $ECRSCANAPI_URL/summary", func(out string) bool { return out == summary })
 	for _, path := range []string{"/summary", "/summary/"} {
 		if got := s.shell("curl -s $ECRSCANAPI_URL" + path); got != summary {
 			t.Errorf("%s is\n%s\nwant\n%s", path, got, summary)
 		}
 	}
-	if report := s.scanNow(); report.Started != 0 || report.Recent != 4 {
-		t.Errorf("the second run's report: %+v", report)
-	}
+	// The next run finds nothing that is due.
+	const nothing = `"started":0,"scannedWithin24h":2`
+	s.settle("make -s scan-now logs FUNCTIONS=startscan", func(out string) bool { return strings.Contains(out, nothing) })
 
 	s.setenv("ID", strings.TrimSpace(s.shell(`curl -s $ECRSCANAPI_URL/configs | jq -r '.[] | select(.repository=="test/ubuntu").id'`)))
 	s.feed(s.shell("curl -s $ECRSCANAPI_URL/findings/$ID"))
@@ -228,10 +230,19 @@ func (s *standIn) walkthrough() {
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs | jq length"), "2")
 }
 
-type report struct {
-	ConfigsFailed int
-	Started       int
-	Recent        int `json:"scannedWithin24h"`
+type report struct{ Sent, NotSent int }
+
+// settle runs a command until its output is right; the functions work on messages in their own time.
+func (s *standIn) settle(command string, right func(out string) bool) {
+	s.t.Helper()
+	var out string
+	for range 60 {
+		if out = s.shell(command); right(out) {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	s.t.Errorf("%s never gives what it should, at last\n%s", command, out)
 }
 
 func (s *standIn) scanNow() report {
@@ -334,8 +345,12 @@ func (s *standIn) permissions() {
 	if len(functions) != 4 {
 		t.Errorf("%d functions have run, want 4", len(functions))
 	}
-	// These aren't called but make others work: a missing object is a 404 and enhanced findings can be read.
-	silent := []string{"s3:ListBucket", "inspector2:ListCoverage", "inspector2:ListFindings"}
+	// These aren't called but make others work: a missing object is a 404, enhanced findings can be read, and Lambda receives messages in the
+	// function's name. The trial has no image index.
+	silent := []string{
+		"s3:ListBucket", "inspector2:ListCoverage", "inspector2:ListFindings", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes",
+		"ecr:BatchGetImage",
+	}
 	for _, f := range functions {
 		for _, action := range f.May {
 			if !slices.Contains(f.Tried, action) && !slices.Contains(silent, action) {
