@@ -222,3 +222,12 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryWithAWS(t *testing.T) {
+	for args, want := range map[string]time.Duration{"": 24 * time.Hour, "-aws": 30 * time.Minute, "-aws -every 24h": 24 * time.Hour, "-every 1h": time.Hour} {
+		o, err := parse(strings.Fields(args), io.Discard)
+		if err != nil || o.every != want {
+			t.Errorf("%q: every %s, %v", args, o.every, err)
+		}
+	}
+}

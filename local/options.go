@@ -28,6 +28,10 @@ with a few sample repositories. It needs no AWS account. Ctrl-C ends it.
 Flags:
 `
 
+// everyOnAWS is how often real registries are looked at, so that a new config or image doesn't wait a day for its first scan; the embedded
+// images all have one.
+const everyOnAWS = 30 * time.Minute
+
 // errUsage is an error of the flags that package flag has printed.
 var errUsage = errors.New("wrong flags")
 
@@ -42,7 +46,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "serve the API on this `host:port`")
 	f.StringVar(&o.data, "data", ".ecr-scan", "keep the scan configs in this `folder`; they survive a restart")
-	f.DurationVar(&o.every, "every", 24*time.Hour, "run the scan schedule at the start and then once in this `time`, such as 30m; sooner when\nan image becomes due sooner (ECR scans an image once in 24h)")
+	f.DurationVar(&o.every, "every", 24*time.Hour, "run the scan schedule at the start and then once in this `time`, such as 1h; sooner when\nan image becomes due sooner (ECR scans an image once in 24h). With -aws it is 30m unless given")
 	f.DurationVar(&o.scanTime, "scan-time", 2*time.Second, "the `time` that a scan takes in the embedded ECR")
 	f.StringVar(&o.findings, "findings", "", "load the recorded answers of aws ecr describe-image-scan-findings (*.json) in this `folder` into the\nembedded ECR")
 	f.BoolVar(&o.aws, "aws", false, "watch real registries with your own AWS credentials and profile; nothing is deployed, but scans are started")
@@ -51,6 +55,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, err
 	} else if err != nil {
 		return o, errUsage
+	}
+	given := false
+	f.Visit(func(f *flag.Flag) { given = given || f.Name == "every" })
+	if o.aws && !given {
+		o.every = everyOnAWS
 	}
 	return o, o.check(f.Args())
 }

@@ -54,6 +54,7 @@ func TestImagesOfEveryKind(t *testing.T) {
 		{Tags: []string{"old-oci"}, MediaType: awslocal.OCIManifest},
 		{Tags: []string{"index"}, MediaType: awslocal.OCIIndex, Children: []awslocal.Child{{Digest: subject, OS: "linux", Arch: "amd64"}}},
 		{Tags: []string{"list"}, MediaType: awslocal.DockerList, Children: []awslocal.Child{{Digest: subject, OS: "linux", Arch: "arm64"}}},
+		{Tags: []string{"archived-index"}, MediaType: awslocal.OCIIndex, Status: awslocal.Archived},
 		{Tags: []string{"chart"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: "application/vnd.cncf.helm.config.v1+json"},
 		{Tags: []string{cosign + ".sig"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: awslocal.OCIImageConfig},
 		{Tags: []string{cosign + ".txt"}},
@@ -64,7 +65,7 @@ func TestImagesOfEveryKind(t *testing.T) {
 		e.PutImage(id, img)
 	}
 	want := map[string]string{
-		"docker": "", "same": "", "oci": "", "old-oci": "", "index": "image index", "list": "image index", "chart": "not an image",
+		"docker": "", "same": "", "oci": "", "old-oci": "", "index": "", "list": "", "archived-index": "archived", "chart": "not an image",
 		cosign + ".sig": "not an image", cosign + ".txt": "", "referrer": "not an image", "archived": "archived",
 	}
 	all, err := c.Images(t.Context(), repo, nil)
@@ -232,11 +233,10 @@ func TestStartScan(t *testing.T) {
 		"scanned within 24 h":  {awslocal.Image{ScannedAt: time.Now().Add(-time.Hour)}, false, awslocal.Fault{}, scan.ScannedRecently, "scanned within 24 h", 1},
 		"the same, old report": {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "The scan quota per image has been exceeded. Wait and try again."}, scan.ScannedRecently, "scanned within 24 h", 1},
 		"registry's limit":     {awslocal.Image{}, false, awslocal.Fault{Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."}, scan.Unavailable, "the registry's limit of scans in 24 h is reached", 1},
-		"enhanced":             {awslocal.Image{}, true, awslocal.Fault{}, scan.NotScannable, "enhanced scanning", 1},
+		"enhanced":             {awslocal.Image{}, true, awslocal.Fault{}, scan.EnhancedScanning, "enhanced scanning", 1},
 		"archived":             {awslocal.Image{Status: awslocal.Archived}, false, awslocal.Fault{}, scan.NotScannable, "archived", 1},
 		"an index":             {awslocal.Image{MediaType: awslocal.OCIIndex}, false, awslocal.Fault{}, scan.NotScannable, "unsupported image type", 1},
 		"throttled twice":      {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded", Calls: 2}, "", "", 3},
-		"throttled on and on":  {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded"}, scan.Unavailable, "throttled by ECR", 3},
 		"500 twice":            {awslocal.Image{}, false, awslocal.Fault{Status: 500, Calls: 2}, "", "", 3},
 		"cut once":             {awslocal.Image{}, false, awslocal.Fault{Cut: true, Calls: 1}, scan.ScannedRecently, "scanned within 24 h", 2},
 		"500 on and on":        {awslocal.Image{}, false, awslocal.Fault{Status: 500}, scan.Unavailable, "ECR in us-west-2 answered with an error", 3},

@@ -8,13 +8,17 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
 	"ecr-continuous-scan/internal/scan"
 )
 
-const limitExceeded = "LimitExceededException"
+const (
+	limitExceeded    = "LimitExceededException"
+	throttledMessage = "throttled by ECR"
+)
 
 // classify translates an error of a call about repo: what happened as a code, and words for people that name nothing internal. The error
 // codes are those of the API model and those seen beside it; see the README's table of errors.
@@ -30,6 +34,8 @@ func verdict(repo scan.Repository, err error) (scan.Code, string) {
 		return scan.Unavailable, "no answer in time"
 	case scannedRecently(err):
 		return scan.ScannedRecently, "scanned within 24 h"
+	case isThrottling(err):
+		return scan.Unavailable, throttledMessage
 	case errors.As(err, &api):
 		return apiVerdict(repo, api, err)
 	}
@@ -54,12 +60,10 @@ func apiVerdict(repo scan.Repository, api smithy.APIError, err error) (scan.Code
 		return scan.NotScannable, string(scan.Archived)
 	case "ValidationException":
 		if strings.Contains(api.ErrorMessage(), "feature is disabled") {
-			return scan.NotScannable, "enhanced scanning"
+			return scan.EnhancedScanning, string(scan.EnhancedScanning)
 		}
 	case limitExceeded:
 		return scan.Unavailable, "the registry's limit of scans in 24 h is reached"
-	case "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown":
-		return scan.Unavailable, "throttled by ECR"
 	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "UnrecognizedClientException", "InvalidClientTokenId",
 		"InvalidSignatureException", "ExpiredTokenException", "ExpiredToken", "RequestExpired", "OptInRequired", "NotAuthorized", "IncompleteSignature",
 		"IncompleteSignatureException",
@@ -67,10 +71,7 @@ func apiVerdict(repo scan.Repository, api smithy.APIError, err error) (scan.Code
 		return scan.NoAccess, noAccess(api.ErrorMessage())
 	}
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		switch status := response.HTTPStatusCode(); {
-		case status == http.StatusTooManyRequests:
-			return scan.Unavailable, "throttled by ECR"
-		case status >= 500:
+		if response.HTTPStatusCode() >= http.StatusInternalServerError {
 			return scan.Unavailable, "ECR in " + repo.Region + " answered with an error"
 		}
 	}
@@ -97,6 +98,20 @@ func scannedRecently(err error) bool {
 	}
 	message := strings.ToLower(api.ErrorMessage())
 	return strings.Contains(message, "scan quota per image") || strings.Contains(message, "scan frequency")
+}
+
+// isThrottling tells whether ECR refused a call because there were too many: the same call may pass a moment later.
+func isThrottling(err error) bool {
+	if err == nil || isCode(err, limitExceeded) || scannedRecently(err) {
+		return false
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		if _, known := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; known {
+			return true
+		}
+	}
+	response, ok := errors.AsType[*awshttp.ResponseError](err)
+	return ok && response.HTTPStatusCode() == http.StatusTooManyRequests
 }
 
 func isCode(err error, code string) bool {

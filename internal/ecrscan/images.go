@@ -15,21 +15,30 @@ import (
 
 const (
 	pageSize      = 1000 // the most that one page may hold
-	tagsPerCall   = 100  // the most image ids that one DescribeImages takes
+	idsPerCall    = 100  // the most image ids that one DescribeImages or BatchGetImage takes
 	lookupsAtOnce = 16
 )
 
 // Images implements [scan.Registry]: what the tags of a repository point to. Archived images are listed too, so that they are not taken for
 // gone.
-func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string) (images []scan.Image, err error) {
 	if len(tags) == 0 {
-		return c.allImages(ctx, repo)
+		images, err = c.allImages(ctx, repo)
+	} else {
+		images, err = c.namedImages(ctx, repo, tags)
 	}
-	found := make([][]scan.Image, (len(tags)+tagsPerCall-1)/tagsPerCall)
+	if err != nil {
+		return nil, err
+	}
+	return c.resolve(ctx, repo, images), nil
+}
+
+func (c *Client) namedImages(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+	found := make([][]scan.Image, (len(tags)+idsPerCall-1)/idsPerCall)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookupsAtOnce)
 	at := 0
-	for some := range slices.Chunk(tags, tagsPerCall) {
+	for some := range slices.Chunk(tags, idsPerCall) {
 		i := at
 		g.Go(func() (err error) {
 			found[i], err = c.taggedImages(ctx, repo, some)
@@ -50,7 +59,7 @@ func (c *Client) allImages(ctx context.Context, repo scan.Repository) ([]scan.Im
 	}
 	var images []scan.Image
 	for {
-		page, err := call(ctx, c, repo, c.ecr.DescribeImages, &in)
+		page, err := call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
 		if err != nil {
 			return nil, err
 		}
@@ -77,10 +86,10 @@ func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []
 	for i := range tags {
 		in.ImageIds[i].ImageTag = &tags[i]
 	}
-	out, err := call(ctx, c, repo, c.ecr.DescribeImages, &in)
+	out, err := call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
 	if isCode(err, "InvalidParameterException") { // no source says that a filter may stand beside image ids
 		in.Filter = nil
-		out, err = call(ctx, c, repo, c.ecr.DescribeImages, &in)
+		out, err = call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
 	}
 	switch {
 	case err == nil:
@@ -143,14 +152,14 @@ func kindOf(detail types.ImageDetail, tag string) scan.Kind {
 	switch {
 	case isCosignTag(tag), aws.ToString(detail.SubjectManifestDigest) != "":
 		return scan.Artifact
-	case manifest == dockerList, manifest == ociIndex:
-		return scan.Index
-	case artifact != "" && artifact != dockerConfig && artifact != ociConfig:
-		return scan.Artifact
-	case artifact == "" && manifest != "" && !slices.Contains(imageManifests(), manifest):
+	case !isIndex(manifest) && artifact != "" && artifact != dockerConfig && artifact != ociConfig:
 		return scan.Artifact
 	case detail.ImageStatus == types.ImageStatusArchived, detail.ImageStatus == types.ImageStatusActivating:
 		return scan.Archived
+	case isIndex(manifest):
+		return scan.Index
+	case artifact == "" && manifest != "" && !slices.Contains(imageManifests(), manifest):
+		return scan.Artifact
 	}
 	return scan.PlainImage
 }

@@ -57,7 +57,7 @@ func (c *Client) StartScan(ctx context.Context, repo scan.Repository, digest str
 	in := ecr.StartImageScanInput{
 		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageId: &types.ImageIdentifier{ImageDigest: &digest},
 	}
-	_, err := call(ctx, c, repo, c.ecr.StartImageScan, &in, func(o *ecr.Options) { o.Retryer = c.startRetry })
+	_, err := call(ctx, c, repo, startScan, c.ecr.StartImageScan, &in)
 	return err
 }
 
@@ -66,7 +66,7 @@ func (c *Client) findingsPage(ctx context.Context, repo scan.Repository, digest 
 		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageId: &types.ImageIdentifier{ImageDigest: &digest},
 		MaxResults: &size, NextToken: token,
 	}
-	return call(ctx, c, repo, c.ecr.DescribeImageScanFindings, &in)
+	return call(ctx, c, repo, readScan, c.ecr.DescribeImageScanFindings, &in)
 }
 
 // neverScanned takes ScanNotFoundException for the result that it is. It never means clean: the image was not scanned, or by the other

@@ -142,29 +142,7 @@ func TestTheWalkthrough(t *testing.T) {
 		t.Errorf("GET /configs/ (-want +got):\n%s", diff)
 	}
 	summary := call(h, "GET", "/summary", "", "")
-	want = `Results for amazonlinux:2018.03 in us-west-2:
-
-
-Results for test/centos:7 in us-west-2:
- HIGH: 7
- MEDIUM: 20
- LOW: 7
-
-
-Results for test/ubuntu:16.04 in us-west-2:
- MEDIUM: 8
- LOW: 24
- INFORMATIONAL: 19
-
-
-Results for test/ubuntu:latest in us-west-2:
- MEDIUM: 7
- LOW: 13
- INFORMATIONAL: 9
-
-
-`
-	if diff := cmp.Diff(want, summary.body); diff != "" || summary.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+	if diff := cmp.Diff(awstest.WalkthroughSummary, summary.body); diff != "" || summary.header.Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Errorf("GET /summary (-want +got):\n%s", diff)
 	}
 	feed := call(h, "GET", "/findings/"+ids[2], "", "")
@@ -198,7 +176,8 @@ func TestHardCases(t *testing.T) {
 	got := call(h, "GET", "/summary/", "", "").body
 	for _, block := range []string{
 		"Results for test/hardcases:archived in us-west-2:\n NOT SCANNED: archived\n\n\n",
-		"Results for test/hardcases:multi in us-west-2:\n NOT SCANNED: image index\n\n\n",
+		"Results for test/hardcases:multi (linux/amd64) in us-west-2:\n",
+		"Results for test/hardcases:multi (linux/arm64/v8) in us-west-2:\n",
 		"Results for test/hardcases:never-scanned in us-west-2:\n NOT SCANNED\n\n\n",
 		"Results for test/gone in us-west-2:\n REPOSITORY NOT FOUND\n\n\n",
 		"Results for test/locked in us-west-2:\n NO ACCESS\n\n\n",

@@ -22,8 +22,10 @@ const (
 	Unavailable Code = "unavailable"
 	// ScannedRecently is ECR's refusal to scan an image twice within 24 hours: an answer more than an error.
 	ScannedRecently Code = "scanned within 24 h"
-	// NotScannable is an image that ECR can't scan, or not by hand.
+	// NotScannable is an image that ECR can't scan.
 	NotScannable Code = "not scannable"
+	// EnhancedScanning is a registry's refusal, in one Region, to start a scan by hand, of whatever image: Amazon Inspector scans there.
+	EnhancedScanning Code = "enhanced scanning"
 )
 
 // Error is a failure with a code for programs and a message for people.

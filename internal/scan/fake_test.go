@@ -92,6 +92,13 @@ func config(id, repo string, tags ...string) Config {
 	return Config{ID: id, Region: "us-west-2", Registry: "123456789012", Repository: repo, Tags: tags}
 }
 
+// elsewhere is a config in another Region.
+func elsewhere(id, repo string) Config {
+	c := config(id, repo)
+	c.Region = "eu-west-1"
+	return c
+}
+
 func completed(w *Watch, ago time.Duration, counts Counts) Result {
 	return Result{State: Completed, Counts: counts, CompletedAt: w.Now().Add(-ago)}
 }

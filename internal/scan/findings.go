@@ -57,12 +57,12 @@ func (w *Watch) Findings(ctx context.Context, id string, most int) (Listing, err
 		return Listing{}, err
 	}
 	kept := keeper{most: most}
-	reports := walk(ctx, []Config{config}, findingsAtOnce, w.Registry.Images, func(ctx context.Context, same []Image) Result {
-		result := w.read(ctx, same, w.Registry.Findings)
+	reports := walker[Result]{[]Config{config}, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
+		result := w.read(ctx, same[0].Image, w.Registry.Findings)
 		kept.add(same, result)
 		result.Findings = nil
 		return result
-	})
+	}, findingsAtOnce}.walk(ctx)
 	logFailures(ctx, w, reports)
 	return Listing{Report: reports[0], Findings: kept.newestFirst(), Total: kept.total}, nil
 }
@@ -75,14 +75,14 @@ type keeper struct {
 	kept  []ImageFinding
 }
 
-func (k *keeper) add(same []Image, result Result) {
+func (k *keeper) add(same []Item[Result], result Result) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, image := range same {
+	for _, item := range same {
 		for _, f := range result.Findings {
 			k.total++
 			k.kept = append(k.kept, ImageFinding{
-				Image: image, Finding: f,
+				Image: item.Image, Finding: f,
 				Published: firstTime(f.FirstSeen, result.CompletedAt), Updated: firstTime(f.Changed, f.FirstSeen, result.CompletedAt),
 			})
 			if len(k.kept) >= 2*k.most+1000 {

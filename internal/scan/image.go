@@ -13,7 +13,7 @@ type Kind string
 // The kinds. Only a PlainImage can be scanned; the others are a reason why not.
 const (
 	PlainImage Kind = ""
-	// Index is a multi-platform image: a list of images, which ECR does not scan as such.
+	// Index is a multi-platform image, or a part of one, that could not be resolved into the images it lists. ECR does not scan it as such.
 	Index Kind = "image index"
 	// Artifact is anything that is no image: a signature, an SBOM, a chart.
 	Artifact Kind = "not an image"
@@ -23,7 +23,7 @@ const (
 	Missing Kind = "tag not found"
 )
 
-// Image is what one tag of a watched repository points to.
+// Image is what one tag of a watched repository points to; with a multi-platform index, one of the images that it lists.
 type Image struct {
 	Repository Repository
 	Tag        string
@@ -32,6 +32,9 @@ type Image struct {
 	// Platform is os/architecture for an image that a multi-platform index lists, such as linux/arm64, and empty for a plain image.
 	Platform string
 	Kind     Kind
+	// Err is why an Index could not be resolved: NotScannable when that is for good, with the reason as its message; another code when
+	// another try may mend it. It is nil for every other kind.
+	Err error
 }
 
 // Label names the image to people: its tag, and its platform if it has one.
@@ -46,30 +49,21 @@ func compareImages(a, b Image) int {
 	return cmp.Or(strings.Compare(a.Tag, b.Tag), strings.Compare(a.Platform, b.Platform), strings.Compare(a.Digest, b.Digest))
 }
 
-// groupByDigest puts the images that are one to ECR together, in the order in which each is met first. What a tag makes of a digest counts
-// too: a signature's tag on an image must not hide the image.
-func groupByDigest(images []Image) [][]Image {
-	type one struct {
-		digest string
-		kind   Kind
-	}
-	place := make(map[one]int, len(images))
-	var groups [][]Image
-	for _, image := range images {
-		key := one{image.Digest, image.Kind}
-		at, known := place[key]
-		if known && image.Kind != Missing {
-			groups[at] = append(groups[at], image)
-			continue
-		}
-		place[key] = len(groups)
-		groups = append(groups, []Image{image})
-	}
-	return groups
+// identity is what makes images one to ECR. A kind that is no image comes of the tag, or of an index: another tag of the same digest may
+// be one.
+type identity struct {
+	digest string
+	kind   Kind
 }
 
-// withMissing adds a Missing image for each wanted tag that images lack, keeps one image of each label, the last that was listed, since a
-// tag may move while pages are read, and sorts the whole by tag.
+func (i Image) identity() identity { return identity{i.Digest, i.Kind} }
+
+func compareIdentities(a, b Image) int {
+	return cmp.Or(strings.Compare(a.Digest, b.Digest), strings.Compare(string(a.Kind), string(b.Kind)))
+}
+
+// withMissing adds a Missing image for each wanted tag that images lack, and keeps one image of each label, the last that was listed, since a
+// tag may move while pages are read.
 func withMissing(repo Repository, images []Image, wanted []string) []Image {
 	have := make(map[string]bool, len(images))
 	seen := make(map[string]bool, len(images))
@@ -88,7 +82,6 @@ func withMissing(repo Repository, images []Image, wanted []string) []Image {
 			images = append(images, Image{Repository: repo, Tag: tag, Kind: Missing})
 		}
 	}
-	slices.SortFunc(images, compareImages)
 	return images
 }
 

@@ -1,10 +1,12 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -66,8 +68,6 @@ type outcome struct {
 	reason string
 	// due is when a recent image may be scanned again; zero when unknown.
 	due time.Time
-	// last is the image's result before the run did anything, if it could be read.
-	last Result
 }
 
 type outcomeKind int
@@ -112,13 +112,12 @@ func (w *Watch) Run(ctx context.Context) (RunReport, error) {
 		}
 		return images, err
 	}
-	visits := walk(calls, configs, imagesAtOnce, list, func(ctx context.Context, same []Image) outcome {
-		if stop.Err() != nil {
-			return outcome{kind: left}
-		}
-		return w.start(ctx, stop, same)
-	})
+	starts := &starter{Watch: w, over: func() bool { return stop.Err() != nil }, findings: Counts{}}
+	visits := walker[outcome]{configs, list, func(ctx context.Context, same []Item[outcome]) outcome {
+		return starts.visit(ctx, same[0].Image)
+	}, imagesAtOnce}.walk(calls)
 	report := w.report(ctx, visits)
+	report.Findings, report.OldestScan = starts.findings, starts.oldest
 	if report.Configs > 0 && report.ConfigsFailed == report.Configs {
 		return report, fmt.Errorf("scan run: every config failed, the first with: %w", visits[0].Err)
 	}
@@ -138,65 +137,97 @@ func runTimes(ctx context.Context) (calls, stop context.Context, cancel func()) 
 	return calls, stop, func() { cancelStop(); cancelCalls() }
 }
 
-// start starts the scan of an image that several tags may share, if it is due.
-func (w *Watch) start(ctx, stop context.Context, same []Image) outcome {
-	image := same[0]
-	switch image.Kind {
-	case PlainImage:
-	case Missing:
-		return outcome{kind: failed, reason: string(Missing)}
-	default:
-		return outcome{kind: notScannable, reason: string(image.Kind)}
-	}
-	result, err := w.Registry.Result(ctx, image.Repository, image.Digest)
-	o := w.startDue(ctx, stop, image, result, err)
-	o.last = result
-	return o
+// starter starts the scans of one run.
+type starter struct {
+	*Watch
+	// over tells that no more work is to be begun.
+	over func() bool
+	// enhanced has each place that refused to start scans by hand. It lasts for the run alone, since the setting can be changed back.
+	enhanced sync.Map
+
+	// What is known of the images, whatever the run does with them.
+	mu       sync.Mutex
+	findings Counts
+	oldest   *time.Time
 }
 
-// startDue starts the scan of an image of which ECR said result, or err, unless it isn't due.
-func (w *Watch) startDue(ctx, stop context.Context, image Image, result Result, err error) outcome {
+// know takes in the last result of an image. It is called once for each.
+func (s *starter) know(result Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if result.State == Completed && !result.Enhanced {
+		s.oldest = earlier(s.oldest, result.CompletedAt)
+	}
+	for severity, n := range result.Counts {
+		s.findings[severity] += n
+	}
+}
+
+// visit starts the scan of an image, if it is due.
+func (s *starter) visit(ctx context.Context, image Image) outcome {
+	switch _, enhanced := s.enhanced.Load(image.Repository.place()); {
+	case s.over():
+		return outcome{kind: left}
+	case image.Err != nil:
+		return s.failed(ctx, image, image.Err)
+	case image.Kind == Missing:
+		return outcome{kind: failed, reason: string(Missing)}
+	case image.Kind != PlainImage:
+		return outcome{kind: notScannable, reason: string(image.Kind)}
+	case enhanced:
+		return outcome{kind: notScannable, reason: string(EnhancedScanning)}
+	}
+	result, err := s.Registry.Result(ctx, image.Repository, image.Digest)
 	if err == nil {
+		s.know(result)
 		switch due := result.dueAt(); {
 		case result.State == InProgress:
 			return outcome{kind: running}
 		case result.Enhanced:
-			return outcome{kind: notScannable, reason: "enhanced scanning"}
-		case due.After(w.Now()):
+			return outcome{kind: notScannable, reason: string(EnhancedScanning)}
+		case due.After(s.Now()):
 			return outcome{kind: recent, due: due}
 		}
 	}
-	if stop.Err() != nil {
-		return outcome{kind: left}
-	}
 	// A result that can't be read is no reason not to scan: ECR itself refuses what it scanned within 24 hours.
-	err = w.Registry.StartScan(ctx, image.Repository, image.Digest)
-	switch CodeOf(err) {
-	case "":
-		return outcome{kind: started}
-	case ScannedRecently:
-		return outcome{kind: recent}
-	case NotScannable:
-		return outcome{kind: notScannable, reason: MessageOf(err)}
-	}
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+	return s.start(ctx, image)
+}
+
+func (s *starter) start(ctx context.Context, image Image) outcome {
+	if s.over() {
 		return outcome{kind: left}
 	}
-	w.Log.WarnContext(ctx, "can't start the scan of an image",
-		"registry", image.Repository.Registry, "region", image.Repository.Region, "repository", image.Repository.Name,
-		"tag", image.Tag, "digest", image.Digest, "error", err)
+	if _, enhanced := s.enhanced.Load(image.Repository.place()); enhanced {
+		return outcome{kind: notScannable, reason: string(EnhancedScanning)}
+	}
+	err := s.Registry.StartScan(ctx, image.Repository, image.Digest)
+	if err != nil {
+		return s.failed(ctx, image, err)
+	}
+	return outcome{kind: started}
+}
+
+// failed is what became of an image whose scan was not started for the reason err.
+func (s *starter) failed(ctx context.Context, image Image, err error) outcome {
+	switch code := CodeOf(err); {
+	case code == ScannedRecently:
+		return outcome{kind: recent}
+	case code == EnhancedScanning:
+		s.enhanced.Store(image.Repository.place(), true)
+		return outcome{kind: notScannable, reason: string(EnhancedScanning)}
+	case code == NotScannable, code == ImageNotFound && image.Platform != "":
+		return outcome{kind: notScannable, reason: MessageOf(err)}
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
+		return outcome{kind: left}
+	}
+	s.logImage(ctx, "can't start the scan of an image", image, err)
 	return outcome{kind: failed, reason: MessageOf(err)}
 }
 
 // report counts what happened, with one log line for each config and one for the run.
 func (w *Watch) report(ctx context.Context, visits []Report[outcome]) RunReport {
-	run := RunReport{Configs: len(visits), Tally: newTally(), Findings: Counts{}, Problems: []ConfigRun{}}
-	type key struct {
-		repo   Repository
-		digest string
-		tag    string
-	}
-	counted := make(map[key]bool)
+	run := RunReport{Configs: len(visits), Tally: newTally(), Problems: []ConfigRun{}}
+	counted := sharedRepositories(visits)
 	artifacts := make(map[Repository]int)
 	for _, v := range visits {
 		c := ConfigRun{ID: v.Config.ID, Region: v.Config.Region, Registry: v.Config.Registry, Repository: v.Config.Repository, Tally: newTally()}
@@ -208,20 +239,15 @@ func (w *Watch) report(ctx context.Context, visits []Report[outcome]) RunReport 
 				run.ConfigsFailed++
 			}
 		}
-		own := make(map[key]bool, len(v.Images))
+		own, elsewhere := make(imageSet, len(v.Images)), counted[v.Config.Repo()]
 		for _, item := range v.Images {
-			k := key{repo: item.Image.Repository, digest: item.Image.Digest}
-			if item.Image.Kind == Missing {
-				k.tag = item.Image.Tag
+			if !own.first(item.Image) {
+				continue
 			}
-			if !own[k] {
-				own[k] = true
-				c.add(item.Value)
-			}
-			if !counted[k] {
-				counted[k] = true
+			c.add(item.Value)
+			if elsewhere.first(item.Image) {
 				run.add(item.Value)
-				run.know(item.Value)
+				run.NextDue = earlier(run.NextDue, item.Value.due)
 			}
 		}
 		c.Artifacts = v.Artifacts
@@ -234,6 +260,37 @@ func (w *Watch) report(ctx context.Context, visits []Report[outcome]) RunReport 
 	}
 	w.Log.InfoContext(ctx, "scan run", "configs", run.Configs, "configsFailed", run.ConfigsFailed, "configsLeft", run.ConfigsLeft, "tally", run.Tally)
 	return run
+}
+
+// imageSet has images by what makes them one. A nil set keeps nothing: every image is new to it.
+type imageSet map[string]bool
+
+// first tells whether the image is new, and adds it.
+func (s imageSet) first(image Image) bool {
+	name := image.Digest
+	if image.Kind != PlainImage {
+		name = string(image.Kind) + " " + cmp.Or(image.Digest, image.Tag)
+	}
+	if s[name] {
+		return false
+	}
+	if s != nil {
+		s[name] = true
+	}
+	return true
+}
+
+// sharedRepositories has an empty set for each repository that more than one config watches; for the others none is worth its memory.
+func sharedRepositories(visits []Report[outcome]) map[Repository]imageSet {
+	configs := make(map[Repository]int)
+	sets := make(map[Repository]imageSet)
+	for _, v := range visits {
+		repo := v.Config.Repo()
+		if configs[repo]++; configs[repo] == 2 {
+			sets[repo] = imageSet{}
+		}
+	}
+	return sets
 }
 
 func (w *Watch) logConfig(ctx context.Context, c ConfigRun, err error) {
@@ -280,17 +337,6 @@ func (t Tally) ImagesFailed() int {
 		n += of
 	}
 	return n
-}
-
-// know takes in what is known of an image, whatever the run did with it.
-func (r *RunReport) know(o outcome) {
-	r.NextDue = earlier(r.NextDue, o.due)
-	if o.last.State == Completed && !o.last.Enhanced {
-		r.OldestScan = earlier(r.OldestScan, o.last.CompletedAt)
-	}
-	for severity, n := range o.last.Counts {
-		r.Findings[severity] += n
-	}
 }
 
 func earlier(a *time.Time, b time.Time) *time.Time {

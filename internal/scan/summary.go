@@ -9,38 +9,49 @@ func (w *Watch) Summary(ctx context.Context) ([]Report[Result], error) {
 	if err != nil {
 		return nil, err
 	}
-	reports := walk(ctx, configs, imagesAtOnce, w.Registry.Images, func(ctx context.Context, same []Image) Result {
-		return w.read(ctx, same, w.Registry.Result)
-	})
+	reports := walker[Result]{configs, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
+		return w.read(ctx, same[0].Image, w.Registry.Result)
+	}, imagesAtOnce}.walk(ctx)
 	logFailures(ctx, w, reports)
 	return reports, nil
 }
 
-// read is the result of an image that several tags may share, by a call to ECR where one is needed. It never fails: a result that can't be
-// read is Unread.
-func (w *Watch) read(ctx context.Context, same []Image, call func(context.Context, Repository, string) (Result, error)) Result {
-	image := same[0]
-	switch image.Kind {
-	case PlainImage:
-	case Missing:
+// read is the result of an image, by a call to ECR where one is needed. It never fails: a result that can't be read is Unread.
+func (w *Watch) read(ctx context.Context, image Image, call func(context.Context, Repository, string) (Result, error)) Result {
+	switch {
+	case image.Err != nil:
+		return w.unread(ctx, image, image.Err)
+	case image.Kind == Missing:
 		return Result{State: NoSuchTag}
-	default:
+	case image.Kind != PlainImage:
 		return Result{State: NotScanned, Reason: string(image.Kind)}
 	}
 	result, err := call(ctx, image.Repository, image.Digest)
-	switch CodeOf(err) {
-	case "":
-		return result
-	case ImageNotFound:
-		return Result{State: NoSuchTag}
+	if err != nil {
+		return w.unread(ctx, image, err)
 	}
-	w.Log.WarnContext(ctx, "can't read the scan result of an image",
-		"registry", image.Repository.Registry, "region", image.Repository.Region, "repository", image.Repository.Name,
-		"tag", image.Tag, "digest", image.Digest, "error", err)
-	if CodeOf(err) == NoAccess {
+	return result
+}
+
+// unread is what an image is that has no result to show, for the reason err.
+func (w *Watch) unread(ctx context.Context, image Image, err error) Result {
+	switch code := CodeOf(err); {
+	case code == ImageNotFound && image.Platform == "":
+		return Result{State: NoSuchTag}
+	case code == ImageNotFound, code == NotScannable:
+		return Result{State: NotScanned, Reason: MessageOf(err)}
+	case code == NoAccess:
+		w.logImage(ctx, "can't read the scan result of an image", image, err)
 		return Result{State: Refused, Reason: MessageOf(err)}
 	}
+	w.logImage(ctx, "can't read the scan result of an image", image, err)
 	return Result{State: Unread, Reason: MessageOf(err)}
+}
+
+func (w *Watch) logImage(ctx context.Context, message string, image Image, err error) {
+	w.Log.WarnContext(ctx, message,
+		"registry", image.Repository.Registry, "region", image.Repository.Region, "repository", image.Repository.Name,
+		"tag", image.Tag, "platform", image.Platform, "digest", image.Digest, "error", err)
 }
 
 func logFailures[T any](ctx context.Context, w *Watch, reports []Report[T]) {

@@ -24,15 +24,16 @@ type ConfigStore interface {
 }
 
 // Registry is what the use cases ask of ECR. Its errors have the codes RepositoryNotFound, ImageNotFound, NoAccess, Unavailable or
-// Internal, and StartScan's also ScannedRecently and NotScannable.
+// Internal, and StartScan's also ScannedRecently, NotScannable and EnhancedScanning.
 type Registry interface {
-	// Images is what the tags of a repository point to, all its tags when tags is empty. Tags that don't exist are left out.
+	// Images is what the tags of a repository point to, all its tags when tags is empty; for a multi-platform index, the images that it
+	// lists. Tags that don't exist are left out. An index that can't be resolved is one image with an Err, and spoils no other.
 	Images(ctx context.Context, repo Repository, tags []string) ([]Image, error)
 	// Result is the result of the last scan of an image, without its findings. Never scanned is a result too.
 	Result(ctx context.Context, repo Repository, digest string) (Result, error)
 	// Findings is Result with every finding, merged and sorted as by MergeFindings.
 	Findings(ctx context.Context, repo Repository, digest string) (Result, error)
-	// StartScan asks ECR to scan an image.
+	// StartScan asks ECR to scan an image that is no index.
 	StartScan(ctx context.Context, repo Repository, digest string) error
 }
 
@@ -49,7 +50,7 @@ type Report[T any] struct {
 	Config Config
 	// Err is why the config can't be read as a whole; Images is empty then.
 	Err error
-	// Images is sorted by tag and platform.
+	// Images is sorted by tag and platform. Other reports may share it: it is to be read only.
 	Images []Item[T]
 	// Artifacts is how many tags were left out since they are no images.
 	Artifacts int
@@ -61,103 +62,160 @@ type Item[T any] struct {
 	Value T
 }
 
-// How many images of one repository are worked on side by side. The calls to ECR have a bound of their own, per registry and Region; this
-// one is for memory: with findings, an image may take megabytes.
+// How much is worked on side by side in one registry and Region. The calls to ECR have bounds of their own; these are for memory and
+// connections: an image that waits costs a goroutine, with findings it may take megabytes, and a repository costs the list of its images.
+// No place waits for another: one that doesn't answer would hold up the rest.
 const (
-	imagesAtOnce   = 64
-	findingsAtOnce = 8
+	imagesAtOnce       = 128 // a run reads results and starts scans, and each has room for 64 calls at once
+	findingsAtOnce     = 8
+	repositoriesAtOnce = 128
 )
 
-// walk visits every image of every config once, however many tags or configs share it, and reports what visit said, config by config in
-// the given order. visit gets the images that are one to ECR: same repository, same digest. One failure never touches another config.
-func walk[T any](ctx context.Context, configs []Config, atOnce int,
-	list func(context.Context, Repository, []string) ([]Image, error),
-	visit func(context.Context, []Image) T,
-) []Report[T] {
-	watched := groupByRepository(configs)
-	reports := make([]Report[T], len(configs))
+// place is a registry in one Region: what ECR's limits hold for, and what fails together.
+type place struct{ registry, region string }
+
+func (r Repository) place() place { return place{r.Registry, r.Region} }
+
+// walker visits every image of every config once, however many tags or configs share it.
+type walker[T any] struct {
+	configs []Config
+	// list tells what the tags of a repository point to; all of them when it gets none.
+	list func(context.Context, Repository, []string) ([]Image, error)
+	// visit gets the items of the images that are one to ECR, without their value, and gives their value.
+	visit func(context.Context, []Item[T]) T
+	// atOnce is how many images of a place are visited side by side.
+	atOnce int
+}
+
+// walk reports what visit said, config by config in the given order. One failure never touches another config.
+func (w walker[T]) walk(ctx context.Context) []Report[T] {
+	reports := make([]Report[T], len(w.configs))
 	var wg sync.WaitGroup
-	for repo, places := range watched {
+	for _, watched := range groupByPlace(w.configs) {
 		wg.Go(func() {
-			all, tags := wantedTags(configs, places)
-			asked := tags
-			if all {
-				asked = nil
+			room := make(chan struct{}, w.atOnce)
+			var g errgroup.Group
+			g.SetLimit(repositoriesAtOnce)
+			for repo, at := range watched {
+				g.Go(func() error {
+					w.repository(ctx, repo, at, room, reports)
+					return nil
+				})
 			}
-			images, err := list(ctx, repo, asked)
-			if err != nil {
-				for _, at := range places {
-					reports[at] = Report[T]{Config: configs[at], Err: err}
-				}
-				return
-			}
-			items := visitAll(ctx, withMissing(repo, images, tags), atOnce, visit)
-			for _, at := range places {
-				reports[at] = pick(configs[at], items)
-			}
+			_ = g.Wait() // what fails stands in the reports
 		})
 	}
 	wg.Wait()
 	return reports
 }
 
-func groupByRepository(configs []Config) map[Repository][]int {
-	groups := make(map[Repository][]int)
+// repository fills the reports of the configs that watch one repository.
+func (w walker[T]) repository(ctx context.Context, repo Repository, at []int, room chan struct{}, reports []Report[T]) {
+	all, tags := wantedTags(w.configs, at)
+	asked := tags
+	if all {
+		asked = nil
+	}
+	images, err := w.list(ctx, repo, asked)
+	if err != nil {
+		for _, i := range at {
+			reports[i] = Report[T]{Config: w.configs[i], Err: err}
+		}
+		return
+	}
+	items := itemsOf[T](withMissing(repo, images, tags))
+	w.visitAll(ctx, items, room)
+	slices.SortFunc(items, func(a, b Item[T]) int { return compareImages(a.Image, b.Image) })
+	share(w.configs, at, items, reports)
+}
+
+// groupByPlace is, for each place, which configs watch each of its repositories.
+func groupByPlace(configs []Config) map[place]map[Repository][]int {
+	groups := make(map[place]map[Repository][]int)
 	for i, c := range configs {
-		groups[c.Repo()] = append(groups[c.Repo()], i)
+		repo := c.Repo()
+		if groups[repo.place()] == nil {
+			groups[repo.place()] = make(map[Repository][]int)
+		}
+		groups[repo.place()][repo] = append(groups[repo.place()][repo], i)
 	}
 	return groups
 }
 
 // wantedTags gathers the tags that the configs name, and whether one of them wants all tags.
-func wantedTags(configs []Config, places []int) (all bool, tags []string) {
-	for _, at := range places {
-		all = all || len(configs[at].Tags) == 0
-		tags = append(tags, configs[at].Tags...)
+func wantedTags(configs []Config, at []int) (all bool, tags []string) {
+	for _, i := range at {
+		all = all || len(configs[i].Tags) == 0
+		tags = append(tags, configs[i].Tags...)
 	}
 	slices.Sort(tags)
 	return all, slices.Compact(tags)
 }
 
-func visitAll[T any](ctx context.Context, images []Image, atOnce int, visit func(context.Context, []Image) T) []Item[T] {
-	groups := groupByDigest(images)
-	values := make([]T, len(groups))
-	var g errgroup.Group
-	g.SetLimit(atOnce)
-	for i, group := range groups {
-		g.Go(func() error {
-			values[i] = visit(ctx, group)
-			return nil
-		})
+// itemsOf puts the images that are one to ECR next to each other.
+func itemsOf[T any](images []Image) []Item[T] {
+	slices.SortFunc(images, compareIdentities)
+	items := make([]Item[T], len(images))
+	for i, image := range images {
+		items[i].Image = image
 	}
-	_ = g.Wait() // no visit returns an error
-	items := make([]Item[T], 0, len(images))
-	for i, group := range groups {
-		for _, image := range group {
-			items = append(items, Item[T]{image, values[i]})
-		}
-	}
-	slices.SortFunc(items, func(a, b Item[T]) int { return compareImages(a.Image, b.Image) })
 	return items
 }
 
-// pick takes the images that a config wants. Who names a tag is told of it whatever it is; who wants all images is spared what is none.
-func pick[T any](c Config, items []Item[T]) Report[T] {
-	report := Report[T]{Config: c}
-	named := make(map[string]bool, len(c.Tags))
-	for _, tag := range c.Tags {
-		named[tag] = true
+// visitAll gives each item its value.
+func (w walker[T]) visitAll(ctx context.Context, items []Item[T], room chan struct{}) {
+	var wg sync.WaitGroup
+	for len(items) > 0 {
+		n := 1
+		for n < len(items) && items[n].Image.identity() == items[0].Image.identity() {
+			n++
+		}
+		same := items[:n]
+		items = items[n:]
+		room <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-room }()
+			value := w.visit(ctx, same)
+			for i := range same {
+				same[i].Value = value
+			}
+		})
 	}
-	for _, item := range items {
-		switch {
-		case len(c.Tags) > 0 && named[item.Image.Tag]:
-			report.Images = append(report.Images, item)
-		case len(c.Tags) > 0 || item.Image.Kind == Missing:
-		case item.Image.Kind == Artifact:
-			report.Artifacts++
-		default:
-			report.Images = append(report.Images, item)
+	wg.Wait()
+}
+
+// share gives each config its items. Who names a tag is told of it whatever it is; who wants all images is spared what is none. Those share
+// one list, since it may be long.
+func share[T any](configs []Config, at []int, items []Item[T], reports []Report[T]) {
+	for _, i := range at {
+		if len(configs[i].Tags) > 0 {
+			reports[i] = Report[T]{Config: configs[i], Images: named(configs[i].Tags, items)}
 		}
 	}
-	return report
+	artifacts := 0
+	images := slices.DeleteFunc(items, func(item Item[T]) bool {
+		if item.Image.Kind == Artifact {
+			artifacts++
+		}
+		return item.Image.Kind == Artifact || item.Image.Kind == Missing
+	})
+	for _, i := range at {
+		if len(configs[i].Tags) == 0 {
+			reports[i] = Report[T]{Config: configs[i], Images: slices.Clip(images), Artifacts: artifacts}
+		}
+	}
+}
+
+func named[T any](tags []string, items []Item[T]) []Item[T] {
+	wanted := make(map[string]bool, len(tags))
+	for _, tag := range tags {
+		wanted[tag] = true
+	}
+	var picked []Item[T]
+	for _, item := range items {
+		if wanted[item.Image.Tag] {
+			picked = append(picked, item)
+		}
+	}
+	return picked
 }

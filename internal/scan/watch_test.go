@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +109,37 @@ func TestTagsOfOneDigest(t *testing.T) {
 	}
 }
 
+// However many repositories and images there are, no more are worked on at once than there is room for, in each Region.
+func TestWorkIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &fakeRegistry{images: map[string][]Image{}}
+		var configs []Config
+		for i := range 300 {
+			repo := fmt.Sprint("app", i)
+			for tag := range 5 {
+				digest := fmt.Sprint(repo, tag)
+				r.images[repo] = append(r.images[repo], Image{Tag: digest, Digest: digest})
+			}
+			configs = append(configs, config(repo, repo), elsewhere("other "+repo, repo))
+		}
+		var now, most atomic.Int64
+		r.block = func(context.Context, string) {
+			n := now.Add(1)
+			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+			}
+			time.Sleep(time.Second)
+			now.Add(-1)
+		}
+		reports, err := watchOf(r, configs...).Summary(t.Context())
+		if err != nil || len(reports) != 600 || len(states(reports)) != 3000 {
+			t.Errorf("%d reports, %d images, %v", len(reports), len(states(reports)), err)
+		}
+		if most.Load() != 2*imagesAtOnce {
+			t.Errorf("%d images at once in two Regions, want %d in each", most.Load(), imagesAtOnce)
+		}
+	})
+}
+
 func TestSummaryFailsWithoutConfigs(t *testing.T) {
 	w := watchOf(&fakeRegistry{})
 	w.Configs = fakeStore{err: &Error{Code: Unavailable}}
@@ -177,18 +209,19 @@ func TestRun(t *testing.T) {
 		images: map[string][]Image{
 			"app": {
 				{Tag: "due", Digest: "due"}, {Tag: "recent", Digest: "recent"}, {Tag: "refused", Digest: "refused"}, {Tag: "running", Digest: "running"},
-				{Tag: "never", Digest: "never"}, {Tag: "enhanced", Digest: "enhanced"}, {Tag: "disabled", Digest: "disabled"}, {Tag: "index", Digest: "i", Kind: Index},
+				{Tag: "never", Digest: "never"}, {Tag: "enhanced", Digest: "enhanced"}, {Tag: "index", Digest: "i", Kind: Index},
 				{Tag: "throttled", Digest: "throttled"}, {Tag: "unread", Digest: "unread"}, {Tag: "sig", Digest: "sig", Kind: Artifact}, {Tag: "failed", Digest: "failed"},
 			},
-			"other": {{Tag: "1", Digest: "never"}},
+			"other":    {{Tag: "1", Digest: "never"}},
+			"disabled": {{Tag: "1", Digest: "disabled"}},
 		},
 		fail: map[string]error{"gone": &Error{Code: RepositoryNotFound, Message: "repository not found"}, "unread": &Error{Code: Unavailable, Message: "x"}},
 		start: map[string]error{
-			"refused": &Error{Code: ScannedRecently}, "disabled": &Error{Code: NotScannable, Message: "enhanced scanning"},
+			"refused": &Error{Code: ScannedRecently}, "disabled": &Error{Code: EnhancedScanning, Message: "x"},
 			"throttled": &Error{Code: Unavailable, Message: "throttled by ECR"},
 		},
 	}
-	w := watchOf(r, config("1", "app"), config("2", "gone"), config("3", "app", "due", "nix"), config("4", "other"))
+	w := watchOf(r, config("1", "app"), config("2", "gone"), config("3", "app", "due", "nix"), config("4", "other"), elsewhere("5", "disabled"))
 	r.results = map[string]Result{
 		"due": completed(w, 24*time.Hour, Counts{High: 2}), "recent": completed(w, 23*time.Hour, Counts{Low: 3}), "running": {State: InProgress}, "never": {State: NotScanned},
 		"enhanced": {State: Completed, Enhanced: true, CompletedAt: w.Now().Add(-999 * time.Hour)}, "failed": {State: Failed}, "refused": {State: NotScanned, Reason: "result not ready"},
@@ -199,15 +232,15 @@ func TestRun(t *testing.T) {
 	}
 	due, oldest := w.Now().Add(time.Hour), w.Now().Add(-24*time.Hour)
 	want := RunReport{
-		Configs: 4, ConfigsFailed: 1, NextDue: &due, OldestScan: &oldest, Findings: Counts{High: 2, Low: 3},
+		Configs: 5, ConfigsFailed: 1, NextDue: &due, OldestScan: &oldest, Findings: Counts{High: 2, Low: 3},
 		Tally: Tally{
 			Images: 13, Started: 5, Recent: 2, InProgress: 1, Artifacts: 1,
 			NotScannable: map[string]int{"image index": 1, "enhanced scanning": 2}, Failed: map[string]int{"throttled by ECR": 1, "tag not found": 1},
 		},
 		Problems: []ConfigRun{
 			{ID: "1", Region: "us-west-2", Registry: "123456789012", Repository: "app", Tally: Tally{
-				Images: 11, Started: 4, Recent: 2, InProgress: 1, Artifacts: 1,
-				NotScannable: map[string]int{"image index": 1, "enhanced scanning": 2}, Failed: map[string]int{"throttled by ECR": 1},
+				Images: 10, Started: 4, Recent: 2, InProgress: 1, Artifacts: 1,
+				NotScannable: map[string]int{"image index": 1, "enhanced scanning": 1}, Failed: map[string]int{"throttled by ECR": 1},
 			}},
 			{ID: "2", Region: "us-west-2", Registry: "123456789012", Repository: "gone", Error: "repository not found", Tally: newTally()},
 			{ID: "3", Region: "us-west-2", Registry: "123456789012", Repository: "app", Tally: Tally{
@@ -243,7 +276,7 @@ func TestRunFailsOnlyAsAWhole(t *testing.T) {
 func TestRunStopsBeforeItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &fakeRegistry{images: map[string][]Image{"app": {}}}
-		const images = 500
+		const images = 1000
 		for i := range images {
 			r.images["app"] = append(r.images["app"], Image{Tag: fmt.Sprint(i), Digest: fmt.Sprint(i)})
 		}

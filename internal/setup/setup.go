@@ -70,6 +70,8 @@ func New(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *scan.
 		// An endpoint that is a plain address has no room for the bucket in its host name.
 		o.UsePathStyle = o.BaseEndpoint != nil
 		o.Retryer = awsretry.New()
+		// An object that was stored without a checksum is no news, and a line of it for each would be no JSON in a log of JSON.
+		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 	return &scan.Watch{
 		Configs: s3store.NewConfigs(client, bucket, log), Registry: ecrscan.New(ecrConfig), Now: time.Now, Log: log,
@@ -96,13 +98,14 @@ func Loopback(endpoint string) aws.Config {
 	}
 }
 
-// httpClient has as many idle connections as there may be calls side by side: with fewer, most calls would open one of their own.
+// httpClient has as many idle connections as there may be calls side by side, of two operations of ECR: with fewer, most calls would open
+// one of their own.
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
 		WithReadTimeout(responseTimeout). // of a body that stalls
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, ecrscan.CallsAtOnce)
+			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, 2*ecrscan.CallsAtOnce)
 			t.MaxIdleConns = 0
 			t.ResponseHeaderTimeout = responseTimeout
 		})

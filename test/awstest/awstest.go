@@ -21,6 +21,30 @@ import (
 // Bucket is the one bucket of the embedded S3.
 const Bucket = "ecr-scan-config"
 
+// WalkthroughSummary is the summary of the three sample configs over awslocal's walkthrough, as the README shows it.
+const WalkthroughSummary = `Results for amazonlinux:2018.03 in us-west-2:
+
+
+Results for test/centos:7 in us-west-2:
+ HIGH: 7
+ MEDIUM: 20
+ LOW: 7
+
+
+Results for test/ubuntu:16.04 in us-west-2:
+ MEDIUM: 8
+ LOW: 24
+ INFORMATIONAL: 19
+
+
+Results for test/ubuntu:latest in us-west-2:
+ MEDIUM: 7
+ LOW: 13
+ INFORMATIONAL: 9
+
+
+`
+
 // AWS is a running stand-in. It ends with the test that started it.
 type AWS struct {
 	ECR           *awslocal.ECR

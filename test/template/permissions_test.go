@@ -56,7 +56,7 @@ func TestActionsAreThoseOfTheCode(t *testing.T) {
 // Each function may do its own part alone. That each does what it may is seen in test/trial, where the functions run with these permissions.
 func TestActionsByFunction(t *testing.T) {
 	configs := []string{"s3:GetObject", "s3:ListBucket"}
-	images := []string{"ecr:DescribeImageScanFindings", "ecr:DescribeImages", "inspector2:ListCoverage", "inspector2:ListFindings"}
+	images := []string{"ecr:BatchGetImage", "ecr:DescribeImageScanFindings", "ecr:DescribeImages", "inspector2:ListCoverage", "inspector2:ListFindings"}
 	want := map[string][]string{
 		"ConfigsFunc":   append([]string{"s3:DeleteObject", "s3:PutObject"}, configs...),
 		"SummaryFunc":   append(images, configs...),

@@ -1,0 +1,210 @@
+package ecrscan_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/ecrscan"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
+)
+
+// inProcess is an ECR and a client without a socket, for the fake clock of synctest.
+func inProcess() (*awslocal.ECR, *ecrscan.Client) {
+	e := awslocal.NewECR(awslocal.ECROptions{})
+	return e, ecrscan.New(inProcessConfig(e))
+}
+
+func inProcessConfig(h http.Handler) aws.Config {
+	cfg := setup.Loopback("http://ecr.example")
+	cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: h}}
+	return cfg
+}
+
+// afterListing does something as soon as h has answered a listing of images.
+func afterListing(h http.Handler, do func()) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DescribeImages") {
+			do()
+		}
+	})
+}
+
+// throttle refuses calls in each of the ways in which AWS does.
+func throttle(f awslocal.Fault, i int) awslocal.Fault {
+	way := []awslocal.Fault{{Code: "ThrottlingException"}, {Code: "TooManyRequestsException", Status: 429}, {Code: "Odd", Status: 429}, {Code: "Throttling", Status: 503}}[i]
+	f.Code, f.Status = way.Code, way.Status
+	return f
+}
+
+func TestThrottledUntilTheTimeIsUp(t *testing.T) {
+	for i := range 4 {
+		synctest.Test(t, func(t *testing.T) {
+			e, c := inProcess()
+			digest := e.PutImage(id, awslocal.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
+			fault := throttle(awslocal.Fault{}, i)
+			e.Disturb(fault)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			began := time.Now()
+			err := c.StartScan(ctx, repo, digest)
+			if scan.CodeOf(err) != scan.Unavailable || scan.MessageOf(err) != "throttled by ECR" || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%+v: %v", fault, err)
+			}
+			if took := time.Since(began); took != 10*time.Second {
+				t.Errorf("%+v: gave up after %s, while there was time", fault, took)
+			}
+			if n := e.Count().Calls["StartImageScan"]; n < 5 || n > 20 {
+				t.Errorf("%+v: %d calls in 10 s", fault, n)
+			}
+			e.Calm()
+			if err := c.StartScan(t.Context(), repo, digest); err != nil {
+				t.Errorf("after it: %v", err)
+			}
+		})
+	}
+}
+
+// What was throttled for a while passes in the end, and nobody hears of it, whichever call it was.
+func TestThrottledForAWhile(t *testing.T) {
+	for name, call := range map[string]func(ctx context.Context, c *ecrscan.Client, digest string) error{
+		"DescribeImages": func(ctx context.Context, c *ecrscan.Client, _ string) error {
+			_, err := c.Images(ctx, repo, nil)
+			return err
+		},
+		"DescribeImageScanFindings": func(ctx context.Context, c *ecrscan.Client, digest string) error {
+			_, err := c.Findings(ctx, repo, digest)
+			return err
+		},
+		"StartImageScan": func(ctx context.Context, c *ecrscan.Client, digest string) error {
+			return c.StartScan(ctx, repo, digest)
+		},
+		"BatchGetImage": func(ctx context.Context, c *ecrscan.Client, _ string) error {
+			images, err := c.Images(ctx, repo, []string{"multi"})
+			if err == nil && images[0].Err != nil {
+				return images[0].Err
+			}
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			e, c := inProcess()
+			digest := e.PutImage(id, awslocal.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
+			e.PutImage(id, awslocal.Image{Tags: []string{"multi"}, Children: []awslocal.Child{{Digest: digest, OS: "linux", Arch: "arm64"}}})
+			e.Disturb(awslocal.Fault{Operation: name, Code: "ThrottlingException", Calls: 7})
+			if err := call(t.Context(), c, digest); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if n := e.Count().Calls[name]; n != 8 {
+				t.Errorf("%s: %d calls, want 8", name, n)
+			}
+		})
+	}
+}
+
+// The SDK takes LimitExceededException for throttling; it is not, whichever call it comes from.
+func TestLimitExceededIsFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, c := inProcess()
+		e.PutRepository(id, awslocal.Repository{})
+		e.Disturb(awslocal.Fault{Code: "LimitExceededException"})
+		_, err := c.Images(t.Context(), repo, nil)
+		if scan.CodeOf(err) != scan.Unavailable || e.Count().Total() != 1 {
+			t.Errorf("%d calls, %v", e.Count().Total(), err)
+		}
+	})
+}
+
+// Where ECR lets one call through in two seconds, each of many callers gets its turn, in about the order of coming; those that give up leave
+// the queue at once.
+func TestNoCallerStarves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const callers = 300
+		e, c := inProcess()
+		digest := e.PutImage(id, awslocal.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
+		e.Disturb(awslocal.Fault{PerSecond: 0.5, Burst: 1, Delay: 30 * time.Millisecond})
+		began := time.Now()
+		var all sync.WaitGroup
+		var last time.Duration
+		var mu sync.Mutex
+		for i := range callers {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				ctx, impatient := t.Context(), i%3 == 0
+				if impatient {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, time.Minute)
+					defer cancel()
+				}
+				asked := time.Now()
+				_, err := c.Result(ctx, repo, digest)
+				took := time.Since(asked)
+				switch {
+				case err != nil && (!impatient || took != time.Minute || scan.MessageOf(err) != "throttled by ECR"):
+					t.Errorf("caller %d after %s: %v", i, took, err)
+				case err == nil:
+					mu.Lock()
+					last = max(last, time.Since(began))
+					mu.Unlock()
+				}
+			})
+		}
+		all.Wait()
+		if most := callers * 2 * time.Second * 13 / 10; last > most {
+			t.Errorf("the last caller was served after %s, want less than %s", last, most)
+		}
+		if n := e.Count().InFlight; n != 0 {
+			t.Errorf("%d calls under way still", n)
+		}
+	})
+}
+
+// One operation, Region or registry that is throttled slows no other.
+func TestThrottlingStaysWhereItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, c := inProcess()
+		where := map[string]scan.Repository{
+			"here": repo, "another Region": {Registry: repo.Registry, Region: "eu-west-1", Name: repo.Name}, "another registry": {Registry: "999999999999", Region: repo.Region, Name: repo.Name},
+		}
+		digests := map[string]string{}
+		for at, r := range where {
+			digests[at] = e.PutImage(awslocal.RepositoryID{Region: r.Region, Registry: r.Registry, Name: r.Name}, awslocal.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
+		}
+		e.Disturb(awslocal.Fault{Region: repo.Region, Registry: repo.Registry, Operation: "DescribeImageScanFindings", Code: "ThrottlingException"})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		var throttled sync.WaitGroup
+		for range 200 {
+			throttled.Go(func() { _, _ = c.Result(ctx, repo, digests["here"]) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		for at, r := range where {
+			if err := c.StartScan(t.Context(), r, digests[at]); err != nil {
+				t.Errorf("%s: %v", at, err)
+			}
+			if at == "here" {
+				continue
+			}
+			if _, err := c.Result(t.Context(), r, digests[at]); err != nil {
+				t.Errorf("%s: %v", at, err)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Error(fmt.Sprint("the others took ", took))
+		}
+		cancel()
+		throttled.Wait()
+	})
+}

@@ -1,0 +1,156 @@
+package scan
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// withIndexes is a repository with indexes that were resolved, or not, and a plain tag for one of the images in them.
+func withIndexes() *fakeRegistry {
+	nested := &Error{Code: NotScannable, Message: "nested image index"}
+	down := &Error{Code: Unavailable, Message: "ECR answered with an error"}
+	return &fakeRegistry{
+		images: map[string][]Image{"app": {
+			{Tag: "multi", Digest: "amd", Platform: "linux/amd64"}, {Tag: "multi", Digest: "arm", Platform: "linux/arm64"},
+			{Tag: "multi", Digest: "gone", Platform: "linux/s390x"},
+			{Tag: "again", Digest: "amd", Platform: "linux/amd64"}, {Tag: "again", Digest: "i2", Kind: Index, Err: nested},
+			{Tag: "plain", Digest: "amd"}, {Tag: "down", Digest: "i3", Kind: Index, Err: down}, {Tag: "down2", Digest: "i3", Kind: Index, Err: down},
+			{Tag: "gone", Digest: "gone2"},
+		}},
+		fail: map[string]error{
+			"gone": &Error{Code: ImageNotFound, Message: "image not found"}, "gone2": &Error{Code: ImageNotFound, Message: "image not found"},
+		},
+		start: map[string]error{
+			"gone": &Error{Code: ImageNotFound, Message: "image not found"}, "gone2": &Error{Code: ImageNotFound, Message: "image not found"},
+		},
+	}
+}
+
+func TestIndexesInASummary(t *testing.T) {
+	r := withIndexes()
+	w := watchOf(r, config("1", "app"), config("2", "app", "multi"))
+	r.results = map[string]Result{"amd": completed(w, time.Hour, nil), "arm": {State: NotScanned}}
+	reports, err := w.Summary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"1: again not scanned nested image index",
+		"1: again (linux/amd64) completed ",
+		"1: down unavailable ECR answered with an error",
+		"1: down2 unavailable ECR answered with an error",
+		"1: gone tag not found ",
+		"1: multi (linux/amd64) completed ",
+		"1: multi (linux/arm64) not scanned ",
+		"1: multi (linux/s390x) not scanned image not found",
+		"1: plain completed ",
+		"2: multi (linux/amd64) completed ",
+		"2: multi (linux/arm64) not scanned ",
+		"2: multi (linux/s390x) not scanned image not found",
+	}
+	if diff := cmp.Diff(want, states(reports)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if n := r.calls["result amd"]; n != 1 {
+		t.Errorf("%d calls for an image with two indexes and a tag", n)
+	}
+}
+
+func TestIndexesInARun(t *testing.T) {
+	r := withIndexes()
+	w := watchOf(r, config("1", "app"))
+	r.results = map[string]Result{"amd": {State: NotScanned}, "arm": {State: NotScanned}}
+	report, err := w.Run(t.Context())
+	want := Tally{
+		Images: 6, Started: 2, NotScannable: map[string]int{"nested image index": 1, "image not found": 1},
+		Failed: map[string]int{"ECR answered with an error": 1, "image not found": 1},
+	}
+	if diff := cmp.Diff(want, report.Tally); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if r.calls["start amd"] != 1 || r.calls["start i2"]+r.calls["start i3"]+r.calls["result i2"]+r.calls["result i3"] != 0 {
+		t.Errorf("calls %v", r.calls)
+	}
+}
+
+// An index that could not be resolved since the time was up was not reached: the next run takes it.
+func TestIndexLeftByARun(t *testing.T) {
+	late := &Error{Code: Unavailable, Message: "no answer in time", Err: context.DeadlineExceeded}
+	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "multi", Digest: "i", Kind: Index, Err: late}}}}
+	w := watchOf(r, config("1", "app"))
+	for past, want := range map[time.Duration]Tally{
+		-time.Second: {Images: 1, Left: 1, NotScannable: map[string]int{}, Failed: map[string]int{}},
+		time.Hour:    {Images: 1, NotScannable: map[string]int{}, Failed: map[string]int{"no answer in time": 1}},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), past)
+		defer cancel()
+		s := &starter{Watch: w, over: func() bool { return false }}
+		got := newTally()
+		got.add(s.visit(ctx, r.images["app"][0]))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("with %s left (-want +got):\n%s", past, diff)
+		}
+	}
+}
+
+func TestFindingsOfAnIndexThatIsDown(t *testing.T) {
+	down := &Error{Code: Unavailable, Message: "throttled by ECR"}
+	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "multi", Digest: "i", Kind: Index, Err: down}}}}
+	l, err := watchOf(r, config("1", "app")).Findings(t.Context(), "1", 10)
+	if err != nil || CodeOf(l.Outage()) != Unavailable {
+		t.Errorf("%v, outage %v", err, l.Outage())
+	}
+}
+
+// A signature's tag that points to an image must not hide the image's other tags, nor show them as none.
+func TestOneDigestOfTwoKinds(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a.sig", Digest: "1", Kind: Artifact}, {Tag: "b", Digest: "1"}}}}
+	w := watchOf(r, config("1", "app"), config("2", "app", "a.sig", "b"))
+	r.results = map[string]Result{"1": completed(w, 30*time.Hour, nil)}
+	reports, err := w.Summary(t.Context())
+	want := []string{"1: b completed ", "2: a.sig not scanned not an image", "2: b completed "}
+	if diff := cmp.Diff(want, states(reports)); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	w.Configs = fakeStore{configs: []Config{config("2", "app", "a.sig", "b")}}
+	if run, err := w.Run(t.Context()); err != nil || run.Started != 1 || run.NotScannable["not an image"] != 1 {
+		t.Errorf("run %+v, %v", run, err)
+	}
+}
+
+// A registry that says once that it starts no scans by hand is not asked again in that run, and in the next it is.
+func TestEnhancedScanningIsAskedOnce(t *testing.T) {
+	const images = 1000
+	r := &fakeRegistry{images: map[string][]Image{}, start: map[string]error{}}
+	var configs []Config
+	for _, repo := range []string{"a", "b", "c"} {
+		for i := range images {
+			digest := fmt.Sprint(repo, i)
+			r.images[repo] = append(r.images[repo], Image{Tag: digest, Digest: digest})
+			r.start[digest] = &Error{Code: EnhancedScanning}
+		}
+		configs = append(configs, config(repo, repo))
+	}
+	r.images["basic"] = []Image{{Tag: "1", Digest: "basic"}}
+	w := watchOf(r, append(configs, elsewhere("basic", "basic"))...)
+	for range 2 {
+		r.calls = nil
+		report, err := w.Run(t.Context())
+		if err != nil || report.NotScannable["enhanced scanning"] != 3*images || report.Started != 1 || report.ImagesFailed() != 0 {
+			t.Errorf("%+v, %v", report.Tally, err)
+		}
+		starts := 0
+		for _, repo := range []string{"a", "b", "c"} {
+			for i := range images {
+				starts += r.calls[fmt.Sprint("start ", repo, i)]
+			}
+		}
+		if starts == 0 || starts > imagesAtOnce {
+			t.Errorf("%d starts, want no more than were under way at once, and one", starts)
+		}
+	}
+}
