@@ -53,7 +53,7 @@ func (t *tool) deploy(ctx context.Context, args []string) error {
 		}
 		t.showKeys(plan.made, on.keys)
 	}
-	return t.sayNext(ctx, c)
+	return t.sayNext(ctx, c, plan.made)
 }
 
 // parameters checks the arguments against the template: the AWS CLI passes over a name that the template doesn't know.
@@ -190,7 +190,8 @@ func (t *tool) change(ctx context.Context, c cli, artifacts string, parameters [
 	return nil
 }
 
-func (t *tool) sayNext(ctx context.Context, c cli) error {
+// sayNext closes a deploy that made some keys, or none.
+func (t *tool) sayNext(ctx context.Context, c cli, made keys) error {
 	s, err := t.find(ctx, c)
 	if err != nil {
 		return err
@@ -198,9 +199,11 @@ func (t *tool) sayNext(ctx context.Context, c cli) error {
 	if s == nil || s.output(endpointOutput) == "" {
 		return fmt.Errorf("stack %s has no output %s", t.Stack, endpointOutput)
 	}
-	have, err := t.haveKeys(ctx, c, s)
-	if err != nil {
-		return err
+	have := made
+	if made.Full == "" {
+		if have, err = t.haveKeys(ctx, c, s); err != nil {
+			return err
+		}
 	}
 	url := s.output(endpointOutput)
 	fmt.Fprintf(t.stdout, "\nThe API is at %s\n", url)

@@ -12,14 +12,13 @@ import (
 // deployable is a world in which a deploy works: nothing is there yet, and then the stack is.
 func deployable() map[string][]answer {
 	return map[string][]answer{
-		"sts get-caller-identity":        {identity()},
-		"cloudformation describe-stacks": {noStack(), stackIs("CREATE_COMPLETE")},
-		"s3api head-bucket":              {noBucket()},
-		"s3api create-bucket":            {{stdout: "{}"}},
-		"s3api put-public-access-block":  {{}},
-		"cloudformation package":         {{stdout: "Uploading ...\n"}},
-		"cloudformation deploy":          {{stdout: "Successfully created/updated stack - watch\n"}},
-		// of the new stack, after the deploy
+		"sts get-caller-identity":                 {identity()},
+		"cloudformation describe-stacks":          {noStack(), stackIs("CREATE_COMPLETE")},
+		"s3api head-bucket":                       {noBucket()},
+		"s3api create-bucket":                     {{stdout: "{}"}},
+		"s3api put-public-access-block":           {{}},
+		"cloudformation package":                  {{stdout: "Uploading ...\n"}},
+		"cloudformation deploy":                   {{stdout: "Successfully created/updated stack - watch\n"}},
 		"cloudformation describe-stack-resources": {resources()},
 		"lambda get-function-configuration":       {{stdout: `{}`}},
 	}
