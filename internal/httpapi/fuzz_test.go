@@ -37,7 +37,7 @@ func FuzzFeedOfQuery(f *testing.F) {
 	f.Add("severity=HIGH&tag=16.04&by=vulnerability&page=1", "*/*", "CVE-2016-1585", "apparmor", "MEDIUM", "text", "16.04")
 	f.Add("format=json&cve=cve-1&package=a&fixable=true", "", "CVE-1", "a", "HIGH", "<script>alert(1)</script>\x1b[31m\u202e", "\xff<")
 	f.Add("page=2&key=%00&tag=<a>", "application/feed+json;q=0.3, text/xml;q=0.2", "]]>", "\u2028", "\x00", "&#0;\ufffe", "")
-	f.Add("a=1;b", "application/json", "", "", "", strings.Repeat("x", 10_000), "a b")
+	f.Add("a=1;b", "application/json", "", "", "", strings.Repeat("x ", 50), "a b")
 	f.Fuzz(func(t *testing.T, query, accept, name, pkg, severity, text, tag string) {
 		finding := scan.Finding{Name: name, Package: pkg, Severity: scan.ParseSeverity(severity), Description: text, Score: text, FixedIn: []string{text}}
 		other := finding

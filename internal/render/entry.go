@@ -70,10 +70,18 @@ func labels(images []*scan.Image, name func(string) string) []string {
 
 // advisory is the link of a finding, empty when it has none or one beyond reason: a link can't be cut.
 func advisory(f scan.Finding, room int) string {
-	if len(f.URL) > min(maxURL, 4*room) {
+	var b strings.Builder
+	for i := range len(f.URL) { // an IRI becomes a URI (RFC 3987, section 3.1): what it is made of shows, whatever it looks like
+		if c := f.URL[i]; c > ' ' && c <= '~' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	if b.Len() > min(maxURL, 4*room) {
 		return ""
 	}
-	return f.URL
+	return b.String()
 }
 
 func descriptionOf(f scan.Finding, room int) string {
