@@ -98,6 +98,14 @@ func TestServesAndKeepsConfigs(t *testing.T) {
 	if status, body := first.call(t, "GET", "/summary", ""); status != http.StatusOK || body != want {
 		t.Errorf("summary at once: %d %s", status, body)
 	}
+	for path, want := range map[string]string{
+		"/findings/" + c.ID + "?key=k&severity=low": `<link href="` + first.base + "/findings/" + c.ID + `?key=k&amp;severity=LOW" rel="self"`,
+		"/findings": `xmlUrl="` + first.base + "/findings/" + c.ID + `"`,
+	} {
+		if status, body := first.call(t, "GET", path, ""); status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("GET %s: %d, no %s in %.1500s", path, status, want, body)
+		}
+	}
 	if code := first.stop(); code != 0 || !strings.HasSuffix(first.stdout.String(), "Stopped.\n") {
 		t.Errorf("ended with %d, printed %s", code, first.stdout.String())
 	}

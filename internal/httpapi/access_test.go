@@ -107,7 +107,7 @@ func TestAccess(t *testing.T) {
 		"odd bytes":              {[]string{"Authorization", "Basic \x00\xff"}, "", 401, 401},
 	}
 	var refusal string
-	for _, path := range []string{"/configs", "/configs/", "/configs/" + id, "/summary", "/findings/" + id, "/nothing", "/"} {
+	for _, path := range []string{"/configs", "/configs/", "/configs/" + id, "/summary", "/findings", "/findings/all", "/findings/" + id, "/nothing", "/"} {
 		for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "BREW"} {
 			if method == "DELETE" && path == "/configs/"+id {
 				continue // it would take the config from the others

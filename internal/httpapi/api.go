@@ -57,7 +57,11 @@ func (a *API) Summary() Routes {
 
 // Findings are the routes of FindingsFunc.
 func (a *API) Findings() Routes {
-	return Routes{"/findings/{scanid}": {http.MethodGet: a.findings}}
+	return Routes{
+		"/findings":          {http.MethodGet: a.feedList},
+		"/findings/all":      {http.MethodGet: a.allFindings},
+		"/findings/{scanid}": {http.MethodGet: a.findings},
+	}
 }
 
 // All are the routes of the whole API.
@@ -143,17 +147,24 @@ func (m Methods) allow() string {
 	return strings.Join(allowed, ", ")
 }
 
-// link is the URL of a path of the API for the client of r; "" when it is unknown. A key that came in the URL goes on in it, and no other
-// does.
-func (a *API) link(r *http.Request, path string) string {
+// link is the URL of a path and query of the API for the client of r; "" when it is unknown. A key that came in the URL goes on in it, and
+// no other does.
+func (a *API) link(r *http.Request, path string, values url.Values) string {
 	base := a.BaseURL(r)
 	if base == "" {
 		return ""
 	}
 	if key, ok := urlKey(r); ok {
-		return base + path + "?" + url.Values{"key": {key}}.Encode()
+		values = maps.Clone(values)
+		if values == nil {
+			values = url.Values{}
+		}
+		values.Set("key", key)
 	}
-	return base + path
+	if len(values) == 0 {
+		return base + path
+	}
+	return base + path + "?" + values.Encode()
 }
 
 func noSuchPath(http.ResponseWriter, *http.Request) error {

@@ -283,7 +283,10 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/", 404, ""},
 		{"GET", "/nothing", 404, ""},
 		{"GET", "/configs/a/b", 404, ""},
-		{"GET", "/findings", 404, ""},
+		{"GET", "/findings/all/x", 404, ""},
+		{"GET", "/findings/All", 404, ""},
+		{"POST", "/findings", 405, "GET, HEAD, OPTIONS"},
+		{"DELETE", "/findings/all", 405, "GET, HEAD, OPTIONS"},
 		{"GET", "//configs", 404, ""},
 		{"GET", "/configs//", 404, ""},
 		{"GET", "/summary/../configs", 404, ""},
@@ -314,7 +317,7 @@ func TestPathsAndMethods(t *testing.T) {
 		}
 	}
 	_, h := start(t)
-	for _, path := range []string{"/configs", "/configs/", "/summary", "/summary/"} {
+	for _, path := range []string{"/configs", "/configs/", "/summary", "/summary/", "/findings", "/findings/", "/findings/all", "/findings/all/"} {
 		if got := call(h, "HEAD", path, "", ""); got.status != 200 {
 			t.Errorf("HEAD %s: %d", path, got.status)
 		}
@@ -331,7 +334,7 @@ func TestWhenS3CantBeRead(t *testing.T) {
 	a.S3.Disturb(awslocal.Fault{Code: "AccessDenied", Message: "User: arn:aws:iam::1:role/secret is not authorized"})
 	for _, c := range [][3]string{
 		{"GET", "/configs", ""}, {"POST", "/configs", valid}, {"GET", "/configs/" + gone, ""}, {"DELETE", "/configs/" + gone, ""},
-		{"GET", "/summary", ""}, {"GET", "/findings/" + gone, ""},
+		{"GET", "/summary", ""}, {"GET", "/findings/" + gone, ""}, {"GET", "/findings", ""}, {"GET", "/findings/all", ""},
 	} {
 		got := call(h, c[0], c[1], "application/json", c[2])
 		checkProblem(t, got, 503)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
 
 	"ecr-continuous-scan/internal/scan"
@@ -30,7 +31,8 @@ func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Watch.Configs.Put(r.Context(), config); err != nil {
 		return err
 	}
-	w.Header().Set("Location", a.BaseURL(r)+"/configs/"+config.ID)
+	path := "/configs/" + config.ID
+	w.Header().Set("Location", cmp.Or(a.link(r, path, nil), path))
 	writeJSON(w, "application/json", http.StatusCreated, config)
 	return nil
 }

@@ -1,30 +1,106 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
 
 	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/scan"
 )
 
-// findings answers with 200 whatever ECR says for good, since readers drop a feed that fails; the feed's subtitle tells it. When nothing
-// can be read just now the answer is 503, so that readers keep what they have.
 func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
 	id, err := scanID(r)
 	if err != nil {
 		return err
 	}
-	listing, err := a.Watch.Findings(r.Context(), id, render.MaxEntries)
+	q, err := parseQuery(r, feedParameters())
 	if err != nil {
 		return err
 	}
-	if err := listing.Outage(); err != nil {
-		return err
-	}
-	feed, err := render.Atom(listing, a.link(r, "/findings/"+id))
+	listing, err := a.Watch.Findings(r.Context(), id, q.view)
 	if err != nil {
 		return err
+	}
+	return a.serveFeed(w, r, "/findings/"+id, q, listing)
+}
+
+func (a *API) allFindings(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseQuery(r, feedParameters())
+	if err != nil {
+		return err
+	}
+	listing, err := a.Watch.AllFindings(r.Context(), q.view)
+	if err != nil {
+		return err
+	}
+	return a.serveFeed(w, r, "/findings/all", q, listing)
+}
+
+// serveFeed answers with 200 whatever ECR says for good, since readers drop a feed that fails; the feed's subtitle tells it. When nothing
+// can be read just now the answer is 503, so that readers keep what they have.
+func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q query, l scan.Listing) error {
+	if err := l.Outage(); err != nil {
+		return err
+	}
+	if pages := l.Pages(); q.view.Page > pages {
+		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page: the last one is %d.", pages)}
+	}
+	as := negotiate(r, q.format)
+	write := render.Atom
+	if as.format == formatJSON {
+		write = render.JSONFeed
+	}
+	feed, err := write(l, a.feedLinks(r, path, q, l.Pages()))
+	if err != nil {
+		return err
+	}
+	if q.format == "" {
+		w.Header().Add("Vary", "Accept")
 	}
 	w.Header().Set("Cache-Control", "private, max-age=900")
-	serve(w, r, "application/atom+xml; charset=utf-8", feed)
+	serve(w, r, as.contentType, feed)
+	return nil
+}
+
+// feedLinks are the links of a page of a feed. The first page has the URL that readers subscribe to.
+func (a *API) feedLinks(r *http.Request, path string, q query, pages int) render.Links {
+	page := func(n int) string { return a.link(r, path, q.page(n)) }
+	links := render.Links{Self: page(q.view.Page), Summary: a.link(r, "/summary", nil)}
+	if pages == 1 {
+		return links
+	}
+	links.First, links.Last = page(1), page(pages)
+	if q.view.Page > 1 {
+		links.Previous = page(q.view.Page - 1)
+	}
+	if q.view.Page < pages {
+		links.Next = page(q.view.Page + 1)
+	}
+	return links
+}
+
+// feedList answers with the feeds of all configs, for feed readers to import.
+func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseQuery(r, feedListParameters())
+	if err != nil {
+		return err
+	}
+	configs, err := a.Watch.Configs.List(r.Context())
+	if err != nil {
+		return err
+	}
+	feeds := make([]render.Subscription, len(configs))
+	for i, c := range configs {
+		feeds[i] = render.Subscription{Config: c, View: q.view, URL: a.link(r, "/findings/"+c.ID, q.values)}
+		if feeds[i].URL == "" {
+			return fmt.Errorf("list the feeds: the API's own URL is unknown")
+		}
+	}
+	list, err := render.OPML(feeds)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "private, no-cache")
+	serve(w, r, "text/x-opml; charset=utf-8", list)
 	return nil
 }

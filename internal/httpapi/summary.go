@@ -7,10 +7,14 @@ import (
 )
 
 func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseQuery(r, summaryParameters())
+	if err != nil {
+		return err
+	}
 	reports, err := a.Watch.Summary(r.Context())
 	if err != nil {
 		return err
 	}
-	serve(w, r, "text/plain; charset=utf-8", render.Summary(reports))
+	serve(w, r, "text/plain; charset=utf-8", render.Summary(reports, q.view.Filter))
 	return nil
 }

@@ -11,9 +11,14 @@ import (
 // maxReason bounds a reason in the summary, in characters.
 const maxReason = 300
 
-// Summary is the summary as text: a block for each image of each config, each ending with two empty lines.
-func Summary(reports []scan.Report[scan.Result]) []byte {
+// Summary is the summary as text: a block for each image of each config, each ending with two empty lines. With a filter, a block before them
+// says what is left out, and that is done here too.
+func Summary(reports []scan.Report[scan.Result], filter scan.Filter) []byte {
 	var b bytes.Buffer
+	if !filter.IsZero() {
+		fmt.Fprintf(&b, "Filtered by %s: the rest is left out.\n\n\n", filterWords(filter))
+		reports = filter.Reports(reports)
+	}
 	for _, r := range reports {
 		if line := troubleOf(r); line != "" {
 			block(&b, r.Config.Repository, r.Config.Region, []string{line})

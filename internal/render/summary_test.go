@@ -52,7 +52,12 @@ func TestSummary(t *testing.T) {
 		failed("test/dead", &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}),
 		failed("test/odd", &scan.Error{Code: scan.Internal, Message: "ECR refused the request"}),
 		report(config("test/empty")),
-	}))
+	}, scan.Filter{}))
+	golden(t, "summary-filtered.txt", Summary([]scan.Report[scan.Result]{
+		report(centos, image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
+		report(ubuntu, image(ubuntu, "16.04", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 24}}), image(ubuntu, "7", scan.Result{State: scan.InProgress})),
+		failed("test/gone", &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}),
+	}, scan.Filter{Severity: scan.Medium, Tags: []string{"16.04", "7"}}))
 }
 
 // Only a completed scan without findings may look like one.

@@ -6,27 +6,44 @@ import (
 	"unicode/utf8"
 )
 
-// clean drops what has no business in a text: control characters but for line breaks and tabs, marks that turn the direction of writing
-// (they can make a text read as another one), and what XML can't hold.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n', r == '\t':
-			return r
-		case r == utf8.RuneError, r == 0xFFFE, r == 0xFFFF, r == 0xFEFF:
-			return -1
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
-			return -1
+// clean is the beginning of a text, of at most the given number of characters, without what has no business in one: control characters but
+// for line breaks and tabs, marks that turn the direction of writing (they can make a text read as another one), and what XML can't hold.
+// Where it is cut it ends in an ellipsis.
+func clean(s string, most int) string {
+	var b strings.Builder
+	b.Grow(min(len(s), 4*most))
+	last := 0 // where the last character begins
+	n := 0
+	for _, r := range s {
+		if r = cleanRune(r); r < 0 {
+			continue
 		}
-		return r
-	}, s)
+		if n == most {
+			return b.String()[:last] + "…"
+		}
+		n++
+		last = b.Len()
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
-// oneLine is a clean text on one line of at most the given number of characters.
-func oneLine(s string, most int) string {
-	s = strings.Join(strings.Fields(clean(s)), " ")
-	if utf8.RuneCountInString(s) <= most {
-		return s
+// cleanRune is negative for a character that is to be left out.
+func cleanRune(r rune) rune {
+	switch {
+	case r >= ' ' && r <= '~', r == '\n', r == '\t':
+		return r
+	case r == '\u2028', r == '\u2029': // of lines and paragraphs
+		return '\n'
+	case r == utf8.RuneError, r == 0xFFFE, r == 0xFFFF, r == 0xFEFF:
+		return -1
+	case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
+		return -1
 	}
-	return string([]rune(s)[:most-1]) + "…"
+	return r
+}
+
+// oneLine is a clean text on one line of at most the given number of characters. Of a text that is nearly all blank it may be less.
+func oneLine(s string, most int) string {
+	return clean(strings.Join(strings.Fields(clean(s, 8*most)), " "), most)
 }

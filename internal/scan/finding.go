@@ -48,8 +48,10 @@ func FindingID(image Image, f Finding) uuid.UUID {
 		f.Name, f.Package, strconv.Itoa(f.Episode))
 }
 
-// FeedID is the identity of the feed of a config.
-func FeedID(c Config) uuid.UUID { return nameID("feed", c.ID) }
+// VulnerabilityID is the identity of a finding in all images of a repository, whatever their tags and platforms.
+func VulnerabilityID(repo Repository, f Finding) uuid.UUID {
+	return nameID("vulnerability", repo.Registry, repo.Region, repo.Name, f.Name, f.Package, strconv.Itoa(f.Episode))
+}
 
 // nameID quotes each part, so that no part can pose as two.
 func nameID(parts ...string) uuid.UUID {

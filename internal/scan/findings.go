@@ -1,39 +1,106 @@
 package scan
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"slices"
-	"strings"
-	"sync"
-	"time"
+
+	"github.com/google/uuid"
 )
 
-// Listing is what was found in the images of one config.
+// PageSize is how many entries a page of a feed has at most: readers refuse feeds of tens of megabytes.
+const PageSize = 500
+
+// MaxPages is how many pages a feed has at most. To show one, the findings of all pages up to it are held in memory; what lies behind the
+// last is counted, and can be reached with a filter.
+const MaxPages = 40
+
+// View is what a feed shows of the findings, and how.
+type View struct {
+	Filter Filter
+	// ByVulnerability makes one entry of a vulnerability in a package for all images of a repository, instead of one for each.
+	ByVulnerability bool
+	// Page counts from 1, which is the page that readers see; 0 means 1.
+	Page int
+}
+
+func (v View) page() int { return max(v.Page, 1) }
+
+// parts are what makes the feed of one view another feed than that of the plain view. The page does not.
+func (v View) parts() []string {
+	if v.ByVulnerability {
+		return append([]string{"by=vulnerability"}, v.Filter.parts()...)
+	}
+	return v.Filter.parts()
+}
+
+// Listing is what was found in the images of one config, or of all.
 type Listing struct {
-	// Report has each image's result, without its findings.
-	Report Report[Result]
-	// Findings are the worst, newest first.
-	Findings []ImageFinding
-	// Total is how many findings there are, those that are not in Findings included.
+	// Config is the one whose findings these are, nil when they are those of all.
+	Config *Config
+	// Reports has each config's images with their results, without findings. Images that the view's filter leaves out are not in it.
+	Reports []Report[Result]
+	View    View
+	// Entries are one page of the list, which is ordered worst first; within the page the newest come first.
+	Entries []Entry
+	// Total is how many entries the whole list has.
 	Total int
+}
+
+// Pages is how many pages of the list can be asked for, at least 1.
+func (l Listing) Pages() int { return max(1, min(MaxPages, (l.Total+PageSize-1)/PageSize)) }
+
+// FeedID is the identity of the feed, the same for all its pages.
+func (l Listing) FeedID() uuid.UUID {
+	of := "all configs"
+	if l.Config != nil {
+		of = l.Config.ID
+	}
+	return nameID(append([]string{"feed", of}, l.View.parts()...)...)
+}
+
+// EntryID is the identity of an entry of the listing over time.
+func (l Listing) EntryID(e Entry) uuid.UUID {
+	if l.View.ByVulnerability {
+		return VulnerabilityID(e.Images[0].Repository, e.Finding)
+	}
+	return FindingID(*e.Images[0], e.Finding)
 }
 
 // Outage is the reason why nothing at all could be read just now, which another try may mend; nil when anything was read, or when ECR
 // refuses for good.
 func (l Listing) Outage() error {
-	if l.Report.Err != nil {
-		if CodeOf(l.Report.Err) == Unavailable {
-			return l.Report.Err
+	var outage error
+	for _, r := range l.Reports {
+		if wasRead(r) {
+			return nil
+		}
+		if outage == nil {
+			outage = outageOf(r)
+		}
+	}
+	return outage
+}
+
+func wasRead(r Report[Result]) bool {
+	return slices.ContainsFunc(r.Images, func(i Item[Result]) bool {
+		return i.Image.Kind == PlainImage && i.Value.State != Unread && i.Value.State != Refused
+	})
+}
+
+func outageOf(r Report[Result]) error {
+	if r.Err != nil {
+		if CodeOf(r.Err) == Unavailable {
+			return r.Err
 		}
 		return nil
 	}
-	for _, item := range l.Report.Images {
+	for _, item := range r.Images {
 		if item.Image.Kind == PlainImage && item.Value.State != Unread {
 			return nil
 		}
 	}
-	for _, item := range l.Report.Images {
+	for _, item := range r.Images {
 		if item.Value.State == Unread {
 			return &Error{Code: Unavailable, Message: "The scan results can't be read just now: " + item.Value.Reason + "."}
 		}
@@ -41,96 +108,62 @@ func (l Listing) Outage() error {
 	return nil
 }
 
-// ImageFinding is a finding in one image, named by its tag.
-type ImageFinding struct {
-	Image   Image
-	Finding Finding
-	// Published is when it was first seen, Updated when it last changed, as well as is known.
-	Published, Updated time.Time
-}
-
-// Findings lists the findings of the config with this id, at most the given number of them, for which it keeps the worst. Errors: NotFound
-// when there is no such config, Unavailable when it can't be read. What can't be read of ECR stands in the report.
-func (w *Watch) Findings(ctx context.Context, id string, most int) (Listing, error) {
+// Findings lists the findings of the config with this id. Errors: NotFound when there is no such config, Unavailable when it can't be read,
+// Invalid when the view has more to group than fits. What can't be read of ECR stands in the reports.
+func (w *Watch) Findings(ctx context.Context, id string, v View) (Listing, error) {
 	config, err := w.Configs.Get(ctx, id)
 	if err != nil {
 		return Listing{}, err
 	}
-	kept := keeper{most: most}
-	reports := walker[Result]{[]Config{config}, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
+	l, err := w.list(ctx, []Config{config}, v)
+	l.Config = &config
+	return l, err
+}
+
+// AllFindings lists the findings of all configs, each once, however many configs watch its image. Errors: Unavailable when the configs can't
+// be read, Invalid as with Findings. What can't be read of ECR stands in the reports.
+func (w *Watch) AllFindings(ctx context.Context, v View) (Listing, error) {
+	configs, err := w.Configs.List(ctx)
+	if err != nil {
+		return Listing{}, err
+	}
+	return w.list(ctx, configs, v)
+}
+
+func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, error) {
+	found := newGathering(v)
+	reports := walker[Result]{configs, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
+		wanted := taggedImages(same, v.Filter)
+		if len(wanted) == 0 {
+			return Result{} // leaves with its image, below
+		}
 		result := w.read(ctx, same[0].Image, w.Registry.Findings)
-		kept.add(same, result)
+		found.add(wanted, result)
 		result.Findings = nil
 		return result
 	}, newRooms(findingsAtOnce)}.walk(ctx)
 	logFailures(ctx, w, reports)
-	return Listing{Report: reports[0], Findings: kept.newestFirst(), Total: kept.total}, nil
-}
-
-// keeper keeps the worst findings of many images without holding them all: the findings of a thousand images don't fit into a function.
-type keeper struct {
-	mu    sync.Mutex
-	most  int
-	total int
-	kept  []ImageFinding
-}
-
-func (k *keeper) add(same []Item[Result], result Result) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, item := range same {
-		for _, f := range result.Findings {
-			k.total++
-			k.kept = append(k.kept, ImageFinding{
-				Image: item.Image, Finding: f,
-				Published: firstTime(f.FirstSeen, result.CompletedAt), Updated: firstTime(f.Changed, f.FirstSeen, result.CompletedAt),
-			})
-			if len(k.kept) >= 2*k.most+1000 {
-				k.cut()
-			}
+	if len(v.Filter.Tags) > 0 {
+		for i := range reports {
+			reports[i].Images = v.Filter.taggedItems(reports[i].Images)
 		}
 	}
-}
-
-func (k *keeper) cut() {
-	if len(k.kept) <= k.most {
-		return
-	}
-	slices.SortFunc(k.kept, worstFirst)
-	clear(k.kept[k.most:]) // frees their strings
-	k.kept = k.kept[:k.most]
-}
-
-func (k *keeper) newestFirst() []ImageFinding {
-	k.cut()
-	slices.SortFunc(k.kept, newestFirst)
-	return k.kept
-}
-
-// Worst is the n worst of the findings, newest first.
-func Worst(findings []ImageFinding, n int) []ImageFinding {
-	k := keeper{most: n, kept: slices.Clone(findings)}
-	return k.newestFirst()
-}
-
-func worstFirst(a, b ImageFinding) int {
-	return cmp.Or(CompareSeverity(a.Finding.Severity, b.Finding.Severity), b.Updated.Compare(a.Updated), compareImageFindings(a, b))
-}
-
-func newestFirst(a, b ImageFinding) int {
-	return cmp.Or(b.Updated.Compare(a.Updated), compareImageFindings(a, b))
-}
-
-func compareImageFindings(a, b ImageFinding) int {
-	return cmp.Or(CompareFindings(a.Finding, b.Finding), compareImages(a.Image, b.Image),
-		strings.Compare(a.Finding.Description, b.Finding.Description))
-}
-
-func firstTime(times ...time.Time) time.Time {
-	for _, t := range times {
-		if !t.IsZero() {
-			return t
+	entries, total := found.page()
+	if total > maxGroups {
+		return Listing{}, &Error{
+			Code: Invalid, Message: fmt.Sprintf("There are more than %d vulnerabilities to group: narrow the feed with severity, tag, package or cve.", maxGroups),
+			Fields: []FieldError{{Pointer: "/by", Detail: "can't group so many"}},
 		}
 	}
-	return time.Time{}
+	return Listing{Reports: reports, View: v, Entries: entries, Total: total}, nil
+}
+
+func taggedImages(items []Item[Result], f Filter) []*Image {
+	var tagged []*Image
+	for _, item := range items {
+		if f.hasTag(item.Image) {
+			tagged = append(tagged, &item.Image) // a copy: the items are put into another order later
+		}
+	}
+	return tagged
 }

@@ -100,7 +100,7 @@ func TestIndexLeftByARun(t *testing.T) {
 func TestFindingsOfAnIndexThatIsDown(t *testing.T) {
 	down := &Error{Code: Unavailable, Message: "throttled by ECR"}
 	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "multi", Digest: "i", Kind: Index, Err: down}}}}
-	l, err := watchOf(r, config("1", "app")).Findings(t.Context(), "1", 10)
+	l, err := watchOf(r, config("1", "app")).Findings(t.Context(), "1", View{})
 	if err != nil || CodeOf(l.Outage()) != Unavailable {
 		t.Errorf("%v, outage %v", err, l.Outage())
 	}

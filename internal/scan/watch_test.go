@@ -148,62 +148,6 @@ func TestSummaryFailsWithoutConfigs(t *testing.T) {
 	}
 }
 
-func TestFindingsKeepsTheWorst(t *testing.T) {
-	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "1"}, {Tag: "new", Digest: "2"}, {Tag: "x", Digest: "3"}}}}
-	w := watchOf(r, config("1", "app"))
-	old, fresh := completed(w, 30*time.Hour, Counts{High: 1, Low: 3000}), completed(w, time.Hour, Counts{Medium: 1})
-	for i := range 3000 {
-		old.Findings = append(old.Findings, Finding{Name: fmt.Sprintf("CVE-%04d", i), Severity: Low})
-	}
-	old.Findings = append(old.Findings, Finding{Name: "CVE-HIGH", Severity: High})
-	fresh.Findings = []Finding{{Name: "CVE-MEDIUM", Severity: Medium}}
-	r.results = map[string]Result{"1": old, "2": fresh, "3": {State: Failed, Reason: "why"}}
-
-	l, err := w.Findings(t.Context(), "1", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, f := range l.Findings {
-		got = append(got, f.Image.Tag+" "+f.Finding.Name)
-	}
-	// Of the many equals the first by name are kept; what was updated last comes first.
-	want := []string{"new CVE-MEDIUM", "a CVE-HIGH", "b CVE-HIGH", "a CVE-0000"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if l.Total != 2*3001+1 {
-		t.Errorf("total %d, want every finding of every tag", l.Total)
-	}
-	if _, err := w.Findings(t.Context(), "2", 4); CodeOf(err) != NotFound {
-		t.Errorf("an unknown config gives %v", err)
-	}
-}
-
-func TestOutage(t *testing.T) {
-	plain := func(s State) Item[Result] { return Item[Result]{Image{Digest: "1"}, Result{State: s, Reason: "r"}} }
-	index := Item[Result]{Image{Kind: Index}, Result{State: NotScanned}}
-	for name, test := range map[string]struct {
-		report Report[Result]
-		outage bool
-	}{
-		"read":                      {Report[Result]{Images: []Item[Result]{plain(Completed)}}, false},
-		"one of two unread":         {Report[Result]{Images: []Item[Result]{plain(Unread), plain(NotScanned)}}, false},
-		"all unread":                {Report[Result]{Images: []Item[Result]{plain(Unread), plain(Unread), index}}, true},
-		"refused for good":          {Report[Result]{Images: []Item[Result]{plain(Refused)}}, false},
-		"no images":                 {Report[Result]{}, false},
-		"an index alone":            {Report[Result]{Images: []Item[Result]{index}}, false},
-		"repository unavailable":    {Report[Result]{Err: &Error{Code: Unavailable}}, true},
-		"repository gone":           {Report[Result]{Err: &Error{Code: RepositoryNotFound}}, false},
-		"refused by the repository": {Report[Result]{Err: &Error{Code: NoAccess}}, false},
-	} {
-		err := Listing{Report: test.report}.Outage()
-		if (err != nil) != test.outage || err != nil && CodeOf(err) != Unavailable {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 func TestRun(t *testing.T) {
 	r := &fakeRegistry{
 		images: map[string][]Image{

@@ -20,6 +20,7 @@ import (
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/feedrules"
 	"ecr-continuous-scan/test/lambdaruntime"
 )
 
@@ -186,6 +187,55 @@ func TestOddEvents(t *testing.T) {
 	}
 	if got := invoke(t, f, event("GET", "/configs", "", "/Prod")); got.StatusCode != 200 {
 		t.Errorf("afterwards: %+v", got)
+	}
+}
+
+// Every link that an answer holds leads back to where the client came from: the API's own domain with its stage, or a custom domain with its
+// base path; a key in the URL goes along.
+func TestLinks(t *testing.T) {
+	a := walkthrough(t)
+	addConfigs(t, a, "test/ubuntu")
+	configs, err := a.Watch(awstest.Silent()).Configs.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/findings/" + configs[0].ID
+	f := start(t, a, "findings")
+	for base, domain := range map[string]string{"/Prod": "a1b2c3d4e5.execute-api.us-west-2.amazonaws.com", "/scans": "scans.example.com", "": "scans.example.com"} {
+		get := func(target string) string {
+			t.Helper()
+			r := httptest.NewRequest("GET", "https://"+domain+base+target, nil)
+			event, err := lambdaruntime.APIEvent(r, base, "/findings", "/findings/all", "/findings/{scanid}")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := invoke(t, f, event)
+			if got.StatusCode != 200 {
+				t.Fatalf("GET %s%s: %+v", base, target, got)
+			}
+			return got.Body
+		}
+		own := "https://" + domain + base
+		for target, link := range map[string]string{
+			path:                            own + path,
+			path + "/":                      own + path,
+			path + "?tag=b&tag=a&key=k%26":  own + path + "?key=k%26&amp;tag=a&amp;tag=b",
+			"/findings/all?severity=medium": own + "/findings/all?severity=MEDIUM",
+		} {
+			feed := get(target)
+			feedrules.Atom(t, []byte(feed))
+			if !strings.Contains(feed, `<link href="`+link+`" rel="self"`) {
+				t.Errorf("%s%s: no self link %s in %.1500s", base, target, link, feed)
+			}
+		}
+		if feed := feedrules.JSON(t, []byte(get("/findings/all?format=json&key=k"))); feed.FeedURL != own+"/findings/all?format=json&key=k" || feed.HomePageURL != own+"/summary?key=k" {
+			t.Errorf("%s, as JSON: %s, %s", base, feed.FeedURL, feed.HomePageURL)
+		}
+		for target, link := range map[string]string{"/findings": own + path, "/findings/?key=k": own + path + "?key=k"} {
+			if feeds := feedrules.OPML(t, []byte(get(target))); len(feeds) != 1 || feeds[0].XMLURL != link {
+				t.Errorf("%s%s: %+v, want %s", base, target, feeds, link)
+			}
+		}
 	}
 }
 

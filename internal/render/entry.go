@@ -1,0 +1,175 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"html/template"
+	"regexp"
+	"strings"
+	"time"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// entry is what both formats say of a finding. Its texts are clean, and not escaped; content is HTML.
+type entry struct {
+	id, title, url     string
+	published, updated time.Time
+	summary, content   string
+	categories         []string
+}
+
+// Bounds of names and of a summary, in characters, and of a link, in bytes. An entry's content has the whole of what they cut.
+const (
+	maxName    = 200
+	maxSummary = 1000
+	maxURL     = 2000
+)
+
+func newEntry(l scan.Listing, found scan.Entry, room int) entry {
+	f, image := found.Finding, found.Images[0]
+	name := func(s string) string { return oneLine(s, min(maxName, max(room, 100))) }
+	e := entry{
+		id: l.EntryID(found).URN(), published: found.Published, updated: found.Updated,
+		summary: oneLine(descriptionOf(f, room), min(maxSummary, room)),
+		url:     advisory(f, room),
+	}
+	severity := oneLine(string(f.Severity), 50)
+	terms := []string{severity, name(image.Label()), name(f.Package)}
+	if l.View.ByVulnerability {
+		e.title = fmt.Sprintf("[%s] in images of %s found %s", severity, image.Repository.Name, name(f.Name))
+		if f.Package != "" {
+			e.title += " in " + name(f.Package)
+		}
+		terms = append([]string{severity, name(f.Package)}, labels(found.Images[:min(len(found.Images), maxTerms)], name)...)
+	} else {
+		e.title = fmt.Sprintf("[%s] in image %s:%s found %s", severity, image.Repository.Name, name(image.Label()), name(f.Name))
+	}
+	for _, term := range terms {
+		if term != "" {
+			e.categories = append(e.categories, term)
+		}
+	}
+	e.content = content(l, found, room)
+	if e.url == "" {
+		e.url = ConsoleURL(image.Repository)
+	}
+	return e
+}
+
+// maxTerms is how many tags of a group are categories too.
+const maxTerms = 5
+
+func labels(images []*scan.Image, name func(string) string) []string {
+	all := make([]string, len(images))
+	for i, image := range images {
+		all[i] = name(image.Label())
+	}
+	return all
+}
+
+// advisory is the link of a finding, empty when it has none or one beyond reason: a link can't be cut.
+func advisory(f scan.Finding, room int) string {
+	var b strings.Builder
+	for i := range len(f.URL) { // an IRI becomes a URI (RFC 3987, section 3.1): what it is made of shows, whatever it looks like
+		if c := f.URL[i]; c > ' ' && c <= '~' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	if b.Len() > min(maxURL, 4*room) {
+		return ""
+	}
+	return b.String()
+}
+
+func descriptionOf(f scan.Finding, room int) string {
+	return cmp.Or(strings.TrimSpace(clean(f.Description, room)), "The scanner gives no description.")
+}
+
+// contentTemplate is the body of an entry. Only elements that every reader keeps are used, with blanks between them for those that make
+// plain text of it.
+var contentTemplate = template.Must(template.New("content").Parse(`{{range .Paragraphs}}<p>{{.}}</p> {{end}}<table>` +
+	`{{range .Rows}}<tr><th>{{.Name}}</th> <td>{{.Value}}</td></tr> {{end}}</table> ` +
+	`{{if .URL}}<p><a href="{{.URL}}">Advisory</a></p>{{end}}`))
+
+type row struct{ Name, Value string }
+
+var emptyLine = regexp.MustCompile(`\n\s*\n`)
+
+func content(l scan.Listing, found scan.Entry, room int) string {
+	body := struct {
+		Paragraphs []string
+		Rows       []row
+		URL        string
+	}{emptyLine.Split(descriptionOf(found.Finding, room), -1), rows(l, found, room), advisory(found.Finding, room)}
+	var b strings.Builder
+	if err := contentTemplate.Execute(&b, body); err != nil {
+		// Strings into a fixed template: it can't happen, and the description alone is still true.
+		return htmlText(strings.Join(body.Paragraphs, " "))
+	}
+	return b.String()
+}
+
+// htmlText is a text as HTML that shows it.
+func htmlText(s string) string { return template.HTMLEscapeString(s) }
+
+func rows(l scan.Listing, found scan.Entry, room int) []row {
+	f, image := found.Finding, found.Images[0]
+	all := []row{
+		{"Severity", string(f.Severity)},
+		{"CVSS score", strings.TrimSpace(f.Score + " " + f.Vector)},
+		{"Package", f.Package},
+		{"Installed version", strings.Join(f.Versions, ", ")},
+		{"Fixed in", strings.Join(f.FixedIn, ", ")},
+		{"Fix available", f.FixAvailable},
+		{"Exploit available", f.Exploit},
+	}
+	if l.View.ByVulnerability {
+		all = append(all, row{"Repository", image.Repository.Name}, row{"Tags", tagList(found, room)})
+	} else {
+		all = append(all, row{"Image", image.Repository.Name + ":" + image.Label()}, row{"Digest", image.Digest})
+	}
+	all = append(all,
+		row{"Registry", image.Repository.Registry + " in " + image.Repository.Region},
+		row{"First seen", optionalTime(f.FirstSeen)},
+		row{"Remediation", f.Remediation},
+	)
+	kept := all[:0]
+	for _, r := range all {
+		if r.Value = clean(r.Value, room); r.Value != "" {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+// tagList names as many tags as there is room for, and counts the rest.
+func tagList(found scan.Entry, room int) string {
+	const forCount = 16
+	list := ""
+	for i, image := range found.Images {
+		next := oneLine(image.Label(), maxName)
+		if i > 0 {
+			next = ", " + next
+		}
+		if i > 0 && len(list)+len(next)+forCount > room {
+			return fmt.Sprintf("%s and %d more", list, found.Count-i)
+		}
+		list += next
+	}
+	if more := found.Count - len(found.Images); more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return list
+}
+
+func optionalTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return rfc3339(t)
+}
+
+func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

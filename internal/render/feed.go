@@ -1,0 +1,283 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// Links are URLs of the API as the client knows them; each may be empty.
+type Links struct {
+	// Self is the page itself; the others are the pages around it.
+	Self, First, Previous, Next, Last string
+	// Summary is what a browser is led to from the feed of all configs.
+	Summary string
+}
+
+// feed is what both formats say, each in its way. Its texts are clean, and not escaped.
+type feed struct {
+	id, title, subtitle string
+	home, homeType      string
+	links               Links
+	updated             time.Time
+	entries             []entry
+}
+
+// feedAuthor is who writes the feed.
+const feedAuthor = "ECR"
+
+// maxFeed bounds a feed in bytes, as they are sent: a Lambda function may answer 6 MB, of a JSON document that has the feed as a string.
+const maxFeed = 5_500_000
+
+// fit writes the feed with as much text as fits: its entries are all there, whatever they hold.
+func fit(l scan.Listing, links Links, write func(feed) ([]byte, error)) ([]byte, error) {
+	for _, room := range []int{5000, 1000, 200} {
+		f := newFeed(l, links, room)
+		if f.size() > maxFeed {
+			continue
+		}
+		b, err := write(f)
+		if err != nil || sentSize(b) <= maxFeed {
+			return b, err
+		}
+	}
+	return write(newFeed(l, links, 16))
+}
+
+// size is less than the feed will have in bytes.
+func (f feed) size() int {
+	n := 0
+	for _, e := range f.entries {
+		n += len(e.title) + len(e.summary) + len(e.content)
+	}
+	return n
+}
+
+// sentSize is the length of b as a JSON string, with only those escapes that must be.
+func sentSize(b []byte) int {
+	n := len(b)
+	for _, c := range b {
+		switch {
+		case c == '"', c == '\\', c == '\n', c == '\r', c == '\t':
+			n++
+		case c < ' ':
+			n += 5
+		}
+	}
+	return n
+}
+
+// newFeed makes the feed of a listing; each text of an entry has room for so many characters.
+func newFeed(l scan.Listing, links Links, room int) feed {
+	f := feed{
+		id: l.FeedID().URN(), title: feedTitle(l), subtitle: subtitle(l), links: links,
+		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"), homeType: "text/plain",
+	}
+	if l.Config != nil {
+		f.home, f.homeType = ConsoleURL(l.Config.Repo()), "text/html"
+	}
+	for _, r := range l.Reports {
+		if created := r.Config.CreatedAt(); created.After(f.updated) {
+			f.updated = created
+		}
+	}
+	for i, e := range l.Entries {
+		if i == 0 {
+			f.updated = e.Updated
+		}
+		f.entries = append(f.entries, newEntry(l, e, room))
+	}
+	return f
+}
+
+// FeedTitle is the title of the plain feed of a config.
+func FeedTitle(c scan.Config) string {
+	return fmt.Sprintf("ECR repository %s in %s", c.Repository, c.Region)
+}
+
+func feedTitle(l scan.Listing) string {
+	title := "ECR image scan findings"
+	if l.Config != nil {
+		title = FeedTitle(*l.Config)
+	}
+	if words := viewWords(l.View); words != "" {
+		title += ": " + words
+	}
+	return title
+}
+
+func viewWords(v scan.View) string {
+	words := filterWords(v.Filter)
+	switch {
+	case !v.ByVulnerability:
+		return words
+	case words == "":
+		return "by vulnerability"
+	}
+	return words + ", by vulnerability"
+}
+
+// filterWords puts a filter into words; empty for one that lets everything through.
+func filterWords(f scan.Filter) string {
+	var words []string
+	if f.Severity != "" {
+		words = append(words, fmt.Sprintf("severity %s and above", f.Severity))
+	}
+	for _, list := range []struct {
+		name   string
+		values []string
+	}{{"tag", f.Tags}, {"package", f.Packages}, {"vulnerability", f.Names}} {
+		if len(list.values) > 0 {
+			words = append(words, list.name+" "+oneLine(strings.Join(list.values, " or "), 300))
+		}
+	}
+	if f.Fixable {
+		words = append(words, "with a fix")
+	}
+	return strings.Join(words, ", ")
+}
+
+// Bounds of a subtitle: how many tags or repositories, and how many of those without a result, it names before it counts the rest.
+const (
+	maxNamed   = 50
+	maxTrouble = 20
+)
+
+// subtitle names what was looked at, and says everything that the feed does not show.
+func subtitle(l scan.Listing) string {
+	s := "Details of the image scan findings"
+	if l.Config != nil {
+		s += named(" across the tags:", tagsOf(l.Reports[0]))
+	} else {
+		s += named(" across the repositories:", repositoriesOf(l.Reports))
+	}
+	return s + leftOut(l) + withoutResult(l)
+}
+
+func named(lead string, names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(lead)
+	for _, name := range names[:min(len(names), maxNamed)] {
+		fmt.Fprintf(&b, " [%s]", oneLine(name, maxName))
+	}
+	if more := len(names) - maxNamed; more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
+}
+
+// leftOut says which part of the list the page is.
+func leftOut(l scan.Listing) string {
+	if l.Total <= scan.PageSize {
+		return ""
+	}
+	var s string
+	if l.View.Page <= 1 {
+		s = fmt.Sprintf(". Listed are the %d most severe of %d findings", len(l.Entries), l.Total)
+	} else {
+		first := (l.View.Page - 1) * scan.PageSize
+		s = fmt.Sprintf(". Listed are findings %d to %d of %d, the most severe first", first+1, first+len(l.Entries), l.Total)
+	}
+	if reach := scan.MaxPages * scan.PageSize; l.Total > reach {
+		s += fmt.Sprintf("; the pages end after %d", reach)
+	}
+	return s
+}
+
+// tagsOf are the tags that were looked at, or those that should have been.
+func tagsOf(r scan.Report[scan.Result]) []string {
+	if r.Err != nil {
+		return r.Config.Tags
+	}
+	tags := make([]string, len(r.Images))
+	for i, item := range r.Images {
+		tags[i] = item.Image.Label()
+	}
+	return tags
+}
+
+func repositoriesOf(reports []scan.Report[scan.Result]) []string {
+	var names []string
+	seen := make(map[string]bool, len(reports))
+	for _, r := range reports {
+		if name := r.Config.Repository; !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// withoutResult says what could not be read or has no result, whole configs first.
+func withoutResult(l scan.Listing) string {
+	var configs, images []string
+	seen := make(map[scan.Image]bool)
+	for _, r := range l.Reports {
+		if line := configTrouble(l, r); line != "" {
+			configs = append(configs, line)
+		}
+		for _, item := range r.Images {
+			if line := stateLine(item.Value); line != "" && !seen[item.Image] {
+				seen[item.Image] = true
+				images = append(images, fmt.Sprintf("[%s] %s", imageName(l, item.Image), line))
+			}
+		}
+	}
+	lines := slices.Concat(configs, images)
+	if len(lines) == 0 {
+		return ""
+	}
+	s := ". Without a result: " + strings.Join(lines[:min(len(lines), maxTrouble)], ", ")
+	if more := len(lines) - maxTrouble; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
+}
+
+func configTrouble(l scan.Listing, r scan.Report[scan.Result]) string {
+	line := troubleOf(r)
+	switch {
+	case line == "":
+		return ""
+	case r.Err == nil && len(l.View.Filter.Tags) > 0:
+		if l.Config == nil {
+			return "" // most repositories won't have the tag
+		}
+		return "NO IMAGES with such a tag"
+	case l.Config == nil:
+		return fmt.Sprintf("[%s in %s] %s", r.Config.Repository, r.Config.Region, line)
+	}
+	return line
+}
+
+// imageName names an image within the feed.
+func imageName(l scan.Listing, image scan.Image) string {
+	if l.Config != nil {
+		return oneLine(image.Label(), maxName)
+	}
+	return image.Repository.Name + ":" + oneLine(image.Label(), maxName)
+}
+
+// ConsoleURL is the page of a repository in the AWS console of its partition.
+func ConsoleURL(r scan.Repository) string {
+	domain := "console.aws.amazon.com"
+	switch {
+	case strings.HasPrefix(r.Region, "cn-"):
+		domain = "console.amazonaws.cn"
+	case strings.HasPrefix(r.Region, "us-gov-"):
+		domain = "console.amazonaws-us-gov.com"
+	}
+	u := url.URL{
+		Scheme: "https", Host: r.Region + "." + domain, Path: "/ecr/repositories/private/" + r.Registry + "/" + r.Name,
+		RawQuery: url.Values{"region": {r.Region}}.Encode(),
+	}
+	return u.String()
+}

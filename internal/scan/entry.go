@@ -1,0 +1,169 @@
+package scan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Entry is a finding and where it was found: what a feed tells in one entry.
+type Entry struct {
+	Finding Finding
+	// Images are where it was found, in order, one of them at least. Grouped by vulnerability there may be more than are listed.
+	Images []*Image
+	// Count is in how many images it was found.
+	Count int
+	// Published is when it was first seen, Updated when it last changed, as well as is known.
+	Published, Updated time.Time
+}
+
+func newEntry(image *Image, f Finding, completed time.Time) Entry {
+	return Entry{
+		Finding: f, Images: []*Image{image}, Count: 1,
+		Published: firstTime(f.FirstSeen, completed), Updated: firstTime(f.Changed, f.FirstSeen, completed),
+	}
+}
+
+func firstTime(times ...time.Time) time.Time {
+	for _, t := range times {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+func worstFirst(a, b Entry) int {
+	return cmp.Or(CompareSeverity(a.Finding.Severity, b.Finding.Severity), b.Updated.Compare(a.Updated), compareEntries(a, b))
+}
+
+func newestFirst(a, b Entry) int {
+	return cmp.Or(b.Updated.Compare(a.Updated), compareEntries(a, b))
+}
+
+func compareEntries(a, b Entry) int {
+	x, y := a.Images[0], b.Images[0]
+	return cmp.Or(CompareFindings(a.Finding, b.Finding), compareImages(*x, *y), strings.Compare(x.Repository.Name, y.Repository.Name),
+		strings.Compare(x.Repository.Region, y.Repository.Region), strings.Compare(x.Repository.Registry, y.Repository.Registry))
+}
+
+// maxGroups bounds how many vulnerabilities are grouped, and maxImages how many images each of them lists. Until the last image is read
+// none of them can be let go: it may be in that one too.
+const (
+	maxGroups = 100_000
+	maxImages = 200
+)
+
+// gathering takes in the findings of many images, side by side, and keeps those that are wanted without holding them all: the findings of a
+// thousand images don't fit into a function.
+type gathering struct {
+	view View
+
+	mu     sync.Mutex
+	kept   []Entry // the worst, and some that have come since they were chosen
+	total  int     // of those that are, or were, in kept
+	groups map[vulnerability]*group
+}
+
+// group is an entry in the making. from is the image whose finding speaks for all.
+type group struct {
+	Entry
+	from *Image
+}
+
+// vulnerability is what is one when findings are grouped.
+type vulnerability struct {
+	repository Repository
+	name, pkg  string
+}
+
+func newGathering(v View) *gathering {
+	return &gathering{view: v, groups: make(map[vulnerability]*group)}
+}
+
+// most is how many entries are needed to show the page.
+func (g *gathering) most() int { return g.view.page() * PageSize }
+
+// add takes in the result of images that are one to ECR.
+func (g *gathering) add(images []*Image, result Result) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, f := range result.Findings {
+		if !g.view.Filter.matches(f) {
+			continue
+		}
+		for _, image := range images {
+			if entry := newEntry(image, f, result.CompletedAt); g.view.ByVulnerability {
+				g.group(entry)
+			} else {
+				g.keep(entry)
+			}
+		}
+	}
+}
+
+func (g *gathering) keep(e Entry) {
+	g.total++
+	g.kept = append(g.kept, e)
+	if most := g.most(); len(g.kept) > most+most/4+PageSize {
+		g.cut()
+	}
+}
+
+func (g *gathering) cut() {
+	slices.SortFunc(g.kept, worstFirst)
+	if most := g.most(); len(g.kept) > most {
+		clear(g.kept[most:]) // frees their strings
+		g.kept = g.kept[:most]
+	}
+}
+
+func (g *gathering) group(e Entry) {
+	key := vulnerability{e.Images[0].Repository, e.Finding.Name, e.Finding.Package}
+	switch known := g.groups[key]; {
+	case known != nil:
+		known.absorb(e)
+	case len(g.groups) <= maxGroups: // one more than may be tells that there are too many
+		g.groups[key] = &group{e, e.Images[0]}
+	}
+}
+
+// absorb adds an entry of one image: the worst, and of equals that of the first image, speaks for all. In what order entries come must make
+// no difference.
+func (e *group) absorb(other Entry) {
+	speaks, adds := e.Finding, other.Finding
+	if cmp.Or(CompareSeverity(adds.Severity, speaks.Severity), compareImages(*other.Images[0], *e.from)) < 0 {
+		speaks, adds, e.from = adds, speaks, other.Images[0]
+	}
+	e.Finding = merge(speaks, adds)
+	e.Finding.Episode = max(speaks.Episode, adds.Episode)
+	e.Count++
+	if other.Published.Before(e.Published) {
+		e.Published = other.Published
+	}
+	if other.Updated.After(e.Updated) {
+		e.Updated = other.Updated
+	}
+	at, _ := slices.BinarySearchFunc(e.Images, other.Images[0], func(a, b *Image) int { return compareImages(*a, *b) })
+	if e.Images = slices.Insert(e.Images, at, other.Images[0]); len(e.Images) > maxImages {
+		e.Images = e.Images[:maxImages]
+	}
+}
+
+// page is the page that the view asks for, newest first, and how many entries the list has. It ends the gathering.
+func (g *gathering) page() ([]Entry, int) {
+	if len(g.groups) > maxGroups {
+		return nil, len(g.groups)
+	}
+	for _, e := range g.groups {
+		slices.Sort(e.Finding.Versions)
+		slices.Sort(e.Finding.FixedIn)
+		g.keep(e.Entry)
+	}
+	g.cut()
+	page := g.kept[min(len(g.kept), g.most()-PageSize):]
+	slices.SortFunc(page, newestFirst)
+	return page, g.total
+}

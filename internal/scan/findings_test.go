@@ -1,0 +1,272 @@
+package scan
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// lines flattens entries to "tags: severity name package".
+func lines(l Listing) []string {
+	got := make([]string, len(l.Entries))
+	for i, e := range l.Entries {
+		for _, image := range e.Images {
+			got[i] += image.Label() + " "
+		}
+		got[i] += fmt.Sprintf("%s %s %s", e.Finding.Severity, e.Finding.Name, e.Finding.Package)
+	}
+	return got
+}
+
+func findings(t *testing.T, w *Watch, id string, v View) Listing {
+	t.Helper()
+	l, err := w.Findings(t.Context(), id, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// many is a repository with many findings: of three tags two are one image, and another was scanned later.
+func many() *Watch {
+	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "1"}, {Tag: "new", Digest: "2"}, {Tag: "x", Digest: "3"}}}}
+	w := watchOf(r, config("1", "app"))
+	old, fresh := completed(w, 30*time.Hour, Counts{High: 1, Low: 3000}), completed(w, time.Hour, Counts{Medium: 1})
+	for i := range 3000 {
+		old.Findings = append(old.Findings, Finding{Name: fmt.Sprintf("CVE-%04d", i), Severity: Low})
+	}
+	old.Findings = append(old.Findings, Finding{Name: "CVE-HIGH", Severity: High})
+	fresh.Findings = []Finding{{Name: "CVE-MEDIUM", Severity: Medium}}
+	r.results = map[string]Result{"1": old, "2": fresh, "3": {State: Failed, Reason: "why"}}
+	return w
+}
+
+func TestFirstPageHasTheWorst(t *testing.T) {
+	w := many()
+	l := findings(t, w, "1", View{})
+	// What was updated last comes first; of the many equals the first by name are kept.
+	want := []string{"new MEDIUM CVE-MEDIUM ", "a HIGH CVE-HIGH ", "b HIGH CVE-HIGH ", "a LOW CVE-0000 ", "b LOW CVE-0000 "}
+	if diff := cmp.Diff(want, lines(l)[:5]); diff != "" || len(l.Entries) != PageSize {
+		t.Errorf("%d entries (-want +got):\n%s", len(l.Entries), diff)
+	}
+	if l.Total != 2*3001+1 || l.Pages() != 13 {
+		t.Errorf("total %d in %d pages, want every finding of every tag", l.Total, l.Pages())
+	}
+	if _, err := w.Findings(t.Context(), "2", View{}); CodeOf(err) != NotFound {
+		t.Errorf("an unknown config gives %v", err)
+	}
+}
+
+// The pages together are the whole list, each entry once.
+func TestPagesAreComplete(t *testing.T) {
+	for _, by := range []bool{false, true} {
+		w, seen, last := many(), map[string]int{}, Critical
+		pages := findings(t, w, "1", View{ByVulnerability: by}).Pages()
+		for page := 1; page <= pages; page++ {
+			l := findings(t, w, "1", View{ByVulnerability: by, Page: page})
+			worst := slices.MinFunc(l.Entries, worstFirst).Finding.Severity
+			if CompareSeverity(worst, last) < 0 {
+				t.Errorf("page %d has a %s, a page before it a %s", page, worst, last)
+			}
+			last = slices.MaxFunc(l.Entries, worstFirst).Finding.Severity
+			for _, e := range l.Entries {
+				seen[l.EntryID(e).String()]++
+			}
+		}
+		want := 6003
+		if by {
+			want = 3002
+		}
+		if len(seen) != want {
+			t.Errorf("by vulnerability %t: %d different entries on %d pages, want %d", by, len(seen), pages, want)
+		}
+		if l := findings(t, w, "1", View{ByVulnerability: by, Page: pages + 1}); len(l.Entries) != 0 || l.Pages() != pages {
+			t.Errorf("behind the last page there are %d entries", len(l.Entries))
+		}
+	}
+}
+
+func TestPagesEnd(t *testing.T) {
+	for total, want := range map[int]int{0: 1, 1: 1, 500: 1, 501: 2, 1000: 2, MaxPages * PageSize: MaxPages, 1_000_000: MaxPages} {
+		if got := (Listing{Total: total}).Pages(); got != want {
+			t.Errorf("%d entries: %d pages, want %d", total, got, want)
+		}
+	}
+}
+
+func TestFindingsFiltered(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "1"}, {Tag: "c", Digest: "2"}}}}
+	w := watchOf(r, config("1", "app"))
+	one, two := completed(w, time.Hour, nil), completed(w, time.Hour, nil)
+	one.Findings = []Finding{{Name: "CVE-1", Package: "ssl", Severity: High}, {Name: "CVE-2", Package: "tar", Severity: Low, FixAvailable: "YES"}}
+	two.Findings = []Finding{{Name: "CVE-1", Package: "ssl", Severity: Medium}}
+	r.results = map[string]Result{"1": one, "2": two}
+
+	l := findings(t, w, "1", View{Filter: Filter{Tags: []string{"b", "gone"}, Severity: High}})
+	if diff := cmp.Diff([]string{"b HIGH CVE-1 ssl"}, lines(l)); diff != "" || l.Total != 1 {
+		t.Errorf("total %d (-want +got):\n%s", l.Total, diff)
+	}
+	if len(l.Reports[0].Images) != 1 || l.Reports[0].Images[0].Image.Tag != "b" || r.calls["result 2"] != 0 {
+		t.Errorf("images %+v, calls %v: want those with the tag and no others", l.Reports[0].Images, r.calls)
+	}
+	l = findings(t, w, "1", View{Filter: Filter{Fixable: true}, ByVulnerability: true})
+	if diff := cmp.Diff([]string{"a b LOW CVE-2 tar"}, lines(l)); diff != "" {
+		t.Errorf("fixable, by vulnerability (-want +got):\n%s", diff)
+	}
+}
+
+// A group tells the worst of its images, and in what order they are read makes no difference.
+func TestGroups(t *testing.T) {
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	image := func(tag string) []*Image { return []*Image{{Tag: tag, Digest: tag}} }
+	results := map[string]Result{
+		"a": {CompletedAt: at, Findings: []Finding{{Name: "CVE-1", Package: "ssl", Severity: Low, Description: "low", Versions: []string{"1"}}}},
+		"b": {CompletedAt: at.Add(-time.Hour), Findings: []Finding{{Name: "CVE-1", Package: "ssl", Severity: High, Description: "b", Versions: []string{"3"}, FixedIn: []string{"9"}}}},
+		"c": {CompletedAt: at.Add(time.Hour), Findings: []Finding{
+			{Name: "CVE-1", Package: "ssl", Severity: High, Description: "c", Versions: []string{"2", "1"}}, {Name: "CVE-1", Package: "tar", Severity: Low},
+		}},
+	}
+	want := []Entry{
+		{
+			Finding: Finding{Name: "CVE-1", Package: "ssl", Severity: High, Description: "b", Versions: []string{"1", "2", "3"}, FixedIn: []string{"9"}},
+			Images:  []*Image{{Tag: "a", Digest: "a"}, {Tag: "b", Digest: "b"}, {Tag: "c", Digest: "c"}}, Count: 3,
+			Published: at.Add(-time.Hour), Updated: at.Add(time.Hour),
+		},
+		{Finding: Finding{Name: "CVE-1", Package: "tar", Severity: Low}, Images: image("c"), Count: 1, Published: at.Add(time.Hour), Updated: at.Add(time.Hour)},
+	}
+	for range 20 {
+		g := newGathering(View{ByVulnerability: true})
+		tags := []string{"a", "b", "c"}
+		rand.Shuffle(len(tags), func(i, j int) { tags[i], tags[j] = tags[j], tags[i] })
+		for _, tag := range tags {
+			g.add(image(tag), results[tag])
+		}
+		got, total := g.page()
+		if diff := cmp.Diff(want, got); diff != "" || total != 2 {
+			t.Errorf("read in the order %v: total %d (-want +got):\n%s", tags, total, diff)
+		}
+	}
+}
+
+// A group of very many images lists the first of them and counts the rest.
+func TestGroupsAreBounded(t *testing.T) {
+	g := newGathering(View{ByVulnerability: true})
+	for i := range 1000 {
+		g.add([]*Image{{Tag: fmt.Sprintf("%04d", (i*7)%1000)}}, Result{Findings: []Finding{{Name: "CVE-1"}}})
+	}
+	got, _ := g.page()
+	if len(got) != 1 || got[0].Count != 1000 || len(got[0].Images) != maxImages || got[0].Images[maxImages-1].Tag != fmt.Sprintf("%04d", maxImages-1) {
+		t.Errorf("%d groups, count %d, %d images", len(got), got[0].Count, len(got[0].Images))
+	}
+}
+
+func TestTooManyGroups(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a", Digest: "1"}}}}
+	w := watchOf(r, config("1", "app"))
+	result := completed(w, time.Hour, nil)
+	for i := range maxGroups + 5 {
+		result.Findings = append(result.Findings, Finding{Name: fmt.Sprint(i)})
+	}
+	r.results = map[string]Result{"1": result}
+	if _, err := w.Findings(t.Context(), "1", View{ByVulnerability: true}); CodeOf(err) != Invalid {
+		t.Errorf("more groups than fit: %v", err)
+	}
+	if l, err := w.Findings(t.Context(), "1", View{ByVulnerability: true, Filter: Filter{Names: []string{"1"}}}); err != nil || l.Total != 1 {
+		t.Errorf("filtered: %d, %v", l.Total, err)
+	}
+}
+
+// A finding that two configs watch is there once, and one config's failure is not another's.
+func TestAllFindings(t *testing.T) {
+	r := &fakeRegistry{
+		images: map[string][]Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "2"}}, "lib": {{Tag: "a", Digest: "1"}}},
+		fail:   map[string]error{"gone": &Error{Code: RepositoryNotFound}},
+	}
+	w := watchOf(r, config("1", "app"), config("2", "app", "a"), config("3", "gone"), config("4", "lib"))
+	one, two := completed(w, time.Hour, nil), completed(w, time.Hour, nil)
+	one.Findings, two.Findings = []Finding{{Name: "CVE-1", Severity: High}}, []Finding{{Name: "CVE-1", Severity: Low}}
+	r.results = map[string]Result{"1": one, "2": two}
+	for range 5 {
+		l, err := w.AllFindings(t.Context(), View{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var repos []string
+		for _, e := range l.Entries {
+			repos = append(repos, e.Images[0].Repository.Name)
+		}
+		if diff := cmp.Diff([]string{"a HIGH CVE-1 ", "a HIGH CVE-1 ", "b LOW CVE-1 "}, lines(l)); diff != "" || !slices.Equal(repos, []string{"app", "lib", "app"}) {
+			t.Errorf("of %v (-want +got):\n%s", repos, diff)
+		}
+		if l.Config != nil || len(l.Reports) != 4 || CodeOf(l.Reports[2].Err) != RepositoryNotFound || l.Outage() != nil {
+			t.Errorf("listing %+v", l)
+		}
+	}
+	grouped, err := w.AllFindings(t.Context(), View{ByVulnerability: true})
+	if diff := cmp.Diff([]string{"a b HIGH CVE-1 ", "a HIGH CVE-1 "}, lines(grouped)); err != nil || diff != "" {
+		t.Errorf("by vulnerability, which never joins repositories: %v (-want +got):\n%s", err, diff)
+	}
+	w.Configs = fakeStore{err: &Error{Code: Unavailable}}
+	if _, err := w.AllFindings(t.Context(), View{}); CodeOf(err) != Unavailable {
+		t.Errorf("without configs: %v", err)
+	}
+}
+
+// The plain feed's id is fixed by value, and each view has one of its own, whatever the page.
+func TestFeedID(t *testing.T) {
+	c := config("fc41dda8-f15e-4826-8908-11603b01dac4", "test/ubuntu")
+	if got := (Listing{Config: &c}).FeedID().String(); got != "9e187647-2bd5-596e-a8aa-83e7f6d8eacc" {
+		t.Errorf("id %s", got)
+	}
+	ids := map[string]string{}
+	for what, l := range map[string]Listing{
+		"plain": {Config: &c}, "all": {}, "by": {Config: &c, View: View{ByVulnerability: true}}, "all by": {View: View{ByVulnerability: true}},
+		"high": {Config: &c, View: View{Filter: Filter{Severity: High}}}, "low": {Config: &c, View: View{Filter: Filter{Severity: Low}}},
+		"tag": {Config: &c, View: View{Filter: Filter{Tags: []string{"a"}}}}, "package": {Config: &c, View: View{Filter: Filter{Packages: []string{"a"}}}},
+		"cve": {Config: &c, View: View{Filter: Filter{Names: []string{"a"}}}}, "fixable": {Config: &c, View: View{Filter: Filter{Fixable: true}}},
+		"two tags": {Config: &c, View: View{Filter: Filter{Tags: []string{"a", "b"}}}},
+	} {
+		id := l.FeedID().String()
+		if ids[id] != "" {
+			t.Errorf("%s has the id of %s", what, ids[id])
+		}
+		ids[id] = what
+		l.View.Page = 3
+		if l.FeedID().String() != id {
+			t.Errorf("%s: another page has another id", what)
+		}
+	}
+}
+
+func TestOutage(t *testing.T) {
+	plain := func(s State) Item[Result] { return Item[Result]{Image{Digest: "1"}, Result{State: s, Reason: "r"}} }
+	index := Item[Result]{Image{Kind: Index}, Result{State: NotScanned}}
+	gone, down := Report[Result]{Err: &Error{Code: RepositoryNotFound}}, Report[Result]{Err: &Error{Code: Unavailable}}
+	for name, test := range map[string]struct {
+		reports []Report[Result]
+		outage  bool
+	}{
+		"read":                      {[]Report[Result]{{Images: []Item[Result]{plain(Completed)}}}, false},
+		"one of two unread":         {[]Report[Result]{{Images: []Item[Result]{plain(Unread), plain(NotScanned)}}}, false},
+		"all unread":                {[]Report[Result]{{Images: []Item[Result]{plain(Unread), plain(Unread), index}}}, true},
+		"refused for good":          {[]Report[Result]{{Images: []Item[Result]{plain(Refused)}}}, false},
+		"no images":                 {[]Report[Result]{{}}, false},
+		"an index alone":            {[]Report[Result]{{Images: []Item[Result]{index}}}, false},
+		"repository unavailable":    {[]Report[Result]{{Err: &Error{Code: Unavailable}}}, true},
+		"repository gone":           {[]Report[Result]{{Err: &Error{Code: RepositoryNotFound}}}, false},
+		"refused by the repository": {[]Report[Result]{{Err: &Error{Code: NoAccess}}}, false},
+		"one gone, one read":        {[]Report[Result]{gone, {Images: []Item[Result]{plain(Completed)}}, down}, false},
+		"one gone, one unavailable": {[]Report[Result]{gone, down}, true},
+		"one locked, one unread":    {[]Report[Result]{{Images: []Item[Result]{plain(Refused)}}, {Images: []Item[Result]{plain(Unread)}}}, true},
+		"no configs":                {nil, false},
+	} {
+		err := Listing{Reports: test.reports}.Outage()
+		if (err != nil) != test.outage || err != nil && CodeOf(err) != Unavailable {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+// Package feedrules holds the service's feeds against what their formats ask for and no schema sees: ids that are unique, dates in order,
+// links that lead somewhere, texts that do no harm.
+//
+// It doesn't know what the feeds are about.
+package feedrules
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mmcdole/gofeed/atom"
+)
+
+// MaxBytes is more than any feed may have: what a Lambda function may answer.
+const MaxBytes = 6_000_000
+
+// Atom checks an Atom feed (RFC 4287) and gives it parsed.
+func Atom(t testing.TB, feed []byte) *atom.Feed {
+	t.Helper()
+	var root struct{ XMLName xml.Name }
+	if err := xml.Unmarshal(feed, &root); err != nil || root.XMLName.Space != "http://www.w3.org/2005/Atom" || root.XMLName.Local != "feed" {
+		t.Fatalf("not well-formed Atom: %v, root %v\n%.2000s", err, root.XMLName, feed)
+	}
+	text(t, "the feed", string(feed))
+	parsed, err := (&atom.Parser{}).Parse(bytes.NewReader(feed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := identities{}
+	ids.add(t, "feed", parsed.ID)
+	links(t, "feed", parsed.Links)
+	if len(parsed.Authors) != 1 || parsed.Authors[0].Name == "" || strings.TrimSpace(parsed.Title) == "" || parsed.UpdatedParsed == nil {
+		t.Errorf("feed: authors %v, title %q, updated %q", parsed.Authors, parsed.Title, parsed.Updated)
+	}
+	last := time.Unix(1<<40, 0)
+	for i, e := range parsed.Entries {
+		what := fmt.Sprint("entry ", i)
+		ids.add(t, what, e.ID)
+		links(t, what, e.Links)
+		if e.UpdatedParsed == nil || e.PublishedParsed == nil || strings.TrimSpace(e.Title) == "" || e.Content == nil || e.Content.Type != "html" {
+			t.Errorf("%s: updated %q, published %q, title %q, content %v", what, e.Updated, e.Published, e.Title, e.Content)
+			continue
+		}
+		for _, c := range e.Categories {
+			if strings.TrimSpace(c.Term) == "" {
+				t.Errorf("%s: a category without a term", what)
+			}
+		}
+		title(t, what, e.Title)
+		inert(t, what, e.Content.Value)
+		inert(t, what, e.Summary)
+		if e.UpdatedParsed.After(last) {
+			t.Errorf("%s is newer than the one before", what)
+		}
+		last = *e.UpdatedParsed
+		if i == 0 && parsed.UpdatedParsed != nil && !parsed.UpdatedParsed.Equal(last) {
+			t.Errorf("the feed was updated %s, its newest entry %s", parsed.Updated, e.Updated)
+		}
+	}
+	return parsed
+}
+
+// identities are the ids that were seen.
+type identities map[string]bool
+
+func (seen identities) add(t testing.TB, what, id string) {
+	t.Helper()
+	if u, err := url.Parse(id); err != nil || !u.IsAbs() {
+		t.Errorf("%s: id %q is no absolute IRI", what, id)
+	}
+	if seen[id] {
+		t.Errorf("%s: id %q is there twice", what, id)
+	}
+	seen[id] = true
+}
+
+func links(t testing.TB, what string, all []*atom.Link) {
+	t.Helper()
+	count := map[string]int{}
+	for _, l := range all {
+		count[l.Rel]++
+		webLink(t, what+", link "+l.Rel, l.Href)
+	}
+	for rel, n := range count {
+		if rel == "" || n > 1 {
+			t.Errorf("%s: %d links with the relation %q", what, n, rel)
+		}
+	}
+	if count["alternate"] != 1 {
+		t.Errorf("%s: %d alternate links", what, count["alternate"])
+	}
+}
+
+func webLink(t testing.TB, what, link string) {
+	t.Helper()
+	if u, err := url.Parse(link); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		t.Errorf("%s: %q is no link to the web", what, link)
+	}
+}
+
+// text checks the bytes of a whole document.
+func text(t testing.TB, what, s string) {
+	t.Helper()
+	if !utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError) {
+		t.Errorf("%s has broken characters", what)
+	}
+	if len(s) > MaxBytes {
+		t.Errorf("%s has %d bytes", what, len(s))
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
+			t.Errorf("%s has the character %U", what, r)
+			return
+		}
+	}
+}
+
+// title checks a title, which is one line of plain text.
+func title(t testing.TB, what, s string) {
+	t.Helper()
+	if strings.ContainsAny(s, "\n\t") || utf8.RuneCountInString(s) > 1000 {
+		t.Errorf("%s: title %q", what, s)
+	}
+}
+
+// inert checks that HTML has no element but those that the service writes.
+func inert(t testing.TB, what, html string) {
+	t.Helper()
+	for rest := html; ; {
+		_, tag, found := strings.Cut(rest, "<")
+		if !found {
+			return
+		}
+		rest = tag
+		tag, _, _ = strings.Cut(tag, ">")
+		name := strings.TrimPrefix(strings.ToLower(tag), "/")
+		if href, ok := strings.CutPrefix(name, `a href="`); ok && (strings.HasPrefix(href, "http://") || strings.HasPrefix(href, "https://")) && strings.Count(href, `"`) == 1 {
+			continue
+		}
+		switch name {
+		case "p", "table", "tr", "th", "td", "a":
+		default:
+			t.Errorf("%s: markup came through: <%s> in %.300q", what, tag, html)
+			return
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package feedrules
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// JSONFeed is what a JSON Feed may have of what the service writes.
+type JSONFeed struct {
+	Version     string `json:"version"`
+	Title       string `json:"title"`
+	Description string `json:"description"`
+	Language    string `json:"language"`
+	HomePageURL string `json:"home_page_url"`
+	FeedURL     string `json:"feed_url"`
+	NextURL     string `json:"next_url"`
+	Authors     []struct {
+		Name string `json:"name"`
+	} `json:"authors"`
+	Items []JSONItem `json:"items"`
+}
+
+// JSONItem is an item of a JSONFeed.
+type JSONItem struct {
+	ID            string    `json:"id"`
+	URL           string    `json:"url"`
+	Title         string    `json:"title"`
+	ContentHTML   string    `json:"content_html"`
+	Summary       string    `json:"summary"`
+	DatePublished time.Time `json:"date_published"`
+	DateModified  time.Time `json:"date_modified"`
+	Tags          []string  `json:"tags"`
+}
+
+// JSON checks a JSON Feed 1.1 and gives it parsed.
+func JSON(t testing.TB, feed []byte) *JSONFeed {
+	t.Helper()
+	text(t, "the feed", string(feed))
+	var parsed JSONFeed
+	d := json.NewDecoder(bytes.NewReader(feed))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&parsed); err != nil {
+		t.Fatalf("not a JSON Feed: %v\n%.2000s", err, feed)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		t.Errorf("something follows the feed: %v", err)
+	}
+	if parsed.Version != "https://jsonfeed.org/version/1.1" || strings.TrimSpace(parsed.Title) == "" || len(parsed.Authors) != 1 || parsed.Items == nil {
+		t.Errorf("version %q, title %q, authors %v, items %t", parsed.Version, parsed.Title, parsed.Authors, parsed.Items != nil)
+	}
+	webLink(t, "home_page_url", parsed.HomePageURL)
+	for what, link := range map[string]string{"feed_url": parsed.FeedURL, "next_url": parsed.NextURL} {
+		if link != "" {
+			webLink(t, what, link)
+		}
+	}
+	ids, last := identities{}, time.Unix(1<<40, 0)
+	for i, item := range parsed.Items {
+		what := fmt.Sprint("item ", i)
+		ids.add(t, what, item.ID)
+		webLink(t, what, item.URL)
+		title(t, what, item.Title)
+		inert(t, what, item.ContentHTML)
+		if strings.TrimSpace(item.Title) == "" || item.ContentHTML == "" || item.DateModified.After(last) {
+			t.Errorf("%s: title %q, content %.100q, modified %s after %s", what, item.Title, item.ContentHTML, item.DateModified, last)
+		}
+		last = item.DateModified
+	}
+	return &parsed
+}

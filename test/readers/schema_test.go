@@ -1,0 +1,74 @@
+//go:build readers
+
+package readers
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/feedrules"
+)
+
+// schema is RFC 4287's appendix B as RelaxNG, which lies beside the project.
+const schema = "../../../shared/atom.rng"
+
+// The second opinion on what the rules say: every variant is valid by the RFC's own schema.
+func TestSchema(t *testing.T) {
+	if _, err := os.Stat(schema); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("without the schema: ", err)
+	}
+	s := start(t)
+	s.hostile()
+	ubuntu, hard := "/findings/"+s.ids["test/ubuntu"], "/findings/"+s.ids["team/hard"]
+	home, args := t.TempDir(), []string{}
+	for i, path := range []string{
+		ubuntu, ubuntu + "?by=vulnerability", ubuntu + "?severity=HIGH&tag=a&tag=b&package=x&cve=CVE-1&fixable=true", ubuntu + "?key=a%26b%3C", "/findings/all",
+		"/findings/all?by=vulnerability&severity=LOW", hard, hard + "?page=2", hard + "?by=vulnerability&page=3", "/findings/" + s.ids["test/gone"],
+	} {
+		body, err := io.ReadAll(get(t, s.url+path).Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		feedrules.Atom(t, body)
+		args = append(args, write(t, home, fmt.Sprintf("%d.xml", i), string(body)))
+	}
+	grammar, err := os.ReadFile(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, home, "jing", append([]string{write(t, home, "atom.rng", string(grammar))}, args...)...)
+	run(t, home, "xmllint", append([]string{"--noout"}, args...)...)
+}
+
+// hostile adds a repository of which every text is bad, with three pages of findings, and one that isn't there.
+func (s *service) hostile() {
+	s.t.Helper()
+	var findings []awslocal.Finding
+	for i := range 2*scan.PageSize + 1 {
+		findings = append(findings, awslocal.Finding{
+			Name: fmt.Sprintf("CVE-%d <b>]]>\x1b[31m\u202e\ufffe", i), Severity: "<i>", URI: "https://example.org/?a=1&b=<2>",
+			Description: "</content><script>alert(1)</script>\x00\n\n🙂 &#0; \u2028" + strings.Repeat("x", 10_000),
+			Attributes:  []awslocal.Attribute{{Key: "package_name", Value: "a & b\t\n"}, {Key: "CVSS3_VECTOR", Value: "\xff\xfe"}},
+		})
+	}
+	s.aws.ECR.PutImage(awslocal.RepositoryID{Name: "team/hard"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+	for _, repository := range []string{"team/hard", "test/gone"} {
+		c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository}, time.Now())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if err := s.watch.Configs.Put(s.t.Context(), c); err != nil {
+			s.t.Fatal(err)
+		}
+		s.ids[repository] = c.ID
+	}
+}
