@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/lambdaruntime"
+)
+
+// What a function may take: the memory that the template's smallest has, the time that API Gateway waits, the answer that Lambda sends.
+const (
+	mostMemory = 256 << 20
+	mostTime   = 29 * time.Second
+	mostAnswer = 6 << 20
+)
+
+// answer sends a GET to a function as API Gateway would, and holds it to the limits.
+func answer(t *testing.T, a *awstest.AWS, folder, resource, path string) string {
+	t.Helper()
+	f := start(t, a, folder)
+	event, err := lambdaruntime.APIEvent(httptest.NewRequest("GET", "https://api.example/Prod"+path, nil), "/Prod", resource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := f.Invoke(t.Context(), event, mostTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got proxyAnswer
+	if err := json.Unmarshal(payload, &got); err != nil || got.StatusCode != 200 {
+		t.Fatalf("GET %s: %v, %d %.500s", path, err, got.StatusCode, got.Body)
+	}
+	memory := f.PeakMemory()
+	t.Logf("GET %s: an answer of %d bytes, at most %d MiB of memory", path, len(payload), memory>>20)
+	if len(payload) > mostAnswer || memory > mostMemory {
+		t.Errorf("GET %s: an answer of %d bytes, %d bytes of memory", path, len(payload), memory)
+	}
+	return got.Body
+}
+
+func put(t *testing.T, a *awstest.AWS, repository string) scan.Config {
+	t.Helper()
+	c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Watch(awstest.Silent()).Configs.Put(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// 10,000 images with ECR at 30 ms a call: each has its block, with its counts.
+func TestSummaryAtSize(t *testing.T) {
+	a := awstest.Start(t, awslocal.ECROptions{})
+	findings := []awslocal.Finding{{Name: "CVE-1", Severity: "HIGH"}, {Name: "CVE-2", Severity: "LOW"}}
+	for r := range 10 {
+		repo := fmt.Sprintf("team/app%d", r)
+		put(t, a, repo)
+		for i := range 1000 {
+			a.ECR.PutImage(awslocal.RepositoryID{Name: repo}, awslocal.Image{Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+		}
+	}
+	a.ECR.Disturb(awslocal.Fault{Delay: 30 * time.Millisecond})
+	text := answer(t, a, "summary", "/summary", "/summary")
+	if n := strings.Count(text, " in us-west-2:\n HIGH: 1\n LOW: 1\n\n\n"); n != 10_000 {
+		t.Errorf("%d images with their counts, want 10,000", n)
+	}
+}
+
+// An image with 5,000 findings, some of them long: the worst are listed, and the rest is said.
+func TestFeedAtSize(t *testing.T) {
+	a := awstest.Start(t, awslocal.ECROptions{})
+	findings := make([]awslocal.Finding, 5000)
+	for i := range findings {
+		findings[i] = awslocal.Finding{
+			Name: fmt.Sprintf("CVE-2026-%05d", i), Severity: []string{"LOW", "MEDIUM", "HIGH", "CRITICAL"}[i%4], Description: strings.Repeat("<long> ", 20+i%400),
+			Attributes: []awslocal.Attribute{{Key: "package_name", Value: fmt.Sprint("lib", i%100)}},
+		}
+	}
+	c := put(t, a, "team/app")
+	a.ECR.PutImage(awslocal.RepositoryID{Name: "team/app"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+	a.ECR.Disturb(awslocal.Fault{Delay: 30 * time.Millisecond})
+	feed := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID)
+	if entries := strings.Count(feed, "<entry>"); entries != 500 || strings.Count(feed, "<title>[CRITICAL]") != 500 || !strings.Contains(feed, "5000 findings") {
+		t.Errorf("%d entries: %.1500s", entries, feed)
+	}
+}
