@@ -18,6 +18,7 @@ type fakeRegistry struct {
 	fail    map[string]error   // by repository name or digest
 	calls   map[string]int     // by "call key"
 	block   func(ctx context.Context, digest string)
+	list    func() // what a listing waits for
 }
 
 func (f *fakeRegistry) count(call, key string) {
@@ -31,6 +32,9 @@ func (f *fakeRegistry) count(call, key string) {
 
 func (f *fakeRegistry) Images(_ context.Context, repo Repository, tags []string) ([]Image, error) {
 	f.count("images", repo.Name)
+	if f.list != nil {
+		f.list()
+	}
 	if err := f.fail[repo.Name]; err != nil {
 		return nil, err
 	}

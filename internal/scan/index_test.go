@@ -108,15 +108,20 @@ func TestFindingsOfAnIndexThatIsDown(t *testing.T) {
 
 // A signature's tag that points to an image must not hide the image's other tags, nor show them as none.
 func TestOneDigestOfTwoKinds(t *testing.T) {
-	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a.sig", Digest: "1", Kind: Artifact}, {Tag: "b", Digest: "1"}}}}
+	r := &fakeRegistry{images: map[string][]Image{"app": {
+		{Tag: "a", Digest: "1"}, {Tag: "a.sig", Digest: "1", Kind: Artifact}, {Tag: "b", Digest: "1"}, {Tag: "b.sig", Digest: "1", Kind: Artifact},
+	}}}
 	w := watchOf(r, config("1", "app"), config("2", "app", "a.sig", "b"))
 	r.results = map[string]Result{"1": completed(w, 30*time.Hour, nil)}
 	reports, err := w.Summary(t.Context())
-	want := []string{"1: b completed ", "2: a.sig not scanned not an image", "2: b completed "}
+	want := []string{"1: a completed ", "1: b completed ", "2: a.sig not scanned not an image", "2: b completed "}
 	if diff := cmp.Diff(want, states(reports)); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	w.Configs = fakeStore{configs: []Config{config("2", "app", "a.sig", "b")}}
+	if n := r.calls["result 1"]; n != 1 {
+		t.Errorf("%d calls for one image", n)
+	}
 	if run, err := w.Run(t.Context()); err != nil || run.Started != 1 || run.NotScannable["not an image"] != 1 {
 		t.Errorf("run %+v, %v", run, err)
 	}

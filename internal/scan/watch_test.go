@@ -122,22 +122,28 @@ func TestWorkIsBounded(t *testing.T) {
 			}
 			configs = append(configs, config(repo, repo), elsewhere("other "+repo, repo))
 		}
-		var now, most atomic.Int64
-		r.block = func(context.Context, string) {
-			n := now.Add(1)
-			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
-			}
-			time.Sleep(time.Second)
-			now.Add(-1)
-		}
+		var visits, lists gauge
+		r.block = func(context.Context, string) { visits.hold(time.Second) }
+		r.list = func() { lists.hold(time.Minute) }
 		reports, err := watchOf(r, configs...).Summary(t.Context())
 		if err != nil || len(reports) != 600 || len(states(reports)) != 3000 {
 			t.Errorf("%d reports, %d images, %v", len(reports), len(states(reports)), err)
 		}
-		if most.Load() != 2*imagesAtOnce {
-			t.Errorf("%d images at once in two Regions, want %d in each", most.Load(), imagesAtOnce)
+		if visits.most.Load() != 2*imagesAtOnce || lists.most.Load() != 2*repositoriesAtOnce {
+			t.Errorf("%d images and %d repositories at once in two Regions, want %d and %d in each", visits.most.Load(), lists.most.Load(), imagesAtOnce, repositoriesAtOnce)
 		}
 	})
+}
+
+// gauge knows how many held it at once.
+type gauge struct{ now, most atomic.Int64 }
+
+func (g *gauge) hold(d time.Duration) {
+	n := g.now.Add(1)
+	for old := g.most.Load(); n > old && !g.most.CompareAndSwap(old, n); old = g.most.Load() {
+	}
+	time.Sleep(d)
+	g.now.Add(-1)
 }
 
 func TestSummaryFailsWithoutConfigs(t *testing.T) {

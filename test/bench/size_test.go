@@ -144,3 +144,50 @@ func alive() uint64 {
 	metrics.Read(samples)
 	return samples[0].Value.Uint64() + samples[1].Value.Uint64()
 }
+
+// BenchmarkThrottledRun starts 2,000 images at 20 calls a second for each operation, on a fake clock.
+func BenchmarkThrottledRun(b *testing.B) {
+	const images, perSecond = 2000, 20
+	bubble(b, func(t *testing.T) {
+		c := simulation.Config("us-west-2", "team/app")
+		w := simulation.New(c)
+		w.Fill(c, images)
+		w.Limit(perSecond, 0)
+		report, took, err := w.Run(t.Context())
+		if err != nil || report.Started != images {
+			t.Errorf("%v, report %+v", err, report)
+		}
+		count, throttled := w.ECR.Count(), 0
+		for _, op := range simulation.Operations() {
+			throttled += count.Errors[op]["ThrottlingException"]
+		}
+		b.ReportMetric(took.Seconds()/(images/perSecond), "×floor")
+		b.ReportMetric(100*float64(throttled)/float64(count.Total()), "%throttled")
+	})
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkWeek lives through a week, on a fake clock.
+func BenchmarkWeek(b *testing.B) {
+	bubble(b, func(t *testing.T) {
+		r, err := simulation.Week(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		b.ReportMetric(r.Oldest.Hours(), "h-oldest-scan")
+		b.ReportMetric(100*float64(r.Refused)/float64(r.Calls), "%refused")
+		b.ReportMetric(float64(r.Calls)/float64(r.Runs), "calls/run")
+	})
+	b.ReportMetric(0, "ns/op")
+}
+
+// bubble runs f in a bubble of synctest, which only a test can have.
+func bubble(b *testing.B, f func(*testing.T)) {
+	b.Helper()
+	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
+		Name: "simulation", F: func(t *testing.T) { synctest.Test(t, f) },
+	}})
+	if !ok {
+		b.FailNow()
+	}
+}

@@ -76,3 +76,21 @@ func (w *World) Run(ctx context.Context) (scan.RunReport, time.Duration, error) 
 	report, err := w.Watch.Run(ctx)
 	return report, time.Since(began), err
 }
+
+// Operations are the calls to ECR that a run makes.
+func Operations() []string {
+	return []string{"DescribeImages", "BatchGetImage", "DescribeImageScanFindings", "StartImageScan"}
+}
+
+// Limit makes each operation answer at most so many calls a second, and throttle the others. A burst of 0 is one second's worth.
+func (w *World) Limit(perSecond float64, burst int) (undo func()) {
+	var undos []func()
+	for _, op := range Operations() {
+		undos = append(undos, w.ECR.Disturb(awslocal.Fault{Operation: op, PerSecond: perSecond, Burst: burst}))
+	}
+	return func() {
+		for _, undo := range undos {
+			undo()
+		}
+	}
+}
