@@ -20,10 +20,15 @@ import (
 // that doesn't answer holds up no other.
 const CallsAtOnce = 64
 
+// AllCallsAtOnce is how many calls may be under way in all, since each takes a connection and a function of Lambda has 1,024 file descriptors.
+// It leaves room for several Regions that don't answer.
+const AllCallsAtOnce = 512
+
 // Client answers for every registry and Region. It implements [scan.Registry]. A call that ECR throttles is made again, ever more slowly,
 // until its context ends: give each context a deadline.
 type Client struct {
 	ecr *ecr.Client
+	all chan struct{} // one for each call under way
 
 	mu       sync.Mutex
 	limiters map[limited]*limiter
@@ -48,6 +53,7 @@ const (
 func New(cfg aws.Config) *Client {
 	return &Client{
 		ecr:      ecr.NewFromConfig(cfg, func(o *ecr.Options) { o.Retryer = retryer{awsretry.New()} }),
+		all:      make(chan struct{}, AllCallsAtOnce),
 		limiters: make(map[limited]*limiter),
 	}
 }
@@ -73,7 +79,12 @@ func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, nam
 		if err != nil {
 			return none, outOfTime(repo, err, throttled, l)
 		}
+		if err := enter(ctx, c.all); err != nil {
+			l.release(epoch, false)
+			return none, outOfTime(repo, err, throttled, l)
+		}
 		out, err := op(ctx, in, func(o *ecr.Options) { o.Region = repo.Region })
+		<-c.all
 		again := isThrottling(err)
 		l.release(epoch, again)
 		switch {

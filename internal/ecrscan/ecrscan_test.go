@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -362,5 +363,31 @@ func TestDeadRegionStandsAlone(t *testing.T) {
 		if err := <-dead; scan.CodeOf(err) != scan.Unavailable {
 			t.Errorf("the dead Region: %v", err)
 		}
+	}
+}
+
+// However many registries are busy, a function doesn't run out of file descriptors.
+func TestAllCallsAreBounded(t *testing.T) {
+	e, c := start(t)
+	e.Disturb(awslocal.Fault{Hang: true})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for registry := range 10 {
+		for range ecrscan.CallsAtOnce {
+			wg.Go(func() {
+				_, err := c.Images(ctx, scan.Repository{Registry: fmt.Sprintf("%012d", registry), Region: "us-west-2", Name: "test/app"}, nil)
+				if scan.CodeOf(err) != scan.Unavailable {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	for e.Count().InFlight < ecrscan.AllCallsAtOnce {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	wg.Wait()
+	if most := e.Count().MaxFlight; most > ecrscan.AllCallsAtOnce {
+		t.Errorf("%d calls were under way, the bound is %d", most, ecrscan.AllCallsAtOnce)
 	}
 }

@@ -119,7 +119,7 @@ func httpClient() *awshttp.BuildableClient {
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, 2*ecrscan.CallsAtOnce)
-			t.MaxIdleConns = 0
+			t.MaxIdleConns = ecrscan.AllCallsAtOnce + s3store.CallsAtOnce
 			t.ResponseHeaderTimeout = responseTimeout
 		})
 }
