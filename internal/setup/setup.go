@@ -86,8 +86,9 @@ func s3Client(cfg aws.Config) *s3.Client {
 		// An endpoint that is a plain address has no room for the bucket in its host name.
 		o.UsePathStyle = o.BaseEndpoint != nil
 		o.Retryer = awsretry.New()
-		// An object that was stored without a checksum is no news, and a line of it for each would be no JSON in a log of JSON.
-		o.DisableLogOutputChecksumValidationSkipped = true
+		// A checksum of what is read is work for each object, and a line in the log for each that was stored without one; a config that is broken
+		// shows as such.
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
 }
 
