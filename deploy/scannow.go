@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// scanNow runs StartScanFunc, waits for it and prints the report of the run.
+// scanNow runs StartScanFunc as the schedule does, waits for it and prints its report.
 func (t *tool) scanNow(ctx context.Context, _ []string) error {
 	c, _, err := t.need(ctx)
 	if err != nil {
@@ -29,7 +29,7 @@ func (t *tool) scanNow(ctx context.Context, _ []string) error {
 		return err
 	}
 	var result struct{ FunctionError string }
-	// A run may take the function's 15 minutes, and one that was cut off is not to be started again. Both versions of the AWS CLI read
+	// It may take the function's minutes, and one that was cut off is not to be started again. Both versions of the AWS CLI read
 	// fileb: alike.
 	c.env = []string{"AWS_MAX_ATTEMPTS=1"}
 	err = c.json(ctx, &result, "lambda", "invoke", "--function-name", function, "--payload", "fileb://"+event, "--cli-read-timeout", "910", answer)
