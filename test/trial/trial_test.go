@@ -13,31 +13,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ecr-continuous-scan/test/awstest"
 )
 
 // The summary of the walkthrough's three configs.
-const summary = `Results for amazonlinux:2018.03 in us-west-2:
-
-
-Results for test/centos:7 in us-west-2:
- HIGH: 7
- MEDIUM: 20
- LOW: 7
-
-
-Results for test/ubuntu:16.04 in us-west-2:
- MEDIUM: 8
- LOW: 24
- INFORMATIONAL: 19
-
-
-Results for test/ubuntu:latest in us-west-2:
- MEDIUM: 7
- LOW: 13
- INFORMATIONAL: 9
-
-
-`
+const summary = awstest.WalkthroughSummary
 
 // Nothing but credentials: the deploy makes what it needs. Then the whole life of a stack.
 func TestFromNothing(t *testing.T) {
