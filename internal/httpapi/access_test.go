@@ -182,6 +182,13 @@ func TestLinksCarryTheReadKey(t *testing.T) {
 	if !strings.Contains(without.body, `<link href="`+base+"/findings/"+id+`" rel="self"`) || strings.Contains(without.body, "key=") {
 		t.Errorf("the key is not in the URL: %.1500s", without.body)
 	}
+	for _, path := range []string{"/findings/" + id, "/findings/all", "/findings"} {
+		for _, key := range []string{fullKey, "neither"} {
+			if got := call(h, "GET", inURL(path, key), "", "", basic("ecr", fullKey)...); got.status != 200 || strings.Contains(got.body, "key=") {
+				t.Errorf("%s with a key in the URL that lets nobody in: %d %.1500s", path, got.status, got.body)
+			}
+		}
+	}
 	if with.body == without.body || strings.ReplaceAll(with.body, "?key=read+key+with+spaces+%26+%C3%BCnicode", "") != without.body {
 		t.Error("the key changes more than the self link")
 	}

@@ -148,13 +148,14 @@ func (m Methods) allow() string {
 }
 
 // link is the URL of a path and query of the API for the client of r; "" when it is unknown. A key that came in the URL goes on in it, and
-// no other does.
+// no other does; nor one beside a key in the header, which nobody has checked: it may be the full key.
 func (a *API) link(r *http.Request, path string, values url.Values) string {
 	base := a.BaseURL(r)
 	if base == "" {
 		return ""
 	}
-	if key, ok := urlKey(r); ok {
+	_, header := headerKey(r)
+	if key, ok := urlKey(r); ok && !header {
 		values = maps.Clone(values)
 		if values == nil {
 			values = url.Values{}
