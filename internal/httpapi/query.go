@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"ecr-continuous-scan/internal/scan"
 )
@@ -25,7 +26,8 @@ func summaryParameters() []string { return []string{"severity", "tag"} }
 // query is what a request asks for in its URL.
 type query struct {
 	view   scan.View
-	format string // of a feed: formatAtom, formatJSON, or empty for what the client likes best
+	since  time.Time // of a summary; zero when it isn't given
+	format string    // of a feed: formatAtom, formatJSON, or empty for what the client likes best
 	// values are the parameters in their one form, without the key and the page, so that what means the same is the same URL.
 	values url.Values
 }

@@ -11,10 +11,10 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	reports, err := a.Watch.Summary(r.Context())
+	overview, err := a.Watch.Summary(r.Context(), q.since)
 	if err != nil {
 		return err
 	}
-	serve(w, r, "text/plain; charset=utf-8", render.Summary(reports, q.view.Filter))
+	serve(w, r, "text/plain; charset=utf-8", render.Summary(overview.Reports, q.view.Filter))
 	return nil
 }

@@ -17,6 +17,8 @@ type Entry struct {
 	Count int
 	// Published is when it was first seen, Updated when it last changed, as well as is known.
 	Published, Updated time.Time
+	// Resolved is when a completed scan no longer found it; zero for what is still there.
+	Resolved time.Time
 }
 
 func newEntry(image *Image, f Finding, completed time.Time) Entry {

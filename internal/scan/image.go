@@ -121,6 +121,12 @@ type Result struct {
 	Enhanced bool
 	// Findings are the findings, when they were asked for.
 	Findings []Finding
+	// AsOf is set when this is the last good answer since a newer one can't be had just now, for the reason Reason: it is when ECR gave it.
+	AsOf time.Time
+	// Changes are the changes of Counts in the last MemoryTime, oldest first, and KnownSince is when the first scan that is remembered was
+	// completed; zero when there is none.
+	Changes    []CountChange
+	KnownSince time.Time
 }
 
 // dueAt is when the image may be scanned again; the zero time is at once.

@@ -34,7 +34,8 @@ func TestIndexesInASummary(t *testing.T) {
 	r := withIndexes()
 	w := watchOf(r, config("1", "app"), config("2", "app", "multi"))
 	r.results = map[string]Result{"amd": completed(w, time.Hour, nil), "arm": {State: NotScanned}}
-	reports, err := w.Summary(t.Context())
+	overview, err := w.Summary(t.Context(), time.Time{})
+	reports := overview.Reports
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,8 @@ func TestOneDigestOfTwoKinds(t *testing.T) {
 	}}}
 	w := watchOf(r, config("1", "app"), config("2", "app", "a.sig", "b"))
 	r.results = map[string]Result{"1": completed(w, 30*time.Hour, nil)}
-	reports, err := w.Summary(t.Context())
+	overview, err := w.Summary(t.Context(), time.Time{})
+	reports := overview.Reports
 	want := []string{"1: a completed ", "1: b completed ", "2: a.sig not scanned not an image", "2: b completed "}
 	if diff := cmp.Diff(want, states(reports)); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)

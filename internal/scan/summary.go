@@ -1,19 +1,37 @@
 package scan
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
-// Summary tells what was found in every image of every config, in the order of the configs. It fails only when the configs can't be read;
-// what went wrong with one config or image stands in its report.
-func (w *Watch) Summary(ctx context.Context) ([]Report[Result], error) {
+// Overview is what was found in every image of every config.
+type Overview struct {
+	// Reports are in the order of the configs. What went wrong with one config or image stands in its report.
+	Reports []Report[Result]
+	// Now is when the overview was made, and Since the point from which its readers count what is new and what is fixed.
+	Since, Now time.Time
+}
+
+// DefaultSince is how far back the overview looks for changes unless it is told otherwise.
+const DefaultSince = 24 * time.Hour
+
+// Summary is the overview of all configs, with what changed since a point in time; the zero time is DefaultSince ago. It fails only when the
+// configs can't be read.
+func (w *Watch) Summary(ctx context.Context, since time.Time) (Overview, error) {
 	configs, err := w.Configs.List(ctx)
 	if err != nil {
-		return nil, err
+		return Overview{}, err
 	}
-	reports := walker[Result]{configs, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
+	o := Overview{Since: since, Now: w.Now().UTC()}
+	if since.IsZero() {
+		o.Since = o.Now.Add(-DefaultSince)
+	}
+	o.Reports = walker[Result]{configs, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
 		return w.read(ctx, same[0].Image, w.Registry.Result)
 	}, newRooms(imagesAtOnce)}.walk(ctx)
-	logFailures(ctx, w, reports)
-	return reports, nil
+	logFailures(ctx, w, o.Reports)
+	return o, nil
 }
 
 // read is the result of an image, by a call to ECR where one is needed. It never fails: a result that can't be read is Unread.

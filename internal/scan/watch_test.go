@@ -48,7 +48,8 @@ func TestSummaryShowsEachFailureWhereItBelongs(t *testing.T) {
 		config("dead", "dead"), config("other", "other"), config("empty", "empty"), config("sigs", "sigs"))
 	r.results = map[string]Result{"ok": completed(w, time.Hour, Counts{High: 1})}
 
-	reports, err := w.Summary(t.Context())
+	overview, err := w.Summary(t.Context(), time.Time{})
+	reports := overview.Reports
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func TestNothingIsAskedTwice(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "1"}, {Tag: "c", Digest: "2"}}}}
 	w := watchOf(r, config("1", "app"), config("2", "app", "a"), config("3", "app", "b", "c"))
 	r.results = map[string]Result{"1": completed(w, 30*time.Hour, nil), "2": completed(w, 30*time.Hour, nil)}
-	if _, err := w.Summary(t.Context()); err != nil {
+	if _, err := w.Summary(t.Context(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.Run(t.Context()); err != nil {
@@ -99,7 +100,8 @@ func TestTagsOfOneDigest(t *testing.T) {
 	}}}
 	w := watchOf(r, config("1", "app"), config("2", "app", "a.sig", "latest"))
 	r.results = map[string]Result{"1": completed(w, time.Hour, nil), "2": completed(w, time.Hour, nil)}
-	reports, err := w.Summary(t.Context())
+	overview, err := w.Summary(t.Context(), time.Time{})
+	reports := overview.Reports
 	want := []string{"1: latest completed ", "1: v1 completed ", "2: a.sig not scanned not an image", "2: latest completed "}
 	if diff := cmp.Diff(want, states(reports)); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -125,7 +127,8 @@ func TestWorkIsBounded(t *testing.T) {
 		var visits, lists gauge
 		r.block = func(context.Context, string) { visits.hold(time.Second) }
 		r.list = func() { lists.hold(time.Minute) }
-		reports, err := watchOf(r, configs...).Summary(t.Context())
+		overview, err := watchOf(r, configs...).Summary(t.Context(), time.Time{})
+		reports := overview.Reports
 		if err != nil || len(reports) != 600 || len(states(reports)) != 3000 {
 			t.Errorf("%d reports, %d images, %v", len(reports), len(states(reports)), err)
 		}
@@ -149,8 +152,8 @@ func (g *gauge) hold(d time.Duration) {
 func TestSummaryFailsWithoutConfigs(t *testing.T) {
 	w := watchOf(&fakeRegistry{})
 	w.Configs = fakeStore{err: &Error{Code: Unavailable}}
-	if reports, err := w.Summary(t.Context()); CodeOf(err) != Unavailable || reports != nil {
-		t.Errorf("got %v, %v", reports, err)
+	if overview, err := w.Summary(t.Context(), time.Time{}); CodeOf(err) != Unavailable || overview.Reports != nil {
+		t.Errorf("got %v, %v", overview.Reports, err)
 	}
 }
 

@@ -37,7 +37,8 @@ func BenchmarkScanRun(b *testing.B) {
 // BenchmarkSummarySimulated sums the same images up.
 func BenchmarkSummarySimulated(b *testing.B) {
 	growing(b, func(ctx context.Context, w *simulation.World, images int) error {
-		reports, err := w.Watch.Summary(ctx)
+		overview, err := w.Watch.Summary(ctx, time.Time{})
+		reports := overview.Reports
 		n := 0
 		for _, r := range reports {
 			n += len(r.Images)

@@ -1,0 +1,79 @@
+package scan
+
+import (
+	"maps"
+	"time"
+)
+
+// MemoryTime is how long changes and resolved findings are remembered.
+const MemoryTime = 30 * 24 * time.Hour
+
+// CountChange is what one scan changed in the counts of an image. A finding whose severity changed is new in the one and fixed in the other,
+// so that the counts before, with New and without Fixed, are the counts after.
+type CountChange struct {
+	At         time.Time
+	New, Fixed Counts
+}
+
+// ChangedSince sums up what changed after a time.
+func (r Result) ChangedSince(t time.Time) (added, fixed Counts) {
+	added, fixed = Counts{}, Counts{}
+	for _, c := range r.Changes {
+		if c.At.After(t) {
+			added.add(c.New)
+			fixed.add(c.Fixed)
+		}
+	}
+	return added, fixed
+}
+
+// countsAt is what the counts were at a time, as far as is known; nil before the first scan that is remembered.
+func (r Result) countsAt(t time.Time) Counts {
+	if r.KnownSince.IsZero() || r.KnownSince.After(t) {
+		return nil
+	}
+	counts := maps.Clone(r.Counts)
+	if counts == nil {
+		counts = Counts{}
+	}
+	added, fixed := r.ChangedSince(t)
+	for s, n := range added {
+		counts[s] -= n
+	}
+	counts.add(fixed)
+	return counts
+}
+
+func (c Counts) add(other Counts) {
+	for s, n := range other {
+		c[s] += n
+	}
+}
+
+// TrendDay is the findings of all images of a config at the end of a day, or now. Images is how many images that is the sum of.
+type TrendDay struct {
+	At     time.Time
+	Counts Counts
+	Images int
+}
+
+// Trend is how the counts of a config's images came about: the last point is now, the others lie 24 hours apart, 31 points in all. Images
+// that share a digest count as often as they are shown.
+func Trend(r Report[Result], now time.Time) []TrendDay {
+	const days = int(MemoryTime / (24 * time.Hour))
+	trend := make([]TrendDay, 0, days+1)
+	for ago := days; ago >= 0; ago-- {
+		day := TrendDay{At: now.Add(-time.Duration(ago) * 24 * time.Hour), Counts: Counts{}}
+		for _, item := range r.Images {
+			if item.Value.State != Completed {
+				continue
+			}
+			if counts := item.Value.countsAt(day.At); counts != nil {
+				day.Counts.add(counts)
+				day.Images++
+			}
+		}
+		trend = append(trend, day)
+	}
+	return trend
+}
