@@ -15,6 +15,6 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	serve(w, r, "text/plain; charset=utf-8", render.Summary(overview.Reports, q.view.Filter))
+	serve(w, r, "text/plain; charset=utf-8", render.Summary(overview, q.view.Filter))
 	return nil
 }

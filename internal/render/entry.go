@@ -36,14 +36,21 @@ func newEntry(l scan.Listing, found scan.Entry, room int) entry {
 	}
 	severity := oneLine(string(f.Severity), 50)
 	terms := []string{severity, name(image.Label()), name(f.Package)}
+	state := ""
+	if !found.Resolved.IsZero() {
+		state = "[RESOLVED] "
+	}
 	if l.View.ByVulnerability {
-		e.title = fmt.Sprintf("[%s] in images of %s found %s", severity, image.Repository.Name, name(f.Name))
+		e.title = fmt.Sprintf("%s[%s] in images of %s found %s", state, severity, image.Repository.Name, name(f.Name))
 		if f.Package != "" {
 			e.title += " in " + name(f.Package)
 		}
 		terms = append([]string{severity, name(f.Package)}, labels(found.Images[:min(len(found.Images), maxTerms)], name)...)
 	} else {
-		e.title = fmt.Sprintf("[%s] in image %s:%s found %s", severity, image.Repository.Name, name(image.Label()), name(f.Name))
+		e.title = fmt.Sprintf("%s[%s] in image %s:%s found %s", state, severity, image.Repository.Name, name(image.Label()), name(f.Name))
+	}
+	if state != "" {
+		terms = append(terms, "RESOLVED")
 	}
 	for _, term := range terms {
 		if term != "" {
@@ -133,7 +140,9 @@ func rows(l scan.Listing, found scan.Entry, room int) []row {
 	}
 	all = append(all,
 		row{"Registry", image.Repository.Registry + " in " + image.Repository.Region},
-		row{"First seen", optionalTime(f.FirstSeen)},
+		row{"First seen", optionalTime(found.Published)},
+		row{"Resolved", optionalTime(found.Resolved)},
+		row{"Last change", lastChange(found)},
 		row{"Remediation", f.Remediation},
 	)
 	kept := all[:0]
@@ -143,6 +152,14 @@ func rows(l scan.Listing, found scan.Entry, room int) []row {
 		}
 	}
 	return kept
+}
+
+// lastChange says what changed last, and when.
+func lastChange(found scan.Entry) string {
+	if found.Note == "" {
+		return ""
+	}
+	return optionalTime(found.Updated) + ": " + found.Note
 }
 
 // tagList names as many tags as there is room for, and counts the rest.

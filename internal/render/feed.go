@@ -156,7 +156,24 @@ func subtitle(l scan.Listing) string {
 	} else {
 		s += named(" across the repositories:", repositoriesOf(l.Reports))
 	}
-	return s + leftOut(l) + withoutResult(l)
+	return s + leftOut(l) + withoutResult(l) + asOf(l)
+}
+
+// asOf says that what is listed is what was known last, since ECR can't be asked just now.
+func asOf(l scan.Listing) string {
+	var oldest time.Time
+	var why string
+	for _, r := range l.Reports {
+		for _, item := range r.Images {
+			if at := item.Value.AsOf; !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
+				oldest, why = at, item.Value.Reason
+			}
+		}
+	}
+	if oldest.IsZero() {
+		return ""
+	}
+	return strings.TrimSuffix(fmt.Sprintf(". As of %s, since ECR can't be asked just now: %s", rfc3339(oldest), oneLine(why, maxReason)), ": ")
 }
 
 func named(lead string, names []string) string {

@@ -127,6 +127,7 @@ func (f Filter) Reports(reports []Report[Result]) []Report[Result] {
 		})
 		for i := range r.Images {
 			r.Images[i].Value.Counts = f.counts(r.Images[i].Value.Counts)
+			r.Images[i].Value.Changes = f.changes(r.Images[i].Value.Changes)
 		}
 		if had == 0 || len(r.Images) > 0 {
 			kept = append(kept, r)
@@ -152,6 +153,14 @@ func (f Filter) counts(counts Counts) Counts {
 		if f.reaches(s) && n > 0 {
 			kept[s] = n
 		}
+	}
+	return kept
+}
+
+func (f Filter) changes(changes []CountChange) []CountChange {
+	kept := make([]CountChange, len(changes))
+	for i, c := range changes {
+		kept[i] = CountChange{At: c.At, New: f.counts(c.New), Fixed: f.counts(c.Fixed)}
 	}
 	return kept
 }

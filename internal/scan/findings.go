@@ -131,17 +131,18 @@ func (w *Watch) AllFindings(ctx context.Context, v View) (Listing, error) {
 }
 
 func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, error) {
-	found := newGathering(v)
-	reports := walker[Result]{configs, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
-		wanted := taggedImages(same, v.Filter)
-		if len(wanted) == 0 {
-			return Result{} // leaves with its image, below
-		}
-		result := w.read(ctx, same[0].Image, w.Registry.Findings)
-		found.add(wanted, result)
-		result.Findings = nil
-		return result
-	}, newRooms(findingsAtOnce)}.walk(ctx)
+	found, books := newGathering(v), w.readers()
+	reports := walker[Result]{
+		configs: configs, list: books.list, rooms: newRooms(findingsAtOnce),
+		visit: func(ctx context.Context, same []Item[Result]) Result {
+			wanted := taggedImages(same, v.Filter)
+			if len(wanted) == 0 {
+				return Result{} // leaves with its image, below
+			}
+			return books.of(same[0].Image.Repository).tell(ctx, wanted, found)
+		},
+		done: books.finish,
+	}.walk(ctx)
 	logFailures(ctx, w, reports)
 	if len(v.Filter.Tags) > 0 {
 		for i := range reports {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -51,7 +52,8 @@ type AWS struct {
 	S3            *awslocal.S3
 	ECRURL, S3URL string
 
-	slow atomic.Bool
+	slow  atomic.Bool
+	later atomic.Int64
 	turn sync.Mutex
 }
 
@@ -83,9 +85,16 @@ func (a *AWS) queue(h http.Handler) http.Handler {
 			a.turn.Lock()
 			defer a.turn.Unlock()
 		}
+		if later := a.later.Load(); later != 0 {
+			w.Header().Set("Date", time.Now().Add(time.Duration(later)).UTC().Format(http.TimeFormat))
+		}
 		h.ServeHTTP(w, r)
 	})
 }
+
+// Later lets time pass by the clocks of both services, so that what is remembered is not taken for true any more without asking. What they
+// date themselves, such as scans, isn't moved.
+func (a *AWS) Later(d time.Duration) { a.later.Add(int64(d)) }
 
 // Watch builds the service's use cases on the stand-in, by the same code as a deployment.
 func (a *AWS) Watch(log *slog.Logger) *scan.Watch {
