@@ -376,12 +376,12 @@ func (l *ledger) ask(ctx context.Context, same []Image, best ImageRecord, all bo
 }
 
 // call reads no more than is needed, and tells whether it has read the findings. all tells that what was said last is remembered with its
-// findings, so that it is likely that nothing has changed since.
+// findings, so that it is likely that nothing has changed since. Counts are read first, since many of them may be read side by side.
 func (l *ledger) call(ctx context.Context, image Image, best ImageRecord, all bool, want depth) (result Result, read bool, err error) {
-	likely := all && best.Last.State == Completed && !(best.Last.Enhanced && want == allFindings)
-	if likely || want == countsOnly && (l.blank || !l.mayFold()) {
+	likely := all && best.Last.State == Completed
+	if want != allFindings || likely && !best.Last.Enhanced {
 		result, err = l.Registry.Result(ctx, l.repo, image.Digest)
-		if err != nil || result.State != Completed || !likely || l.settled(best, result) || want == countsOnly && !l.mayFold() {
+		if err != nil || l.blank || result.State != Completed || likely && l.settled(best, result) || want == countsOnly && !l.mayFold() {
 			return result, false, err
 		}
 	}
