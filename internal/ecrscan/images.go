@@ -116,9 +116,7 @@ func (c *Client) halves(ctx context.Context, repo scan.Repository, tags []string
 func imagesOf(repo scan.Repository, detail types.ImageDetail, tags []string) []scan.Image {
 	images := make([]scan.Image, 0, len(tags))
 	for _, tag := range tags {
-		images = append(images, scan.Image{
-			Repository: repo, Tag: tag, Digest: aws.ToString(detail.ImageDigest), Kind: kindOf(detail, tag), Pushed: utc(detail.ImagePushedAt),
-		})
+		images = append(images, scan.Image{Repository: repo, Tag: tag, Digest: aws.ToString(detail.ImageDigest), Kind: kindOf(detail, tag)})
 	}
 	return images
 }

@@ -65,9 +65,7 @@ func (x index) of(image scan.Image) []scan.Image {
 		images = append(images, whole)
 	}
 	for _, child := range x.images {
-		images = append(images, scan.Image{
-			Repository: image.Repository, Tag: image.Tag, Digest: child.digest, Platform: child.platform, Pushed: image.Pushed,
-		})
+		images = append(images, scan.Image{Repository: image.Repository, Tag: image.Tag, Digest: child.digest, Platform: child.platform})
 	}
 	return images
 }

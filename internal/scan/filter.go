@@ -147,6 +147,16 @@ func (f Filter) taggedItems(items []Item[Result]) []Item[Result] {
 	return kept
 }
 
+// narrow leaves out the images without a tag of the filter.
+func (f Filter) narrow(reports []Report[Result]) {
+	if len(f.Tags) == 0 {
+		return
+	}
+	for i := range reports {
+		reports[i].Images = f.taggedItems(reports[i].Images)
+	}
+}
+
 func (f Filter) counts(counts Counts) Counts {
 	kept := make(Counts, len(counts))
 	for s, n := range counts {

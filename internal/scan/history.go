@@ -56,16 +56,23 @@ type Tracked struct {
 	Note string `json:"note,omitempty"`
 }
 
-// EventKind is what happened to a finding.
+// EventKind is what happened.
 type EventKind string
 
-// The kinds of events.
+// The kinds of events, first those of findings; then those of the watch itself, each with its end.
 const (
 	New          EventKind = "NEW"
 	Fixed        EventKind = "FIXED"
-	Raised       EventKind = "RAISED"
-	Lowered      EventKind = "LOWERED"
+	Raised       EventKind = "SEVERITY RAISED"
+	Lowered      EventKind = "SEVERITY LOWERED"
 	FixAvailable EventKind = "FIX AVAILABLE"
+
+	Unscanned      EventKind = "NOT SCANNED"
+	Scanned        EventKind = "NOT SCANNED, OVER"
+	Failing        EventKind = "SCAN FAILED"
+	Recovered      EventKind = "SCAN FAILED, OVER"
+	RepositoryGone EventKind = "REPOSITORY GONE"
+	RepositoryBack EventKind = "REPOSITORY GONE, OVER"
 )
 
 // Event is a piece of news of one finding.
@@ -305,14 +312,14 @@ func (t *telling) pruned(all []Tracked) []Tracked {
 	return append(present, ended...)
 }
 
-// bounded are the old events with the new ones, in the order of their dates, without those that are too old or too many.
+// bounded are the old events with the new ones, scan by scan and in the order of their dates, without those that are too old or too many.
 func bounded(old, added []Event, at Stamp) []Event {
 	if len(old)+len(added) == 0 {
 		return nil
 	}
 	events := slices.Concat(old, added)
 	events = slices.DeleteFunc(events, func(e Event) bool { return e.Scan < at.plus(-MemoryTime) })
-	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Or(cmp.Compare(a.Scan, b.Scan), cmp.Compare(a.At, b.At)) })
 	if len(events) == 0 {
 		return nil // as it comes back from the store
 	}

@@ -32,8 +32,6 @@ type Image struct {
 	// Platform is os/architecture for an image that a multi-platform index lists, such as linux/arm64, and empty for a plain image.
 	Platform string
 	Kind     Kind
-	// Pushed is when it was pushed, zero when unknown; of what an index lists, when the index was.
-	Pushed time.Time
 	// Err is why an Index could not be resolved: NotScannable when that is for good, with the reason as its message; another code when
 	// another try may mend it. It is nil for every other kind.
 	Err error

@@ -36,7 +36,6 @@ type ImageRecord struct {
 	Platform string `json:"platform,omitempty"`
 	Digest   string `json:"digest,omitempty"`
 	Kind     Kind   `json:"kind,omitempty"`
-	Pushed   Stamp  `json:"pushed,omitempty"`
 	// Trouble and Reason are the code and the message of why an index could not be resolved.
 	Trouble Code   `json:"trouble,omitempty"`
 	Reason  string `json:"reason,omitempty"`
@@ -58,6 +57,8 @@ type ImageRecord struct {
 	// Since is when the first scan that is remembered was completed, and Changes is what later ones changed.
 	Since   Stamp         `json:"since,omitempty"`
 	Changes []CountChange `json:"changes,omitempty"`
+	// News is how many events the history has.
+	News int `json:"news,omitempty"`
 	// Gaps are the times without a scan for too long, Failures those in which scans failed; Failed is since when they do.
 	Gaps     []Period `json:"gaps,omitempty"`
 	Failures []Period `json:"failures,omitempty"`
@@ -106,7 +107,7 @@ func (r ImageRecord) Label() string { return Image{Tag: r.Tag, Platform: r.Platf
 
 // image is what the record has of an image.
 func (r ImageRecord) image(repo Repository) Image {
-	i := Image{Repository: repo, Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Kind: r.Kind, Pushed: r.Pushed.Time()}
+	i := Image{Repository: repo, Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Kind: r.Kind}
 	if r.Trouble != "" {
 		i.Err = &Error{Code: r.Trouble, Message: r.Reason}
 	}
@@ -152,8 +153,18 @@ func (r ImageRecord) remembered() bool {
 // current tells whether the history is of what the tag points to now.
 func (r ImageRecord) current() bool { return r.History != "" && r.Scan.Digest == r.Digest }
 
-// watchedSince is from when on a scan is to be expected: that of the last one, the push, or when we came to know of it.
-func (r ImageRecord) watchedSince() Stamp { return max(r.First, r.Pushed, r.Scan.Completed) }
+// lateAt is when it will be too long that the image was scanned last; or, if it never was, that it is known.
+func (r ImageRecord) lateAt() Stamp { return cmp.Or(r.Scan.Completed, r.First).plus(TooLong) }
+
+// late is since when the image is without a scan for too long, or none. What Amazon Inspector scans it scans when there is a reason.
+func (r ImageRecord) late(now Stamp) Stamp {
+	last := r.Last
+	watched := last.State == Completed && (last.Enhanced || last.Completed > r.Scan.Completed)
+	if at := r.lateAt(); at <= now && r.Kind == PlainImage && !watched {
+		return at
+	}
+	return 0
+}
 
 // answered takes in what ECR said of the image's digest.
 func (r *ImageRecord) answered(result Result, now Stamp) {
@@ -161,25 +172,32 @@ func (r *ImageRecord) answered(result Result, now Stamp) {
 	switch {
 	case result.State == Failed && r.Failed == 0:
 		r.Failed = now
-	case result.State == Completed && r.Failed != 0:
-		r.Failures = withPeriod(r.Failures, Period{r.Failed, max(r.Failed+1, r.Last.Completed)}, now)
+	case result.State == Completed:
+		r.recovered(r.Last.Completed)
+	}
+}
+
+// recovered ends a time of failures.
+func (r *ImageRecord) recovered(at Stamp) {
+	if r.Failed != 0 {
+		r.Failures = withPeriod(r.Failures, Period{r.Failed, max(r.Failed+1, at)}, at)
 		r.Failed = 0
 	}
 }
 
 // remember takes in a history.
 func (r *ImageRecord) remember(name string, h History, now Stamp) {
-	if late := r.watchedSince().plus(TooLong); h.Completed > late && !h.Enhanced {
+	if late := r.lateAt(); h.Completed > late && !h.Enhanced {
 		r.Gaps = withPeriod(r.Gaps, Period{late, h.Completed}, now)
 	}
-	r.Scan, r.History, r.Since, r.Changes = h.Scan, name, h.Since, h.Changes
+	r.Scan, r.History, r.Since, r.Changes, r.News = h.Scan, name, h.Since, h.Changes, len(h.Events)
 }
 
 // Recall takes in what a history tells of its image, for a record that was lost.
 func (r *Record) Recall(name string, h History) {
 	i := ImageRecord{
 		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: h.Since, Seen: h.Told.plus(-Trust), // what it points to is to be asked
-		Scan: h.Scan, History: name, Since: h.Since, Changes: h.Changes,
+		Scan: h.Scan, History: name, Since: h.Since, Changes: h.Changes, News: len(h.Events),
 	}
 	r.Images[i.Label()] = i
 }
@@ -210,7 +228,6 @@ func (r *Record) observed(i Image, now Stamp) {
 		next = ImageRecord{Tag: i.Tag, Platform: i.Platform, First: now}
 	}
 	next.Digest, next.Kind, next.Seen, next.Left = i.Digest, i.Kind, now, 0
-	next.Pushed = max(StampOf(i.Pushed), 0)
 	next.Trouble, next.Reason = "", ""
 	if i.Err != nil {
 		next.Trouble, next.Reason = CodeOf(i.Err), MessageOf(i.Err)
@@ -220,6 +237,7 @@ func (r *Record) observed(i Image, now Stamp) {
 	}
 	if next.Digest != old.Digest || next.Kind != old.Kind {
 		next.Last, next.Asked = Answer{}, 0
+		next.recovered(now)
 	}
 	r.Images[i.Label()] = next
 }
@@ -231,11 +249,8 @@ func (r *Record) unobserved(label string, now Stamp) {
 		return
 	}
 	next.Digest, next.Kind, next.Left, next.Last, next.Asked = "", Missing, now, Answer{}, 0
-	next.Trouble, next.Reason, next.Pushed = "", "", 0
-	if next.Failed > 0 {
-		next.Failures = withPeriod(next.Failures, Period{next.Failed, now}, now)
-		next.Failed = 0
-	}
+	next.Trouble, next.Reason = "", ""
+	next.recovered(now)
 	r.Images[label] = next
 }
 
