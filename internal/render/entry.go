@@ -106,11 +106,16 @@ type row struct{ Name, Value string }
 var emptyLine = regexp.MustCompile(`\n\s*\n`)
 
 func content(l scan.Listing, found scan.Entry, room int) string {
+	return contentOf(emptyLine.Split(descriptionOf(found.Finding, room), -1), rows(l, found, room), advisory(found.Finding, room))
+}
+
+// contentOf is the HTML of some paragraphs, a table and a link.
+func contentOf(paragraphs []string, rows []row, url string) string {
 	body := struct {
 		Paragraphs []string
 		Rows       []row
 		URL        string
-	}{emptyLine.Split(descriptionOf(found.Finding, room), -1), rows(l, found, room), advisory(found.Finding, room)}
+	}{paragraphs, rows, url}
 	var b strings.Builder
 	if err := contentTemplate.Execute(&b, body); err != nil {
 		// Strings into a fixed template: it can't happen, and the description alone is still true.
@@ -145,6 +150,11 @@ func rows(l scan.Listing, found scan.Entry, room int) []row {
 		row{"Last change", lastChange(found)},
 		row{"Remediation", f.Remediation},
 	)
+	return filled(all, room)
+}
+
+// filled are the rows that have a value, clean.
+func filled(all []row, room int) []row {
 	kept := all[:0]
 	for _, r := range all {
 		if r.Value = clean(r.Value, room); r.Value != "" {
