@@ -121,7 +121,7 @@ func TestFindingsFiltered(t *testing.T) {
 
 // historyOf is the history of an image of which one result is known, all of whose findings are dated alike.
 func historyOf(r Result) History {
-	return History{}.after("", r, func(at Stamp) Stamp { return at })
+	return History{}.after("", r, 0, func(at Stamp) Stamp { return at })
 }
 
 // A group tells the worst of its images, and in what order they are read makes no difference.

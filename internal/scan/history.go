@@ -117,19 +117,10 @@ func (h History) isNews(digest string, r Result) bool {
 	return at > h.Completed || at == h.Completed && r.Enhanced
 }
 
-// after is the history once a completed scan is known, with its findings. take dates what happened: it gives a second near another that nothing
-// else has. The history that it is given stays as it is.
-func (h History) after(digest string, r Result, take func(Stamp) Stamp) History {
-	t := telling{
-		old: make(map[findingKey]Tracked, len(h.Findings)), at: max(h.Told, timeOf(r)), take: take,
-		baseline: h.Completed == 0 || h.Enhanced != r.Enhanced, lost: Gone,
-	}
-	if t.baseline {
-		t.lost = Hidden
-	}
-	for _, f := range h.Findings {
-		t.old[f.key()] = f
-	}
+// after is the history once a completed scan is known, with its findings; now is S3's clock. take dates what happened: it gives a second near
+// another that nothing else has. The history that it is given stays as it is.
+func (h History) after(digest string, r Result, now Stamp, take func(Stamp) Stamp) History {
+	t := h.telling(r, h.dateOf(r, now), take)
 	next := h
 	next.Scan, next.Told = Scan{Digest: digest, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced}, t.at
 	next.Findings = t.findings(r.Findings)
@@ -143,10 +134,43 @@ func (h History) after(digest string, r Result, take func(Stamp) Stamp) History 
 		next.Changes = append(next.Changes, change)
 	}
 	next.Changes = slices.DeleteFunc(next.Changes, func(c CountChange) bool { return StampOf(c.At) < t.at.plus(-MemoryTime) })
-	if next.Changes = next.Changes[max(0, len(next.Changes)-maxChanges):]; len(next.Changes) == 0 {
+	if more := len(next.Changes) - maxChanges; more > 0 {
+		next.Since = StampOf(next.Changes[more-1].At) // what was before is not known any more
+		next.Changes = next.Changes[more:]
+	}
+	if len(next.Changes) == 0 {
 		next.Changes = nil // as it comes back from the store
 	}
 	return next
+}
+
+func (h History) telling(r Result, at Stamp, take func(Stamp) Stamp) *telling {
+	t := &telling{
+		old: make(map[findingKey]Tracked, len(h.Findings)), at: at, take: take,
+		baseline: h.Completed == 0 || h.Enhanced != r.Enhanced, lost: Gone,
+	}
+	if t.baseline {
+		t.lost = Hidden
+	}
+	for _, f := range h.Findings {
+		t.old[f.key()] = f
+	}
+	return t
+}
+
+// dateOf is when what a result changes happened. When a tag goes back to what was scanned before, or Amazon Inspector takes something away, ECR
+// doesn't say when: that is now, since what was told last is older.
+func (h History) dateOf(r Result, now Stamp) Stamp {
+	at := timeOf(r)
+	if at > h.Told {
+		return at
+	}
+	changes := false
+	h.telling(r, h.Told, func(at Stamp) Stamp { changes = true; return at }).findings(r.Findings)
+	if changes {
+		return max(h.Told, now)
+	}
+	return h.Told
 }
 
 // timeOf is when a result was completed. What Amazon Inspector found since is later.
@@ -197,9 +221,9 @@ func (t *telling) found(f Finding, old Tracked, known bool) Tracked {
 	now := Tracked{Finding: f}
 	now.Episode = old.Episode
 	switch {
-	case t.baseline && old.Published > 0:
+	case t.baseline && old.Fate != Gone && old.Published > 0:
 		now.Published, now.Updated, now.Note = old.Published, old.Updated, old.Note
-	case t.baseline, !known:
+	case t.baseline && old.Fate != Gone, !known:
 		now = t.begun(now, cmp.Or(StampOf(now.FirstSeen), t.at), "")
 		t.tell(New, now, "")
 	case old.Fate != Present:
@@ -242,7 +266,7 @@ func (t *telling) changed(now Tracked, old Finding) Tracked {
 	if len(notes) == 0 {
 		return now
 	}
-	now.Updated, now.Note = t.take(t.at), strings.Join(notes, ", ")
+	now.Updated, now.Note = max(t.take(t.at), now.Updated), strings.Join(notes, ", ")
 	if lowered {
 		t.tell(Lowered, now, old.Severity)
 	}
@@ -256,7 +280,7 @@ func (t *telling) changed(now Tracked, old Finding) Tracked {
 func (t *telling) ended(f Tracked) Tracked {
 	f.Fate, f.Ended = t.lost, t.at
 	if t.lost == Gone {
-		f.Updated, f.Note = t.take(t.at), "no longer found"
+		f.Updated, f.Note = max(t.take(t.at), f.Updated), "no longer found"
 		t.tell(Fixed, f, f.Severity)
 	}
 	return f
@@ -269,6 +293,9 @@ func (t *telling) tell(kind EventKind, f Tracked, from Severity) {
 	e := Event{Kind: kind, Scan: t.at, At: f.Updated, Name: f.Name, Package: f.Package, Episode: f.Episode, From: from, To: f.Severity}
 	if kind == Fixed {
 		e.To = ""
+	}
+	if e.At < t.at.plus(-maxShift) { // Amazon Inspector saw it long ago, in what the tag points to only now
+		e.At = t.take(t.at)
 	}
 	if last := len(t.events) - 1; last >= 0 && t.events[last].At == e.At { // of the same finding
 		e.At = t.take(e.At)

@@ -462,7 +462,7 @@ func (l *ledger) historyOf(ctx context.Context, r ImageRecord) (History, error) 
 // remember makes and keeps the next history of a label.
 func (l *ledger) remember(ctx context.Context, i Image, h History, result Result) error {
 	l.mu.Lock()
-	next := h.after(i.Digest, result, l.now.Taken.take)
+	next := h.after(i.Digest, result, l.clock(), l.now.Taken.take)
 	l.mu.Unlock()
 	name := ""
 	if !next.sameAs(h) {

@@ -284,19 +284,60 @@ func merged(base, mine, theirs Record) Record {
 			delete(next.Images, label)
 		}
 	}
+	listed := max(mine.Listed, theirs.Listed)
 	for label, image := range mine.Images {
-		old, had := base.Images[label]
 		their, have := theirs.Images[label]
-		if had == have && (!had || reflect.DeepEqual(old, their)) {
-			next.Images[label] = image
+		if old, had := base.Images[label]; have || !had {
+			next.Images[label] = mergedImage(old, image, their)
+		} else {
+			listed = theirs.Listed // they removed it: not all that mine listed is there
 		}
 	}
-	next.Listed, next.Changed, next.Swept = max(mine.Listed, theirs.Listed), max(mine.Changed, theirs.Changed), max(mine.Swept, theirs.Swept)
-	if theirs.Gone == base.Gone {
+	next.Listed, next.Changed, next.Swept = listed, max(mine.Changed, theirs.Changed), max(mine.Swept, theirs.Swept)
+	if theirs.Gone == base.Gone && slices.Equal(theirs.Absences, base.Absences) {
 		next.Gone, next.Absences = mine.Gone, mine.Absences
 	}
 	next.Taken = mine.Taken.union(theirs.Taken)
 	return next
+}
+
+// mergedImage merges what an image points to and its past, each for itself. Who only looked has changed nothing.
+func mergedImage(base, mine, theirs ImageRecord) ImageRecord {
+	moved := func(i ImageRecord) bool { return i.Digest != base.Digest || i.Kind != base.Kind }
+	sight, past := theirs, theirs
+	if reflect.DeepEqual(theirs.sight(), base.sight()) || moved(mine) && !moved(theirs) {
+		sight = mine
+	}
+	if reflect.DeepEqual(theirs.past(), base.past()) {
+		past = mine
+	}
+	next := sight.withPast(past)
+	if mine.Digest == theirs.Digest && mine.Kind == theirs.Kind {
+		next.Seen, next.Read = max(mine.Seen, theirs.Seen), max(mine.Read, theirs.Read)
+		if mine.Asked == base.Asked && reflect.DeepEqual(mine.Last, theirs.Last) {
+			next.Asked = theirs.Asked
+		}
+	}
+	return next
+}
+
+// sight is what the record has of what the image points to, but for when that was looked up.
+func (r ImageRecord) sight() ImageRecord {
+	r.Seen, r.Asked = 0, 0
+	return r.withPast(ImageRecord{})
+}
+
+// past is what the record has of the image's scans that were completed or failed.
+func (r ImageRecord) past() ImageRecord {
+	past := ImageRecord{}.withPast(r)
+	past.Read = 0
+	return past
+}
+
+func (r ImageRecord) withPast(of ImageRecord) ImageRecord {
+	r.Read, r.Scan, r.History, r.Since, r.Changes = of.Read, of.Scan, of.History, of.Since, of.Changes
+	r.Gaps, r.Failures, r.Failed = of.Gaps, of.Failures, of.Failed
+	return r
 }
 
 // showsOther tells whether a reader sees another thing in b than in a: anything but when things were looked up.

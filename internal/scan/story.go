@@ -42,7 +42,7 @@ func alone(image Image, result Result) History {
 		return h
 	}
 	var taken Seconds
-	return h.after(image.Digest, result, taken.take)
+	return h.after(image.Digest, result, timeOf(result), taken.take)
 }
 
 // anew begins the history of an image anew, since the one that its record names is lost.
