@@ -9,9 +9,11 @@ import (
 
 // The formats, as ?format= has them.
 const (
-	formatText = "text"
-	formatAtom = "atom"
-	formatJSON = "json"
+	formatText  = "text"
+	formatAtom  = "atom"
+	formatJSON  = "json"
+	formatCSV   = "csv"
+	formatSARIF = "sarif"
 )
 
 // offer is a way to send a resource.
@@ -25,6 +27,8 @@ type offer struct {
 func summaryOffers() []offer {
 	return []offer{
 		{formatText, "text/plain", "text/plain; charset=utf-8", nil},
+		{formatJSON, "application/json", "application/json", nil},
+		{formatCSV, "text/csv", "text/csv; charset=utf-8", nil},
 	}
 }
 
@@ -33,6 +37,8 @@ func feedOffers() []offer {
 		{formatAtom, "application/atom+xml", "application/atom+xml; charset=utf-8", []string{"application/xml", "text/xml"}},
 		{formatJSON, "application/feed+json", "application/feed+json", nil},
 		{formatJSON, "application/json", "application/json", nil},
+		{formatCSV, "text/csv", "text/csv; charset=utf-8", nil},
+		{formatSARIF, "application/sarif+json", "application/sarif+json", nil},
 	}
 }
 

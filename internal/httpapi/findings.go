@@ -51,10 +51,12 @@ func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q q
 		offers = changesOffers()
 	}
 	as := negotiate(w, r, offers, q.format)
-	body, err := writeListing(as.format, l, a.feedLinks(r, path, q, l.Pages()))
+	links := a.feedLinks(r, path, q, l.Pages())
+	body, err := writeListing(as.format, l, links)
 	if err != nil {
 		return err
 	}
+	linkHeader(w, links)
 	w.Header().Set("Cache-Control", "private, max-age=900")
 	serveDated(w, r, as.contentType, body, lastModified(l))
 	return nil
@@ -81,6 +83,10 @@ func writeListing(format string, l scan.Listing, links render.Links) ([]byte, er
 	switch format {
 	case formatJSON:
 		return render.JSONFeed(l, links)
+	case formatCSV:
+		return render.FindingsCSV(l, links)
+	case formatSARIF:
+		return render.SARIF(l, links)
 	default:
 		return render.Atom(l, links)
 	}
@@ -101,6 +107,15 @@ func (a *API) feedLinks(r *http.Request, path string, q query, pages int) render
 		links.Next = page(q.view.Page + 1)
 	}
 	return links
+}
+
+// linkHeader names the pages around for formats that have no place for them (RFC 8288).
+func linkHeader(w http.ResponseWriter, links render.Links) {
+	for _, link := range [][2]string{{"first", links.First}, {"previous", links.Previous}, {"next", links.Next}, {"last", links.Last}} {
+		if link[1] != "" {
+			w.Header().Add("Link", fmt.Sprintf("<%s>; rel=%q", link[1], link[0]))
+		}
+	}
 }
 
 // feedList answers with the feeds of all configs, for feed readers to import.

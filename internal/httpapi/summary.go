@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
@@ -17,7 +18,7 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	as := negotiate(w, r, summaryOffers(), q.format)
-	body, err := writeSummary(as.format, overview, q)
+	body, err := a.writeSummary(r, as.format, overview, q)
 	if err != nil {
 		return err
 	}
@@ -26,9 +27,24 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 }
 
 // writeSummary writes an overview in a format of summaryOffers.
-func writeSummary(format string, o scan.Overview, q query) ([]byte, error) {
+func (a *API) writeSummary(r *http.Request, format string, o scan.Overview, q query) ([]byte, error) {
 	switch format {
+	case formatJSON:
+		return render.SummaryJSON(o, q.view.Filter, a.feedOf(r, q))
+	case formatCSV:
+		return render.SummaryCSV(o, q.view.Filter, a.feedOf(r, q))
 	default:
 		return render.Summary(o, q.view.Filter), nil
 	}
+}
+
+// feedOf links to the feeds of what a summary is about, narrowed in the same way.
+func (a *API) feedOf(r *http.Request, q query) render.FeedOf {
+	values := url.Values{}
+	for _, name := range feedListResource().parameters {
+		if of, ok := q.values[name]; ok {
+			values[name] = of
+		}
+	}
+	return func(id string) string { return a.link(r, "/findings/"+id, values) }
 }

@@ -110,9 +110,9 @@ func TestHistory(t *testing.T) {
 		},
 		"raised, lowered and raised again": {
 			basic(0, "A:LOW", "A#0 LOW day 0", ""),
-			basic(1, "A:HIGH", "A#1 HIGH day 1 (severity raised from LOW)", "RAISED A#1 LOW>HIGH"),
-			basic(2, "A:MEDIUM", "A#1 MEDIUM day 1 (severity lowered from HIGH)", "LOWERED A#1 HIGH>MEDIUM"),
-			basic(3, "A:HIGH", "A#2 HIGH day 3 (severity raised from MEDIUM)", "RAISED A#2 MEDIUM>HIGH"),
+			basic(1, "A:HIGH", "A#1 HIGH day 1 (severity raised from LOW)", "SEVERITY RAISED A#1 LOW>HIGH"),
+			basic(2, "A:MEDIUM", "A#1 MEDIUM day 1 (severity lowered from HIGH)", "SEVERITY LOWERED A#1 HIGH>MEDIUM"),
+			basic(3, "A:HIGH", "A#2 HIGH day 3 (severity raised from MEDIUM)", "SEVERITY RAISED A#2 MEDIUM>HIGH"),
 		},
 		"a fix became available, then another": {
 			enhanced(0, "A:LOW", "A#0 LOW day 0", ""),
@@ -121,7 +121,7 @@ func TestHistory(t *testing.T) {
 		},
 		"lowered and mended at once": {
 			enhanced(0, "A:HIGH", "A#0 HIGH day 0", ""),
-			{1, "", with(asInspector(scanned(1, "A:LOW")), func(f *Finding) { f.FixAvailable = "YES" }), "A#0 LOW day 0 (severity lowered from HIGH, a fix became available)", "FIX AVAILABLE A#0 LOW>LOW; LOWERED A#0 HIGH>LOW"},
+			{1, "", with(asInspector(scanned(1, "A:LOW")), func(f *Finding) { f.FixAvailable = "YES" }), "A#0 LOW day 0 (severity lowered from HIGH, a fix became available)", "FIX AVAILABLE A#0 LOW>LOW; SEVERITY LOWERED A#0 HIGH>LOW"},
 		},
 		"another description or version is nothing": {
 			basic(0, "A:LOW", "A#0 LOW day 0", ""),

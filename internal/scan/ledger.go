@@ -24,6 +24,8 @@ type ledger struct {
 	opened  sync.Once
 	// read is when the record was read, by our own clock, whose spans alone are used; saved is when it was written.
 	read, saved time.Time
+	// doubting is a ledger of someone who wants to know what is true now.
+	doubting bool
 	// patient is a ledger of someone who would rather wait for ECR than make do with what is known.
 	patient bool
 	// full bounds how many findings are read of ECR side by side.
@@ -45,7 +47,9 @@ type ledgers struct {
 	*Watch
 	// patient ledgers wait for ECR as long as the call may take.
 	patient bool
-	full    *rooms
+	// doubting ledgers ask what may have changed, however fresh it is.
+	doubting bool
+	full     *rooms
 	folds   atomic.Int64
 
 	mu   sync.Mutex
@@ -79,7 +83,7 @@ func (ls *ledgers) of(repo Repository) *ledger {
 	defer ls.mu.Unlock()
 	l := ls.open[repo]
 	if l == nil {
-		l = &ledger{Watch: ls.Watch, repo: repo, blank: true, patient: ls.patient, read: ls.Now(), full: ls.full.of(repo.place()), folds: &ls.folds, stale: make(map[string]error)}
+		l = &ledger{Watch: ls.Watch, repo: repo, blank: true, patient: ls.patient, doubting: ls.doubting, read: ls.Now(), full: ls.full.of(repo.place()), folds: &ls.folds, stale: make(map[string]error)}
 		l.base.Now = l.read
 		l.now = l.base.clone()
 		ls.open[repo] = l
@@ -192,7 +196,7 @@ func (l *ledger) recorded(tags []string) (images []Image, isFresh bool) {
 	for tag := range wanted {
 		isFresh = isFresh && (found[tag] || listed)
 	}
-	return images, isFresh && l.now.Gone == 0 && !l.blank
+	return images, isFresh && l.now.Gone == 0 && !l.blank && !l.doubting
 }
 
 // listed takes in what ECR listed, and gives what is to be shown of it: of an index that could not be resolved just now, what it had before.
@@ -290,7 +294,7 @@ func (l *ledger) look(ctx context.Context, same []Image, want depth) Result {
 	}
 	l.mu.Lock()
 	best, answered := l.known(same)
-	trusted := answered && !l.blank && best.trusted(l.clock(), want)
+	trusted := answered && !l.blank && best.trusted(l.clock(), want == newsOnly || l.doubting)
 	all := l.allRemember(same, best)
 	l.mu.Unlock()
 	switch {

@@ -136,10 +136,10 @@ func fresh(learned, now Stamp) bool {
 	return learned > 0 && age < Stamp(Trust/time.Second) && age > -Stamp(Trust/time.Second)
 }
 
-// trusted tells whether the last answer of ECR is good enough. A scan run starts nothing by an answer that may have changed: of a hop that was
+// trusted tells whether the last answer of ECR is good enough; in doubt, only if it can't have changed. A scan run doubts: of a hop that was
 // killed nobody knows what it started.
-func (r ImageRecord) trusted(now Stamp, want depth) bool {
-	return r.Last.final(now) || want != newsOnly && r.Last.State != "" && fresh(r.Asked, now)
+func (r ImageRecord) trusted(now Stamp, doubting bool) bool {
+	return r.Last.final(now) || !doubting && r.Last.State != "" && fresh(r.Asked, now)
 }
 
 // remembered tells whether the findings of the last answer, if it has any, are in the history.

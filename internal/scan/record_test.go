@@ -142,10 +142,10 @@ func TestTrusted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := ImageRecord{Last: c.last, Asked: c.asked}
-			if got := r.trusted(now, allFindings); got != c.read {
+			if got := r.trusted(now, false); got != c.read {
 				t.Errorf("a reader trusts it: %t", got)
 			}
-			if got := r.trusted(now, newsOnly); got != c.startBy {
+			if got := r.trusted(now, true); got != c.startBy {
 				t.Errorf("a run trusts it: %t", got)
 			}
 		})

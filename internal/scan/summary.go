@@ -27,16 +27,21 @@ func (w *Watch) Summary(ctx context.Context, since time.Time) (Overview, error) 
 	if since.IsZero() {
 		o.Since = o.Now.Add(-DefaultSince)
 	}
-	books := w.readers()
-	o.Reports = walker[Result]{
+	o.Reports = w.results(ctx, configs, w.readers())
+	return o, nil
+}
+
+// results are the last results of each image of some configs, by ledgers.
+func (w *Watch) results(ctx context.Context, configs []Config, books *ledgers) []Report[Result] {
+	reports := walker[Result]{
 		configs: configs, list: books.list, rooms: newRooms(imagesAtOnce),
 		visit: func(ctx context.Context, same []Item[Result]) Result {
 			return books.of(same[0].Image.Repository).look(ctx, imagesOf(same), countsOnly)
 		},
 		done: books.finish,
 	}.walk(ctx)
-	logFailures(ctx, w, o.Reports)
-	return o, nil
+	logFailures(ctx, w, reports)
+	return reports
 }
 
 // imagesOf are the images of some items.

@@ -11,6 +11,7 @@ import (
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/feedrules"
 	"ecr-continuous-scan/test/lambdaruntime"
 )
 
@@ -73,6 +74,17 @@ func TestSummaryAtSize(t *testing.T) {
 	if n := strings.Count(text, " in us-west-2:\n HIGH: 1\n LOW: 1\n\n\n"); n != 10_000 {
 		t.Errorf("%d images with their counts, want 10,000", n)
 	}
+	var data struct {
+		Configs []struct {
+			Images []struct{ Counts map[string]int }
+		}
+	}
+	if err := json.Unmarshal([]byte(answer(t, a, "summary", "/summary", "/summary?format=json")), &data); err != nil || len(data.Configs) != 10 || len(data.Configs[9].Images) != 1000 || data.Configs[9].Images[999].Counts["HIGH"] != 1 {
+		t.Errorf("as JSON: %d configs, %v", len(data.Configs), err)
+	}
+	if rows := feedrules.CSV(t, []byte(answer(t, a, "summary", "/summary", "/summary?format=csv"))); len(rows) != 10_000 {
+		t.Errorf("as CSV: %d rows", len(rows))
+	}
 }
 
 // An image with 5,000 findings, some of them long: the worst are listed, and the rest is said.
@@ -91,5 +103,14 @@ func TestFeedAtSize(t *testing.T) {
 	feed := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID)
 	if entries := strings.Count(feed, "<entry>"); entries != 500 || strings.Count(feed, "<title>[CRITICAL]") != 500 || !strings.Contains(feed, "5000 findings") {
 		t.Errorf("%d entries: %.1500s", entries, feed)
+	}
+	if items := feedrules.JSON(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=json"))).Items; len(items) != 500 {
+		t.Errorf("as JSON: %d items", len(items))
+	}
+	if rows := feedrules.CSV(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=csv"))); len(rows) != 500 {
+		t.Errorf("as CSV: %d rows", len(rows))
+	}
+	if run := feedrules.SARIF(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=sarif"))); len(run.Results) != 500 {
+		t.Errorf("as SARIF: %d results", len(run.Results))
 	}
 }
