@@ -2,24 +2,33 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// The formats of a feed, as ?format= has them.
+// The formats, as ?format= has them.
 const (
+	formatText = "text"
 	formatAtom = "atom"
 	formatJSON = "json"
 )
 
-// offer is a way to send a feed.
+// offer is a way to send a resource.
 type offer struct {
 	format, mediaType, contentType string
 	also                           []string // other media types that ask for it, but only by their full name
 }
 
-// offers are in the order of our own liking, which decides between what the client likes alike.
-func offers() []offer {
+// The offers of each resource are in the order of our own liking, which decides between what the client likes alike. The first is what a
+// client gets that likes nothing of ours, or says nothing.
+func summaryOffers() []offer {
+	return []offer{
+		{formatText, "text/plain", "text/plain; charset=utf-8", nil},
+	}
+}
+
+func feedOffers() []offer {
 	return []offer{
 		{formatAtom, "application/atom+xml", "application/atom+xml; charset=utf-8", []string{"application/xml", "text/xml"}},
 		{formatJSON, "application/feed+json", "application/feed+json", nil},
@@ -27,23 +36,32 @@ func offers() []offer {
 	}
 }
 
-// negotiate chooses how to send a feed (RFC 9110, section 12.5.1). A client that likes nothing of ours gets Atom all the same: a feed reader
-// can do more with it than with an error.
-func negotiate(r *http.Request, format string) offer {
-	all := offers()
-	best, most := all[0], 0.0
-	if format != "" {
-		for _, o := range all {
-			if o.format == format {
-				return o
-			}
+// formatsOf lists the formats of some offers, each once.
+func formatsOf(offers []offer) []string {
+	var formats []string
+	for _, o := range offers {
+		if !slices.Contains(formats, o.format) {
+			formats = append(formats, o.format)
 		}
 	}
+	return formats
+}
+
+// negotiate chooses how to send a resource: as the URL says, or else as the client likes it best (RFC 9110, section 12.5.1), which the answer
+// then says of itself. A client that likes nothing of ours gets the first offer all the same: it can do more with it than with an error.
+func negotiate(w http.ResponseWriter, r *http.Request, offers []offer, format string) offer {
+	for _, o := range offers {
+		if o.format == format {
+			return o
+		}
+	}
+	w.Header().Add("Vary", "Accept")
+	best, most := offers[0], 0.0
 	ranges := parseAccept(r.Header.Values("Accept"))
 	if len(ranges) == 0 {
 		return best
 	}
-	for _, o := range all {
+	for _, o := range offers {
 		if q := o.quality(ranges); q > most {
 			best, most = o, q
 		}

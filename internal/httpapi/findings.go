@@ -13,7 +13,7 @@ func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := parseQuery(r, feedParameters())
+	q, err := parseQuery(r, feedResource(), a.Watch.Now())
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) allFindings(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseQuery(r, feedParameters())
+	q, err := parseQuery(r, feedResource(), a.Watch.Now())
 	if err != nil {
 		return err
 	}
@@ -45,21 +45,24 @@ func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q q
 	if pages := l.Pages(); q.view.Page > pages {
 		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page: the last one is %d.", pages)}
 	}
-	as := negotiate(r, q.format)
-	write := render.Atom
-	if as.format == formatJSON {
-		write = render.JSONFeed
-	}
-	feed, err := write(l, a.feedLinks(r, path, q, l.Pages()))
+	as := negotiate(w, r, feedOffers(), q.format)
+	body, err := writeListing(as.format, l, a.feedLinks(r, path, q, l.Pages()))
 	if err != nil {
 		return err
 	}
-	if q.format == "" {
-		w.Header().Add("Vary", "Accept")
-	}
 	w.Header().Set("Cache-Control", "private, max-age=900")
-	serve(w, r, as.contentType, feed)
+	serve(w, r, as.contentType, body)
 	return nil
+}
+
+// writeListing writes a listing in a format of feedOffers.
+func writeListing(format string, l scan.Listing, links render.Links) ([]byte, error) {
+	switch format {
+	case formatJSON:
+		return render.JSONFeed(l, links)
+	default:
+		return render.Atom(l, links)
+	}
 }
 
 // feedLinks are the links of a page of a feed. The first page has the URL that readers subscribe to.
@@ -81,7 +84,7 @@ func (a *API) feedLinks(r *http.Request, path string, q query, pages int) render
 
 // feedList answers with the feeds of all configs, for feed readers to import.
 func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseQuery(r, feedListParameters())
+	q, err := parseQuery(r, feedListResource(), a.Watch.Now())
 	if err != nil {
 		return err
 	}

@@ -14,26 +14,37 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// The query parameters of each call, besides the key. A list of feeds hands its parameters on to the feeds.
-func feedParameters() []string {
-	return []string{"by", "cve", "fixable", "format", "package", "page", "severity", "tag"}
+// resource is what a call takes in its URL besides the key, and in which formats it answers.
+type resource struct {
+	parameters []string
+	offers     []offer
 }
-func feedListParameters() []string {
-	return []string{"by", "cve", "fixable", "package", "severity", "tag"}
+
+func feedResource() resource {
+	return resource{[]string{"by", "cve", "fixable", "format", "package", "page", "severity", "tag"}, feedOffers()}
 }
-func summaryParameters() []string { return []string{"severity", "tag"} }
+
+// feedListResource has no format: a list of feeds hands its parameters on to the feeds.
+func feedListResource() resource {
+	return resource{[]string{"by", "cve", "fixable", "package", "severity", "tag"}, nil}
+}
+
+func summaryResource() resource {
+	return resource{[]string{"format", "severity", "since", "tag"}, summaryOffers()}
+}
 
 // query is what a request asks for in its URL.
 type query struct {
 	view   scan.View
 	since  time.Time // of a summary; zero when it isn't given
-	format string    // of a feed: formatAtom, formatJSON, or empty for what the client likes best
+	format string    // one of the resource's, or empty for what the client likes best
+	given  string    // of since, as it was given
 	// values are the parameters in their one form, without the key and the page, so that what means the same is the same URL.
 	values url.Values
 }
 
-// parseQuery reads the query of a request. Errors: Invalid, naming each parameter that is unknown, wrong or given too often.
-func parseQuery(r *http.Request, known []string) (query, error) {
+// parseQuery reads the query of a request at a time. Errors: Invalid, naming each parameter that is unknown, wrong or given too often.
+func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	given, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return query{}, invalidQuery([]scan.FieldError{{Detail: "must be name=value pairs, separated by & and validly escaped"}})
@@ -41,12 +52,16 @@ func parseQuery(r *http.Request, known []string) (query, error) {
 	delete(given, "key")
 	p := queryParser{given: given}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if !slices.Contains(known, name) {
-			p.fail(name, "is not a parameter of this call: those are "+strings.Join(known, ", "))
+		if !slices.Contains(of.parameters, name) {
+			p.fail(name, "is not a parameter of this call: those are "+strings.Join(of.parameters, ", "))
 			delete(given, name)
 		}
 	}
-	q := query{view: scan.View{Page: p.page(), ByVulnerability: p.choice("by", "vulnerability") != ""}, format: p.choice("format", formatAtom, formatJSON)}
+	q := query{
+		view:   scan.View{Page: p.page(), ByVulnerability: p.choice("by", "vulnerability") != ""},
+		format: p.choice("format", formatsOf(of.offers)...),
+	}
+	q.since, q.given = p.since(now)
 	q.view.Filter = p.filter()
 	if len(p.wrong) > 0 {
 		return query{}, invalidQuery(p.wrong)
@@ -87,8 +102,48 @@ func (p *queryParser) choice(name string, choices ...string) string {
 	if !ok || slices.Contains(choices, value) {
 		return value
 	}
-	p.fail(name, "must be "+strings.Join(choices, " or ")+", or left out")
+	p.fail(name, "must be "+orList(choices)+", or left out")
 	return ""
+}
+
+// orList names choices: a, b or c.
+func orList(choices []string) string {
+	last := len(choices) - 1
+	if last < 1 {
+		return strings.Join(choices, "")
+	}
+	return strings.Join(choices[:last], ", ") + " or " + choices[last]
+}
+
+// since is the point in time that is asked for, and what was given for it; the zero time when nothing was.
+func (p *queryParser) since(now time.Time) (time.Time, string) {
+	value, ok := p.one("since")
+	if !ok {
+		return time.Time{}, ""
+	}
+	since, ok := parseSince(value, now)
+	if !ok || since.After(now) || since.Before(now.Add(-scan.MemoryTime)) {
+		p.fail("since", "must be a time such as 2026-11-20T08:00:00Z, a date, or a span before now such as 36h or 7d; at most 30 days ago and not in the future")
+	}
+	return since, value
+}
+
+// parseSince reads a time or a date (RFC 3339; a date begins at midnight UTC), or a span of time before now, for which there are days too.
+func parseSince(s string, now time.Time) (time.Time, bool) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return now.Add(-time.Duration(n) * 24 * time.Hour), err == nil
+	}
+	if span, err := time.ParseDuration(s); err == nil {
+		return now.Add(-span), true
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		// The + of an offset that wasn't escaped is a blank by now.
+		if at, err := time.Parse(layout, strings.ReplaceAll(s, " ", "+")); err == nil {
+			return at.UTC(), true
+		}
+	}
+	return time.Time{}, false
 }
 
 func (p *queryParser) page() int {
@@ -127,6 +182,7 @@ func (q query) canonical() url.Values {
 		}
 	}
 	set("format", q.format)
+	set("since", q.given)
 	if q.view.ByVulnerability {
 		set("by", "vulnerability")
 	}

@@ -4,10 +4,11 @@ import (
 	"net/http"
 
 	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/scan"
 )
 
 func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseQuery(r, summaryParameters())
+	q, err := parseQuery(r, summaryResource(), a.Watch.Now())
 	if err != nil {
 		return err
 	}
@@ -15,6 +16,19 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	serve(w, r, "text/plain; charset=utf-8", render.Summary(overview.Reports, q.view.Filter))
+	as := negotiate(w, r, summaryOffers(), q.format)
+	body, err := writeSummary(as.format, overview, q)
+	if err != nil {
+		return err
+	}
+	serve(w, r, as.contentType, body)
 	return nil
+}
+
+// writeSummary writes an overview in a format of summaryOffers.
+func writeSummary(format string, o scan.Overview, q query) ([]byte, error) {
+	switch format {
+	default:
+		return render.Summary(o.Reports, q.view.Filter), nil
+	}
 }
