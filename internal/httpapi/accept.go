@@ -12,9 +12,12 @@ const (
 	formatText = "text"
 	formatAtom = "atom"
 	formatJSON = "json"
+	formatHTML = "html"
 )
 
-// offer is a way to send a resource.
+const typeHTML = "text/html; charset=utf-8"
+
+// offer is a way to send a resource. One without a media type is only sent when the URL asks for its format.
 type offer struct {
 	format, mediaType, contentType string
 	also                           []string // other media types that ask for it, but only by their full name
@@ -25,6 +28,7 @@ type offer struct {
 func summaryOffers() []offer {
 	return []offer{
 		{formatText, "text/plain", "text/plain; charset=utf-8", nil},
+		{formatHTML, "text/html", typeHTML, nil},
 	}
 }
 
@@ -33,6 +37,7 @@ func feedOffers() []offer {
 		{formatAtom, "application/atom+xml", "application/atom+xml; charset=utf-8", []string{"application/xml", "text/xml"}},
 		{formatJSON, "application/feed+json", "application/feed+json", nil},
 		{formatJSON, "application/json", "application/json", nil},
+		{formatHTML, "", typeHTML, nil}, // there are readers that like a page best and then find no feed
 	}
 }
 
@@ -62,7 +67,7 @@ func negotiate(w http.ResponseWriter, r *http.Request, offers []offer, format st
 		return best
 	}
 	for _, o := range offers {
-		if q := o.quality(ranges); q > most {
+		if q := o.quality(ranges); q > most && o.mediaType != "" {
 			best, most = o, q
 		}
 	}

@@ -46,22 +46,31 @@ func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q q
 		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page: the last one is %d.", pages)}
 	}
 	as := negotiate(w, r, feedOffers(), q.format)
-	body, err := writeListing(as.format, l, a.feedLinks(r, path, q, l.Pages()))
+	body, err := a.writeListing(r, as.format, path, q, l)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", "private, max-age=900")
+	if as.format == formatHTML {
+		pageHeader(w)
+	}
 	serve(w, r, as.contentType, body)
 	return nil
 }
 
 // writeListing writes a listing in a format of feedOffers.
-func writeListing(format string, l scan.Listing, links render.Links) ([]byte, error) {
+func (a *API) writeListing(r *http.Request, format, path string, q query, l scan.Listing) ([]byte, error) {
 	switch format {
 	case formatJSON:
-		return render.JSONFeed(l, links)
+		return render.JSONFeed(l, a.feedLinks(r, path, q, l.Pages()))
+	case formatHTML:
+		link, err := a.linker(r)
+		if err != nil {
+			return nil, err
+		}
+		return render.FindingsPage(l, a.Watch.Now(), path, q.values, link)
 	default:
-		return render.Atom(l, links)
+		return render.Atom(l, a.feedLinks(r, path, q, l.Pages()))
 	}
 }
 

@@ -21,7 +21,7 @@ type resource struct {
 }
 
 func feedResource() resource {
-	return resource{[]string{"by", "cve", "fixable", "format", "package", "page", "severity", "tag"}, feedOffers()}
+	return resource{[]string{"by", "cve", "fixable", "format", "package", "page", "severity", "sort", "tag"}, feedOffers()}
 }
 
 // feedListResource has no format: a list of feeds hands its parameters on to the feeds.
@@ -30,7 +30,7 @@ func feedListResource() resource {
 }
 
 func summaryResource() resource {
-	return resource{[]string{"format", "severity", "since", "tag"}, summaryOffers()}
+	return resource{[]string{"format", "repository", "severity", "since", "tag"}, summaryOffers()}
 }
 
 // query is what a request asks for in its URL.
@@ -50,6 +50,9 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 		return query{}, invalidQuery([]scan.FieldError{{Detail: "must be name=value pairs, separated by & and validly escaped"}})
 	}
 	delete(given, "key")
+	if slices.Equal(given["format"], []string{formatHTML}) {
+		dropEmpty(given)
+	}
 	p := queryParser{given: given}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(of.parameters, name) {
@@ -63,6 +66,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	}
 	q.since, q.given = p.since(now)
 	q.view.Filter = p.filter()
+	q.view.Order, q.view.Reverse = p.order(q.format)
 	if len(p.wrong) > 0 {
 		return query{}, invalidQuery(p.wrong)
 	}
@@ -158,11 +162,38 @@ func (p *queryParser) page() int {
 	return page
 }
 
+// order is how a page is sorted; a leading - turns it around. A feed keeps its own order.
+func (p *queryParser) order(format string) (scan.Order, bool) {
+	choices := make([]string, 0, 2*len(scan.Orders()))
+	for _, o := range scan.Orders() {
+		choices = append(choices, string(o), "-"+string(o))
+	}
+	order, reverse := strings.CutPrefix(p.choice("sort", choices...), "-")
+	switch {
+	case order != "" && format != formatHTML:
+		p.fail("sort", "is for format="+formatHTML+" alone")
+	case order == "" && format == formatHTML:
+		return scan.BySeverity, false
+	}
+	return scan.Order(order), reverse
+}
+
+// dropEmpty takes out what a form sends for the fields that were left empty.
+func dropEmpty(given url.Values) {
+	for name, values := range given {
+		given[name] = slices.DeleteFunc(values, func(v string) bool { return v == "" })
+		if len(given[name]) == 0 {
+			delete(given, name)
+		}
+	}
+}
+
 func (p *queryParser) filter() scan.Filter {
 	severity, given := p.one("severity")
 	draft := scan.Filter{
 		Severity: scan.Severity(severity), Tags: p.given["tag"], Packages: p.given["package"], Names: p.given["cve"],
-		Fixable: p.choice("fixable", "true") != "",
+		Repositories: p.given["repository"],
+		Fixable:      p.choice("fixable", "true") != "",
 	}
 	if given && severity == "" {
 		draft.Severity = "?" // nothing is no severity
@@ -186,12 +217,17 @@ func (q query) canonical() url.Values {
 	if q.view.ByVulnerability {
 		set("by", "vulnerability")
 	}
+	if q.view.Reverse {
+		set("sort", "-"+string(q.view.Order))
+	} else {
+		set("sort", string(q.view.Order))
+	}
 	f := q.view.Filter
 	set("severity", string(f.Severity))
 	if f.Fixable {
 		set("fixable", "true")
 	}
-	for name, list := range map[string][]string{"tag": f.Tags, "package": f.Packages, "cve": f.Names} {
+	for name, list := range map[string][]string{"tag": f.Tags, "package": f.Packages, "cve": f.Names, "repository": f.Repositories} {
 		if len(list) > 0 {
 			values[name] = list
 		}

@@ -17,17 +17,26 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	as := negotiate(w, r, summaryOffers(), q.format)
-	body, err := writeSummary(as.format, overview, q)
+	body, err := a.writeSummary(r, as.format, overview, q)
 	if err != nil {
 		return err
+	}
+	if as.format == formatHTML {
+		pageHeader(w)
 	}
 	serve(w, r, as.contentType, body)
 	return nil
 }
 
 // writeSummary writes an overview in a format of summaryOffers.
-func writeSummary(format string, o scan.Overview, q query) ([]byte, error) {
+func (a *API) writeSummary(r *http.Request, format string, o scan.Overview, q query) ([]byte, error) {
 	switch format {
+	case formatHTML:
+		link, err := a.linker(r)
+		if err != nil {
+			return nil, err
+		}
+		return render.SummaryPage(o, q.view.Filter, q.values, link)
 	default:
 		return render.Summary(o.Reports, q.view.Filter), nil
 	}
