@@ -1,7 +1,9 @@
 package httpapi_test
 
 import (
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -72,6 +74,23 @@ func TestKeysInPages(t *testing.T) {
 		}
 		if page = call(h, "GET", path+"?format=html&key=a%26b", "", "", "Authorization", "Bearer secret"); strings.Contains(page.body, "key=") || strings.Contains(page.body, `name="key"`) || strings.Contains(page.body, "secret") {
 			t.Errorf("%s: a key beside one in the header is carried on", path)
+		}
+	}
+}
+
+// Every link of a page to the API leads somewhere.
+func TestLinksOfPages(t *testing.T) {
+	_, h := start(t)
+	id := add(t, h, "test/ubuntu", "16.04", "latest")
+	for _, target := range []string{"/summary?format=html&since=7d&tag=16.04&severity=LOW&repository=test/ubuntu", "/findings/" + id + "?format=html&sort=-cve&by=vulnerability&fixable=true", "/findings/all?format=html"} {
+		links := regexp.MustCompile(`(?:href|action)="`+regexp.QuoteMeta(base)+`([^"]*)"`).FindAllStringSubmatch(call(h, "GET", target, "", "").body, -1)
+		if len(links) < 8 {
+			t.Errorf("%s: %d links", target, len(links))
+		}
+		for _, link := range links {
+			if got := call(h, "GET", html.UnescapeString(link[1]), "", ""); got.status != 200 {
+				t.Errorf("%s has a link to %s: %d %s", target, link[1], got.status, got.body)
+			}
 		}
 	}
 }

@@ -71,6 +71,9 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 		return query{}, invalidQuery(p.wrong)
 	}
 	q.values = q.canonical()
+	if q.format == formatHTML && q.view.Order == scan.FeedOrder {
+		q.view.Order = scan.BySeverity
+	}
 	return q, nil
 }
 
@@ -169,11 +172,8 @@ func (p *queryParser) order(format string) (scan.Order, bool) {
 		choices = append(choices, string(o), "-"+string(o))
 	}
 	order, reverse := strings.CutPrefix(p.choice("sort", choices...), "-")
-	switch {
-	case order != "" && format != formatHTML:
+	if order != "" && format != formatHTML {
 		p.fail("sort", "is for format="+formatHTML+" alone")
-	case order == "" && format == formatHTML:
-		return scan.BySeverity, false
 	}
 	return scan.Order(order), reverse
 }

@@ -78,7 +78,7 @@ type imageRow struct {
 type cell struct {
 	Name  string
 	Count int
-	Of    string // what it is the sum of, if of several severities
+	Of    []string // what it is the sum of, if of several severities
 }
 
 // trouble is why nobody knows how an image is now.
@@ -349,7 +349,7 @@ func (c column) cell(counts scan.Counts) cell {
 		}
 	}
 	if c.Name == "Other" {
-		one.Of = strings.Join(of, ", ")
+		one.Of = of
 	}
 	return one
 }

@@ -45,27 +45,45 @@ func TestPagesOfTheLocalServer(t *testing.T) {
 	b.load(base + "/summary")
 	mustShow(t, b, "7 High", "test/centos:7", "test/ubuntu", "amazonlinux")
 	b.check()
-	if *screenshots {
-		b.picture("page-light.png", scheme{"light", 1280}, 1000)
-		b.picture("page-dark.png", scheme{"dark", 1280}, 1000)
-		b.picture("page-narrow.png", scheme{"light", 390}, 844)
-		b.use(schemes()[0])
-	}
 	for _, link := range append(b.links("All findings"), b.links("test/centos", "test/ubuntu", "16.04")...) {
 		b.load(link)
 		mustShow(t, b, "CVE-")
 	}
 	b.check()
-	if *screenshots {
-		b.picture("page-findings.png", scheme{"light", 1280}, 900)
-		b.use(schemes()[0])
-	}
 	id := post(t, base, hardCases)
 	b.load(base + "/summary")
 	mustShow(t, b, "isn’t being watched", "Scan failed")
 	b.check()
 	b.load(base + "/findings/" + id + "?format=html")
 	b.check()
+}
+
+// A few weeks later there is a trend, and what is new is told. The pictures in docs are of this.
+func TestPagesWithAPast(t *testing.T) {
+	a, w, base := service(t, httpapi.OpenAccess())
+	if err := a.ECR.PutWalkthrough(); err != nil {
+		t.Fatal(err)
+	}
+	w.Registry = history{w.Registry}
+	for _, repository := range []string{"amazonlinux", "test/centos", "test/ubuntu", "test/hardcases"} {
+		watch(t, w, repository)
+	}
+	b := open(t, base)
+	b.load(base + "/summary")
+	mustShow(t, b, "2 new", "findings in 25 days", "isn’t being watched")
+	if trends := eval[int](b, "document.querySelectorAll('.trend path.all').length"); trends != 4 {
+		t.Errorf("%d trends", trends)
+	}
+	b.check()
+	if !*screenshots {
+		return
+	}
+	b.picture("page-light.png", scheme{"light", 1280}, 1240)
+	b.picture("page-dark.png", scheme{"dark", 1280}, 1240)
+	b.picture("page-narrow.png", scheme{"light", 390}, 1240)
+	b.use(schemes()[0])
+	b.load(b.links("test/ubuntu")[0])
+	b.picture("page-findings.png", scheme{"light", 1280}, 800)
 }
 
 // Everything can be done with the keyboard.

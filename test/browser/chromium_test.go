@@ -161,7 +161,9 @@ type scheme struct {
 	width   int64
 }
 
-func schemes() []scheme { return []scheme{{"light", 1280}, {"dark", 1280}, {"light", 390}, {"dark", 390}, {"light", 800}} }
+func schemes() []scheme {
+	return []scheme{{"light", 1280}, {"dark", 1280}, {"light", 390}, {"dark", 390}, {"light", 800}}
+}
 
 func (b *tab) use(s scheme) {
 	b.t.Helper()
@@ -185,6 +187,7 @@ func (b *tab) check() {
 	if err != nil {
 		b.t.Fatalf("axe-core is missing: npm install --prefix .tools/axe axe-core (%v)", err)
 	}
+	b.do("open what is folded", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => d.open = true)`))
 	b.do("load axe-core", chromedp.Evaluate[chromedp.Void](string(source)))
 	for _, s := range schemes() {
 		b.use(s)
@@ -209,6 +212,7 @@ func (b *tab) check() {
 		}
 	}
 	b.use(schemes()[0])
+	b.do("fold it again", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => d.open = false)`))
 }
 
 // picture writes what the tab shows to a file of docs.
