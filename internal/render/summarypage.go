@@ -18,6 +18,7 @@ const (
 	openConfigs  = 50
 	maxFolded    = 300
 	maxSuggested = 1000
+	maxCardText  = 100 // characters of a reason; its row has all
 )
 
 // staleAfter is how old the last scan of an image may be. Basic scanning is started once in 24 hours; enhanced scanning goes on by itself.
@@ -36,6 +37,8 @@ type summaryPage struct {
 	Repositories, Tags  []string
 	Configs, MoreConfig []configBlock
 	Nothing             bool // the filter leaves nothing
+	columns             []column
+	full                int // how many findings make a full bar
 }
 
 // card says one thing in a few words, and then of which images or configs it is true.
@@ -44,6 +47,9 @@ type card struct {
 	Lines, More []cardLine
 	Hidden      int // how many lines are left out for good
 }
+
+// Folded is how many lines are folded away or left out.
+func (c card) Folded() int { return len(c.More) + c.Hidden }
 
 type cardLine struct {
 	Name, URL, State, Text string
@@ -86,19 +92,22 @@ type trouble struct{ State, Reason string }
 
 // SummaryPage is the overview as a page, worst first. asked are the parameters that it was asked for with.
 func SummaryPage(o scan.Overview, f scan.Filter, asked url.Values, to Link) ([]byte, error) {
+	p := newPage("Summary", to, "Summary")
+	p.Feed, p.FeedTitle = to("/findings/all", nil), "Findings of all configs"
+	main, blocks := newSummaryPage(o, f, asked, to)
 	return fitPage(func(room int) ([]byte, error) {
-		p := newPage("Summary", to, "Summary")
-		p.Feed, p.FeedTitle = to("/findings/all", nil), "Findings of all configs"
-		p.Main = newSummaryPage(o, f, asked, to, room)
+		main.list(blocks, room)
+		p.Main = main
 		return p.write(summaryTemplate)
 	}, 3000, 1000, 300, 50)
 }
 
-func newSummaryPage(o scan.Overview, f scan.Filter, asked url.Values, to Link, room int) summaryPage {
+// newSummaryPage is all of the page but the list of the configs, which it gives besides.
+func newSummaryPage(o scan.Overview, f scan.Filter, asked url.Values, to Link) (summaryPage, []configBlock) {
 	p := summaryPage{Span: spanWords(o)}
 	if len(o.Reports) == 0 {
 		p.Curl, p.Export = addCommand(to)
-		return p
+		return p, nil
 	}
 	p.Narrowed = filterWords(f)
 	p.Filter = newFilterForm(to, "/summary", asHTML(without(asked, "severity", "tag", "repository")), f)
@@ -115,17 +124,20 @@ func newSummaryPage(o scan.Overview, f scan.Filter, asked url.Values, to Link, r
 	p.Nothing = len(blocks) == 0
 	p.Intro = introWords(len(rows), len(blocks))
 	p.glance(blocks, rows)
-	columns := columnsOf(rows)
-	full := 0
+	p.columns = columnsOf(rows)
 	for _, row := range rows {
-		full = max(full, sumOf(row.counts))
+		p.full = max(p.full, sumOf(row.counts))
 	}
+	return p, blocks
+}
+
+// list lists as many configs and images as there is room for.
+func (p *summaryPage) list(blocks []configBlock, room int) {
 	blocks, p.LeftOut = bound(blocks, room)
 	for i := range blocks {
-		blocks[i].fill(columns, full)
+		blocks[i].fill(p.columns, p.full)
 	}
 	p.Configs, p.MoreConfig = split(blocks, openConfigs)
-	return p
 }
 
 func spanWords(o scan.Overview) string {
@@ -383,7 +395,7 @@ func (b *configBlock) fill(columns []column, full int) {
 			row.Span = len(columns) + 3 // the bar, the change and the time
 			continue
 		}
-		row.Bar = bar(row.counts, full)
+		row.Bar, row.Cells = bar(row.counts, full), nil
 		for _, c := range columns {
 			row.Cells = append(row.Cells, c.cell(row.counts))
 		}
@@ -463,14 +475,14 @@ func unwatchedCard(blocks []configBlock, rows []imageRow) card {
 	for _, b := range blocks {
 		if b.Trouble != nil {
 			configs++
-			lines = append(lines, cardLine{Name: b.Name, URL: "#config-" + b.ID, State: b.Trouble.State, Text: b.Trouble.Reason})
+			lines = append(lines, cardLine{Name: b.Name, URL: "#config-" + b.ID, State: b.Trouble.State, Text: oneLine(b.Trouble.Reason, maxCardText)})
 		}
 	}
 	images := 0
 	for _, row := range rows {
 		if row.Trouble != nil {
 			images++
-			lines = append(lines, cardLine{Name: row.Name, URL: row.URL, State: row.Trouble.State, Text: row.Trouble.Reason})
+			lines = append(lines, cardLine{Name: row.Name, URL: row.URL, State: row.Trouble.State, Text: oneLine(row.Trouble.Reason, maxCardText)})
 		}
 	}
 	c := card{Big: "Nothing", Small: "all images have a fresh result"}
