@@ -29,6 +29,7 @@ type summaryPage struct {
 	Curl, Export        string // what to type when nothing is watched yet; empty otherwise
 	Intro, Span         string
 	Narrowed, LeftOut   string
+	Text                string // the URL of the same as text
 	Worst, New          card
 	Unwatched           card
 	Totals              []shownCount
@@ -110,6 +111,9 @@ func newSummaryPage(o scan.Overview, f scan.Filter, asked url.Values, to Link) (
 		return p, nil
 	}
 	p.Narrowed = filterWords(f)
+	asText := without(asHTML(asked))
+	asText.Set("format", "text")
+	p.Text = to("/summary", asText)
 	p.Filter = newFilterForm(to, "/summary", asHTML(without(asked, "severity", "tag", "repository")), f)
 	p.Filter.add("repository", "Repository", "repositories", f.Repositories)
 	p.Filter.add("tag", "Tag", "tags", f.Tags)
@@ -384,7 +388,7 @@ func bound(blocks []configBlock, room int) (kept []configBlock, leftOut string) 
 	if configs == 0 {
 		return kept, ""
 	}
-	return kept, counted(configs, "more config") + " with " + counted(images, "image") + " left out of this page: narrow it with the filter, or read the text."
+	return kept, counted(configs, "more config") + " with " + counted(images, "image") + " left out of this page: narrow it with the filter, or read it"
 }
 
 func (b *configBlock) fill(columns []column, full int) {

@@ -183,13 +183,18 @@ func (b *tab) show(s scheme, height int64, scale float64) {
 // check looks for what would keep someone out, in every scheme: with axe-core, and for what is wider than the screen.
 func (b *tab) check() {
 	b.t.Helper()
+	b.checkIn(schemes()...)
+}
+
+func (b *tab) checkIn(some ...scheme) {
+	b.t.Helper()
 	source, err := os.ReadFile(axe)
 	if err != nil {
 		b.t.Fatalf("axe-core is missing: npm install --prefix .tools/axe axe-core (%v)", err)
 	}
 	b.do("open what is folded", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => d.open = true)`))
 	b.do("load axe-core", chromedp.Evaluate[chromedp.Void](string(source)))
-	for _, s := range schemes() {
+	for _, s := range some {
 		b.use(s)
 		var found []struct {
 			ID, Help string

@@ -73,6 +73,10 @@ func TestSummaryAtSize(t *testing.T) {
 	if n := strings.Count(text, " in us-west-2:\n HIGH: 1\n LOW: 1\n\n\n"); n != 10_000 {
 		t.Errorf("%d images with their counts, want 10,000", n)
 	}
+	page := answer(t, a, "summary", "/summary", "/summary?format=html")
+	if rows := strings.Count(page, `<th role="rowheader"`); rows < 1000 || !strings.Contains(page, "10000 images of 10 configs") || !strings.Contains(page, "left out of this page") {
+		t.Errorf("the page has %d images: %.1500s", rows, page)
+	}
 }
 
 // An image with 5,000 findings, some of them long: the worst are listed, and the rest is said.
@@ -91,5 +95,9 @@ func TestFeedAtSize(t *testing.T) {
 	feed := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID)
 	if entries := strings.Count(feed, "<entry>"); entries != 500 || strings.Count(feed, "<title>[CRITICAL]") != 500 || !strings.Contains(feed, "5000 findings") {
 		t.Errorf("%d entries: %.1500s", entries, feed)
+	}
+	page := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=html&sort=package")
+	if rows := strings.Count(page, `<th role="rowheader"`); rows != 500 || !strings.Contains(page, "Findings 1 to 500 of 5000") {
+		t.Errorf("the page has %d findings: %.1500s", rows, page)
 	}
 }
