@@ -16,18 +16,23 @@ const (
 	ReadKeyHash = "ECR_SCAN_READ_KEY_SHA256"
 	// Origin names the variable with the web origin whose scripts may call the API; without it none may.
 	Origin = "ECR_SCAN_CORS_ORIGIN"
+	// PublicBadges names the variable that is "true" when everyone may see badges, without a key.
+	PublicBadges = "ECR_SCAN_PUBLIC_BADGES"
 	// QueueURL names the variable with the URL of the SQS queue that scan runs go through; without it one function does a whole run.
 	QueueURL = "ECR_SCAN_QUEUE_URL"
 )
 
 // Names lists every variable, so that a test can hold the template against it.
-func Names() []string { return []string{ConfigBucket, APIKeyHash, ReadKeyHash, Origin, QueueURL} }
+func Names() []string {
+	return []string{ConfigBucket, APIKeyHash, ReadKeyHash, Origin, PublicBadges, QueueURL}
+}
 
 // Env is what was read.
 type Env struct {
 	ConfigBucket            string
 	APIKeyHash, ReadKeyHash string
 	Origin                  string
+	PublicBadges            bool
 	QueueURL                string
 }
 
@@ -35,7 +40,7 @@ type Env struct {
 func Read() (Env, error) {
 	e := Env{
 		ConfigBucket: os.Getenv(ConfigBucket), APIKeyHash: os.Getenv(APIKeyHash), ReadKeyHash: os.Getenv(ReadKeyHash),
-		Origin: os.Getenv(Origin), QueueURL: os.Getenv(QueueURL),
+		Origin: os.Getenv(Origin), PublicBadges: os.Getenv(PublicBadges) == "true", QueueURL: os.Getenv(QueueURL),
 	}
 	if e.ConfigBucket == "" {
 		return Env{}, fmt.Errorf("%s is not set: it must name the S3 bucket that keeps the scan configs", ConfigBucket)

@@ -9,10 +9,12 @@ import (
 
 // The formats, as ?format= has them.
 const (
-	formatText = "text"
-	formatAtom = "atom"
-	formatJSON = "json"
-	formatHTML = "html"
+	formatText  = "text"
+	formatAtom  = "atom"
+	formatJSON  = "json"
+	formatCSV   = "csv"
+	formatSARIF = "sarif"
+	formatHTML  = "html"
 )
 
 const typeHTML = "text/html; charset=utf-8"
@@ -29,6 +31,8 @@ func summaryOffers() []offer {
 	return []offer{
 		{formatText, "text/plain", "text/plain; charset=utf-8", nil},
 		{formatHTML, "text/html", typeHTML, nil},
+		{formatJSON, "application/json", "application/json", nil},
+		{formatCSV, "text/csv", "text/csv; charset=utf-8", nil},
 	}
 }
 
@@ -37,6 +41,8 @@ func feedOffers() []offer {
 		{formatAtom, "application/atom+xml", "application/atom+xml; charset=utf-8", []string{"application/xml", "text/xml"}},
 		{formatJSON, "application/feed+json", "application/feed+json", nil},
 		{formatJSON, "application/json", "application/json", nil},
+		{formatCSV, "text/csv", "text/csv; charset=utf-8", nil},
+		{formatSARIF, "application/sarif+json", "application/sarif+json", nil},
 		{formatHTML, "", typeHTML, nil}, // there are readers that like a page best and then find no feed
 	}
 }

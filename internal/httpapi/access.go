@@ -18,6 +18,7 @@ import (
 type Access struct {
 	open       bool
 	full, read []byte // SHA-256; nil when there is no such key
+	badges     bool   // need no key
 }
 
 // OpenAccess lets everyone do everything.
@@ -43,6 +44,14 @@ func ParseAccess(full, read string) (Access, error) {
 	return Access{full: fullHash, read: readHash}, nil
 }
 
+// WithPublicBadges is the same access, but that everyone may see badges, if they know the scan ID, and nothing else.
+func (a Access) WithPublicBadges() Access {
+	a.badges = true
+	return a
+}
+
+func (a Access) opensBadges() bool { return a.open || a.badges }
+
 // parseHash doesn't repeat what it was given in its errors: it could be a key in the wrong place.
 func parseHash(s string) ([]byte, error) {
 	if s == "" {
@@ -66,7 +75,7 @@ const (
 
 // check lets a request pass, or says why not. It comes before everything else, so that without a key all paths look alike.
 func (a Access) check(r *http.Request) error {
-	if a.open {
+	if a.open || a.badges && asksForBadge(r) {
 		return nil
 	}
 	switch a.rightsOf(r) {

@@ -72,7 +72,11 @@ func basic(user, password string) []string {
 }
 
 func inURL(path, key string) string {
-	return path + "?key=" + strings.NewReplacer("+", "%2B", "=", "%3D", "&", "%26", "%", "%25", " ", "+").Replace(key)
+	and := "?key="
+	if strings.Contains(path, "?") {
+		and = "&key="
+	}
+	return path + and + strings.NewReplacer("+", "%2B", "=", "%3D", "&", "%26", "%", "%25", " ", "+").Replace(key)
 }
 
 // Every route and method against every way to come with or without a key.
@@ -107,7 +111,7 @@ func TestAccess(t *testing.T) {
 		"odd bytes":              {[]string{"Authorization", "Basic \x00\xff"}, "", 401, 401},
 	}
 	var refusal string
-	for _, path := range []string{"/configs", "/configs/", "/configs/" + id, "/summary", "/findings", "/findings/all", "/findings/" + id, "/nothing", "/"} {
+	for _, path := range []string{"/configs", "/configs/", "/configs/" + id, "/summary", "/gate/" + id + "?max=LOW", "/badge/" + id + ".svg", "/findings", "/findings/all", "/findings/" + id, "/nothing", "/"} {
 		for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "BREW"} {
 			if method == "DELETE" && path == "/configs/"+id {
 				continue // it would take the config from the others
@@ -141,6 +145,63 @@ func TestAccess(t *testing.T) {
 	for what, secret := range map[string]string{"full key": fullKey, "read key": readKey, "hash": hash(fullKey), "read key, escaped": "read+key"} {
 		if strings.Contains(logged.String(), secret) {
 			t.Errorf("the %s stands in the log", what)
+		}
+	}
+}
+
+// Public badges are open to everyone, and nothing else is, however its path is written.
+func TestPublicBadges(t *testing.T) {
+	a := awstest.Start(t, awslocal.ECROptions{})
+	if err := a.ECR.PutWalkthrough(); err != nil {
+		t.Fatal(err)
+	}
+	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
+	id := add(t, api.Handler(api.All()), "test/ubuntu")
+	badge := "/badge/" + id + ".svg"
+	if got := call(api.Handler(api.All()), "GET", badge, "", ""); got.status != 200 || got.header.Get("Cache-Control") != "public, max-age=300" {
+		t.Errorf("an open API: %d %v", got.status, got.header)
+	}
+	closed, err := httpapi.ParseAccess(hash(fullKey), hash(readKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	api.Access = closed
+	h := api.Handler(api.All())
+	checkProblem(t, call(h, "GET", badge, "", ""), 401)
+	if got := call(h, "GET", inURL(badge, readKey), "", ""); got.status != 200 || got.header.Get("Cache-Control") != "private, max-age=300" || strings.Contains(got.body, "key") {
+		t.Errorf("with the read key: %+v", got)
+	}
+
+	api.Access = closed.WithPublicBadges()
+	h = api.Handler(api.All())
+	for _, target := range []string{badge, badge + "/", badge + "?tag=latest", badge + "?key=neither"} {
+		for _, method := range []string{"GET", "HEAD"} {
+			got := call(h, method, target, "", "")
+			if got.status != 200 || got.header.Get("Cache-Control") != "public, max-age=300" || got.header.Get("ETag") == "" {
+				t.Errorf("%s %s: %+v", method, target, got)
+			}
+			for _, secret := range []string{id, "123456789012", "test/ubuntu", "key"} {
+				if strings.Contains(got.body, secret) {
+					t.Errorf("%s %s: %s is in %s", method, target, secret, got.body)
+				}
+			}
+		}
+	}
+	checkProblem(t, call(h, "GET", "/badge/"+gone+".svg", "", ""), 404)
+	checkProblem(t, call(h, "GET", "/badge/nothing.svg", "", ""), 404)
+	for _, method := range []string{"OPTIONS", "POST", "PUT", "DELETE", "PATCH", "BREW", "get"} {
+		checkProblem(t, call(h, method, badge, "", ""), 401)
+	}
+	for _, target := range []string{
+		"/", "/badge", "/badge/", "/badge/" + id, "/badge/" + id + ".svg/x", "/badge//" + id + ".svg", "//badge/" + id + ".svg", badge + "//", "/Badge/" + id + ".svg",
+		"/badge/../configs", "/badge/../configs.svg", "/badge/x/../../summary.svg", "/badge/./" + id + ".svg", "/badge/%2e%2e/summary", "/badge/%2e%2e%2fsummary.svg", "/badge/..%2Fsummary.svg",
+		"/badge%2F" + id + ".svg", "/badge/" + id + "%2Esvg", "/badge/" + id + ".svg%2F", "/badge/" + id + ".svg%00", "/badge/" + id + ".svg%2F..%2F..%2Fconfigs", "/badge/" + id + ".svg;x",
+		"/badge/" + id + ".svg\n", "/configs/badge/x.svg", "/findings/" + id + ".svg", "/configs?/badge/" + id + ".svg", "/summary?x=/badge/x.svg", "/gate/" + id + "?max=LOW", "/findings/" + id, "/configs/" + id,
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			if got := call(h, method, target, "", ""); got.status != 401 {
+				t.Errorf("%s %q: %d %s", method, target, got.status, got.body)
+			}
 		}
 	}
 }

@@ -52,7 +52,11 @@ func (a *API) Configs() Routes {
 
 // Summary are the routes of SummaryFunc.
 func (a *API) Summary() Routes {
-	return Routes{"/summary": {http.MethodGet: a.summary}}
+	return Routes{
+		"/summary":       {http.MethodGet: a.summary},
+		"/gate/{scanid}": {http.MethodGet: a.gate},
+		"/badge/{badge}": {http.MethodGet: a.badge},
+	}
 }
 
 // Findings are the routes of FindingsFunc.

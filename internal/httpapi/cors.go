@@ -14,7 +14,7 @@ func (a *API) allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool
 		return false
 	}
 	h.Set("Access-Control-Allow-Origin", a.Origin)
-	h.Set("Access-Control-Expose-Headers", "Allow, ETag, Location, Retry-After")
+	h.Set("Access-Control-Expose-Headers", "Allow, ETag, Link, Location, Retry-After")
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}

@@ -46,10 +46,12 @@ func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q q
 		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page: the last one is %d.", pages)}
 	}
 	as := negotiate(w, r, feedOffers(), q.format)
-	body, err := a.writeListing(r, as.format, path, q, l)
+	links := a.feedLinks(r, path, q, l.Pages())
+	body, err := a.writeListing(r, as.format, path, q, l, links)
 	if err != nil {
 		return err
 	}
+	linkHeader(w, links)
 	w.Header().Set("Cache-Control", "private, max-age=900")
 	if as.format == formatHTML {
 		pageHeader(w)
@@ -59,10 +61,14 @@ func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q q
 }
 
 // writeListing writes a listing in a format of feedOffers.
-func (a *API) writeListing(r *http.Request, format, path string, q query, l scan.Listing) ([]byte, error) {
+func (a *API) writeListing(r *http.Request, format, path string, q query, l scan.Listing, links render.Links) ([]byte, error) {
 	switch format {
 	case formatJSON:
-		return render.JSONFeed(l, a.feedLinks(r, path, q, l.Pages()))
+		return render.JSONFeed(l, links)
+	case formatCSV:
+		return render.FindingsCSV(l, links)
+	case formatSARIF:
+		return render.SARIF(l, links)
 	case formatHTML:
 		link, err := a.linker(r)
 		if err != nil {
@@ -70,7 +76,7 @@ func (a *API) writeListing(r *http.Request, format, path string, q query, l scan
 		}
 		return render.FindingsPage(l, a.Watch.Now(), path, q.values, link)
 	default:
-		return render.Atom(l, a.feedLinks(r, path, q, l.Pages()))
+		return render.Atom(l, links)
 	}
 }
 
@@ -89,6 +95,15 @@ func (a *API) feedLinks(r *http.Request, path string, q query, pages int) render
 		links.Next = page(q.view.Page + 1)
 	}
 	return links
+}
+
+// linkHeader names the pages around for formats that have no place for them (RFC 8288).
+func linkHeader(w http.ResponseWriter, links render.Links) {
+	for _, link := range [][2]string{{"first", links.First}, {"previous", links.Previous}, {"next", links.Next}, {"last", links.Last}} {
+		if link[1] != "" {
+			w.Header().Add("Link", fmt.Sprintf("<%s>; rel=%q", link[1], link[0]))
+		}
+	}
 }
 
 // feedList answers with the feeds of all configs, for feed readers to import.

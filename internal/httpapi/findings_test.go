@@ -124,7 +124,7 @@ func TestWrongQueries(t *testing.T) {
 		{"/findings/" + id + "?" + many[1:], []string{"/tag"}, "50 times"},
 		{"/findings/" + id + "?fixable=false", []string{"/fixable"}, "must be true"},
 		{"/findings/" + id + "?by=tag", []string{"/by"}, "must be vulnerability"},
-		{"/findings/" + id + "?format=rss", []string{"/format"}, "must be atom, json or html, or left out"},
+		{"/findings/" + id + "?format=rss", []string{"/format"}, "must be atom, json, csv, sarif or html, or left out"},
 		{"/findings/" + id + "?format=atom&format=json", []string{"/format"}, "is given twice"},
 		{"/findings/" + id + "?page=0", []string{"/page"}, "from 1 to 40"},
 		{"/findings/" + id + "?page=41", []string{"/page"}, "from 1 to 40"},
@@ -134,6 +134,7 @@ func TestWrongQueries(t *testing.T) {
 		{"/findings/all?x=1", []string{"/x"}, "severity, sort, tag"},
 		{"/findings?page=2&format=json", []string{"/format", "/page"}, "those are by, cve, fixable, package, severity, tag"},
 		{"/summary?package=x&cve=CVE-1", []string{"/cve", "/package"}, "those are format, repository, severity, since, tag"},
+		{"/summary?format=atom", []string{"/format"}, "must be text, html, json or csv, or left out"},
 		{"/summary?since=", []string{"/since"}, "at most 30 days ago"},
 		{"/summary?since=31d", []string{"/since"}, "at most 30 days ago"},
 		{"/summary?since=-1h", []string{"/since"}, "not in the future"},
@@ -233,15 +234,19 @@ func TestPages(t *testing.T) {
 func TestNegotiation(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/centos")
+	const isCSV, isSARIF = "text/csv; charset=utf-8", "application/sarif+json"
 	const isAtom, isFeed, isJSON = "application/atom+xml; charset=utf-8", "application/feed+json", "application/json"
 	for accept, want := range map[string]string{
-		"":                      isAtom,
-		"*/*":                   isAtom,
-		"application/*":         isAtom,
-		"text/html":             isAtom,
-		"application/feed+json": isFeed,
-		"APPLICATION/FEED+JSON": isFeed,
-		"application/json":      isJSON,
+		"":              isAtom,
+		"*/*":           isAtom,
+		"application/*": isAtom,
+		"text/html":     isAtom,
+		"text/csv":      isCSV,
+		"application/sarif+json, application/json;q=0.9": isSARIF,
+		"text/*":                                                                  isCSV,
+		"application/feed+json":                                                   isFeed,
+		"APPLICATION/FEED+JSON":                                                   isFeed,
+		"application/json":                                                        isJSON,
 		"application/feed+json, application/json":                                 isFeed,
 		"application/json, */*;q=0.1":                                             isJSON,
 		"application/atom+xml, application/feed+json":                             isAtom,
@@ -262,6 +267,10 @@ func TestNegotiation(t *testing.T) {
 		}
 		if want == isAtom {
 			feedrules.Atom(t, []byte(got.body))
+		} else if want == isCSV {
+			feedrules.CSV(t, []byte(got.body))
+		} else if want == isSARIF {
+			feedrules.SARIF(t, []byte(got.body))
 		} else if f := feedrules.JSON(t, []byte(got.body)); f.FeedURL != base+"/findings/"+id || len(f.Items) != 34 {
 			t.Errorf("Accept %q: feed_url %s, %d items", accept, f.FeedURL, len(f.Items))
 		}

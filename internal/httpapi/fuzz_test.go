@@ -37,6 +37,8 @@ func FuzzFeedOfQuery(f *testing.F) {
 	f.Add("severity=HIGH&tag=16.04&by=vulnerability&page=1", "*/*", "CVE-2016-1585", "apparmor", "MEDIUM", "text", "16.04")
 	f.Add("format=json&cve=cve-1&package=a&fixable=true", "", "CVE-1", "a", "HIGH", "<script>alert(1)</script>\x1b[31m\u202e", "\xff<")
 	f.Add("page=2&key=%00&tag=<a>", "application/feed+json;q=0.3, text/xml;q=0.2", "]]>", "\u2028", "\x00", "&#0;\ufffe", "")
+	f.Add("format=csv&by=vulnerability", "", "=1+1", ";@x", "-1", "+2;\t=3", "@a")
+	f.Add("format=sarif", "", "{0}", "[a](http://b)", "HIGH", "]( \\ {1}", "../..:a?b#c")
 	f.Add("a=1;b", "application/json", "", "", "", strings.Repeat("x ", 50), "a b")
 	f.Fuzz(func(t *testing.T, query, accept, name, pkg, severity, text, tag string) {
 		finding := scan.Finding{Name: name, Package: pkg, Severity: scan.ParseSeverity(severity), Description: text, Score: text, FixedIn: []string{text}}
@@ -68,6 +70,10 @@ func FuzzFeedOfQuery(f *testing.F) {
 				feedrules.Atom(t, w.Body.Bytes())
 			case strings.HasPrefix(contentType, "text/x-opml"):
 				feedrules.OPML(t, w.Body.Bytes())
+			case strings.HasPrefix(contentType, "text/csv"):
+				feedrules.CSV(t, w.Body.Bytes())
+			case contentType == "application/sarif+json":
+				feedrules.SARIF(t, w.Body.Bytes())
 			default:
 				feedrules.JSON(t, w.Body.Bytes())
 			}

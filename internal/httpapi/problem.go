@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -15,6 +16,9 @@ type problem struct {
 	Status int               `json:"status"`
 	Detail string            `json:"detail"`
 	Errors []scan.FieldError `json:"errors,omitempty"`
+	// Reasons are those of a gate, and ReasonsOmitted how many more there are.
+	Reasons        []render.GateReason `json:"reasons,omitempty"`
+	ReasonsOmitted int                 `json:"reasonsOmitted,omitempty"`
 }
 
 func (p *problem) Error() string { return p.Detail }

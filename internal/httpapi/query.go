@@ -33,12 +33,17 @@ func summaryResource() resource {
 	return resource{[]string{"format", "repository", "severity", "since", "tag"}, summaryOffers()}
 }
 
+func gateResource() resource { return resource{[]string{"max", "tag"}, nil} }
+
+func badgeResource() resource { return resource{[]string{"tag"}, nil} }
+
 // query is what a request asks for in its URL.
 type query struct {
 	view   scan.View
-	since  time.Time // of a summary; zero when it isn't given
-	format string    // one of the resource's, or empty for what the client likes best
-	given  string    // of since, as it was given
+	since  time.Time     // of a summary; zero when it isn't given
+	format string        // one of the resource's, or empty for what the client likes best
+	given  string        // of since, as it was given
+	max    scan.Severity // of a gate
 	// values are the parameters in their one form, without the key and the page, so that what means the same is the same URL.
 	values url.Values
 }
@@ -65,6 +70,9 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 		format: p.choice("format", formatsOf(of.offers)...),
 	}
 	q.since, q.given = p.since(now)
+	if slices.Contains(of.parameters, "max") {
+		q.max = p.max()
+	}
 	q.view.Filter = p.filter()
 	q.view.Order, q.view.Reverse = p.order(q.format)
 	if len(p.wrong) > 0 {
@@ -151,6 +159,24 @@ func parseSince(s string, now time.Time) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// max is the severity of a gate, which must be given: what may pass is not for us to say.
+func (p *queryParser) max() scan.Severity {
+	value, _ := p.one("max")
+	severity := scan.Severity(strings.ToUpper(value))
+	if !slices.Contains(scan.Severities(), severity) {
+		p.fail("max", "must be the worst severity that may pass: one of "+severityNames())
+	}
+	return severity
+}
+
+func severityNames() string {
+	var names []string
+	for _, s := range scan.Severities() {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (p *queryParser) page() int {

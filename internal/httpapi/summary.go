@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
@@ -31,6 +32,10 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 // writeSummary writes an overview in a format of summaryOffers.
 func (a *API) writeSummary(r *http.Request, format string, o scan.Overview, q query) ([]byte, error) {
 	switch format {
+	case formatJSON:
+		return render.SummaryJSON(o, q.view.Filter, a.feedOf(r, q))
+	case formatCSV:
+		return render.SummaryCSV(o, q.view.Filter, a.feedOf(r, q))
 	case formatHTML:
 		link, err := a.linker(r)
 		if err != nil {
@@ -40,4 +45,15 @@ func (a *API) writeSummary(r *http.Request, format string, o scan.Overview, q qu
 	default:
 		return render.Summary(o.Reports, q.view.Filter), nil
 	}
+}
+
+// feedOf links to the feeds of what a summary is about, narrowed in the same way.
+func (a *API) feedOf(r *http.Request, q query) render.FeedOf {
+	values := url.Values{}
+	for _, name := range feedListResource().parameters {
+		if of, ok := q.values[name]; ok {
+			values[name] = of
+		}
+	}
+	return func(id string) string { return a.link(r, "/findings/"+id, values) }
 }

@@ -17,6 +17,7 @@ type entry struct {
 	published, updated time.Time
 	summary, content   string
 	categories         []string
+	data               findingData
 }
 
 // Bounds of names and of a summary, in characters, and of a link, in bytes. An entry's content has the whole of what they cut.
@@ -33,6 +34,7 @@ func newEntry(l scan.Listing, found scan.Entry, room int) entry {
 		id: l.EntryID(found).URN(), published: found.Published, updated: found.Updated,
 		summary: oneLine(descriptionOf(f, room), min(maxSummary, room)),
 		url:     advisory(f, room),
+		data:    newFindingData(l, found, room),
 	}
 	severity := oneLine(string(f.Severity), 50)
 	terms := []string{severity, name(image.Label()), name(f.Package)}

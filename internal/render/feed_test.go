@@ -192,6 +192,8 @@ func TestFeedsStaySmall(t *testing.T) {
 		{"markup", "<&>", false, Atom, "<entry>"},
 		{"quotes, by vulnerability", `"`, true, Atom, "<entry>"},
 		{"backslashes as JSON", `\`, true, JSONFeed, `"date_modified": `},
+		{"quotes as CSV, by vulnerability", `"`, true, FindingsCSV, "\r\nurn:uuid:"},
+		{"backslashes as SARIF", `\`, false, SARIF, `"ruleIndex": `},
 	} {
 		l := nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
 		l.View.ByVulnerability = test.by
@@ -309,5 +311,6 @@ func FuzzFeed(f *testing.F) {
 		if n, m := len(feedrules.Atom(t, atom).Entries), len(feedrules.JSON(t, asJSON).Items); n != 2 || m != 2 {
 			t.Errorf("%d entries as Atom, %d as JSON", n, m)
 		}
+		inEachFormat(t, l)
 	})
 }

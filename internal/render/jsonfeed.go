@@ -1,8 +1,6 @@
 package render
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,38 +9,52 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// jsonFeed hides the embedded feed's items, which it would leave out when there are none; the format wants them.
-type jsonFeed struct {
-	feeds.JSONFeed
-	Items []*feeds.JSONItem `json:"items"`
-}
+type (
+	// jsonFeed hides the embedded feed's items, which it would leave out when there are none; the format wants them.
+	jsonFeed struct {
+		feeds.JSONFeed
+		Findings feedData   `json:"_findings"`
+		Items    []jsonItem `json:"items"`
+	}
+	jsonItem struct {
+		feeds.JSONItem
+		Finding findingData `json:"_finding"`
+	}
+	// feedData is what programs want to know of a feed as a whole. An extension's name begins with an underscore.
+	feedData struct {
+		Total       int          `json:"total"`
+		Page        int          `json:"page"`
+		Pages       int          `json:"pages"`
+		Unread      []unreadData `json:"withoutResult"`
+		MoreWithout int          `json:"moreWithoutResult,omitempty"`
+	}
+)
 
 // JSONFeed is a listing in the format JSON Feed 1.1, one page of it.
 func JSONFeed(l scan.Listing, links Links) ([]byte, error) {
-	return fit(l, links, writeJSONFeed)
+	data := feedData{Total: l.Total, Page: max(1, l.View.Page), Pages: l.Pages()}
+	data.Unread, data.MoreWithout = unreadOf(l)
+	return fit(l, links, func(f feed) ([]byte, error) { return writeJSONFeed(f, data) })
 }
 
-func writeJSONFeed(f feed) ([]byte, error) {
+func writeJSONFeed(f feed, data feedData) ([]byte, error) {
 	j := jsonFeed{
 		JSONFeed: feeds.JSONFeed{
 			Version: "https://jsonfeed.org/version/1.1", Title: f.title, Description: f.subtitle, Language: "en", HomePageUrl: f.home,
 			FeedUrl: f.links.Self, NextUrl: f.links.Next, Authors: []*feeds.JSONAuthor{{Name: feedAuthor}},
 		},
-		Items: make([]*feeds.JSONItem, len(f.entries)),
+		Findings: data, Items: make([]jsonItem, len(f.entries)),
 	}
 	for i, e := range f.entries {
 		published, updated := e.published.UTC().Truncate(time.Second), e.updated.UTC().Truncate(time.Second)
-		j.Items[i] = &feeds.JSONItem{
+		j.Items[i] = jsonItem{feeds.JSONItem{
 			Id: e.id, Url: e.url, Title: e.title, ContentHTML: e.content, Summary: e.summary,
 			PublishedDate: &published, ModifiedDate: &updated, Tags: e.categories,
-		}
+		}, e.data}
 	}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(j); err != nil {
+	b, err := encode(j, true)
+	if err != nil {
 		return nil, fmt.Errorf("write the feed %s: %w", f.title, err)
 	}
-	return b.Bytes(), nil
+	return b, nil
 }

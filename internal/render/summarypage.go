@@ -21,9 +21,6 @@ const (
 	maxCardText  = 100 // characters of a reason; its row has all
 )
 
-// staleAfter is how old the last scan of an image may be. Basic scanning is started once in 24 hours; enhanced scanning goes on by itself.
-const staleAfter = 2 * scan.Rescan
-
 // summaryPage is the page's own part.
 type summaryPage struct {
 	Curl, Export        string // what to type when nothing is watched yet; empty otherwise
@@ -75,14 +72,14 @@ type imageRow struct {
 	Trouble                         *trouble
 	HasCounts                       bool
 	Span                            int // how many columns a row without counts leaves to its reason
-	Cells                           []cell
+	Cells                           []countCell
 	Bar                             []segment
 	Change                          change
 	Scanned                         *stamp
 	counts                          scan.Counts
 }
 
-type cell struct {
+type countCell struct {
 	Name  string
 	Count int
 	Of    []string // what it is the sum of, if of several severities
@@ -257,7 +254,10 @@ func imageTrouble(r scan.Result, now time.Time) *trouble {
 		return &trouble{state[:1] + strings.ToLower(state[1:]), reason}
 	case !r.AsOf.IsZero():
 		return &trouble{"Not up to date", "as of " + stampOf(r.AsOf).Text + strings.TrimSuffix(": "+oneLine(r.Reason, maxReason), ": ")}
-	case !r.Enhanced && !r.CompletedAt.IsZero() && now.Sub(r.CompletedAt) > staleAfter:
+	case r.Enhanced: // goes on by itself
+	case r.CompletedAt.IsZero():
+		return &trouble{"Stale", "scanned at an unknown time"}
+	case r.Stale(now):
 		return &trouble{"Stale", "last scanned " + stampOf(r.CompletedAt).Text}
 	}
 	return nil
@@ -355,8 +355,8 @@ func shortName(s scan.Severity) string {
 	return lookOf(s).Name
 }
 
-func (c column) cell(counts scan.Counts) cell {
-	one := cell{Name: c.Name}
+func (c column) cell(counts scan.Counts) countCell {
+	one := countCell{Name: c.Name}
 	var of []string
 	for _, s := range c.severities {
 		if n := counts[s]; n > 0 {

@@ -34,8 +34,8 @@ func remembered(counts scan.Counts, changes ...scan.CountChange) scan.Result {
 
 func ago(days float64) time.Time { return noon.Add(-time.Duration(days * 24 * float64(time.Hour))) }
 
-// overview has a bit of everything.
-func overview() scan.Overview {
+// pageOverview has a bit of everything.
+func pageOverview() scan.Overview {
 	amazon, centos, ubuntu, hard := config("amazonlinux", "2018.03"), config("test/centos"), config("test/ubuntu", "16.04", "latest"), config("test/hard")
 	for i, c := range []*scan.Config{&amazon, &centos, &ubuntu, &hard} {
 		c.ID = fmt.Sprintf("fc41dda8-f15e-4826-8908-11603b01dac%d", i)
@@ -85,12 +85,12 @@ func plainLink(path string, values url.Values) string {
 }
 
 func TestSummaryPage(t *testing.T) {
-	golden(t, "page-summary.html", summaryPageOf(t, overview(), scan.Filter{}, nil, linkTo))
+	golden(t, "page-summary.html", summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
 	golden(t, "page-summary-empty.html", summaryPageOf(t, scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}, scan.Filter{}, nil, plainLink))
 	filter := scan.Filter{Severity: scan.High, Repositories: []string{"test/centos", "test/ubuntu"}}
 	asked := url.Values{"severity": {"HIGH"}, "repository": filter.Repositories, "since": {"2019-10-01"}, "format": {"html"}}
-	golden(t, "page-summary-filtered.html", summaryPageOf(t, overview(), filter, asked, linkTo))
-	nothing := summaryPageOf(t, overview(), scan.Filter{Repositories: []string{"test/none"}}, nil, linkTo)
+	golden(t, "page-summary-filtered.html", summaryPageOf(t, pageOverview(), filter, asked, linkTo))
+	nothing := summaryPageOf(t, pageOverview(), scan.Filter{Repositories: []string{"test/none"}}, nil, linkTo)
 	if !bytes.Contains(nothing, []byte("Nothing matches this filter")) {
 		t.Errorf("a filter that leaves nothing: %s", nothing)
 	}
@@ -131,7 +131,7 @@ func TestOnlyFreshImagesLookWatched(t *testing.T) {
 }
 
 func TestWorstFirst(t *testing.T) {
-	page := string(summaryPageOf(t, overview(), scan.Filter{}, nil, linkTo))
+	page := string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
 	var order []string
 	for _, match := range regexp.MustCompile(`<h3 [^>]*><a [^>]*>([^<]*)`).FindAllStringSubmatch(page, -1) {
 		order = append(order, match[1])
@@ -143,7 +143,7 @@ func TestWorstFirst(t *testing.T) {
 
 // The policy's hash is that of the style in the page, and nothing in a page needs more than the policy allows.
 func TestPagesKeepTheirPolicy(t *testing.T) {
-	for _, page := range []string{string(summaryPageOf(t, overview(), scan.Filter{}, nil, linkTo)), string(findingsPageOf(t, sample(), linkTo))} {
+	for _, page := range []string{string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo)), string(findingsPageOf(t, sample(), linkTo))} {
 		_, style, _ := strings.Cut(page, "<style>")
 		style, _, _ = strings.Cut(style, "</style>")
 		sum := sha256.Sum256([]byte(style))

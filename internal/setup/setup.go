@@ -43,6 +43,8 @@ func API(ctx context.Context, log *slog.Logger, baseURL func(*http.Request) stri
 	access, err := httpapi.ParseAccess(e.APIKeyHash, e.ReadKeyHash)
 	if err != nil {
 		log.ErrorContext(ctx, "every request is refused", "error", err)
+	} else if e.PublicBadges {
+		access = access.WithPublicBadges()
 	}
 	return &httpapi.API{Watch: New(cfg, cfg, e.ConfigBucket, log), BaseURL: baseURL, Access: access, Origin: e.Origin, Log: log}, nil
 }

@@ -22,6 +22,14 @@ type JSONFeed struct {
 	Authors     []struct {
 		Name string `json:"name"`
 	} `json:"authors"`
+	// Findings and an item's Finding are extensions for programs.
+	Findings struct {
+		Total         int          `json:"total"`
+		Page          int          `json:"page"`
+		Pages         int          `json:"pages"`
+		WithoutResult []JSONUnread `json:"withoutResult"`
+		More          int          `json:"moreWithoutResult"`
+	} `json:"_findings"`
 	Items []JSONItem `json:"items"`
 }
 
@@ -35,6 +43,39 @@ type JSONItem struct {
 	DatePublished time.Time `json:"date_published"`
 	DateModified  time.Time `json:"date_modified"`
 	Tags          []string  `json:"tags"`
+	Finding       struct {
+		JSONImage
+		Severity      string    `json:"severity"`
+		Vulnerability string    `json:"vulnerability"`
+		Package       string    `json:"package"`
+		Versions      []string  `json:"versions"`
+		FixedIn       []string  `json:"fixedIn"`
+		FixAvailable  string    `json:"fixAvailable"`
+		Exploit       string    `json:"exploit"`
+		Score         *float64  `json:"score"`
+		Vector        string    `json:"vector"`
+		Images        []string  `json:"images"`
+		ImageCount    int       `json:"imageCount"`
+		Resolved      time.Time `json:"resolved"`
+	} `json:"_finding"`
+}
+
+// JSONImage names an image.
+type JSONImage struct {
+	Region     string `json:"region"`
+	Registry   string `json:"registry"`
+	Repository string `json:"repository"`
+	Tag        string `json:"tag"`
+	Platform   string `json:"platform"`
+	Digest     string `json:"digest"`
+}
+
+// JSONUnread is an image or a config without a current result.
+type JSONUnread struct {
+	JSONImage
+	State  string    `json:"state"`
+	Reason string    `json:"reason"`
+	AsOf   time.Time `json:"asOf"`
 }
 
 // JSON checks a JSON Feed 1.1 and gives it parsed.

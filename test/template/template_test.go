@@ -265,6 +265,25 @@ func TestKeyParameters(t *testing.T) {
 	}
 }
 
+// Badges are public only if somebody says so, and only the function that draws them is told.
+func TestPublicBadges(t *testing.T) {
+	template := load(t)
+	p := at(t, template, "Parameters", "PublicBadges").(object)
+	if diff := cmp.Diff([]any{"false", []any{"false", "true"}}, []any{p["Default"], p["AllowedValues"]}); diff != "" {
+		t.Errorf("the parameter (-want +got):\n%s", diff)
+	}
+	for name, f := range functions(t, template) {
+		got := at(t, f, "Environment", "Variables").(object)[env.PublicBadges]
+		var want any
+		if name == "SummaryFunc" {
+			want = object{"Ref": "PublicBadges"}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestParameters(t *testing.T) {
 	template := load(t)
 	text, err := os.ReadFile("../../template.yaml")

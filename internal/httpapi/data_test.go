@@ -1,0 +1,146 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/test/feedrules"
+)
+
+// summaryData is what a program reads of the summary.
+type summaryData struct {
+	Generated, Since time.Time
+	Feed             string
+	Configs          []struct {
+		ID, Region, Registry, Repository, Feed, State, Reason string
+		Images                                                []struct {
+			Tag, Digest, State string
+			ScannedAt          time.Time
+			AgeHours           *int
+			Counts             map[string]int
+		}
+	}
+}
+
+func TestSummaryAsData(t *testing.T) {
+	_, h := start(t)
+	centos := add(t, h, "test/centos")
+	add(t, h, "amazonlinux")
+	add(t, h, "test/gone")
+	got := call(h, "GET", "/summary?format=json&since=7d&key=a%26b", "", "")
+	var data summaryData
+	if err := json.Unmarshal([]byte(got.body), &data); err != nil || got.header.Get("Content-Type") != "application/json" || got.header.Get("Vary") != "" {
+		t.Fatalf("%v %v %s", err, got.header, got.body)
+	}
+	if data.Generated.Sub(data.Since) != 7*24*time.Hour || data.Feed != base+"/findings/all?key=a%26b" || len(data.Configs) != 3 {
+		t.Errorf("%s", got.body)
+	}
+	one := data.Configs[0]
+	if one.ID != centos || one.Repository != "test/centos" || one.Feed != base+"/findings/"+centos+"?key=a%26b" || len(one.Images) != 1 {
+		t.Fatalf("%+v", one)
+	}
+	if i := one.Images[0]; i.Tag != "7" || i.State != "completed" || i.Counts["HIGH"] != 7 || i.ScannedAt.IsZero() || i.AgeHours == nil || !strings.HasPrefix(i.Digest, "sha256:") {
+		t.Errorf("%+v", i)
+	}
+	if clean := data.Configs[1].Images[0]; clean.Counts == nil || len(clean.Counts) != 0 || data.Configs[2].State != "repository not found" {
+		t.Errorf("%s", got.body)
+	}
+
+	got = call(h, "GET", "/summary?severity=HIGH&tag=7", "", "", "Accept", "text/csv")
+	rows := feedrules.CSV(t, []byte(got.body))
+	if len(rows) != 2 || got.header.Get("Vary") != "Accept" || rows[0]["id"] != centos || rows[0]["HIGH"] != "7" || rows[0]["MEDIUM"] != "0" || rows[0]["feed"] != base+"/findings/"+centos+"?severity=HIGH&tag=7" {
+		t.Errorf("%v %v", got.header, rows)
+	}
+	if rows[1]["state"] != "repository not found" || rows[1]["HIGH"] != "" {
+		t.Errorf("%v", rows[1])
+	}
+}
+
+func TestSummaryNegotiation(t *testing.T) {
+	_, h := start(t)
+	add(t, h, "test/centos")
+	const isText, isJSON, isCSV = "text/plain; charset=utf-8", "application/json", "text/csv; charset=utf-8"
+	for accept, want := range map[string]string{
+		"": isText, "*/*": isText, "text/*": isText, "image/png": isText, "application/json": isJSON, "application/*": isJSON, "text/csv": isCSV,
+		"text/csv;q=0.5, application/json;q=0.6": isJSON, "text/plain;q=0.1, text/csv": isCSV, "application/atom+xml": isText,
+	} {
+		got := call(h, "GET", "/summary", "", "", "Accept", accept)
+		if got.status != 200 || got.header.Get("Content-Type") != want || got.header.Get("Vary") != "Accept" {
+			t.Errorf("Accept %q: %d %v", accept, got.status, got.header)
+		}
+	}
+	if got := call(h, "GET", "/summary?format=text", "", "", "Accept", "application/json"); got.header.Get("Content-Type") != isText || got.header.Get("Vary") != "" {
+		t.Errorf("format=text: %v", got.header)
+	}
+}
+
+// Every format of the findings tells of the same ones, page by page.
+func TestFindingsAsData(t *testing.T) {
+	a, h := start(t)
+	var list []awslocal.Finding
+	for i := range 501 {
+		list = append(list, awslocal.Finding{Name: fmt.Sprintf("CVE-%04d", i), Severity: []string{"LOW", "HIGH", "MEDIUM"}[i%3]})
+	}
+	a.ECR.PutImage(awslocal.RepositoryID{Name: "team/app"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: list})
+	a.ECR.PutImage(awslocal.RepositoryID{Name: "team/app"}, awslocal.Image{Tags: []string{"v2"}})
+	id := add(t, h, "team/app")
+	for _, path := range []string{"/findings/" + id, "/findings/all"} {
+		for page, want := range map[string]int{"1": 500, "2": 1} {
+			get := func(format string) answer {
+				return call(h, "GET", path+"?format="+format+"&page="+page, "", "")
+			}
+			items := feedrules.JSON(t, []byte(get("json").body))
+			table := get("csv")
+			rows := feedrules.CSV(t, []byte(table.body))
+			run := feedrules.SARIF(t, []byte(get("sarif").body))
+			if page == "1" {
+				if last := rows[len(rows)-1]; last["tag"] != "v2" || last["state"] != "not scanned" || last["id"] != "" {
+					t.Errorf("%s: the image without a result: %v", path, last)
+				}
+				rows = rows[:len(rows)-1]
+			}
+			if len(items.Items) != want || len(rows) != want || len(run.Results) != want || items.Findings.Total != 501 || len(items.Findings.WithoutResult) != 1 || len(run.Invocations[0].ToolExecutionNotifications) != 1 {
+				t.Fatalf("%s, page %s: %d items, %d rows, %d results", path, page, len(items.Items), len(rows), len(run.Results))
+			}
+			for i, item := range items.Items {
+				f := item.Finding
+				if rows[i]["id"] != item.ID || rows[i]["vulnerability"] != f.Vulnerability || rows[i]["severity"] != f.Severity || f.Tag != "v1" || *run.Results[i].RuleID != f.Vulnerability {
+					t.Fatalf("%s: %+v, %v", path, item, rows[i])
+				}
+			}
+			link := strings.Join(table.header.Values("Link"), ", ")
+			if next := `<` + base + path + `?format=csv&page=2>; rel="next"`; strings.Contains(link, next) != (page == "1") {
+				t.Errorf("%s, page %s: %s", path, page, link)
+			}
+		}
+	}
+	grouped := feedrules.JSON(t, []byte(call(h, "GET", "/findings/"+id+"?format=json&by=vulnerability&severity=HIGH", "", "").body))
+	if f := grouped.Items[0].Finding; f.ImageCount != 1 || f.Images[0] != "v1" || f.Tag != "" {
+		t.Errorf("%+v", f)
+	}
+}
+
+// What ECR says in none but its usual form is data too: the samples, and the hard cases.
+func TestSamplesAsData(t *testing.T) {
+	_, h := start(t)
+	for _, repo := range []string{"test/ubuntu", "test/hardcases", "test/gone"} {
+		id := add(t, h, repo)
+		for _, format := range []string{"csv", "json", "sarif"} {
+			for _, query := range []string{"", "&by=vulnerability", "&severity=HIGH&tag=latest"} {
+				got := call(h, "GET", "/findings/"+id+"?format="+format+query, "", "")
+				switch format {
+				case "csv":
+					feedrules.CSV(t, []byte(got.body))
+				case "json":
+					feedrules.JSON(t, []byte(got.body))
+				default:
+					feedrules.SARIF(t, []byte(got.body))
+				}
+			}
+		}
+	}
+}

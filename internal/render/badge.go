@@ -1,0 +1,86 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"html"
+	"time"
+	"unicode/utf8"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+const (
+	badgeLabel = "image scan"
+	grey       = "#6e7681"
+	green      = "#2c7d32"
+)
+
+// Badge is a small picture (SVG) that tells of the images of one config in a few words: the worst severity and how many such findings there
+// are. It looks clean when every image has a completed scan without findings that is current, and then alone. It names neither the config
+// nor its repository.
+func Badge(r scan.Report[scan.Result], now time.Time) []byte {
+	text, color := badgeWords(r, now)
+	return drawBadge(badgeLabel, text, color)
+}
+
+func badgeWords(r scan.Report[scan.Result], now time.Time) (text, color string) {
+	if state, _ := troubleData(r); state != "" {
+		return state, grey
+	}
+	counts, incomplete, stale := scan.Counts{}, false, false
+	seen := make(map[string]bool)
+	for _, item := range r.Images {
+		switch digest := item.Image.Digest; {
+		case item.Value.State != scan.Completed:
+			incomplete = true
+		case !seen[digest]:
+			seen[digest] = true
+			stale = stale || item.Value.Stale(now)
+			for s, n := range item.Value.Counts {
+				counts[s] += n
+			}
+		}
+	}
+	worst := counts.Ordered()
+	switch {
+	case len(worst) > 0:
+		text, color = fmt.Sprintf("%d %s", worst[0].Count, oneLine(string(worst[0].Severity), maxSeverity)), severityColor(worst[0].Severity)
+	case incomplete:
+		return "not scanned", grey
+	case stale:
+		return "stale", grey
+	default:
+		return "no findings", green
+	}
+	if incomplete {
+		text += ", incomplete"
+	}
+	if stale {
+		text += ", stale"
+	}
+	return text, color
+}
+
+func severityColor(s scan.Severity) string {
+	return cmp.Or(map[scan.Severity]string{
+		scan.Critical: "#8b1a1a", scan.High: "#c0392b", scan.Medium: "#b35900", scan.Low: "#8a6d00", scan.Informational: "#1f6feb",
+	}[s], "#57606a")
+}
+
+// drawBadge draws two words side by side, each as wide as it is said to be whatever the font.
+func drawBadge(label, text, color string) []byte {
+	width := func(s string) int { return 7 * utf8.RuneCountInString(s) }
+	left, right := width(label), width(text)
+	label, text = html.EscapeString(label), html.EscapeString(text)
+	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="20" role="img" aria-label="%s: %s">
+<title>%[2]s: %[3]s</title>
+<rect width="%[1]d" height="20" rx="3" fill="#3c4043"/>
+<path d="M%[4]d 0h%[5]da3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-%[5]dz" fill="%[6]s"/>
+<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">
+<text x="6" y="14" textLength="%[7]d">%[2]s</text>
+<text x="%[8]d" y="14" textLength="%[9]d">%[3]s</text>
+</g>
+</svg>
+`, left+right+24, label, text, left+12, right+9, color, left, left+18, right)
+}

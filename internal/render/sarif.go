@@ -1,0 +1,266 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// The parts of SARIF 2.1.0 that are used, and of those what code scanning tools look at.
+type (
+	sarifLog struct {
+		Schema  string     `json:"$schema"`
+		Version string     `json:"version"`
+		Runs    []sarifRun `json:"runs"`
+	}
+	sarifRun struct {
+		Tool        sarifTool         `json:"tool"`
+		Automation  sarifAutomation   `json:"automationDetails"`
+		Invocations []sarifInvocation `json:"invocations"`
+		Results     []sarifResult     `json:"results"`
+		Properties  sarifPage         `json:"properties"`
+	}
+	sarifTool struct {
+		Driver sarifDriver `json:"driver"`
+	}
+	sarifDriver struct {
+		Name  string      `json:"name"`
+		Rules []sarifRule `json:"rules"`
+	}
+	// sarifRule is a vulnerability.
+	sarifRule struct {
+		ID         string              `json:"id"`
+		Short      sarifText           `json:"shortDescription"`
+		Full       sarifText           `json:"fullDescription"`
+		Help       sarifText           `json:"help"`
+		HelpURI    string              `json:"helpUri,omitempty"`
+		Properties sarifRuleProperties `json:"properties"`
+	}
+	sarifRuleProperties struct {
+		Tags             []string `json:"tags"`
+		SecuritySeverity string   `json:"security-severity,omitempty"`
+	}
+	sarifText struct {
+		Text string `json:"text"`
+	}
+	sarifAutomation struct {
+		ID string `json:"id"`
+	}
+	sarifInvocation struct {
+		Successful    bool                `json:"executionSuccessful"`
+		Notifications []sarifNotification `json:"toolExecutionNotifications"`
+	}
+	sarifNotification struct {
+		Level   string    `json:"level"`
+		Message sarifText `json:"message"`
+	}
+	// sarifResult is a finding.
+	sarifResult struct {
+		RuleID       string            `json:"ruleId"`
+		RuleIndex    int               `json:"ruleIndex"`
+		Level        string            `json:"level"`
+		Message      sarifText         `json:"message"`
+		Locations    []sarifLocation   `json:"locations"`
+		Fingerprints map[string]string `json:"partialFingerprints"`
+		Properties   findingData       `json:"properties"`
+	}
+	sarifLocation struct {
+		Physical sarifPhysical  `json:"physicalLocation"`
+		Logical  []sarifLogical `json:"logicalLocations"`
+	}
+	sarifPhysical struct {
+		Artifact sarifArtifact `json:"artifactLocation"`
+		Region   sarifRegion   `json:"region"`
+	}
+	sarifArtifact struct {
+		URI string `json:"uri"`
+	}
+	sarifRegion struct {
+		StartLine int `json:"startLine"`
+	}
+	sarifLogical struct {
+		Name      string `json:"name"`
+		Qualified string `json:"fullyQualifiedName"`
+		Kind      string `json:"kind"`
+	}
+	sarifPage struct {
+		Total int `json:"total"`
+		Page  int `json:"page"`
+		Pages int `json:"pages"`
+	}
+)
+
+const sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+// SARIF is a page of a listing for code scanning tools (SARIF 2.1.0). What is resolved is left out, so that they close it. Images of which
+// nothing current is known are notifications, and the run is no successful one then.
+func SARIF(l scan.Listing, links Links) ([]byte, error) {
+	notifications := sarifNotifications(l)
+	return fit(l, links, func(f feed) ([]byte, error) {
+		run := sarifRun{
+			Tool:        sarifTool{sarifDriver{Name: "ecr-continuous-scan", Rules: []sarifRule{}}},
+			Automation:  sarifAutomation{fmt.Sprintf("ecr-image-scan/%s/page-%d/", l.FeedID(), max(1, l.View.Page))},
+			Invocations: []sarifInvocation{{len(notifications) == 0, notifications}},
+			Results:     []sarifResult{}, Properties: sarifPage{l.Total, max(1, l.View.Page), l.Pages()},
+		}
+		rules := make(map[string]int)
+		for _, e := range f.entries {
+			if e.data.Resolved == "" {
+				run.add(e.data, rules)
+			}
+		}
+		b, err := encode(sarifLog{sarifSchema, "2.1.0", []sarifRun{run}}, true)
+		if err != nil {
+			return nil, fmt.Errorf("write the SARIF of %s: %w", f.title, err)
+		}
+		return b, nil
+	})
+}
+
+// add adds a finding, and its rule when none of that name is there; rules tells where they are. Of one vulnerability in several packages the
+// worst score counts.
+func (r *sarifRun) add(d findingData, rules map[string]int) {
+	id := cmp.Or(d.Vulnerability, "unnamed")
+	at, known := rules[id]
+	if !known {
+		at = len(r.Tool.Driver.Rules)
+		rules[id] = at
+		r.Tool.Driver.Rules = append(r.Tool.Driver.Rules, newSarifRule(id, d))
+	}
+	if p, score := &r.Tool.Driver.Rules[at].Properties, securitySeverity(d); higher(score, p.SecuritySeverity) {
+		p.SecuritySeverity = score
+	}
+	_, fingerprint, _ := strings.Cut(d.ID, "urn:uuid:")
+	r.Results = append(r.Results, sarifResult{
+		RuleID: id, RuleIndex: at, Level: sarifLevel(d.Severity), Message: sarifMessage(findingWords(id, d)), Locations: []sarifLocation{newSarifLocation(d)},
+		// The first is the only one that GitHub knows; without it the uploader would look for the line in a file.
+		Fingerprints: map[string]string{"primaryLocationLineHash": fingerprint + ":1", "findingId/v1": fingerprint}, Properties: d,
+	})
+}
+
+// The most that code scanning takes of a description, in characters.
+const maxSarifText = 1000
+
+func newSarifRule(id string, d findingData) sarifRule {
+	description := cmp.Or(d.Description, "The scanner gives no description.")
+	return sarifRule{
+		ID: id, Short: sarifMessage(id), Full: sarifMessage(oneLine(description, maxSarifText)), Help: sarifMessage(description), HelpURI: d.URL,
+		Properties: sarifRuleProperties{Tags: []string{"security", "vulnerability"}},
+	}
+}
+
+func findingWords(id string, d findingData) string {
+	words := d.Severity + ": " + id
+	if d.Package != "" {
+		words += " in " + strings.TrimSpace(d.Package+" "+strings.Join(d.Versions, ", "))
+	}
+	words += " of " + imageWords(d)
+	if len(d.Images) > 0 {
+		words += ", images " + strings.Join(d.Images, ", ")
+	}
+	if more := d.ImageCount - len(d.Images); more > 0 {
+		words += fmt.Sprintf(" and %d more", more)
+	}
+	if len(d.FixedIn) > 0 {
+		words += ". Fixed in " + strings.Join(d.FixedIn, ", ")
+	}
+	return words + "."
+}
+
+// imageWords is the image, or when there are several, their repository.
+func imageWords(d findingData) string {
+	if d.Tag == "" {
+		return d.Repository
+	}
+	return d.Repository + ":" + scan.Image{Tag: d.Tag, Platform: d.Platform}.Label()
+}
+
+// newSarifLocation gives the image's name as the path of a file, for tools that know nothing but files. Its first part holds no colon, so that
+// it can't be taken for the scheme of a URL.
+func newSarifLocation(d findingData) sarifLocation {
+	host := registryHost(d.repositoryData)
+	path := host + "/" + d.Repository
+	if d.Tag != "" {
+		path += ":" + url.PathEscape(strings.ReplaceAll(d.Tag, "/", "_")) // no tag has one, and none shall lead out of its folder
+	}
+	return sarifLocation{
+		Physical: sarifPhysical{sarifArtifact{path}, sarifRegion{1}},
+		Logical:  []sarifLogical{{imageWords(d), host + "/" + imageWords(d), "resource"}},
+	}
+}
+
+// registryHost is where docker pulls from.
+func registryHost(d repositoryData) string {
+	host := d.Registry + ".dkr.ecr." + d.Region + ".amazonaws.com"
+	if strings.HasPrefix(d.Region, "cn-") {
+		host += ".cn"
+	}
+	return host
+}
+
+func sarifNotifications(l scan.Listing) []sarifNotification {
+	unread, more := unreadOf(l)
+	notifications := []sarifNotification{}
+	add := func(text string) {
+		notifications = append(notifications, sarifNotification{"warning", sarifMessage(text)})
+	}
+	for _, d := range unread {
+		words := imageWords(findingData{repositoryData: d.repositoryData, Tag: d.Tag, Platform: d.Platform}) + " in " + d.Region + ": " + d.State
+		if d.AsOf != "" {
+			words += " as of " + d.AsOf
+		}
+		if d.Reason != "" {
+			words += ", " + d.Reason
+		}
+		add(words)
+	}
+	if more > 0 {
+		add(fmt.Sprintf("%d more have no current result", more))
+	}
+	return notifications
+}
+
+// sarifMessage is a text that stays one: braces would be placeholders, and brackets before a parenthesis links.
+func sarifMessage(s string) sarifText {
+	return sarifText{strings.NewReplacer("{", "{{", "}", "}}", "](", "] (").Replace(s)}
+}
+
+// sarifLevel takes a severity that nobody has judged for a warning.
+func sarifLevel(severity string) string {
+	switch scan.Severity(severity) {
+	case scan.Critical, scan.High:
+		return "error"
+	case scan.Low, scan.Informational:
+		return "note"
+	}
+	return "warning"
+}
+
+// securitySeverity is the CVSS score, or one in the middle of the range that the severity stands for; empty for those that stand for none.
+func securitySeverity(d findingData) string {
+	if d.Score != nil {
+		return strconv.FormatFloat(*d.Score, 'f', 1, 64)
+	}
+	switch scan.Severity(d.Severity) {
+	case scan.Critical:
+		return "9.5"
+	case scan.High:
+		return "8.0"
+	case scan.Medium:
+		return "5.5"
+	case scan.Low:
+		return "2.0"
+	}
+	return ""
+}
+
+// higher compares two scores, of which an empty one is the lowest.
+func higher(a, b string) bool {
+	x, errA := strconv.ParseFloat(a, 64)
+	y, errB := strconv.ParseFloat(b, 64)
+	return errA == nil && (errB != nil || x > y)
+}

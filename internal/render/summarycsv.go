@@ -1,0 +1,74 @@
+package render
+
+import (
+	"slices"
+	"strconv"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// otherSeverities is the column that sums up the severities that have none of their own.
+const otherSeverities = "OTHER"
+
+// SummaryCSV is the summary as a table with a row for each image, and one for each config that has none to show. A cell is empty where
+// nothing is known; no count is zero unless a scan says so.
+func SummaryCSV(o scan.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
+	head := []string{"id", "region", "registry", "repository", "tag", "platform", "digest", "state", "reason", "asOf", "scannedAt", "ageHours"}
+	for _, s := range scan.Severities() {
+		head = append(head, string(s))
+	}
+	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed")
+	var rows [][]string
+	for _, r := range filter.Reports(o.Reports) {
+		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Config.Repository}
+		url := feed(r.Config.ID)
+		if state, reason := troubleData(r); state != "" {
+			row := append(slices.Clone(lead), "", "", "", state, reason)
+			row = append(row, make([]string, len(head)-len(row)-1)...)
+			rows = append(rows, append(row, url))
+		}
+		for _, item := range r.Images {
+			rows = append(rows, append(append(slices.Clone(lead), imageCells(newImageData(item, o.Since, o.Now))...), url))
+		}
+	}
+	return writeCSV(head, rows)
+}
+
+func imageCells(d imageData) []string {
+	cells := []string{d.Tag, d.Platform, d.Digest, d.State, d.Reason, d.AsOf, d.ScannedAt, ""}
+	if d.AgeHours != nil {
+		cells[len(cells)-1] = strconv.Itoa(*d.AgeHours)
+	}
+	other := d.Counts.sum()
+	for _, s := range scan.Severities() {
+		n := d.Counts.of(s)
+		other -= n
+		cells = append(cells, number(n, d.Counts != nil))
+	}
+	return append(cells, number(other, d.Counts != nil), number(d.New.sum(), d.New != nil), number(d.Fixed.sum(), d.Fixed != nil), d.KnownSince)
+}
+
+// number is empty for what isn't known.
+func number(n int, known bool) string {
+	if !known {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func (c countsData) of(s scan.Severity) int {
+	for _, count := range c {
+		if count.Severity == s {
+			return count.Count
+		}
+	}
+	return 0
+}
+
+func (c countsData) sum() int {
+	n := 0
+	for _, count := range c {
+		n += count.Count
+	}
+	return n
+}

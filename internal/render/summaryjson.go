@@ -1,0 +1,58 @@
+package render
+
+import (
+	"fmt"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+type (
+	summaryData struct {
+		Generated string       `json:"generated"`
+		Since     string       `json:"since"`
+		Filter    *filterData  `json:"filter,omitempty"`
+		Feed      string       `json:"feed,omitempty"`
+		Configs   []configData `json:"configs"`
+	}
+	filterData struct {
+		Severity     string   `json:"severity,omitempty"`
+		Tags         []string `json:"tags,omitempty"`
+		Repositories []string `json:"repositories,omitempty"`
+	}
+	configData struct {
+		ID string `json:"id"`
+		repositoryData
+		Tags   []string    `json:"tags"`
+		Feed   string      `json:"feed,omitempty"`
+		State  string      `json:"state,omitempty"` // of the config as a whole, when it has no images to show
+		Reason string      `json:"reason,omitempty"`
+		Images []imageData `json:"images"`
+	}
+)
+
+// FeedOf is the URL of a config's feed by the config's id, or that of the feed of all for "all"; "" when it is unknown.
+type FeedOf func(id string) string
+
+// SummaryJSON is the summary as JSON.
+func SummaryJSON(o scan.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
+	d := summaryData{Generated: rfc3339(o.Now), Since: rfc3339(o.Since), Feed: feed("all"), Configs: []configData{}}
+	if !filter.IsZero() {
+		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Repositories}
+	}
+	for _, r := range filter.Reports(o.Reports) {
+		c := configData{
+			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, Tags: r.Config.Tags,
+			Feed: feed(r.Config.ID), Images: make([]imageData, len(r.Images)),
+		}
+		c.State, c.Reason = troubleData(r)
+		for i, item := range r.Images {
+			c.Images[i] = newImageData(item, o.Since, o.Now)
+		}
+		d.Configs = append(d.Configs, c)
+	}
+	b, err := encodeFitting(d)
+	if err != nil {
+		return nil, fmt.Errorf("write the summary as JSON: %w", err)
+	}
+	return b, nil
+}

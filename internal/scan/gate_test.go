@@ -1,0 +1,127 @@
+package scan
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestJudge(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	fresh := now.Add(-25 * time.Hour)
+	done := func(at time.Time, counts Counts) Result {
+		return Result{State: Completed, CompletedAt: at, Counts: counts}
+	}
+	last := func(asOf time.Time) Result {
+		return Result{State: Completed, CompletedAt: now.Add(-time.Hour), AsOf: asOf, Reason: "throttled by ECR"}
+	}
+	for name, test := range map[string]struct {
+		max    Severity
+		result Result
+		want   []string
+	}{
+		"clean":                          {Untriaged, done(fresh, Counts{}), nil},
+		"at the maximum":                 {Medium, done(fresh, Counts{Medium: 3, Low: 1}), nil},
+		"above it":                       {Medium, done(fresh, Counts{High: 1, Medium: 3}), []string{AboveMax}},
+		"counts of zero":                 {Medium, done(fresh, Counts{High: 0}), nil},
+		"undefined is low":               {Informational, done(fresh, Counts{Undefined: 1, Untriaged: 1}), nil},
+		"untriaged is lower":             {Undefined, done(fresh, Counts{Untriaged: 1}), nil},
+		"undefined above untriaged":      {Untriaged, done(fresh, Counts{Undefined: 1}), []string{AboveMax}},
+		"informational above undefined":  {Undefined, done(fresh, Counts{Informational: 1}), []string{AboveMax}},
+		"a severity nobody has heard of": {Critical, done(fresh, Counts{"SEVERE": 1}), []string{AboveMax}},
+		"exactly 48 hours old":           {Critical, done(now.Add(-48*time.Hour), Counts{}), nil},
+		"a second older":                 {Critical, done(now.Add(-48*time.Hour-time.Second), Counts{}), []string{Stale}},
+		"at an unknown time":             {Critical, done(time.Time{}, Counts{}), []string{Stale}},
+		"old and bad":                    {Low, done(now.Add(-72*time.Hour), Counts{Critical: 1}), []string{Stale, AboveMax}},
+		"the last good answer":           {Critical, last(now.Add(-10 * time.Minute)), nil},
+		"an old last good answer":        {Critical, last(now.Add(-49 * time.Hour)), []string{Stale}},
+		"not scanned":                    {Critical, Result{State: NotScanned, Reason: "archived", Counts: Counts{}}, []string{"not scanned"}},
+		"no state":                       {Critical, Result{}, []string{"not scanned"}},
+		"in progress":                    {Critical, Result{State: InProgress, CompletedAt: fresh}, []string{"in progress"}},
+		"failed":                         {Critical, Result{State: Failed}, []string{"failed"}},
+		"no such tag":                    {Critical, Result{State: NoSuchTag}, []string{"tag not found"}},
+		"unread":                         {Critical, Result{State: Unread}, []string{"unavailable"}},
+		"refused":                        {Critical, Result{State: Refused}, []string{"no access"}},
+	} {
+		good := Item[Result]{Value: done(fresh, Counts{})}
+		v := Judge(Report[Result]{Images: []Item[Result]{good, {Value: test.result}}}, test.max, now)
+		var got []string
+		for _, o := range v.Obstacles {
+			got = append(got, o.Reason)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" || v.Images != 2 {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	for name, test := range map[string]struct {
+		report Report[Result]
+		want   string
+	}{
+		"no images":  {Report[Result]{}, NoImages},
+		"gone":       {Report[Result]{Err: &Error{Code: RepositoryNotFound}}, string(RepositoryNotFound)},
+		"unreadable": {Report[Result]{Err: io.EOF}, string(Internal)},
+	} {
+		if v := Judge(test.report, Critical, now); len(v.Obstacles) != 1 || v.Obstacles[0].Reason != test.want || v.Obstacles[0].Image != nil {
+			t.Errorf("%s: %+v", name, v.Obstacles)
+		}
+	}
+}
+
+func TestNarrowed(t *testing.T) {
+	for name, test := range map[string]struct {
+		config, tags, narrowed, unwatched []string
+	}{
+		"not":               {[]string{"a", "b"}, nil, []string{"a", "b"}, nil},
+		"of all":            {nil, []string{"a"}, []string{"a"}, nil},
+		"of some":           {[]string{"a", "b"}, []string{"b", "c"}, []string{"b"}, []string{"c"}},
+		"to nothing at all": {[]string{"a"}, []string{"b"}, nil, []string{"b"}},
+	} {
+		got, unwatched := Config{Tags: test.config}.narrowed(test.tags)
+		if !cmp.Equal(got.Tags, test.narrowed) || !cmp.Equal(unwatched, test.unwatched) {
+			t.Errorf("%s: %v, unwatched %v", name, got.Tags, unwatched)
+		}
+	}
+}
+
+// A gate reads no more than it is asked about, and says of each tag that it is asked about how it is.
+func TestGateReadsOneConfig(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]Image{
+		"app":   {{Tag: "a", Digest: "good"}, {Tag: "b", Digest: "bad"}, {Tag: "c", Digest: "good"}, {Tag: "sig", Digest: "s", Kind: Artifact}},
+		"other": {{Tag: "1", Digest: "bad"}},
+	}}
+	w := watchOf(r, config("all", "app"), config("some", "app", "a", "b"), config("other", "other"))
+	r.results = map[string]Result{"good": completed(w, time.Hour, Counts{Low: 1}), "bad": completed(w, time.Hour, Counts{High: 1})}
+	for name, test := range map[string]struct {
+		id     string
+		tags   []string
+		images int
+		want   []string // the tags with an obstacle, and which
+	}{
+		"all":                      {"all", nil, 3, []string{"b: above max"}},
+		"a good one of all":        {"all", []string{"a"}, 1, nil},
+		"one that isn't there":     {"all", []string{"a", "nix"}, 2, []string{"nix: tag not found"}},
+		"no image":                 {"all", []string{"sig"}, 1, []string{"sig: not scanned"}},
+		"some":                     {"some", nil, 2, []string{"b: above max"}},
+		"a good one of some":       {"some", []string{"a"}, 1, nil},
+		"one that isn't watched":   {"some", []string{"a", "c"}, 2, []string{"c: not scanned"}},
+		"none that is watched":     {"some", []string{"c"}, 1, []string{"c: not scanned"}},
+		"none of the other config": {"other", []string{"a"}, 1, []string{"a: tag not found"}},
+	} {
+		v, err := w.Gate(t.Context(), test.id, Low, test.tags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, o := range v.Obstacles {
+			got = append(got, o.Image.Label()+": "+o.Reason)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" || v.Images != test.images || v.Config.ID != test.id {
+			t.Errorf("%s: %d images (-want +got):\n%s", name, v.Images, diff)
+		}
+	}
+	if _, err := w.Gate(t.Context(), "nobody's", Low, nil); CodeOf(err) != NotFound {
+		t.Errorf("no such config: %v", err)
+	}
+}

@@ -1,0 +1,148 @@
+package feedrules
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
+)
+
+// SARIF checks a log of one run by the schema of SARIF 2.1.0, and by what GitHub's code scanning asks for beyond it, and gives the run.
+func SARIF(t testing.TB, log []byte) *sarif.Run {
+	t.Helper()
+	text(t, "the log", string(log))
+	noNull(t, log)
+	var strict sarif.Report
+	d := json.NewDecoder(bytes.NewReader(log))
+	d.DisallowUnknownFields() // the library would leave out what the schema doesn't know
+	if err := d.Decode(&strict); err != nil {
+		t.Fatalf("no SARIF: %v\n%.2000s", err, log)
+	}
+	report, err := sarif.FromBytes(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range report.Runs { // what the library writes as empty, and its schema wants to be filled or left out
+		run.Language, run.Tool.Driver.Language, run.NewlineSequences = "en-US", "en-US", []string{"\n"}
+	}
+	if err := report.Validate(); err != nil {
+		t.Fatalf("not valid: %.2000s", err)
+	}
+	if len(report.Runs) != 1 || report.Version != "2.1.0" || !strings.HasSuffix(report.Schema, "sarif-schema-2.1.0.json") {
+		t.Fatalf("version %s, schema %s, %d runs", report.Version, report.Schema, len(report.Runs))
+	}
+	run := report.Runs[0]
+	rules(t, run.Tool.Driver.Rules)
+	results(t, run)
+	for _, i := range run.Invocations {
+		for _, n := range i.ToolExecutionNotifications {
+			message(t, "a notification", n.Message.Text)
+		}
+		if ok := len(i.ToolExecutionNotifications) == 0; i.ExecutionSuccessful == nil || *i.ExecutionSuccessful != ok {
+			t.Errorf("success %v with %d notifications", i.ExecutionSuccessful, len(i.ToolExecutionNotifications))
+		}
+	}
+	if len(run.Invocations) != 1 || run.AutomationDetails == nil || !strings.HasSuffix(*run.AutomationDetails.ID, "/") {
+		t.Errorf("%d invocations, automation %+v", len(run.Invocations), run.AutomationDetails)
+	}
+	return run
+}
+
+// noNull makes sure that nothing is null, which the library would take for left out.
+func noNull(t testing.TB, log []byte) {
+	t.Helper()
+	for d := json.NewDecoder(bytes.NewReader(log)); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			t.Fatalf("no JSON: %v\n%.2000s", err, log)
+		}
+		if token == nil {
+			t.Fatalf("null at byte %d", d.InputOffset())
+		}
+	}
+}
+
+func rules(t testing.TB, rules []*sarif.ReportingDescriptor) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, r := range rules {
+		id := *r.ID
+		if id == "" || len(id) > 255 || seen[id] {
+			t.Errorf("rule %q is empty, long or there twice", id)
+		}
+		seen[id] = true
+		for what, m := range map[string]*sarif.MultiformatMessageString{"short": r.ShortDescription, "full": r.FullDescription, "help": r.Help} {
+			if m == nil || m.Markdown != nil {
+				t.Fatalf("rule %s: no %s text, or one with markup", id, what)
+			}
+			message(t, "rule "+id, m.Text)
+		}
+		if full := []rune(*r.FullDescription.Text); len(full) > 2*1024 {
+			t.Errorf("rule %s: a description of %d characters", id, len(full))
+		}
+		if r.HelpURI != nil {
+			webLink(t, "rule "+id, *r.HelpURI)
+		}
+		if score, given := r.Properties.Properties["security-severity"]; given {
+			text, _ := score.(string)
+			if n, err := strconv.ParseFloat(text, 64); err != nil || n < 0 || n > 10 {
+				t.Errorf("rule %s: security-severity %v", id, score)
+			}
+		}
+		if !slices.Contains(r.Properties.Tags, "security") {
+			t.Errorf("rule %s is not about security", id)
+		}
+	}
+}
+
+func results(t testing.TB, run *sarif.Run) {
+	t.Helper()
+	seen := map[string]bool{}
+	for i, r := range run.Results {
+		what := "result " + strconv.Itoa(i)
+		if r.RuleIndex < 0 || r.RuleIndex >= len(run.Tool.Driver.Rules) || *run.Tool.Driver.Rules[r.RuleIndex].ID != *r.RuleID {
+			t.Fatalf("%s: rule %s is not the one at %d", what, *r.RuleID, r.RuleIndex)
+		}
+		message(t, what, r.Message.Text)
+		if !slices.Contains([]string{"error", "warning", "note"}, r.Level) || len(r.Locations) != 1 {
+			t.Fatalf("%s: level %s, %d locations", what, r.Level, len(r.Locations))
+		}
+		place := r.Locations[0]
+		if place.PhysicalLocation == nil || place.PhysicalLocation.Region == nil || *place.PhysicalLocation.Region.StartLine != 1 || len(place.LogicalLocations) != 1 {
+			t.Fatalf("%s is nowhere", what)
+		}
+		uri := *place.PhysicalLocation.ArtifactLocation.URI
+		if u, err := url.Parse(uri); err != nil || u.Scheme != "" || u.Host != "" || strings.HasPrefix(uri, "/") || u.RawQuery != "" || u.Fragment != "" || slices.Contains(strings.Split(u.Path, "/"), "..") {
+			t.Errorf("%s: %q is no relative path", what, uri)
+		}
+		line := r.PartialFingerprints["primaryLocationLineHash"]
+		if line == "" || seen[line] {
+			t.Errorf("%s: the fingerprint %q is there twice, or none", what, line)
+		}
+		seen[line] = true
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{[0-9]+\}`)
+
+// message checks that a text refers to nothing: it has neither a placeholder nor a link.
+func message(t testing.TB, what string, s *string) {
+	t.Helper()
+	if s == nil || strings.TrimSpace(*s) == "" {
+		t.Errorf("%s says nothing", what)
+		return
+	}
+	if plain := strings.ReplaceAll(strings.ReplaceAll(*s, "{{", ""), "}}", ""); placeholder.MatchString(plain) || strings.ContainsAny(plain, "{}") || strings.Contains(*s, "](") {
+		t.Errorf("%s: %q is more than a text", what, *s)
+	}
+}
