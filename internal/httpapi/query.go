@@ -56,7 +56,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	}
 	delete(given, "key")
 	if slices.Equal(given["format"], []string{formatHTML}) {
-		dropEmpty(given)
+		tidyForm(given)
 	}
 	p := queryParser{given: given}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
@@ -204,9 +204,12 @@ func (p *queryParser) order(format string) (scan.Order, bool) {
 	return scan.Order(order), reverse
 }
 
-// dropEmpty takes out what a form sends for the fields that were left empty.
-func dropEmpty(given url.Values) {
+// tidyForm takes out what a form sends for fields that were left empty, and blanks around what was typed.
+func tidyForm(given url.Values) {
 	for name, values := range given {
+		for i, v := range values {
+			values[i] = strings.TrimSpace(v)
+		}
 		given[name] = slices.DeleteFunc(values, func(v string) bool { return v == "" })
 		if len(given[name]) == 0 {
 			delete(given, name)

@@ -79,9 +79,9 @@ func newFindingsPage(l scan.Listing, now time.Time, path string, asked url.Value
 	p.Grouped = to(path, grouped)
 	f := l.View.Filter
 	p.Filter = newFilterForm(to, path, without(asked, "severity", "tag", "package", "cve", "fixable"), f)
-	p.Filter.add("tag", "Tag", "", f.Tags)
-	p.Filter.add("package", "Package", "", f.Packages)
-	p.Filter.add("cve", "Vulnerability", "", f.Names)
+	p.Filter.add(input{Name: "tag", Label: "Tag", Pattern: tagPattern, Rule: tagRule}, f.Tags)
+	p.Filter.add(input{Name: "package", Label: "Package", Pattern: namePattern, Rule: nameRule}, f.Packages)
+	p.Filter.add(input{Name: "cve", Label: "Vulnerability", Pattern: namePattern, Rule: nameRule}, f.Names)
 	p.watched(l, now)
 	known := knownSince(l)
 	for _, e := range l.Entries {

@@ -183,7 +183,21 @@ type (
 		Value, Text string
 		Chosen      bool
 	}
-	input struct{ ID, Name, Label, Value, List string }
+	input struct {
+		ID, Name, Label, Value string
+		List                   string // the id of a list of suggestions
+		Pattern, Rule          string // what the browser lets through, and that in words
+	}
+)
+
+// What a browser lets be sent, as regular expressions of JavaScript. The API's own rules are package scan's.
+const (
+	tagPattern        = `\s*[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}\s*`
+	tagRule           = "an image tag: letters, digits and . _ -, the first no . or -"
+	repositoryPattern = `\s*[a-z0-9][a-z0-9._\-\/]{1,255}\s*`
+	repositoryRule    = "the whole name of a repository: lower-case letters, digits and . _ - /"
+	namePattern       = `.{1,200}`
+	nameRule          = "at most 200 characters"
 )
 
 // newFilterForm is a form without inputs. keep are the parameters that no field of the form is for.
@@ -211,12 +225,13 @@ func newFilterForm(to Link, path string, keep url.Values, f scan.Filter) filterF
 }
 
 // add adds an input for each value of a parameter, and an empty one when there is none.
-func (f *filterForm) add(name, label, list string, values []string) {
+func (f *filterForm) add(one input, values []string) {
 	if len(values) == 0 {
 		values = []string{""}
 	}
+	name, label := one.Name, one.Label
 	for i, value := range values {
-		one := input{ID: name, Name: name, Label: label, Value: value, List: list}
+		one.ID, one.Value = name, value
 		if i > 0 {
 			one.ID, one.Label = fmt.Sprintf("%s-%d", name, i+1), "or "+strings.ToLower(label)
 		}

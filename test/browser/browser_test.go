@@ -94,6 +94,12 @@ func TestFilterWithTheKeyboard(t *testing.T) {
 	}
 	b := open(t, base)
 	b.load(base + "/summary")
+	b.tabTo("tag")
+	b.do("type no tag and press Enter", chromedp.KeyEvent("no tag!\r"))
+	if !eval[bool](b, "document.querySelector('#tag').matches(':invalid')") || b.url() != base+"/summary" {
+		t.Errorf("no tag was sent: %s", b.url())
+	}
+	b.load(base + "/summary")
 	b.tabTo("Skip to the content")
 	b.tabTo("severity")
 	b.do("choose a severity", chromedp.KeyEvent("Hi"))
