@@ -161,6 +161,8 @@ Type in another terminal:
   curl -s --header "Content-Type: application/json" --request POST ` + post + ` $ECRSCANAPI_URL/configs/
   curl $ECRSCANAPI_URL/summary
 
+The same in a browser: ` + base + `/summary
+
 Ctrl-C ends it.
 
 `

@@ -14,9 +14,12 @@ const (
 	formatJSON  = "json"
 	formatCSV   = "csv"
 	formatSARIF = "sarif"
+	formatHTML  = "html"
 )
 
-// offer is a way to send a resource.
+const typeHTML = "text/html; charset=utf-8"
+
+// offer is a way to send a resource. One without a media type is only sent when the URL asks for its format.
 type offer struct {
 	format, mediaType, contentType string
 	also                           []string // other media types that ask for it, but only by their full name
@@ -27,6 +30,7 @@ type offer struct {
 func summaryOffers() []offer {
 	return []offer{
 		{formatText, "text/plain", "text/plain; charset=utf-8", nil},
+		{formatHTML, "text/html", typeHTML, nil},
 		{formatJSON, "application/json", "application/json", nil},
 		{formatCSV, "text/csv", "text/csv; charset=utf-8", nil},
 	}
@@ -39,6 +43,7 @@ func feedOffers() []offer {
 		{formatJSON, "application/json", "application/json", nil},
 		{formatCSV, "text/csv", "text/csv; charset=utf-8", nil},
 		{formatSARIF, "application/sarif+json", "application/sarif+json", nil},
+		{formatHTML, "", typeHTML, nil}, // there are readers that like a page best and then find no feed
 	}
 }
 
@@ -73,7 +78,7 @@ func negotiate(w http.ResponseWriter, r *http.Request, offers []offer, format st
 		return best
 	}
 	for _, o := range offers {
-		if q := o.quality(ranges); q > most {
+		if q := o.quality(ranges); q > most && o.mediaType != "" {
 			best, most = o, q
 		}
 	}

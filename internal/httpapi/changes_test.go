@@ -191,7 +191,9 @@ func TestNewsOfTheWatch(t *testing.T) {
 // The same data gives the same bytes and a 304, also by the date; any change gives another date.
 func TestLastModified(t *testing.T) {
 	s := tell(t, vulnerability("CVE-1", "HIGH"))
-	get := func(path string, header ...string) answer { return call(s.api, "GET", "/findings/"+s.id+path, "", "", header...) }
+	get := func(path string, header ...string) answer {
+		return call(s.api, "GET", "/findings/"+s.id+path, "", "", header...)
+	}
 	for _, path := range []string{"", "/changes"} {
 		first := get(path)
 		date := first.header.Get("Last-Modified")

@@ -52,12 +52,17 @@ func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q q
 	}
 	as := negotiate(w, r, offers, q.format)
 	links := a.feedLinks(r, path, q, l.Pages())
-	body, err := writeListing(as.format, l, links)
+	body, err := a.writeListing(r, as.format, path, q, l, links)
 	if err != nil {
 		return err
 	}
 	linkHeader(w, links)
 	w.Header().Set("Cache-Control", "private, max-age=900")
+	if as.format == formatHTML {
+		pageHeader(w)
+		serve(w, r, as.contentType, body)
+		return nil
+	}
 	serveDated(w, r, as.contentType, body, lastModified(l))
 	return nil
 }
@@ -79,7 +84,7 @@ func lastModified(l scan.Listing) time.Time {
 }
 
 // writeListing writes a listing in a format of feedOffers.
-func writeListing(format string, l scan.Listing, links render.Links) ([]byte, error) {
+func (a *API) writeListing(r *http.Request, format, path string, q query, l scan.Listing, links render.Links) ([]byte, error) {
 	switch format {
 	case formatJSON:
 		return render.JSONFeed(l, links)
@@ -87,6 +92,12 @@ func writeListing(format string, l scan.Listing, links render.Links) ([]byte, er
 		return render.FindingsCSV(l, links)
 	case formatSARIF:
 		return render.SARIF(l, links)
+	case formatHTML:
+		link, err := a.linker(r)
+		if err != nil {
+			return nil, err
+		}
+		return render.FindingsPage(l, a.Watch.Now(), path, q.values, link)
 	default:
 		return render.Atom(l, links)
 	}

@@ -21,7 +21,7 @@ type resource struct {
 }
 
 func feedResource() resource {
-	return resource{[]string{"by", "cve", "fixable", "format", "package", "page", "severity", "tag"}, feedOffers()}
+	return resource{[]string{"by", "cve", "fixable", "format", "package", "page", "severity", "sort", "tag"}, feedOffers()}
 }
 
 // changesResource has no groups: a change is of one image.
@@ -35,7 +35,7 @@ func feedListResource() resource {
 }
 
 func summaryResource() resource {
-	return resource{[]string{"format", "severity", "since", "tag"}, summaryOffers()}
+	return resource{[]string{"format", "repository", "severity", "since", "tag"}, summaryOffers()}
 }
 
 func gateResource() resource { return resource{[]string{"max", "tag"}, nil} }
@@ -60,6 +60,9 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 		return query{}, invalidQuery([]scan.FieldError{{Detail: "must be name=value pairs, separated by & and validly escaped"}})
 	}
 	delete(given, "key")
+	if slices.Equal(given["format"], []string{formatHTML}) {
+		tidyForm(given)
+	}
 	p := queryParser{given: given}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(of.parameters, name) {
@@ -76,10 +79,14 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 		q.max = p.max()
 	}
 	q.view.Filter = p.filter()
+	q.view.Order, q.view.Reverse = p.order(q.format)
 	if len(p.wrong) > 0 {
 		return query{}, invalidQuery(p.wrong)
 	}
 	q.values = q.canonical()
+	if q.format == formatHTML && q.view.Order == scan.FeedOrder {
+		q.view.Order = scan.BySeverity
+	}
 	return q, nil
 }
 
@@ -189,11 +196,38 @@ func (p *queryParser) page() int {
 	return page
 }
 
+// order is how a page is sorted; a leading - turns it around. A feed keeps its own order.
+func (p *queryParser) order(format string) (scan.Order, bool) {
+	choices := make([]string, 0, 2*len(scan.Orders()))
+	for _, o := range scan.Orders() {
+		choices = append(choices, string(o), "-"+string(o))
+	}
+	order, reverse := strings.CutPrefix(p.choice("sort", choices...), "-")
+	if order != "" && format != formatHTML {
+		p.fail("sort", "is for format="+formatHTML+" alone")
+	}
+	return scan.Order(order), reverse
+}
+
+// tidyForm takes out what a form sends for fields that were left empty, and blanks around what was typed.
+func tidyForm(given url.Values) {
+	for name, values := range given {
+		for i, v := range values {
+			values[i] = strings.TrimSpace(v)
+		}
+		given[name] = slices.DeleteFunc(values, func(v string) bool { return v == "" })
+		if len(given[name]) == 0 {
+			delete(given, name)
+		}
+	}
+}
+
 func (p *queryParser) filter() scan.Filter {
 	severity, given := p.one("severity")
 	draft := scan.Filter{
 		Severity: scan.Severity(severity), Tags: p.given["tag"], Packages: p.given["package"], Names: p.given["cve"],
-		Fixable: p.choice("fixable", "true") != "",
+		Repositories: p.given["repository"],
+		Fixable:      p.choice("fixable", "true") != "",
 	}
 	if given && severity == "" {
 		draft.Severity = "?" // nothing is no severity
@@ -217,12 +251,17 @@ func (q query) canonical() url.Values {
 	if q.view.ByVulnerability {
 		set("by", "vulnerability")
 	}
+	if q.view.Reverse {
+		set("sort", "-"+string(q.view.Order))
+	} else {
+		set("sort", string(q.view.Order))
+	}
 	f := q.view.Filter
 	set("severity", string(f.Severity))
 	if f.Fixable {
 		set("fixable", "true")
 	}
-	for name, list := range map[string][]string{"tag": f.Tags, "package": f.Packages, "cve": f.Names} {
+	for name, list := range map[string][]string{"tag": f.Tags, "package": f.Packages, "cve": f.Names, "repository": f.Repositories} {
 		if len(list) > 0 {
 			values[name] = list
 		}

@@ -22,6 +22,9 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if as.format == formatHTML {
+		pageHeader(w)
+	}
 	serve(w, r, as.contentType, body)
 	return nil
 }
@@ -33,6 +36,12 @@ func (a *API) writeSummary(r *http.Request, format string, o scan.Overview, q qu
 		return render.SummaryJSON(o, q.view.Filter, a.feedOf(r, q))
 	case formatCSV:
 		return render.SummaryCSV(o, q.view.Filter, a.feedOf(r, q))
+	case formatHTML:
+		link, err := a.linker(r)
+		if err != nil {
+			return nil, err
+		}
+		return render.SummaryPage(o, q.view.Filter, q.values, link)
 	default:
 		return render.Summary(o, q.view.Filter), nil
 	}

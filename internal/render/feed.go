@@ -140,7 +140,7 @@ func filterWords(f scan.Filter) string {
 	for _, list := range []struct {
 		name   string
 		values []string
-	}{{"tag", f.Tags}, {"package", f.Packages}, {"vulnerability", f.Names}} {
+	}{{"repository", f.Repositories}, {"tag", f.Tags}, {"package", f.Packages}, {"vulnerability", f.Names}} {
 		if len(list.values) > 0 {
 			words = append(words, list.name+" "+oneLine(strings.Join(list.values, " or "), 300))
 		}

@@ -15,8 +15,9 @@ type (
 		Configs   []configData `json:"configs"`
 	}
 	filterData struct {
-		Severity string   `json:"severity,omitempty"`
-		Tags     []string `json:"tags,omitempty"`
+		Severity     string   `json:"severity,omitempty"`
+		Tags         []string `json:"tags,omitempty"`
+		Repositories []string `json:"repositories,omitempty"`
 	}
 	configData struct {
 		ID string `json:"id"`
@@ -36,7 +37,7 @@ type FeedOf func(id string) string
 func SummaryJSON(o scan.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
 	d := summaryData{Generated: rfc3339(o.Now), Since: rfc3339(o.Since), Feed: feed("all"), Configs: []configData{}}
 	if !filter.IsZero() {
-		d.Filter = &filterData{string(filter.Severity), filter.Tags}
+		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Repositories}
 	}
 	for _, r := range filter.Reports(o.Reports) {
 		c := configData{

@@ -97,8 +97,7 @@ func (c Config) Validate() error {
 	}
 	field(len(c.Region) <= 25 && regionForm.MatchString(c.Region), "/region", "must be an AWS Region, such as us-west-2")
 	field(registryForm.MatchString(c.Registry), "/registry", "must be an AWS account id, 12 digits in a string")
-	field(len(c.Repository) >= 2 && len(c.Repository) <= 256 && repositoryForm.MatchString(c.Repository), "/repository",
-		"must be the name of an ECR repository: 2 to 256 of lower-case letters, digits and . _ - /")
+	field(isRepository(c.Repository), "/repository", repositoryRule)
 	if len(c.Tags) > MaxTags {
 		field(false, "/tags", fmt.Sprintf("must be at most %d tags; leave it out to watch all tags", MaxTags))
 		return invalid(wrong)
@@ -111,6 +110,12 @@ func (c Config) Validate() error {
 		seen[tag] = true
 	}
 	return invalid(wrong)
+}
+
+const repositoryRule = "must be the name of an ECR repository: 2 to 256 of lower-case letters, digits and . _ - /"
+
+func isRepository(name string) bool {
+	return len(name) >= 2 && len(name) <= 256 && repositoryForm.MatchString(name)
 }
 
 func invalid(wrong []FieldError) error {

@@ -117,7 +117,8 @@ func (g *gathering) keep(e Entry) {
 }
 
 func (g *gathering) cut() {
-	slices.SortFunc(g.kept, worstFirst)
+	choose, _ := g.view.order()
+	slices.SortFunc(g.kept, choose)
 	if most := g.most(); len(g.kept) > most {
 		clear(g.kept[most:]) // frees their strings
 		g.kept = g.kept[:most]
@@ -177,6 +178,7 @@ func (g *gathering) page() ([]Entry, int) {
 	}
 	g.cut()
 	page := g.kept[min(len(g.kept), g.most()-PageSize):]
-	slices.SortFunc(page, newestFirst)
+	_, show := g.view.order()
+	slices.SortFunc(page, show)
 	return page, g.total
 }

@@ -17,6 +17,8 @@ type Filter struct {
 	Tags, Packages, Names []string
 	// Fixable lets only those through for which the scanner knows a fix.
 	Fixable bool
+	// Repositories are names of repositories; nil for every one. They are for a summary: Reports alone looks at them.
+	Repositories []string
 }
 
 // Bounds of a filter: how many values a list may have, and how long one may be, in bytes.
@@ -26,7 +28,7 @@ const (
 )
 
 // NewFilter checks a draft and brings it into its one form: what means the same is the same. Errors: Invalid, with the fields severity, tag,
-// package and cve.
+// package, cve and repository.
 func NewFilter(draft Filter) (Filter, error) {
 	var wrong []FieldError
 	field := func(ok bool, pointer, detail string) {
@@ -36,13 +38,14 @@ func NewFilter(draft Filter) (Filter, error) {
 	}
 	f := Filter{
 		Severity: Severity(strings.ToUpper(string(draft.Severity))), Fixable: draft.Fixable,
-		Tags: distinct(draft.Tags), Packages: distinct(draft.Packages), Names: distinct(upper(draft.Names)),
+		Tags: distinct(draft.Tags), Packages: distinct(draft.Packages), Names: distinct(upper(draft.Names)), Repositories: distinct(draft.Repositories),
 	}
 	field(f.Severity == "" || slices.Contains(Severities(), f.Severity), "/severity", "must be one of "+severityNames())
 	field(all(f.Tags, tagForm.MatchString), "/tag", "must be an image tag: 1 to 128 of letters, digits and . _ -, the first no . or -")
 	field(all(f.Packages, isName), "/package", fmt.Sprintf("must be the name of a package, at most %d bytes", maxFilterValue))
 	field(all(f.Names, isName), "/cve", fmt.Sprintf("must be the name of a vulnerability, such as CVE-2016-1585, at most %d bytes", maxFilterValue))
-	for pointer, values := range map[string][]string{"/tag": f.Tags, "/package": f.Packages, "/cve": f.Names} {
+	field(all(f.Repositories, isRepository), "/repository", repositoryRule)
+	for pointer, values := range map[string][]string{"/tag": f.Tags, "/package": f.Packages, "/cve": f.Names, "/repository": f.Repositories} {
 		field(len(values) <= maxFilterValues, pointer, fmt.Sprintf("may be given %d times", maxFilterValues))
 	}
 	if len(wrong) > 0 {
@@ -87,7 +90,7 @@ func distinct(values []string) []string {
 
 // IsZero reports whether the filter lets everything through.
 func (f Filter) IsZero() bool {
-	return f.Severity == "" && len(f.Tags)+len(f.Packages)+len(f.Names) == 0 && !f.Fixable
+	return f.Severity == "" && len(f.Tags)+len(f.Packages)+len(f.Names)+len(f.Repositories) == 0 && !f.Fixable
 }
 
 // hasTag is the part of the filter that is about images.
@@ -112,15 +115,18 @@ func anyOf(values []string, s string) bool {
 // fixable goes by the finding's own package: PARTIAL says that there is a fix for another one.
 func (f Finding) fixable() bool { return len(f.FixedIn) > 0 || f.FixAvailable == "YES" }
 
-// Reports is what a summary shows of the reports: images with a tag of the filter, and of those that have counts only such as reach its
-// severity, with those counts. An image without a result stays, since nobody knows what it holds, and so does a config that can't be read.
-// The reports that it is given stay as they are. Only Severity and Tags are looked at.
+// Reports is what a summary shows of the reports: images of a repository and with a tag of the filter, and of those that have counts only such
+// as reach its severity, with those counts and their changes. An image without a result stays, since nobody knows what it holds, and so does
+// a config that can't be read. The reports that it is given stay as they are. Only Severity, Tags and Repositories are looked at.
 func (f Filter) Reports(reports []Report[Result]) []Report[Result] {
 	if f.IsZero() {
 		return reports
 	}
 	var kept []Report[Result]
 	for _, r := range reports {
+		if !anyOf(f.Repositories, r.Config.Repository) {
+			continue
+		}
 		had := len(r.Images)
 		r.Images = slices.DeleteFunc(f.taggedItems(r.Images), func(i Item[Result]) bool {
 			return i.Value.State == Completed && f.Severity != "" && len(f.counts(i.Value.Counts)) == 0

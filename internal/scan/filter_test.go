@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -136,4 +137,25 @@ func counted(reports []Report[Result]) []string {
 		}
 	}
 	return lines
+}
+
+func TestReportsOfRepositories(t *testing.T) {
+	config := func(name string) Config { return Config{Repository: name} }
+	change := CountChange{At: time.Unix(1, 0), New: Counts{High: 1, Low: 2}, Fixed: Counts{Low: 1}}
+	reports := []Report[Result]{
+		{Config: config("test/a"), Images: []Item[Result]{{Image{Tag: "x"}, Result{State: Completed, Counts: Counts{High: 1, Low: 2}, Changes: []CountChange{change}}}}},
+		{Config: config("test/b"), Err: errors.New("x")},
+		{Config: config("test/c"), Err: errors.New("x")},
+	}
+	got := Filter{Repositories: []string{"test/a", "test/c"}, Severity: High}.Reports(reports)
+	if len(got) != 2 || got[0].Config.Repository != "test/a" || got[1].Config.Repository != "test/c" {
+		t.Fatalf("of two repositories: %+v", got)
+	}
+	want := []CountChange{{At: change.At, New: Counts{High: 1}, Fixed: Counts{}}}
+	if diff := cmp.Diff(want, got[0].Images[0].Value.Changes); diff != "" {
+		t.Errorf("the changes (-want +got):\n%s", diff)
+	}
+	if len(reports[0].Images[0].Value.Changes[0].New) != 2 {
+		t.Error("the reports were changed")
+	}
 }

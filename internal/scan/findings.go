@@ -23,6 +23,9 @@ type View struct {
 	ByVulnerability bool
 	// Page counts from 1, which is the page that readers see; 0 means 1.
 	Page int
+	// Order is how the list is sorted, and Reverse turns an order that has a name around. Neither makes another feed of it.
+	Order   Order
+	Reverse bool
 }
 
 func (v View) page() int { return max(v.Page, 1) }

@@ -426,10 +426,15 @@ func TestChangesAreBounded(t *testing.T) {
 		t.Errorf("%d changes", len(h.Changes))
 	}
 	r := Result{Counts: h.present(), Changes: h.Changes, KnownSince: h.Since.Time()}
-	if got := r.countsAt(onDay(0.1).Time()); got != nil {
-		t.Errorf("the counts before the changes that are kept are told as %v", got)
+	at := func(t time.Time) TrendDay {
+		trend := []TrendDay{{At: t, Counts: Counts{}}}
+		r.addTo(trend)
+		return trend[0]
 	}
-	if got := r.countsAt(h.Changes[0].At.Add(-time.Second)); got[Low] != 0 || got == nil {
+	if got := at(onDay(0.1).Time()); got.Images != 0 {
+		t.Errorf("the counts before the changes that are kept are told as %v", got.Counts)
+	}
+	if got := at(h.Changes[0].At.Add(-time.Second)); got.Counts[Low] != 0 || got.Images != 1 {
 		t.Errorf("the counts before the first change that is kept: %v", got)
 	}
 }

@@ -50,7 +50,7 @@ type ledgers struct {
 	// doubting ledgers ask what may have changed, however fresh it is.
 	doubting bool
 	full     *rooms
-	folds   atomic.Int64
+	folds    atomic.Int64
 
 	mu   sync.Mutex
 	open map[Repository]*ledger

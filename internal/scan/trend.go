@@ -28,23 +28,6 @@ func (r Result) ChangedSince(t time.Time) (added, fixed Counts) {
 	return added, fixed
 }
 
-// countsAt is what the counts were at a time, as far as is known; nil before the first scan that is remembered.
-func (r Result) countsAt(t time.Time) Counts {
-	if r.KnownSince.IsZero() || r.KnownSince.After(t) {
-		return nil
-	}
-	counts := maps.Clone(r.Counts)
-	if counts == nil {
-		counts = Counts{}
-	}
-	added, fixed := r.ChangedSince(t)
-	for s, n := range added {
-		counts[s] -= n
-	}
-	counts.add(fixed)
-	return counts
-}
-
 // with is the counts with one more of a severity; the empty one isn't counted.
 func (c Counts) with(s Severity) Counts {
 	if s == "" {
@@ -74,19 +57,41 @@ type TrendDay struct {
 // that share a digest count as often as they are shown.
 func Trend(r Report[Result], now time.Time) []TrendDay {
 	const days = int(MemoryTime / (24 * time.Hour))
-	trend := make([]TrendDay, 0, days+1)
-	for ago := days; ago >= 0; ago-- {
-		day := TrendDay{At: now.Add(-time.Duration(ago) * 24 * time.Hour), Counts: Counts{}}
-		for _, item := range r.Images {
-			if item.Value.State != Completed {
-				continue
-			}
-			if counts := item.Value.countsAt(day.At); counts != nil {
-				day.Counts.add(counts)
-				day.Images++
-			}
+	trend := make([]TrendDay, days+1)
+	for i := range trend {
+		trend[i] = TrendDay{At: now.Add(-time.Duration(days-i) * 24 * time.Hour), Counts: Counts{}}
+	}
+	for _, item := range r.Images {
+		if item.Value.State == Completed {
+			item.Value.addTo(trend)
 		}
-		trend = append(trend, day)
 	}
 	return trend
+}
+
+// addTo goes back in time, from the counts of now, as far as is known.
+func (r Result) addTo(trend []TrendDay) {
+	counts, later := maps.Clone(r.Counts), r.Changes
+	if counts == nil {
+		counts = Counts{}
+	}
+	for i := len(trend) - 1; i >= 0; i-- {
+		day := &trend[i]
+		if r.KnownSince.IsZero() || r.KnownSince.After(day.At) {
+			return
+		}
+		for len(later) > 0 && later[len(later)-1].At.After(day.At) {
+			counts.undo(later[len(later)-1])
+			later = later[:len(later)-1]
+		}
+		day.Counts.add(counts)
+		day.Images++
+	}
+}
+
+func (c Counts) undo(change CountChange) {
+	for s, n := range change.New {
+		c[s] -= n
+	}
+	c.add(change.Fixed)
 }

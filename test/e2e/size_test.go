@@ -85,6 +85,10 @@ func TestSummaryAtSize(t *testing.T) {
 	if rows := feedrules.CSV(t, []byte(answer(t, a, "summary", "/summary", "/summary?format=csv"))); len(rows) != 10_000 {
 		t.Errorf("as CSV: %d rows", len(rows))
 	}
+	page := answer(t, a, "summary", "/summary", "/summary?format=html")
+	if rows := strings.Count(page, `<th role="rowheader"`); rows < 1000 || !strings.Contains(page, "10000 images of 10 configs") || !strings.Contains(page, "left out of this page") {
+		t.Errorf("the page has %d images: %.1500s", rows, page)
+	}
 }
 
 // An image with 5,000 findings, some of them long: the worst are listed, and the rest is said.
@@ -112,5 +116,9 @@ func TestFeedAtSize(t *testing.T) {
 	}
 	if run := feedrules.SARIF(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=sarif"))); len(run.Results) != 500 {
 		t.Errorf("as SARIF: %d results", len(run.Results))
+	}
+	page := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=html&sort=package")
+	if rows := strings.Count(page, `<th role="rowheader"`); rows != 500 || !strings.Contains(page, "Findings 1 to 500 of 5000") {
+		t.Errorf("the page has %d findings: %.1500s", rows, page)
 	}
 }

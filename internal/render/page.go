@@ -1,0 +1,260 @@
+package render
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // the pages' templates and style
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// Link makes the URL of a path and query of the API as the client knows it. It carries the key on if the client came with one in its URL.
+type Link func(path string, values url.Values) string
+
+var (
+	//go:embed page/page.css
+	pageStyle string
+	//go:embed page/page.html
+	pageHTML string
+	//go:embed page/summary.html
+	summaryHTML string
+	//go:embed page/findings.html
+	findingsHTML string
+
+	summaryTemplate  = pageTemplate(summaryHTML)
+	findingsTemplate = pageTemplate(findingsHTML)
+	pagePolicy       = policyFor(pageStyle)
+)
+
+func pageTemplate(main string) *template.Template {
+	return template.Must(template.Must(template.New("").Parse(pageHTML)).Parse(main))
+}
+
+// PagePolicy is the Content-Security-Policy of the pages: nothing is loaded, nothing runs, and the one style is the pages' own, by its hash.
+func PagePolicy() string { return pagePolicy }
+
+func policyFor(style string) string {
+	sum := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+}
+
+// page is what every page has around its own part, Main.
+type page struct {
+	Title, Feed, FeedTitle, SummaryURL string
+	Nav                                []navItem
+	Footer                             string
+	Main                               any
+}
+
+// Style is the pages' style, which is ours and needs no escaping.
+func (page) Style() template.CSS { return template.CSS(pageStyle) }
+
+type navItem struct {
+	Text, URL string
+	Current   bool
+}
+
+// asHTML are the values that ask for a page.
+func asHTML(values url.Values) url.Values {
+	values = maps.Clone(values)
+	if values == nil {
+		values = url.Values{}
+	}
+	values.Set("format", "html")
+	return values
+}
+
+func newPage(title string, to Link, current string) page {
+	nav := []navItem{
+		{Text: "Summary", URL: to("/summary", asHTML(nil))},
+		{Text: "All findings", URL: to("/findings/all", asHTML(nil))},
+		{Text: "Feeds for a reader", URL: to("/findings", nil)},
+	}
+	for i := range nav {
+		nav[i].Current = nav[i].Text == current
+	}
+	return page{Title: title + " – ECR image scans", SummaryURL: nav[0].URL, Nav: nav, Footer: "Times are UTC. “Console” leads to Amazon ECR in the AWS console."}
+}
+
+func (p page) write(t *template.Template) ([]byte, error) {
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, "page", p); err != nil {
+		return nil, fmt.Errorf("write the page %s: %w", p.Title, err)
+	}
+	return b.Bytes(), nil
+}
+
+// severityLook is how a severity is shown.
+type severityLook struct {
+	Name, Class string
+}
+
+func lookOf(s scan.Severity) severityLook {
+	name := oneLine(string(s), 50)
+	if slices.Contains(scan.Severities(), s) {
+		name = name[:1] + strings.ToLower(name[1:])
+	}
+	switch s {
+	case scan.Critical, scan.High, scan.Medium, scan.Low:
+		return severityLook{name, strings.ToLower(string(s))}
+	}
+	return severityLook{name, "other"}
+}
+
+// shownCount is one count, with its look.
+type shownCount struct {
+	severityLook
+	Count int
+}
+
+func shownCounts(c scan.Counts) []shownCount {
+	var shown []shownCount
+	for _, line := range c.Ordered() {
+		shown = append(shown, shownCount{lookOf(line.Severity), line.Count})
+	}
+	return shown
+}
+
+func sumOf(c scan.Counts) int {
+	sum := 0
+	for _, n := range c {
+		sum += n
+	}
+	return sum
+}
+
+// segment is a part of a bar, in hundredths of its length.
+type segment struct {
+	Class    string
+	X, Width string
+}
+
+// bar has a part for each count, of a bar that is full at most. No part is too thin to be seen, so a full one may run over its end a little.
+func bar(c scan.Counts, full int) []segment {
+	const thinnest = 1.2
+	var parts []segment
+	at := 0.0
+	for _, line := range c.Ordered() {
+		width := max(100*float64(line.Count)/float64(max(full, 1)), thinnest)
+		parts = append(parts, segment{lookOf(line.Severity).Class, fmt.Sprintf("%.1f", at), fmt.Sprintf("%.1f", width)})
+		at += width
+	}
+	return parts
+}
+
+// stamp is a point in time, for programs and for people; nil when it is unknown.
+type stamp struct{ Machine, Text string }
+
+func stampOf(t time.Time) *stamp {
+	if t.IsZero() {
+		return nil
+	}
+	return &stamp{rfc3339(t), t.UTC().Format("2006-01-02 15:04")}
+}
+
+func dayOf(t time.Time) *stamp {
+	if t.IsZero() {
+		return nil
+	}
+	return &stamp{rfc3339(t), t.UTC().Format("2006-01-02")}
+}
+
+// filterForm is a form that narrows a page. A browser drops the query of a form's URL, so what must stay in it comes as hidden fields.
+type filterForm struct {
+	Action     string
+	Hidden     []hiddenField
+	Severities []choice
+	Inputs     []input
+	Clear      string // the page without a filter; empty when there is none
+}
+
+type (
+	hiddenField struct{ Name, Value string }
+	choice      struct {
+		Value, Text string
+		Chosen      bool
+	}
+	input struct {
+		ID, Name, Label, Value string
+		List                   string // the id of a list of suggestions
+		Pattern, Rule          string // what the browser lets through, and that in words
+	}
+)
+
+// What a browser lets be sent, as regular expressions of JavaScript. The API's own rules are package scan's.
+const (
+	tagPattern        = `\s*[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}\s*`
+	tagRule           = "an image tag: letters, digits and . _ -, the first no . or -"
+	repositoryPattern = `\s*[a-z0-9][a-z0-9._\-\/]{1,255}\s*`
+	repositoryRule    = "the whole name of a repository: lower-case letters, digits and . _ - /"
+	namePattern       = `.{1,200}`
+	nameRule          = "at most 200 characters"
+)
+
+// newFilterForm is a form without inputs. keep are the parameters that no field of the form is for.
+func newFilterForm(to Link, path string, keep url.Values, f scan.Filter) filterForm {
+	form := filterForm{}
+	var query string
+	form.Action, query, _ = strings.Cut(to(path, keep), "?")
+	values, _ := url.ParseQuery(query) // our own
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		for _, value := range values[name] {
+			form.Hidden = append(form.Hidden, hiddenField{name, value})
+		}
+	}
+	for i, s := range scan.Severities() {
+		text := lookOf(s).Name
+		if i > 0 {
+			text += " and above"
+		}
+		form.Severities = append(form.Severities, choice{string(s), text, s == f.Severity})
+	}
+	if !f.IsZero() {
+		form.Clear = to(path, keep)
+	}
+	return form
+}
+
+// add adds an input for each value of a parameter, and an empty one when there is none.
+func (f *filterForm) add(one input, values []string) {
+	if len(values) == 0 {
+		values = []string{""}
+	}
+	name, label := one.Name, one.Label
+	for i, value := range values {
+		one.ID, one.Value = name, value
+		if i > 0 {
+			one.ID, one.Label = fmt.Sprintf("%s-%d", name, i+1), "or "+strings.ToLower(label)
+		}
+		f.Inputs = append(f.Inputs, one)
+	}
+}
+
+// without are values but for some names.
+func without(values url.Values, names ...string) url.Values {
+	rest := maps.Clone(values)
+	for _, name := range names {
+		delete(rest, name)
+	}
+	return rest
+}
+
+// fitPage is the page with as much in it as may be sent.
+func fitPage(write func(room int) ([]byte, error), rooms ...int) ([]byte, error) {
+	for _, room := range rooms[:len(rooms)-1] {
+		b, err := write(room)
+		if err != nil || sentSize(b) <= maxFeed {
+			return b, err
+		}
+	}
+	return write(rooms[len(rooms)-1])
+}

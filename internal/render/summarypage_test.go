@@ -1,0 +1,203 @@
+package render
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// noon is when the pages of the tests are made.
+var noon = time.Date(2019, 10, 2, 12, 0, 0, 0, time.UTC)
+
+// linkTo links as the API does for a client that came with a key in its URL.
+func linkTo(path string, values url.Values) string {
+	values = without(values)
+	if values == nil {
+		values = url.Values{}
+	}
+	values.Set("key", "k&y")
+	return api + path + "?" + values.Encode()
+}
+
+// remembered is a result whose counts are known for the days before.
+func remembered(counts scan.Counts, changes ...scan.CountChange) scan.Result {
+	return scan.Result{State: scan.Completed, Counts: counts, CompletedAt: scanned, KnownSince: noon.Add(-20 * 24 * time.Hour), Changes: changes}
+}
+
+func ago(days float64) time.Time { return noon.Add(-time.Duration(days * 24 * float64(time.Hour))) }
+
+// pageOverview has a bit of everything.
+func pageOverview() scan.Overview {
+	amazon, centos, ubuntu, hard := config("amazonlinux", "2018.03"), config("test/centos"), config("test/ubuntu", "16.04", "latest"), config("test/hard")
+	for i, c := range []*scan.Config{&amazon, &centos, &ubuntu, &hard} {
+		c.ID = fmt.Sprintf("fc41dda8-f15e-4826-8908-11603b01dac%d", i)
+	}
+	platform := image(hard, "multi", remembered(scan.Counts{scan.Untriaged: 1, "BRAND NEW": 2}))
+	platform.Image.Platform = "linux/arm64"
+	stale := remembered(scan.Counts{scan.Low: 3})
+	stale.CompletedAt = ago(4)
+	kept := remembered(scan.Counts{scan.Medium: 1})
+	kept.AsOf, kept.Reason = ago(0.2), "throttled by ECR"
+	gone := config("test/gone")
+	gone.ID = "fc41dda8-f15e-4826-8908-11603b01dac9"
+	return scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []scan.Report[scan.Result]{
+		report(amazon, image(amazon, "2018.03", remembered(scan.Counts{}))),
+		report(centos, image(centos, "7", remembered(scan.Counts{scan.High: 7, scan.Medium: 20, scan.Low: 7},
+			scan.CountChange{At: ago(10), New: scan.Counts{scan.Medium: 4}, Fixed: scan.Counts{scan.High: 1}},
+			scan.CountChange{At: ago(0.5), New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}}))),
+		report(ubuntu,
+			image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: scanned, Counts: scan.Counts{scan.Medium: 8, scan.Low: 24, scan.Informational: 19}}),
+			image(ubuntu, "latest", remembered(scan.Counts{scan.Critical: 1, scan.Medium: 7}, scan.CountChange{At: ago(0.4), Fixed: scan.Counts{scan.Low: 2}}))),
+		report(hard,
+			image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
+			image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: <script>alert(1)</script>"}),
+			image(hard, "kept", kept), image(hard, "running", scan.Result{State: scan.InProgress}), image(hard, "stale", stale), platform),
+		{Config: gone, Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
+	}}
+}
+
+func summaryPageOf(t *testing.T, o scan.Overview, f scan.Filter, asked url.Values, to Link) []byte {
+	t.Helper()
+	b, err := SummaryPage(o, f, asked, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := SummaryPage(o, f, asked, to)
+	if err != nil || !bytes.Equal(b, again) {
+		t.Errorf("the same values gave other bytes: %v", err)
+	}
+	return b
+}
+
+func plainLink(path string, values url.Values) string {
+	if len(values) == 0 {
+		return "http://localhost:8080" + path
+	}
+	return "http://localhost:8080" + path + "?" + values.Encode()
+}
+
+func TestSummaryPage(t *testing.T) {
+	golden(t, "page-summary.html", summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
+	golden(t, "page-summary-empty.html", summaryPageOf(t, scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}, scan.Filter{}, nil, plainLink))
+	filter := scan.Filter{Severity: scan.High, Repositories: []string{"test/centos", "test/ubuntu"}}
+	asked := url.Values{"severity": {"HIGH"}, "repository": filter.Repositories, "since": {"2019-10-01"}, "format": {"html"}}
+	golden(t, "page-summary-filtered.html", summaryPageOf(t, pageOverview(), filter, asked, linkTo))
+	nothing := summaryPageOf(t, pageOverview(), scan.Filter{Repositories: []string{"test/none"}}, nil, linkTo)
+	if !bytes.Contains(nothing, []byte("Nothing matches this filter")) {
+		t.Errorf("a filter that leaves nothing: %s", nothing)
+	}
+}
+
+func TestEmptySummaryPageTellsHowToBegin(t *testing.T) {
+	empty := scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
+	deployed := string(summaryPageOf(t, empty, scan.Filter{}, nil, linkTo))
+	if !strings.Contains(deployed, "export ECRSCANAPI_URL=$(make -s url)\ncurl ") || strings.Contains(strings.SplitAfter(deployed, "<pre>")[1], "k&amp;y") {
+		t.Errorf("deployed: %s", deployed)
+	}
+}
+
+// Only a completed scan without findings may look like one, and only a fresh result like one that is.
+func TestOnlyFreshImagesLookWatched(t *testing.T) {
+	c := config("test/ubuntu")
+	fresh := scan.Result{State: scan.Completed, CompletedAt: noon.Add(-47 * time.Hour), Counts: scan.Counts{}}
+	stale, kept, enhanced := fresh, fresh, fresh
+	stale.CompletedAt, kept.AsOf = noon.Add(-49*time.Hour), noon.Add(-time.Minute)
+	enhanced.CompletedAt, enhanced.Enhanced = ago(90), true
+	for name, test := range map[string]struct {
+		result  scan.Result
+		watched bool
+	}{
+		"fresh": {fresh, true}, "enhanced": {enhanced, true}, "stale": {stale, false}, "kept": {kept, false},
+		"never": {scan.Result{State: scan.NotScanned}, false}, "failed": {scan.Result{State: scan.Failed}, false}, "running": {scan.Result{State: scan.InProgress}, false},
+		"gone": {scan.Result{State: scan.NoSuchTag}, false}, "unread": {scan.Result{State: scan.Unread, Reason: "x"}, false}, "odd": {scan.Result{State: "unheard of"}, false},
+	} {
+		o := scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []scan.Report[scan.Result]{report(c, image(c, name, test.result))}}
+		page := string(summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
+		if watched := strings.Contains(page, "all images have a fresh result"); watched != test.watched {
+			t.Errorf("%s: watched %t", name, watched)
+		}
+		if clean := strings.Contains(page, "no findings"); clean != (test.result.State == scan.Completed) {
+			t.Errorf("%s: clean %t", name, clean)
+		}
+	}
+}
+
+func TestWorstFirst(t *testing.T) {
+	page := string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
+	var order []string
+	for _, match := range regexp.MustCompile(`<h3 [^>]*><a [^>]*>([^<]*)`).FindAllStringSubmatch(page, -1) {
+		order = append(order, match[1])
+	}
+	if got := strings.Join(order, " "); got != "test/ubuntu test/centos test/hard test/gone amazonlinux" {
+		t.Errorf("order of the configs: %s", got)
+	}
+}
+
+// The policy's hash is that of the style in the page, and nothing in a page needs more than the policy allows.
+func TestPagesKeepTheirPolicy(t *testing.T) {
+	for _, page := range []string{string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo)), string(findingsPageOf(t, sample(), linkTo))} {
+		_, style, _ := strings.Cut(page, "<style>")
+		style, _, _ = strings.Cut(style, "</style>")
+		sum := sha256.Sum256([]byte(style))
+		if !strings.Contains(PagePolicy(), "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") {
+			t.Errorf("the policy %s isn't that of the style", PagePolicy())
+		}
+		if found := regexp.MustCompile(`<script|\sstyle=|\son[a-z]+=|javascript:|<img|<iframe|<base|@import`).FindString(page); found != "" {
+			t.Errorf("the page has %s", found)
+		}
+		for _, link := range regexp.MustCompile(`<a [^>]*>`).FindAllString(page, -1) {
+			ours := strings.Contains(link, `href="`+api) || strings.Contains(link, `href="#`)
+			if leaves := strings.Contains(link, `rel="noreferrer"`); leaves == ours {
+				t.Errorf("a link of the wrong kind: %s", link)
+			}
+			if strings.Contains(link, "k%26y") != strings.Contains(link, api) {
+				t.Errorf("the key is where it mustn't be, or isn't where it must be: %s", link)
+			}
+		}
+	}
+}
+
+// At any size the page says what it leaves out, and can be sent.
+func TestSummaryPageOfManyImages(t *testing.T) {
+	o := scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
+	for i := range 20 {
+		c := config(fmt.Sprintf("test/%s%d", strings.Repeat("long-", 40), i))
+		var images []scan.Item[scan.Result]
+		for n := range 500 {
+			images = append(images, image(c, fmt.Sprintf("t%d-%s", n, strings.Repeat("x", 100)), scan.Result{State: scan.Failed, Reason: strings.Repeat("<>", 200)}))
+		}
+		o.Reports = append(o.Reports, report(c, images...))
+	}
+	page := summaryPageOf(t, o, scan.Filter{}, nil, linkTo)
+	if n := sentSize(page); n > maxFeed {
+		t.Errorf("%d bytes", n)
+	}
+	if !bytes.Contains(page, []byte("10000 images of 20 configs")) || !bytes.Contains(page, []byte("left out of this page")) {
+		t.Error("what is left out isn't said")
+	}
+}
+
+func BenchmarkSummaryPage(b *testing.B) {
+	o := scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
+	for i := range 20 {
+		c := config(fmt.Sprintf("test/r%d", i))
+		var images []scan.Item[scan.Result]
+		for n := range 50 {
+			images = append(images, image(c, fmt.Sprintf("t%d", n), remembered(scan.Counts{scan.High: n, scan.Low: 3}, scan.CountChange{At: ago(3), New: scan.Counts{scan.High: 1}})))
+		}
+		o.Reports = append(o.Reports, report(c, images...))
+	}
+	for b.Loop() {
+		if _, err := SummaryPage(o, scan.Filter{}, nil, linkTo); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package scan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Order is how a list of findings is sorted.
+type Order string
+
+// The orders. That of a feed needs no name: the worst findings are on its first page, and within a page the newest come first.
+const (
+	FeedOrder   Order = ""
+	BySeverity  Order = "severity" // worst first
+	ByName      Order = "cve"
+	ByPackage   Order = "package"
+	ByImage     Order = "image"
+	ByFix       Order = "fix"  // with a fix first
+	ByFirstSeen Order = "seen" // newest first
+)
+
+// Orders lists the orders that have a name.
+func Orders() []Order {
+	return []Order{BySeverity, ByName, ByPackage, ByImage, ByFix, ByFirstSeen}
+}
+
+// comparison orders a whole list.
+type comparison func(a, b Entry) int
+
+// order is how the view chooses the entries of its pages, and how it sorts them within one.
+func (v View) order() (choose, show comparison) {
+	if v.Order == FeedOrder {
+		return worstFirst, newestFirst
+	}
+	by := v.Order.compare()
+	if v.Reverse {
+		forward := by
+		by = func(a, b Entry) int { return forward(b, a) }
+	}
+	whole := func(a, b Entry) int { return cmp.Or(by(a, b), worstFirst(a, b)) }
+	return whole, whole
+}
+
+// compare looks at what gives the order its name alone.
+func (o Order) compare() comparison {
+	switch o {
+	case ByName:
+		return func(a, b Entry) int { return strings.Compare(a.Finding.Name, b.Finding.Name) }
+	case ByPackage:
+		return func(a, b Entry) int { return strings.Compare(a.Finding.Package, b.Finding.Package) }
+	case ByImage:
+		return func(a, b Entry) int {
+			x, y := a.Images[0], b.Images[0]
+			return cmp.Or(strings.Compare(x.Repository.Name, y.Repository.Name), compareImages(*x, *y))
+		}
+	case ByFix:
+		return func(a, b Entry) int {
+			return cmp.Or(boolFirst(a.Finding.fixable(), b.Finding.fixable()), slices.Compare(a.Finding.FixedIn, b.Finding.FixedIn))
+		}
+	case ByFirstSeen:
+		return func(a, b Entry) int { return b.Published.Compare(a.Published) }
+	}
+	return func(a, b Entry) int { return CompareSeverity(a.Finding.Severity, b.Finding.Severity) }
+}
+
+// boolFirst puts what is true first.
+func boolFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}

@@ -1,0 +1,242 @@
+//go:build browser
+
+package browser
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/httpapi"
+)
+
+var screenshots = flag.Bool("screenshots", false, "write the pictures of the pages in docs anew")
+
+const hardCases = `{"region":"us-west-2","registry":"123456789012","repository":"test/hardcases"}`
+
+func mustShow(t *testing.T, b *tab, texts ...string) {
+	t.Helper()
+	shown := b.text()
+	for _, text := range texts {
+		if !strings.Contains(shown, text) {
+			t.Errorf("%s doesn't show %q: %s", b.url(), text, shown)
+		}
+	}
+}
+
+// A browser is sent the page for its Accept header alone, from the empty one on, and its links lead to pages.
+func TestPagesOfTheLocalServer(t *testing.T) {
+	base := localServer(t)
+	b := open(t, base)
+	b.load(base + "/summary")
+	mustShow(t, b, "Nothing is watched yet", "export ECRSCANAPI_URL="+base, "--request POST")
+	b.check()
+	for _, config := range sampleConfigs(t) {
+		post(t, base, config)
+	}
+	b.load(base + "/summary")
+	mustShow(t, b, "7 High", "test/centos:7", "test/ubuntu", "amazonlinux")
+	b.check()
+	for _, link := range append(b.links("All findings"), b.links("test/centos", "test/ubuntu", "16.04")...) {
+		b.load(link)
+		mustShow(t, b, "CVE-")
+	}
+	b.check()
+	id := post(t, base, hardCases)
+	b.load(base + "/summary")
+	mustShow(t, b, "isn’t being watched", "Scan failed")
+	b.check()
+	b.load(base + "/findings/" + id + "?format=html")
+	b.check()
+}
+
+// A few weeks later there is a trend, and what is new is told. The pictures in docs are of this.
+func TestPagesWithAPast(t *testing.T) {
+	a, w, base := service(t, httpapi.OpenAccess())
+	if err := a.ECR.PutWalkthrough(); err != nil {
+		t.Fatal(err)
+	}
+	w.Registry = history{w.Registry}
+	for _, repository := range []string{"amazonlinux", "test/centos", "test/ubuntu", "test/hardcases"} {
+		watch(t, w, repository)
+	}
+	b := open(t, base)
+	b.load(base + "/summary")
+	mustShow(t, b, "2 new", "findings in 25 days", "isn’t being watched")
+	if trends := eval[int](b, "document.querySelectorAll('.trend path.all').length"); trends != 4 {
+		t.Errorf("%d trends", trends)
+	}
+	b.check()
+	if !*screenshots {
+		return
+	}
+	b.picture("page-light.png", scheme{"light", 1280}, 1240)
+	b.picture("page-dark.png", scheme{"dark", 1280}, 1240)
+	b.picture("page-narrow.png", scheme{"light", 390}, 1240)
+	b.use(schemes()[0])
+	b.load(b.links("test/ubuntu")[0])
+	b.picture("page-findings.png", scheme{"light", 1280}, 800)
+}
+
+// Everything can be done with the keyboard.
+func TestFilterWithTheKeyboard(t *testing.T) {
+	base := localServer(t)
+	for _, config := range sampleConfigs(t) {
+		post(t, base, config)
+	}
+	b := open(t, base)
+	b.load(base + "/summary")
+	b.tabTo("tag")
+	b.do("type no tag and press Enter", chromedp.KeyEvent("no tag!\r"))
+	if !eval[bool](b, "document.querySelector('#tag').matches(':invalid')") || b.url() != base+"/summary" {
+		t.Errorf("no tag was sent: %s", b.url())
+	}
+	b.load(base + "/summary")
+	b.tabTo("Skip to the content")
+	b.tabTo("severity")
+	b.do("choose a severity", chromedp.KeyEvent("Hi"))
+	b.tabTo("repository")
+	b.do("type a repository", chromedp.KeyEvent("test/centos"))
+	b.tabTo("tag")
+	b.follow("press Enter", chromedp.KeyEvent("\r"))
+	query := queryOf(t, b)
+	if query.Get("severity") != "HIGH" || query.Get("repository") != "test/centos" {
+		t.Errorf("filtered by %v", query)
+	}
+	mustShow(t, b, "Filtered by severity HIGH and above, repository test/centos", "7 High")
+	if strings.Contains(b.text(), "test/ubuntu") || strings.Contains(b.text(), "20 Medium") {
+		t.Errorf("the filter lets through: %s", b.text())
+	}
+	b.check()
+	b.tabTo("7")
+	b.follow("press Enter", chromedp.KeyEvent("\r"))
+	mustShow(t, b, "7 findings", "CVE-2018-16864")
+	b.tabTo("Package")
+	b.follow("press Enter", chromedp.KeyEvent("\r"))
+	if queryOf(t, b).Get("sort") != "package" || eval[string](b, "document.querySelector('[aria-sort]').innerText") != "Package ▼" {
+		t.Errorf("sorted by %v", queryOf(t, b))
+	}
+	b.check()
+	b.tabTo("package")
+	b.do("type a package", chromedp.KeyEvent("none-of-this-name"))
+	b.tabTo("Filter")
+	b.follow("press Enter", chromedp.KeyEvent("\r"))
+	mustShow(t, b, "Nothing matches this filter")
+	b.check()
+}
+
+func queryOf(t *testing.T, b *tab) url.Values {
+	t.Helper()
+	u, err := url.Parse(b.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
+}
+
+// Who came in by a key in the URL goes on by it, and it leaks to nobody.
+func TestTheKeyIsCarriedOn(t *testing.T) {
+	hash := func(key string) string {
+		sum := sha256.Sum256([]byte(key))
+		return hex.EncodeToString(sum[:])
+	}
+	access, err := httpapi.ParseAccess(hash("the full key"), hash("a read&key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, w, base := service(t, access)
+	if err := a.ECR.PutWalkthrough(); err != nil {
+		t.Fatal(err)
+	}
+	watch(t, w, "test/ubuntu")
+	b := open(t, base)
+	b.load(base + "/summary?key=a%20read%26key")
+	b.tabTo("repository")
+	b.do("type a repository", chromedp.KeyEvent("test/ubuntu"))
+	b.follow("press Enter", chromedp.KeyEvent("\r"))
+	mustShow(t, b, "Filtered by repository test/ubuntu")
+	for _, name := range []string{"Show everything", "All findings", "Summary", "16.04", "First seen"} {
+		b.load(b.links(name)[0])
+		if queryOf(t, b).Get("key") != "a read&key" {
+			t.Errorf("%s leads to %s", name, b.url())
+		}
+	}
+	if referrer := eval[string](b, "document.referrer"); referrer != "" {
+		t.Errorf("the page knows where it was come from: %s", referrer)
+	}
+}
+
+// What a registry or a scanner writes is shown and does nothing.
+func TestHostileTextsAreInert(t *testing.T) {
+	a, w, base := service(t, httpapi.OpenAccess())
+	attack := `<script>alert(1)</script><img src=x onerror=alert(2)>"'><svg onload=alert(3)>`
+	repository := awslocal.RepositoryID{Name: "test/hostile"}
+	a.ECR.PutRepository(repository, awslocal.Repository{})
+	a.ECR.PutImage(repository, awslocal.Image{Tags: []string{attack, "javascript:alert(4)"}, ScannedAt: time.Now().Add(-time.Hour), Findings: []awslocal.Finding{
+		{Name: attack, Severity: "<b>HIGH</b>", URI: "javascript:alert(5)", Description: attack, Attributes: []awslocal.Attribute{{Key: "package_name", Value: attack}, {Key: "package_version", Value: attack}}},
+		{Name: "CVE-2020-1", Severity: "HIGH", URI: `https://example.org/"onmouseover="alert(6)`, Description: "</style></script>" + attack},
+	}})
+	a.ECR.PutImage(repository, awslocal.Image{Tags: []string{"failed"}, ScannedAt: time.Now().Add(-time.Hour), ScanStatus: "FAILED", ScanDescription: attack})
+	id := watch(t, w, "test/hostile")
+	b := open(t, base)
+	for _, path := range []string{"/summary", "/findings/" + id + "?format=html", "/findings/all?format=html&by=vulnerability&cve=" + url.QueryEscape(strings.ToUpper(attack)+"x")} {
+		b.load(base + path)
+		mustShow(t, b, "<")
+		if n := eval[int](b, "document.querySelectorAll('script, img, [onload], [onerror], [onmouseover], a[href^=javascript]').length"); n != 0 {
+			t.Errorf("%s: %d elements that are not ours", path, n)
+		}
+		b.check()
+	}
+}
+
+// A thousand images and five thousand findings are a page that opens at once, with what is worst on the screen.
+func TestManyImagesAndFindings(t *testing.T) {
+	a, w, base := service(t, httpapi.OpenAccess())
+	for r := range 25 {
+		repository := awslocal.RepositoryID{Name: fmt.Sprintf("team-%d/service-%d", r%5, r)}
+		a.ECR.PutRepository(repository, awslocal.Repository{})
+		for i := range 40 {
+			a.ECR.PutImage(repository, awslocal.Image{Tags: []string{fmt.Sprintf("v1.%d", i)}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(r*i%60 + i%3)})
+		}
+		watch(t, w, repository.Name)
+	}
+	big := awslocal.RepositoryID{Name: "team-5/big"}
+	a.ECR.PutRepository(big, awslocal.Repository{})
+	a.ECR.PutImage(big, awslocal.Image{Tags: []string{"latest"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(5000)})
+	id := watch(t, w, big.Name)
+	b := open(t, base)
+	b.load(base + "/summary")
+	mustShow(t, b, "1001 images of 26 configs", "team-5/big:latest", "more images of")
+	b.checkIn(schemes()[1], schemes()[2]) // what these look like in the others, the small ones do too
+	b.load(base + "/findings/" + id + "?format=html")
+	mustShow(t, b, "Findings 1 to 500 of 5000")
+	if rows := eval[int](b, "document.querySelectorAll('tbody tr').length"); rows != 500 {
+		t.Errorf("%d findings on a page", rows)
+	}
+	b.checkIn(schemes()[1], schemes()[2])
+	b.load(b.links("10")[0])
+	mustShow(t, b, "Findings 4501 to 5000 of 5000")
+	b.load(b.links("Vulnerability")[0])
+	mustShow(t, b, "Findings 1 to 500 of 5000", "CVE-2020-10000")
+}
+
+func findings(n int) []awslocal.Finding {
+	severities := []string{"CRITICAL", "HIGH", "MEDIUM", "MEDIUM", "LOW", "LOW", "INFORMATIONAL"}
+	all := make([]awslocal.Finding, n)
+	for i := range all {
+		name := fmt.Sprintf("CVE-2020-%d", 10000+i)
+		all[i] = awslocal.Finding{
+			Name: name, Severity: severities[i%len(severities)], URI: "https://example.org/" + name, Description: "Something in a package can be made to do something else.",
+			Attributes: []awslocal.Attribute{{Key: "package_name", Value: fmt.Sprintf("package-%d", i%50)}, {Key: "package_version", Value: "1.2.3-4"}},
+		}
+	}
+	return all
+}

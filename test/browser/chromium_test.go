@@ -1,0 +1,247 @@
+//go:build browser
+
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	browserlog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	cdpruntime "github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// main is where a page's own part is; when it is there, the page is.
+const main = chromedp.CSS("main")
+
+// axe is axe-core as npm installs it.
+const axe = "../../.tools/axe/node_modules/axe-core/axe.min.js"
+
+// tab is a tab of Chromium that fails the test on an error in the console and on a request to anyone but the one server.
+type tab struct {
+	t    *testing.T
+	ctx  context.Context
+	base string
+
+	mu     sync.Mutex
+	status map[string]int64 // of documents, by URL
+}
+
+// open starts a Chromium of its own, in which no host but this machine exists.
+func open(t *testing.T, base string) *tab {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"), chromedp.WindowSize(1280, 900))
+	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	ctx, close := chromedp.NewContext(allocator)
+	t.Cleanup(close)
+	b := &tab{t: t, ctx: ctx, base: base, status: map[string]int64{}}
+	if err := chromedp.Listen(ctx, b.watch); err != nil {
+		t.Fatalf("start Chromium: %v", err)
+	}
+	return b
+}
+
+func (b *tab) watch(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		if url := e.Request.URL; !strings.HasPrefix(url, b.base+"/") && !strings.HasPrefix(url, "data:") && url != "about:blank" {
+			b.t.Errorf("a request left for %s", url)
+		}
+	case *network.EventResponseReceived:
+		if e.Type == network.ResourceTypeDocument {
+			b.status[e.Response.URL] = e.Response.Status
+		}
+	case *browserlog.EventEntryAdded:
+		if e.Entry.Level == browserlog.EntryLevelError || e.Entry.Level == browserlog.EntryLevelWarning {
+			b.t.Errorf("in the console: %s (%s)", e.Entry.Text, e.Entry.URL)
+		}
+	case *cdpruntime.EventConsoleAPICalled:
+		if e.Type == cdpruntime.ConsoleAPICalledTypeError {
+			b.t.Errorf("in the console: %v", e.Args)
+		}
+	case *cdpruntime.EventExceptionThrown:
+		b.t.Errorf("exception: %s", e.ExceptionDetails.Text)
+	case *page.EventJavascriptDialogOpening:
+		b.t.Errorf("a script ran: %s", e.Message)
+	}
+}
+
+type action = chromedp.Action[chromedp.Void]
+
+func (b *tab) do(what string, actions ...action) {
+	b.t.Helper()
+	run(b, what, chromedp.Steps(actions...))
+}
+
+// run does an action and gives its value.
+func run[T any](b *tab, what string, a chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	value, err := chromedp.Run(ctx, a)
+	if err != nil {
+		b.t.Fatalf("%s: %v", what, err)
+	}
+	return value
+}
+
+// load opens a page, which must be one.
+func (b *tab) load(url string) {
+	b.t.Helper()
+	b.do("load "+url, chromedp.Navigate(url), chromedp.WaitReady(main))
+	b.mustBePage()
+}
+
+func (b *tab) mustBePage() {
+	b.t.Helper()
+	url, _, _ := strings.Cut(b.url(), "#")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if status := b.status[url]; status != 200 {
+		b.t.Errorf("%s: status %d", url, status)
+	}
+}
+
+func eval[T any](b *tab, script string) T {
+	b.t.Helper()
+	return run(b, script, chromedp.Evaluate[T](script))
+}
+
+func (b *tab) url() string  { return eval[string](b, "location.href") }
+func (b *tab) text() string { return eval[string](b, "document.querySelector('main').innerText") }
+
+// follow does something that leads to another page, and waits for it.
+func (b *tab) follow(what string, a action) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	if _, err := chromedp.RunResponse(ctx, a, chromedp.WaitReady(main)); err != nil {
+		b.t.Fatalf("%s: %v", what, err)
+	}
+	b.mustBePage()
+}
+
+// focused is the id, or else the text, of what the keyboard acts on.
+func (b *tab) focused() string {
+	return eval[string](b, "document.activeElement.id || document.activeElement.innerText || ''")
+}
+
+// tabTo presses the Tab key until something is focused, which must show.
+func (b *tab) tabTo(name string) {
+	b.t.Helper()
+	for range 200 {
+		b.do("press Tab", chromedp.KeyEvent("\t"))
+		if b.focused() == name {
+			if outline := eval[string](b, "getComputedStyle(document.activeElement).outlineStyle"); outline == "none" {
+				b.t.Errorf("the focus on %s can't be seen", name)
+			}
+			return
+		}
+	}
+	b.t.Fatalf("the keyboard doesn't reach %s", name)
+}
+
+// scheme is how the browser shows pages: light or dark, and how wide.
+type scheme struct {
+	colours string
+	width   int64
+}
+
+func schemes() []scheme {
+	return []scheme{{"light", 1280}, {"dark", 1280}, {"light", 390}, {"dark", 390}, {"light", 800}}
+}
+
+func (b *tab) use(s scheme) {
+	b.t.Helper()
+	b.show(s, 900, 1)
+}
+
+func (b *tab) show(s scheme, height int64, scale float64) {
+	b.t.Helper()
+	b.do("set the colours and the size", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: s.colours}},
+		})
+		return err
+	}), chromedp.EmulateViewport(s.width, height, chromedp.EmulateScale(scale)))
+}
+
+// check looks for what would keep someone out, in every scheme: with axe-core, and for what is wider than the screen.
+func (b *tab) check() {
+	b.t.Helper()
+	b.checkIn(schemes()...)
+}
+
+func (b *tab) checkIn(some ...scheme) {
+	b.t.Helper()
+	source, err := os.ReadFile(axe)
+	if err != nil {
+		b.t.Fatalf("axe-core is missing: npm install --prefix .tools/axe axe-core (%v)", err)
+	}
+	b.do("open what is folded", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => d.open = true)`))
+	b.do("load axe-core", chromedp.Evaluate[chromedp.Void](string(source)))
+	for _, s := range some {
+		b.use(s)
+		var found []struct {
+			ID, Help string
+			Nodes    []struct {
+				HTML, FailureSummary string
+			}
+		}
+		result := run(b, "run axe-core", chromedp.Evaluate[string](
+			`axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations))`, chromedp.EvalAwaitPromise))
+		if err := json.Unmarshal([]byte(result), &found); err != nil {
+			b.t.Fatal(err)
+		}
+		for _, violation := range found {
+			for _, node := range violation.Nodes[:min(len(violation.Nodes), 3)] {
+				b.t.Errorf("%s, %+v: %s, %s: %s\n%s", b.url(), s, violation.ID, violation.Help, node.HTML, node.FailureSummary)
+			}
+		}
+		if over := eval[int](b, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over > 0 {
+			b.t.Errorf("%s, %+v: %d pixels are beyond the edge", b.url(), s, over)
+		}
+	}
+	b.use(schemes()[0])
+	b.do("fold it again", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => d.open = false)`))
+}
+
+// picture writes what the tab shows to a file of docs.
+func (b *tab) picture(name string, s scheme, height int64) {
+	b.t.Helper()
+	b.show(s, height, 1)
+	png := run(b, "take a picture", chromedp.CaptureScreenshot())
+	if err := os.WriteFile("../../docs/"+name, png, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// links are the page's links whose text is one of the given.
+func (b *tab) links(texts ...string) []string {
+	b.t.Helper()
+	all := eval[[][2]string](b, "[...document.querySelectorAll('a')].map(a => [a.innerText, a.href])")
+	var urls []string
+	for _, link := range all {
+		if slices.Contains(texts, strings.TrimSpace(link[0])) {
+			urls = append(urls, link[1])
+		}
+	}
+	if len(urls) == 0 {
+		b.t.Errorf("%s has no link %q: %s", b.url(), texts, fmt.Sprint(all))
+	}
+	return urls
+}

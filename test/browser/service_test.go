@@ -1,0 +1,109 @@
+//go:build browser
+
+package browser
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+)
+
+// localServer runs the command of `make run` and gives its URL.
+func localServer(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "local")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./local")
+	build.Dir = "../.."
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build ./local: %v\n%s", err, output)
+	}
+	server := exec.CommandContext(t.Context(), binary, "-addr", "127.0.0.1:0", "-data", t.TempDir(), "-scan-time", "0s")
+	server.Cancel = func() error { return server.Process.Signal(os.Interrupt) }
+	stdout, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Wait() }) // the test's context has ended it
+	address := regexp.MustCompile(`API +(http://localhost:\d+)$`)
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		if match := address.FindStringSubmatch(lines.Text()); match != nil {
+			return match[1]
+		}
+	}
+	t.Fatal("the local server tells no address")
+	return ""
+}
+
+// post registers a config and gives its scan ID.
+func post(t *testing.T, base, config string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/configs", strings.NewReader(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var stored scan.Config
+	if err := json.NewDecoder(res.Body).Decode(&stored); err != nil || stored.ID == "" {
+		t.Fatalf("POST %s: %s, %v", config, res.Status, err)
+	}
+	return stored.ID
+}
+
+// sampleConfigs are those of the walkthrough.
+func sampleConfigs(t *testing.T) []string {
+	t.Helper()
+	var configs []string
+	for _, name := range []string{"amazonlinux", "centos", "ubuntu"} {
+		config, err := os.ReadFile("../../scan-config-" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		configs = append(configs, string(config))
+	}
+	return configs
+}
+
+// service serves the API on an embedded ECR that the test fills.
+func service(t *testing.T, access httpapi.Access) (*awstest.AWS, *scan.Watch, string) {
+	t.Helper()
+	a := awstest.Start(t, awslocal.ECROptions{ScanTime: -1})
+	watch := a.Watch(awstest.Silent())
+	api := &httpapi.API{Watch: watch, Access: access, Log: awstest.Silent(), BaseURL: func(r *http.Request) string { return "http://" + r.Host }}
+	server := httptest.NewServer(api.Handler(api.All()))
+	t.Cleanup(server.Close)
+	return a, watch, server.URL
+}
+
+// watch registers a repository in a service.
+func watch(t *testing.T, w *scan.Watch, repository string) string {
+	t.Helper()
+	c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository}, w.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Configs.Put(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	return c.ID
+}
