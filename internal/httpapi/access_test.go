@@ -59,10 +59,10 @@ func guarded(t *testing.T, full, read string) (h http.Handler, logged *bytes.Buf
 	log := slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	access, _ := httpapi.ParseAccess(full, read) // on an error it lets nobody in, which is what is tested
 	api := &httpapi.API{Watch: a.Watch(log), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: log}
-	got := call(api.Handler(api.All()), "POST", "/configs", "application/json", valid)
+	got := call(handler(t, api), "POST", "/configs", "application/json", valid)
 	id = strings.TrimPrefix(got.header.Get("Location"), base+"/configs/")
 	api.Access = access
-	return api.Handler(api.All()), logged, id
+	return handler(t, api), logged, id
 }
 
 func basic(user, password string) []string {
@@ -205,7 +205,7 @@ func TestOrigin(t *testing.T) {
 		if origin != "" {
 			header = append(header, "Origin", origin)
 		}
-		return call(api.Handler(api.All()), method, "/configs", "", "", header...)
+		return call(handler(t, api), method, "/configs", "", "", header...)
 	}
 	const asks = "Access-Control-Request-Method"
 	if got := ask("https://a.example", "OPTIONS", asks, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {
