@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -116,8 +117,13 @@ func (d *Document) checkRequest(r *http.Request, item *openapi3.PathItem, operat
 			return fmt.Errorf("the request was taken with a parameter that isn't documented: %.100s", name)
 		}
 	}
-	if query.Has("severity") {
-		query.Set("severity", strings.ToUpper(query.Get("severity"))) // the document has one form, the API takes lower case too
+	for _, name := range []string{"severity", "max"} {
+		if query.Has(name) {
+			query.Set(name, strings.ToUpper(query.Get(name))) // the document has one form, the API takes lower case too
+		}
+	}
+	if query.Get("format") == "html" {
+		maps.DeleteFunc(query, func(_ string, values []string) bool { return strings.Join(values, "") == "" }) // a form's empty fields
 	}
 	err := openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: parameters, QueryParams: query,
