@@ -34,9 +34,9 @@ func answer(t *testing.T, a *awstest.AWS, folder, resource, path string) string 
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got proxyAnswer
-	if err := json.Unmarshal(payload, &got); err != nil || got.StatusCode != 200 {
-		t.Fatalf("GET %s: %v, %d %.500s", path, err, got.StatusCode, got.Body)
+	got := decode(t, event, payload)
+	if got.StatusCode != 200 {
+		t.Fatalf("GET %s: %d %.500s", path, got.StatusCode, got.Body)
 	}
 	memory := f.PeakMemory()
 	t.Logf("GET %s: an answer of %d bytes, at most %d MiB of memory", path, len(payload), memory>>20)
