@@ -34,7 +34,7 @@ func (a *API) writeSummary(r *http.Request, format string, o scan.Overview, q qu
 	case formatCSV:
 		return render.SummaryCSV(o, q.view.Filter, a.feedOf(r, q))
 	default:
-		return render.Summary(o.Reports, q.view.Filter), nil
+		return render.Summary(o, q.view.Filter), nil
 	}
 }
 

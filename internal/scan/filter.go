@@ -127,6 +127,7 @@ func (f Filter) Reports(reports []Report[Result]) []Report[Result] {
 		})
 		for i := range r.Images {
 			r.Images[i].Value.Counts = f.counts(r.Images[i].Value.Counts)
+			r.Images[i].Value.Changes = f.changes(r.Images[i].Value.Changes)
 		}
 		if had == 0 || len(r.Images) > 0 {
 			kept = append(kept, r)
@@ -146,12 +147,30 @@ func (f Filter) taggedItems(items []Item[Result]) []Item[Result] {
 	return kept
 }
 
+// narrow leaves out the images without a tag of the filter.
+func (f Filter) narrow(reports []Report[Result]) {
+	if len(f.Tags) == 0 {
+		return
+	}
+	for i := range reports {
+		reports[i].Images = f.taggedItems(reports[i].Images)
+	}
+}
+
 func (f Filter) counts(counts Counts) Counts {
 	kept := make(Counts, len(counts))
 	for s, n := range counts {
 		if f.reaches(s) && n > 0 {
 			kept[s] = n
 		}
+	}
+	return kept
+}
+
+func (f Filter) changes(changes []CountChange) []CountChange {
+	kept := make([]CountChange, len(changes))
+	for i, c := range changes {
+		kept[i] = CountChange{At: c.At, New: f.counts(c.New), Fixed: f.counts(c.Fixed)}
 	}
 	return kept
 }
