@@ -47,6 +47,11 @@ func feedOffers() []offer {
 	}
 }
 
+// changesOffers are the feeds among feedOffers.
+func changesOffers() []offer {
+	return slices.DeleteFunc(feedOffers(), func(o offer) bool { return o.format != formatAtom && o.format != formatJSON })
+}
+
 // formatsOf lists the formats of some offers, each once.
 func formatsOf(offers []offer) []string {
 	var formats []string

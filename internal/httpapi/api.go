@@ -62,9 +62,11 @@ func (a *API) Summary() Routes {
 // Findings are the routes of FindingsFunc.
 func (a *API) Findings() Routes {
 	return Routes{
-		"/findings":          {http.MethodGet: a.feedList},
-		"/findings/all":      {http.MethodGet: a.allFindings},
-		"/findings/{scanid}": {http.MethodGet: a.findings},
+		"/findings":                  {http.MethodGet: a.feedList},
+		"/findings/all":              {http.MethodGet: a.allFindings},
+		"/findings/{scanid}":         {http.MethodGet: a.findings},
+		"/findings/{scanid}/changes": {http.MethodGet: a.changes},
+		"/changes":                   {http.MethodGet: a.allChanges},
 	}
 }
 

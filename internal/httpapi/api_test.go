@@ -364,6 +364,7 @@ func TestFeedWhenECRFails(t *testing.T) {
 	}
 	a.ECR.Calm()
 	a.ECR.DeleteRepository(awslocal.RepositoryID{Name: "test/ubuntu"})
+	a.Later(scan.Trust)
 	got = call(h, "GET", "/findings/"+c.ID, "", "")
 	if got.status != 200 || !strings.Contains(got.body, "Without a result: REPOSITORY NOT FOUND</subtitle>") {
 		t.Errorf("repository gone: %d %.1500s", got.status, got.body)

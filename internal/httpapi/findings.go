@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
@@ -45,7 +46,11 @@ func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q q
 	if pages := l.Pages(); q.view.Page > pages {
 		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page: the last one is %d.", pages)}
 	}
-	as := negotiate(w, r, feedOffers(), q.format)
+	offers := feedOffers()
+	if l.News {
+		offers = changesOffers()
+	}
+	as := negotiate(w, r, offers, q.format)
 	links := a.feedLinks(r, path, q, l.Pages())
 	body, err := a.writeListing(r, as.format, path, q, l, links)
 	if err != nil {
@@ -53,11 +58,29 @@ func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q q
 	}
 	linkHeader(w, links)
 	w.Header().Set("Cache-Control", "private, max-age=900")
-	if as.format == formatHTML {
+	if as.format == formatHTML { // what is new on it changes with the time alone
 		pageHeader(w)
+		serve(w, r, as.contentType, body)
+		return nil
 	}
-	serve(w, r, as.contentType, body)
+	serveDated(w, r, as.contentType, body, lastModified(l))
 	return nil
+}
+
+// lastModified is when the feed of one config changed last; zero when that can't be told. That of all configs is without: a config that is
+// deleted changes it, and leaves no date.
+func lastModified(l scan.Listing) time.Time {
+	if l.Config == nil || l.Changed.IsZero() {
+		return time.Time{}
+	}
+	last := l.Changed
+	if created := l.Config.CreatedAt(); created.After(last) {
+		last = created
+	}
+	if len(l.Changes) > 0 && l.Changes[0].At.After(last) {
+		last = l.Changes[0].At // that something was not done for too long changes nothing that is remembered
+	}
+	return last
 }
 
 // writeListing writes a listing in a format of feedOffers.

@@ -177,6 +177,7 @@ func TestByVulnerability(t *testing.T) {
 	id := add(t, h, "team/app")
 	first := feed(t, h, "/findings/"+id+"?by=vulnerability").Entries
 	put("v2", named("HIGH", "two"), awslocal.Finding{Name: "CVE-1", Severity: "LOW"})
+	a.Later(scan.Trust)
 	then := feed(t, h, "/findings/"+id+"?by=vulnerability").Entries
 	if len(first) != 1 || len(then) != 2 || len(feed(t, h, "/findings/"+id).Entries) != 3 {
 		t.Fatalf("%d entries, then %d", len(first), len(then))
@@ -376,21 +377,37 @@ func TestAllFindings(t *testing.T) {
 		t.Errorf("filtered: %d entries, %s", len(f.Entries), f.Subtitle)
 	}
 
-	// One repository that fails in passing leaves the others; all of them are an outage, even if one is gone for good.
+	// When ECR fails in passing, the last good feed is shown, and says so; what is refused for good is gone from it.
+	a.Later(scan.Trust)
 	undo := a.ECR.Disturb(awslocal.Fault{Resource: "test/ubuntu", Status: 500})
-	if f := feed(t, h, "/findings/all"); len(f.Entries) != 34 || !strings.Contains(f.Subtitle, "[test/ubuntu in us-west-2] UNAVAILABLE: ") {
+	if f := feed(t, h, "/findings/all"); len(f.Entries) != 80+34 || !strings.Contains(f.Subtitle, ". As of 20") || !strings.Contains(f.Subtitle, ", since ECR can't be asked just now: ") {
 		t.Errorf("one repository can't be read: %d entries, %s", len(f.Entries), f.Subtitle)
 	}
 	undo()
+	a.ECR.Disturb(awslocal.Deny("", awslocal.RepositoryID{}))
+	a.Later(scan.Trust)
+	if f := feed(t, h, "/findings/all"); len(f.Entries) != 0 || !strings.Contains(f.Subtitle, "[test/centos in us-west-2] NO ACCESS") {
+		t.Errorf("refused for good: %d entries, %s", len(f.Entries), f.Subtitle)
+	}
+}
+
+// Of what was never read there is no last good feed: one repository that fails in passing leaves the others, and all of them are an outage,
+// even if one is gone for good.
+func TestOutageOfWhatWasNeverRead(t *testing.T) {
+	a, h := start(t)
+	for _, repo := range []string{"test/ubuntu", "test/centos", "test/gone"} {
+		add(t, h, repo)
+	}
 	a.ECR.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500})
 	got := call(h, "GET", "/findings/all?page=2", "", "")
 	if checkProblem(t, got, 503); got.header.Get("Retry-After") == "" {
 		t.Errorf("an outage: %v", got.header)
 	}
 	a.ECR.Calm()
-	a.ECR.Disturb(awslocal.Deny("", awslocal.RepositoryID{}))
-	if f := feed(t, h, "/findings/all"); len(f.Entries) != 0 || !strings.Contains(f.Subtitle, "[test/centos in us-west-2] NO ACCESS") {
-		t.Errorf("refused for good: %d entries, %s", len(f.Entries), f.Subtitle)
+	a.ECR.Disturb(awslocal.Fault{Resource: "test/ubuntu", Status: 500})
+	a.Later(scan.Trust)
+	if f := feed(t, h, "/findings/all"); len(f.Entries) != 34 || !strings.Contains(f.Subtitle, "[test/ubuntu:16.04] UNAVAILABLE: ") {
+		t.Errorf("one repository can't be read: %d entries, %s", len(f.Entries), f.Subtitle)
 	}
 }
 

@@ -73,7 +73,7 @@ func FuzzFeedOfQuery(f *testing.F) {
 			case strings.HasPrefix(contentType, "text/csv"):
 				feedrules.CSV(t, w.Body.Bytes())
 			case contentType == "application/sarif+json":
-				feedrules.SARIF(t, w.Body.Bytes())
+				feedrules.SARIFRules(t, w.Body.Bytes())
 			default:
 				feedrules.JSON(t, w.Body.Bytes())
 			}

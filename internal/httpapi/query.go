@@ -24,6 +24,11 @@ func feedResource() resource {
 	return resource{[]string{"by", "cve", "fixable", "format", "package", "page", "severity", "sort", "tag"}, feedOffers()}
 }
 
+// changesResource has no groups: a change is of one image.
+func changesResource() resource {
+	return resource{[]string{"cve", "fixable", "format", "package", "page", "severity", "tag"}, changesOffers()}
+}
+
 // feedListResource has no format: a list of feeds hands its parameters on to the feeds.
 func feedListResource() resource {
 	return resource{[]string{"by", "cve", "fixable", "package", "severity", "tag"}, nil}

@@ -43,7 +43,7 @@ func (a *API) writeSummary(r *http.Request, format string, o scan.Overview, q qu
 		}
 		return render.SummaryPage(o, q.view.Filter, q.values, link)
 	default:
-		return render.Summary(o.Reports, q.view.Filter), nil
+		return render.Summary(o, q.view.Filter), nil
 	}
 }
 

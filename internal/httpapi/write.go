@@ -25,9 +25,13 @@ func writeJSON(w http.ResponseWriter, contentType string, status int, value any)
 	_, _ = w.Write(b.Bytes()) // the client is gone then
 }
 
-// serve answers a GET or HEAD with a body that is complete, or with 304 when the client has it already. There is no
-// Last-Modified: an answer can change to what was true before, by an image that is deleted or a scan that fails, and only the bytes show it.
+// serve answers a GET or HEAD with a body that is complete, or with 304 when the client has it already, by the bytes alone.
 func serve(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
+	serveDated(w, r, contentType, body, time.Time{})
+}
+
+// serveDated is serve for what has a date: no answer has an older date than one before it.
+func serveDated(w http.ResponseWriter, r *http.Request, contentType string, body []byte, modified time.Time) {
 	sum := sha256.Sum256(body)
 	header(w, contentType)
 	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
@@ -36,7 +40,7 @@ func serve(w http.ResponseWriter, r *http.Request, contentType string, body []by
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-Unmodified-Since"} {
 		plain.Header.Del(name)
 	}
-	http.ServeContent(noRanges{w}, plain, "", time.Time{}, bytes.NewReader(body))
+	http.ServeContent(noRanges{w}, plain, "", modified, bytes.NewReader(body))
 }
 
 // noRanges takes back the offer of parts that http.ServeContent makes.

@@ -38,14 +38,21 @@ func newEntry(l scan.Listing, found scan.Entry, room int) entry {
 	}
 	severity := oneLine(string(f.Severity), 50)
 	terms := []string{severity, name(image.Label()), name(f.Package)}
+	state := ""
+	if !found.Resolved.IsZero() {
+		state = "[RESOLVED] "
+	}
 	if l.View.ByVulnerability {
-		e.title = fmt.Sprintf("[%s] in images of %s found %s", severity, image.Repository.Name, name(f.Name))
+		e.title = fmt.Sprintf("%s[%s] in images of %s found %s", state, severity, image.Repository.Name, name(f.Name))
 		if f.Package != "" {
 			e.title += " in " + name(f.Package)
 		}
 		terms = append([]string{severity, name(f.Package)}, labels(found.Images[:min(len(found.Images), maxTerms)], name)...)
 	} else {
-		e.title = fmt.Sprintf("[%s] in image %s:%s found %s", severity, image.Repository.Name, name(image.Label()), name(f.Name))
+		e.title = fmt.Sprintf("%s[%s] in image %s:%s found %s", state, severity, image.Repository.Name, name(image.Label()), name(f.Name))
+	}
+	if state != "" {
+		terms = append(terms, "RESOLVED")
 	}
 	for _, term := range terms {
 		if term != "" {
@@ -101,11 +108,16 @@ type row struct{ Name, Value string }
 var emptyLine = regexp.MustCompile(`\n\s*\n`)
 
 func content(l scan.Listing, found scan.Entry, room int) string {
+	return contentOf(emptyLine.Split(descriptionOf(found.Finding, room), -1), rows(l, found, room), advisory(found.Finding, room))
+}
+
+// contentOf is the HTML of some paragraphs, a table and a link.
+func contentOf(paragraphs []string, rows []row, url string) string {
 	body := struct {
 		Paragraphs []string
 		Rows       []row
 		URL        string
-	}{emptyLine.Split(descriptionOf(found.Finding, room), -1), rows(l, found, room), advisory(found.Finding, room)}
+	}{paragraphs, rows, url}
 	var b strings.Builder
 	if err := contentTemplate.Execute(&b, body); err != nil {
 		// Strings into a fixed template: it can't happen, and the description alone is still true.
@@ -135,9 +147,16 @@ func rows(l scan.Listing, found scan.Entry, room int) []row {
 	}
 	all = append(all,
 		row{"Registry", image.Repository.Registry + " in " + image.Repository.Region},
-		row{"First seen", optionalTime(f.FirstSeen)},
+		row{"First seen", optionalTime(found.Published)},
+		row{"Resolved", optionalTime(found.Resolved)},
+		row{"Last change", lastChange(found)},
 		row{"Remediation", f.Remediation},
 	)
+	return filled(all, room)
+}
+
+// filled are the rows that have a value, clean.
+func filled(all []row, room int) []row {
 	kept := all[:0]
 	for _, r := range all {
 		if r.Value = clean(r.Value, room); r.Value != "" {
@@ -145,6 +164,14 @@ func rows(l scan.Listing, found scan.Entry, room int) []row {
 		}
 	}
 	return kept
+}
+
+// lastChange says what changed last, and when.
+func lastChange(found scan.Entry) string {
+	if found.Note == "" {
+		return ""
+	}
+	return optionalTime(found.Updated) + ": " + found.Note
 }
 
 // tagList names as many tags as there is room for, and counts the rest.

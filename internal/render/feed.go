@@ -92,6 +92,12 @@ func newFeed(l scan.Listing, links Links, room int) feed {
 		}
 		f.entries = append(f.entries, newEntry(l, e, room))
 	}
+	for i, c := range l.Changes {
+		if i == 0 {
+			f.updated = c.At
+		}
+		f.entries = append(f.entries, newChangeEntry(c, room))
+	}
 	return f
 }
 
@@ -104,6 +110,9 @@ func feedTitle(l scan.Listing) string {
 	title := "ECR image scan findings"
 	if l.Config != nil {
 		title = FeedTitle(*l.Config)
+	}
+	if l.News {
+		title += ", what changed"
 	}
 	if words := viewWords(l.View); words != "" {
 		title += ": " + words
@@ -151,12 +160,32 @@ const (
 // subtitle names what was looked at, and says everything that the feed does not show.
 func subtitle(l scan.Listing) string {
 	s := "Details of the image scan findings"
+	if l.News {
+		s = "What changed in the last 30 days in the image scan findings, and in the watch itself,"
+	}
 	if l.Config != nil {
 		s += named(" across the tags:", tagsOf(l.Reports[0]))
 	} else {
 		s += named(" across the repositories:", repositoriesOf(l.Reports))
 	}
-	return s + leftOut(l) + withoutResult(l)
+	return s + leftOut(l) + withoutResult(l) + asOf(l)
+}
+
+// asOf says that what is listed is what was known last, since ECR can't be asked just now.
+func asOf(l scan.Listing) string {
+	var oldest time.Time
+	var why string
+	for _, r := range l.Reports {
+		for _, item := range r.Images {
+			if at := item.Value.AsOf; !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
+				oldest, why = at, item.Value.Reason
+			}
+		}
+	}
+	if oldest.IsZero() {
+		return ""
+	}
+	return strings.TrimSuffix(fmt.Sprintf(". As of %s, since ECR can't be asked just now: %s", rfc3339(oldest), oneLine(why, maxReason)), ": ")
 }
 
 func named(lead string, names []string) string {
@@ -178,6 +207,10 @@ func named(lead string, names []string) string {
 func leftOut(l scan.Listing) string {
 	if l.Total <= scan.PageSize {
 		return ""
+	}
+	if l.News {
+		first := max(0, l.View.Page-1) * scan.PageSize
+		return fmt.Sprintf(". Listed are changes %d to %d of %d, the newest first", first+1, first+len(l.Changes), l.Total)
 	}
 	var s string
 	if l.View.Page <= 1 {

@@ -311,6 +311,16 @@ func FuzzFeed(f *testing.F) {
 		if n, m := len(feedrules.Atom(t, atom).Entries), len(feedrules.JSON(t, asJSON).Items); n != 2 || m != 2 {
 			t.Errorf("%d entries as Atom, %d as JSON", n, m)
 		}
-		inEachFormat(t, l)
+		table, err := FindingsCSV(l, here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, err := SARIF(l, here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, m := len(feedrules.CSV(t, table)), len(feedrules.SARIFRules(t, log).Results); n != 3 || m != 2 {
+			t.Errorf("%d rows, one of them of an image without a result, and %d results", n, m)
+		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"ecr-continuous-scan/internal/scan"
 )
@@ -13,8 +14,11 @@ const maxReason = 300
 
 // Summary is the summary as text: a block for each image of each config, each ending with two empty lines. With a filter, a block before them
 // says what is left out, and that is done here too.
-func Summary(reports []scan.Report[scan.Result], filter scan.Filter) []byte {
+//
+// What is new and what is fixed since the overview's point in time stands behind a count; without a change there is nothing.
+func Summary(o scan.Overview, filter scan.Filter) []byte {
 	var b bytes.Buffer
+	reports := o.Reports
 	if !filter.IsZero() {
 		fmt.Fprintf(&b, "Filtered by %s: the rest is left out.\n\n\n", filterWords(filter))
 		reports = filter.Reports(reports)
@@ -26,7 +30,7 @@ func Summary(reports []scan.Report[scan.Result], filter scan.Filter) []byte {
 		}
 		for _, item := range r.Images {
 			name := r.Config.Repository + ":" + oneLine(item.Image.Label(), maxReason)
-			block(&b, name, r.Config.Region, resultLines(item.Value))
+			block(&b, name, r.Config.Region, resultLines(item.Value, o.Since))
 		}
 	}
 	return b.Bytes()
@@ -57,17 +61,52 @@ func troubleOf(r scan.Report[scan.Result]) string {
 	return withReason("UNAVAILABLE", scan.MessageOf(r.Err))
 }
 
-// resultLines are the counts of an image, or the one line that says why it has none.
-func resultLines(result scan.Result) []string {
+// resultLines are the counts of an image, or the one line that says why it has none, and when that was if it isn't now.
+func resultLines(result scan.Result, since time.Time) []string {
+	lines := countLines(result, since)
 	if line := stateLine(result); line != "" {
-		return []string{line}
+		lines = []string{line}
 	}
-	counts := result.Counts.Ordered()
-	lines := make([]string, 0, len(counts))
-	for _, c := range counts {
-		lines = append(lines, fmt.Sprintf("%s: %d", oneLine(string(c.Severity), maxReason), c.Count))
+	if !result.AsOf.IsZero() {
+		why := ""
+		if result.State == scan.Completed {
+			why = result.Reason
+		}
+		lines = append(lines, withReason("AS OF "+rfc3339(result.AsOf), why))
 	}
 	return lines
+}
+
+// countLines are the counts, those too of which there is none any more since a point in time.
+func countLines(result scan.Result, since time.Time) []string {
+	added, fixed := result.ChangedSince(since)
+	all := make(scan.Counts)
+	for _, counts := range []scan.Counts{result.Counts, added, fixed} {
+		for severity := range counts {
+			all[severity] = 1
+		}
+	}
+	var lines []string
+	for _, c := range all.Ordered() {
+		n, change := result.Counts[c.Severity], changeWords(added[c.Severity], fixed[c.Severity])
+		if n > 0 || change != "" {
+			lines = append(lines, fmt.Sprintf("%s: %d%s", oneLine(string(c.Severity), maxReason), n, change))
+		}
+	}
+	return lines
+}
+
+// changeWords are what is new and what is fixed, as in " (+2 -1)"; nothing when both are none.
+func changeWords(added, fixed int) string {
+	switch {
+	case added > 0 && fixed > 0:
+		return fmt.Sprintf(" (+%d -%d)", added, fixed)
+	case added > 0:
+		return fmt.Sprintf(" (+%d)", added)
+	case fixed > 0:
+		return fmt.Sprintf(" (-%d)", fixed)
+	}
+	return ""
 }
 
 // stateLine says why an image has no counts; it is empty for a completed scan alone.

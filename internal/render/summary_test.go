@@ -3,6 +3,7 @@ package render
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"ecr-continuous-scan/internal/scan"
 )
@@ -27,7 +28,7 @@ func TestSummary(t *testing.T) {
 	failed := func(repo string, err error) scan.Report[scan.Result] {
 		return scan.Report[scan.Result]{Config: config(repo), Err: err}
 	}
-	golden(t, "summary.txt", Summary([]scan.Report[scan.Result]{
+	golden(t, "summary.txt", Summary(scan.Overview{Reports: []scan.Report[scan.Result]{
 		report(amazon, image(amazon, "2018.03", scan.Result{State: scan.Completed, Counts: scan.Counts{}})),
 		report(centos, image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
 		report(ubuntu,
@@ -52,19 +53,37 @@ func TestSummary(t *testing.T) {
 		failed("test/dead", &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}),
 		failed("test/odd", &scan.Error{Code: scan.Internal, Message: "ECR refused the request"}),
 		report(config("test/empty")),
-	}, scan.Filter{}))
-	golden(t, "summary-filtered.txt", Summary([]scan.Report[scan.Result]{
+	}}, scan.Filter{}))
+	golden(t, "summary-filtered.txt", Summary(scan.Overview{Reports: []scan.Report[scan.Result]{
 		report(centos, image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
 		report(ubuntu, image(ubuntu, "16.04", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 24}}), image(ubuntu, "7", scan.Result{State: scan.InProgress})),
 		failed("test/gone", &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}),
-	}, scan.Filter{Severity: scan.Medium, Tags: []string{"16.04", "7"}}))
+	}}, scan.Filter{Severity: scan.Medium, Tags: []string{"16.04", "7"}}))
+}
+
+// What changed stands behind the counts, those of which nothing is left too, and an answer that isn't of now says of when it is.
+func TestSummaryOfChanges(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
+	app := config("test/app")
+	changed := scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 7, scan.Low: 3, scan.Undefined: 1}, KnownSince: ago(500), Changes: []scan.CountChange{
+		{At: ago(25), New: scan.Counts{scan.High: 5, scan.Critical: 1}, Fixed: scan.Counts{scan.Low: 5}},
+		{At: ago(23), New: scan.Counts{scan.High: 1}, Fixed: scan.Counts{scan.Critical: 1}},
+		{At: ago(1), New: scan.Counts{scan.High: 1}, Fixed: scan.Counts{scan.High: 1, scan.Medium: 2}},
+	}}
+	old := changed
+	old.AsOf, old.Reason = ago(3), "ECR in us-west-2 can't be reached"
+	running := scan.Result{State: scan.InProgress, AsOf: ago(2)}
+	o := scan.Overview{Since: ago(24), Now: now, Reports: []scan.Report[scan.Result]{report(app, image(app, "1", changed), image(app, "2", old), image(app, "3", running))}}
+	golden(t, "summary-changes.txt", Summary(o, scan.Filter{}))
+	golden(t, "summary-changes-filtered.txt", Summary(o, scan.Filter{Severity: scan.High}))
 }
 
 // Only a completed scan without findings may look like one.
 func TestOnlyCompletedLooksClean(t *testing.T) {
 	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
 		for _, reason := range []string{"", " ", "\x00\n"} {
-			if lines := resultLines(scan.Result{State: state, Reason: reason}); len(lines) != 1 || strings.TrimSpace(lines[0]) == "" || strings.HasSuffix(lines[0], ": ") {
+			if lines := resultLines(scan.Result{State: state, Reason: reason}, time.Time{}); len(lines) != 1 || strings.TrimSpace(lines[0]) == "" || strings.HasSuffix(lines[0], ": ") {
 				t.Errorf("state %q with reason %q is shown as %q", state, reason, lines)
 			}
 		}

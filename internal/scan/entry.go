@@ -19,26 +19,30 @@ type Entry struct {
 	Published, Updated time.Time
 	// Resolved is when a completed scan no longer found it; zero for what is still there.
 	Resolved time.Time
+	// Note says what changed last, empty when nothing did.
+	Note string
 }
 
-func newEntry(image *Image, f Finding, completed time.Time) Entry {
+func newEntry(image *Image, f Tracked) Entry {
 	return Entry{
-		Finding: f, Images: []*Image{image}, Count: 1,
-		Published: firstTime(f.FirstSeen, completed), Updated: firstTime(f.Changed, f.FirstSeen, completed),
+		Finding: f.Finding, Images: []*Image{image}, Count: 1, Published: f.Published.Time(), Updated: f.Updated.Time(), Resolved: f.resolvedAt(), Note: f.Note,
 	}
 }
 
-func firstTime(times ...time.Time) time.Time {
-	for _, t := range times {
-		if !t.IsZero() {
-			return t
-		}
-	}
-	return time.Time{}
-}
-
+// worstFirst puts what is still there before what is resolved.
 func worstFirst(a, b Entry) int {
-	return cmp.Or(CompareSeverity(a.Finding.Severity, b.Finding.Severity), b.Updated.Compare(a.Updated), compareEntries(a, b))
+	return cmp.Or(compareBool(a.Resolved.IsZero(), b.Resolved.IsZero()), CompareSeverity(a.Finding.Severity, b.Finding.Severity), b.Updated.Compare(a.Updated), compareEntries(a, b))
+}
+
+// compareBool orders true first.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
 }
 
 func newestFirst(a, b Entry) int {
@@ -88,20 +92,18 @@ func newGathering(v View) *gathering {
 // most is how many entries are needed to show the page.
 func (g *gathering) most() int { return g.view.page() * PageSize }
 
-// add takes in the result of images that are one to ECR.
-func (g *gathering) add(images []*Image, result Result) {
+// add takes in the history of an image.
+func (g *gathering) add(image *Image, h History) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, f := range result.Findings {
-		if !g.view.Filter.matches(f) {
+	for _, f := range h.listed() {
+		if !g.view.Filter.matches(f.Finding) {
 			continue
 		}
-		for _, image := range images {
-			if entry := newEntry(image, f, result.CompletedAt); g.view.ByVulnerability {
-				g.group(entry)
-			} else {
-				g.keep(entry)
-			}
+		if entry := newEntry(image, f); g.view.ByVulnerability {
+			g.group(entry)
+		} else {
+			g.keep(entry)
 		}
 	}
 }
@@ -133,12 +135,18 @@ func (g *gathering) group(e Entry) {
 	}
 }
 
-// absorb adds an entry of one image: the worst, and of equals that of the first image, speaks for all. In what order entries come must make
-// no difference.
+// absorb adds an entry of one image: the worst, and of equals that of the first image, speaks for all; where it is still there, those where it
+// is resolved say nothing. In what order entries come must make no difference.
 func (e *group) absorb(other Entry) {
+	if there, thereToo := e.Resolved.IsZero(), other.Resolved.IsZero(); there != thereToo {
+		if thereToo {
+			e.Entry, e.from = other, other.Images[0]
+		}
+		return
+	}
 	speaks, adds := e.Finding, other.Finding
 	if cmp.Or(CompareSeverity(adds.Severity, speaks.Severity), compareImages(*other.Images[0], *e.from)) < 0 {
-		speaks, adds, e.from = adds, speaks, other.Images[0]
+		speaks, adds, e.from, e.Note = adds, speaks, other.Images[0], other.Note
 	}
 	e.Finding = merge(speaks, adds)
 	e.Finding.Episode = max(speaks.Episode, adds.Episode)
@@ -148,6 +156,9 @@ func (e *group) absorb(other Entry) {
 	}
 	if other.Updated.After(e.Updated) {
 		e.Updated = other.Updated
+	}
+	if other.Resolved.After(e.Resolved) {
+		e.Resolved = other.Resolved
 	}
 	at, _ := slices.BinarySearchFunc(e.Images, other.Images[0], func(a, b *Image) int { return compareImages(*a, *b) })
 	if e.Images = slices.Insert(e.Images, at, other.Images[0]); len(e.Images) > maxImages {

@@ -153,6 +153,16 @@ func (f Filter) taggedItems(items []Item[Result]) []Item[Result] {
 	return kept
 }
 
+// narrow leaves out the images without a tag of the filter.
+func (f Filter) narrow(reports []Report[Result]) {
+	if len(f.Tags) == 0 {
+		return
+	}
+	for i := range reports {
+		reports[i].Images = f.taggedItems(reports[i].Images)
+	}
+}
+
 func (f Filter) counts(counts Counts) Counts {
 	kept := make(Counts, len(counts))
 	for s, n := range counts {
@@ -164,9 +174,9 @@ func (f Filter) counts(counts Counts) Counts {
 }
 
 func (f Filter) changes(changes []CountChange) []CountChange {
-	var kept []CountChange
-	for _, c := range changes {
-		kept = append(kept, CountChange{c.At, f.counts(c.New), f.counts(c.Fixed)})
+	kept := make([]CountChange, len(changes))
+	for i, c := range changes {
+		kept[i] = CountChange{At: c.At, New: f.counts(c.New), Fixed: f.counts(c.Fixed)}
 	}
 	return kept
 }

@@ -11,31 +11,34 @@ import (
 	"github.com/google/uuid"
 )
 
-// Finding is one vulnerability in one package of an image.
+// Finding is one vulnerability in one package of an image. Its JSON form is that of the record.
 type Finding struct {
 	// Name is the vulnerability's name, usually a CVE number.
-	Name string
+	Name string `json:"name"`
 	// Package is the name of the package it was found in; empty when the scanner did not say.
-	Package string
+	Package string `json:"package,omitempty"`
 	// Versions are the installed versions of the package, more than one when several copies were found.
-	Versions []string
-	Severity Severity
+	Versions []string `json:"versions,omitempty"`
+	Severity Severity `json:"severity"`
 	// Description is the scanner's text. It comes from outside, as all strings here do: escape it where it lands.
-	Description string
+	Description string `json:"description,omitempty"`
 	// URL leads to the advisory. It is empty or http(s).
-	URL string
+	URL string `json:"url,omitempty"`
 	// Score and Vector are the CVSS base score, as a decimal number, and its vector; empty when unknown.
-	Score, Vector string
+	Score  string `json:"score,omitempty"`
+	Vector string `json:"vector,omitempty"`
 	// FixedIn are the versions that mend it; empty when there are none or the scanner did not say.
-	FixedIn []string
+	FixedIn []string `json:"fixedIn,omitempty"`
 	// FixAvailable and Exploit are YES, NO or PARTIAL, as Amazon Inspector has it; empty with basic scanning.
-	FixAvailable, Exploit string
+	FixAvailable string `json:"fixAvailable,omitempty"`
+	Exploit      string `json:"exploit,omitempty"`
 	// Remediation is Amazon Inspector's advice, if any.
-	Remediation string
+	Remediation string `json:"remediation,omitempty"`
 	// FirstSeen and Changed are when Amazon Inspector first saw and last changed it; zero with basic scanning, which does not tell.
-	FirstSeen, Changed time.Time
+	FirstSeen time.Time `json:"firstSeen,omitzero"`
+	Changed   time.Time `json:"changed,omitzero"`
 	// Episode counts how often the finding came back or rose in severity; the first is 0.
-	Episode int
+	Episode int `json:"episode,omitempty"`
 }
 
 // namespace is the fixed root of all name-based ids. Changing it makes every feed reader show everything as new.

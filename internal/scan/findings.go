@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -46,8 +47,15 @@ type Listing struct {
 	View    View
 	// Entries are one page of the list, which is ordered worst first; within the page the newest come first.
 	Entries []Entry
-	// Total is how many entries the whole list has.
+	// News tells that it is a list of what changed: then Changes are the page, newest first, and there are no Entries.
+	News    bool
+	Changes []Change
+	// Total is how many entries, or changes, the whole list has.
 	Total int
+	// Changed is when anything of it changed last, as far as the images and their findings go; zero when that is unknown.
+	Changed time.Time
+	// Incomplete is why some changes could not be read; nil when all were.
+	Incomplete error
 }
 
 // Pages is how many pages of the list can be asked for, at least 1.
@@ -59,7 +67,11 @@ func (l Listing) FeedID() uuid.UUID {
 	if l.Config != nil {
 		of = l.Config.ID
 	}
-	return nameID(append([]string{"feed", of}, l.View.parts()...)...)
+	name := []string{"feed", of}
+	if l.News {
+		name = append(name, "changes")
+	}
+	return nameID(append(name, l.View.parts()...)...)
 }
 
 // EntryID is the identity of an entry of the listing over time.
@@ -70,9 +82,12 @@ func (l Listing) EntryID(e Entry) uuid.UUID {
 	return FindingID(*e.Images[0], e.Finding)
 }
 
-// Outage is the reason why nothing at all could be read just now, which another try may mend; nil when anything was read, or when ECR
-// refuses for good.
+// Outage is the reason why nothing at all could be read just now, or not all of the changes, which another try may mend; nil when anything was
+// read, or when ECR refuses for good.
 func (l Listing) Outage() error {
+	if l.Incomplete != nil {
+		return l.Incomplete
+	}
 	var outage error
 	for _, r := range l.Reports {
 		if wasRead(r) {
@@ -134,23 +149,20 @@ func (w *Watch) AllFindings(ctx context.Context, v View) (Listing, error) {
 }
 
 func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, error) {
-	found := newGathering(v)
-	reports := walker[Result]{configs, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
-		wanted := taggedImages(same, v.Filter)
-		if len(wanted) == 0 {
-			return Result{} // leaves with its image, below
-		}
-		result := w.read(ctx, same[0].Image, w.Registry.Findings)
-		found.add(wanted, result)
-		result.Findings = nil
-		return result
-	}, newRooms(findingsAtOnce)}.walk(ctx)
+	found, books := newGathering(v), w.readers()
+	reports := walker[Result]{
+		configs: configs, list: books.list, rooms: newRooms(findingsAtOnce),
+		visit: func(ctx context.Context, same []Item[Result]) Result {
+			wanted := taggedImages(same, v.Filter)
+			if len(wanted) == 0 {
+				return Result{} // leaves with its image, below
+			}
+			return books.of(same[0].Image.Repository).tell(ctx, wanted, found)
+		},
+		done: books.finish,
+	}.walk(ctx)
 	logFailures(ctx, w, reports)
-	if len(v.Filter.Tags) > 0 {
-		for i := range reports {
-			reports[i].Images = v.Filter.taggedItems(reports[i].Images)
-		}
-	}
+	v.Filter.narrow(reports)
 	entries, total := found.page()
 	if total > maxGroups {
 		return Listing{}, &Error{
@@ -158,7 +170,7 @@ func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, er
 			Fields: []FieldError{{Pointer: "/by", Detail: "can't group so many"}},
 		}
 	}
-	return Listing{Reports: reports, View: v, Entries: entries, Total: total}, nil
+	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: books.changed()}, nil
 }
 
 func taggedImages(items []Item[Result], f Filter) []*Image {

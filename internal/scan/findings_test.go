@@ -36,10 +36,10 @@ func many() *Watch {
 	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "1"}, {Tag: "new", Digest: "2"}, {Tag: "x", Digest: "3"}}}}
 	w := watchOf(r, config("1", "app"))
 	old, fresh := completed(w, 30*time.Hour, Counts{High: 1, Low: 3000}), completed(w, time.Hour, Counts{Medium: 1})
+	old.Findings = append(old.Findings, Finding{Name: "CVE-HIGH", Severity: High})
 	for i := range 3000 {
 		old.Findings = append(old.Findings, Finding{Name: fmt.Sprintf("CVE-%04d", i), Severity: Low})
 	}
-	old.Findings = append(old.Findings, Finding{Name: "CVE-HIGH", Severity: High})
 	fresh.Findings = []Finding{{Name: "CVE-MEDIUM", Severity: Medium}}
 	r.results = map[string]Result{"1": old, "2": fresh, "3": {State: Failed, Reason: "why"}}
 	return w
@@ -119,6 +119,11 @@ func TestFindingsFiltered(t *testing.T) {
 	}
 }
 
+// historyOf is the history of an image of which one result is known, all of whose findings are dated alike.
+func historyOf(r Result) History {
+	return History{}.after("", r, 0, func(at Stamp) Stamp { return at })
+}
+
 // A group tells the worst of its images, and in what order they are read makes no difference.
 func TestGroups(t *testing.T) {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -143,7 +148,7 @@ func TestGroups(t *testing.T) {
 		tags := []string{"a", "b", "c"}
 		rand.Shuffle(len(tags), func(i, j int) { tags[i], tags[j] = tags[j], tags[i] })
 		for _, tag := range tags {
-			g.add(image(tag), results[tag])
+			g.add(image(tag)[0], historyOf(results[tag]))
 		}
 		got, total := g.page()
 		if diff := cmp.Diff(want, got); diff != "" || total != 2 {
@@ -156,7 +161,7 @@ func TestGroups(t *testing.T) {
 func TestGroupsAreBounded(t *testing.T) {
 	g := newGathering(View{ByVulnerability: true})
 	for i := range 1000 {
-		g.add([]*Image{{Tag: fmt.Sprintf("%04d", (i*7)%1000)}}, Result{Findings: []Finding{{Name: "CVE-1"}}})
+		g.add(&Image{Tag: fmt.Sprintf("%04d", (i*7)%1000)}, historyOf(Result{CompletedAt: time.Unix(1, 0), Findings: []Finding{{Name: "CVE-1"}}}))
 	}
 	got, _ := g.page()
 	if len(got) != 1 || got[0].Count != 1000 || len(got[0].Images) != maxImages || got[0].Images[maxImages-1].Tag != fmt.Sprintf("%04d", maxImages-1) {

@@ -72,6 +72,10 @@ func Judge(r Report[Result], max Severity, now time.Time) Verdict {
 			v.Obstacles = append(v.Obstacles, Obstacle{Image: image, Reason: string(cmp.Or(result.State, NotScanned)), Detail: result.Reason})
 			continue
 		}
+		if !result.AsOf.IsZero() { // what the tag points to by now is unknown
+			v.Obstacles = append(v.Obstacles, Obstacle{Image: image, Reason: string(Unread), Detail: result.Reason})
+			continue
+		}
 		if v.OldestScan.IsZero() || result.CompletedAt.Before(v.OldestScan) {
 			v.OldestScan = result.CompletedAt
 		}
@@ -98,7 +102,9 @@ func (c Counts) above(max Severity) Counts {
 // Gate judges the config with this id as it is now; with tags, only its images of those. Errors: NotFound, Unavailable when the config can't
 // be read. What can't be read of ECR is an obstacle.
 func (w *Watch) Gate(ctx context.Context, id string, max Severity, tags []string) (Verdict, error) {
-	r, err := w.Current(ctx, id, tags)
+	books := w.readers()
+	books.doubting = true // whoever asks may have pushed a moment ago
+	r, err := w.current(ctx, books, id, tags)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -108,6 +114,10 @@ func (w *Watch) Gate(ctx context.Context, id string, max Severity, tags []string
 // Current is the last result of each image of the config with this id; with tags, of those images. A tag that the config doesn't watch is
 // there too, as not scanned, so that nobody takes its absence for a good sign. Errors: NotFound, Unavailable when the config can't be read.
 func (w *Watch) Current(ctx context.Context, id string, tags []string) (Report[Result], error) {
+	return w.current(ctx, w.readers(), id, tags)
+}
+
+func (w *Watch) current(ctx context.Context, books *ledgers, id string, tags []string) (Report[Result], error) {
 	config, err := w.Configs.Get(ctx, id)
 	if err != nil {
 		return Report[Result]{}, err
@@ -115,11 +125,7 @@ func (w *Watch) Current(ctx context.Context, id string, tags []string) (Report[R
 	narrowed, unwatched := config.narrowed(tags)
 	r := Report[Result]{}
 	if len(tags) == 0 || len(narrowed.Tags) > 0 { // a config without tags would be one of all
-		reports := walker[Result]{[]Config{narrowed}, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
-			return w.read(ctx, same[0].Image, w.Registry.Result)
-		}, newRooms(imagesAtOnce)}.walk(ctx)
-		logFailures(ctx, w, reports)
-		r = reports[0]
+		r = w.results(ctx, []Config{narrowed}, books)[0]
 	}
 	r.Config = config
 	if r.Err != nil {

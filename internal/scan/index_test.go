@@ -91,7 +91,7 @@ func TestIndexLeftByARun(t *testing.T) {
 		defer cancel()
 		s := newStarter(w, t.Context())
 		got := newTally()
-		got.add(s.visit(ctx, r.images["app"][0]))
+		got.add(s.visit(ctx, r.images["app"][:1]))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("with %s left (-want +got):\n%s", past, diff)
 		}

@@ -46,12 +46,8 @@ type course struct {
 }
 
 func newCourse(configs []Config) *course {
-	places := make([]int, len(configs))
-	for i := range places {
-		places[i] = i
-	}
 	c := &course{repo: configs[0].Repo(), configs: configs, seen: map[string]bool{}}
-	c.all, c.tags = wantedTags(configs, places)
+	c.all, c.tags = wanted(configs)
 	return c
 }
 
@@ -164,12 +160,16 @@ func (s *starter) startPages(calls context.Context, configs []Config, from Place
 	)
 	open.SetLimit(pagesAtOnce)
 	r := rest{at: from}
+	book := s.books.begin(calls, course.repo)
+	met := newMeeting(book, course.all && from == Place{})
 	for more := true; more; {
 		p, err := s.listPage(calls, course, r.at)
 		if err != nil {
 			r.err = err
+			met.failed(err)
 			break
 		}
+		met.page(p)
 		number := len(places)
 		places = append(places, r.at)
 		open.Go(func() error {
@@ -179,11 +179,14 @@ func (s *starter) startPages(calls context.Context, configs []Config, from Place
 			defer mu.Unlock()
 			undone[number] = !v.finished()
 			done(v)
+			book.commitSome(calls)
 			return nil
 		})
 		r.at, more = p.next, !p.last
 	}
 	_ = open.Wait() // what happened stands in the pages
+	met.end(r.err == nil)
+	book.close(calls)
 	for number, place := range places {
 		if undone[number] {
 			r.at, r.images = place, true
@@ -209,9 +212,17 @@ func (s *starter) listPage(calls context.Context, c *course, at Place) (page, er
 func (s *starter) visitPage(calls context.Context, c *course, p page) visited {
 	configs, at := c.watching(p)
 	listed := func(context.Context, Repository, []string) ([]Image, error) { return p.images, nil }
-	reports := walker[outcome]{configs, listed, func(ctx context.Context, same []Item[outcome]) outcome {
-		return c.once(same[0].Image, func() outcome { return s.visit(ctx, same[0].Image) })
-	}, s.rooms}.walk(calls)
+	reports := walker[outcome]{
+		configs: configs, list: listed, rooms: s.rooms,
+		visit: func(ctx context.Context, same []Item[outcome]) outcome {
+			first := false
+			o := c.once(same[0].Image, func() outcome { first = true; return s.visit(ctx, imagesOf(same)) })
+			if book := s.books.of(c.repo); !first && !book.blank && same[0].Image.Kind == PlainImage && !s.over() {
+				book.look(ctx, imagesOf(same), newsOnly) // these labels have a history of their own
+			}
+			return o
+		},
+	}.walk(calls)
 	return visited{at: at, reports: reports}
 }
 

@@ -99,7 +99,10 @@ func (w *Watch) Run(ctx context.Context) (RunReport, error) {
 		return RunReport{}, fmt.Errorf("scan run: can't read the configs: %w", err)
 	}
 	starts := newStarter(w, stop)
+	var tidied sync.WaitGroup
+	tidied.Go(func() { w.tidy(calls, stop, configs) })
 	visits := starts.startAll(calls, configs)
+	tidied.Wait()
 	report := w.report(ctx, visits)
 	report.Known = starts.known
 	if report.Configs > 0 && report.ConfigsFailed == report.Configs {
@@ -137,6 +140,8 @@ type starter struct {
 	stop context.Context
 	// rooms bound the images under way.
 	rooms *rooms
+	// books are what is remembered of the repositories.
+	books *ledgers
 	// enhanced has each place that refused to start scans by hand. It lasts for the run alone, since the setting can be changed back.
 	enhanced sync.Map
 
@@ -145,7 +150,7 @@ type starter struct {
 }
 
 func newStarter(w *Watch, stop context.Context) *starter {
-	return &starter{Watch: w, stop: stop, rooms: newRooms(imagesAtOnce), known: Known{Findings: Counts{}}}
+	return &starter{Watch: w, stop: stop, rooms: newRooms(imagesAtOnce), books: w.writers(), known: Known{Findings: Counts{}}}
 }
 
 // over tells that no more work is to be begun.
@@ -163,9 +168,10 @@ func (s *starter) know(result Result) {
 	}
 }
 
-// visit starts the scan of an image, if it is due.
-func (s *starter) visit(ctx context.Context, image Image) outcome {
-	switch _, enhanced := s.enhanced.Load(image.Repository.place()); {
+// visit remembers what the last scan of an image found, and starts another if it is due. The image is given once for each of its labels.
+func (s *starter) visit(ctx context.Context, same []Image) outcome {
+	image := same[0]
+	switch {
 	case s.over():
 		return outcome{kind: left}
 	case image.Err != nil:
@@ -174,26 +180,23 @@ func (s *starter) visit(ctx context.Context, image Image) outcome {
 		return outcome{kind: failed, reason: string(Missing)}
 	case image.Kind != PlainImage:
 		return outcome{kind: notScannable, reason: string(image.Kind)}
-	case enhanced:
-		return outcome{kind: notScannable, reason: string(EnhancedScanning)}
 	}
-	result, err := s.Registry.Result(ctx, image.Repository, image.Digest)
-	if err == nil {
-		s.know(result)
-		switch due := result.dueAt(); {
-		case result.State == InProgress:
-			return outcome{kind: running}
-		case result.Enhanced:
-			return outcome{kind: notScannable, reason: string(EnhancedScanning)}
-		case due.After(s.Now()):
-			return outcome{kind: recent, due: due}
-		}
+	book := s.books.of(image.Repository)
+	result := book.look(ctx, same, book.news())
+	s.know(result)
+	switch due := result.dueAt(); {
+	case result.State == InProgress:
+		return outcome{kind: running}
+	case result.Enhanced:
+		return outcome{kind: notScannable, reason: string(EnhancedScanning)}
+	case due.After(s.Now()):
+		return outcome{kind: recent, due: due}
 	}
 	// A result that can't be read is no reason not to scan: ECR itself refuses what it scanned within 24 hours.
-	return s.start(ctx, image)
+	return s.start(ctx, image, book)
 }
 
-func (s *starter) start(ctx context.Context, image Image) outcome {
+func (s *starter) start(ctx context.Context, image Image, book *ledger) outcome {
 	if s.over() {
 		return outcome{kind: left}
 	}
@@ -204,6 +207,7 @@ func (s *starter) start(ctx context.Context, image Image) outcome {
 	if err != nil {
 		return s.failed(ctx, image, err)
 	}
+	book.started(image)
 	return outcome{kind: started}
 }
 

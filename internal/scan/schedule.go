@@ -67,6 +67,7 @@ func (c *Chains) Schedule(ctx context.Context) (ScheduleReport, error) {
 		})
 	}
 	_ = g.Wait() // what happened stands in the report
+	c.Watch.tidy(calls, stop, configs)
 	c.Watch.Log.InfoContext(ctx, "scan schedule", "configs", report.Configs, "sent", report.Sent, "running", report.Running, "notSent", report.NotSent)
 	if report.NotSent > 0 && report.Sent == 0 {
 		return report, fmt.Errorf("scan schedule: no scan run could be sent, one of them since: %w", failure)

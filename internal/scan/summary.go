@@ -27,28 +27,39 @@ func (w *Watch) Summary(ctx context.Context, since time.Time) (Overview, error) 
 	if since.IsZero() {
 		o.Since = o.Now.Add(-DefaultSince)
 	}
-	o.Reports = walker[Result]{configs, w.Registry.Images, func(ctx context.Context, same []Item[Result]) Result {
-		return w.read(ctx, same[0].Image, w.Registry.Result)
-	}, newRooms(imagesAtOnce)}.walk(ctx)
-	logFailures(ctx, w, o.Reports)
+	o.Reports = w.results(ctx, configs, w.readers())
 	return o, nil
 }
 
-// read is the result of an image, by a call to ECR where one is needed. It never fails: a result that can't be read is Unread.
-func (w *Watch) read(ctx context.Context, image Image, call func(context.Context, Repository, string) (Result, error)) Result {
-	switch {
-	case image.Err != nil:
-		return w.unread(ctx, image, image.Err)
-	case image.Kind == Missing:
-		return Result{State: NoSuchTag}
-	case image.Kind != PlainImage:
-		return Result{State: NotScanned, Reason: string(image.Kind)}
+// results are the last results of each image of some configs, by ledgers.
+func (w *Watch) results(ctx context.Context, configs []Config, books *ledgers) []Report[Result] {
+	reports := walker[Result]{
+		configs: configs, list: books.list, rooms: newRooms(imagesAtOnce),
+		visit: func(ctx context.Context, same []Item[Result]) Result {
+			return books.of(same[0].Image.Repository).look(ctx, imagesOf(same), countsOnly)
+		},
+		done: books.finish,
+	}.walk(ctx)
+	logFailures(ctx, w, reports)
+	return reports
+}
+
+// imagesOf are the images of some items.
+func imagesOf[T any](items []Item[T]) []Image {
+	images := make([]Image, len(items))
+	for i, item := range items {
+		images[i] = item.Image
 	}
-	result, err := call(ctx, image.Repository, image.Digest)
-	if err != nil {
-		return w.unread(ctx, image, err)
+	return images
+}
+
+// finish adds to the results of a repository what is remembered of each image, and writes down what was learned.
+func (ls *ledgers) finish(ctx context.Context, repo Repository, items []Item[Result]) {
+	l := ls.of(repo)
+	for i := range items {
+		items[i].Value = l.dress(items[i].Image, items[i].Value)
 	}
-	return result
+	l.commit(ctx)
 }
 
 // unread is what an image is that has no result to show, for the reason err.
@@ -58,7 +69,7 @@ func (w *Watch) unread(ctx context.Context, image Image, err error) Result {
 		return Result{State: NoSuchTag}
 	case code == ImageNotFound, code == NotScannable:
 		return Result{State: NotScanned, Reason: MessageOf(err)}
-	case code == NoAccess:
+	case code == NoAccess, code == RepositoryNotFound:
 		w.logImage(ctx, "can't read the scan result of an image", image, err)
 		return Result{State: Refused, Reason: MessageOf(err)}
 	}

@@ -11,8 +11,9 @@ const MemoryTime = 30 * 24 * time.Hour
 // CountChange is what one scan changed in the counts of an image. A finding whose severity changed is new in the one and fixed in the other,
 // so that the counts before, with New and without Fixed, are the counts after.
 type CountChange struct {
-	At         time.Time
-	New, Fixed Counts
+	At    time.Time `json:"at"`
+	New   Counts    `json:"new,omitempty"`
+	Fixed Counts    `json:"fixed,omitempty"`
 }
 
 // ChangedSince sums up what changed after a time.
@@ -25,6 +26,18 @@ func (r Result) ChangedSince(t time.Time) (added, fixed Counts) {
 		}
 	}
 	return added, fixed
+}
+
+// with is the counts with one more of a severity; the empty one isn't counted.
+func (c Counts) with(s Severity) Counts {
+	if s == "" {
+		return c
+	}
+	if c == nil {
+		c = Counts{}
+	}
+	c[s]++
+	return c
 }
 
 func (c Counts) add(other Counts) {

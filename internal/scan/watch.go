@@ -44,8 +44,10 @@ type Registry interface {
 type Watch struct {
 	Configs  ConfigStore
 	Registry Registry
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Records keep what was found over time; without them nothing is remembered, and all is asked of ECR each time.
+	Records RecordStore
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Report tells of one config: either Err, or an item for each of its images.
@@ -70,7 +72,7 @@ type Item[T any] struct {
 // No place waits for another: one that doesn't answer would hold up the rest.
 const (
 	imagesAtOnce       = 128 // a run reads results and starts scans, and each has room for 64 calls at once
-	findingsAtOnce     = 8
+	findingsAtOnce     = 32  // histories; see fullAtOnce for what comes from ECR
 	repositoriesAtOnce = 128
 )
 
@@ -88,6 +90,8 @@ type walker[T any] struct {
 	visit func(context.Context, []Item[T]) T
 	// rooms bound how many images are visited side by side.
 	rooms *rooms
+	// done, if there is one, gets the items of a repository once they have their values, and may change these.
+	done func(context.Context, Repository, []Item[T])
 }
 
 // rooms has room for so many images in each place.
@@ -143,6 +147,9 @@ func (w walker[T]) repository(ctx context.Context, repo Repository, at []int, re
 	}
 	images, err := w.list(ctx, repo, asked)
 	if err != nil {
+		if w.done != nil {
+			w.done(ctx, repo, nil)
+		}
 		for _, i := range at {
 			reports[i] = Report[T]{Config: w.configs[i], Err: err}
 		}
@@ -150,6 +157,9 @@ func (w walker[T]) repository(ctx context.Context, repo Repository, at []int, re
 	}
 	items := itemsOf[T](withMissing(repo, images, tags))
 	w.visitAll(ctx, items, w.rooms.of(repo.place()))
+	if w.done != nil {
+		w.done(ctx, repo, items)
+	}
 	slices.SortFunc(items, func(a, b Item[T]) int { return compareImages(a.Image, b.Image) })
 	share(w.configs, at, items, reports)
 }

@@ -78,8 +78,10 @@ func fromEnvironment(ctx context.Context) (aws.Config, env.Env, error) {
 
 // New builds the use cases from values; S3 and ECR may be reached differently.
 func New(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *scan.Watch {
+	client := s3Client(s3Config)
 	return &scan.Watch{
-		Configs: s3store.NewConfigs(s3Client(s3Config), bucket, log), Registry: ecrscan.New(ecrConfig), Now: time.Now, Log: log,
+		Configs: s3store.NewConfigs(client, bucket, log), Registry: ecrscan.New(ecrConfig), Records: s3store.NewRecords(client, bucket, log),
+		Now: time.Now, Log: log,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -51,8 +52,9 @@ type AWS struct {
 	S3            *awslocal.S3
 	ECRURL, S3URL string
 
-	slow atomic.Bool
-	turn sync.Mutex
+	slow  atomic.Bool
+	later atomic.Int64
+	turn  sync.Mutex
 }
 
 // Start starts an ECR without repositories and an S3 with an empty bucket.
@@ -62,7 +64,11 @@ func Start(tb testing.TB, o awslocal.ECROptions) *AWS {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	a := &AWS{ECR: awslocal.NewECR(o), S3: store}
+	a := &AWS{S3: store}
+	if o.Now == nil {
+		o.Now = a.Now
+	}
+	a.ECR = awslocal.NewECR(o)
 	ecrServer, s3Server := httptest.NewServer(a.queue(a.ECR)), httptest.NewServer(a.queue(a.S3))
 	tb.Cleanup(func() { // what hangs must not outlive the test
 		ecrServer.CloseClientConnections()
@@ -83,13 +89,22 @@ func (a *AWS) queue(h http.Handler) http.Handler {
 			a.turn.Lock()
 			defer a.turn.Unlock()
 		}
+		w.Header().Set("Date", a.Now().UTC().Format(http.TimeFormat))
 		h.ServeHTTP(w, r)
 	})
 }
 
-// Watch builds the service's use cases on the stand-in, by the same code as a deployment.
+// Later lets time pass by the clocks of both services.
+func (a *AWS) Later(d time.Duration) { a.later.Add(int64(d)) }
+
+// Now is the time by these clocks.
+func (a *AWS) Now() time.Time { return time.Now().Add(time.Duration(a.later.Load())) }
+
+// Watch builds the service's use cases on the stand-in, by the same code as a deployment, with the clock of the services.
 func (a *AWS) Watch(log *slog.Logger) *scan.Watch {
-	return setup.New(setup.Loopback(a.S3URL), setup.Loopback(a.ECRURL), Bucket, log)
+	w := setup.New(setup.Loopback(a.S3URL), setup.Loopback(a.ECRURL), Bucket, log)
+	w.Now = a.Now
+	return w
 }
 
 // S3Client is a client of the embedded S3, to put what the service does not.

@@ -6,12 +6,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
@@ -66,22 +68,36 @@ func (s *service) get(b *testing.B, path string) int64 {
 // by one, which is measured once in the same run.
 func (s *service) measure(b *testing.B, floor time.Duration, operation func()) {
 	b.Helper()
+	s.measureEach(b, floor, func() {}, operation)
+}
+
+// measureEach is measure with something that is done before each operation and takes no time.
+func (s *service) measureEach(b *testing.B, floor time.Duration, prepare, operation func()) {
+	b.Helper()
+	prepare()
 	operation() // connections are made once
+	prepare()
 	s.aws.OneByOne(true)
 	began := time.Now()
 	operation()
 	oneByOne := time.Since(began)
 	s.aws.OneByOne(false)
-	s.aws.S3.ResetCount()
-	s.aws.ECR.ResetCount()
+	var s3Calls, ecrCalls int
 	for b.Loop() {
+		b.StopTimer()
+		prepare()
+		s.aws.S3.ResetCount()
+		s.aws.ECR.ResetCount()
+		b.StartTimer()
 		operation()
+		s3Calls += s.aws.S3.Count().Total()
+		ecrCalls += s.aws.ECR.Count().Total()
 	}
 	per := b.Elapsed() / time.Duration(b.N)
 	b.ReportMetric(float64(per)/float64(floor), "×floor")
 	b.ReportMetric(float64(oneByOne)/float64(per), "×faster-than-one-by-one")
-	b.ReportMetric(float64(s.aws.S3.Count().Total()/b.N), "S3-calls/op")
-	b.ReportMetric(float64(s.aws.ECR.Count().Total()/b.N), "ECR-calls/op")
+	b.ReportMetric(float64(s3Calls/b.N), "S3-calls/op")
+	b.ReportMetric(float64(ecrCalls/b.N), "ECR-calls/op")
 }
 
 func config(repo string) scan.Config {
@@ -127,23 +143,36 @@ func BenchmarkConfigs300(b *testing.B) {
 	s.measure(b, 2*s3Latency, func() { s.get(b, "/configs") })
 }
 
-// GET /summary of 200 images in 10 repositories: the list, the objects, the images, their results.
-func BenchmarkSummary200(b *testing.B) {
-	configs := repositories(10)
-	s := newService(b, configs, fill(configs, 20, time.Now().Add(-time.Hour)))
-	s.measure(b, 2*s3Latency+2*ecrLatency, func() { s.get(b, "/summary") })
+// GET /summary of what was read before: the list, the objects, the records. ECR is asked nothing.
+func BenchmarkSummaryRecorded(b *testing.B) {
+	for _, images := range []int{200, 10_000} {
+		b.Run(fmt.Sprint(images), func(b *testing.B) {
+			configs := repositories(10)
+			s := newService(b, configs, fill(configs, images/10, time.Now().Add(-time.Hour)))
+			s.remember(b)
+			s.measure(b, 3*s3Latency, func() { s.get(b, "/summary") })
+			if n := s.aws.ECR.Count().Total(); n > 0 {
+				b.Errorf("%d calls to ECR", n)
+			}
+		})
+	}
 }
 
-// A scan run over the same, each image due: the list, the objects, the images, their results, their starts. Scans take no time, and the
-// image is told anew each round that its last one is long ago.
+// GET /summary at first, of 200 images in 10 repositories: the list, the objects, that there are no records, the images, their results, their
+// findings, and what is to be remembered of them: the histories, the records.
+func BenchmarkSummaryFirst200(b *testing.B) {
+	configs := repositories(10)
+	s := newService(b, configs, fill(configs, 20, time.Now().Add(-time.Hour)))
+	s.measureEach(b, 5*s3Latency+3*ecrLatency, func() { s.forget(b) }, func() { s.get(b, "/summary") })
+}
+
+// A scan run over the same, each image due and scanned anew since the run before: the list, the objects, the records, the images, their results,
+// their findings, their histories, as they were and as they are, their starts, the records. Scans take no time.
 func BenchmarkScanRun200(b *testing.B) {
 	configs := repositories(10)
-	var day atomic.Int64
-	now := func() time.Time { return time.Now().Add(time.Duration(day.Load()) * 25 * time.Hour) }
-	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1, Now: now})
+	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1})
 	fill(configs, 20, time.Now().Add(-25*time.Hour))(a.ECR)
 	watch := a.Watch(awstest.Silent())
-	watch.Now = now
 	for _, c := range configs {
 		c, err := scan.NewConfig(c, time.Now())
 		if err != nil {
@@ -156,21 +185,76 @@ func BenchmarkScanRun200(b *testing.B) {
 	a.S3.Disturb(awslocal.Fault{Delay: s3Latency})
 	a.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
 	s := &service{aws: a}
-	s.measure(b, 2*s3Latency+3*ecrLatency, func() {
-		day.Add(1)
+	s.measure(b, 6*s3Latency+4*ecrLatency, func() {
+		a.Later(25 * time.Hour)
 		if report, err := watch.Run(b.Context()); err != nil || report.Started != 200 {
 			b.Fatalf("started %d, %v", report.Started, err)
 		}
 	})
 }
 
-// A feed of 1,200 findings of one image: the object, the image, the two pages of its findings.
-func BenchmarkFeed1200(b *testing.B) {
-	configs := repositories(1)
-	s := newService(b, configs, func(e *awslocal.ECR) {
-		e.PutImage(awslocal.RepositoryID{Name: configs[0].Repository}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(1200)})
-	})
-	s.measure(b, s3Latency+3*ecrLatency, func() { s.get(b, "/findings/"+s.ids[0]) })
+// A feed of 1,200 findings of one image that were read before: the config, the record, the history.
+func BenchmarkFeedRecorded1200(b *testing.B) {
+	s := newService(b, repositories(1), one(findings(1200)))
+	s.remember(b)
+	s.measure(b, 3*s3Latency, func() { s.get(b, "/findings/"+s.ids[0]) })
+	b.ReportMetric(s.stored(b)/1200, "bytes-in-S3/finding")
+}
+
+// The same feed at first: the config, that there is no record, the image, the two pages of its findings, the history, the record.
+func BenchmarkFeedFirst1200(b *testing.B) {
+	s := newService(b, repositories(1), one(findings(1200)))
+	s.measureEach(b, 4*s3Latency+3*ecrLatency, func() { s.forget(b) }, func() { s.get(b, "/findings/"+s.ids[0]) })
+}
+
+// one fills the first repository with one image.
+func one(findings []awslocal.Finding) func(*awslocal.ECR) {
+	return func(e *awslocal.ECR) {
+		e.PutImage(awslocal.RepositoryID{Name: "team/app0"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+	}
+}
+
+// remember takes in all that there is, as a scan run does in which nothing is due.
+func (s *service) remember(b *testing.B) {
+	b.Helper()
+	s.aws.S3.Calm()
+	s.aws.ECR.Calm()
+	if report, err := s.aws.Watch(awstest.Silent()).Run(b.Context()); err != nil || report.Started+report.Left > 0 {
+		b.Fatalf("%+v, %v", report, err)
+	}
+	s.aws.S3.Disturb(awslocal.Fault{Delay: s3Latency})
+	s.aws.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
+}
+
+// forget removes all that is remembered.
+func (s *service) forget(b *testing.B) {
+	b.Helper()
+	s.aws.S3.Calm()
+	defer s.aws.S3.Disturb(awslocal.Fault{Delay: s3Latency})
+	records := s.aws.Watch(awstest.Silent()).Records
+	repos, err := records.Repositories(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, repo := range repos {
+		if err := records.Remove(b.Context(), repo); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// stored is how many bytes are remembered.
+func (s *service) stored(b *testing.B) float64 {
+	b.Helper()
+	prefix, bucket, bytes := s3store.RecordPrefix, awstest.Bucket, int64(0)
+	out, err := s.aws.S3Client().ListObjectsV2(b.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, o := range out.Contents {
+		bytes += *o.Size
+	}
+	return float64(bytes)
 }
 
 // Cold start of each function: from the start of the process to its first poll, as a multiple of a handler with nothing in it. They are

@@ -239,6 +239,45 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// A badge is shown without a key if the function is told so, and a gate is not.
+func TestBadgeAndGate(t *testing.T) {
+	a := walkthrough(t)
+	addConfigs(t, a, "test/ubuntu")
+	configs, err := a.Watch(awstest.Silent()).Configs.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := configs[0].ID
+	for public, want := range map[string]int{"true": 200, "false": 401, "": 401} {
+		settings := environment(a)
+		settings["ECR_SCAN_API_KEY_SHA256"], settings["ECR_SCAN_PUBLIC_BADGES"] = strings.Repeat("0", 64), public
+		f := lambdaruntime.Start(t, lambdaruntime.Build(t, "summary"), settings)
+		get := func(target string) proxyAnswer {
+			t.Helper()
+			event, err := lambdaruntime.APIEvent(httptest.NewRequest("GET", "https://api.example/Prod"+target, nil), "/Prod", "/badge/{badge}", "/gate/{scanid}", "/summary")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return invoke(t, f, event)
+		}
+		if got := get("/badge/" + id + ".svg"); got.StatusCode != want || want == 200 && (got.Headers["Content-Type"][0] != "image/svg+xml" || got.IsBase64Encoded || !strings.Contains(got.Body, ">15 MEDIUM<")) {
+			t.Errorf("public %q: %+v", public, got)
+		}
+		for _, target := range []string{"/badge/..%2Fsummary", "/badge/%2e%2e%2fsummary.svg", "/summary", "/gate/" + id + "?max=LOW"} {
+			if got := get(target); got.StatusCode != 401 {
+				t.Errorf("public %q, %s: %+v", public, target, got)
+			}
+		}
+	}
+	api := deploy(t, a)
+	if res, got := request(t, "GET", api+"/gate/"+id+"?max=MEDIUM", ""); res.StatusCode != 200 || !strings.Contains(got, `"passed": true`) {
+		t.Errorf("%d %s", res.StatusCode, got)
+	}
+	if res, got := request(t, "GET", api+"/gate/"+id+"?max=LOW", ""); res.StatusCode != 409 || !strings.Contains(got, `"reason": "above max"`) {
+		t.Errorf("%d %s", res.StatusCode, got)
+	}
+}
+
 func addConfigs(t *testing.T, a *awstest.AWS, repositories ...string) {
 	t.Helper()
 	for _, repo := range repositories {

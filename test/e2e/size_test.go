@@ -11,6 +11,7 @@ import (
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/feedrules"
 	"ecr-continuous-scan/test/lambdaruntime"
 )
 
@@ -77,6 +78,17 @@ func TestSummaryAtSize(t *testing.T) {
 	if rows := strings.Count(page, `<th role="rowheader"`); rows < 1000 || !strings.Contains(page, "10000 images of 10 configs") || !strings.Contains(page, "left out of this page") {
 		t.Errorf("the page has %d images: %.1500s", rows, page)
 	}
+	var data struct {
+		Configs []struct {
+			Images []struct{ Counts map[string]int }
+		}
+	}
+	if err := json.Unmarshal([]byte(answer(t, a, "summary", "/summary", "/summary?format=json")), &data); err != nil || len(data.Configs) != 10 || len(data.Configs[9].Images) != 1000 || data.Configs[9].Images[999].Counts["HIGH"] != 1 {
+		t.Errorf("as JSON: %d configs, %v", len(data.Configs), err)
+	}
+	if rows := feedrules.CSV(t, []byte(answer(t, a, "summary", "/summary", "/summary?format=csv"))); len(rows) != 10_000 {
+		t.Errorf("as CSV: %d rows", len(rows))
+	}
 }
 
 // An image with 5,000 findings, some of them long: the worst are listed, and the rest is said.
@@ -99,5 +111,14 @@ func TestFeedAtSize(t *testing.T) {
 	page := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=html&sort=package")
 	if rows := strings.Count(page, `<th role="rowheader"`); rows != 500 || !strings.Contains(page, "Findings 1 to 500 of 5000") {
 		t.Errorf("the page has %d findings: %.1500s", rows, page)
+	}
+	if items := feedrules.JSON(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=json"))).Items; len(items) != 500 {
+		t.Errorf("as JSON: %d items", len(items))
+	}
+	if rows := feedrules.CSV(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=csv"))); len(rows) != 500 {
+		t.Errorf("as CSV: %d rows", len(rows))
+	}
+	if run := feedrules.SARIF(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=sarif"))); len(run.Results) != 500 {
+		t.Errorf("as SARIF: %d results", len(run.Results))
 	}
 }

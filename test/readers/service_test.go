@@ -5,7 +5,6 @@ package readers
 import (
 	"net/http"
 	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,22 +21,19 @@ type service struct {
 	watch *scan.Watch
 	url   string
 	ids   map[string]string // of configs, by repository
-	ahead atomic.Int64      // of the true time
 }
 
 // start serves two repositories with findings, one of them with two tags that share most of them.
 func start(t *testing.T) *service {
 	t.Helper()
 	s := &service{t: t, ids: map[string]string{}}
-	now := func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
-	s.aws = awstest.Start(t, awslocal.ECROptions{ScanTime: -1, Now: now})
+	s.aws = awstest.Start(t, awslocal.ECROptions{ScanTime: -1})
 	if err := s.aws.ECR.PutWalkthrough(); err != nil {
 		t.Fatal(err)
 	}
 	s.watch = s.aws.Watch(awstest.Silent())
-	s.watch.Now = now
 	for _, repository := range []string{"test/ubuntu", "test/centos"} {
-		c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository}, now())
+		c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository}, s.aws.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +55,7 @@ func start(t *testing.T) *service {
 // rescan lets a day pass and scans every image again.
 func (s *service) rescan() {
 	s.t.Helper()
-	s.ahead.Add(int64(25 * time.Hour))
+	s.aws.Later(25 * time.Hour)
 	report, err := s.watch.Run(s.t.Context())
 	if err != nil || report.Started == 0 || report.Left+len(report.Failed) > 0 {
 		s.t.Fatalf("scan run: %+v, %v", report, err)

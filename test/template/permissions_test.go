@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	"ecr-continuous-scan/internal/s3store"
 )
 
 // statements are what a function may do, without what SAM adds for logs and traces.
@@ -60,8 +62,8 @@ func TestActionsByFunction(t *testing.T) {
 	images := []string{"ecr:BatchGetImage", "ecr:DescribeImageScanFindings", "ecr:DescribeImages", "inspector2:ListCoverage", "inspector2:ListFindings"}
 	want := map[string][]string{
 		"ConfigsFunc":  append([]string{"s3:DeleteObject", "s3:PutObject"}, configs...),
-		"SummaryFunc":  append(images, configs...),
-		"FindingsFunc": append(images, configs...),
+		"SummaryFunc":  append(append(images, "s3:PutObject"), configs...),
+		"FindingsFunc": append(append(images, "s3:PutObject"), configs...),
 		"StartScanFunc": append([]string{
 			"ecr:StartImageScan", "s3:DeleteObject", "s3:PutObject",
 			"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
@@ -98,6 +100,14 @@ func TestStatementsAreNarrow(t *testing.T) {
 				onlyObjects(t, resource, "runs/", id)
 				if name != "StartScanFunc" {
 					t.Errorf("%s may %v on the markers of runs", name, actions)
+				}
+			case service == "s3" && resource == "arn:${AWS::Partition}:s3:::${Name}/"+s3store.RecordPrefix+"*":
+				if name == "ConfigsFunc" || name != "StartScanFunc" && slices.Contains(actions, "s3:DeleteObject") {
+					t.Errorf("%s may %v on what is remembered", name, actions)
+				}
+			case service == "s3" && resource == "arn:${AWS::Partition}:s3:::${Name}/"+s3store.SetAsidePrefix+s3store.RecordPrefix+"*":
+				if !slices.Equal(actions, []string{"s3:PutObject"}) {
+					t.Errorf("%s may %v on what was set aside", name, actions)
 				}
 			case service == "s3":
 				onlyObjects(t, resource, "", id)

@@ -1,0 +1,233 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/mmcdole/gofeed/atom"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+)
+
+// story is a repository of which time tells something.
+type story struct {
+	*testing.T
+	aws *awstest.AWS
+	api http.Handler
+	id  string
+}
+
+var told = awslocal.RepositoryID{Name: "team/app"}
+
+func tell(t *testing.T, findings ...awslocal.Finding) *story {
+	a, h := start(t)
+	a.ECR.PutImage(told, awslocal.Image{Tags: []string{"v1"}, ScannedAt: a.Now().Add(-time.Minute), Findings: findings})
+	s := &story{t, a, h, add(t, h, "team/app")}
+	s.feed("")
+	return s
+}
+
+func vulnerability(name, severity string) awslocal.Finding {
+	return awslocal.Finding{Name: name, Severity: severity, Attributes: []awslocal.Attribute{{Key: "package_name", Value: "ssl"}}}
+}
+
+// nextDay scans the image again, which then has these findings.
+func (s *story) nextDay(findings ...awslocal.Finding) {
+	s.Helper()
+	s.aws.Later(25 * time.Hour)
+	s.update(func(i *awslocal.Image) {
+		i.ScannedAt, i.Findings = s.aws.Now().Add(-time.Minute), findings
+	})
+}
+
+func (s *story) update(change func(*awslocal.Image)) {
+	s.Helper()
+	if err := s.aws.ECR.UpdateImage(told, "v1", change); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *story) feed(below string) *atom.Feed {
+	s.Helper()
+	return feed(s.T, s.api, "/findings/"+s.id+below)
+}
+
+func titles(f *atom.Feed) []string {
+	var all []string
+	for _, e := range f.Entries {
+		all = append(all, strings.ReplaceAll(e.Title, " in image team/app:v1", ""))
+	}
+	return all
+}
+
+func (s *story) want(below string, want ...string) {
+	s.Helper()
+	if diff := cmp.Diff(want, titles(s.feed(below))); diff != "" {
+		s.Errorf("%s (-want +got):\n%s", below, diff)
+	}
+}
+
+// Days pass: what is new and what is fixed is told once, an unchanged scan tells nothing, and what comes back or rises is new again.
+func TestWhatChanges(t *testing.T) {
+	s := tell(t, vulnerability("CVE-1", "HIGH"), vulnerability("CVE-2", "LOW"))
+	s.want("", "[HIGH] found CVE-1", "[LOW] found CVE-2")
+	s.want("/changes")
+	before := s.feed("")
+
+	s.nextDay(vulnerability("CVE-1", "HIGH"), vulnerability("CVE-2", "LOW"))
+	if diff := cmp.Diff(before.Entries, s.feed("").Entries); diff != "" {
+		t.Errorf("a scan that changed nothing (-before +after):\n%s", diff)
+	}
+	s.want("/changes")
+
+	s.nextDay(vulnerability("CVE-3", "CRITICAL"), vulnerability("CVE-2", "MEDIUM"))
+	s.want("", "[CRITICAL] found CVE-3", "[MEDIUM] found CVE-2", "[RESOLVED] [HIGH] found CVE-1")
+	s.want("/changes", "[NEW] [CRITICAL] found CVE-3", "[SEVERITY RAISED] [MEDIUM] found CVE-2, was LOW", "[FIXED] [HIGH]: CVE-1 is no longer found")
+	s.want("/changes?severity=HIGH", "[NEW] [CRITICAL] found CVE-3", "[FIXED] [HIGH]: CVE-1 is no longer found")
+	s.want("/changes?cve=cve-2", "[SEVERITY RAISED] [MEDIUM] found CVE-2, was LOW")
+	s.want("/changes?tag=other")
+	if got := call(s.api, "GET", "/summary?tag=v1", "", "").body; !strings.HasSuffix(got, "team/app:v1 in us-west-2:\n CRITICAL: 1 (+1)\n HIGH: 0 (-1)\n MEDIUM: 1 (+1)\n LOW: 0 (-1)\n\n\n") {
+		t.Errorf("summary:\n%s", got)
+	}
+	if got := call(s.api, "GET", "/summary?tag=v1&since=12h", "", "").body; !strings.HasSuffix(got, ":\n CRITICAL: 1 (+1)\n HIGH: 0 (-1)\n MEDIUM: 1 (+1)\n LOW: 0 (-1)\n\n\n") {
+		t.Errorf("summary:\n%s", got)
+	}
+
+	s.nextDay(vulnerability("CVE-1", "HIGH"), vulnerability("CVE-2", "LOW"), vulnerability("CVE-3", "CRITICAL"))
+	s.want("/changes", "[NEW] [HIGH] found CVE-1", "[SEVERITY LOWERED] [LOW] found CVE-2, was MEDIUM",
+		"[NEW] [CRITICAL] found CVE-3", "[SEVERITY RAISED] [MEDIUM] found CVE-2, was LOW", "[FIXED] [HIGH]: CVE-1 is no longer found")
+	ids := func(f *atom.Feed, name string) string {
+		at := slices.IndexFunc(f.Entries, func(e *atom.Entry) bool { return strings.HasSuffix(e.Title, name) })
+		return f.Entries[at].ID
+	}
+	after := s.feed("")
+	if ids(before, "CVE-1") == ids(after, "CVE-1") || ids(before, "CVE-2") == ids(after, "CVE-2") {
+		t.Error("what came back, or rose, has the id that it had")
+	}
+	s.aws.Later(25 * time.Hour)
+	if got := call(s.api, "GET", "/summary?tag=v1", "", "").body; !strings.HasSuffix(got, ":\n CRITICAL: 1\n HIGH: 1\n LOW: 1\n\n\n") {
+		t.Errorf("summary a day after the last change:\n%s", got)
+	}
+	if got := call(s.api, "GET", "/summary?tag=v1&since=29d", "", "").body; !strings.HasSuffix(got, ":\n CRITICAL: 1 (+1)\n HIGH: 1 (+1 -1)\n MEDIUM: 0 (+1 -1)\n LOW: 1 (+1 -1)\n\n\n") {
+		t.Errorf("summary since the beginning:\n%s", got)
+	}
+}
+
+// What an image has lost stays for 30 days as resolved.
+func TestResolvedLeaves(t *testing.T) {
+	s := tell(t, vulnerability("CVE-1", "HIGH"))
+	for range 29 {
+		s.nextDay()
+		s.want("", "[RESOLVED] [HIGH] found CVE-1")
+	}
+	s.nextDay()
+	s.want("")
+	s.nextDay()
+	s.want("")
+	s.want("/changes")
+}
+
+// More changes of one scan than anybody reads are rolled into one entry.
+func TestManyChanges(t *testing.T) {
+	s := tell(t)
+	var many []awslocal.Finding
+	for i := range 50 {
+		many = append(many, vulnerability("CVE-"+string(rune('A'+i/26))+string(rune('A'+i%26)), "LOW"))
+	}
+	s.nextDay(many...)
+	got := s.feed("/changes")
+	if len(got.Entries) != 21 || got.Entries[20].Title != "30 more changes in image team/app:v1: 30 NEW" || strings.Count(got.Entries[20].Content.Value, "CVE-") != 30 {
+		t.Errorf("%d entries, the last %q: %s", len(got.Entries), got.Entries[len(got.Entries)-1].Title, got.Entries[len(got.Entries)-1].Content.Value)
+	}
+	s.want("/changes?cve=CVE-BA", "[NEW] [LOW] found CVE-BA")
+}
+
+// The watch tells of itself: an image without a scan for two days, scans that fail, a repository that goes; each when it begins and when it ends.
+func TestNewsOfTheWatch(t *testing.T) {
+	s := tell(t, vulnerability("CVE-1", "HIGH"))
+	s.aws.Later(47 * time.Hour)
+	s.want("/changes")
+	s.aws.Later(2 * time.Hour)
+	begun := s.feed("/changes")
+	s.want("/changes", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
+	s.update(func(i *awslocal.Image) {
+		i.ScannedAt, i.ScanStatus, i.ScanDescription = s.aws.Now(), "FAILED", "UnsupportedImageError: x"
+	})
+	s.aws.Later(scan.Trust)
+	s.want("", "[HIGH] found CVE-1")
+	s.want("/changes", "[SCAN FAILED] image team/app:v1 can't be scanned", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
+	s.update(func(i *awslocal.Image) { i.ScanStatus = "" })
+	s.nextDay(vulnerability("CVE-1", "HIGH"))
+	s.want("/changes", "[NOT SCANNED, OVER] image team/app:v1 was scanned again", "[SCAN FAILED, OVER] the scans of image team/app:v1 no longer fail",
+		"[SCAN FAILED] image team/app:v1 can't be scanned", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
+	if after := s.feed("/changes"); after.Entries[3].ID != begun.Entries[0].ID {
+		t.Error("what began has another id once it is over")
+	}
+
+	s.aws.ECR.Disturb(awslocal.Fault{Code: "RepositoryNotFoundException"})
+	s.aws.Later(scan.Trust)
+	if got := s.feed("/changes"); got.Entries[0].Title != "[REPOSITORY GONE] the registry has no repository team/app in us-west-2 any more" {
+		t.Errorf("gone: %q", titles(got))
+	}
+	s.aws.ECR.Calm()
+	s.aws.Later(scan.Trust)
+	if got := s.feed("/changes"); got.Entries[0].Title != "[REPOSITORY GONE, OVER] the registry has the repository team/app in us-west-2 again" {
+		t.Errorf("back: %q", titles(got))
+	}
+	if got := feed(t, s.api, "/changes"); len(got.Entries) != 6 || linkOf(got, "self") != "/changes" {
+		t.Errorf("of all: %q", titles(got))
+	}
+	if got := feed(t, s.api, "/changes?cve=CVE-1"); len(got.Entries) != 0 {
+		t.Errorf("of a vulnerability: %q", titles(got))
+	}
+}
+
+// The same data gives the same bytes and a 304, also by the date; any change gives another date.
+func TestLastModified(t *testing.T) {
+	s := tell(t, vulnerability("CVE-1", "HIGH"))
+	get := func(path string, header ...string) answer {
+		return call(s.api, "GET", "/findings/"+s.id+path, "", "", header...)
+	}
+	for _, path := range []string{"", "/changes"} {
+		first := get(path)
+		date := first.header.Get("Last-Modified")
+		if date == "" {
+			t.Fatalf("%s: no date: %v", path, first.header)
+		}
+		s.nextDay(vulnerability("CVE-1", "HIGH"))
+		get(path) // takes in the scan, whose date is remembered
+		settled := get(path)
+		if settled.body != first.body {
+			t.Errorf("%s: a scan that changed nothing changed the bytes", path)
+		}
+		date = settled.header.Get("Last-Modified")
+		s.aws.Later(time.Hour)
+		if got := get(path, "If-Modified-Since", date); got.status != 304 {
+			t.Errorf("%s: %d when nothing changed", path, got.status)
+		}
+		if got := get(path, "If-None-Match", first.header.Get("ETag")); got.status != 304 {
+			t.Errorf("%s: %d for the same bytes", path, got.status)
+		}
+	}
+	date := get("").header.Get("Last-Modified")
+	s.nextDay(vulnerability("CVE-2", "HIGH"))
+	for _, path := range []string{"", "/changes"} {
+		if got := get(path, "If-Modified-Since", date); got.status != 200 || !strings.Contains(got.body, "CVE-2") {
+			t.Errorf("%s: %d after a change", path, got.status)
+		}
+	}
+	s.aws.ECR.Disturb(awslocal.Fault{Status: 500})
+	s.aws.Later(25 * time.Hour)
+	if got := get("", "If-Modified-Since", s.aws.Now().UTC().Format(http.TimeFormat)); got.status != 200 || got.header.Get("Last-Modified") != "" || !strings.Contains(got.body, ". As of ") {
+		t.Errorf("when ECR is down: %d %v", got.status, got.header)
+	}
+	if got := call(s.api, "GET", "/findings/all", "", ""); got.header.Get("Last-Modified") != "" || got.header.Get("ETag") == "" {
+		t.Errorf("of all: %v", got.header)
+	}
+}

@@ -1,0 +1,458 @@
+package s3store
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// RecordPrefix is what the keys of everything begin with that is remembered: record/<registry>/<region>/<repository>/index for a repository, and
+// beside it the histories of its images. In a repository's name each / is a ~, which no name has. SetAsidePrefix is where what is broken goes.
+const (
+	RecordPrefix   = "record/"
+	SetAsidePrefix = "set-aside/"
+)
+
+// Format is the version of the form of what is stored. It is in the first line of each object; what has a later one is left alone.
+const Format = 1
+
+// Bounds of what is read of a stored object, in bytes: as it is stored, and as it is without compression.
+const (
+	maxStored   = 32 << 20
+	maxUnpacked = 128 << 20
+)
+
+const (
+	indexName = "index"
+	magic     = "ecr-continuous-scan record "
+)
+
+// sweepAge is how old a history must be to be removed when its record doesn't name it: younger, its writer may be about to write the record.
+const sweepAge = time.Hour
+
+// Records keeps what was found over time. It implements [scan.RecordStore].
+type Records struct {
+	s3     *s3.Client
+	bucket string
+	log    *slog.Logger
+}
+
+// NewRecords makes the store of a bucket that exists.
+func NewRecords(client *s3.Client, bucket string, log *slog.Logger) *Records {
+	return &Records{s3: client, bucket: bucket, log: log}
+}
+
+// index is the stored form of a record.
+type index struct {
+	Images   []scan.ImageRecord `json:"images"`
+	Listed   scan.Stamp         `json:"listed,omitempty"`
+	Gone     scan.Stamp         `json:"gone,omitempty"`
+	Absences []scan.Period      `json:"absences,omitempty"`
+	Changed  scan.Stamp         `json:"changed,omitempty"`
+	Swept    scan.Stamp         `json:"swept,omitempty"`
+	Taken    scan.Seconds       `json:"taken,omitempty"`
+}
+
+func folder(repo scan.Repository) string {
+	return RecordPrefix + repo.Registry + "/" + repo.Region + "/" + strings.ReplaceAll(repo.Name, "/", "~") + "/"
+}
+
+// errBroken marks an object that is none of ours, or not any more; errNewer one of a later format.
+var (
+	errBroken = errors.New("not a record")
+	errNewer  = errors.New("written by a later version of this service")
+)
+
+// Load implements [scan.RecordStore].
+func (s *Records) Load(ctx context.Context, repo scan.Repository) (scan.Record, error) {
+	key := folder(repo) + indexName
+	o, err := s.get(ctx, key)
+	switch {
+	case isCode(err, "NoSuchKey"):
+		return scan.Record{Now: o.now}, nil
+	case err != nil:
+		return scan.Record{}, recordError("read", key, err)
+	}
+	var x index
+	switch err := unpack(o.body, &x); {
+	case errors.Is(err, errNewer):
+		return scan.Record{}, &scan.Error{Code: scan.Unavailable, Message: "what is remembered of the repository was written by a later version of this service", Err: fmt.Errorf("%s: %w", key, err)}
+	case err != nil:
+		return s.rebuild(ctx, repo, key, o, err)
+	}
+	return x.record(o), nil
+}
+
+func (x index) record(o object) scan.Record {
+	r := scan.Record{
+		Images: make(map[string]scan.ImageRecord, len(x.Images)), Listed: x.Listed, Gone: x.Gone, Absences: x.Absences,
+		Changed: x.Changed, Swept: x.Swept, Taken: x.Taken, Version: o.version, Now: o.now,
+	}
+	for _, image := range x.Images {
+		r.Images[image.Label()] = image
+	}
+	return r
+}
+
+// rebuild sets a broken record aside and puts together what its histories tell. It isn't written yet: whoever works with it does so.
+func (s *Records) rebuild(ctx context.Context, repo scan.Repository, key string, o object, cause error) (scan.Record, error) {
+	if err := s.setAside(ctx, key, o, cause); err != nil {
+		return scan.Record{}, err
+	}
+	r := scan.Record{Images: make(map[string]scan.ImageRecord), Version: o.version, Now: o.now}
+	names, err := s.histories(ctx, repo)
+	if err != nil {
+		return scan.Record{}, err
+	}
+	histories := make([]scan.History, len(names))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(CallsAtOnce)
+	for i, name := range names {
+		g.Go(func() error {
+			h, err := s.History(gctx, repo, name)
+			if scan.CodeOf(err) == scan.NotFound {
+				return nil
+			}
+			histories[i] = h
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return scan.Record{}, err
+	}
+	latest := make(map[string]scan.Stamp)
+	for i, h := range histories {
+		label := scan.Image{Tag: h.Tag, Platform: h.Platform}.Label()
+		if h.Since > 0 && h.Told > latest[label] {
+			latest[label] = h.Told
+			r.Recall(names[i], h)
+		}
+	}
+	return r, nil
+}
+
+// histories are the names of the histories of a repository.
+func (s *Records) histories(ctx context.Context, repo scan.Repository) ([]string, error) {
+	var names []string
+	err := s.each(ctx, repo, func(name string, _ types.Object) {
+		if name != indexName {
+			names = append(names, name)
+		}
+	})
+	return names, err
+}
+
+// setAside copies an object to where it is out of the way. What was there before of the same name is replaced.
+func (s *Records) setAside(ctx context.Context, key string, o object, cause error) error {
+	s.log.ErrorContext(ctx, "set aside an object that is broken or not of this service", "bucket", s.bucket, "key", key, "to", SetAsidePrefix+key, "error", cause)
+	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: aws.String(SetAsidePrefix + key), Body: bytes.NewReader(o.body)})
+	if err != nil {
+		return recordError("set aside", key, err)
+	}
+	return nil
+}
+
+// Save implements [scan.RecordStore] by S3's conditional writes.
+func (s *Records) Save(ctx context.Context, repo scan.Repository, r scan.Record) (string, error) {
+	key := folder(repo) + indexName
+	x := index{
+		Images: make([]scan.ImageRecord, 0, len(r.Images)), Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
+	}
+	for _, image := range r.Images {
+		x.Images = append(x.Images, image)
+	}
+	slices.SortFunc(x.Images, func(a, b scan.ImageRecord) int { return strings.Compare(a.Label(), b.Label()) })
+	body, err := pack(x)
+	if err != nil {
+		return "", fmt.Errorf("encode %s: %w", key, err)
+	}
+	in := s3.PutObjectInput{Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/gzip")}
+	if r.Version == "" {
+		in.IfNoneMatch = aws.String("*")
+	} else {
+		in.IfMatch = &r.Version
+	}
+	out, err := s.s3.PutObject(ctx, &in)
+	switch {
+	case err == nil:
+		return aws.ToString(out.ETag), nil
+	case !overtaken(err):
+		return "", recordError("write", key, err)
+	}
+	return s.isSaved(ctx, key, body)
+}
+
+// isSaved tells whether it was this very record that came first: when the answer to a write is lost, the SDK writes again.
+func (s *Records) isSaved(ctx context.Context, key string, want []byte) (string, error) {
+	o, err := s.get(ctx, key)
+	switch {
+	case isCode(err, "NoSuchKey"):
+		return "", nil
+	case err != nil:
+		return "", recordError("read", key, err)
+	case bytes.Equal(o.body, want):
+		return o.version, nil
+	}
+	return "", nil
+}
+
+// History implements [scan.RecordStore].
+func (s *Records) History(ctx context.Context, repo scan.Repository, name string) (scan.History, error) {
+	if uuid.Validate(name) != nil {
+		return scan.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history", Err: fmt.Errorf("%q is no name of one", name)}
+	}
+	key := folder(repo) + name
+	o, err := s.get(ctx, key)
+	if err != nil {
+		return scan.History{}, recordError("read", key, err)
+	}
+	var h scan.History
+	switch err := unpack(o.body, &h); {
+	case errors.Is(err, errNewer):
+		return scan.History{}, &scan.Error{Code: scan.Unavailable, Message: "what is remembered of the image was written by a later version of this service", Err: fmt.Errorf("%s: %w", key, err)}
+	case err != nil:
+		if err := s.setAside(ctx, key, o, err); err != nil {
+			return scan.History{}, err
+		}
+		return scan.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history", Err: fmt.Errorf("%s: %w", key, err)}
+	}
+	return h, nil
+}
+
+// AddHistory implements [scan.RecordStore].
+func (s *Records) AddHistory(ctx context.Context, repo scan.Repository, h scan.History) (string, error) {
+	name := uuid.NewString()
+	key := folder(repo) + name
+	body, err := pack(h)
+	if err != nil {
+		return "", fmt.Errorf("encode %s: %w", key, err)
+	}
+	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/gzip")})
+	if err != nil {
+		return "", recordError("write", key, err)
+	}
+	return name, nil
+}
+
+// Sweep implements [scan.RecordStore].
+func (s *Records) Sweep(ctx context.Context, repo scan.Repository, r scan.Record) error {
+	needed := map[string]bool{indexName: true}
+	for _, image := range r.Images {
+		needed[image.History] = true
+	}
+	var names []string
+	err := s.each(ctx, repo, func(name string, o types.Object) {
+		if !needed[name] && aws.ToTime(o.LastModified).Before(r.Now.Add(-sweepAge)) {
+			names = append(names, name)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return s.remove(ctx, repo, names)
+}
+
+// Repositories implements [scan.RecordStore].
+func (s *Records) Repositories(ctx context.Context) ([]scan.Repository, error) {
+	prefixes := []string{RecordPrefix}
+	for range 3 { // registry, Region, repository
+		var below []string
+		for _, prefix := range prefixes {
+			found, err := s.folders(ctx, prefix)
+			if err != nil {
+				return nil, recordError("list", prefix, err)
+			}
+			below = append(below, found...)
+		}
+		prefixes = below
+	}
+	repositories := make([]scan.Repository, 0, len(prefixes))
+	for _, prefix := range prefixes {
+		parts := strings.Split(strings.TrimSuffix(strings.TrimPrefix(prefix, RecordPrefix), "/"), "/")
+		repo := scan.Repository{Registry: parts[0], Region: parts[1], Name: strings.ReplaceAll(parts[2], "~", "/")}
+		if (scan.Config{Registry: repo.Registry, Region: repo.Region, Repository: repo.Name}).Validate() == nil { // else it is somebody else's
+			repositories = append(repositories, repo)
+		}
+	}
+	return repositories, nil
+}
+
+// Remove implements [scan.RecordStore]. The record itself goes last, so that what is left of it when this fails is found again.
+func (s *Records) Remove(ctx context.Context, repo scan.Repository) error {
+	names, err := s.histories(ctx, repo)
+	if err != nil {
+		return err
+	}
+	if err := s.remove(ctx, repo, names); err != nil {
+		return err
+	}
+	return s.remove(ctx, repo, []string{indexName})
+}
+
+// removesAtOnce is how many objects are removed side by side.
+const removesAtOnce = 32
+
+func (s *Records) remove(ctx context.Context, repo scan.Repository, names []string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(removesAtOnce)
+	for _, name := range names {
+		g.Go(func() error {
+			key := folder(repo) + name
+			if _, err := s.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: &key}); err != nil {
+				return recordError("remove", key, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// each visits the record and every history of a repository, but no object that somebody else put there.
+func (s *Records) each(ctx context.Context, repo scan.Repository, visit func(name string, o types.Object)) error {
+	prefix := folder(repo)
+	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, EncodingType: types.EncodingTypeUrl})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return recordError("list", prefix, err)
+		}
+		for _, o := range page.Contents {
+			key := aws.ToString(o.Key)
+			if name := key[strings.LastIndex(key, "/")+1:]; name == indexName || uuid.Validate(name) == nil && len(name) == 36 {
+				visit(name, o)
+			}
+		}
+	}
+	return nil
+}
+
+// folders are the prefixes that lie directly below one.
+func (s *Records) folders(ctx context.Context, prefix string) ([]string, error) {
+	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, Delimiter: aws.String("/"), EncodingType: types.EncodingTypeUrl})
+	var found []string
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range page.CommonPrefixes {
+			if name, err := url.PathUnescape(aws.ToString(p.Prefix)); err == nil {
+				found = append(found, name)
+			}
+		}
+	}
+	return found, nil
+}
+
+// object is a stored object; now is S3's clock, which an answer that there is none has too.
+type object struct {
+	body    []byte
+	version string
+	now     time.Time
+}
+
+func (s *Records) get(ctx context.Context, key string) (object, error) {
+	o, err := s.fetch(ctx, key)
+	if errors.Is(err, errCut) { // the SDK retries a call, but not the reading of its body
+		o, err = s.fetch(ctx, key)
+	}
+	return o, err
+}
+
+func (s *Records) fetch(ctx context.Context, key string) (object, error) {
+	out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key})
+	if err != nil {
+		return object{now: dateOf(err)}, err
+	}
+	defer out.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(out.Body, maxStored+1))
+	if err != nil {
+		return object{}, fmt.Errorf("%w: %w", errCut, err)
+	}
+	now, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
+	return object{body: body, version: aws.ToString(out.ETag), now: now}, nil
+}
+
+// dateOf is S3's clock when it refused something; zero when it did not answer.
+func dateOf(err error) time.Time {
+	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok && response.Response != nil {
+		if date, err := http.ParseTime(response.Response.Header.Get("Date")); err == nil {
+			return date
+		}
+	}
+	return time.Time{}
+}
+
+// pack is the stored form of a value: a line that says what it is, and its JSON, compressed.
+func pack(v any) ([]byte, error) {
+	var b bytes.Buffer
+	zip := gzip.NewWriter(&b)
+	if _, err := fmt.Fprintf(zip, "%s%d\n", magic, Format); err != nil {
+		return nil, err
+	}
+	if err := json.NewEncoder(zip).Encode(v); err != nil {
+		return nil, err
+	}
+	if err := zip.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// unpack reads what pack wrote. Errors: errNewer, errBroken.
+func unpack(stored []byte, v any) error {
+	if len(stored) > maxStored {
+		return fmt.Errorf("%w: larger than %d bytes", errBroken, maxStored)
+	}
+	zip, err := gzip.NewReader(bytes.NewReader(stored))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(zip, maxUnpacked+1))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	line, text, _ := bytes.Cut(text, []byte("\n"))
+	number, ok := strings.CutPrefix(string(line), magic)
+	var format int
+	if _, err := fmt.Sscanf(number, "%d", &format); !ok || err != nil || format < 1 || len(text) > maxUnpacked {
+		return errBroken
+	}
+	if format > Format {
+		return fmt.Errorf("%w: format %d", errNewer, format)
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return nil
+}
+
+func recordError(doing, key string, cause error) error {
+	code := scan.Unavailable
+	if isCode(cause, "NoSuchKey") {
+		code = scan.NotFound
+	}
+	return &scan.Error{
+		Code: code, Message: "what is remembered can't be read or written just now", Err: fmt.Errorf("%s %s: %w", doing, key, cause),
+	}
+}

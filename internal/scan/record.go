@@ -1,0 +1,356 @@
+package scan
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// Record is what is remembered of one repository, for all configs that watch it. It is written as a whole, on the condition that it is still the
+// version that was read, so that of two writers neither undoes what the other did.
+type Record struct {
+	// Images are the images that were met, by their label.
+	Images map[string]ImageRecord
+	// Listed is when all tags were listed last.
+	Listed Stamp
+	// Gone is since when the registry says that there is no such repository; Absences are the times in which it did.
+	Gone     Stamp
+	Absences []Period
+	// Changed is when something changed that a reader would see; Swept is when what the record no longer needs was removed last.
+	Changed Stamp
+	Swept   Stamp
+	// Taken are the seconds that something is dated by.
+	Taken Seconds
+
+	// Version changes with each write; it is empty when there is no record. Now is the store's clock when it was read.
+	Version string
+	Now     time.Time
+}
+
+// ImageRecord is what is remembered of one image: what one tag points to, or for an index, one of its platforms.
+type ImageRecord struct {
+	Tag      string `json:"tag"`
+	Platform string `json:"platform,omitempty"`
+	Digest   string `json:"digest,omitempty"`
+	Kind     Kind   `json:"kind,omitempty"`
+	// Trouble and Reason are the code and the message of why an index could not be resolved.
+	Trouble Code   `json:"trouble,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	// First is when it was met first, Seen when it was looked up last, or listed with all tags if that was later.
+	First Stamp `json:"first"`
+	Seen  Stamp `json:"seen,omitempty"`
+	// Left is since when there is no such tag or platform.
+	Left Stamp `json:"left,omitempty"`
+
+	// Last is what ECR said of the digest when it was asked at Asked; none when the digest is new.
+	Last  Answer `json:"last,omitzero"`
+	Asked Stamp  `json:"asked,omitempty"`
+	// Read is when its findings were read last.
+	Read Stamp `json:"read,omitempty"`
+
+	// Scan is the last completed scan whose findings are remembered, in the history of the name History.
+	Scan    Scan   `json:"scan,omitzero"`
+	History string `json:"history,omitempty"`
+	// Since is when the first scan that is remembered was completed, and Changes is what later ones changed.
+	Since   Stamp         `json:"since,omitempty"`
+	Changes []CountChange `json:"changes,omitempty"`
+	// News is how many events the history has.
+	News int `json:"news,omitempty"`
+	// Gaps are the times without a scan for too long, Failures those in which scans failed; Failed is since when they do.
+	Gaps     []Period `json:"gaps,omitempty"`
+	Failures []Period `json:"failures,omitempty"`
+	Failed   Stamp    `json:"failed,omitempty"`
+}
+
+// Answer is a result without its findings.
+type Answer struct {
+	State     State  `json:"state"`
+	Reason    string `json:"reason,omitempty"`
+	Counts    Counts `json:"counts,omitempty"`
+	Completed Stamp  `json:"completed,omitempty"`
+	Enhanced  bool   `json:"enhanced,omitempty"`
+}
+
+// RecordStore keeps the records, and beside each the histories of its images. Its errors have the code Unavailable: for a failure in passing, and
+// for a record of a later form than this program knows, which it never overwrites.
+type RecordStore interface {
+	// Load is the record of a repository; one that isn't there is empty. What is no record is set aside, and what can be rebuilt is.
+	Load(ctx context.Context, repo Repository) (Record, error)
+	// Save writes a record if the one that is there has its Version. It gives the new version, or none when another has been written since.
+	Save(ctx context.Context, repo Repository, r Record) (version string, err error)
+	// History is a history that was added. A further error is NotFound, also for what is no history, which is set aside.
+	History(ctx context.Context, repo Repository, name string) (History, error)
+	// AddHistory keeps a history under a name of its own, which it gives.
+	AddHistory(ctx context.Context, repo Repository, h History) (name string, err error)
+	// Sweep removes the histories of a repository that are not among those of the record, and are too old to be about to be.
+	Sweep(ctx context.Context, repo Repository, r Record) error
+	// Repositories are those that have a record or a history.
+	Repositories(ctx context.Context) ([]Repository, error)
+	// Remove removes the record of a repository with all histories.
+	Remove(ctx context.Context, repo Repository) error
+}
+
+// Trust is how long is believed without asking ECR again what may change at any moment: which tag points to what, and a result that isn't final.
+const Trust = 5 * time.Minute
+
+// TooLong is how long an image may be without a scan until that is news, and a result is stale.
+const TooLong = 48 * time.Hour
+
+// Bounds of an image's record, the latest: one for each that is forgotten after MemoryTime is enough for any watch that works.
+const maxPeriodsOfImage = 30
+
+// Label names the image within its repository.
+func (r ImageRecord) Label() string { return Image{Tag: r.Tag, Platform: r.Platform}.Label() }
+
+// image is what the record has of an image.
+func (r ImageRecord) image(repo Repository) Image {
+	i := Image{Repository: repo, Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Kind: r.Kind}
+	if r.Trouble != "" {
+		i.Err = &Error{Code: r.Trouble, Message: r.Reason}
+	}
+	return i
+}
+
+func answerOf(r Result) Answer {
+	if len(r.Counts) == 0 {
+		r.Counts = nil // as it comes back from the store
+	}
+	return Answer{State: r.State, Reason: r.Reason, Counts: r.Counts, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced}
+}
+
+func (a Answer) result() Result {
+	return Result{State: a.State, Reason: a.Reason, Counts: a.Counts, CompletedAt: a.Completed.Time(), Enhanced: a.Enhanced}
+}
+
+// final tells whether ECR can't say anything else before it may scan again.
+func (a Answer) final(now Stamp) bool {
+	return a.State == Completed && !a.Enhanced && now < a.Completed.plus(Rescan)
+}
+
+// fresh tells whether something that was learned at a time needn't be asked again.
+func fresh(learned, now Stamp) bool {
+	age := now - learned
+	return learned > 0 && age < Stamp(Trust/time.Second) && age > -Stamp(Trust/time.Second)
+}
+
+// trusted tells whether the last answer of ECR is good enough; in doubt, only if it can't have changed. A scan run doubts: of a hop that was
+// killed nobody knows what it started.
+func (r ImageRecord) trusted(now Stamp, doubting bool) bool {
+	return r.Last.final(now) || !doubting && r.Last.State != "" && fresh(r.Asked, now)
+}
+
+// remembered tells whether the findings of the last answer, if it has any, are in the history.
+func (r ImageRecord) remembered() bool {
+	if r.Last.State != Completed || r.Last.Completed == 0 {
+		return true
+	}
+	return r.Scan == Scan{r.Digest, r.Last.Completed, r.Last.Enhanced}
+}
+
+// current tells whether the history is of what the tag points to now.
+func (r ImageRecord) current() bool { return r.History != "" && r.Scan.Digest == r.Digest }
+
+// lateAt is when it will be too long that the image was scanned last; or, if it never was, that it is known.
+func (r ImageRecord) lateAt() Stamp { return cmp.Or(r.Scan.Completed, r.First).plus(TooLong) }
+
+// late is since when the image is without a scan for too long, or none. What Amazon Inspector scans it scans when there is a reason.
+func (r ImageRecord) late(now Stamp) Stamp {
+	last := r.Last
+	watched := last.State == Completed && (last.Enhanced || last.Completed > r.Scan.Completed)
+	if at := r.lateAt(); at <= now && r.Kind == PlainImage && !watched {
+		return at
+	}
+	return 0
+}
+
+// answered takes in what ECR said of the image's digest.
+func (r *ImageRecord) answered(result Result, now Stamp) {
+	r.Last, r.Asked = answerOf(result), now
+	switch {
+	case result.State == Failed && r.Failed == 0:
+		r.Failed = now
+	case result.State == Completed:
+		r.recovered(r.Last.Completed)
+	}
+}
+
+// recovered ends a time of failures.
+func (r *ImageRecord) recovered(at Stamp) {
+	if r.Failed != 0 {
+		r.Failures = withPeriod(r.Failures, Period{r.Failed, max(r.Failed+1, at)}, at)
+		r.Failed = 0
+	}
+}
+
+// remember takes in a history.
+func (r *ImageRecord) remember(name string, h History, now Stamp) {
+	if late := r.lateAt(); h.Completed > late && !h.Enhanced {
+		r.Gaps = withPeriod(r.Gaps, Period{late, h.Completed}, now)
+	}
+	r.Scan, r.History, r.Since, r.Changes, r.News = h.Scan, name, h.Since, h.Changes, len(h.Events)
+}
+
+// Recall takes in what a history tells of its image, for a record that was lost.
+func (r *Record) Recall(name string, h History) {
+	i := ImageRecord{
+		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: h.Since, Seen: h.Told.plus(-Trust), // what it points to is to be asked
+		Scan: h.Scan, History: name, Since: h.Since, Changes: h.Changes, News: len(h.Events),
+	}
+	r.Images[i.Label()] = i
+}
+
+// withPeriod adds a period, and leaves out those that are long past.
+func withPeriod(periods []Period, p Period, now Stamp) []Period {
+	kept := slices.DeleteFunc(slices.Clone(periods), func(p Period) bool { return p.Until < now.plus(-MemoryTime) })
+	kept = append(kept, p)
+	return kept[max(0, len(kept)-maxPeriodsOfImage):]
+}
+
+// gone takes in that the registry has no such repository.
+func (r *Record) gone(now Stamp) { r.Gone = cmp.Or(r.Gone, now) }
+
+// there takes in that the registry has the repository.
+func (r *Record) there(now Stamp) {
+	if r.Gone > 0 {
+		r.Absences = withPeriod(r.Absences, Period{r.Gone, max(now, r.Gone+1)}, now)
+		r.Gone = 0
+	}
+}
+
+// observed takes in that an image was met.
+func (r *Record) observed(i Image, now Stamp) {
+	old, known := r.Images[i.Label()]
+	next := old
+	if !known {
+		next = ImageRecord{Tag: i.Tag, Platform: i.Platform, First: now}
+	}
+	next.Digest, next.Kind, next.Seen, next.Left = i.Digest, i.Kind, now, 0
+	next.Trouble, next.Reason = "", ""
+	if i.Err != nil {
+		next.Trouble, next.Reason = CodeOf(i.Err), MessageOf(i.Err)
+	}
+	if i.Kind == Missing {
+		next.Left = cmp.Or(old.Left, now)
+	}
+	if next.Digest != old.Digest || next.Kind != old.Kind {
+		next.Last, next.Asked = Answer{}, 0
+		next.recovered(now)
+	}
+	r.Images[i.Label()] = next
+}
+
+// unobserved takes in that what was met before is no longer there.
+func (r *Record) unobserved(label string, now Stamp) {
+	next := r.Images[label]
+	if next.Kind == Missing && next.Left > 0 {
+		return
+	}
+	next.Digest, next.Kind, next.Left, next.Last, next.Asked = "", Missing, now, Answer{}, 0
+	next.Trouble, next.Reason = "", ""
+	next.recovered(now)
+	r.Images[label] = next
+}
+
+// seen is when an image was looked for last.
+func (r *Record) seen(i ImageRecord) Stamp { return max(i.Seen, r.Listed) }
+
+// forget leaves out what nobody looked for in MemoryTime, and what has not been there for that long.
+func (r *Record) forget(now Stamp) {
+	past := now.plus(-MemoryTime)
+	maps.DeleteFunc(r.Images, func(_ string, i ImageRecord) bool {
+		return r.seen(i) < past || i.Left > 0 && i.Left < past && !fresh(i.Seen, now)
+	})
+}
+
+// clone is a copy whose images can be changed.
+func (r Record) clone() Record {
+	r.Images = maps.Clone(r.Images)
+	r.Taken = slices.Clone(r.Taken)
+	if r.Images == nil {
+		r.Images = make(map[string]ImageRecord)
+	}
+	return r
+}
+
+// merged is a record that someone else made of base, with the changes that mine made. What both changed is theirs: it is true as well, and what
+// theirs lacks will be found again.
+func merged(base, mine, theirs Record) Record {
+	next := theirs.clone()
+	for label, old := range base.Images {
+		if _, kept := mine.Images[label]; !kept && reflect.DeepEqual(theirs.Images[label], old) {
+			delete(next.Images, label)
+		}
+	}
+	listed := max(mine.Listed, theirs.Listed)
+	for label, image := range mine.Images {
+		their, have := theirs.Images[label]
+		if old, had := base.Images[label]; have || !had {
+			next.Images[label] = mergedImage(old, image, their)
+		} else {
+			listed = theirs.Listed // they removed it: not all that mine listed is there
+		}
+	}
+	next.Listed, next.Changed, next.Swept = listed, max(mine.Changed, theirs.Changed), max(mine.Swept, theirs.Swept)
+	if theirs.Gone == base.Gone && slices.Equal(theirs.Absences, base.Absences) {
+		next.Gone, next.Absences = mine.Gone, mine.Absences
+	}
+	next.Taken = mine.Taken.union(theirs.Taken)
+	return next
+}
+
+// mergedImage merges what an image points to and its past, each for itself. Who only looked has changed nothing.
+func mergedImage(base, mine, theirs ImageRecord) ImageRecord {
+	moved := func(i ImageRecord) bool { return i.Digest != base.Digest || i.Kind != base.Kind }
+	sight, past := theirs, theirs
+	if reflect.DeepEqual(theirs.sight(), base.sight()) || moved(mine) && !moved(theirs) {
+		sight = mine
+	}
+	if reflect.DeepEqual(theirs.past(), base.past()) {
+		past = mine
+	}
+	next := sight.withPast(past)
+	if mine.Digest == theirs.Digest && mine.Kind == theirs.Kind {
+		next.Seen, next.Read = max(mine.Seen, theirs.Seen), max(mine.Read, theirs.Read)
+		if mine.Asked == base.Asked && reflect.DeepEqual(mine.Last, theirs.Last) {
+			next.Asked = theirs.Asked
+		}
+	}
+	return next
+}
+
+// sight is what the record has of what the image points to, but for when that was looked up.
+func (r ImageRecord) sight() ImageRecord {
+	r.Seen, r.Asked = 0, 0
+	return r.withPast(ImageRecord{})
+}
+
+// past is what the record has of the image's scans that were completed or failed.
+func (r ImageRecord) past() ImageRecord {
+	past := ImageRecord{}.withPast(r)
+	past.Read = 0
+	return past
+}
+
+func (r ImageRecord) withPast(of ImageRecord) ImageRecord {
+	r.Read, r.Scan, r.History, r.Since, r.Changes = of.Read, of.Scan, of.History, of.Since, of.Changes
+	r.Gaps, r.Failures, r.Failed = of.Gaps, of.Failures, of.Failed
+	return r
+}
+
+// showsOther tells whether a reader sees another thing in b than in a: anything but when things were looked up.
+func showsOther(a, b Record) bool {
+	if a.Gone != b.Gone || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) {
+		return true
+	}
+	for label, image := range b.Images {
+		old, known := a.Images[label]
+		old.Seen, old.Asked, old.Read = image.Seen, image.Asked, image.Read
+		if !known || !reflect.DeepEqual(old, image) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,215 @@
+package scan
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// recorded is an image of a record.
+func recordedImage(tag, digest string, seen Stamp, change ...func(*ImageRecord)) ImageRecord {
+	i := ImageRecord{Tag: tag, Digest: digest, First: 1000, Seen: seen}
+	for _, c := range change {
+		c(&i)
+	}
+	return i
+}
+
+func recordOf(images ...ImageRecord) Record {
+	r := Record{Images: make(map[string]ImageRecord)}
+	for _, i := range images {
+		r.Images[i.Label()] = i
+	}
+	return r
+}
+
+func withHistory(name string) func(*ImageRecord) {
+	return func(i *ImageRecord) { i.History = name }
+}
+
+func TestMerged(t *testing.T) {
+	base := recordOf(recordedImage("a", "sha256:a", 2000))
+	later := recordOf(recordedImage("a", "sha256:a", 2500))
+	mine := recordOf(recordedImage("a", "sha256:a", 2400, withHistory("mine")))
+	theirs := recordOf(recordedImage("a", "sha256:a", 2300, withHistory("theirs")))
+	moved := recordOf(recordedImage("a", "sha256:b", 2400))
+	none := recordOf()
+	at := func(r Record, listed Stamp) Record {
+		r.Listed = listed
+		return r
+	}
+	gone := func(since Stamp, absences ...Period) Record {
+		r := recordOf()
+		r.Gone, r.Absences = since, absences
+		return r
+	}
+	for name, c := range map[string]struct{ base, mine, theirs, want Record }{
+		"nothing":                             {base, base, base, base},
+		"mine alone":                          {base, mine, base, mine},
+		"theirs alone":                        {base, base, theirs, theirs},
+		"both: theirs":                        {base, mine, theirs, recordOf(recordedImage("a", "sha256:a", 2400, withHistory("theirs")))},
+		"they only looked":                    {base, mine, later, recordOf(recordedImage("a", "sha256:a", 2500, withHistory("mine")))},
+		"I only looked":                       {base, later, theirs, recordOf(recordedImage("a", "sha256:a", 2500, withHistory("theirs")))},
+		"I saw it move, they only looked":     {base, moved, later, moved},
+		"I saw it move, they remembered":      {base, moved, theirs, recordOf(recordedImage("a", "sha256:b", 2400, withHistory("theirs")))},
+		"both new":                            {none, mine, theirs, recordOf(recordedImage("a", "sha256:a", 2400, withHistory("theirs")))},
+		"mine new":                            {none, mine, none, mine},
+		"they saw it move, I remembered":      {base, mine, moved, recordOf(recordedImage("a", "sha256:b", 2400, withHistory("mine")))},
+		"I removed it":                        {base, none, base, none},
+		"I removed it, they changed it":       {base, none, theirs, theirs},
+		"they removed it":                     {base, base, none, none},
+		"they removed it, I listed it":        {base, at(later, 2500), at(none, 2100), at(none, 2100)},
+		"I listed, they too":                  {base, at(later, 2500), at(base, 2600), at(later, 2600)},
+		"gone":                                {gone(0), gone(5), gone(0), gone(5)},
+		"they saw it gone":                    {gone(0), gone(0), gone(5), gone(5)},
+		"they saw it come back":               {gone(5), gone(5), gone(0, Period{5, 9}), gone(0, Period{5, 9})},
+		"they saw it go and come back":        {gone(0), gone(0), gone(0, Period{5, 9}), gone(0, Period{5, 9})},
+		"I saw it come back, they go and not": {gone(5), gone(0, Period{5, 9}), gone(5), gone(0, Period{5, 9})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, merged(c.base, c.mine, c.theirs)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Two writers that change different images lose nothing of each other, whoever comes first.
+func TestMergedLosesNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 500 {
+		base := recordOf()
+		for i := range 12 {
+			if random.IntN(4) > 0 {
+				r := recordedImage(fmt.Sprint(i), "sha256:a", 2000)
+				base.Images[r.Label()] = r
+			}
+		}
+		mine, theirs, both := base.clone(), base.clone(), base.clone()
+		for i := range 12 {
+			label := fmt.Sprint(i)
+			writer := []Record{mine, theirs}[random.IntN(2)]
+			switch random.IntN(4) {
+			case 0:
+				delete(writer.Images, label)
+				delete(both.Images, label)
+			case 1:
+				writer.Images[label] = recordedImage(label, "sha256:b", 2100)
+				both.Images[label] = writer.Images[label]
+			case 2:
+				writer.Images[label] = recordedImage(label, "sha256:a", 2200, withHistory("h"))
+				both.Images[label] = writer.Images[label]
+			}
+		}
+		for range 20 {
+			mine.Taken.take(Stamp(5000 + random.IntN(30)))
+			theirs.Taken.take(Stamp(5000 + random.IntN(30)))
+		}
+		both.Taken = mine.Taken.union(theirs.Taken)
+		for name, got := range map[string]Record{"mine last": merged(base, mine, theirs), "theirs last": merged(base, theirs, mine)} {
+			if diff := cmp.Diff(both, got); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+func TestTrusted(t *testing.T) {
+	const now Stamp = 1_000_000
+	hour := Stamp(time.Hour / time.Second)
+	answer := func(state State, completed Stamp, enhanced bool) Answer {
+		return Answer{State: state, Completed: completed, Enhanced: enhanced}
+	}
+	for name, c := range map[string]struct {
+		last          Answer
+		asked         Stamp
+		read, startBy bool // by a reader, and to start a scan
+	}{
+		"never asked":                  {Answer{}, 0, false, false},
+		"completed":                    {answer(Completed, now-23*hour, false), now - 23*hour, true, true},
+		"completed, by a skewed clock": {answer(Completed, now+hour, false), now, true, true},
+		"a day ago":                    {answer(Completed, now-24*hour, false), now - hour, false, false},
+		"a day ago, just asked":        {answer(Completed, now-24*hour, false), now - 299, true, false},
+		"enhanced":                     {answer(Completed, now-hour, true), now - 300, false, false},
+		"enhanced, just asked":         {answer(Completed, now-hour, true), now - 299, true, false},
+		"in progress":                  {answer(InProgress, 0, false), now - 300, false, false},
+		"in progress, just asked":      {answer(InProgress, 0, false), now - 299, true, false},
+		"failed, asked in the future":  {answer(Failed, 0, false), now + hour, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := ImageRecord{Last: c.last, Asked: c.asked}
+			if got := r.trusted(now, false); got != c.read {
+				t.Errorf("a reader trusts it: %t", got)
+			}
+			if got := r.trusted(now, true); got != c.startBy {
+				t.Errorf("a run trusts it: %t", got)
+			}
+		})
+	}
+}
+
+// A record is told apart by what a reader sees, not by when things were looked up.
+func TestShowsOther(t *testing.T) {
+	base := recordOf(recordedImage("a", "sha256:a", 2000))
+	if showsOther(base, recordOf(recordedImage("a", "sha256:a", 3000, func(i *ImageRecord) { i.Asked, i.Read = 3000, 3000 }))) {
+		t.Error("a look shows")
+	}
+	for name, other := range map[string]Record{
+		"another digest": recordOf(recordedImage("a", "sha256:b", 2000)),
+		"another image":  recordOf(recordedImage("b", "sha256:a", 2000)),
+		"one more":       recordOf(recordedImage("a", "sha256:a", 2000), recordedImage("b", "sha256:a", 2000)),
+		"gone":           {Images: maps.Clone(base.Images), Gone: 5},
+	} {
+		if !showsOther(base, other) {
+			t.Errorf("%s doesn't show", name)
+		}
+	}
+}
+
+func TestWhatIsForgotten(t *testing.T) {
+	const month = Stamp(MemoryTime / time.Second)
+	const now = 2 * month
+	r := recordOf(
+		recordedImage("there", "d", now-60),
+		recordedImage("nobody looked", "d", now-month-1),
+		recordedImage("gone", "", now-month, func(i *ImageRecord) { i.Kind, i.Left = Missing, now-month }),
+		recordedImage("long gone", "", now-3600, func(i *ImageRecord) { i.Kind, i.Left = Missing, now-month-1 }),
+		recordedImage("long gone and named", "", now-60, func(i *ImageRecord) { i.Kind, i.Left = Missing, now-month-1 }),
+	)
+	r.forget(now)
+	if diff := cmp.Diff(map[string]bool{"there": true, "gone": true, "long gone and named": true}, keysOf(r.Images)); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}
+
+func keysOf[V any](m map[string]V) map[string]bool {
+	keys := make(map[string]bool)
+	for k := range m {
+		keys[k] = true
+	}
+	return keys
+}
+
+func TestPeriodsOfAnImage(t *testing.T) {
+	r := ImageRecord{First: 1000}
+	for i := range Stamp(100) {
+		r.answered(Result{State: Failed}, 10_000+i*1000)
+		r.answered(Result{State: Failed}, 10_000+i*1000+100)
+		r.answered(Result{State: Completed, CompletedAt: (10_000 + i*1000 + 500).Time()}, 10_000+i*1000+600)
+	}
+	if n := len(r.Failures); n != maxPeriodsOfImage || r.Failed != 0 || r.Failures[n-1] != (Period{109_000, 109_500}) {
+		t.Errorf("%d failures, failed %d: %v", n, r.Failed, r.Failures[n-1])
+	}
+	day := Stamp(86400)
+	r = ImageRecord{First: day}
+	r.remember("h", History{Scan: Scan{Completed: 2 * day}}, 2*day)
+	r.remember("h", History{Scan: Scan{Completed: 9 * day}}, 9*day)
+	r.remember("h", History{Scan: Scan{Completed: 20 * day, Enhanced: true}}, 20*day)
+	if diff := cmp.Diff([]Period{{4 * day, 9 * day}}, r.Gaps); diff != "" {
+		t.Errorf("gaps (-want +got):\n%s", diff)
+	}
+}
