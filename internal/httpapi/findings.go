@@ -58,7 +58,7 @@ func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q q
 	}
 	linkHeader(w, links)
 	w.Header().Set("Cache-Control", "private, max-age=900")
-	if as.format == formatHTML {
+	if as.format == formatHTML { // what is new on it changes with the time alone
 		pageHeader(w)
 		serve(w, r, as.contentType, body)
 		return nil

@@ -92,7 +92,17 @@ func newFindingsPage(l scan.Listing, now time.Time, path string, asked url.Value
 
 func listedWords(l scan.Listing) string {
 	if l.Total <= scan.PageSize {
-		return counted(l.Total, "finding")
+		fixed := 0
+		for _, e := range l.Entries {
+			if !e.Resolved.IsZero() {
+				fixed++
+			}
+		}
+		words := counted(l.Total-fixed, "finding")
+		if fixed > 0 {
+			words += fmt.Sprintf(", %d fixed", fixed)
+		}
+		return words
 	}
 	first := (max(l.View.Page, 1) - 1) * scan.PageSize
 	words := fmt.Sprintf("Findings %d to %d of %d", first+1, first+len(l.Entries), l.Total)

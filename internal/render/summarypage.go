@@ -253,7 +253,7 @@ func imageTrouble(r scan.Result, now time.Time) *trouble {
 		state, reason, _ := strings.Cut(stateLine(r), ": ")
 		return &trouble{state[:1] + strings.ToLower(state[1:]), reason}
 	case !r.AsOf.IsZero():
-		return &trouble{"Not up to date", "as of " + stampOf(r.AsOf).Text + strings.TrimSuffix(": "+oneLine(r.Reason, maxReason), ": ")}
+		return &trouble{"Outdated", "as of " + stampOf(r.AsOf).Text + strings.TrimSuffix(": "+oneLine(r.Reason, maxReason), ": ")}
 	case r.Enhanced: // goes on by itself
 	case r.CompletedAt.IsZero():
 		return &trouble{"Stale", "scanned at an unknown time"}

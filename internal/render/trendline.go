@@ -43,9 +43,9 @@ func trendWords(from, to, days int) string {
 		span = "a day"
 	}
 	if from == to {
-		return fmt.Sprintf("%d findings, as %s ago", to, span)
+		return counted(to, "finding") + ", as " + span + " ago"
 	}
-	return fmt.Sprintf("from %d to %d findings in %s", from, to, span)
+	return fmt.Sprintf("from %d to %s in %s", from, counted(to, "finding"), span)
 }
 
 // polyline runs over the whole width; the last value is at its right end.

@@ -9,7 +9,7 @@ import (
 // Order is how a list of findings is sorted.
 type Order string
 
-// The orders. That of a feed needs no name: the worst findings are on its first page, and within a page the newest come first.
+// The orders; in each of them what is resolved comes last. That of a feed needs no name: the worst findings are on its first page, and within a page the newest come first.
 const (
 	FeedOrder   Order = ""
 	BySeverity  Order = "severity" // worst first
@@ -38,7 +38,9 @@ func (v View) order() (choose, show comparison) {
 		forward := by
 		by = func(a, b Entry) int { return forward(b, a) }
 	}
-	whole := func(a, b Entry) int { return cmp.Or(by(a, b), worstFirst(a, b)) }
+	whole := func(a, b Entry) int {
+		return cmp.Or(compareBool(a.Resolved.IsZero(), b.Resolved.IsZero()), by(a, b), worstFirst(a, b))
+	}
 	return whole, whole
 }
 
@@ -56,21 +58,10 @@ func (o Order) compare() comparison {
 		}
 	case ByFix:
 		return func(a, b Entry) int {
-			return cmp.Or(boolFirst(a.Finding.fixable(), b.Finding.fixable()), slices.Compare(a.Finding.FixedIn, b.Finding.FixedIn))
+			return cmp.Or(compareBool(a.Finding.fixable(), b.Finding.fixable()), slices.Compare(a.Finding.FixedIn, b.Finding.FixedIn))
 		}
 	case ByFirstSeen:
 		return func(a, b Entry) int { return b.Published.Compare(a.Published) }
 	}
 	return func(a, b Entry) int { return CompareSeverity(a.Finding.Severity, b.Finding.Severity) }
-}
-
-// boolFirst puts what is true first.
-func boolFirst(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return -1
-	}
-	return 1
 }

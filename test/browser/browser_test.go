@@ -64,13 +64,13 @@ func TestPagesWithAPast(t *testing.T) {
 	if err := a.ECR.PutWalkthrough(); err != nil {
 		t.Fatal(err)
 	}
-	w.Registry = history{w.Registry}
 	for _, repository := range []string{"amazonlinux", "test/centos", "test/ubuntu", "test/hardcases"} {
 		watch(t, w, repository)
 	}
+	liveOn(t, a, w)
 	b := open(t, base)
 	b.load(base + "/summary")
-	mustShow(t, b, "2 new", "findings in 25 days", "isn’t being watched")
+	mustShow(t, b, "2 new", "1 fixed", "findings in 22 days", "isn’t being watched")
 	if trends := eval[int](b, "document.querySelectorAll('.trend path.all').length"); trends != 4 {
 		t.Errorf("%d trends", trends)
 	}
@@ -82,7 +82,8 @@ func TestPagesWithAPast(t *testing.T) {
 	b.picture("page-dark.png", scheme{"dark", 1280}, 1240)
 	b.picture("page-narrow.png", scheme{"light", 390}, 1240)
 	b.use(schemes()[0])
-	b.load(b.links("test/ubuntu")[0])
+	b.load(b.links("test/centos")[0])
+	mustShow(t, b, "New", "Fixed 2")
 	b.picture("page-findings.png", scheme{"light", 1280}, 800)
 }
 

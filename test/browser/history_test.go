@@ -3,37 +3,58 @@
 package browser
 
 import (
-	"context"
+	"fmt"
+	"slices"
+	"testing"
 	"time"
 
+	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
 )
 
-// history lets each image have a past of 25 days, so that there is something to draw; where there are some of severity HIGH, two are new today.
-type history struct{ scan.Registry }
-
-func (h history) Result(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error) {
-	r, err := h.Registry.Result(ctx, repo, digest)
-	if err != nil || r.State != scan.Completed {
-		return r, err
-	}
-	now := time.Now()
-	r.KnownSince = now.Add(-26 * 24 * time.Hour)
-	for day := 25; day > 0; day-- {
-		c := scan.CountChange{At: now.Add(-time.Duration(day) * 24 * time.Hour), New: scan.Counts{}, Fixed: scan.Counts{}}
-		switch {
-		case day%5 == 0:
-			c.New[scan.Medium] = day / 5
-		case day%7 == 0:
-			c.Fixed[scan.High] = 2
-			c.Fixed[scan.Low] = 1
-		case day == 3:
-			c.Fixed[scan.Medium] = 9
+// liveOn lets three weeks pass, in which findings come and go; in the last day two come and one goes.
+func liveOn(t *testing.T, a *awstest.AWS, w *scan.Watch) {
+	t.Helper()
+	for day := range 21 {
+		a.Later(25 * time.Hour)
+		for tag, name := range map[string]string{"7": "test/centos", "latest": "test/ubuntu"} {
+			change := func(i *awslocal.Image) { i.Findings = dayOf(day, tag, i.Findings) }
+			if err := a.ECR.UpdateImage(awslocal.RepositoryID{Name: name}, tag, change); err != nil {
+				t.Fatal(err)
+			}
 		}
-		r.Changes = append(r.Changes, c)
+		if report, err := w.Run(t.Context()); err != nil || report.Started == 0 {
+			t.Fatalf("scan run: %+v, %v", report, err)
+		}
+		if _, err := w.AllFindings(t.Context(), scan.View{}); err != nil { // what is read is remembered
+			t.Fatal(err)
+		}
 	}
-	if r.Counts[scan.High] > 1 {
-		r.Changes = append(r.Changes, scan.CountChange{At: now.Add(-time.Hour), New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}})
+}
+
+// dayOf is what the scan of a day finds, where it has found something the day before.
+func dayOf(day int, tag string, before []awslocal.Finding) []awslocal.Finding {
+	add := func(n int, severity string) {
+		for i := range n {
+			name := fmt.Sprintf("CVE-2026-%d%02d%d", 4+len(tag), day, i)
+			before = append(slices.Clone(before), awslocal.Finding{
+				Name: name, Severity: severity, URI: "https://example.org/" + name, Description: "A crafted certificate makes the library read past the end of a buffer.",
+				Attributes: []awslocal.Attribute{{Key: "package_name", Value: "openssl"}, {Key: "package_version", Value: "1.1.1-4"}},
+			})
+		}
 	}
-	return r, nil
+	switch {
+	case day == 20 && tag == "7":
+		add(2, "HIGH")
+		return before[1:]
+	case day == 20:
+	case day%6 == 2:
+		add(4, "MEDIUM")
+	case day%8 == 5:
+		add(3, "HIGH")
+	case day%7 == 4:
+		return before[:len(before)-3]
+	}
+	return before
 }
