@@ -58,10 +58,6 @@ type identity struct {
 
 func (i Image) identity() identity { return identity{i.Digest, i.Kind} }
 
-func compareIdentities(a, b Image) int {
-	return cmp.Or(strings.Compare(a.Digest, b.Digest), strings.Compare(string(a.Kind), string(b.Kind)))
-}
-
 // withMissing adds a Missing image for each wanted tag that images lack, and keeps one image of each label, the last that was listed, since a
 // tag may move while pages are read.
 func withMissing(repo Repository, images []Image, wanted []string) []Image {

@@ -160,7 +160,6 @@ func (w walker[T]) repository(ctx context.Context, repo Repository, at []int, re
 	if w.done != nil {
 		w.done(ctx, repo, items)
 	}
-	slices.SortFunc(items, func(a, b Item[T]) int { return compareImages(a.Image, b.Image) })
 	share(w.configs, at, items, reports)
 }
 
@@ -187,9 +186,9 @@ func wantedTags(configs []Config, at []int) (all bool, tags []string) {
 	return all, slices.Compact(tags)
 }
 
-// itemsOf puts the images that are one to ECR next to each other.
+// itemsOf are the images in their order.
 func itemsOf[T any](images []Image) []Item[T] {
-	slices.SortFunc(images, compareIdentities)
+	slices.SortFunc(images, compareImages)
 	items := make([]Item[T], len(images))
 	for i, image := range images {
 		items[i].Image = image
@@ -197,22 +196,29 @@ func itemsOf[T any](images []Image) []Item[T] {
 	return items
 }
 
-// visitAll gives each item its value.
+// visitAll gives each item its value. Those that are one to ECR are visited together.
 func (w walker[T]) visitAll(ctx context.Context, items []Item[T], room chan struct{}) {
+	places := make(map[identity][]int, len(items))
+	for i := range items {
+		id := items[i].Image.identity()
+		places[id] = append(places[id], i)
+	}
 	var wg sync.WaitGroup
-	for len(items) > 0 {
-		n := 1
-		for n < len(items) && items[n].Image.identity() == items[0].Image.identity() {
-			n++
+	for i := range items {
+		at := places[items[i].Image.identity()]
+		if at[0] != i {
+			continue // was visited with the first
 		}
-		same := items[:n]
-		items = items[n:]
+		same := make([]Item[T], len(at))
+		for j, place := range at {
+			same[j] = items[place]
+		}
 		room <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-room }()
 			value := w.visit(ctx, same)
-			for i := range same {
-				same[i].Value = value
+			for _, place := range at {
+				items[place].Value = value
 			}
 		})
 	}

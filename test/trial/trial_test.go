@@ -315,6 +315,12 @@ func (s *standIn) permissions() {
 	if text, err := os.ReadFile(s.log.Name()); err != nil || strings.Contains(string(text), " may not ") {
 		t.Errorf("a function lacks a permission: %v\n%s", err, s.lastLog(6000))
 	}
+	// Each reader in turn finds nothing remembered.
+	bucket := strings.TrimSpace(s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq -r '.Stacks[].Outputs[] | select(.OutputKey=="ConfigBucketName").OutputValue'`))
+	for _, path := range []string{"/findings/all", "/summary"} {
+		want(t, s.shell("aws s3 rm --recursive s3://"+bucket+"/record/"), "delete: s3://"+bucket+"/record/123456789012/us-west-2/test~centos/index")
+		s.shell("curl -s --fail $ECRSCANAPI_URL" + path)
+	}
 	var functions []struct {
 		Function   string
 		Tried, May []string
