@@ -59,10 +59,10 @@ func guarded(t *testing.T, full, read string) (h http.Handler, logged *bytes.Buf
 	log := slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	access, _ := httpapi.ParseAccess(full, read) // on an error it lets nobody in, which is what is tested
 	api := &httpapi.API{Watch: a.Watch(log), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: log}
-	got := call(api.Handler(api.All()), "POST", "/configs", "application/json", valid)
+	got := call(handler(t, api), "POST", "/configs", "application/json", valid)
 	id = strings.TrimPrefix(got.header.Get("Location"), base+"/configs/")
 	api.Access = access
-	return api.Handler(api.All()), logged, id
+	return handler(t, api), logged, id
 }
 
 func basic(user, password string) []string {
@@ -156,9 +156,9 @@ func TestPublicBadges(t *testing.T) {
 		t.Fatal(err)
 	}
 	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
-	id := add(t, api.Handler(api.All()), "test/ubuntu")
+	id := add(t, handler(t, api), "test/ubuntu")
 	badge := "/badge/" + id + ".svg"
-	if got := call(api.Handler(api.All()), "GET", badge, "", ""); got.status != 200 || got.header.Get("Cache-Control") != "public, max-age=300" {
+	if got := call(handler(t, api), "GET", badge, "", ""); got.status != 200 || got.header.Get("Cache-Control") != "public, max-age=300" {
 		t.Errorf("an open API: %d %v", got.status, got.header)
 	}
 	closed, err := httpapi.ParseAccess(hash(fullKey), hash(readKey))
@@ -166,14 +166,14 @@ func TestPublicBadges(t *testing.T) {
 		t.Fatal(err)
 	}
 	api.Access = closed
-	h := api.Handler(api.All())
+	h := handler(t, api)
 	checkProblem(t, call(h, "GET", badge, "", ""), 401)
 	if got := call(h, "GET", inURL(badge, readKey), "", ""); got.status != 200 || got.header.Get("Cache-Control") != "private, max-age=300" || strings.Contains(got.body, "key") {
 		t.Errorf("with the read key: %+v", got)
 	}
 
 	api.Access = closed.WithPublicBadges()
-	h = api.Handler(api.All())
+	h = handler(t, api)
 	for _, target := range []string{badge, badge + "/", badge + "?tag=latest", badge + "?key=neither"} {
 		for _, method := range []string{"GET", "HEAD"} {
 			got := call(h, method, target, "", "")
@@ -266,7 +266,7 @@ func TestOrigin(t *testing.T) {
 		if origin != "" {
 			header = append(header, "Origin", origin)
 		}
-		return call(api.Handler(api.All()), method, "/configs", "", "", header...)
+		return call(handler(t, api), method, "/configs", "", "", header...)
 	}
 	const asks = "Access-Control-Request-Method"
 	if got := ask("https://a.example", "OPTIONS", asks, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {

@@ -17,6 +17,7 @@ import (
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/contract"
 )
 
 const (
@@ -45,7 +46,12 @@ func start(t *testing.T) (*awstest.AWS, http.Handler) {
 		t.Fatal(err)
 	}
 	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
-	return a, api.Handler(api.All())
+	return a, handler(t, api)
+}
+
+// handler is the whole API. What goes through it is held against openapi.yaml.
+func handler(t *testing.T, api *httpapi.API) http.Handler {
+	return contract.Handler(t, "", api.Handler(api.All()))
 }
 
 func call(h http.Handler, method, target, contentType, body string, header ...string) answer {

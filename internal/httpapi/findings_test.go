@@ -295,7 +295,7 @@ func TestNegotiation(t *testing.T) {
 func TestVaryByOriginToo(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
 	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Origin: "https://a.example", Log: awstest.Silent()}
-	got := call(api.Handler(api.All()), "GET", "/findings/all", "", "", "Origin", "https://a.example")
+	got := call(handler(t, api), "GET", "/findings/all", "", "", "Origin", "https://a.example")
 	if vary := got.header.Values("Vary"); got.status != 200 || !slices.Equal(vary, []string{"Origin", "Accept"}) {
 		t.Errorf("%d, Vary %q", got.status, vary)
 	}
@@ -337,7 +337,7 @@ func TestFeedList(t *testing.T) {
 func TestFeedListNeedsItsOwnURL(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
 	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
-	h := api.Handler(api.All())
+	h := handler(t, api)
 	if got := call(h, "POST", "/configs", "application/json", valid); !strings.HasPrefix(got.header.Get("Location"), "/configs/") {
 		t.Errorf("Location %q", got.header.Get("Location"))
 	}

@@ -11,6 +11,8 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
 )
 
 // gateRepository has an image of each kind that matters to a gate.
@@ -128,7 +130,7 @@ func TestBadge(t *testing.T) {
 	gateRepository(a.ECR)
 	id := add(t, h, "team/app", "clean", "medium", "high", "stale", "new")
 	for query, want := range map[string]string{
-		"": "2 HIGH, incomplete, stale", "?tag=clean": "no findings", "?tag=medium&tag=clean": "1 MEDIUM", "?tag=stale": "stale", "?tag=new": "not scanned", "?tag=nix": "not scanned",
+		"": "2 HIGH, incomplete, stale", "?tag=clean": "no findings", "?tag=medium&tag=clean": "1 MEDIUM", "?tag=stale": "stale", "?tag=new": "not scanned", "?tag=nix": "not scanned", "?tag=clean&tag=nix": "not scanned",
 	} {
 		got := call(h, "GET", "/badge/"+id+".svg"+query, "", "")
 		if got.status != 200 || got.header.Get("Content-Type") != "image/svg+xml" || !strings.Contains(got.body, ">"+want+"</text>") {
@@ -145,4 +147,22 @@ func TestBadge(t *testing.T) {
 	checkProblem(t, call(h, "POST", "/badge/"+id+".svg", "", ""), 405)
 	a.S3.Disturb(awslocal.Fault{Status: 500})
 	checkProblem(t, call(h, "GET", "/badge/"+id+".svg", "", ""), 503)
+}
+
+// A tag that a reader makes up is not remembered: nobody may fill the bucket by asking.
+func TestMadeUpTagsAreForgotten(t *testing.T) {
+	a, h := start(t)
+	gateRepository(a.ECR)
+	id := add(t, h, "team/app")
+	for _, target := range []string{"/gate/" + id + "?max=LOW&tag=clean&tag=made-up", "/badge/" + id + ".svg?tag=clean&tag=made-up"} {
+		call(h, "GET", target, "", "")
+	}
+	record, err := a.Watch(awstest.Silent()).Records.Load(t.Context(), scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: "team/app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, clean := record.Images["clean"]
+	if _, madeUp := record.Images["made-up"]; madeUp || !clean {
+		t.Errorf("made up: %t, clean: %t in %+v", madeUp, clean, record.Images)
+	}
 }

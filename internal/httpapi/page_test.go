@@ -129,7 +129,7 @@ func TestSortedFindings(t *testing.T) {
 func TestPagesNeedTheirOwnURL(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
 	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
-	h := api.Handler(api.All())
+	h := handler(t, api)
 	checkProblem(t, call(h, "GET", "/summary?format=html", "", ""), 500)
 	checkProblem(t, call(h, "GET", "/findings/all?format=html", "", ""), 500)
 	if got := call(h, "GET", "/summary", "", ""); got.status != 200 {

@@ -48,7 +48,7 @@ func wantProblem(t *testing.T, got events.APIGatewayProxyResponse, status int, d
 	t.Helper()
 	want := events.APIGatewayProxyResponse{
 		StatusCode:        status,
-		MultiValueHeaders: map[string][]string{"Content-Type": {"application/problem+json"}},
+		MultiValueHeaders: map[string][]string{"Content-Type": {"application/problem+json"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"}},
 		Body: fmt.Sprintf("{\n  \"type\": \"about:blank\",\n  \"title\": %q,\n  \"status\": %d,\n  \"detail\": %q\n}\n",
 			http.StatusText(status), status, detail),
 	}

@@ -84,9 +84,11 @@ func problem(status int, detail string) events.APIGatewayProxyResponse {
 		panic(err) // three strings and a number always encode
 	}
 	return events.APIGatewayProxyResponse{
-		StatusCode:        status,
-		MultiValueHeaders: map[string][]string{"Content-Type": {"application/problem+json"}},
-		Body:              string(document) + "\n",
+		StatusCode: status,
+		MultiValueHeaders: map[string][]string{
+			"Content-Type": {"application/problem+json"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},
+		},
+		Body: string(document) + "\n",
 	}
 }
 

@@ -18,7 +18,7 @@ type (
 	}
 	jsonItem struct {
 		feeds.JSONItem
-		Finding findingData `json:"_finding"`
+		Finding *findingData `json:"_finding,omitempty"` // of a list of findings
 	}
 	// feedData is what programs want to know of a feed as a whole. An extension's name begins with an underscore.
 	feedData struct {
@@ -47,10 +47,13 @@ func writeJSONFeed(f feed, data feedData) ([]byte, error) {
 	}
 	for i, e := range f.entries {
 		published, updated := e.published.UTC().Truncate(time.Second), e.updated.UTC().Truncate(time.Second)
-		j.Items[i] = jsonItem{feeds.JSONItem{
+		j.Items[i] = jsonItem{JSONItem: feeds.JSONItem{
 			Id: e.id, Url: e.url, Title: e.title, ContentHTML: e.content, Summary: e.summary,
 			PublishedDate: &published, ModifiedDate: &updated, Tags: e.categories,
-		}, e.data}
+		}}
+		if e.data.ID != "" {
+			j.Items[i].Finding = &e.data
+		}
 	}
 	b, err := encode(j, true)
 	if err != nil {

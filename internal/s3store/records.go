@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +20,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/go-json-experiment/json" // encoding/json takes three times as long to read a record
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
@@ -64,13 +66,13 @@ func NewRecords(client *s3.Client, bucket string, log *slog.Logger) *Records {
 
 // index is the stored form of a record.
 type index struct {
-	Images   []scan.ImageRecord `json:"images"`
-	Listed   scan.Stamp         `json:"listed,omitempty"`
-	Gone     scan.Stamp         `json:"gone,omitempty"`
-	Absences []scan.Period      `json:"absences,omitempty"`
-	Changed  scan.Stamp         `json:"changed,omitempty"`
-	Swept    scan.Stamp         `json:"swept,omitempty"`
-	Taken    scan.Seconds       `json:"taken,omitempty"`
+	Images   []image       `json:"images"`
+	Listed   scan.Stamp    `json:"listed"`
+	Gone     scan.Stamp    `json:"gone"`
+	Absences []scan.Period `json:"absences"`
+	Changed  scan.Stamp    `json:"changed"`
+	Swept    scan.Stamp    `json:"swept"`
+	Taken    scan.Seconds  `json:"taken"`
 }
 
 func folder(repo scan.Repository) string {
@@ -108,7 +110,8 @@ func (x index) record(o object) scan.Record {
 		Images: make(map[string]scan.ImageRecord, len(x.Images)), Listed: x.Listed, Gone: x.Gone, Absences: x.Absences,
 		Changed: x.Changed, Swept: x.Swept, Taken: x.Taken, Version: o.version, Now: o.now,
 	}
-	for _, image := range x.Images {
+	for _, i := range x.Images {
+		image := i.record()
 		r.Images[image.Label()] = image
 	}
 	return r
@@ -176,12 +179,11 @@ func (s *Records) setAside(ctx context.Context, key string, o object, cause erro
 func (s *Records) Save(ctx context.Context, repo scan.Repository, r scan.Record) (string, error) {
 	key := folder(repo) + indexName
 	x := index{
-		Images: make([]scan.ImageRecord, 0, len(r.Images)), Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
+		Images: make([]image, 0, len(r.Images)), Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
 	}
-	for _, image := range r.Images {
-		x.Images = append(x.Images, image)
+	for _, label := range slices.Sorted(maps.Keys(r.Images)) {
+		x.Images = append(x.Images, newImage(r.Images[label]))
 	}
-	slices.SortFunc(x.Images, func(a, b scan.ImageRecord) int { return strings.Compare(a.Label(), b.Label()) })
 	body, err := pack(x)
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", key, err)
@@ -410,7 +412,7 @@ func pack(v any) ([]byte, error) {
 	if _, err := fmt.Fprintf(zip, "%s%d\n", magic, Format); err != nil {
 		return nil, err
 	}
-	if err := json.NewEncoder(zip).Encode(v); err != nil {
+	if err := json.MarshalWrite(zip, v, json.OmitZeroStructFields(true), json.Deterministic(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, err
 	}
 	if err := zip.Close(); err != nil {
@@ -441,7 +443,7 @@ func unpack(stored []byte, v any) error {
 	if format > Format {
 		return fmt.Errorf("%w: format %d", errNewer, format)
 	}
-	if err := json.Unmarshal(text, v); err != nil {
+	if err := json.Unmarshal(text, v, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
 	return nil

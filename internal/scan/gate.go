@@ -111,47 +111,35 @@ func (w *Watch) Gate(ctx context.Context, id string, max Severity, tags []string
 	return Judge(r, max, w.Now()), nil
 }
 
-// Current is the last result of each image of the config with this id; with tags, of those images. A tag that the config doesn't watch is
-// there too, as not scanned, so that nobody takes its absence for a good sign. Errors: NotFound, Unavailable when the config can't be read.
+// Current is the last result of each image of the config with this id; with tags, of those images. A tag that none of them has is there too,
+// so that nobody takes its absence for a good sign. Errors: NotFound, Unavailable when the config can't be read.
 func (w *Watch) Current(ctx context.Context, id string, tags []string) (Report[Result], error) {
 	return w.current(ctx, w.readers(), id, tags)
 }
 
+// current asks ECR for the images that the config watches, and not for the tags: what a reader makes up must not be remembered.
 func (w *Watch) current(ctx context.Context, books *ledgers, id string, tags []string) (Report[Result], error) {
 	config, err := w.Configs.Get(ctx, id)
 	if err != nil {
 		return Report[Result]{}, err
 	}
-	narrowed, unwatched := config.narrowed(tags)
-	r := Report[Result]{}
-	if len(tags) == 0 || len(narrowed.Tags) > 0 { // a config without tags would be one of all
-		r = w.results(ctx, []Config{narrowed}, books)[0]
-	}
-	r.Config = config
-	if r.Err != nil {
-		return r, nil
-	}
-	for _, tag := range unwatched {
-		item := Item[Result]{Image: Image{Repository: config.Repo(), Tag: tag, Kind: Missing}}
-		item.Value = Result{State: NotScanned, Reason: "the config doesn't name this tag"}
-		r.Images = append(r.Images, item)
+	r := w.results(ctx, []Config{config}, Filter{Tags: distinct(tags)}, books)[0]
+	if r.Err == nil {
+		r.Images = append(r.Images, absent(config.Repo(), distinct(tags), r.Images)...)
 	}
 	return r, nil
 }
 
-// narrowed is the config with none but these tags, all of its own when there are none, and which of them it doesn't watch.
-func (c Config) narrowed(tags []string) (narrowed Config, unwatched []string) {
-	if len(tags) == 0 {
-		return c, nil
-	}
-	named := c.Tags
-	c.Tags = nil
+// absent has an item for each of the tags that none of the images has.
+func absent(repo Repository, tags []string, images []Item[Result]) []Item[Result] {
+	var missing []Item[Result]
 	for _, tag := range tags {
-		if len(named) == 0 || slices.Contains(named, tag) {
-			c.Tags = append(c.Tags, tag)
-		} else {
-			unwatched = append(unwatched, tag)
+		if !slices.ContainsFunc(images, func(i Item[Result]) bool { return i.Image.Tag == tag }) {
+			missing = append(missing, Item[Result]{
+				Image: Image{Repository: repo, Tag: tag, Kind: Missing},
+				Value: Result{State: NoSuchTag, Reason: "no image that the config watches has this tag"},
+			})
 		}
 	}
-	return c, unwatched
+	return missing
 }

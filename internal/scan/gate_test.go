@@ -69,23 +69,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestNarrowed(t *testing.T) {
-	for name, test := range map[string]struct {
-		config, tags, narrowed, unwatched []string
-	}{
-		"not":               {[]string{"a", "b"}, nil, []string{"a", "b"}, nil},
-		"of all":            {nil, []string{"a"}, []string{"a"}, nil},
-		"of some":           {[]string{"a", "b"}, []string{"b", "c"}, []string{"b"}, []string{"c"}},
-		"to nothing at all": {[]string{"a"}, []string{"b"}, nil, []string{"b"}},
-	} {
-		got, unwatched := Config{Tags: test.config}.narrowed(test.tags)
-		if !cmp.Equal(got.Tags, test.narrowed) || !cmp.Equal(unwatched, test.unwatched) {
-			t.Errorf("%s: %v, unwatched %v", name, got.Tags, unwatched)
-		}
-	}
-}
-
-// A gate reads no more than it is asked about, and says of each tag that it is asked about how it is.
+// A gate goes by one config, and says of each tag that it is asked about how it is.
 func TestGateReadsOneConfig(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]Image{
 		"app":   {{Tag: "a", Digest: "good"}, {Tag: "b", Digest: "bad"}, {Tag: "c", Digest: "good"}, {Tag: "sig", Digest: "s", Kind: Artifact}},
@@ -102,11 +86,11 @@ func TestGateReadsOneConfig(t *testing.T) {
 		"all":                      {"all", nil, 3, []string{"b: above max"}},
 		"a good one of all":        {"all", []string{"a"}, 1, nil},
 		"one that isn't there":     {"all", []string{"a", "nix"}, 2, []string{"nix: tag not found"}},
-		"no image":                 {"all", []string{"sig"}, 1, []string{"sig: not scanned"}},
+		"no image":                 {"all", []string{"sig"}, 1, []string{"sig: tag not found"}},
 		"some":                     {"some", nil, 2, []string{"b: above max"}},
 		"a good one of some":       {"some", []string{"a"}, 1, nil},
-		"one that isn't watched":   {"some", []string{"a", "c"}, 2, []string{"c: not scanned"}},
-		"none that is watched":     {"some", []string{"c"}, 1, []string{"c: not scanned"}},
+		"one that isn't watched":   {"some", []string{"a", "c"}, 2, []string{"c: tag not found"}},
+		"none that is watched":     {"some", []string{"c"}, 1, []string{"c: tag not found"}},
 		"none of the other config": {"other", []string{"a"}, 1, []string{"a: tag not found"}},
 	} {
 		v, err := w.Gate(t.Context(), test.id, Low, test.tags)

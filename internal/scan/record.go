@@ -32,46 +32,46 @@ type Record struct {
 
 // ImageRecord is what is remembered of one image: what one tag points to, or for an index, one of its platforms.
 type ImageRecord struct {
-	Tag      string `json:"tag"`
-	Platform string `json:"platform,omitempty"`
-	Digest   string `json:"digest,omitempty"`
-	Kind     Kind   `json:"kind,omitempty"`
+	Tag      string
+	Platform string
+	Digest   string
+	Kind     Kind
 	// Trouble and Reason are the code and the message of why an index could not be resolved.
-	Trouble Code   `json:"trouble,omitempty"`
-	Reason  string `json:"reason,omitempty"`
+	Trouble Code
+	Reason  string
 	// First is when it was met first, Seen when it was looked up last, or listed with all tags if that was later.
-	First Stamp `json:"first"`
-	Seen  Stamp `json:"seen,omitempty"`
+	First Stamp
+	Seen  Stamp
 	// Left is since when there is no such tag or platform.
-	Left Stamp `json:"left,omitempty"`
+	Left Stamp
 
 	// Last is what ECR said of the digest when it was asked at Asked; none when the digest is new.
-	Last  Answer `json:"last,omitzero"`
-	Asked Stamp  `json:"asked,omitempty"`
+	Last  Answer
+	Asked Stamp
 	// Read is when its findings were read last.
-	Read Stamp `json:"read,omitempty"`
+	Read Stamp
 
 	// Scan is the last completed scan whose findings are remembered, in the history of the name History.
-	Scan    Scan   `json:"scan,omitzero"`
-	History string `json:"history,omitempty"`
+	Scan    Scan
+	History string
 	// Since is when the first scan that is remembered was completed, and Changes is what later ones changed.
-	Since   Stamp         `json:"since,omitempty"`
-	Changes []CountChange `json:"changes,omitempty"`
+	Since   Stamp
+	Changes []CountChange
 	// News is how many events the history has.
-	News int `json:"news,omitempty"`
+	News int
 	// Gaps are the times without a scan for too long, Failures those in which scans failed; Failed is since when they do.
-	Gaps     []Period `json:"gaps,omitempty"`
-	Failures []Period `json:"failures,omitempty"`
-	Failed   Stamp    `json:"failed,omitempty"`
+	Gaps     []Period
+	Failures []Period
+	Failed   Stamp
 }
 
 // Answer is a result without its findings.
 type Answer struct {
-	State     State  `json:"state"`
-	Reason    string `json:"reason,omitempty"`
-	Counts    Counts `json:"counts,omitempty"`
-	Completed Stamp  `json:"completed,omitempty"`
-	Enhanced  bool   `json:"enhanced,omitempty"`
+	State     State
+	Reason    string
+	Counts    Counts
+	Completed Stamp
+	Enhanced  bool
 }
 
 // RecordStore keeps the records, and beside each the histories of its images. Its errors have the code Unavailable: for a failure in passing, and

@@ -27,20 +27,24 @@ func (w *Watch) Summary(ctx context.Context, since time.Time) (Overview, error) 
 	if since.IsZero() {
 		o.Since = o.Now.Add(-DefaultSince)
 	}
-	o.Reports = w.results(ctx, configs, w.readers())
+	o.Reports = w.results(ctx, configs, Filter{}, w.readers())
 	return o, nil
 }
 
-// results are the last results of each image of some configs, by ledgers.
-func (w *Watch) results(ctx context.Context, configs []Config, books *ledgers) []Report[Result] {
+// results are the last results of each image of some configs, by ledgers; of those with a tag of the filter, which is all that is looked at of it.
+func (w *Watch) results(ctx context.Context, configs []Config, f Filter, books *ledgers) []Report[Result] {
 	reports := walker[Result]{
 		configs: configs, list: books.list, rooms: newRooms(imagesAtOnce),
 		visit: func(ctx context.Context, same []Item[Result]) Result {
+			if len(taggedImages(same, f)) == 0 {
+				return Result{} // leaves with its image, below
+			}
 			return books.of(same[0].Image.Repository).look(ctx, imagesOf(same), countsOnly)
 		},
 		done: books.finish,
 	}.walk(ctx)
 	logFailures(ctx, w, reports)
+	f.narrow(reports)
 	return reports
 }
 

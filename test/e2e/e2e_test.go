@@ -3,11 +3,13 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -20,6 +22,7 @@ import (
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/contract"
 	"ecr-continuous-scan/test/feedrules"
 	"ecr-continuous-scan/test/lambdaruntime"
 )
@@ -49,7 +52,7 @@ func deploy(t *testing.T, a *awstest.AWS) string {
 			g.Functions[path] = f
 		}
 	}
-	server := httptest.NewServer(g)
+	server := httptest.NewServer(contract.Handler(t, lambdaruntime.Stage, g))
 	t.Cleanup(server.Close)
 	return server.URL + "/Prod"
 }
@@ -136,17 +139,58 @@ type proxyAnswer struct {
 }
 
 // invoke sends an event that no gateway of ours makes.
-func invoke(t *testing.T, f *lambdaruntime.Function, event any) proxyAnswer {
+func invoke(t *testing.T, f *lambdaruntime.Function, event map[string]any) proxyAnswer {
 	t.Helper()
-	payload, err := f.Invoke(t.Context(), event, 29*time.Second)
+	payload, err := f.Invoke(t.Context(), event, mostTime)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return decode(t, event, payload)
+}
+
+// decode reads the answer to an event, and holds both against openapi.yaml.
+func decode(t *testing.T, event map[string]any, payload []byte) proxyAnswer {
+	t.Helper()
 	var a proxyAnswer
 	if err := json.Unmarshal(payload, &a); err != nil {
 		t.Fatalf("%v in %s", err, payload)
 	}
+	answer := &http.Response{StatusCode: a.StatusCode, Header: a.Headers, Body: io.NopCloser(strings.NewReader(a.Body))}
+	if err := document(t).Check(asked(t, event), answer); err != nil {
+		t.Errorf("openapi.yaml: %s %.200s: %d: %v", event["httpMethod"], event["path"], a.StatusCode, err)
+	}
 	return a
+}
+
+func document(t *testing.T) *contract.Document {
+	t.Helper()
+	d, err := contract.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// asked is the request of an event, below the API's base path.
+func asked(t *testing.T, event map[string]any) *http.Request {
+	t.Helper()
+	path := event["resource"].(string)
+	if parameters, ok := event["pathParameters"].(map[string]string); ok {
+		for name, value := range parameters {
+			path = strings.Replace(path, "{"+name+"}", value, 1)
+		}
+	}
+	body, _ := event["body"].(string)
+	if event["isBase64Encoded"] == true {
+		decoded, _ := base64.StdEncoding.DecodeString(body) // what is broken is refused
+		body = string(decoded)
+	}
+	r := httptest.NewRequest(event["httpMethod"].(string), path, strings.NewReader(body))
+	if query, ok := event["multiValueQueryStringParameters"].(url.Values); ok {
+		r.URL.RawQuery = query.Encode()
+	}
+	r.Header = event["multiValueHeaders"].(http.Header)
+	return r
 }
 
 func TestOddEvents(t *testing.T) {

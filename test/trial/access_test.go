@@ -44,7 +44,7 @@ func (s *standIn) access(k keys) {
 
 	// Every route and method: without a key, with a wrong one, with the full key where it doesn't belong.
 	odd := s.shell(`
-		for path in /configs /configs/ /configs/$ID /summary /findings/$ID; do
+		for path in /configs /configs/ /configs/$ID /summary /gate/$ID /badge/$ID.svg /findings/$ID; do
 			for method in GET POST PUT PATCH DELETE OPTIONS; do
 				for how in $PLAIN$path "$PLAIN$path?key=wrong" "$PLAIN$path?key=$FULL" "-u ecr:wrong $PLAIN$path" "--oauth2-bearer $READ-not $PLAIN$path"; do
 					got=$(curl -s -w '%{http_code} %{content_type}' --request $method $how)

@@ -1,0 +1,237 @@
+package template
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/contract"
+)
+
+func openAPI(t *testing.T) *contract.Document {
+	t.Helper()
+	d, err := contract.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// wholeAPI answers as the functions do, open to everyone, and watches nothing.
+func wholeAPI(t *testing.T) http.Handler {
+	t.Helper()
+	a := awstest.Start(t, awslocal.ECROptions{})
+	api := &httpapi.API{
+		Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "https://api.test" }, Access: httpapi.OpenAccess(), Log: awstest.Silent(),
+	}
+	return api.Handler(api.All())
+}
+
+// request is one to a path of the document, with a config in its body if it is a POST.
+func request(method, path string) *http.Request {
+	const id = "01a21034-4364-7edd-b2e3-8637732cb583"
+	body := ""
+	if method == http.MethodPost {
+		body = `{"region": "us-west-2", "registry": "123456789012", "repository": "test/ubuntu"}`
+	}
+	r := httptest.NewRequest(method, strings.NewReplacer("{scanid}", id, "{badge}", id+".svg").Replace(path), strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+func ask(h http.Handler, method, path, query string) *http.Response {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request(method, path+query))
+	return w.Result()
+}
+
+// refused is what the API says of a query that it doesn't take; "" when it takes it.
+func refused(t *testing.T, h http.Handler, path, query string) string {
+	t.Helper()
+	answer := ask(h, http.MethodGet, path, query)
+	if answer.StatusCode != http.StatusBadRequest {
+		return ""
+	}
+	var problem struct{ Errors []struct{ Detail string } }
+	if err := json.NewDecoder(answer.Body).Decode(&problem); err != nil || len(problem.Errors) == 0 {
+		t.Fatalf("GET %s%s: %v, %+v", path, query, err, problem)
+	}
+	return problem.Errors[0].Detail
+}
+
+func TestPathsOfOpenAPI(t *testing.T) {
+	got := slices.Sorted(maps.Keys(openAPI(t).Paths.Map()))
+	if diff := cmp.Diff(new(httpapi.API).All().Paths(), got); diff != "" {
+		t.Errorf("the paths of the code and of openapi.yaml differ (-code +openapi.yaml):\n%s", diff)
+	}
+	var routes []string
+	for _, f := range functions(t, load(t)) {
+		for _, e := range at(t, f, "Events").(object) {
+			if event := e.(object); event["Type"] == "Api" {
+				routes = append(routes, at(t, event, "Properties", "Path").(string))
+			}
+		}
+	}
+	slices.Sort(routes)
+	if diff := cmp.Diff(routes, got); diff != "" {
+		t.Errorf("the paths of template.yaml and of openapi.yaml differ (-template +openapi.yaml):\n%s", diff)
+	}
+}
+
+func TestMethodsOfOpenAPI(t *testing.T) {
+	h := wholeAPI(t)
+	for path, item := range openAPI(t).Paths.Map() {
+		documented := slices.Sorted(maps.Keys(item.Operations()))
+		if diff := cmp.Diff(strings.Split(ask(h, http.MethodOptions, path, "").Header.Get("Allow"), ", "), documented); diff != "" {
+			t.Errorf("the methods of %s differ (-code +openapi.yaml):\n%s", path, diff)
+		}
+	}
+}
+
+// A call that takes parameters says which, when it is given another.
+func TestParametersOfOpenAPI(t *testing.T) {
+	h, d := wholeAPI(t), openAPI(t)
+	for path := range d.Paths.Map() {
+		known := []string{}
+		if _, list, ok := strings.Cut(refused(t, h, path, "?nosuch=1"), "those are "); ok {
+			known = strings.Split(list, ", ")
+		}
+		if diff := cmp.Diff(known, d.QueryParameters(path)); diff != "" {
+			t.Errorf("the parameters of %s differ (-code +openapi.yaml):\n%s", path, diff)
+		}
+	}
+}
+
+// What a parameter may be is what the call names when it is given something else, and it takes each of these.
+func TestChoicesOfOpenAPI(t *testing.T) {
+	h := wholeAPI(t)
+	found := 0
+	for path, item := range openAPI(t).Paths.Map() {
+		for _, p := range item.Parameters {
+			documented := choices(p.Value.Schema.Value)
+			if p.Value.In != openapi3.ParameterInQuery || len(documented) == 0 {
+				continue
+			}
+			found++
+			named := namedIn(refused(t, h, path, "?"+p.Value.Name+"=nosuch"))
+			if diff := cmp.Diff(slices.Sorted(slices.Values(named)), slices.Sorted(slices.Values(documented))); diff != "" {
+				t.Errorf("the values of %s of %s differ (-code +openapi.yaml):\n%s", p.Value.Name, path, diff)
+			}
+			for _, value := range documented {
+				query := url.Values{p.Value.Name: {value}}
+				if p.Value.Name == "sort" {
+					query.Set("format", "html") // there is no sorting without
+				}
+				if why := refused(t, h, path, "?"+query.Encode()); why != "" {
+					t.Errorf("GET %s with %s=%s is refused: %s", path, p.Value.Name, value, why)
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no parameter has choices")
+	}
+}
+
+// choices are the values that a schema allows, as a query has them; of a number its bounds.
+func choices(s *openapi3.Schema) []string {
+	var values []string
+	for _, v := range s.Enum {
+		values = append(values, fmt.Sprint(v))
+	}
+	if s.Min != nil && s.Max != nil {
+		values = append(values, fmt.Sprint(*s.Min), fmt.Sprint(*s.Max))
+	}
+	return values
+}
+
+// namedIn are the values in such as "must be atom or json, or left out", or behind "one of".
+func namedIn(detail string) []string {
+	if _, list, ok := strings.Cut(detail, "one of "); ok {
+		return strings.Split(list, ", ")
+	}
+	around := []string{"must", "be", "or", "left", "out", "a", "number", "from", "to"}
+	return slices.DeleteFunc(regexp.MustCompile(`-?\w+`).FindAllString(detail, -1), func(word string) bool { return slices.Contains(around, word) })
+}
+
+// Whatever the gateway answers by itself is documented for each call that it could be the answer to.
+func TestGatewayResponsesInOpenAPI(t *testing.T) {
+	d := openAPI(t)
+	for kind, r := range at(t, load(t), "Resources", "Api", "Properties", "GatewayResponses").(object) {
+		status := at(t, r, "StatusCode").(int)
+		header := http.Header{}
+		for name, v := range at(t, r, "ResponseParameters", "Headers").(object) {
+			header.Set(name, strings.Trim(v.(string), "'"))
+		}
+		text := at(t, r, "ResponseTemplates", "application/json").(string)
+		check := func(method, path string) {
+			t.Helper()
+			answer := &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(text))}
+			if err := d.Check(request(method, path), answer); err != nil {
+				t.Errorf("%s of %s %s: %v", kind, method, path, err)
+			}
+		}
+		switch status {
+		case http.StatusNotFound:
+			check(http.MethodGet, "/nowhere")
+		case http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType: // of a request with a body
+			check(http.MethodPost, "/configs")
+		default:
+			for path, item := range d.Paths.Map() {
+				for method := range item.Operations() {
+					check(method, path+required(item))
+				}
+			}
+		}
+	}
+}
+
+// required is a query with the parameters that a path can't do without.
+func required(item *openapi3.PathItem) string {
+	query := url.Values{}
+	for _, p := range item.Parameters {
+		if p.Value.In == openapi3.ParameterInQuery && p.Value.Required {
+			query.Set(p.Value.Name, fmt.Sprint(p.Value.Example))
+		}
+	}
+	return "?" + query.Encode()
+}
+
+// The examples are those of the walkthrough.
+func TestExamplesOfOpenAPI(t *testing.T) {
+	d := openAPI(t)
+	if diff := cmp.Diff(awstest.WalkthroughSummary, d.Components.Examples["SummaryText"].Value.Value); diff != "" {
+		t.Errorf("the summary (-walkthrough +openapi.yaml):\n%s", diff)
+	}
+	samples := d.Paths.Value("/configs").Post.RequestBody.Value.Content["application/json"].Examples
+	for _, name := range []string{"amazonlinux", "centos", "ubuntu"} {
+		text, err := os.ReadFile("../../scan-config-" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want any
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, samples[name].Value.Value); diff != "" {
+			t.Errorf("the config %s (-sample +openapi.yaml):\n%s", name, diff)
+		}
+	}
+}
