@@ -80,10 +80,13 @@ func resultLines(result scan.Result, since time.Time) []string {
 // countLines are the counts, those too of which there is none any more since a point in time.
 func countLines(result scan.Result, since time.Time) []string {
 	added, fixed := result.ChangedSince(since)
-	all := make(scan.Counts)
-	for _, counts := range []scan.Counts{result.Counts, added, fixed} {
-		for severity := range counts {
-			all[severity] = 1
+	all := result.Counts
+	if len(added)+len(fixed) > 0 {
+		all = make(scan.Counts)
+		for _, counts := range []scan.Counts{result.Counts, added, fixed} {
+			for severity := range counts {
+				all[severity] = 1
+			}
 		}
 	}
 	var lines []string

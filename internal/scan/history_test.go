@@ -426,13 +426,16 @@ func TestChangesAreBounded(t *testing.T) {
 		t.Errorf("%d changes", len(h.Changes))
 	}
 	r := Result{Counts: h.present(), Changes: h.Changes, KnownSince: h.Since.Time()}
-	trend := []TrendDay{{At: onDay(0.1).Time(), Counts: Counts{}}, {At: h.Changes[0].At.Add(-time.Second), Counts: Counts{}}}
-	r.addTo(trend)
-	if trend[0].Images != 0 {
-		t.Errorf("the counts before the changes that are kept are told as %v", trend[0].Counts)
+	at := func(t time.Time) TrendDay {
+		trend := []TrendDay{{At: t, Counts: Counts{}}}
+		r.addTo(trend)
+		return trend[0]
 	}
-	if trend[1].Images != 1 || trend[1].Counts[Low] != 0 {
-		t.Errorf("the counts before the first change that is kept: %v", trend[1])
+	if got := at(onDay(0.1).Time()); got.Images != 0 {
+		t.Errorf("the counts before the changes that are kept are told as %v", got.Counts)
+	}
+	if got := at(h.Changes[0].At.Add(-time.Second)); got.Counts[Low] != 0 || got.Images != 1 {
+		t.Errorf("the counts before the first change that is kept: %v", got)
 	}
 }
 

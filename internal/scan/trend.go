@@ -18,6 +18,9 @@ type CountChange struct {
 
 // ChangedSince sums up what changed after a time.
 func (r Result) ChangedSince(t time.Time) (added, fixed Counts) {
+	if n := len(r.Changes); n == 0 || !r.Changes[n-1].At.After(t) {
+		return nil, nil
+	}
 	added, fixed = Counts{}, Counts{}
 	for _, c := range r.Changes {
 		if c.At.After(t) {

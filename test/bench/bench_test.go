@@ -230,7 +230,7 @@ func (s *service) remember(b *testing.B) {
 func (s *service) forget(b *testing.B) {
 	b.Helper()
 	s.aws.S3.Calm()
-	defer s.aws.S3.Disturb(awslocal.Fault{Delay: s3Latency})
+	defer func() { s.aws.S3.Disturb(awslocal.Fault{Delay: s3Latency}) }()
 	records := s.aws.Watch(awstest.Silent()).Records
 	repos, err := records.Repositories(b.Context())
 	if err != nil {
