@@ -12,17 +12,17 @@ import (
 
 // findingsPage is the page's own part.
 type findingsPage struct {
-	Title, About, Narrowed, Listed string
-	Feed, Console, Grouped         string // URLs; Grouped is the same list grouped by vulnerability, or not
-	ByVulnerability                bool
-	Filter                         filterForm
-	Fixable                        bool
-	Troubles                       []cardLine
-	MoreTroubles                   int
-	Images, Watched                int // how many images have a result, and how many there are
-	Columns                        []sortColumn
-	Rows                           []findingRow
-	Pages                          []navItem
+	Title, About, Narrowed, Listed  string
+	Feed, Changes, Console, Grouped string // URLs; Changes is the feed of what changed in the list, Grouped is the same list grouped by vulnerability, or not
+	ByVulnerability                 bool
+	Filter                          filterForm
+	Fixable                         bool
+	Troubles                        []cardLine
+	MoreTroubles                    int
+	Images, Watched                 int // how many images have a result, and how many there are
+	Columns                         []sortColumn
+	Rows                            []findingRow
+	Pages                           []navItem
 }
 
 // sortColumn is the head of a column: a link that sorts by it, or that turns its order around.
@@ -77,6 +77,7 @@ func newFindingsPage(l scan.Listing, now time.Time, path string, asked url.Value
 		grouped.Set("by", "vulnerability")
 	}
 	p.Grouped = to(path, grouped)
+	p.Changes = to(changesPath(path), without(asked, "format", "sort", "by", "page"))
 	f := l.View.Filter
 	p.Filter = newFilterForm(to, path, without(asked, "severity", "tag", "package", "cve", "fixable"), f)
 	p.Filter.add(input{Name: "tag", Label: "Tag", Pattern: tagPattern, Rule: tagRule}, f.Tags)
@@ -88,6 +89,14 @@ func newFindingsPage(l scan.Listing, now time.Time, path string, asked url.Value
 		p.Rows = append(p.Rows, newFindingRow(l, e, known, now, room))
 	}
 	return p
+}
+
+// changesPath is the path of the changes of the findings at a path.
+func changesPath(path string) string {
+	if path == "/findings/all" {
+		return "/changes"
+	}
+	return path + "/changes"
 }
 
 func listedWords(l scan.Listing) string {

@@ -77,6 +77,7 @@ func newPage(title string, to Link, current string) page {
 	nav := []navItem{
 		{Text: "Summary", URL: to("/summary", asHTML(nil))},
 		{Text: "All findings", URL: to("/findings/all", asHTML(nil))},
+		{Text: "What changed, as a feed", URL: to("/changes", nil)},
 		{Text: "Feeds for a reader", URL: to("/findings", nil)},
 	}
 	for i := range nav {
