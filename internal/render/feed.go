@@ -76,10 +76,10 @@ func sentSize(b []byte) int {
 func newFeed(l scan.Listing, links Links, room int) feed {
 	f := feed{
 		id: l.FeedID().URN(), title: feedTitle(l), subtitle: subtitle(l), links: links,
-		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"), homeType: "text/plain",
+		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"), homeType: "text/html",
 	}
 	if l.Config != nil {
-		f.home, f.homeType = ConsoleURL(l.Config.Repo()), "text/html"
+		f.home = ConsoleURL(l.Config.Repo())
 	}
 	for _, r := range l.Reports {
 		if created := r.Config.CreatedAt(); created.After(f.updated) {
