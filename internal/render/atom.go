@@ -57,7 +57,7 @@ func newAtomFeed(f feed) *atomFeed {
 		Xmlns: atomNamespace, Title: f.title, Id: f.id, Updated: rfc3339(f.updated), Subtitle: f.subtitle,
 		Author: &feeds.AtomAuthor{AtomPerson: feeds.AtomPerson{Name: feedAuthor}},
 	}}
-	a.Links = []feeds.AtomLink{{Href: f.home, Rel: "alternate", Type: f.homeType}}
+	a.Links = []feeds.AtomLink{{Href: f.home, Rel: "alternate", Type: "text/html"}}
 	for _, link := range []feeds.AtomLink{
 		{Rel: "self", Href: f.links.Self}, {Rel: "first", Href: f.links.First}, {Rel: "previous", Href: f.links.Previous},
 		{Rel: "next", Href: f.links.Next}, {Rel: "last", Href: f.links.Last},

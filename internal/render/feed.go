@@ -22,7 +22,7 @@ type Links struct {
 // feed is what both formats say, each in its way. Its texts are clean, and not escaped.
 type feed struct {
 	id, title, subtitle string
-	home, homeType      string
+	home                string
 	links               Links
 	updated             time.Time
 	entries             []entry
@@ -76,7 +76,7 @@ func sentSize(b []byte) int {
 func newFeed(l scan.Listing, links Links, room int) feed {
 	f := feed{
 		id: l.FeedID().URN(), title: feedTitle(l), subtitle: subtitle(l), links: links,
-		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"), homeType: "text/html",
+		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"),
 	}
 	if l.Config != nil {
 		f.home = ConsoleURL(l.Config.Repo())
