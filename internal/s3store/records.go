@@ -1,6 +1,7 @@
 package s3store
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -257,10 +259,12 @@ func (s *Records) AddHistory(ctx context.Context, repo scan.Repository, h scan.H
 }
 
 // Sweep implements [scan.RecordStore].
-func (s *Records) Sweep(ctx context.Context, repo scan.Repository, r scan.Record) error {
+func (s *Records) Sweep(ctx context.Context, repo scan.Repository, r, earlier scan.Record) error {
 	needed := map[string]bool{indexName: true}
-	for _, image := range r.Images {
-		needed[image.History] = true
+	for _, named := range []scan.Record{r, earlier} {
+		for _, image := range named.Images {
+			needed[image.History] = true
+		}
 	}
 	var names []string
 	err := s.each(ctx, repo, func(name string, o types.Object) {
@@ -299,16 +303,17 @@ func (s *Records) Repositories(ctx context.Context) ([]scan.Repository, error) {
 	return repositories, nil
 }
 
-// Remove implements [scan.RecordStore]. The record itself goes last, so that what is left of it when this fails is found again.
+// Remove implements [scan.RecordStore]. The record itself goes first, so that none is ever there that names histories that are not. What is left
+// when this fails is found again.
 func (s *Records) Remove(ctx context.Context, repo scan.Repository) error {
 	names, err := s.histories(ctx, repo)
 	if err != nil {
 		return err
 	}
-	if err := s.remove(ctx, repo, names); err != nil {
+	if err := s.remove(ctx, repo, []string{indexName}); err != nil {
 		return err
 	}
-	return s.remove(ctx, repo, []string{indexName})
+	return s.remove(ctx, repo, names)
 }
 
 // removesAtOnce is how many objects are removed side by side.
@@ -405,18 +410,25 @@ func dateOf(err error) time.Time {
 	return time.Time{}
 }
 
-// pack is the stored form of a value: a line that says what it is, and its JSON, compressed.
+// pack is the stored form of a value: a line that says what it is, and its JSON, compressed. What could not be read again isn't written.
 func pack(v any) ([]byte, error) {
 	var b bytes.Buffer
 	zip := gzip.NewWriter(&b)
 	if _, err := fmt.Fprintf(zip, "%s%d\n", magic, Format); err != nil {
 		return nil, err
 	}
-	if err := json.MarshalWrite(zip, v, json.OmitZeroStructFields(true), json.Deterministic(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+	text, err := json.Marshal(v, json.OmitZeroStructFields(true), json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := zip.Write(text); err != nil {
 		return nil, err
 	}
 	if err := zip.Close(); err != nil {
 		return nil, err
+	}
+	if len(text) > maxUnpacked || b.Len() > maxStored {
+		return nil, fmt.Errorf("%d bytes, and %d without compression, are too many", b.Len(), len(text))
 	}
 	return b.Bytes(), nil
 }
@@ -430,18 +442,25 @@ func unpack(stored []byte, v any) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
-	text, err := io.ReadAll(io.LimitReader(zip, maxUnpacked+1))
+	lines := bufio.NewReader(zip)
+	line, err := lines.ReadSlice('\n') // of what is none of ours no more is read than a line's worth
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
-	line, text, _ := bytes.Cut(text, []byte("\n"))
-	number, ok := strings.CutPrefix(string(line), magic)
-	var format int
-	if _, err := fmt.Sscanf(number, "%d", &format); !ok || err != nil || format < 1 || len(text) > maxUnpacked {
+	number, ours := strings.CutPrefix(strings.TrimSuffix(string(line), "\n"), magic)
+	format, err := strconv.Atoi(number)
+	switch {
+	case !ours || err != nil || format < 1:
 		return errBroken
-	}
-	if format > Format {
+	case format > Format:
 		return fmt.Errorf("%w: format %d", errNewer, format)
+	}
+	text, err := io.ReadAll(io.LimitReader(lines, maxUnpacked+1))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	if len(text) > maxUnpacked {
+		return fmt.Errorf("%w: larger than %d bytes without compression", errBroken, maxUnpacked)
 	}
 	if err := json.Unmarshal(text, v, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)

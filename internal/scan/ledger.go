@@ -33,9 +33,10 @@ type ledger struct {
 	// folds is how many images may still be read with their findings by whoever needs no more than counts.
 	folds *atomic.Int64
 
-	mu   sync.Mutex
-	base Record // as it is in the store
-	now  Record // as it will be
+	mu    sync.Mutex
+	first Record // as it was in the store when it was read
+	base  Record // as it is in the store
+	now   Record // as it will be
 	// stale is why what is known of some images, by label, could not be asked again.
 	stale map[string]error
 	// down is why nothing is asked of ECR any more.
@@ -115,7 +116,7 @@ func (l *ledger) open(ctx context.Context) {
 	if r.Now.IsZero() {
 		l.base.Now = l.read
 	}
-	l.now, l.saved = l.base.clone(), l.read
+	l.now, l.first, l.saved = l.base.clone(), l.base, l.read
 }
 
 // list tells what the tags of a repository point to, as [walker] wants it.
@@ -172,16 +173,12 @@ func (l *ledger) patience(ctx context.Context, fallback bool) (context.Context, 
 // recorded are the images of the record that have the tags, and whether they needn't be asked for again.
 func (l *ledger) recorded(tags []string) (images []Image, isFresh bool) {
 	now := l.clock()
-	listed := fresh(l.now.Listed, now)
 	wanted := make(map[string]bool, len(tags))
 	for _, tag := range tags {
 		wanted[tag] = true
 	}
 	found := make(map[string]bool, len(tags))
-	isFresh = listed
-	if len(tags) > 0 {
-		isFresh = true
-	}
+	isFresh = len(tags) > 0 || fresh(l.now.Listed, now)
 	for _, i := range l.now.Images {
 		if len(tags) > 0 && !wanted[i.Tag] {
 			continue
@@ -193,8 +190,8 @@ func (l *ledger) recorded(tags []string) (images []Image, isFresh bool) {
 			images = append(images, i.image(l.repo))
 		}
 	}
-	for tag := range wanted {
-		isFresh = isFresh && (found[tag] || listed)
+	for tag := range wanted { // one that no record has may have been pushed since all were listed, and its config added a second ago
+		isFresh = isFresh && found[tag]
 	}
 	return images, isFresh && l.now.Gone == 0 && !l.blank && !l.doubting
 }
@@ -401,6 +398,8 @@ func (l *ledger) call(ctx context.Context, image Image, best ImageRecord, all bo
 
 // settled tells whether a completed result is the one that is remembered.
 func (l *ledger) settled(best ImageRecord, result Result) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	answer := answerOf(result)
 	if answer.Enhanced || best.Last.Enhanced {
 		return reflect.DeepEqual(answer, best.Last) && l.clock() < best.Read.plus(enhancedEvery)
@@ -441,7 +440,7 @@ func (l *ledger) fold(ctx context.Context, same []Image, result Result) {
 		}
 		h, err := l.historyOf(ctx, r)
 		if err == nil && h.isNews(i.Digest, result) {
-			err = l.remember(ctx, i, h, result)
+			err = l.remember(ctx, i, r.History, h, result)
 		}
 		if err != nil {
 			l.logImage(ctx, "can't remember the findings of an image; they will be read again", i, err)
@@ -463,8 +462,8 @@ func (l *ledger) historyOf(ctx context.Context, r ImageRecord) (History, error) 
 	return h, err
 }
 
-// remember makes and keeps the next history of a label.
-func (l *ledger) remember(ctx context.Context, i Image, h History, result Result) error {
+// remember makes and keeps the next history of a label, unless someone else's has come meanwhile in the place of the one that it goes on from.
+func (l *ledger) remember(ctx context.Context, i Image, from string, h History, result Result) error {
 	l.mu.Lock()
 	next := h.after(i.Digest, result, l.clock(), l.now.Taken.take)
 	l.mu.Unlock()
@@ -477,11 +476,11 @@ func (l *ledger) remember(ctx context.Context, i Image, h History, result Result
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.now.Images[i.Label()]
-	if name == "" {
-		name = r.History
+	r, ok := l.now.Images[i.Label()]
+	if !ok || r.History != from {
+		return nil
 	}
-	r.remember(name, next, l.clock())
+	r.remember(cmp.Or(name, from), next, l.clock())
 	l.now.Images[i.Label()] = r
 	return nil
 }
@@ -552,7 +551,7 @@ func (l *ledger) close(ctx context.Context) {
 	l.mu.Unlock()
 	l.commit(ctx)
 	if sweep {
-		if err := l.Records.Sweep(ctx, l.repo, l.base); err != nil {
+		if err := l.Records.Sweep(ctx, l.repo, l.base, l.first); err != nil {
 			l.Log.WarnContext(ctx, "can't remove what is no longer needed of a record; the next run will", "registry", l.repo.Registry,
 				"region", l.repo.Region, "repository", l.repo.Name, "error", err)
 		}
@@ -596,6 +595,9 @@ func (l *ledger) commit(ctx context.Context) {
 		}
 		l.now = merged(l.base, l.now, theirs)
 		l.base, l.read = theirs, l.Now()
+		if theirs.Now.IsZero() {
+			l.base.Now = l.read
+		}
 		err = &Error{Code: Unavailable, Message: "it is written by others all the time"}
 	}
 	if !errors.Is(err, context.Canceled) {

@@ -20,8 +20,10 @@ func (m *meeting) page(p page) {
 	if m.blank {
 		return
 	}
-	if len(p.tags) > 0 {
-		m.listed(p.images, p.tags, now)
+	if len(p.tags) > 0 { // named, and when all are listed those of them that no page had
+		for _, i := range m.listed(p.images, p.tags, now) {
+			m.met[i.Label()] = true
+		}
 		return
 	}
 	m.now.there(now)

@@ -85,8 +85,9 @@ type RecordStore interface {
 	History(ctx context.Context, repo Repository, name string) (History, error)
 	// AddHistory keeps a history under a name of its own, which it gives.
 	AddHistory(ctx context.Context, repo Repository, h History) (name string, err error)
-	// Sweep removes the histories of a repository that are not among those of the record, and are too old to be about to be.
-	Sweep(ctx context.Context, repo Repository, r Record) error
+	// Sweep removes the histories of a repository that neither the record names nor an earlier one, which somebody may be reading, and that are too
+	// old to be about to be named.
+	Sweep(ctx context.Context, repo Repository, r, earlier Record) error
 	// Repositories are those that have a record or a history.
 	Repositories(ctx context.Context) ([]Repository, error)
 	// Remove removes the record of a repository with all histories.
@@ -257,11 +258,11 @@ func (r *Record) unobserved(label string, now Stamp) {
 // seen is when an image was looked for last.
 func (r *Record) seen(i ImageRecord) Stamp { return max(i.Seen, r.Listed) }
 
-// forget leaves out what nobody looked for in MemoryTime, and what has not been there for that long.
+// forget leaves out what nobody looked for in MemoryTime, and what has not been there for that long, unless it is named and looked for all the same.
 func (r *Record) forget(now Stamp) {
 	past := now.plus(-MemoryTime)
 	maps.DeleteFunc(r.Images, func(_ string, i ImageRecord) bool {
-		return r.seen(i) < past || i.Left > 0 && i.Left < past && !fresh(i.Seen, now)
+		return r.seen(i) < past || i.Left > 0 && i.Left < past && i.Seen < past
 	})
 }
 

@@ -177,8 +177,8 @@ func TestWhatIsForgotten(t *testing.T) {
 		recordedImage("there", "d", now-60),
 		recordedImage("nobody looked", "d", now-month-1),
 		recordedImage("gone", "", now-month, func(i *ImageRecord) { i.Kind, i.Left = Missing, now-month }),
-		recordedImage("long gone", "", now-3600, func(i *ImageRecord) { i.Kind, i.Left = Missing, now-month-1 }),
-		recordedImage("long gone and named", "", now-60, func(i *ImageRecord) { i.Kind, i.Left = Missing, now-month-1 }),
+		recordedImage("long gone", "", now-month-60, func(i *ImageRecord) { i.Kind, i.Left = Missing, now-month-1 }),
+		recordedImage("long gone and named", "", now-3600, func(i *ImageRecord) { i.Kind, i.Left = Missing, now-month-1 }),
 	)
 	r.forget(now)
 	if diff := cmp.Diff(map[string]bool{"there": true, "gone": true, "long gone and named": true}, keysOf(r.Images)); diff != "" {

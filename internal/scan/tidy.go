@@ -64,7 +64,7 @@ func wanted(configs []Config) (all bool, tags []string) {
 	return wantedTags(configs, at)
 }
 
-// keepOnly leaves out what has none of some tags.
+// keepOnly leaves out what has none of some tags. Then not all that was listed is known any more.
 func (l *ledger) keepOnly(tags []string) {
 	watched := make(map[string]bool, len(tags))
 	for _, tag := range tags {
@@ -75,6 +75,7 @@ func (l *ledger) keepOnly(tags []string) {
 	for label, i := range l.now.Images {
 		if !watched[i.Tag] {
 			delete(l.now.Images, label)
+			l.now.Listed = 0
 		}
 	}
 }

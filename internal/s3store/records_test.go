@@ -1,0 +1,319 @@
+package s3store_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/s3store"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/awstest"
+)
+
+func records(t *testing.T) (*awstest.AWS, *s3store.Records) {
+	a := awstest.Start(t, awslocal.ECROptions{})
+	return a, s3store.NewRecords(a.S3Client(), awstest.Bucket, awstest.Silent())
+}
+
+func repository(name string) scan.Repository {
+	return scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: name}
+}
+
+func recordWith(tags ...string) scan.Record {
+	r := scan.Record{Images: map[string]scan.ImageRecord{}}
+	for _, tag := range tags {
+		r.Images[tag] = scan.ImageRecord{Tag: tag, First: 5}
+	}
+	return r
+}
+
+func save(t *testing.T, store *s3store.Records, repo scan.Repository, r scan.Record) string {
+	t.Helper()
+	version, err := store.Save(t.Context(), repo, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
+func addHistory(t *testing.T, store *s3store.Records, repo scan.Repository, h scan.History) string {
+	t.Helper()
+	name, err := store.AddHistory(t.Context(), repo, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// aRecord and aHistory have something in every field.
+func aRecord() scan.Record {
+	image := scan.ImageRecord{
+		Tag: "latest", Platform: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, Trouble: scan.NotScannable, Reason: "\x00 <odd> \u2028",
+		First: 2, Seen: 3, Left: 4, Last: scan.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true},
+		Asked: 6, Read: 7, Scan: scan.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true}, History: "h", Since: 9,
+		Changes: []scan.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}}},
+		Gaps:    []scan.Period{{From: 11, Until: 12}}, Failures: []scan.Period{{From: 13, Until: 14}}, Failed: 15,
+	}
+	return scan.Record{
+		Images: map[string]scan.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, Gone: 17,
+		Absences: []scan.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, Taken: scan.Seconds{{From: 22, Until: 23}},
+	}
+}
+
+func aHistory() scan.History {
+	return scan.History{
+		Tag: "latest", Platform: "linux/arm64", Scan: scan.Scan{Digest: "sha256:a", Completed: 8}, Since: 5, Told: 8,
+		Findings: []scan.Tracked{{
+			Finding: scan.Finding{
+				Name: "CVE-1", Package: "p", Versions: []string{"1"}, Severity: "HIGH", Description: "<&>\u2028", URL: "https://example.com/?a&b", Score: "9.8", Vector: "v",
+				FixedIn: []string{"2"}, FixAvailable: "YES", Exploit: "NO", Remediation: "r", FirstSeen: time.Unix(1, 500).UTC(), Changed: time.Unix(2, 0).UTC(), Episode: 3,
+			}, Fate: scan.Gone, Published: 6, Updated: 7, Ended: 8, Note: "no longer found",
+		}},
+		Events:  []scan.Event{{Kind: scan.Raised, Scan: 8, At: 7, Name: "CVE-1", Package: "p", Episode: 3, From: scan.Low, To: scan.High}},
+		Changes: []scan.CountChange{{At: time.Unix(8, 0).UTC(), New: scan.Counts{scan.High: 1}}},
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	a, store := records(t)
+	repo := repository("team/sub_app")
+	empty, err := store.Load(t.Context(), repo)
+	if err != nil || len(empty.Images) > 0 || empty.Version != "" || time.Since(empty.Now).Abs() > time.Hour {
+		t.Errorf("none: %+v, %v", empty, err)
+	}
+	want := aRecord()
+	version := save(t, store, repo, want)
+	got, err := store.Load(t.Context(), repo)
+	if err != nil || got.Version != version || time.Since(got.Now).Abs() > time.Hour {
+		t.Errorf("version %q of %q, now %s, %v", got.Version, version, got.Now, err)
+	}
+	want.Version, want.Now = got.Version, got.Now
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	name := addHistory(t, store, repo, aHistory())
+	h, err := store.History(t.Context(), repo, name)
+	if diff := cmp.Diff(aHistory(), h); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	for _, name := range []string{"", "index", "../index", uuid.NewString()} {
+		if _, err := store.History(t.Context(), repo, name); scan.CodeOf(err) != scan.NotFound {
+			t.Errorf("history %q: %v", name, err)
+		}
+	}
+	if configs, err := a.Watch(awstest.Silent()).Configs.List(t.Context()); err != nil || len(configs) > 0 {
+		t.Errorf("records show as configs: %v, %v", configs, err)
+	}
+}
+
+func TestSaveOfTheVersionThatWasRead(t *testing.T) {
+	_, store := records(t)
+	repo := repository("a")
+	first := save(t, store, repo, recordWith("one"))
+	refused := func(version, why string) {
+		t.Helper()
+		r := recordWith("other")
+		r.Version = version
+		if got := save(t, store, repo, r); got != "" {
+			t.Errorf("%s was written as %s", why, got)
+		}
+	}
+	refused("", "a first one where there is one")
+	second := recordWith("two")
+	second.Version = first
+	second.Version = save(t, store, repo, second)
+	refused(first, "one of the version before")
+	if err := store.Remove(t.Context(), repo); err != nil {
+		t.Fatal(err)
+	}
+	refused(second.Version, "one of what is removed")
+	if err := store.Remove(t.Context(), repo); err != nil {
+		t.Errorf("none to remove: %v", err)
+	}
+}
+
+func TestOneOfManyWritersIsFirst(t *testing.T) {
+	_, store := records(t)
+	var first atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			version, err := store.Save(t.Context(), repository("a"), recordWith(fmt.Sprint(i)))
+			if err != nil {
+				t.Error(err)
+			}
+			if version != "" {
+				first.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if first.Load() != 1 {
+		t.Errorf("%d of 10 were first", first.Load())
+	}
+}
+
+// The answer to a write is lost and the SDK writes again: what it finds then is its own.
+func TestRecordWrittenTwice(t *testing.T) {
+	a, _ := records(t)
+	var lost atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && lost.CompareAndSwap(false, true) {
+			a.S3.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		a.S3.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
+	store := s3store.NewRecords(client, awstest.Bucket, awstest.Silent())
+	for range 2 { // the first record, and the next
+		r, err := store.Load(t.Context(), repository("a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := recordWith("one", r.Version)
+		next.Version = r.Version
+		lost.Store(false)
+		if version := save(t, store, repository("a"), next); version == "" {
+			t.Error("its own record is taken for another's")
+		}
+	}
+}
+
+func TestRepositoriesOfRecords(t *testing.T) {
+	a, store := records(t)
+	want := []scan.Repository{repository("aa"), repository("deep/er/b"), {Registry: "210987654321", Region: "eu-west-1", Name: "a__b"}, repository("only-histories")}
+	for _, repo := range want[:3] {
+		save(t, store, repo, recordWith("x"))
+	}
+	addHistory(t, store, want[3], aHistory())
+	for _, key := range []string{"record/x", "record/123456789012/x", "record/123456789012/us-west-2/x", "record/a/b/c/index", "record/123456789012/us-west-2/UPPER/index", "records/1/2/3/4"} {
+		put(t, a, key, "foreign")
+	}
+	got, err := store.Repositories(t.Context())
+	sort := func(repos []scan.Repository) []string {
+		var names []string
+		for _, r := range repos {
+			names = append(names, r.Registry+" "+r.Region+" "+r.Name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	if diff := cmp.Diff(sort(want), sort(got)); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+func objectsOf(t *testing.T, a *awstest.AWS, prefix string) []string {
+	t.Helper()
+	out, err := a.S3Client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(awstest.Bucket), Prefix: &prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range out.Contents {
+		names = append(names, strings.TrimPrefix(aws.ToString(o.Key), prefix))
+	}
+	return names
+}
+
+func TestSweep(t *testing.T) {
+	a, store := records(t)
+	repo := repository("a")
+	named, earlier, orphan := addHistory(t, store, repo, aHistory()), addHistory(t, store, repo, aHistory()), addHistory(t, store, repo, aHistory())
+	put(t, a, "record/123456789012/us-west-2/a/notes.txt", "foreign")
+	neighbour := addHistory(t, store, repository("a/b"), aHistory())
+	naming := func(history string) scan.Record {
+		r := recordWith("x")
+		r.Images["x"] = scan.ImageRecord{Tag: "x", History: history}
+		return r
+	}
+	r := naming(named)
+	save(t, store, repo, r)
+	sweep := func(want ...string) {
+		t.Helper()
+		loaded, err := store.Load(t.Context(), repo)
+		if err == nil {
+			err = store.Sweep(t.Context(), repo, loaded, naming(earlier))
+		}
+		got := objectsOf(t, a, "record/123456789012/us-west-2/a/")
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	}
+	sweep("index", "notes.txt", named, earlier, orphan) // it may be about to be named
+	a.Later(61 * time.Minute)
+	sweep("index", "notes.txt", named, earlier)
+	if got := objectsOf(t, a, "record/123456789012/us-west-2/a~b/"); !slices.Equal(got, []string{neighbour}) {
+		t.Errorf("of its neighbour there is %v", got)
+	}
+}
+
+// What could not be read again is not written: it would be taken for broken.
+func TestTooLargeIsNotWritten(t *testing.T) {
+	a, store := records(t)
+	random := rand.New(rand.NewPCG(1, 1))
+	noise := make([]rune, 9<<20) // which compresses badly
+	for i := range noise {
+		noise[i] = rune(0x4e00 + random.IntN(0x5000))
+	}
+	for name, text := range map[string]string{"as it is stored": string(noise) + string(noise), "without compression": strings.Repeat("x", 129<<20)} {
+		h := aHistory()
+		h.Findings[0].Description = text
+		if _, err := store.AddHistory(t.Context(), repository("a"), h); err == nil {
+			t.Errorf("a history that is too large %s was written", name)
+		}
+	}
+	if got := objectsOf(t, a, ""); len(got) > 0 {
+		t.Errorf("there is %v", got)
+	}
+}
+
+func TestRecordOutage(t *testing.T) {
+	for _, status := range []int{500, 403} {
+		a, store := records(t)
+		repo, ctx := repository("a"), t.Context()
+		a.S3.Disturb(awslocal.Fault{Status: status})
+		_, loaded := store.Load(ctx, repo)
+		_, saved := store.Save(ctx, repo, recordWith("x"))
+		_, read := store.History(ctx, repo, uuid.NewString())
+		_, added := store.AddHistory(ctx, repo, aHistory())
+		_, listed := store.Repositories(ctx)
+		for what, err := range map[string]error{
+			"load": loaded, "save": saved, "read": read, "add": added, "list": listed, "sweep": store.Sweep(ctx, repo, scan.Record{}, scan.Record{}), "remove": store.Remove(ctx, repo),
+		} {
+			if scan.CodeOf(err) != scan.Unavailable || strings.Contains(scan.MessageOf(err), "http") {
+				t.Errorf("%d, %s: %v", status, what, err)
+			}
+		}
+	}
+}
+
+// A body that is cut is read again.
+func TestCutRecord(t *testing.T) {
+	a, store := records(t)
+	save(t, store, repository("a"), aRecord())
+	a.S3.Disturb(awslocal.Fault{Operation: "GetObject", Cut: true, Calls: 1})
+	if r, err := store.Load(t.Context(), repository("a")); err != nil || len(r.Images) != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := objectsOf(t, a, s3store.SetAsidePrefix); len(got) > 0 {
+		t.Errorf("set aside: %v", got)
+	}
+}

@@ -1,0 +1,348 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/s3store"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/awstest"
+)
+
+// world is an embedded ECR and S3 in one bubble of testing/synctest, whose clock is that of both.
+type world struct {
+	ecr *awslocal.ECR
+	s3  *awslocal.S3
+}
+
+const scanTime = 10 * time.Minute
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return &world{ecr: awslocal.NewECR(awslocal.ECROptions{ScanTime: scanTime}), s3: newS3(t)}
+}
+
+func newS3(t *testing.T) *awslocal.S3 {
+	t.Helper()
+	store, err := awslocal.NewMemoryS3(awstest.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// dated answers with a Date, as a server does.
+type dated struct{ http.Handler }
+
+func (d dated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	d.Handler.ServeHTTP(w, r)
+}
+
+// process is a function's process: its clock is wrong by skew, and it dies at one of its writes, if that is set.
+type process struct {
+	skew time.Duration
+	log  *slog.Logger
+	// dies is at which write; 0 is never. Afterwards tells that the write is done all the same. die is called then.
+	dies       int
+	afterwards bool
+	die        func()
+	// loses tells whether the answer to a write is lost.
+	loses func() bool
+	// pause is what a call waits for before it is made.
+	pause func(*http.Request)
+
+	mu     sync.Mutex
+	writes int
+}
+
+func (p *process) watch(store *awslocal.S3, ecr *awslocal.ECR) *scan.Watch {
+	log := p.log
+	if log == nil {
+		log = awstest.Silent()
+	}
+	w := setup.New(p.reach(dated{store}), p.reach(ecr), awstest.Bucket, log)
+	w.Now = func() time.Time { return time.Now().Add(p.skew) }
+	return w
+}
+
+func (p *process) reach(h http.Handler) aws.Config {
+	cfg := setup.Loopback("http://aws.example")
+	cfg.HTTPClient = &http.Client{Transport: line{p, awslocal.Transport{Handler: h}}}
+	return cfg
+}
+
+// line is how a process reaches a service.
+type line struct {
+	*process
+	http.RoundTripper
+}
+
+var errDead = errors.New("the process is dead")
+
+func (l line) RoundTrip(r *http.Request) (*http.Response, error) {
+	doIt, tell := l.allows(r)
+	if !doIt {
+		return nil, errDead
+	}
+	if l.pause != nil {
+		l.pause(r)
+	}
+	response, err := l.RoundTripper.RoundTrip(r)
+	if err == nil && !tell {
+		_ = response.Body.Close()
+		return nil, errors.New("the answer is lost")
+	}
+	return response, err
+}
+
+// allows counts a call, and tells whether it is to be done and its answer told.
+func (l line) allows(r *http.Request) (doIt, tell bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	write := r.Method == http.MethodPut || r.Method == http.MethodDelete
+	before := l.dies > 0 && l.writes >= l.dies
+	if !write || before {
+		return !before, true
+	}
+	l.writes++
+	if l.writes == l.dies {
+		l.die()
+		return l.afterwards, false
+	}
+	return true, l.loses == nil || !l.loses()
+}
+
+// watch is a process in which nothing goes wrong.
+func (w *world) watch() *scan.Watch { return (&process{}).watch(w.s3, w.ecr) }
+
+// log is a log that keeps its lines.
+type log struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (l *log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Builder.Write(b)
+}
+
+func (l *log) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *log) has(words string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.String(), words)
+}
+
+// store is the store of what is remembered, for a look from outside.
+func store(bucket *awslocal.S3) *s3store.Records {
+	return s3store.NewRecords(client(bucket), awstest.Bucket, awstest.Silent())
+}
+
+func client(bucket *awslocal.S3) *s3.Client {
+	return s3.NewFromConfig((&process{}).reach(dated{bucket}), func(o *s3.Options) { o.UsePathStyle = true })
+}
+
+var repo = scan.Repository{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: "team/app"} // read only
+
+func ecrID(r scan.Repository) awslocal.RepositoryID {
+	return awslocal.RepositoryID{Region: r.Region, Registry: r.Registry, Name: r.Name}
+}
+
+// addConfig makes a config that watches some tags of a repository, all when there are none.
+func addConfig(t *testing.T, w *scan.Watch, r scan.Repository, tags ...string) scan.Config {
+	t.Helper()
+	c, err := scan.NewConfig(scan.Config{Region: r.Region, Registry: r.Registry, Repository: r.Name, Tags: tags}, time.Now())
+	if err == nil {
+		err = w.Configs.Put(t.Context(), c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// findings are those that are written as "A:HIGH B:LOW".
+func findings(text string) []awslocal.Finding {
+	list := []awslocal.Finding{}
+	for _, f := range strings.Fields(text) {
+		name, severity, _ := strings.Cut(f, ":")
+		list = append(list, awslocal.Finding{Name: name, Severity: severity, Attributes: []awslocal.Attribute{{Key: "package_name", Value: "p"}}})
+	}
+	return list
+}
+
+// push puts an image that was scanned just now.
+func (w *world) push(tag, found string) string {
+	return w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{tag}, ScannedAt: time.Now(), Findings: findings(found)})
+}
+
+// rescan makes a scan of the image complete just now.
+func (w *world) rescan(t *testing.T, ref, found string) {
+	t.Helper()
+	w.update(t, ref, func(i *awslocal.Image) { i.ScannedAt, i.Findings, i.ScanStatus = time.Now(), findings(found), "" })
+}
+
+func (w *world) update(t *testing.T, ref string, change func(*awslocal.Image)) {
+	t.Helper()
+	if err := w.ecr.UpdateImage(ecrID(repo), ref, change); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run does a scan run.
+func run(t *testing.T, w *scan.Watch) scan.RunReport {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	report, err := w.Run(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// read reads all findings, as a feed tells them.
+func read(t *testing.T, w *scan.Watch) []string {
+	t.Helper()
+	l, err := w.AllFindings(t.Context(), scan.View{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range l.Reports {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	return lines(l)
+}
+
+// lines are the entries of a listing in words, sorted: tag, name, severity, episode, whether resolved, and the hour of publication.
+func lines(l scan.Listing) []string {
+	told := make([]string, len(l.Entries))
+	for i, e := range l.Entries {
+		told[i] = fmt.Sprintf("%s %s %s #%d %s", e.Images[0].Label(), e.Finding.Name, e.Finding.Severity, e.Finding.Episode, hour(scan.StampOf(e.Published)))
+		if !e.Resolved.IsZero() {
+			told[i] += " resolved"
+		}
+	}
+	slices.Sort(told)
+	return told
+}
+
+// hour is the nearest hour: when ECR has no date for something, it depends a little on who sees it first.
+func hour(s scan.Stamp) string {
+	if s == 0 {
+		return "never"
+	}
+	return s.Time().Add(30 * time.Minute).Format("Jan02-15h")
+}
+
+// remembered is the record of the repository in words, with its histories. Each must be there.
+func remembered(t *testing.T, bucket *awslocal.S3) []string {
+	t.Helper()
+	records := store(bucket)
+	r, err := records.Load(t.Context(), repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := []string{fmt.Sprint("gone ", hour(r.Gone), " ", periods(r.Absences))}
+	for label, i := range r.Images {
+		left := "there"
+		if i.Left > 0 {
+			left = "left " + hour(i.Left)
+		}
+		told = append(told, fmt.Sprintf("%s: %.12s %s %s, scan %.12s %d %t, since %d, failed %s %s, gaps %s", label, i.Digest, i.Kind, left,
+			i.Scan.Digest, i.Scan.Completed, i.Scan.Enhanced, i.Since, hour(i.Failed), periods(i.Failures), periods(i.Gaps)))
+		for _, c := range i.Changes {
+			told = append(told, fmt.Sprintf("%s: at %s new %v fixed %v", label, hour(scan.StampOf(c.At)), c.New, c.Fixed))
+		}
+		if i.History == "" {
+			continue
+		}
+		h, err := records.History(t.Context(), repo, i.History)
+		if err != nil {
+			t.Fatalf("history of %s: %v", label, err)
+		}
+		if h.Scan != i.Scan || h.Since != i.Since || h.Tag != i.Tag || h.Platform != i.Platform {
+			t.Errorf("%s: the record has the scan %+v since %d, the history %+v since %d", label, i.Scan, i.Since, h.Scan, h.Since)
+		}
+		told = append(told, toldHistory(label, h)...)
+	}
+	slices.Sort(told)
+	return told
+}
+
+func toldHistory(label string, h scan.History) []string {
+	var told []string
+	for _, f := range h.Findings {
+		told = append(told, fmt.Sprintf("%s: %s#%d %s %s, published %s updated %s ended %s: %s", label, f.Name, f.Episode, f.Severity, f.Fate,
+			hour(f.Published), hour(f.Updated), hour(f.Ended), f.Note))
+	}
+	for _, e := range h.Events {
+		told = append(told, fmt.Sprintf("%s: %s %s#%d %s>%s, scan %s at %s", label, e.Kind, e.Name, e.Episode, e.From, e.To, hour(e.Scan), hour(e.At)))
+	}
+	return told
+}
+
+// periods are those that have to be remembered still.
+func periods(all []scan.Period) string {
+	var told []string
+	for _, p := range all {
+		if time.Since(p.Until.Time()) < scan.MemoryTime {
+			told = append(told, hour(p.From)+"-"+hour(p.Until))
+		}
+	}
+	return "[" + strings.Join(told, " ") + "]"
+}
+
+// keys are the keys of a bucket under a prefix.
+func keys(t *testing.T, bucket *awslocal.S3, prefix string) []string {
+	t.Helper()
+	out, err := client(bucket).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(awstest.Bucket), Prefix: &prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, o := range out.Contents {
+		found = append(found, aws.ToString(o.Key))
+	}
+	return found
+}
+
+func get(t *testing.T, bucket *awslocal.S3, key string) []byte {
+	t.Helper()
+	out, err := client(bucket).GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(awstest.Bucket), Key: &key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(out.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func put(t *testing.T, bucket *awslocal.S3, key, body string) {
+	t.Helper()
+	_, err := client(bucket).PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(awstest.Bucket), Key: &key, Body: strings.NewReader(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
