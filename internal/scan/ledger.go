@@ -218,7 +218,7 @@ func (l *ledger) listed(images []Image, tags []string, now Stamp) []Image {
 		}
 	}
 	if len(tags) == 0 {
-		l.now.Listed = now
+		l.now.Listed, l.now.touched = now, true
 	}
 	return images
 }
@@ -345,7 +345,7 @@ func (l *ledger) share(same []Image, best ImageRecord) {
 	for _, i := range same {
 		if r, ok := l.now.Images[i.Label()]; ok && r.Digest == best.Digest && (r.Last.State == "" || r.Asked < best.Asked) {
 			r.Last, r.Asked = best.Last, best.Asked
-			l.now.Images[i.Label()] = r
+			l.now.put(r)
 		}
 	}
 }
@@ -366,7 +366,7 @@ func (l *ledger) ask(ctx context.Context, same []Image, best ImageRecord, all bo
 			if read {
 				r.Read = now
 			}
-			l.now.Images[i.Label()] = r
+			l.now.put(r)
 		}
 	}
 	l.mu.Unlock()
@@ -481,7 +481,7 @@ func (l *ledger) remember(ctx context.Context, i Image, from string, h History, 
 		return nil
 	}
 	r.remember(cmp.Or(name, from), next, l.clock())
-	l.now.Images[i.Label()] = r
+	l.now.put(r)
 	return nil
 }
 
@@ -516,10 +516,10 @@ func (l *ledger) asOf(r ImageRecord) Stamp {
 func (l *ledger) started(image Image) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for label, r := range l.now.Images {
+	for _, r := range l.now.Images {
 		if r.Digest == image.Digest && r.Last.State != "" {
 			r.Asked = 0
-			l.now.Images[label] = r
+			l.now.put(r)
 		}
 	}
 }
@@ -546,7 +546,7 @@ func (l *ledger) close(ctx context.Context) {
 	now := l.clock()
 	sweep := !l.blank && len(l.now.Images) > 0 && now > l.now.Swept.plus(sweepEvery)
 	if sweep {
-		l.now.Swept = now
+		l.now.Swept, l.now.touched = now, true
 	}
 	l.mu.Unlock()
 	l.commit(ctx)
@@ -565,7 +565,7 @@ const savesPerCommit = 10
 func (l *ledger) commit(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.blank {
+	if l.blank || !l.now.touched {
 		return
 	}
 	l.saved = l.Now()
@@ -594,6 +594,7 @@ func (l *ledger) commit(ctx context.Context) {
 			break
 		}
 		l.now = merged(l.base, l.now, theirs)
+		l.now.touched = true
 		l.base, l.read = theirs, l.Now()
 		if theirs.Now.IsZero() {
 			l.base.Now = l.read

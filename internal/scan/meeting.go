@@ -57,5 +57,5 @@ func (m *meeting) end(complete bool) {
 			m.now.unobserved(label, now)
 		}
 	}
-	m.now.Listed = now
+	m.now.Listed, m.now.touched = now, true
 }

@@ -28,6 +28,9 @@ type Record struct {
 	// Version changes with each write; it is empty when there is no record. Now is the store's clock when it was read.
 	Version string
 	Now     time.Time
+
+	// touched tells that it may differ from what was read.
+	touched bool
 }
 
 // ImageRecord is what is remembered of one image: what one tag points to, or for an index, one of its platforms.
@@ -200,8 +203,11 @@ func (r *Record) Recall(name string, h History) {
 		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: h.Since, Seen: h.Told.plus(-Trust), // what it points to is to be asked
 		Scan: h.Scan, History: name, Since: h.Since, Changes: h.Changes, News: len(h.Events),
 	}
-	r.Images[i.Label()] = i
+	r.put(i)
 }
+
+// put takes in what is known of an image now.
+func (r *Record) put(i ImageRecord) { r.Images[i.Label()], r.touched = i, true }
 
 // withPeriod adds a period, and leaves out those that are long past.
 func withPeriod(periods []Period, p Period, now Stamp) []Period {
@@ -211,13 +217,13 @@ func withPeriod(periods []Period, p Period, now Stamp) []Period {
 }
 
 // gone takes in that the registry has no such repository.
-func (r *Record) gone(now Stamp) { r.Gone = cmp.Or(r.Gone, now) }
+func (r *Record) gone(now Stamp) { r.Gone, r.touched = cmp.Or(r.Gone, now), true }
 
 // there takes in that the registry has the repository.
 func (r *Record) there(now Stamp) {
 	if r.Gone > 0 {
 		r.Absences = withPeriod(r.Absences, Period{r.Gone, max(now, r.Gone+1)}, now)
-		r.Gone = 0
+		r.Gone, r.touched = 0, true
 	}
 }
 
@@ -240,7 +246,7 @@ func (r *Record) observed(i Image, now Stamp) {
 		next.Last, next.Asked = Answer{}, 0
 		next.recovered(now)
 	}
-	r.Images[i.Label()] = next
+	r.put(next)
 }
 
 // unobserved takes in that what was met before is no longer there.
@@ -252,7 +258,7 @@ func (r *Record) unobserved(label string, now Stamp) {
 	next.Digest, next.Kind, next.Left, next.Last, next.Asked = "", Missing, now, Answer{}, 0
 	next.Trouble, next.Reason = "", ""
 	next.recovered(now)
-	r.Images[label] = next
+	r.put(next)
 }
 
 // seen is when an image was looked for last.
@@ -268,6 +274,7 @@ func (r *Record) forget(now Stamp) {
 
 // clone is a copy whose images can be changed.
 func (r Record) clone() Record {
+	r.touched = false
 	r.Images = maps.Clone(r.Images)
 	r.Taken = slices.Clone(r.Taken)
 	if r.Images == nil {

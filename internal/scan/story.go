@@ -55,7 +55,7 @@ func (l *ledger) anew(ctx context.Context, image Image, lost error) (History, er
 	l.mu.Lock()
 	r := l.now.Images[image.Label()]
 	r.History, r.Scan = "", Scan{}
-	l.now.Images[image.Label()] = r
+	l.now.put(r)
 	l.mu.Unlock()
 	l.fold(ctx, []Image{image}, result)
 	return alone(image, result), nil

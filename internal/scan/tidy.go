@@ -75,7 +75,7 @@ func (l *ledger) keepOnly(tags []string) {
 	for label, i := range l.now.Images {
 		if !watched[i.Tag] {
 			delete(l.now.Images, label)
-			l.now.Listed = 0
+			l.now.Listed, l.now.touched = 0, true
 		}
 	}
 }
