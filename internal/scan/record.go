@@ -292,7 +292,13 @@ func merged(base, mine, theirs Record) Record {
 			delete(next.Images, label)
 		}
 	}
-	listed := max(mine.Listed, theirs.Listed)
+	listed := theirs.Listed
+	switch {
+	case theirs.Listed == base.Listed:
+		listed = mine.Listed // 0 is when what was listed is not all there any more
+	case theirs.Listed > 0:
+		listed = max(listed, mine.Listed)
+	}
 	for label, image := range mine.Images {
 		their, have := theirs.Images[label]
 		if old, had := base.Images[label]; have || !had {

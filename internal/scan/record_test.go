@@ -65,6 +65,8 @@ func TestMerged(t *testing.T) {
 		"they removed it":                     {base, base, none, none},
 		"they removed it, I listed it":        {base, at(later, 2500), at(none, 2100), at(none, 2100)},
 		"I listed, they too":                  {base, at(later, 2500), at(base, 2600), at(later, 2600)},
+		"they forgot some of what was listed": {at(base, 2200), at(later, 2200), at(base, 0), at(later, 0)},
+		"I forgot some of what was listed":    {at(base, 2200), at(base, 0), at(later, 2200), at(later, 0)},
 		"gone":                                {gone(0), gone(5), gone(0), gone(5)},
 		"they saw it gone":                    {gone(0), gone(0), gone(5), gone(5)},
 		"they saw it come back":               {gone(5), gone(5), gone(0, Period{5, 9}), gone(0, Period{5, 9})},
