@@ -24,6 +24,7 @@ func (s *service) feeds() map[string]int {
 		}
 		counts[by] = len(feedrules.Atom(s.t, body).Entries)
 	}
+	counts[ubuntu+"/changes"], counts["/changes"] = 0, 0 // what is there at first is no news
 	return counts
 }
 

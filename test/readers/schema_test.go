@@ -28,17 +28,25 @@ func TestSchema(t *testing.T) {
 	}
 	s := start(t)
 	s.hostile()
+	for path := range s.feeds() { // so that what comes is news
+		get(t, s.url+path).Body.Close()
+	}
+	s.find("test/ubuntu", "latest", "CVE-2026-99999 <b>&")
+	s.rescan()
 	ubuntu, hard := "/findings/"+s.ids["test/ubuntu"], "/findings/"+s.ids["team/hard"]
 	home, args := t.TempDir(), []string{}
 	for i, path := range []string{
 		ubuntu, ubuntu + "?by=vulnerability", ubuntu + "?severity=HIGH&tag=a&tag=b&package=x&cve=CVE-1&fixable=true", ubuntu + "?key=a%26b%3C", "/findings/all",
 		"/findings/all?by=vulnerability&severity=LOW", hard, hard + "?page=2", hard + "?by=vulnerability&page=3", "/findings/" + s.ids["test/gone"],
+		ubuntu + "/changes", "/changes", "/findings/" + s.ids["test/gone"] + "/changes",
 	} {
 		body, err := io.ReadAll(get(t, s.url+path).Body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		feedrules.Atom(t, body)
+		if entries := feedrules.Atom(t, body).Entries; strings.HasSuffix(path, "changes") && len(entries) == 0 {
+			t.Errorf("%s: nothing has changed", path)
+		}
 		args = append(args, write(t, home, fmt.Sprintf("%d.xml", i), string(body)))
 	}
 	grammar, err := os.ReadFile(schema)

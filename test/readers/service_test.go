@@ -49,6 +49,7 @@ func start(t *testing.T) *service {
 	server := httptest.NewServer(api.Handler(api.All()))
 	t.Cleanup(server.Close)
 	s.url = server.URL
+	s.scan()
 	return s
 }
 
@@ -56,6 +57,12 @@ func start(t *testing.T) *service {
 func (s *service) rescan() {
 	s.t.Helper()
 	s.aws.Later(25 * time.Hour)
+	s.scan()
+}
+
+// scan scans every image, each of which is due.
+func (s *service) scan() {
+	s.t.Helper()
 	report, err := s.watch.Run(s.t.Context())
 	if err != nil || report.Started == 0 || report.Left+len(report.Failed) > 0 {
 		s.t.Fatalf("scan run: %+v, %v", report, err)
