@@ -43,10 +43,8 @@ func broken() map[string]func(whole string) string {
 		"two values":              func(_ string) string { return zipped(ours + `{} {}`) },
 		"an odd format":           func(_ string) string { return zipped("ecr-continuous-scan record 1x\n{}") },
 		"a format before all":     func(_ string) string { return zipped("ecr-continuous-scan record 0\n{}") },
-		"much from little":        func(_ string) string { return zipped(strings.Repeat("x", 200<<20)) },
-		"much, and a record":      func(_ string) string { return zipped(ours + `{"x":"` + strings.Repeat("x", 130<<20) + `"}`) },
+		"much from little":        func(_ string) string { return zipped(strings.Repeat("x", 5<<20)) },
 		"foreign JSON, not gzip":  func(_ string) string { return `{"images":[{"tag":"x"}]}` },
-		"more than is ever read":  func(_ string) string { return strings.Repeat("x", 33<<20) },
 		"a record and then trash": func(whole string) string { return whole + "trash" },
 	}
 }
@@ -102,7 +100,7 @@ func TestBrokenIndex(t *testing.T) {
 				if aside := keys(t, w.s3, "set-aside/"); !slices.Equal(aside, []string{"set-aside/" + indexKey}) {
 					t.Errorf("set aside: %v", aside)
 				}
-				if len(body) < 32<<20 && string(get(t, w.s3, "set-aside/"+indexKey)) != body {
+				if string(get(t, w.s3, "set-aside/"+indexKey)) != body {
 					t.Error("what was set aside is something else")
 				}
 			})

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -18,12 +19,12 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-const (
-	rounds = 1000
-	every  = 7 * time.Hour // so that nothing becomes 30 days old just when a round begins
-)
+// rounds are enough to see what is 30 days old leave; .ci/run does 1,000.
+var rounds = flag.Int("rounds", 150, "how often the world changes while three processes write the same record")
 
-// Hours pass and the world changes, 1,000 times; then two readers and a scan run work at once while S3 and ECR are disturbed. The record
+const every = 7 * time.Hour // so that nothing becomes 30 days old just when a round begins
+
+// Hours pass and the world changes, again and again; then two readers and a scan run work at once while S3 and ECR are disturbed. The record
 // must be what a single writer with a store of its own wrote, who saw the same world, and so must the feed.
 func TestThreeWritersAreAsGoodAsOne(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800)) // little is kept, and much is thrown away
@@ -41,7 +42,7 @@ func TestThreeWritersAreAsGoodAsOne(t *testing.T) {
 			addConfig(t, w, repo, "t1", "t2", "nowhere")
 		}
 		start := time.Now()
-		for round := range rounds {
+		for round := range *rounds {
 			began := start.Add(time.Duration(round+1) * every)
 			time.Sleep(time.Until(began))
 			u.change()
