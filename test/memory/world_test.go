@@ -264,6 +264,9 @@ func remembered(t *testing.T, bucket *awslocal.S3) []string {
 	}
 	told := []string{fmt.Sprint("gone ", hour(r.Gone), " ", periods(r.Absences))}
 	for label, i := range r.Images {
+		if label == "multi" && i.Kind == scan.Missing && i.History == "" {
+			continue // an index is known by its own tag alone while it can't be resolved
+		}
 		left := "there"
 		if i.Left > 0 {
 			left = "left " + hour(i.Left)
