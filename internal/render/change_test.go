@@ -74,6 +74,9 @@ func TestChangeFeed(t *testing.T) {
 
 // A page of nothing but rolled up changes has them all, shortened, and fits into an answer.
 func TestChangeFeedStaysSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	l := news()
 	rolled := l.Changes[5]
 	for i := range 3000 {

@@ -161,6 +161,9 @@ func TestUnreadIsNamedOnce(t *testing.T) {
 
 // However many images have no result, what is said of them is bounded.
 func TestUnreadIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	c := config("test/" + strings.Repeat("r", 250))
 	var items []scan.Item[scan.Result]
 	for i := range 10_000 {
@@ -176,6 +179,9 @@ func TestUnreadIsBounded(t *testing.T) {
 
 // 10,000 images with long names, of which much is known, fit into an answer in each format.
 func TestSummaryDataAtSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	o := scan.Overview{Now: scanned.Add(time.Hour), Since: scanned.Add(-time.Hour)}
 	counts := scan.Counts{}
 	for i, s := range scan.Severities() {

@@ -183,6 +183,9 @@ func TestSubtitleOfPages(t *testing.T) {
 
 // A feed of nothing but the worst texts has all its entries, shortened, and fits into an answer.
 func TestFeedsStaySmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	for _, test := range []struct {
 		name, nasty string
 		by          bool

@@ -167,6 +167,9 @@ func TestPagesKeepTheirPolicy(t *testing.T) {
 
 // At any size the page says what it leaves out, and can be sent.
 func TestSummaryPageOfManyImages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	o := scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
 	for i := range 20 {
 		c := config(fmt.Sprintf("test/%s%d", strings.Repeat("long-", 40), i))

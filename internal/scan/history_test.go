@@ -290,6 +290,9 @@ func checkHistory(t testing.TB, before, after History) {
 
 // Whatever is found in whatever order, the sums are right and nothing is told twice.
 func TestHistoryOfAnything(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	random := rand.New(rand.NewPCG(7, 7))
 	severities := append(Severities(), "ODD")
 	for range 60 {
@@ -379,6 +382,9 @@ func TestEventOfWhatInspectorSawLongAgo(t *testing.T) {
 }
 
 func TestHistoryIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	var (
 		h     History
 		taken Seconds

@@ -60,6 +60,9 @@ func put(t *testing.T, a *awstest.AWS, repository string) scan.Config {
 
 // 10,000 images with ECR at 30 ms a call: each has its block, with its counts.
 func TestSummaryAtSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	a := awstest.Start(t, awslocal.ECROptions{})
 	findings := []awslocal.Finding{{Name: "CVE-1", Severity: "HIGH"}, {Name: "CVE-2", Severity: "LOW"}}
 	for r := range 10 {
@@ -93,6 +96,9 @@ func TestSummaryAtSize(t *testing.T) {
 
 // An image with 5,000 findings, some of them long: the worst are listed, and the rest is said.
 func TestFeedAtSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	a := awstest.Start(t, awslocal.ECROptions{})
 	findings := make([]awslocal.Finding, 5000)
 	for i := range findings {

@@ -8,6 +8,9 @@ import (
 
 // No image waits for its next scan longer than it must, and hardly a call is wasted on one that ECR would refuse.
 func TestWeek(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		r, err := Week(t.Context())
 		if err != nil {
