@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -10,47 +11,48 @@ import (
 )
 
 func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
+	return a.listingOf(w, r, feedResource(), "", a.Watch.Findings)
+}
+
+func (a *API) allFindings(w http.ResponseWriter, r *http.Request) error {
+	return a.listing(w, r, feedResource(), "/findings/all", a.Watch.AllFindings)
+}
+
+func (a *API) changes(w http.ResponseWriter, r *http.Request) error {
+	return a.listingOf(w, r, changesResource(), "/changes", a.Watch.Changes)
+}
+
+func (a *API) allChanges(w http.ResponseWriter, r *http.Request) error {
+	return a.listing(w, r, changesResource(), "/changes", a.Watch.AllChanges)
+}
+
+// listingOf answers with a listing of the config that the path names; below is the rest of its path.
+func (a *API) listingOf(w http.ResponseWriter, r *http.Request, of resource, below string, list func(context.Context, string, scan.View) (scan.Listing, error)) error {
 	id, err := scanID(r)
 	if err != nil {
 		return err
 	}
-	q, err := parseQuery(r, feedResource(), a.Watch.Now())
-	if err != nil {
-		return err
-	}
-	listing, err := a.Watch.Findings(r.Context(), id, q.view)
-	if err != nil {
-		return err
-	}
-	return a.serveFeed(w, r, "/findings/"+id, q, listing)
+	return a.listing(w, r, of, "/findings/"+id+below, func(ctx context.Context, v scan.View) (scan.Listing, error) { return list(ctx, id, v) })
 }
 
-func (a *API) allFindings(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseQuery(r, feedResource(), a.Watch.Now())
+// listing answers with 200 whatever ECR says for good, since readers drop a feed that fails; the feed's subtitle tells it. When nothing can be
+// read just now the answer is 503, so that readers keep what they have.
+func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path string, list func(context.Context, scan.View) (scan.Listing, error)) error {
+	q, err := parseQuery(r, of, a.Watch.Now())
 	if err != nil {
 		return err
 	}
-	listing, err := a.Watch.AllFindings(r.Context(), q.view)
+	l, err := list(r.Context(), q.view)
 	if err != nil {
 		return err
 	}
-	return a.serveFeed(w, r, "/findings/all", q, listing)
-}
-
-// serveFeed answers with 200 whatever ECR says for good, since readers drop a feed that fails; the feed's subtitle tells it. When nothing
-// can be read just now the answer is 503, so that readers keep what they have.
-func (a *API) serveFeed(w http.ResponseWriter, r *http.Request, path string, q query, l scan.Listing) error {
 	if err := l.Outage(); err != nil {
 		return err
 	}
 	if pages := l.Pages(); q.view.Page > pages {
 		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page: the last one is %d.", pages)}
 	}
-	offers := feedOffers()
-	if l.News {
-		offers = changesOffers()
-	}
-	as := negotiate(w, r, offers, q.format)
+	as := negotiate(w, r, of.offers, q.format)
 	links := a.feedLinks(r, path, q, l.Pages())
 	body, err := a.writeListing(r, as.format, path, q, l, links)
 	if err != nil {
