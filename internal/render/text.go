@@ -45,5 +45,18 @@ func cleanRune(r rune) rune {
 
 // oneLine is a clean text on one line of at most the given number of characters. Of a text that is nearly all blank it may be less.
 func oneLine(s string, most int) string {
+	if len(s) <= most && isWord(s) {
+		return s
+	}
 	return clean(strings.Join(strings.Fields(clean(s, 8*most)), " "), most)
+}
+
+// isWord tells whether a text has no more than printable ASCII, and no blanks: then it is clean as it is.
+func isWord(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

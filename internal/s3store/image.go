@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"cmp"
+	"maps"
 
 	"ecr-continuous-scan/internal/scan"
 )
@@ -20,7 +21,8 @@ type image struct {
 	Left      scan.Stamp         `json:"l"`
 	State     scan.State         `json:"st"`
 	Why       string             `json:"stw"`
-	Counts    scan.Counts        `json:"n"`
+	Counts    []int              `json:"n"`  // of the known severities, in their order
+	Others    scan.Counts        `json:"no"` // of those that nobody has heard of
 	Completed scan.Stamp         `json:"c"`
 	Enhanced  bool               `json:"e"`
 	Asked     scan.Stamp         `json:"a"`
@@ -41,10 +43,11 @@ func newImage(r scan.ImageRecord) image {
 	i := image{
 		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Kind: r.Kind, Trouble: r.Trouble, Reason: r.Reason,
 		First: r.First, Seen: r.Seen, Left: r.Left,
-		State: r.Last.State, Why: r.Last.Reason, Counts: r.Last.Counts, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
+		State: r.Last.State, Why: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
 		Asked: r.Asked, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, News: r.News,
 		Gaps: r.Gaps, Failures: r.Failures, Failed: r.Failed,
 	}
+	i.Counts, i.Others = split(r.Last.Counts)
 	if r.History == "" {
 		return i
 	}
@@ -62,7 +65,7 @@ func (i image) record() scan.ImageRecord {
 	r := scan.ImageRecord{
 		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Kind: i.Kind, Trouble: i.Trouble, Reason: i.Reason,
 		First: i.First, Seen: i.Seen, Left: i.Left,
-		Last:  scan.Answer{State: i.State, Reason: i.Why, Counts: i.Counts, Completed: i.Completed, Enhanced: i.Enhanced},
+		Last:  scan.Answer{State: i.State, Reason: i.Why, Counts: joined(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced},
 		Asked: i.Asked, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, News: i.News,
 		Gaps: i.Gaps, Failures: i.Failures, Failed: i.Failed,
 	}
@@ -70,4 +73,39 @@ func (i image) record() scan.ImageRecord {
 		r.Scan = scan.Scan{Digest: cmp.Or(i.OfDigest, i.Digest), Completed: cmp.Or(i.OfScan, i.Completed), Enhanced: i.Enhanced != i.OfOther}
 	}
 	return r
+}
+
+// split are the counts of the known severities, without zeros at the end, and the others.
+func split(counts scan.Counts) (known []int, others scan.Counts) {
+	found := 0
+	for place, severity := range scan.Severities() {
+		if n, ok := counts[severity]; ok {
+			found++
+			known = append(known, make([]int, place+1-len(known))...)
+			known[place] = n
+		}
+	}
+	if found == len(counts) {
+		return known, nil
+	}
+	others = maps.Clone(counts)
+	for _, severity := range scan.Severities() {
+		delete(others, severity)
+	}
+	return known, others
+}
+
+// joined is the reverse of split but for counts of zero.
+func joined(known []int, others scan.Counts) scan.Counts {
+	if len(known)+len(others) == 0 {
+		return nil
+	}
+	counts := make(scan.Counts, len(known)+len(others))
+	for place, severity := range scan.Severities()[:min(len(known), len(scan.Severities()))] {
+		if known[place] != 0 {
+			counts[severity] = known[place]
+		}
+	}
+	maps.Copy(counts, others)
+	return counts
 }
