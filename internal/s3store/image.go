@@ -19,6 +19,7 @@ type image struct {
 	First     scan.Stamp         `json:"f"`
 	Seen      scan.Stamp         `json:"s"`
 	Left      scan.Stamp         `json:"l"`
+	Awaited   scan.Stamp         `json:"w"`
 	State     scan.State         `json:"st"`
 	Why       string             `json:"stw"`
 	Counts    []int              `json:"n"`  // of the known severities, in their order
@@ -42,7 +43,7 @@ type image struct {
 func newImage(r scan.ImageRecord) image {
 	i := image{
 		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Kind: r.Kind, Trouble: r.Trouble, Reason: r.Reason,
-		First: r.First, Seen: r.Seen, Left: r.Left,
+		First: r.First, Seen: r.Seen, Left: r.Left, Awaited: r.Awaited,
 		State: r.Last.State, Why: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
 		Asked: r.Asked, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, News: r.News,
 		Gaps: r.Gaps, Failures: r.Failures, Failed: r.Failed,
@@ -64,7 +65,7 @@ func newImage(r scan.ImageRecord) image {
 func (i image) record() scan.ImageRecord {
 	r := scan.ImageRecord{
 		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Kind: i.Kind, Trouble: i.Trouble, Reason: i.Reason,
-		First: i.First, Seen: i.Seen, Left: i.Left,
+		First: i.First, Seen: i.Seen, Left: i.Left, Awaited: i.Awaited,
 		Last:  scan.Answer{State: i.State, Reason: i.Why, Counts: joined(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced},
 		Asked: i.Asked, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, News: i.News,
 		Gaps: i.Gaps, Failures: i.Failures, Failed: i.Failed,

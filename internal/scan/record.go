@@ -47,6 +47,9 @@ type ImageRecord struct {
 	Seen  Stamp
 	// Left is since when there is no such tag or platform.
 	Left Stamp
+	// Awaited is since when a scan is waited for, if that is later than Scan: there was one of something else, Amazon Inspector no longer watches
+	// the image, or it came back.
+	Awaited Stamp
 
 	// Last is what ECR said of the digest when it was asked at Asked; none when the digest is new.
 	Last  Answer
@@ -158,7 +161,9 @@ func (r ImageRecord) remembered() bool {
 func (r ImageRecord) current() bool { return r.History != "" && r.Scan.Digest == r.Digest }
 
 // lateAt is when it will be too long that the image was scanned last; or, if it never was, that it is known.
-func (r ImageRecord) lateAt() Stamp { return cmp.Or(r.Scan.Completed, r.First).plus(TooLong) }
+func (r ImageRecord) lateAt() Stamp {
+	return max(cmp.Or(r.Scan.Completed, r.First), r.Awaited).plus(TooLong)
+}
 
 // late is since when the image is without a scan for too long, or none. What Amazon Inspector scans it scans when there is a reason.
 func (r ImageRecord) late(now Stamp) Stamp {
@@ -172,12 +177,44 @@ func (r ImageRecord) late(now Stamp) Stamp {
 
 // answered takes in what ECR said of the image's digest.
 func (r *ImageRecord) answered(result Result, now Stamp) {
+	if at := StampOf(result.CompletedAt); result.Enhanced || at > r.Scan.Completed && at <= r.lateAt() {
+		r.attended(now) // by a scan in time that could not be seen before, if not by Inspector
+	}
+	if !result.Enhanced {
+		r.unwatched(now)
+	}
 	r.Last, r.Asked = answerOf(result), now
 	switch {
 	case result.State == Failed && r.Failed == 0:
 		r.Failed = now
 	case result.State == Completed:
 		r.recovered(r.Last.Completed)
+	}
+}
+
+// attended ends a time without a scan, when none is waited for any more.
+func (r *ImageRecord) attended(now Stamp) {
+	if late := r.late(now); late > 0 {
+		r.Gaps, r.Awaited = withPeriod(r.Gaps, Period{late, max(late+1, now)}, now), now
+	}
+}
+
+// unwatched begins to wait for a scan if Amazon Inspector watched the image until now.
+func (r *ImageRecord) unwatched(now Stamp) {
+	if r.Last.Enhanced {
+		r.Awaited = now
+	}
+}
+
+// moved takes in that the image points to something else than it did.
+func (r *ImageRecord) moved(old ImageRecord, now Stamp) {
+	if old.Kind == PlainImage && r.Kind != PlainImage {
+		old.attended(now)
+		r.Gaps = old.Gaps
+	}
+	r.unwatched(now)
+	if old.Kind != PlainImage && old.First > 0 {
+		r.Awaited = now
 	}
 }
 
@@ -194,6 +231,7 @@ func (r *ImageRecord) remember(name string, h History, now Stamp) {
 	if late := r.lateAt(); h.Completed > late && !h.Enhanced {
 		r.Gaps = withPeriod(r.Gaps, Period{late, h.Completed}, now)
 	}
+	r.Awaited = max(r.Awaited, r.Scan.Completed) // the tag may have gone back to an older scan
 	r.Scan, r.History, r.Since, r.Changes, r.News = h.Scan, name, h.Since, h.Changes, len(h.Events)
 }
 
@@ -243,6 +281,7 @@ func (r *Record) observed(i Image, now Stamp) {
 		next.Left = cmp.Or(old.Left, now)
 	}
 	if next.Digest != old.Digest || next.Kind != old.Kind {
+		next.moved(old, now)
 		next.Last, next.Asked = Answer{}, 0
 		next.recovered(now)
 	}
@@ -255,6 +294,7 @@ func (r *Record) unobserved(label string, now Stamp) {
 	if next.Kind == Missing && next.Left > 0 {
 		return
 	}
+	next.attended(now)
 	next.Digest, next.Kind, next.Left, next.Last, next.Asked = "", Missing, now, Answer{}, 0
 	next.Trouble, next.Reason = "", ""
 	next.recovered(now)
@@ -350,7 +390,7 @@ func (r ImageRecord) past() ImageRecord {
 
 func (r ImageRecord) withPast(of ImageRecord) ImageRecord {
 	r.Read, r.Scan, r.History, r.Since, r.Changes = of.Read, of.Scan, of.History, of.Since, of.Changes
-	r.Gaps, r.Failures, r.Failed = of.Gaps, of.Failures, of.Failed
+	r.Gaps, r.Awaited, r.Failures, r.Failed = of.Gaps, of.Awaited, of.Failures, of.Failed
 	return r
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -214,5 +215,48 @@ func TestPeriodsOfAnImage(t *testing.T) {
 	r.remember("h", History{Scan: Scan{Completed: 20 * day, Enhanced: true}}, 20*day)
 	if diff := cmp.Diff([]Period{{4 * day, 9 * day}}, r.Gaps); diff != "" {
 		t.Errorf("gaps (-want +got):\n%s", diff)
+	}
+}
+
+// That an image is not scanned is told once for each time that it isn't, from when that was so to when it no longer was.
+func TestTimesWithoutAScan(t *testing.T) {
+	plain := Image{Tag: "v1", Digest: "sha256:a"}
+	basic := func(day float64) Result { return Result{State: Completed, CompletedAt: onDay(day).Time()} }
+	// After a scan on day 1, each step is of the day of its key.
+	type steps map[int]func(r *Record, now Stamp)
+	answer := func(result Result) func(*Record, Stamp) {
+		return func(r *Record, now Stamp) {
+			i := r.Images["v1"]
+			i.answered(result, now)
+			i.remember("h", History{Scan: Scan{"sha256:a", StampOf(result.CompletedAt), result.Enhanced}}, now)
+			r.Images["v1"] = i
+		}
+	}
+	for name, test := range map[string]struct {
+		steps steps
+		gaps  []Period
+		late  Stamp
+	}{
+		"nothing":                    {steps{}, nil, onDay(3)},
+		"scanned again":              {steps{5: answer(basic(4))}, []Period{{onDay(3), onDay(4)}}, onDay(6)},
+		"Inspector takes over":       {steps{5: answer(asInspector(basic(1)))}, []Period{{onDay(3), onDay(5)}}, 0},
+		"Inspector watched":          {steps{2: answer(asInspector(basic(1))), 8: answer(basic(1)), 9: answer(basic(8.5))}, nil, onDay(10.5)},
+		"a scan that was hidden":     {steps{5: answer(basic(2))}, []Period{{onDay(3), onDay(5)}}, onDay(7)},
+		"back to an older scan":      {steps{5: answer(basic(0))}, nil, onDay(3)},
+		"back to an older one early": {steps{2: answer(basic(0))}, nil, onDay(3)},
+		"deleted, and back": {steps{
+			5: func(r *Record, now Stamp) { r.unobserved("v1", now) },
+			8: func(r *Record, now Stamp) { r.observed(plain, now) },
+		}, []Period{{onDay(3), onDay(5)}}, onDay(10)},
+	} {
+		r := Record{Images: map[string]ImageRecord{}}
+		r.observed(plain, onDay(1))
+		test.steps[1] = answer(basic(1))
+		for _, day := range slices.Sorted(maps.Keys(test.steps)) {
+			test.steps[day](&r, onDay(float64(day)))
+		}
+		if i := r.Images["v1"]; !slices.Equal(i.Gaps, test.gaps) || i.late(onDay(30)) != test.late {
+			t.Errorf("%s: gaps %v, late %v, want %v and %v", name, i.Gaps, i.late(onDay(30)), test.gaps, test.late)
+		}
 	}
 }
