@@ -7,10 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
 	"github.com/mmcdole/gofeed/atom"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -185,6 +187,41 @@ func TestNewsOfTheWatch(t *testing.T) {
 	}
 	if got := feed(t, s.api, "/changes?cve=CVE-1"); len(got.Entries) != 0 {
 		t.Errorf("of a vulnerability: %q", titles(got))
+	}
+}
+
+// A history that is lost takes its own news with it and no other, and readers don't see the feed go.
+func TestNewsOfALostHistory(t *testing.T) {
+	s := tell(t, vulnerability("CVE-1", "HIGH"))
+	s.nextDay(vulnerability("CVE-2", "HIGH"))
+	s.want("/changes", "[NEW] [HIGH] found CVE-2", "[FIXED] [HIGH]: CVE-1 is no longer found")
+	s.loseHistories()
+	s.want("/changes")
+	if got := call(s.api, "GET", "/changes", "", ""); got.status != 200 {
+		t.Errorf("of all: %d %s", got.status, got.body)
+	}
+	s.nextDay(vulnerability("CVE-2", "HIGH"))
+	s.feed("")
+	s.nextDay(vulnerability("CVE-2", "HIGH"), vulnerability("CVE-3", "LOW"))
+	s.want("/changes", "[NEW] [LOW] found CVE-3")
+}
+
+// loseHistories removes the histories of all images, and leaves the records.
+func (s *story) loseHistories() {
+	s.Helper()
+	bucket, prefix := awstest.Bucket, s3store.RecordPrefix
+	client := s.aws.S3Client()
+	out, err := client.ListObjectsV2(s.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, o := range out.Contents {
+		if strings.HasSuffix(*o.Key, "/index") {
+			continue
+		}
+		if _, err := client.DeleteObject(s.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: o.Key}); err != nil {
+			s.Fatal(err)
+		}
 	}
 }
 

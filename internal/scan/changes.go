@@ -157,6 +157,10 @@ func (n *news) gather(ctx context.Context, l *ledger, configs []Config) {
 		}
 		g.Go(func() error {
 			h, err := l.Records.History(ctx, l.repo, r.History)
+			if CodeOf(err) == NotFound { // for good: another try mends nothing, and the next scan begins anew
+				l.logImage(ctx, "the changes of an image are lost with its history", image, err)
+				return nil
+			}
 			if err != nil {
 				l.logImage(ctx, "can't read the changes of an image", image, err)
 				n.miss(err)
