@@ -268,3 +268,24 @@ func TestLastModified(t *testing.T) {
 		t.Errorf("of all: %v", got.header)
 	}
 }
+
+// What ECR refuses leaves no date: once it is allowed again, whoever saw the refusal is given more than a 304.
+func TestNoDateOfARefusal(t *testing.T) {
+	for name, operation := range map[string]string{"the images": "DescribeImages", "the findings": "DescribeImageScanFindings"} {
+		t.Run(name, func(t *testing.T) {
+			s := tell(t, vulnerability("CVE-1", "HIGH"))
+			get := func(header ...string) answer { return call(s.api, "GET", "/findings/"+s.id, "", "", header...) }
+			date := get().header.Get("Last-Modified")
+			s.aws.ECR.Disturb(awslocal.Deny(operation, told))
+			s.aws.Later(25 * time.Hour)
+			refused := get("If-Modified-Since", date)
+			if refused.status != 200 || refused.header.Get("Last-Modified") != "" || !strings.Contains(refused.body, "o access") && !strings.Contains(refused.body, "NO ACCESS") {
+				t.Errorf("refused: %d %v %s", refused.status, refused.header, refused.body)
+			}
+			s.aws.ECR.Calm()
+			if got := get(); got.header.Get("Last-Modified") == "" {
+				t.Errorf("no date later: %d %v", got.status, got.header)
+			}
+		})
+	}
+}

@@ -122,7 +122,7 @@ func (w *Watch) changes(ctx context.Context, configs []Config, v View) Listing {
 	logFailures(ctx, w, reports)
 	v.Filter.narrow(reports)
 	entries, total := found.page()
-	return Listing{Reports: reports, View: v, News: true, Changes: entries, Total: total, Changed: books.changed(), Incomplete: found.missed}
+	return Listing{Reports: reports, View: v, News: true, Changes: entries, Total: total, Changed: books.changed(reports), Incomplete: found.missed}
 }
 
 // news takes in changes and keeps the newest.
@@ -307,8 +307,11 @@ func rolled(scans [][]Change) []Change {
 	return changes
 }
 
-// changed is when something changed last that a reader would see; zero when an answer is not of now, or is not remembered.
-func (ls *ledgers) changed() time.Time {
+// changed is when something changed last that a reader would see; zero when an answer is not of now, or is not remembered, as no refusal is.
+func (ls *ledgers) changed(reports []Report[Result]) time.Time {
+	if slices.ContainsFunc(reports, passes) {
+		return time.Time{}
+	}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	var last Stamp
@@ -319,4 +322,12 @@ func (ls *ledgers) changed() time.Time {
 		last = max(last, l.now.Changed)
 	}
 	return last.Time()
+}
+
+// passes tells whether a report has an answer that leaves no mark in what is remembered when it comes and goes.
+func passes(r Report[Result]) bool {
+	if r.Err != nil {
+		return CodeOf(r.Err) != RepositoryNotFound
+	}
+	return slices.ContainsFunc(r.Images, func(i Item[Result]) bool { return i.Value.State == Unread || i.Value.State == Refused })
 }
