@@ -349,7 +349,7 @@ func (r ImageRecord) past() ImageRecord {
 }
 
 func (r ImageRecord) withPast(of ImageRecord) ImageRecord {
-	r.Read, r.Scan, r.History, r.Since, r.Changes = of.Read, of.Scan, of.History, of.Since, of.Changes
+	r.Read, r.Scan, r.History, r.Since, r.Changes, r.News = of.Read, of.Scan, of.History, of.Since, of.Changes, of.News
 	r.Gaps, r.Failures, r.Failed = of.Gaps, of.Failures, of.Failed
 	return r
 }

@@ -29,7 +29,7 @@ func recordOf(images ...ImageRecord) Record {
 }
 
 func withHistory(name string) func(*ImageRecord) {
-	return func(i *ImageRecord) { i.History = name }
+	return func(i *ImageRecord) { i.History, i.News = name, len(name) }
 }
 
 func TestMerged(t *testing.T) {
