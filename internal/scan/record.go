@@ -354,6 +354,9 @@ func (r ImageRecord) withPast(of ImageRecord) ImageRecord {
 	return r
 }
 
+// later is the date of a change to what is in the store: none has the date of one before it, which may have been read already.
+func (r Record) later(now Stamp) Stamp { return max(now, r.Changed+1) }
+
 // showsOther tells whether a reader sees another thing in b than in a: anything but when things were looked up.
 func showsOther(a, b Record) bool {
 	if a.Gone != b.Gone || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) {
