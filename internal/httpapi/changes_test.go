@@ -135,6 +135,34 @@ func TestResolvedLeaves(t *testing.T) {
 	s.want("/changes")
 }
 
+// What happened is news for 30 days, whether or not the image is scanned on, and what is resolved leaves then; each time the date moves.
+func TestOldNewsLeaves(t *testing.T) {
+	s := tell(t, vulnerability("CVE-1", "HIGH"), vulnerability("CVE-2", "HIGH"))
+	s.aws.Later(3 * 24 * time.Hour)
+	s.nextDay(vulnerability("CVE-1", "HIGH"))
+	s.want("/changes", "[FIXED] [HIGH]: CVE-2 is no longer found", "[NOT SCANNED, OVER] image team/app:v1 was scanned again",
+		"[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
+	s.nextDay(vulnerability("CVE-1", "HIGH"))
+	for range 26 {
+		s.aws.Later(24 * time.Hour)
+		s.feed("")
+	}
+	unscanned := "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days"
+	s.want("/changes", unscanned, "[FIXED] [HIGH]: CVE-2 is no longer found", "[NOT SCANNED, OVER] image team/app:v1 was scanned again", unscanned)
+	var feeds []string
+	for _, below := range []string{"", "/changes"} {
+		feeds = append(feeds, call(s.api, "GET", "/findings/"+s.id+below, "", "").header.Get("Last-Modified"))
+	}
+	s.aws.Later(4 * 24 * time.Hour)
+	for i, below := range []string{"", "/changes"} {
+		if got := call(s.api, "GET", "/findings/"+s.id+below, "", "", "If-Modified-Since", feeds[i]); got.status != 200 {
+			t.Errorf("%s: %d by the date of before", below, got.status)
+		}
+	}
+	s.want("", "[HIGH] found CVE-1")
+	s.want("/changes", unscanned)
+}
+
 // More changes of one scan than anybody reads are rolled into one entry.
 func TestManyChanges(t *testing.T) {
 	s := tell(t)
