@@ -165,15 +165,18 @@ func TestOldNewsLeaves(t *testing.T) {
 
 // More changes of one scan than anybody reads are rolled into one entry.
 func TestManyChanges(t *testing.T) {
-	s := tell(t)
+	s := tell(t, vulnerability("CVE-1", "CRITICAL"))
 	var many []awslocal.Finding
 	for i := range 50 {
 		many = append(many, vulnerability("CVE-"+string(rune('A'+i/26))+string(rune('A'+i%26)), "LOW"))
 	}
 	s.nextDay(many...)
 	got := s.feed("/changes")
-	if len(got.Entries) != 21 || got.Entries[20].Title != "30 more changes in image team/app:v1: 30 NEW" || strings.Count(got.Entries[20].Content.Value, "CVE-") != 30 {
+	if len(got.Entries) != 21 || got.Entries[19].Title != "31 more changes in image team/app:v1: 31 NEW" || strings.Count(got.Entries[19].Content.Value, "CVE-") != 31 {
 		t.Errorf("%d entries, the last %q: %s", len(got.Entries), got.Entries[len(got.Entries)-1].Title, got.Entries[len(got.Entries)-1].Content.Value)
+	}
+	if got.Entries[20].Title != "[FIXED] [CRITICAL] in image team/app:v1: CVE-1 is no longer found" {
+		t.Errorf("the worst is not told by itself: %q", got.Entries[20].Title)
 	}
 	s.want("/changes?cve=CVE-BA", "[NEW] [LOW] found CVE-BA")
 }

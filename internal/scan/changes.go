@@ -316,11 +316,12 @@ func (h History) changes(image *Image, f Filter) [][]Change {
 	return scans
 }
 
-// rolled are the changes of each scan, the first of them one by one and the rest in one.
+// rolled are the changes of each scan, the worst of them one by one and the rest in one.
 func rolled(scans [][]Change) []Change {
 	var changes []Change
 	for _, all := range scans {
 		if len(all) > maxSingle+1 {
+			slices.SortStableFunc(all, func(a, b Change) int { return CompareSeverity(a.worst(), b.worst()) })
 			rest := all[maxSingle:]
 			one := Change{At: rest[0].At, Repository: rest[0].Repository, Image: rest[0].Image, Rolled: rest}
 			all = append(slices.Clip(all[:maxSingle]), one)
