@@ -7,10 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
 	"github.com/mmcdole/gofeed/atom"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -133,17 +135,48 @@ func TestResolvedLeaves(t *testing.T) {
 	s.want("/changes")
 }
 
+// What happened is news for 30 days, whether or not the image is scanned on, and what is resolved leaves then; each time the date moves.
+func TestOldNewsLeaves(t *testing.T) {
+	s := tell(t, vulnerability("CVE-1", "HIGH"), vulnerability("CVE-2", "HIGH"))
+	s.aws.Later(3 * 24 * time.Hour)
+	s.nextDay(vulnerability("CVE-1", "HIGH"))
+	s.want("/changes", "[FIXED] [HIGH]: CVE-2 is no longer found", "[NOT SCANNED, OVER] image team/app:v1 was scanned again",
+		"[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
+	s.nextDay(vulnerability("CVE-1", "HIGH"))
+	for range 26 {
+		s.aws.Later(24 * time.Hour)
+		s.feed("")
+	}
+	unscanned := "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days"
+	s.want("/changes", unscanned, "[FIXED] [HIGH]: CVE-2 is no longer found", "[NOT SCANNED, OVER] image team/app:v1 was scanned again", unscanned)
+	var feeds []string
+	for _, below := range []string{"", "/changes"} {
+		feeds = append(feeds, call(s.api, "GET", "/findings/"+s.id+below, "", "").header.Get("Last-Modified"))
+	}
+	s.aws.Later(4 * 24 * time.Hour)
+	for i, below := range []string{"", "/changes"} {
+		if got := call(s.api, "GET", "/findings/"+s.id+below, "", "", "If-Modified-Since", feeds[i]); got.status != 200 {
+			t.Errorf("%s: %d by the date of before", below, got.status)
+		}
+	}
+	s.want("", "[HIGH] found CVE-1")
+	s.want("/changes", unscanned)
+}
+
 // More changes of one scan than anybody reads are rolled into one entry.
 func TestManyChanges(t *testing.T) {
-	s := tell(t)
+	s := tell(t, vulnerability("CVE-1", "CRITICAL"))
 	var many []awslocal.Finding
 	for i := range 50 {
 		many = append(many, vulnerability("CVE-"+string(rune('A'+i/26))+string(rune('A'+i%26)), "LOW"))
 	}
 	s.nextDay(many...)
 	got := s.feed("/changes")
-	if len(got.Entries) != 21 || got.Entries[20].Title != "30 more changes in image team/app:v1: 30 NEW" || strings.Count(got.Entries[20].Content.Value, "CVE-") != 30 {
+	if len(got.Entries) != 21 || got.Entries[19].Title != "31 more changes in image team/app:v1: 31 NEW" || strings.Count(got.Entries[19].Content.Value, "CVE-") != 31 {
 		t.Errorf("%d entries, the last %q: %s", len(got.Entries), got.Entries[len(got.Entries)-1].Title, got.Entries[len(got.Entries)-1].Content.Value)
+	}
+	if got.Entries[20].Title != "[FIXED] [CRITICAL] in image team/app:v1: CVE-1 is no longer found" {
+		t.Errorf("the worst is not told by itself: %q", got.Entries[20].Title)
 	}
 	s.want("/changes?cve=CVE-BA", "[NEW] [LOW] found CVE-BA")
 }
@@ -188,6 +221,41 @@ func TestNewsOfTheWatch(t *testing.T) {
 	}
 }
 
+// A history that is lost takes its own news with it and no other, and readers don't see the feed go.
+func TestNewsOfALostHistory(t *testing.T) {
+	s := tell(t, vulnerability("CVE-1", "HIGH"))
+	s.nextDay(vulnerability("CVE-2", "HIGH"))
+	s.want("/changes", "[NEW] [HIGH] found CVE-2", "[FIXED] [HIGH]: CVE-1 is no longer found")
+	s.loseHistories()
+	s.want("/changes")
+	if got := call(s.api, "GET", "/changes", "", ""); got.status != 200 {
+		t.Errorf("of all: %d %s", got.status, got.body)
+	}
+	s.nextDay(vulnerability("CVE-2", "HIGH"))
+	s.feed("")
+	s.nextDay(vulnerability("CVE-2", "HIGH"), vulnerability("CVE-3", "LOW"))
+	s.want("/changes", "[NEW] [LOW] found CVE-3")
+}
+
+// loseHistories removes the histories of all images, and leaves the records.
+func (s *story) loseHistories() {
+	s.Helper()
+	bucket, prefix := awstest.Bucket, s3store.RecordPrefix
+	client := s.aws.S3Client()
+	out, err := client.ListObjectsV2(s.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, o := range out.Contents {
+		if strings.HasSuffix(*o.Key, "/index") {
+			continue
+		}
+		if _, err := client.DeleteObject(s.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: o.Key}); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
 // The same data gives the same bytes and a 304, also by the date; any change gives another date.
 func TestLastModified(t *testing.T) {
 	s := tell(t, vulnerability("CVE-1", "HIGH"))
@@ -229,5 +297,26 @@ func TestLastModified(t *testing.T) {
 	}
 	if got := call(s.api, "GET", "/findings/all", "", ""); got.header.Get("Last-Modified") != "" || got.header.Get("ETag") == "" {
 		t.Errorf("of all: %v", got.header)
+	}
+}
+
+// What ECR refuses leaves no date: once it is allowed again, whoever saw the refusal is given more than a 304.
+func TestNoDateOfARefusal(t *testing.T) {
+	for name, operation := range map[string]string{"the images": "DescribeImages", "the findings": "DescribeImageScanFindings"} {
+		t.Run(name, func(t *testing.T) {
+			s := tell(t, vulnerability("CVE-1", "HIGH"))
+			get := func(header ...string) answer { return call(s.api, "GET", "/findings/"+s.id, "", "", header...) }
+			date := get().header.Get("Last-Modified")
+			s.aws.ECR.Disturb(awslocal.Deny(operation, told))
+			s.aws.Later(25 * time.Hour)
+			refused := get("If-Modified-Since", date)
+			if refused.status != 200 || refused.header.Get("Last-Modified") != "" || !strings.Contains(refused.body, "o access") && !strings.Contains(refused.body, "NO ACCESS") {
+				t.Errorf("refused: %d %v %s", refused.status, refused.header, refused.body)
+			}
+			s.aws.ECR.Calm()
+			if got := get(); got.header.Get("Last-Modified") == "" {
+				t.Errorf("no date later: %d %v", got.status, got.header)
+			}
+		})
 	}
 }

@@ -79,9 +79,6 @@ func lastModified(l scan.Listing) time.Time {
 	if created := l.Config.CreatedAt(); created.After(last) {
 		last = created
 	}
-	if len(l.Changes) > 0 && l.Changes[0].At.After(last) {
-		last = l.Changes[0].At // that something was not done for too long changes nothing that is remembered
-	}
 	return last
 }
 

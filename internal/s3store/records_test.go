@@ -62,7 +62,7 @@ func addHistory(t *testing.T, store *s3store.Records, repo scan.Repository, h sc
 // aRecord and aHistory have something in every field.
 func aRecord() scan.Record {
 	image := scan.ImageRecord{
-		Tag: "latest", Platform: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, Trouble: scan.NotScannable, Reason: "\x00 <odd> \u2028",
+		Tag: "latest", Platform: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, Awaited: 77, Trouble: scan.NotScannable, Reason: "\x00 <odd> \u2028",
 		First: 2, Seen: 3, Left: 4, Last: scan.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true},
 		Asked: 6, Read: 7, Scan: scan.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true}, History: "h", Since: 9,
 		Changes: []scan.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}}},

@@ -122,7 +122,9 @@ func (w *Watch) changes(ctx context.Context, configs []Config, v View) Listing {
 	logFailures(ctx, w, reports)
 	v.Filter.narrow(reports)
 	entries, total := found.page()
-	return Listing{Reports: reports, View: v, News: true, Changes: entries, Total: total, Changed: books.changed(), Incomplete: found.missed}
+	return Listing{
+		Reports: reports, View: v, News: true, Changes: entries, Total: total, Changed: latest(books.changed(reports), found.moved), Incomplete: found.missed,
+	}
 }
 
 // news takes in changes and keeps the newest.
@@ -132,6 +134,8 @@ type news struct {
 	mu    sync.Mutex
 	kept  []Change
 	total int
+	// moved is when time alone changed the list last: something had been so for long enough to be told, or became too old for it.
+	moved Stamp
 	// missed is why some could not be read.
 	missed error
 }
@@ -143,7 +147,7 @@ func (n *news) gather(ctx context.Context, l *ledger, configs []Config) {
 	now, gone, absences := l.clock(), l.now.Gone, l.now.Absences
 	images := slices.Collect(maps.Values(l.now.Images))
 	l.mu.Unlock()
-	n.add(repositoryChanges(l.repo, gone, absences))
+	n.add(n.told(repositoryChanges(l.repo, gone, absences), now))
 	var g errgroup.Group
 	g.SetLimit(changesAtOnce)
 	for _, r := range images {
@@ -151,22 +155,45 @@ func (n *news) gather(ctx context.Context, l *ledger, configs []Config) {
 		if _, named := slices.BinarySearch(tags, r.Tag); !all && !named || !n.view.Filter.hasTag(image) {
 			continue
 		}
-		n.add(r.watchChanges(&image, now))
+		n.add(n.told(r.watchChanges(&image, now), now))
 		if r.News == 0 {
 			continue
 		}
 		g.Go(func() error {
 			h, err := l.Records.History(ctx, l.repo, r.History)
+			if CodeOf(err) == NotFound { // for good: another try mends nothing, and the next scan begins anew
+				l.logImage(ctx, "the changes of an image are lost with its history", image, err)
+				return nil
+			}
 			if err != nil {
 				l.logImage(ctx, "can't read the changes of an image", image, err)
 				n.miss(err)
 				return nil
 			}
+			h.Events = slices.DeleteFunc(h.Events, func(e Event) bool { return n.isPast(e.Scan, now) })
 			n.add(rolled(h.changes(&image, n.view.Filter)))
 			return nil
 		})
 	}
 	_ = g.Wait() // what can't be read is noted
+}
+
+// told are those of the watch's own changes that are news still.
+func (n *news) told(changes []Change, now Stamp) []Change {
+	return slices.DeleteFunc(changes, func(c Change) bool { return n.isPast(StampOf(c.At), now) })
+}
+
+// isPast tells whether what happened at a time is too old to be news, and notes when time made it so, or made it news.
+func (n *news) isPast(at, now Stamp) bool {
+	end := at.plus(MemoryTime)
+	past := end < now
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if past {
+		at = end + 1
+	}
+	n.moved = max(n.moved, at)
+	return past
 }
 
 func (n *news) miss(err error) {
@@ -289,11 +316,12 @@ func (h History) changes(image *Image, f Filter) [][]Change {
 	return scans
 }
 
-// rolled are the changes of each scan, the first of them one by one and the rest in one.
+// rolled are the changes of each scan, the worst of them one by one and the rest in one.
 func rolled(scans [][]Change) []Change {
 	var changes []Change
 	for _, all := range scans {
 		if len(all) > maxSingle+1 {
+			slices.SortStableFunc(all, func(a, b Change) int { return CompareSeverity(a.worst(), b.worst()) })
 			rest := all[maxSingle:]
 			one := Change{At: rest[0].At, Repository: rest[0].Repository, Image: rest[0].Image, Rolled: rest}
 			all = append(slices.Clip(all[:maxSingle]), one)
@@ -303,8 +331,11 @@ func rolled(scans [][]Change) []Change {
 	return changes
 }
 
-// changed is when something changed last that a reader would see; zero when an answer is not of now, or is not remembered.
-func (ls *ledgers) changed() time.Time {
+// changed is when something changed last that a reader would see; zero when an answer is not of now, or is not remembered, as no refusal is.
+func (ls *ledgers) changed(reports []Report[Result]) time.Time {
+	if slices.ContainsFunc(reports, passes) {
+		return time.Time{}
+	}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	var last Stamp
@@ -315,4 +346,20 @@ func (ls *ledgers) changed() time.Time {
 		last = max(last, l.now.Changed)
 	}
 	return last.Time()
+}
+
+// latest is the later of when something changed and when time alone changed it; zero when the one is unknown.
+func latest(changed time.Time, moved Stamp) time.Time {
+	if changed.IsZero() || StampOf(changed) >= moved {
+		return changed
+	}
+	return moved.Time()
+}
+
+// passes tells whether a report has an answer that leaves no mark in what is remembered when it comes and goes.
+func passes(r Report[Result]) bool {
+	if r.Err != nil {
+		return CodeOf(r.Err) != RepositoryNotFound
+	}
+	return slices.ContainsFunc(r.Images, func(i Item[Result]) bool { return i.Value.State == Unread || i.Value.State == Refused })
 }

@@ -70,6 +70,7 @@ type gathering struct {
 	mu     sync.Mutex
 	kept   []Entry // the worst, and some that have come since they were chosen
 	total  int     // of those that are, or were, in kept
+	left   Stamp   // when something resolved became too old to be listed
 	groups map[vulnerability]*group
 }
 
@@ -92,11 +93,15 @@ func newGathering(v View) *gathering {
 // most is how many entries are needed to show the page.
 func (g *gathering) most() int { return g.view.page() * PageSize }
 
-// add takes in the history of an image.
-func (g *gathering) add(image *Image, h History) {
+// add takes in the history of an image. A history forgets what is long resolved when it takes in a scan, and that may be long ago.
+func (g *gathering) add(image *Image, h History, now Stamp) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, f := range h.listed() {
+		if end := f.Ended.plus(MemoryTime); f.Fate == Gone && end < now {
+			g.left = max(g.left, end+1)
+			continue
+		}
 		if !g.view.Filter.matches(f.Finding) {
 			continue
 		}

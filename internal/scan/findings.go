@@ -170,7 +170,7 @@ func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, er
 			Fields: []FieldError{{Pointer: "/by", Detail: "can't group so many"}},
 		}
 	}
-	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: books.changed()}, nil
+	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: latest(books.changed(reports), found.left)}, nil
 }
 
 func taggedImages(items []Item[Result], f Filter) []*Image {

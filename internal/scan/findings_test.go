@@ -148,7 +148,7 @@ func TestGroups(t *testing.T) {
 		tags := []string{"a", "b", "c"}
 		rand.Shuffle(len(tags), func(i, j int) { tags[i], tags[j] = tags[j], tags[i] })
 		for _, tag := range tags {
-			g.add(image(tag)[0], historyOf(results[tag]))
+			g.add(image(tag)[0], historyOf(results[tag]), 0)
 		}
 		got, total := g.page()
 		if diff := cmp.Diff(want, got); diff != "" || total != 2 {
@@ -161,7 +161,7 @@ func TestGroups(t *testing.T) {
 func TestGroupsAreBounded(t *testing.T) {
 	g := newGathering(View{ByVulnerability: true})
 	for i := range 1000 {
-		g.add(&Image{Tag: fmt.Sprintf("%04d", (i*7)%1000)}, historyOf(Result{CompletedAt: time.Unix(1, 0), Findings: []Finding{{Name: "CVE-1"}}}))
+		g.add(&Image{Tag: fmt.Sprintf("%04d", (i*7)%1000)}, historyOf(Result{CompletedAt: time.Unix(1, 0), Findings: []Finding{{Name: "CVE-1"}}}), 0)
 	}
 	got, _ := g.page()
 	if len(got) != 1 || got[0].Count != 1000 || len(got[0].Images) != maxImages || got[0].Images[maxImages-1].Tag != fmt.Sprintf("%04d", maxImages-1) {

@@ -572,7 +572,7 @@ func (l *ledger) commit(ctx context.Context) {
 	now := l.clock()
 	l.now.forget(now)
 	if showsOther(l.base, l.now) {
-		l.now.Changed = now
+		l.now.Changed = l.base.later(now)
 	} else if !l.learned() {
 		return
 	}
@@ -595,6 +595,9 @@ func (l *ledger) commit(ctx context.Context) {
 		}
 		l.now = merged(l.base, l.now, theirs)
 		l.now.touched = true
+		if showsOther(theirs, l.now) {
+			l.now.Changed = theirs.later(now)
+		}
 		l.base, l.read = theirs, l.Now()
 		if theirs.Now.IsZero() {
 			l.base.Now = l.read

@@ -11,7 +11,7 @@ import (
 func ordered(v View, found map[*Image][]Tracked) []string {
 	g := newGathering(v)
 	for image, findings := range found {
-		g.add(image, History{Findings: findings})
+		g.add(image, History{Findings: findings}, 0)
 	}
 	page, _ := g.page()
 	var names []string

@@ -177,8 +177,8 @@ func (r ImageRecord) late(now Stamp) Stamp {
 
 // answered takes in what ECR said of the image's digest.
 func (r *ImageRecord) answered(result Result, now Stamp) {
-	if at := StampOf(result.CompletedAt); result.Enhanced || at > r.Scan.Completed && at <= r.lateAt() {
-		r.attended(now) // by a scan in time that could not be seen before, if not by Inspector
+	if at := StampOf(result.CompletedAt); result.Enhanced || at > r.Scan.Completed && at <= r.lateAt() && r.Asked.plus(Trust) >= r.lateAt() {
+		r.attended(now) // by a scan in time that could not be seen when ECR was asked before, if not by Inspector
 	}
 	if !result.Enhanced {
 		r.unwatched(now)
@@ -389,10 +389,13 @@ func (r ImageRecord) past() ImageRecord {
 }
 
 func (r ImageRecord) withPast(of ImageRecord) ImageRecord {
-	r.Read, r.Scan, r.History, r.Since, r.Changes = of.Read, of.Scan, of.History, of.Since, of.Changes
+	r.Read, r.Scan, r.History, r.Since, r.Changes, r.News = of.Read, of.Scan, of.History, of.Since, of.Changes, of.News
 	r.Gaps, r.Awaited, r.Failures, r.Failed = of.Gaps, of.Awaited, of.Failures, of.Failed
 	return r
 }
+
+// later is the date of a change to what is in the store: none has the date of one before it, which may have been read already.
+func (r Record) later(now Stamp) Stamp { return max(now, r.Changed+1) }
 
 // showsOther tells whether a reader sees another thing in b than in a: anything but when things were looked up.
 func showsOther(a, b Record) bool {

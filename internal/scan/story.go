@@ -14,7 +14,7 @@ func (l *ledger) tell(ctx context.Context, same []*Image, to *gathering) Result 
 		if err != nil {
 			return l.unread(ctx, *image, err)
 		}
-		to.add(image, h)
+		to.add(image, h, l.clock())
 	}
 	result.Findings = nil
 	return result
