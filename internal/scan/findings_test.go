@@ -180,6 +180,9 @@ func TestTooManyGroups(t *testing.T) {
 	if _, err := w.Findings(t.Context(), "1", View{ByVulnerability: true}); CodeOf(err) != Invalid {
 		t.Errorf("more groups than fit: %v", err)
 	}
+	if l, err := w.Findings(t.Context(), "1", View{}); err != nil || l.Total != maxGroups+5 || len(l.Entries) != PageSize {
+		t.Errorf("one by one: %d of %d, %v", len(l.Entries), l.Total, err)
+	}
 	if l, err := w.Findings(t.Context(), "1", View{ByVulnerability: true, Filter: Filter{Names: []string{"1"}}}); err != nil || l.Total != 1 {
 		t.Errorf("filtered: %d, %v", l.Total, err)
 	}
