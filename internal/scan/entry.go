@@ -72,6 +72,9 @@ type gathering struct {
 	total  int     // of those that are, or were, in kept
 	left   Stamp   // when something resolved became too old to be listed
 	groups map[vulnerability]*group
+	// episodes are the highest of each vulnerability, of all that is remembered of it, so that a group keeps its id when what gave it one is
+	// resolved, forgotten or filtered out; 0 is left out.
+	episodes map[vulnerability]int
 }
 
 // group is an entry in the making. from is the image whose finding speaks for all.
@@ -87,7 +90,7 @@ type vulnerability struct {
 }
 
 func newGathering(v View) *gathering {
-	return &gathering{view: v, groups: make(map[vulnerability]*group)}
+	return &gathering{view: v, groups: make(map[vulnerability]*group), episodes: make(map[vulnerability]int)}
 }
 
 // most is how many entries are needed to show the page.
@@ -97,6 +100,9 @@ func (g *gathering) most() int { return g.view.page() * PageSize }
 func (g *gathering) add(image *Image, h History, now Stamp) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.view.ByVulnerability {
+		g.count(image.Repository, h)
+	}
 	for _, f := range h.listed() {
 		if end := f.Ended.plus(MemoryTime); f.Fate == Gone && end < now {
 			g.left = max(g.left, end+1)
@@ -109,6 +115,15 @@ func (g *gathering) add(image *Image, h History, now Stamp) {
 			g.group(entry)
 		} else {
 			g.keep(entry)
+		}
+	}
+}
+
+// count takes in the episodes of a history.
+func (g *gathering) count(repo Repository, h History) {
+	for _, f := range h.Findings {
+		if key := (vulnerability{repo, f.Name, f.Package}); f.Episode > g.episodes[key] {
+			g.episodes[key] = f.Episode
 		}
 	}
 }
@@ -151,16 +166,15 @@ func (e *group) absorb(other Entry) {
 	}
 	speaks, adds := e.Finding, other.Finding
 	if cmp.Or(CompareSeverity(adds.Severity, speaks.Severity), compareImages(*other.Images[0], *e.from)) < 0 {
-		speaks, adds, e.from, e.Note = adds, speaks, other.Images[0], other.Note
+		speaks, adds, e.from = adds, speaks, other.Images[0]
 	}
 	e.Finding = merge(speaks, adds)
-	e.Finding.Episode = max(speaks.Episode, adds.Episode)
 	e.Count++
 	if other.Published.Before(e.Published) {
 		e.Published = other.Published
 	}
-	if other.Updated.After(e.Updated) {
-		e.Updated = other.Updated
+	if cmp.Or(other.Updated.Compare(e.Updated), strings.Compare(other.Note, e.Note)) > 0 {
+		e.Updated, e.Note = other.Updated, other.Note
 	}
 	if other.Resolved.After(e.Resolved) {
 		e.Resolved = other.Resolved
@@ -176,7 +190,8 @@ func (g *gathering) page() ([]Entry, int) {
 	if len(g.groups) > maxGroups {
 		return nil, len(g.groups)
 	}
-	for _, e := range g.groups {
+	for key, e := range g.groups {
+		e.Finding.Episode = g.episodes[key]
 		slices.Sort(e.Finding.Versions)
 		slices.Sort(e.Finding.FixedIn)
 		g.keep(e.Entry)

@@ -164,7 +164,7 @@ func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, er
 	logFailures(ctx, w, reports)
 	v.Filter.narrow(reports)
 	entries, total := found.page()
-	if total > maxGroups {
+	if v.ByVulnerability && total > maxGroups {
 		return Listing{}, &Error{
 			Code: Invalid, Message: fmt.Sprintf("There are more than %d vulnerabilities to group: narrow the feed with severity, tag, package or cve.", maxGroups),
 			Fields: []FieldError{{Pointer: "/by", Detail: "can't group so many"}},

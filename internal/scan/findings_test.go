@@ -158,6 +158,48 @@ func TestGroups(t *testing.T) {
 }
 
 // A group of very many images lists the first of them and counts the rest.
+// A group keeps its id when one of its images loses the finding, and its last change is told with its own date.
+func TestEpisodesOfGroups(t *testing.T) {
+	history := func(tag string, founds ...string) History {
+		h, taken := History{Tag: tag}, Seconds{}
+		for day, found := range founds {
+			if found != "-" {
+				h = h.after("d", scanned(float64(day), found), onDay(float64(day)), taken.take)
+			}
+		}
+		return h
+	}
+	entry := func(f Filter, histories ...History) Entry {
+		g := newGathering(View{ByVulnerability: true, Filter: f})
+		for _, h := range histories {
+			g.add(&Image{Tag: h.Tag}, h, onDay(40))
+		}
+		entries, _ := g.page()
+		if len(entries) != 1 {
+			t.Fatalf("%d entries", len(entries))
+		}
+		return entries[0]
+	}
+	long := slices.Repeat([]string{"-"}, 37)
+	other := history("b", "-", "-", "-", "A:LOW")
+	for name, one := range map[string]History{
+		"it came back":        history("a", "A:HIGH", "", "A:HIGH"),
+		"it is fixed":         history("a", "A:HIGH", "", "A:HIGH", ""),
+		"it was long ago":     history("a", append(append([]string{"A:HIGH", "", "A:HIGH", ""}, long...), "")...),
+		"it was another then": history("a", "A:LOW", "A:HIGH", "A:LOW"),
+	} {
+		if got := entry(Filter{}, one, other); got.Finding.Episode != 1 || got.Updated.Before(onDay(2).Time()) {
+			t.Errorf("%s: episode %d, updated %v: %s", name, got.Finding.Episode, got.Updated, got.Note)
+		}
+	}
+	if got := entry(Filter{}, history("a", "A:HIGH", "", "A:HIGH"), other); got.Note != "" || !got.Updated.Equal(onDay(3).Time()) {
+		t.Errorf("updated %v: %q", got.Updated, got.Note)
+	}
+	if got := entry(Filter{Severity: High}, history("a", "A:HIGH"), history("b", "A:LOW", "", "A:LOW")); got.Finding.Episode != 1 {
+		t.Errorf("filtered: episode %d", got.Finding.Episode)
+	}
+}
+
 func TestGroupsAreBounded(t *testing.T) {
 	g := newGathering(View{ByVulnerability: true})
 	for i := range 1000 {
@@ -179,6 +221,9 @@ func TestTooManyGroups(t *testing.T) {
 	r.results = map[string]Result{"1": result}
 	if _, err := w.Findings(t.Context(), "1", View{ByVulnerability: true}); CodeOf(err) != Invalid {
 		t.Errorf("more groups than fit: %v", err)
+	}
+	if l, err := w.Findings(t.Context(), "1", View{}); err != nil || l.Total != maxGroups+5 || len(l.Entries) != PageSize {
+		t.Errorf("one by one: %d of %d, %v", len(l.Entries), l.Total, err)
 	}
 	if l, err := w.Findings(t.Context(), "1", View{ByVulnerability: true, Filter: Filter{Names: []string{"1"}}}); err != nil || l.Total != 1 {
 		t.Errorf("filtered: %d, %v", l.Total, err)
