@@ -65,7 +65,7 @@ func (x index) of(image scan.Image) []scan.Image {
 		images = append(images, whole)
 	}
 	for _, child := range x.images {
-		images = append(images, scan.Image{Repository: image.Repository, Tag: image.Tag, Digest: child.digest, Platform: child.platform})
+		images = append(images, scan.Image{Repository: image.Repository, Tag: image.Tag, Digest: child.digest, Platform: child.platform, Index: image.Digest})
 	}
 	return images
 }

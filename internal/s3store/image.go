@@ -13,6 +13,7 @@ type image struct {
 	Tag       string             `json:"t"`
 	Platform  string             `json:"p"`
 	Digest    string             `json:"d"`
+	Index     string             `json:"x"`
 	Kind      scan.Kind          `json:"k"`
 	Trouble   scan.Code          `json:"tr"`
 	Reason    string             `json:"trw"`
@@ -42,7 +43,7 @@ type image struct {
 
 func newImage(r scan.ImageRecord) image {
 	i := image{
-		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Kind: r.Kind, Trouble: r.Trouble, Reason: r.Reason,
+		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind, Trouble: r.Trouble, Reason: r.Reason,
 		First: r.First, Seen: r.Seen, Left: r.Left, Awaited: r.Awaited,
 		State: r.Last.State, Why: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
 		Asked: r.Asked, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, News: r.News,
@@ -64,7 +65,7 @@ func newImage(r scan.ImageRecord) image {
 
 func (i image) record() scan.ImageRecord {
 	r := scan.ImageRecord{
-		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Kind: i.Kind, Trouble: i.Trouble, Reason: i.Reason,
+		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Index: i.Index, Kind: i.Kind, Trouble: i.Trouble, Reason: i.Reason,
 		First: i.First, Seen: i.Seen, Left: i.Left, Awaited: i.Awaited,
 		Last:  scan.Answer{State: i.State, Reason: i.Why, Counts: joined(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced},
 		Asked: i.Asked, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, News: i.News,

@@ -31,7 +31,9 @@ type Image struct {
 	Digest string
 	// Platform is os/architecture for an image that a multi-platform index lists, such as linux/arm64, and empty for a plain image.
 	Platform string
-	Kind     Kind
+	// Index is the digest of the index that lists the image; empty for a plain image.
+	Index string
+	Kind  Kind
 	// Err is why an Index could not be resolved: NotScannable when that is for good, with the reason as its message; another code when
 	// another try may mend it. It is nil for every other kind.
 	Err error

@@ -240,10 +240,10 @@ func (l *ledger) hasTag(tag string) bool {
 // withKnownPlatforms puts in the place of an index that could not be resolved just now the images that it had, if it is the same index or that
 // is unknown.
 func (l *ledger) withKnownPlatforms(images []Image) []Image {
-	broken := make(map[string]error)
+	broken := make(map[string]Image)
 	for _, i := range images {
 		if i.Kind == Index && CodeOf(i.Err) == Unavailable {
-			broken[i.Tag] = i.Err
+			broken[i.Tag] = i
 		}
 	}
 	if len(broken) == 0 {
@@ -251,10 +251,10 @@ func (l *ledger) withKnownPlatforms(images []Image) []Image {
 	}
 	shown := slices.Clone(images)
 	for _, i := range l.now.Images {
-		if err := broken[i.Tag]; err != nil && i.Platform != "" && i.Kind != Missing {
+		if index, is := broken[i.Tag]; is && i.Platform != "" && i.Kind != Missing && (i.Index == "" || i.Index == index.Digest) {
 			shown = slices.DeleteFunc(shown, func(s Image) bool { return s.Tag == i.Tag && s.Kind == Index })
 			shown = append(shown, i.image(l.repo))
-			l.stale[i.Label()] = err
+			l.stale[i.Label()] = index.Err
 		}
 	}
 	return shown

@@ -38,6 +38,7 @@ type ImageRecord struct {
 	Tag      string
 	Platform string
 	Digest   string
+	Index    string // as in [Image]
 	Kind     Kind
 	// Trouble and Reason are the code and the message of why an index could not be resolved.
 	Trouble Code
@@ -114,7 +115,7 @@ func (r ImageRecord) Label() string { return Image{Tag: r.Tag, Platform: r.Platf
 
 // image is what the record has of an image.
 func (r ImageRecord) image(repo Repository) Image {
-	i := Image{Repository: repo, Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Kind: r.Kind}
+	i := Image{Repository: repo, Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind}
 	if r.Trouble != "" {
 		i.Err = &Error{Code: r.Trouble, Message: r.Reason}
 	}
@@ -272,7 +273,7 @@ func (r *Record) observed(i Image, now Stamp) {
 	if !known {
 		next = ImageRecord{Tag: i.Tag, Platform: i.Platform, First: now}
 	}
-	next.Digest, next.Kind, next.Seen, next.Left = i.Digest, i.Kind, now, 0
+	next.Digest, next.Index, next.Kind, next.Seen, next.Left = i.Digest, i.Index, i.Kind, now, 0
 	next.Trouble, next.Reason = "", ""
 	if i.Err != nil {
 		next.Trouble, next.Reason = CodeOf(i.Err), MessageOf(i.Err)
@@ -295,7 +296,7 @@ func (r *Record) unobserved(label string, now Stamp) {
 		return
 	}
 	next.attended(now)
-	next.Digest, next.Kind, next.Left, next.Last, next.Asked = "", Missing, now, Answer{}, 0
+	next.Digest, next.Index, next.Kind, next.Left, next.Last, next.Asked = "", "", Missing, now, Answer{}, 0
 	next.Trouble, next.Reason = "", ""
 	next.recovered(now)
 	r.put(next)
