@@ -143,6 +143,7 @@ func TestOldNewsLeaves(t *testing.T) {
 	s.want("/changes", "[FIXED] [HIGH]: CVE-2 is no longer found", "[NOT SCANNED, OVER] image team/app:v1 was scanned again",
 		"[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
 	s.nextDay(vulnerability("CVE-1", "HIGH"))
+	s.feed("")
 	for range 26 {
 		s.aws.Later(24 * time.Hour)
 		s.feed("")

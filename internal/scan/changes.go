@@ -18,6 +18,8 @@ import (
 type Change struct {
 	Kind EventKind
 	At   time.Time
+	// Scan is when the scan was completed that told it; zero for news of the watch itself.
+	Scan time.Time
 	// Repository is where it happened; Image, nil for the repository as a whole, is the image.
 	Repository Repository
 	Image      *Image
@@ -47,8 +49,11 @@ func (c Change) ID() uuid.UUID {
 		parts = append(parts, c.Finding.Name, c.Finding.Package, strconv.Itoa(c.Finding.Episode))
 	}
 	at := c.At
-	if !c.Since.IsZero() {
+	switch {
+	case !c.Since.IsZero():
 		at = c.Since // the end of what began then
+	case !c.Scan.IsZero():
+		at = c.Scan // of two writers one may have told it, with another second, without being able to write it down
 	}
 	return nameID(append(parts, strconv.FormatInt(at.Unix(), 10))...)
 }
@@ -304,7 +309,7 @@ func (h History) changes(image *Image, f Filter) [][]Change {
 	for _, e := range slices.Backward(h.Events) {
 		found := known[findingKey{e.Name, e.Package}]
 		found.Name, found.Package, found.Episode = e.Name, e.Package, e.Episode
-		c := Change{Kind: e.Kind, At: e.At.Time(), Repository: image.Repository, Image: image, Finding: found, From: e.From, To: e.To}
+		c := Change{Kind: e.Kind, At: e.At.Time(), Scan: e.Scan.Time(), Repository: image.Repository, Image: image, Finding: found, From: e.From, To: e.To}
 		if !f.tells(c) {
 			continue
 		}

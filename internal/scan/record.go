@@ -178,8 +178,8 @@ func (r ImageRecord) late(now Stamp) Stamp {
 
 // answered takes in what ECR said of the image's digest.
 func (r *ImageRecord) answered(result Result, now Stamp) {
-	if at := StampOf(result.CompletedAt); result.Enhanced || at > r.Scan.Completed && at <= r.lateAt() && r.Asked.plus(Trust) >= r.lateAt() {
-		r.attended(now) // by a scan in time that could not be seen when ECR was asked before, if not by Inspector
+	if at := StampOf(result.CompletedAt); result.Enhanced || at > r.Scan.Completed && at <= r.lateAt() {
+		r.attended(now) // by a scan in time that could not be seen before, if not by Inspector
 	}
 	if !result.Enhanced {
 		r.unwatched(now)

@@ -50,7 +50,6 @@ type label struct {
 	failing   time.Time
 	floor     time.Time // before which no scan was to be waited for: there was no image, or Inspector watched it
 	inspected bool      // Inspector watched it when it was looked at last
-	looked    time.Time // when that was
 	tallies   []tally
 }
 
@@ -160,7 +159,6 @@ func (t *truth) seen(l *label, digest string, now time.Time) {
 		t.recovered(l, now)
 		t.completed(l, digest, s, now)
 	}
-	l.looked = now
 }
 
 // asked is what ECR is known to show of a digest. For a day after a basic scan nobody asks again, unless the scan is news to one of the labels.
@@ -228,7 +226,7 @@ func (t *truth) completed(l *label, digest string, s *scanned, now time.Time) {
 	if !s.enhanced && (l.scan == nil || s.at.After(l.scan.at)) {
 		if s.at.Truncate(time.Second).After(l.lateAt()) {
 			t.attended(l, s.at)
-		} else if now.After(l.lateAt()) && l.looked.After(l.lateAt()) { // it was in time, but could not be seen
+		} else if now.After(l.lateAt()) { // it was in time, but could not be seen
 			t.attended(l, now)
 			l.floor = now
 		}
