@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"ecr-continuous-scan/internal/scan"
@@ -99,9 +100,11 @@ func descriptionOf(f scan.Finding, room int) string {
 
 // contentTemplate is the body of an entry. Only elements that every reader keeps are used, with blanks between them for those that make
 // plain text of it.
-var contentTemplate = template.Must(template.New("content").Parse(`{{range .Paragraphs}}<p>{{.}}</p> {{end}}<table>` +
-	`{{range .Rows}}<tr><th>{{.Name}}</th> <td>{{.Value}}</td></tr> {{end}}</table> ` +
-	`{{if .URL}}<p><a href="{{.URL}}">Advisory</a></p>{{end}}`))
+var contentTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("content").Parse(`{{range .Paragraphs}}<p>{{.}}</p> {{end}}<table>` +
+		`{{range .Rows}}<tr><th>{{.Name}}</th> <td>{{.Value}}</td></tr> {{end}}</table> ` +
+		`{{if .URL}}<p><a href="{{.URL}}">Advisory</a></p>{{end}}`))
+})
 
 type row struct{ Name, Value string }
 
@@ -119,7 +122,7 @@ func contentOf(paragraphs []string, rows []row, url string) string {
 		URL        string
 	}{paragraphs, rows, url}
 	var b strings.Builder
-	if err := contentTemplate.Execute(&b, body); err != nil {
+	if err := contentTemplate().Execute(&b, body); err != nil {
 		// Strings into a fixed template: it can't happen, and the description alone is still true.
 		return htmlText(strings.Join(body.Paragraphs, " "))
 	}

@@ -58,7 +58,7 @@ func FindingsPage(l scan.Listing, now time.Time, path string, asked url.Values, 
 		p := newPage(feedTitle(l), to, current)
 		main := newFindingsPage(l, now, path, asked, to, room)
 		p.Feed, p.FeedTitle, p.Main = main.Feed, feedTitle(l), main
-		return p.write(findingsTemplate)
+		return p.write(findingsTemplate())
 	}, 200, 100, 40)
 }
 

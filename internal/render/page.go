@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"ecr-continuous-scan/internal/scan"
@@ -29,8 +30,9 @@ var (
 	//go:embed page/findings.html
 	findingsHTML string
 
-	summaryTemplate  = pageTemplate(summaryHTML)
-	findingsTemplate = pageTemplate(findingsHTML)
+	// Read when they are needed first: a function that starts has to answer at once.
+	summaryTemplate  = sync.OnceValue(func() *template.Template { return pageTemplate(summaryHTML) })
+	findingsTemplate = sync.OnceValue(func() *template.Template { return pageTemplate(findingsHTML) })
 	pagePolicy       = policyFor(pageStyle)
 )
 

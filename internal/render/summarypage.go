@@ -96,7 +96,7 @@ func SummaryPage(o scan.Overview, f scan.Filter, asked url.Values, to Link) ([]b
 	return fitPage(func(room int) ([]byte, error) {
 		main.list(blocks, room)
 		p.Main = main
-		return p.write(summaryTemplate)
+		return p.write(summaryTemplate())
 	}, 3000, 1000, 300, 50)
 }
 
