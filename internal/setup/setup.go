@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"ecr-continuous-scan/internal/awsretry"
 	"ecr-continuous-scan/internal/ecrscan"
@@ -36,7 +37,7 @@ const (
 // API builds what the three HTTP functions serve from. Without a key that it can use it lets nobody in, and says so in the log: a function
 // that doesn't start would look like an outage.
 func API(ctx context.Context, log *slog.Logger, baseURL func(*http.Request) string) (*httpapi.API, error) {
-	cfg, e, err := fromEnvironment(ctx)
+	cfg, e, err := fromEnvironment(ctx, log)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func API(ctx context.Context, log *slog.Logger, baseURL func(*http.Request) stri
 
 // ScanRuns builds what StartScanFunc needs. The chains are nil when no queue is set.
 func ScanRuns(ctx context.Context, log *slog.Logger) (*scan.Watch, *scan.Chains, error) {
-	cfg, e, err := fromEnvironment(ctx)
+	cfg, e, err := fromEnvironment(ctx, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -67,12 +68,15 @@ func Chains(watch *scan.Watch, s3Config, sqsConfig aws.Config, bucket, queueURL 
 	return &scan.Chains{Watch: watch, Queue: sqsqueue.New(sqsConfig, queueURL), Markers: s3store.NewMarkers(s3Client(s3Config), bucket)}
 }
 
-func fromEnvironment(ctx context.Context) (aws.Config, env.Env, error) {
+func fromEnvironment(ctx context.Context, log *slog.Logger) (aws.Config, env.Env, error) {
 	e, err := env.Read()
 	if err != nil {
 		return aws.Config{}, e, err
 	}
 	cfg, err := AWSConfig(ctx)
+	cfg.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) { // else it writes lines that are no JSON
+		log.Info("the AWS SDK says", "text", fmt.Sprintf(format, v...))
+	})
 	return cfg, e, err
 }
 
