@@ -103,7 +103,7 @@ func (w *Watch) AllChanges(ctx context.Context, v View) (Listing, error) {
 }
 
 func (w *Watch) changes(ctx context.Context, configs []Config, v View) Listing {
-	books, found := w.readers(), &news{view: v}
+	books, found := w.readers(), &news{view: v, list: newShortlist(v, newerChange)}
 	watching := make(map[Repository][]Config)
 	for _, c := range configs {
 		watching[c.Repo()] = append(watching[c.Repo()], c)
@@ -126,9 +126,9 @@ func (w *Watch) changes(ctx context.Context, configs []Config, v View) Listing {
 	}.walk(ctx)
 	logFailures(ctx, w, reports)
 	v.Filter.narrow(reports)
-	entries, total := found.page()
+	entries := found.list.page()
 	return Listing{
-		Reports: reports, View: v, News: true, Changes: entries, Total: total, Changed: latest(books.changed(reports), found.moved), Incomplete: found.missed,
+		Reports: reports, View: v, News: true, Changes: entries, Total: found.list.total, Changed: latest(books.changed(reports), found.moved), Incomplete: found.missed,
 	}
 }
 
@@ -136,9 +136,8 @@ func (w *Watch) changes(ctx context.Context, configs []Config, v View) Listing {
 type news struct {
 	view View
 
-	mu    sync.Mutex
-	kept  []Change
-	total int
+	mu   sync.Mutex
+	list shortlist[Change]
 	// moved is when time alone changed the list last: something had been so for long enough to be told, or became too old for it.
 	moved Stamp
 	// missed is why some could not be read.
@@ -212,29 +211,9 @@ func (n *news) add(changes []Change) {
 	defer n.mu.Unlock()
 	for _, c := range changes {
 		if len(c.Rolled) > 0 || n.view.Filter.tells(c) {
-			n.kept = append(n.kept, c)
-			n.total++
+			n.list.add(c)
 		}
 	}
-	if most := n.most(); len(n.kept) > most+most/4+PageSize {
-		n.cut()
-	}
-}
-
-func (n *news) most() int { return n.view.page() * PageSize }
-
-func (n *news) cut() {
-	slices.SortFunc(n.kept, newerChange)
-	if most := n.most(); len(n.kept) > most {
-		clear(n.kept[most:])
-		n.kept = n.kept[:most]
-	}
-}
-
-// page is the page that the view asks for, and how many changes there are.
-func (n *news) page() ([]Change, int) {
-	n.cut()
-	return n.kept[min(len(n.kept), n.most()-PageSize):], n.total
 }
 
 func newerChange(a, b Change) int {

@@ -59,7 +59,7 @@ func (l *ledger) commit(ctx context.Context) {
 	} else if !l.learned() {
 		return
 	}
-	err := error(&Error{Code: Unavailable, Message: "it is written by others all the time"})
+	var err error
 	for range savesPerCommit {
 		var version string
 		if version, err = l.Records.Save(ctx, l.repo, l.now); err != nil {

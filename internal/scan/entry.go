@@ -68,9 +68,8 @@ type gathering struct {
 	view View
 
 	mu     sync.Mutex
-	kept   []Entry // the worst, and some that have come since they were chosen
-	total  int     // of those that are, or were, in kept
-	left   Stamp   // when something resolved became too old to be listed
+	list   shortlist[Entry]
+	left   Stamp // when something resolved became too old to be listed
 	groups map[vulnerability]*group
 	// episodes are the highest of each vulnerability, of all that is remembered of it, so that a group keeps its id when what gave it one is
 	// resolved, forgotten or filtered out; 0 is left out.
@@ -90,11 +89,9 @@ type vulnerability struct {
 }
 
 func newGathering(v View) *gathering {
-	return &gathering{view: v, groups: make(map[vulnerability]*group), episodes: make(map[vulnerability]int)}
+	choose, _ := v.order()
+	return &gathering{view: v, list: newShortlist(v, choose), groups: make(map[vulnerability]*group), episodes: make(map[vulnerability]int)}
 }
-
-// most is how many entries are needed to show the page.
-func (g *gathering) most() int { return g.view.page() * PageSize }
 
 // add takes in the history of an image. A history forgets what is long resolved when it takes in a scan, and that may be long ago.
 func (g *gathering) add(image *Image, h History, now Stamp) {
@@ -114,7 +111,7 @@ func (g *gathering) add(image *Image, h History, now Stamp) {
 		if entry := newEntry(image, f); g.view.ByVulnerability {
 			g.group(entry)
 		} else {
-			g.keep(entry)
+			g.list.add(entry)
 		}
 	}
 }
@@ -125,23 +122,6 @@ func (g *gathering) count(repo Repository, h History) {
 		if key := (vulnerability{repo, f.Name, f.Package}); f.Episode > g.episodes[key] {
 			g.episodes[key] = f.Episode
 		}
-	}
-}
-
-func (g *gathering) keep(e Entry) {
-	g.total++
-	g.kept = append(g.kept, e)
-	if most := g.most(); len(g.kept) > most+most/4+PageSize {
-		g.cut()
-	}
-}
-
-func (g *gathering) cut() {
-	choose, _ := g.view.order()
-	slices.SortFunc(g.kept, choose)
-	if most := g.most(); len(g.kept) > most {
-		clear(g.kept[most:]) // frees their strings
-		g.kept = g.kept[:most]
 	}
 }
 
@@ -194,11 +174,10 @@ func (g *gathering) page() ([]Entry, int) {
 		e.Finding.Episode = g.episodes[key]
 		slices.Sort(e.Finding.Versions)
 		slices.Sort(e.Finding.FixedIn)
-		g.keep(e.Entry)
+		g.list.add(e.Entry)
 	}
-	g.cut()
-	page := g.kept[min(len(g.kept), g.most()-PageSize):]
+	page := g.list.page()
 	_, show := g.view.order()
 	slices.SortFunc(page, show)
-	return page, g.total
+	return page, g.list.total
 }

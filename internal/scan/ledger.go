@@ -52,7 +52,8 @@ type ledgers struct {
 	open map[Repository]*ledger
 }
 
-// Bounds of what is asked of ECR: of how many images in one place the findings are read at once, since they may be megabytes, and by a reader of the summary how many, so that one of thousands stays quick.
+// Bounds of what is asked of ECR: of how many images in one place the findings are read at once, since they may be megabytes, and
+// by a reader of the summary how many, so that one of thousands stays quick.
 const (
 	fullAtOnce   = 16
 	foldsPerRead = 200
