@@ -91,7 +91,7 @@ func (l *ledger) share(same []Image, best ImageRecord) {
 	defer l.mu.Unlock()
 	for _, i := range same {
 		if r, ok := l.now.Images[i.Label()]; ok && r.Digest == best.Digest && (r.Last.State == "" || r.Asked < best.Asked) {
-			r.Last, r.Asked = best.Last, best.Asked
+			r.answered(best.Last.result(), best.Asked)
 			l.now.put(r)
 		}
 	}
