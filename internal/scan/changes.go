@@ -110,12 +110,11 @@ func (w *Watch) changes(ctx context.Context, configs []Config, v View) Listing {
 	}
 	reports := walker[Result]{
 		configs: configs, list: books.list, rooms: newRooms(findingsAtOnce),
-		visit: func(ctx context.Context, same []Item[Result]) Result {
-			wanted := taggedImages(same, v.Filter)
-			if len(wanted) == 0 {
-				return Result{}
+		visit: func(ctx context.Context, same []Image) Result {
+			if !slices.ContainsFunc(same, v.Filter.hasTag) {
+				return Result{} // leaves with its image, below
 			}
-			result := books.of(same[0].Image.Repository).look(ctx, imagesOf(same), allFindings)
+			result := books.of(same[0].Repository).look(ctx, same, allFindings)
 			result.Findings = nil
 			return result
 		},

@@ -152,12 +152,12 @@ func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, er
 	found, books := newGathering(v), w.readers()
 	reports := walker[Result]{
 		configs: configs, list: books.list, rooms: newRooms(findingsAtOnce),
-		visit: func(ctx context.Context, same []Item[Result]) Result {
+		visit: func(ctx context.Context, same []Image) Result {
 			wanted := taggedImages(same, v.Filter)
 			if len(wanted) == 0 {
 				return Result{} // leaves with its image, below
 			}
-			return books.of(same[0].Image.Repository).tell(ctx, wanted, found)
+			return books.of(same[0].Repository).tell(ctx, wanted, found)
 		},
 		done: books.finish,
 	}.walk(ctx)
@@ -173,11 +173,11 @@ func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, er
 	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: latest(books.changed(reports), found.left)}, nil
 }
 
-func taggedImages(items []Item[Result], f Filter) []*Image {
+func taggedImages(images []Image, f Filter) []*Image {
 	var tagged []*Image
-	for _, item := range items {
-		if f.hasTag(item.Image) {
-			tagged = append(tagged, &item.Image) // a copy: the items are put into another order later
+	for i := range images {
+		if f.hasTag(images[i]) {
+			tagged = append(tagged, &images[i])
 		}
 	}
 	return tagged

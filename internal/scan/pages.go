@@ -214,11 +214,11 @@ func (s *starter) visitPage(calls context.Context, c *course, p page) visited {
 	listed := func(context.Context, Repository, []string) ([]Image, error) { return p.images, nil }
 	reports := walker[outcome]{
 		configs: configs, list: listed, rooms: s.rooms,
-		visit: func(ctx context.Context, same []Item[outcome]) outcome {
+		visit: func(ctx context.Context, same []Image) outcome {
 			first := false
-			o := c.once(same[0].Image, func() outcome { first = true; return s.visit(ctx, imagesOf(same)) })
-			if book := s.books.of(c.repo); !first && !book.blank && same[0].Image.Kind == PlainImage && !s.over() {
-				book.look(ctx, imagesOf(same), newsOnly) // these labels have a history of their own
+			o := c.once(same[0], func() outcome { first = true; return s.visit(ctx, same) })
+			if book := s.books.of(c.repo); !first && !book.blank && same[0].Kind == PlainImage && !s.over() {
+				book.look(ctx, same, newsOnly) // these labels have a history of their own
 			}
 			return o
 		},

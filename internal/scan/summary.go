@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -35,26 +36,17 @@ func (w *Watch) Summary(ctx context.Context, since time.Time) (Overview, error) 
 func (w *Watch) results(ctx context.Context, configs []Config, f Filter, books *ledgers) []Report[Result] {
 	reports := walker[Result]{
 		configs: configs, list: books.list, rooms: newRooms(imagesAtOnce),
-		visit: func(ctx context.Context, same []Item[Result]) Result {
-			if len(taggedImages(same, f)) == 0 {
+		visit: func(ctx context.Context, same []Image) Result {
+			if !slices.ContainsFunc(same, f.hasTag) {
 				return Result{} // leaves with its image, below
 			}
-			return books.of(same[0].Image.Repository).look(ctx, imagesOf(same), countsOnly)
+			return books.of(same[0].Repository).look(ctx, same, countsOnly)
 		},
 		done: books.finish,
 	}.walk(ctx)
 	logFailures(ctx, w, reports)
 	f.narrow(reports)
 	return reports
-}
-
-// imagesOf are the images of some items.
-func imagesOf[T any](items []Item[T]) []Image {
-	images := make([]Image, len(items))
-	for i, item := range items {
-		images[i] = item.Image
-	}
-	return images
 }
 
 // finish adds to the results of a repository what is remembered of each image, and writes down what was learned.

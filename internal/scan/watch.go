@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -86,8 +87,8 @@ type walker[T any] struct {
 	configs []Config
 	// list tells what the tags of a repository point to; all of them when it gets none.
 	list func(context.Context, Repository, []string) ([]Image, error)
-	// visit gets the items of the images that are one to ECR, without their value, and gives their value.
-	visit func(context.Context, []Item[T]) T
+	// visit gets the images that are one to ECR, and gives their value.
+	visit func(context.Context, []Image) T
 	// rooms bound how many images are visited side by side.
 	rooms *rooms
 	// done, if there is one, gets the items of a repository once they have their values, and may change these.
@@ -196,33 +197,50 @@ func itemsOf[T any](images []Image) []Item[T] {
 	return items
 }
 
-// visitAll gives each item its value. Those that are one to ECR are visited together.
+// visitAll gives each item its value. Those that are one to ECR are visited together. Whoever visited one image goes on with the next, once
+// there is room again for those who wait for it.
 func (w walker[T]) visitAll(ctx context.Context, items []Item[T], room chan struct{}) {
-	places := make(map[identity][]int, len(items))
-	for i := range items {
-		id := items[i].Image.identity()
-		places[id] = append(places[id], i)
+	groups := sameImages(items)
+	visit := func(at []int) {
+		same := make([]Image, len(at))
+		for j, i := range at {
+			same[j] = items[i].Image
+		}
+		value := w.visit(ctx, same)
+		for _, i := range at {
+			items[i].Value = value
+		}
 	}
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for i := range items {
-		at := places[items[i].Image.identity()]
-		if at[0] != i {
-			continue // was visited with the first
-		}
-		same := make([]Item[T], len(at))
-		for j, place := range at {
-			same[j] = items[place]
-		}
+	for int(next.Load()) < len(groups) {
 		room <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-room }()
-			value := w.visit(ctx, same)
-			for _, place := range at {
-				items[place].Value = value
+			for i := int(next.Add(1) - 1); i < len(groups); i = int(next.Add(1) - 1) {
+				visit(groups[i])
+				<-room
+				room <- struct{}{}
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// sameImages are the places of the items that are one to ECR, in the order of the first of each.
+func sameImages[T any](items []Item[T]) [][]int {
+	groups := make([][]int, 0, len(items))
+	of := make(map[identity]int, len(items))
+	for i := range items {
+		id := items[i].Image.identity()
+		group, met := of[id]
+		if !met {
+			group = len(groups)
+			of[id], groups = group, append(groups, nil)
+		}
+		groups[group] = append(groups[group], i)
+	}
+	return groups
 }
 
 // share gives each config its items. Who names a tag is told of it whatever it is; who wants all images is spared what is none. Those share
