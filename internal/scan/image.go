@@ -63,11 +63,14 @@ func (i Image) identity() identity { return identity{i.Digest, i.Kind} }
 // withMissing adds a Missing image for each wanted tag that images lack, and keeps one image of each label, the last that was listed, since a
 // tag may move while pages are read.
 func withMissing(repo Repository, images []Image, wanted []string) []Image {
-	have := make(map[string]bool, len(images))
+	missing := make(map[string]bool, len(wanted))
+	for _, tag := range wanted {
+		missing[tag] = true
+	}
 	seen := make(map[string]bool, len(images))
 	kept := make([]Image, 0, len(images)+len(wanted))
 	for _, image := range slices.Backward(images) {
-		have[image.Tag] = true
+		delete(missing, image.Tag)
 		if label := image.Label(); !seen[label] {
 			seen[label] = true
 			kept = append(kept, image)
@@ -75,8 +78,7 @@ func withMissing(repo Repository, images []Image, wanted []string) []Image {
 	}
 	images = kept
 	for _, tag := range wanted {
-		if !have[tag] {
-			have[tag] = true
+		if missing[tag] {
 			images = append(images, Image{Repository: repo, Tag: tag, Kind: Missing})
 		}
 	}

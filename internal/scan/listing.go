@@ -53,6 +53,9 @@ func (l *ledger) recorded(tags []string) (images []Image, isFresh bool) {
 	}
 	found := make(map[string]bool, len(tags))
 	isFresh = len(tags) > 0 || fresh(l.now.Listed, now)
+	if len(tags) == 0 {
+		images = make([]Image, 0, len(l.now.Images))
+	}
 	for _, i := range l.now.Images {
 		if len(tags) > 0 && !wanted[i.Tag] {
 			continue

@@ -39,13 +39,16 @@ func (l *ledger) look(ctx context.Context, same []Image, want depth) Result {
 	l.mu.Lock()
 	best, answered := l.known(same)
 	trusted := answered && !l.blank && best.trusted(l.clock(), want == newsOnly || l.doubting)
-	all := l.allRemember(same, best)
+	enough := trusted && want == countsOnly
+	all := !enough && l.allRemember(same, best)
 	l.mu.Unlock()
 	switch {
 	case l.down != nil && answered:
 		return best.Last.result()
-	case trusted && (all || want == countsOnly):
-		l.share(same, best)
+	case enough, trusted && all:
+		if len(same) > 1 {
+			l.share(same, best)
+		}
 		return best.Last.result()
 	}
 	return l.ask(ctx, same, best, answered && all, want)

@@ -31,6 +31,8 @@ type Record struct {
 
 	// touched tells that it may differ from what was read.
 	touched bool
+	// shared tells that Images is another record's too: most are only read, and there may be thousands.
+	shared bool
 }
 
 // ImageRecord is what is remembered of one image: what one tag points to, or for an index, one of its platforms.
@@ -246,7 +248,10 @@ func (r *Record) Recall(name string, h History) {
 }
 
 // put takes in what is known of an image now.
-func (r *Record) put(i ImageRecord) { r.Images[i.Label()], r.touched = i, true }
+func (r *Record) put(i ImageRecord) {
+	r.own()
+	r.Images[i.Label()], r.touched = i, true
+}
 
 // withPeriod adds a period, and leaves out those that are long past.
 func withPeriod(periods []Period, p Period, now Stamp) []Period {
@@ -308,26 +313,34 @@ func (r *Record) seen(i ImageRecord) Stamp { return max(i.Seen, r.Listed) }
 // forget leaves out what nobody looked for in MemoryTime, and what has not been there for that long, unless it is named and looked for all the same.
 func (r *Record) forget(now Stamp) {
 	past := now.plus(-MemoryTime)
+	r.own()
 	maps.DeleteFunc(r.Images, func(_ string, i ImageRecord) bool {
 		return r.seen(i) < past || i.Left > 0 && i.Left < past && i.Seen < past
 	})
 }
 
-// clone is a copy whose images can be changed.
+// clone is a copy that can be changed, for as long as the record itself is not.
 func (r Record) clone() Record {
-	r.touched = false
-	r.Images = maps.Clone(r.Images)
+	r.touched, r.shared = false, true
 	r.Taken = slices.Clone(r.Taken)
+	return r
+}
+
+// own gives the record images that can be changed.
+func (r *Record) own() {
+	if r.shared {
+		r.Images, r.shared = maps.Clone(r.Images), false
+	}
 	if r.Images == nil {
 		r.Images = make(map[string]ImageRecord)
 	}
-	return r
 }
 
 // merged is a record that someone else made of base, with the changes that mine made. What both changed is theirs: it is true as well, and what
 // theirs lacks will be found again.
 func merged(base, mine, theirs Record) Record {
 	next := theirs.clone()
+	next.own()
 	for label, old := range base.Images {
 		if _, kept := mine.Images[label]; !kept && reflect.DeepEqual(theirs.Images[label], old) {
 			delete(next.Images, label)

@@ -94,6 +94,9 @@ func TestMergedLosesNothing(t *testing.T) {
 			}
 		}
 		mine, theirs, both := base.clone(), base.clone(), base.clone()
+		for _, r := range []*Record{&mine, &theirs, &both} {
+			r.own()
+		}
 		for i := range 12 {
 			label := fmt.Sprint(i)
 			writer := []Record{mine, theirs}[random.IntN(2)]
@@ -119,6 +122,39 @@ func TestMergedLosesNothing(t *testing.T) {
 				t.Fatalf("%s (-want +got):\n%s", name, diff)
 			}
 		}
+	}
+}
+
+// Whatever is done to a copy, the record stays as it was: it is what tells what was changed.
+func TestCloneIsApart(t *testing.T) {
+	const now Stamp = 5_000_000
+	changes := map[string]func(*Record){
+		"met":       func(r *Record) { r.observed(Image{Tag: "new", Digest: "sha256:b"}, now) },
+		"moved":     func(r *Record) { r.observed(Image{Tag: "old", Digest: "sha256:b"}, now) },
+		"left":      func(r *Record) { r.unobserved("old", now) },
+		"forgotten": func(r *Record) { r.forget(now) },
+		"merged":    func(r *Record) { *r = merged(*r, Record{}, *r) },
+		"dated":     func(r *Record) { r.Taken.take(100) },
+	}
+	for name, change := range changes {
+		original := recordOf(recordedImage("old", "sha256:a", 100))
+		original.Taken = Seconds{{From: 100, Until: 100}}
+		copied := original.clone()
+		change(&copied)
+		untouched := recordOf(recordedImage("old", "sha256:a", 100))
+		untouched.Taken = Seconds{{From: 100, Until: 100}}
+		if diff := cmp.Diff(untouched, original, cmpopts.IgnoreUnexported(Record{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if cmp.Equal(original, copied, cmpopts.IgnoreUnexported(Record{})) {
+			t.Errorf("%s: the copy is as it was", name)
+		}
+	}
+	var none Record
+	copied := none.clone()
+	copied.observed(Image{Tag: "first", Digest: "sha256:a"}, now)
+	if none.Images != nil || len(copied.Images) != 1 {
+		t.Errorf("of none: %v and %v", none.Images, copied.Images)
 	}
 }
 

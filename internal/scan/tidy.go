@@ -74,6 +74,7 @@ func (l *ledger) keepOnly(tags []string) {
 	defer l.mu.Unlock()
 	for label, i := range l.now.Images {
 		if !watched[i.Tag] {
+			l.now.own()
 			delete(l.now.Images, label)
 			l.now.Listed, l.now.touched = 0, true
 		}
