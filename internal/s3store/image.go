@@ -2,7 +2,12 @@ package s3store
 
 import (
 	"cmp"
+	"errors"
 	"maps"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"ecr-continuous-scan/internal/scan"
 )
@@ -39,6 +44,42 @@ type image struct {
 	Gaps      []scan.Period      `json:"g"`
 	Failures  []scan.Period      `json:"fl"`
 	Failed    scan.Stamp         `json:"fs"`
+}
+
+// images is the stored form of a record's images: a list in the order of their labels. It is read into the record itself, since a list beside it
+// would take as much memory again.
+type images map[string]scan.ImageRecord
+
+// MarshalJSONTo implements json.MarshalerTo.
+func (s images) MarshalJSONTo(text *jsontext.Encoder) error {
+	if err := text.WriteToken(jsontext.BeginArray); err != nil {
+		return err
+	}
+	for _, label := range slices.Sorted(maps.Keys(s)) {
+		if err := json.MarshalEncode(text, newImage(s[label])); err != nil {
+			return err
+		}
+	}
+	return text.WriteToken(jsontext.EndArray)
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (s *images) UnmarshalJSONFrom(text *jsontext.Decoder) error {
+	if begin, err := text.ReadToken(); err != nil || begin.Kind() != '[' {
+		return cmp.Or(err, errors.New("the images are no list"))
+	}
+	*s = make(images)
+	var i image
+	for text.PeekKind() != ']' {
+		i = image{}
+		if err := json.UnmarshalDecode(text, &i); err != nil {
+			return err
+		}
+		r := i.record()
+		(*s)[r.Label()] = r
+	}
+	_, err := text.ReadToken()
+	return err
 }
 
 func newImage(r scan.ImageRecord) image {

@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +66,7 @@ func NewRecords(client *s3.Client, bucket string, log *slog.Logger) *Records {
 
 // index is the stored form of a record.
 type index struct {
-	Images   []image       `json:"images"`
+	Images   images        `json:"images"`
 	Listed   scan.Stamp    `json:"listed"`
 	Gone     scan.Stamp    `json:"gone"`
 	Absences []scan.Period `json:"absences"`
@@ -108,15 +106,10 @@ func (s *Records) Load(ctx context.Context, repo scan.Repository) (scan.Record, 
 }
 
 func (x index) record(o object) scan.Record {
-	r := scan.Record{
-		Images: make(map[string]scan.ImageRecord, len(x.Images)), Listed: x.Listed, Gone: x.Gone, Absences: x.Absences,
+	return scan.Record{
+		Images: x.Images, Listed: x.Listed, Gone: x.Gone, Absences: x.Absences,
 		Changed: x.Changed, Swept: x.Swept, Taken: x.Taken, Version: o.version, Now: o.now,
 	}
-	for _, i := range x.Images {
-		image := i.record()
-		r.Images[image.Label()] = image
-	}
-	return r
 }
 
 // rebuild sets a broken record aside and puts together what its histories tell. It isn't written yet: whoever works with it does so.
@@ -181,10 +174,7 @@ func (s *Records) setAside(ctx context.Context, key string, o object, cause erro
 func (s *Records) Save(ctx context.Context, repo scan.Repository, r scan.Record) (string, error) {
 	key := folder(repo) + indexName
 	x := index{
-		Images: make([]image, 0, len(r.Images)), Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
-	}
-	for _, label := range slices.Sorted(maps.Keys(r.Images)) {
-		x.Images = append(x.Images, newImage(r.Images[label]))
+		Images: r.Images, Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
 	}
 	body, err := pack(x)
 	if err != nil {
@@ -455,14 +445,12 @@ func unpack(stored []byte, v any) error {
 	case format > Format:
 		return fmt.Errorf("%w: format %d", errNewer, format)
 	}
-	text, err := io.ReadAll(io.LimitReader(lines, maxUnpacked+1))
-	if err != nil {
-		return fmt.Errorf("%w: %w", errBroken, err)
-	}
-	if len(text) > maxUnpacked {
+	text := io.LimitedReader{R: lines, N: maxUnpacked + 1}
+	err = json.UnmarshalRead(&text, v, jsontext.AllowInvalidUTF8(true))
+	switch {
+	case text.N == 0:
 		return fmt.Errorf("%w: larger than %d bytes without compression", errBroken, maxUnpacked)
-	}
-	if err := json.Unmarshal(text, v, jsontext.AllowInvalidUTF8(true)); err != nil {
+	case err != nil:
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
 	return nil
