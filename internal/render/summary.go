@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,9 +38,9 @@ func Summary(o scan.Overview, filter scan.Filter) []byte {
 }
 
 func block(b *bytes.Buffer, name, region string, lines []string) {
-	fmt.Fprintf(b, "Results for %s in %s:\n", name, region)
+	b.WriteString("Results for " + name + " in " + region + ":\n")
 	for _, line := range lines {
-		fmt.Fprintf(b, " %s\n", line)
+		b.WriteString(" " + line + "\n")
 	}
 	b.WriteString("\n\n")
 }
@@ -93,7 +94,7 @@ func countLines(result scan.Result, since time.Time) []string {
 	for _, c := range all.Ordered() {
 		n, change := result.Counts[c.Severity], changeWords(added[c.Severity], fixed[c.Severity])
 		if n > 0 || change != "" {
-			lines = append(lines, fmt.Sprintf("%s: %d%s", oneLine(string(c.Severity), maxReason), n, change))
+			lines = append(lines, oneLine(string(c.Severity), maxReason)+": "+strconv.Itoa(n)+change)
 		}
 	}
 	return lines
