@@ -5,6 +5,7 @@ package env
 import (
 	"fmt"
 	"os"
+	"strconv"
 )
 
 const (
@@ -22,7 +23,10 @@ const (
 	QueueURL = "ECR_SCAN_QUEUE_URL"
 )
 
-// Names lists every variable, so that a test can hold the template against it.
+// memorySize names the variable in which Lambda itself says how much memory the function has, in MiB.
+const memorySize = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
+
+// Names lists every variable that the template sets, so that a test can hold the two against each other.
 func Names() []string {
 	return []string{ConfigBucket, APIKeyHash, ReadKeyHash, Origin, PublicBadges, QueueURL}
 }
@@ -34,13 +38,17 @@ type Env struct {
 	Origin                  string
 	PublicBadges            bool
 	QueueURL                string
+	// Memory is what the function has, in MiB; 0 where it is no function.
+	Memory int
 }
 
 // Read reads the environment. Its error names the variable that is missing.
 func Read() (Env, error) {
+	memory, _ := strconv.Atoi(os.Getenv(memorySize)) // of anything odd it is 0
 	e := Env{
 		ConfigBucket: os.Getenv(ConfigBucket), APIKeyHash: os.Getenv(APIKeyHash), ReadKeyHash: os.Getenv(ReadKeyHash),
 		Origin: os.Getenv(Origin), PublicBadges: os.Getenv(PublicBadges) == "true", QueueURL: os.Getenv(QueueURL),
+		Memory: memory,
 	}
 	if e.ConfigBucket == "" {
 		return Env{}, fmt.Errorf("%s is not set: it must name the S3 bucket that keeps the scan configs", ConfigBucket)

@@ -73,6 +73,9 @@ func fromEnvironment(ctx context.Context, log *slog.Logger) (aws.Config, env.Env
 	if err != nil {
 		return aws.Config{}, e, err
 	}
+	if e.Memory > 0 {
+		UseMemory(e.Memory)
+	}
 	cfg, err := AWSConfig(ctx)
 	cfg.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) { // else it writes lines that are no JSON
 		log.Info("the AWS SDK says", "text", fmt.Sprintf(format, v...))

@@ -15,6 +15,7 @@ import (
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
 )
@@ -23,6 +24,9 @@ const (
 	s3Latency  = 15 * time.Millisecond
 	ecrLatency = 30 * time.Millisecond
 )
+
+// functionMemory is what the template gives a function that answers, in MiB.
+const functionMemory = 512
 
 // service is the whole service on stand-ins that answer late.
 type service struct {
@@ -33,6 +37,7 @@ type service struct {
 
 func newService(b *testing.B, configs []scan.Config, fill func(*awslocal.ECR)) *service {
 	b.Helper()
+	setup.UseMemory(functionMemory)
 	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1})
 	fill(a.ECR)
 	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
