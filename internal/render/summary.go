@@ -38,11 +38,18 @@ func Summary(o scan.Overview, filter scan.Filter) []byte {
 }
 
 func block(b *bytes.Buffer, name, region string, lines []string) {
-	b.WriteString("Results for " + name + " in " + region + ":\n")
+	write(b, "Results for ", name, " in ", region, ":\n")
 	for _, line := range lines {
-		b.WriteString(" " + line + "\n")
+		write(b, " ", line, "\n")
 	}
-	b.WriteString("\n\n")
+	write(b, "\n\n")
+}
+
+// write puts a text together without making it first: there may be hundreds of thousands.
+func write(b *bytes.Buffer, parts ...string) {
+	for _, part := range parts {
+		b.WriteString(part)
+	}
 }
 
 // troubleOf is the line for a config that can't be read as a whole, or that has nothing to read; otherwise empty.
@@ -90,8 +97,9 @@ func countLines(result scan.Result, since time.Time) []string {
 			}
 		}
 	}
-	var lines []string
-	for _, c := range all.Ordered() {
+	ordered := all.Ordered()
+	lines := make([]string, 0, len(ordered)+1) // one more says of when they are
+	for _, c := range ordered {
 		n, change := result.Counts[c.Severity], changeWords(added[c.Severity], fixed[c.Severity])
 		if n > 0 || change != "" {
 			lines = append(lines, oneLine(string(c.Severity), maxReason)+": "+strconv.Itoa(n)+change)
