@@ -57,6 +57,7 @@ type Records struct {
 	s3     *s3.Client
 	bucket string
 	log    *slog.Logger
+	kept   kept
 }
 
 // NewRecords makes the store of a bucket that exists.
@@ -88,8 +89,12 @@ var (
 // Load implements [scan.RecordStore].
 func (s *Records) Load(ctx context.Context, repo scan.Repository) (scan.Record, error) {
 	key := folder(repo) + indexName
-	o, err := s.get(ctx, key)
+	last := s.kept.of(key)
+	o, err := s.get(ctx, key, last.Version)
 	switch {
+	case isCode(err, "NotModified"):
+		last.Now = o.now
+		return last, nil
 	case isCode(err, "NoSuchKey"):
 		return scan.Record{Now: o.now}, nil
 	case err != nil:
@@ -102,7 +107,9 @@ func (s *Records) Load(ctx context.Context, repo scan.Repository) (scan.Record, 
 	case err != nil:
 		return s.rebuild(ctx, repo, key, o, err)
 	}
-	return x.record(o), nil
+	r := x.record(o)
+	s.kept.keep(key, r)
+	return r, nil
 }
 
 func (x index) record(o object) scan.Record {
@@ -198,7 +205,7 @@ func (s *Records) Save(ctx context.Context, repo scan.Repository, r scan.Record)
 
 // isSaved tells whether it was this very record that came first: when the answer to a write is lost, the SDK writes again.
 func (s *Records) isSaved(ctx context.Context, key string, want []byte) (string, error) {
-	o, err := s.get(ctx, key)
+	o, err := s.get(ctx, key, "")
 	switch {
 	case isCode(err, "NoSuchKey"):
 		return "", nil
@@ -216,7 +223,7 @@ func (s *Records) History(ctx context.Context, repo scan.Repository, name string
 		return scan.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history", Err: fmt.Errorf("%q is no name of one", name)}
 	}
 	key := folder(repo) + name
-	o, err := s.get(ctx, key)
+	o, err := s.get(ctx, key, "")
 	if err != nil {
 		return scan.History{}, recordError("read", key, err)
 	}
@@ -368,16 +375,21 @@ type object struct {
 	now     time.Time
 }
 
-func (s *Records) get(ctx context.Context, key string) (object, error) {
-	o, err := s.fetch(ctx, key)
+// get reads an object unless it is the version that is known, if there is one: then the error has the code NotModified.
+func (s *Records) get(ctx context.Context, key, known string) (object, error) {
+	o, err := s.fetch(ctx, key, known)
 	if errors.Is(err, errCut) { // the SDK retries a call, but not the reading of its body
-		o, err = s.fetch(ctx, key)
+		o, err = s.fetch(ctx, key, known)
 	}
 	return o, err
 }
 
-func (s *Records) fetch(ctx context.Context, key string) (object, error) {
-	out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key})
+func (s *Records) fetch(ctx context.Context, key, known string) (object, error) {
+	in := s3.GetObjectInput{Bucket: &s.bucket, Key: &key}
+	if known != "" {
+		in.IfNoneMatch = &known
+	}
+	out, err := s.s3.GetObject(ctx, &in)
 	if err != nil {
 		return object{now: dateOf(err)}, err
 	}

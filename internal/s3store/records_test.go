@@ -195,6 +195,53 @@ func TestRecordWrittenTwice(t *testing.T) {
 	}
 }
 
+// A record that was read before is not sent again while it is the same, and nothing old is given once it is not.
+func TestRecordReadAgain(t *testing.T) {
+	a, other := records(t)
+	var sent []int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		a.S3.ServeHTTP(answer, r)
+		sent = append(sent, answer.Code)
+		for name, values := range answer.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes()) // what has no body says so
+	}))
+	defer server.Close()
+	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
+	store, repo := s3store.NewRecords(client, awstest.Bucket, awstest.Silent()), repository("a")
+	load := func(want scan.Record, calls ...int) scan.Record {
+		t.Helper()
+		sent = nil
+		got, err := store.Load(t.Context(), repo)
+		if err != nil || !slices.Equal(sent, calls) || time.Since(got.Now).Abs() > time.Hour {
+			t.Errorf("answers %v, want %v; now %s, %v", sent, calls, got.Now, err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(scan.Record{}), cmpopts.IgnoreFields(scan.Record{}, "Version", "Now"), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		return got
+	}
+	load(scan.Record{}, 404)
+	save(t, other, repo, aRecord())
+	load(aRecord(), 200)
+	load(aRecord(), 304)
+	next := recordWith("one")
+	next.Version = load(aRecord(), 304).Version
+	save(t, other, repo, next)
+	load(recordWith("one"), 200)
+	load(recordWith("one"), 304)
+	if err := other.Remove(t.Context(), repo); err != nil {
+		t.Fatal(err)
+	}
+	load(scan.Record{}, 404)
+	put(t, a, "record/123456789012/us-west-2/a/index", "broken")
+	load(scan.Record{}, 200, 200, 200) // read, set aside, and no histories listed
+	load(scan.Record{}, 200, 200, 200)
+}
+
 func TestRepositoriesOfRecords(t *testing.T) {
 	a, store := records(t)
 	want := []scan.Repository{repository("aa"), repository("deep/er/b"), {Registry: "210987654321", Region: "eu-west-1", Name: "a__b"}, repository("only-histories")}

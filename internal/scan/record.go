@@ -86,7 +86,8 @@ type Answer struct {
 // RecordStore keeps the records, and beside each the histories of its images. Its errors have the code Unavailable: for a failure in passing, and
 // for a record of a later form than this program knows, which it never overwrites.
 type RecordStore interface {
-	// Load is the record of a repository; one that isn't there is empty. What is no record is set aside, and what can be rebuilt is.
+	// Load is the record of a repository; one that isn't there is empty. What is no record is set aside, and what can be rebuilt is. What it gives
+	// is to be read only: others may be given the same.
 	Load(ctx context.Context, repo Repository) (Record, error)
 	// Save writes a record if the one that is there has its Version. It gives the new version, or none when another has been written since.
 	Save(ctx context.Context, repo Repository, r Record) (version string, err error)

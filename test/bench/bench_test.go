@@ -40,14 +40,15 @@ func newService(b *testing.B, configs []scan.Config, fill func(*awslocal.ECR)) *
 	setup.UseMemory(functionMemory)
 	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1})
 	fill(a.ECR)
-	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
-	s := &service{aws: a, api: api.Handler(api.All())}
+	s := &service{aws: a}
+	s.restart()
+	store := a.Watch(awstest.Silent()).Configs
 	for _, c := range configs {
 		c, err := scan.NewConfig(c, time.Now())
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := api.Watch.Configs.Put(b.Context(), c); err != nil {
+		if err := store.Put(b.Context(), c); err != nil {
 			b.Fatal(err)
 		}
 		s.ids = append(s.ids, c.ID)
@@ -55,6 +56,12 @@ func newService(b *testing.B, configs []scan.Config, fill func(*awslocal.ECR)) *
 	a.S3.Disturb(awslocal.Fault{Delay: s3Latency})
 	a.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
 	return s
+}
+
+// restart begins with a new process, which keeps nothing of what the last one read.
+func (s *service) restart() {
+	api := &httpapi.API{Watch: s.aws.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
+	s.api = api.Handler(api.All())
 }
 
 // get answers a request, which must succeed, and gives the size of the answer in bytes.
@@ -148,18 +155,21 @@ func BenchmarkConfigs300(b *testing.B) {
 	s.measure(b, 2*s3Latency, func() { s.get(b, "/configs") })
 }
 
-// GET /summary of what was read before: the list, the objects, the records. ECR is asked nothing.
+// GET /summary of what was read before: the list, the objects, the records. ECR is asked nothing. A process that read the records before is
+// told by S3 that they are the same; a new one, which is measured too, has its connections and nothing else.
 func BenchmarkSummaryRecorded(b *testing.B) {
 	for _, images := range []int{200, 10_000} {
-		b.Run(fmt.Sprint(images), func(b *testing.B) {
-			configs := repositories(10)
-			s := newService(b, configs, fill(configs, images/10, time.Now().Add(-time.Hour)))
-			s.remember(b)
-			s.measure(b, 3*s3Latency, func() { s.get(b, "/summary") })
+		configs := repositories(10)
+		s := newService(b, configs, fill(configs, images/10, time.Now().Add(-time.Hour)))
+		s.remember(b)
+		read := func(b *testing.B, prepare func()) {
+			s.measureEach(b, 3*s3Latency, prepare, func() { s.get(b, "/summary") })
 			if n := s.aws.ECR.Count().Total(); n > 0 {
 				b.Errorf("%d calls to ECR", n)
 			}
-		})
+		}
+		b.Run(fmt.Sprint(images), func(b *testing.B) { read(b, func() {}) })
+		b.Run(fmt.Sprint(images, "/new process"), func(b *testing.B) { read(b, func() { s.restart(); s.get(b, "/configs") }) })
 	}
 }
 

@@ -1,0 +1,63 @@
+package s3store
+
+import (
+	"sync"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// kept has records as they were read last. Most are read again before they change, and to unpack one takes far longer than S3 takes to say that
+// it is still the same.
+type kept struct {
+	mu      sync.Mutex
+	records map[string]scan.Record // by key
+	sizes   map[string]int
+	size    int // the sum of them
+}
+
+// mostKept bounds what is kept, as sizeOf counts it: some 10 MiB.
+const mostKept = 20_000
+
+// sizeOf counts what a record takes, in half KiB: itself, its images, and the changes of each.
+func sizeOf(r scan.Record) int {
+	n := 1 + len(r.Images)
+	for _, i := range r.Images {
+		n += len(i.Changes)
+	}
+	return n
+}
+
+// of is the record of a key; without a version when there is none.
+func (k *kept) of(key string) scan.Record {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.records[key]
+}
+
+// keep keeps a record in the place of the one of its key, and of any others if there is no room for it beside them.
+func (k *kept) keep(key string, r scan.Record) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.drop(key)
+	size := sizeOf(r)
+	if r.Version == "" || size > mostKept {
+		return
+	}
+	for other := range k.records {
+		if k.size+size <= mostKept {
+			break
+		}
+		k.drop(other)
+	}
+	if k.records == nil {
+		k.records, k.sizes = make(map[string]scan.Record), make(map[string]int)
+	}
+	k.records[key], k.sizes[key] = r, size
+	k.size += size
+}
+
+func (k *kept) drop(key string) {
+	k.size -= k.sizes[key]
+	delete(k.records, key)
+	delete(k.sizes, key)
+}
