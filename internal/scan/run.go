@@ -82,8 +82,8 @@ const maxProblems = 100
 // errLeft marks a config that a run did not reach before its time was up.
 var errLeft = &Error{Code: Unavailable, Message: "left for the next run: the time was up"}
 
-// Margins of a run: no new work is begun in the last stopMargin before the deadline, and calls under way end at callMargin before it, so
-// that there is time to report.
+// Margins: a run begins no new work in the last stopMargin before its deadline, and the calls of a run or a reader that are under way end at
+// callMargin before it, so that there is time to write down what was learned, and to report.
 const (
 	stopMargin = 15 * time.Second
 	callMargin = 3 * time.Second
@@ -114,14 +114,18 @@ func (w *Watch) Run(ctx context.Context) (RunReport, error) {
 // runTimes derives from ctx's deadline, if it has one, the context for calls and the one that ends when no more work is to be begun. A
 // deadline that is nearer than the margins is split in halves instead.
 func runTimes(ctx context.Context) (calls, stop context.Context, cancel func()) {
+	calls, cancelCalls := early(ctx, callMargin, 4)
+	stop, cancelStop := early(ctx, stopMargin, 2)
+	return calls, stop, func() { cancelStop(); cancelCalls() }
+}
+
+// early ends before ctx by a margin, or by the given part of the time that is left if that is less. It has no deadline if ctx has none.
+func early(ctx context.Context, margin, part time.Duration) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return ctx, ctx, func() {}
+		return ctx, func() {}
 	}
-	span := time.Until(deadline)
-	calls, cancelCalls := context.WithDeadline(ctx, deadline.Add(-min(callMargin, span/4)))
-	stop, cancelStop := context.WithDeadline(calls, deadline.Add(-min(stopMargin, span/2)))
-	return calls, stop, func() { cancelStop(); cancelCalls() }
+	return context.WithDeadline(ctx, deadline.Add(-min(margin, time.Until(deadline)/part)))
 }
 
 // Known is what a run learned of the images before it did anything with them.

@@ -91,7 +91,8 @@ type walker[T any] struct {
 	visit func(context.Context, []Image) T
 	// rooms bound how many images are visited side by side.
 	rooms *rooms
-	// done, if there is one, gets the items of a repository once they have their values, and may change these.
+	// done, if there is one, gets the items of a repository once they have their values, and may change these. There is time left for it: what
+	// list and visit do ends before.
 	done func(context.Context, Repository, []Item[T])
 }
 
@@ -116,7 +117,12 @@ func (r *rooms) of(p place) chan struct{} {
 // walk reports what visit said, config by config in the given order. One failure never touches another config.
 func (w walker[T]) walk(ctx context.Context) []Report[T] {
 	reports := make([]Report[T], len(w.configs))
-	eachRepository(w.configs, func(repo Repository, at []int) { w.repository(ctx, repo, at, reports) })
+	calls, cancel := ctx, func() {}
+	if w.done != nil {
+		calls, cancel = early(ctx, callMargin, 4)
+	}
+	defer cancel()
+	eachRepository(w.configs, func(repo Repository, at []int) { w.repository(ctx, calls, repo, at, reports) })
 	return reports
 }
 
@@ -139,14 +145,14 @@ func eachRepository(configs []Config, do func(repo Repository, at []int)) {
 	wg.Wait()
 }
 
-// repository fills the reports of the configs that watch one repository.
-func (w walker[T]) repository(ctx context.Context, repo Repository, at []int, reports []Report[T]) {
+// repository fills the reports of the configs that watch one repository; calls ends before ctx.
+func (w walker[T]) repository(ctx, calls context.Context, repo Repository, at []int, reports []Report[T]) {
 	all, tags := wantedTags(w.configs, at)
 	asked := tags
 	if all {
 		asked = nil
 	}
-	images, err := w.list(ctx, repo, asked)
+	images, err := w.list(calls, repo, asked)
 	if err != nil {
 		if w.done != nil {
 			w.done(ctx, repo, nil)
@@ -157,7 +163,7 @@ func (w walker[T]) repository(ctx context.Context, repo Repository, at []int, re
 		return
 	}
 	items := itemsOf[T](withMissing(repo, images, tags))
-	w.visitAll(ctx, items, w.rooms.of(repo.place()))
+	w.visitAll(calls, items, w.rooms.of(repo.place()))
 	if w.done != nil {
 		w.done(ctx, repo, items)
 	}
