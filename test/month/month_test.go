@@ -80,10 +80,10 @@ func month(t *testing.T, seed uint64) []event {
 		if _, err := watch.Run(t.Context()); err != nil && w.calm == nil {
 			t.Fatal(err)
 		}
+		w.Later(2 * scanTime)
 		w.settle()
 		if round%4 == 3 {
-			w.Later(10*time.Minute + 30*time.Second)
-
+			w.Later(8*time.Minute + 30*time.Second)
 			known.read(r, subscriptions)
 			w.Later(9*time.Minute + 30*time.Second)
 		}

@@ -249,9 +249,6 @@ func (t *truth) completed(l *label, digest string, s *scanned, now time.Time) {
 	if at = at.Truncate(time.Second); !at.After(l.told) {
 		at, from, to = now, l.told.Add(-slack), now.Add(slack)
 	}
-	if s.enhanced { // it may be the reader's look, minutes after a run, that is the first to see it
-		to = now.Add(15 * time.Minute)
-	}
 	d := diff{label: l, silent: !sameKind, from: from, to: to, tally: tally{at, map[string]int{}, map[string]int{}}}
 	d.scan(s.found)
 	if d.dated || at != now {
