@@ -76,10 +76,14 @@ func (l *ledger) known(same []Image) (best ImageRecord, answered bool) {
 	return best, answered
 }
 
-// allRemember tells whether each of the images remembers the findings of an answer.
+// allRemember tells whether each of the images remembers the findings of an answer. Those of an enhanced scan may change without its date: each
+// must have had that very answer, and have read its findings not long ago.
 func (l *ledger) allRemember(same []Image, best ImageRecord) bool {
 	for _, i := range same {
 		r := l.now.Images[i.Label()]
+		if best.Last.Enhanced && (!reflect.DeepEqual(r.Last, best.Last) || l.clock() >= r.Read.plus(enhancedEvery)) {
+			return false
+		}
 		r.Digest, r.Last = best.Digest, best.Last
 		if !r.remembered() {
 			return false
@@ -132,7 +136,7 @@ func (l *ledger) call(ctx context.Context, image Image, best ImageRecord, all bo
 	likely := all && best.Last.State == Completed
 	if want != allFindings || likely && !best.Last.Enhanced {
 		result, err = l.Registry.Result(ctx, l.repo, image.Digest)
-		if err != nil || l.blank || result.State != Completed || likely && l.settled(best, result) || want == countsOnly && !l.mayFold() {
+		if err != nil || l.blank || result.State != Completed || likely && settled(best, result) || want == countsOnly && !l.mayFold() {
 			return result, false, err
 		}
 	}
@@ -147,12 +151,10 @@ func (l *ledger) call(ctx context.Context, image Image, best ImageRecord, all bo
 }
 
 // settled tells whether a completed result is the one that is remembered.
-func (l *ledger) settled(best ImageRecord, result Result) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func settled(best ImageRecord, result Result) bool {
 	answer := answerOf(result)
 	if answer.Enhanced || best.Last.Enhanced {
-		return reflect.DeepEqual(answer, best.Last) && l.clock() < best.Read.plus(enhancedEvery)
+		return reflect.DeepEqual(answer, best.Last)
 	}
 	return answer.Completed == best.Last.Completed
 }
@@ -194,7 +196,18 @@ func (l *ledger) fold(ctx context.Context, same []Image, result Result) {
 		}
 		if err != nil {
 			l.logImage(ctx, "can't remember the findings of an image; they will be read again", i, err)
+			l.readAgain(i)
 		}
+	}
+}
+
+// readAgain sees to it that the findings of an image are read at the next look though nothing has changed.
+func (l *ledger) readAgain(image Image) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r, ok := l.now.Images[image.Label()]; ok {
+		r.Read = 0
+		l.now.put(r)
 	}
 }
 

@@ -57,7 +57,7 @@ type ImageRecord struct {
 	// Last is what ECR said of the digest when it was asked at Asked; none when the digest is new.
 	Last  Answer
 	Asked Stamp
-	// Read is when its findings were read last.
+	// Read is when its findings were read last; none when those of an enhanced scan must have changed since.
 	Read Stamp
 
 	// Scan is the last completed scan whose findings are remembered, in the history of the name History.
@@ -187,7 +187,11 @@ func (r *ImageRecord) answered(result Result, now Stamp) {
 	if !result.Enhanced {
 		r.unwatched(now)
 	}
-	r.Last, r.Asked = answerOf(result), now
+	answer := answerOf(result)
+	if result.Enhanced && !reflect.DeepEqual(answer, r.Last) {
+		r.Read = 0
+	}
+	r.Last, r.Asked = answer, now
 	switch {
 	case result.State == Failed && r.Failed == 0:
 		r.Failed = now
@@ -382,12 +386,23 @@ func mergedImage(base, mine, theirs ImageRecord) ImageRecord {
 	}
 	next := sight.withPast(past)
 	if mine.Digest == theirs.Digest && mine.Kind == theirs.Kind {
-		next.Seen, next.Read = max(mine.Seen, theirs.Seen), max(mine.Read, theirs.Read)
+		next.Seen, next.Read = max(mine.Seen, theirs.Seen), mergedRead(base.Read, mine.Read, theirs.Read)
 		if mine.Asked == base.Asked && reflect.DeepEqual(mine.Last, theirs.Last) {
 			next.Asked = theirs.Asked
 		}
 	}
 	return next
+}
+
+// mergedRead is when findings were read last; none if either knows that they changed.
+func mergedRead(base, mine, theirs Stamp) Stamp {
+	switch base {
+	case mine:
+		return theirs
+	case theirs:
+		return mine
+	}
+	return min(mine, theirs)
 }
 
 // sight is what the record has of what the image points to, but for when that was looked up.

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -63,4 +64,100 @@ func kinds(t *testing.T, w *scan.Watch, id string) []scan.EventKind {
 	}
 	slices.Sort(told)
 	return told
+}
+
+// What Inspector finds in an image that two tags share is told of both at the next look at both, though one of them was looked at alone when it was
+// new, and its counts were shown of both: the image's date stays what it was.
+func TestInspectorOfTwoTags(t *testing.T) {
+	summary := func(t *testing.T, w *scan.Watch) {
+		if _, err := w.Summary(t.Context(), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := func(*testing.T, *scan.Watch) { time.Sleep(scan.Trust + time.Minute) }
+	scanRun := func(t *testing.T, w *scan.Watch) { run(t, w) }
+	type step = func(*testing.T, *scan.Watch)
+	for name, between := range map[string][]step{
+		"at once": nil, "a summary": {summary}, "a run": {scanRun}, "a summary and a run": {summary, scanRun}, "a summary after a while": {later, summary},
+		"a run after a while": {summary, later, scanRun},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.ecr.SetScanType("", "", awslocal.Enhanced)
+				watch := w.watch()
+				w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{"a", "b"}, ScannedAt: time.Now(), Enhanced: inspected("A:LOW")})
+				one, all := addConfig(t, watch, repo, "a"), addConfig(t, watch, repo)
+				read(t, watch)
+				time.Sleep(time.Hour)
+				w.update(t, "a", func(i *awslocal.Image) { i.Enhanced = inspected("A:LOW B:HIGH") })
+				if got := kinds(t, watch, one.ID); !slices.Equal(got, []scan.EventKind{scan.New}) {
+					t.Errorf("of one tag: %v", got)
+				}
+				for _, do := range between {
+					do(t, watch)
+				}
+				w.ecr.ResetCount()
+				if got := kinds(t, watch, all.ID); !slices.Equal(got, []scan.EventKind{scan.New, scan.New}) {
+					t.Errorf("of both: %v", got)
+				}
+				if n := w.ecr.Count().Calls["DescribeImageScanFindings"]; n > 0 && len(between) > 0 && name != "a summary" {
+					t.Errorf("the findings were read %d times again", n)
+				}
+			})
+		})
+	}
+}
+
+// Of so many images that Inspector finds something new in, a summary reads the findings of some alone; the next run reads the others'.
+func TestInspectorOfManyImages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const images = 250
+		w := newWorld(t)
+		w.ecr.SetScanType("", "", awslocal.Enhanced)
+		watch := w.watch()
+		all := addConfig(t, watch, repo)
+		for i := range images {
+			w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{fmt.Sprint(i)}, ScannedAt: time.Now(), Enhanced: inspected("A:LOW")})
+		}
+		read(t, watch)
+		time.Sleep(time.Hour)
+		for i := range images {
+			w.update(t, fmt.Sprint(i), func(i *awslocal.Image) { i.Enhanced = inspected("A:LOW B:HIGH") })
+		}
+		if _, err := watch.Summary(t.Context(), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		run(t, watch)
+		w.ecr.Disturb(awslocal.Fault{Status: 500}) // what is told now was read before
+		if got := kinds(t, watch, all.ID); len(got) != images {
+			t.Errorf("%d of %d images have news", len(got), images)
+		}
+	})
+}
+
+// News of Inspector that can't be written down is read again.
+func TestInspectorWhileS3Fails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.ecr.SetScanType("", "", awslocal.Enhanced)
+		watch := w.watch()
+		all := addConfig(t, watch, repo)
+		w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{"a"}, ScannedAt: time.Now(), Enhanced: inspected("A:LOW")})
+		read(t, watch)
+		time.Sleep(time.Hour)
+		w.update(t, "a", func(i *awslocal.Image) { i.Enhanced = inspected("A:LOW B:HIGH") })
+		calm := w.s3.Disturb(awslocal.Fault{Operation: "PutObject", Status: 500, Calls: 3}) // the history, but not the record
+		run(t, watch)
+		calm()
+		if n := w.s3.Count().Calls["PutObject"]; n < 4 {
+			t.Fatalf("the record was not written: %d calls", n)
+		}
+		time.Sleep(time.Hour)
+		run(t, watch)
+		w.ecr.Disturb(awslocal.Fault{Status: 500}) // what is told now was read before
+		if got := kinds(t, watch, all.ID); !slices.Equal(got, []scan.EventKind{scan.New}) {
+			t.Errorf("told %v", got)
+		}
+	})
 }

@@ -142,13 +142,9 @@ func (u *upheaval) image(tags ...string) awslocal.Image {
 func (u *upheaval) scan(i *awslocal.Image) {
 	text := u.found()
 	i.Findings, i.ScanStatus = findings(text), ""
-	i.Enhanced = []awslocal.EnhancedFinding{}
-	for _, f := range strings.Fields(u.found()) {
-		name, severity, _ := strings.Cut(f, ":")
-		i.Enhanced = append(i.Enhanced, awslocal.EnhancedFinding{
-			Severity: severity, FixAvailable: []string{"YES", "NO"}[u.random.IntN(2)],
-			PackageDetails: &awslocal.PackageVulnerability{VulnerabilityID: name, VulnerablePackages: []awslocal.VulnerablePackage{{Name: "p"}}},
-		})
+	i.Enhanced = inspected(u.found())
+	for at := range i.Enhanced {
+		i.Enhanced[at].FixAvailable = []string{"YES", "NO"}[u.random.IntN(2)]
 	}
 }
 

@@ -188,6 +188,19 @@ func findings(text string) []awslocal.Finding {
 	return list
 }
 
+// inspected are findings as Amazon Inspector has them.
+func inspected(text string) []awslocal.EnhancedFinding {
+	list := []awslocal.EnhancedFinding{}
+	for _, f := range strings.Fields(text) {
+		name, severity, _ := strings.Cut(f, ":")
+		list = append(list, awslocal.EnhancedFinding{
+			Severity:       severity,
+			PackageDetails: &awslocal.PackageVulnerability{VulnerabilityID: name, VulnerablePackages: []awslocal.VulnerablePackage{{Name: "p"}}},
+		})
+	}
+	return list
+}
+
 // push puts an image that was scanned just now.
 func (w *world) push(tag, found string) string {
 	return w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{tag}, ScannedAt: time.Now(), Findings: findings(found)})
