@@ -126,7 +126,9 @@ func reasonOf(status string) string {
 func countsOf(counts map[string]int32) scan.Counts {
 	sum := make(scan.Counts, len(counts))
 	for severity, n := range counts {
-		sum[scan.ParseSeverity(severity)] += int(n)
+		if n != 0 { // a severity of which there is none is the same as none at all
+			sum[scan.ParseSeverity(severity)] += int(n)
+		}
 	}
 	return sum
 }
