@@ -15,16 +15,17 @@ type kept struct {
 	size    int // the sum of them
 }
 
-// mostKept bounds what is kept, as sizeOf counts it: some 10 MiB.
-const mostKept = 20_000
+// mostKept bounds what is kept, as sizeOf counts it: some 20 MiB.
+const mostKept = 40_000
 
-// sizeOf counts what a record takes, in half KiB: itself, its images, and the changes of each.
+// sizeOf counts what a record takes, in half KiB: two for itself and for each image, one for each change of an image's counts and for 32 periods.
 func sizeOf(r scan.Record) int {
-	n := 1 + len(r.Images)
+	n, periods := 2+2*len(r.Images), len(r.Taken)+len(r.Absences)
 	for _, i := range r.Images {
 		n += len(i.Changes)
+		periods += len(i.Gaps) + len(i.Failures)
 	}
-	return n
+	return n + periods/32
 }
 
 // of is the record of a key; without a version when there is none.

@@ -16,6 +16,10 @@ func TestKept(t *testing.T) {
 		}
 		return r
 	}
+	dated := func(r scan.Record, periods int) scan.Record {
+		r.Taken = make(scan.Seconds, periods)
+		return r
+	}
 	changed := func(r scan.Record, times int) scan.Record {
 		r.Images["0"] = scan.ImageRecord{Changes: make([]scan.CountChange, times)}
 		return r
@@ -39,12 +43,13 @@ func TestKept(t *testing.T) {
 	}{
 		{"a", of("1", 10), true, 1},
 		{"a", of("2", 20), true, 1},
-		{"b", of("1", mostKept/2), true, 2},
-		{"c", of("1", mostKept/2-200), true, 3},
-		{"too large", of("1", mostKept), false, 3},
+		{"b", of("1", mostKept/4), true, 2},
+		{"c", of("1", mostKept/4-200), true, 3},
+		{"too large", of("1", mostKept/2), false, 3},
 		{"too much of a past", changed(of("1", 1), mostKept), false, 3},
-		{"a past", changed(of("1", 1), 100), true, 4},
-		{"all", of("1", mostKept-1), true, 1},
+		{"too many dates", dated(of("1", 1), 32*mostKept), false, 3},
+		{"a past", dated(changed(of("1", 1), 100), 320), true, 4},
+		{"all", of("1", mostKept/2-1), true, 1},
 		{"all", of("", 1), false, 0}, // was rebuilt, and not written yet
 		{"none", of("1", 0), true, 1},
 	} {
