@@ -223,10 +223,12 @@ func (w walker[T]) visitAll(ctx context.Context, items []Item[T], room chan stru
 		room <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-room }()
-			for i := int(next.Add(1) - 1); i < len(groups); i = int(next.Add(1) - 1) {
+			for i := int(next.Add(1) - 1); i < len(groups); {
 				visit(groups[i])
-				<-room
-				room <- struct{}{}
+				if i = int(next.Add(1) - 1); i < len(groups) {
+					<-room
+					room <- struct{}{}
+				}
 			}
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -134,6 +136,41 @@ func TestWorkIsBounded(t *testing.T) {
 		}
 		if visits.most.Load() != 2*imagesAtOnce || lists.most.Load() != 2*repositoriesAtOnce {
 			t.Errorf("%d images and %d repositories at once in two Regions, want %d and %d in each", visits.most.Load(), lists.most.Load(), imagesAtOnce, repositoriesAtOnce)
+		}
+	})
+}
+
+// A repository whose images were all visited is done, whoever else holds the room that it had.
+func TestNoRepositoryWaitsForRoomInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, quickBegan := time.Now(), make(chan struct{})
+		done := make(map[string]time.Duration)
+		var mu sync.Mutex
+		walker[int]{
+			configs: []Config{config("1", "slow"), config("2", "quick")}, rooms: newRooms(1),
+			list: func(_ context.Context, repo Repository, _ []string) ([]Image, error) {
+				if repo.Name == "slow" {
+					<-quickBegan
+				}
+				return []Image{{Repository: repo, Tag: "x", Digest: repo.Name}}, nil
+			},
+			visit: func(_ context.Context, same []Image) int {
+				if same[0].Repository.Name == "quick" {
+					close(quickBegan)
+					time.Sleep(time.Second)
+				} else {
+					time.Sleep(time.Minute)
+				}
+				return 1
+			},
+			done: func(_ context.Context, repo Repository, _ []Item[int]) {
+				mu.Lock()
+				defer mu.Unlock()
+				done[repo.Name] = time.Since(began)
+			},
+		}.walk(t.Context())
+		if want := map[string]time.Duration{"quick": time.Second, "slow": time.Minute + time.Second}; !maps.Equal(done, want) {
+			t.Errorf("done after %v, want %v", done, want)
 		}
 	})
 }
