@@ -23,8 +23,8 @@ func (l *ledger) commitSome(ctx context.Context) {
 // sweepEvery is how often what a record no longer needs is removed.
 const sweepEvery = 6 * time.Hour
 
-// close writes what has changed, and removes what is no longer needed if it was long ago that it did.
-func (l *ledger) close(ctx context.Context) {
+// close writes what has changed; and removes what is no longer needed, if it was long ago that it did, while there is time for calls.
+func (l *ledger) close(ctx, calls context.Context) {
 	l.mu.Lock()
 	now := l.clock()
 	sweep := !l.blank && len(l.now.Images) > 0 && now > l.now.Swept.plus(sweepEvery)
@@ -34,7 +34,10 @@ func (l *ledger) close(ctx context.Context) {
 	l.mu.Unlock()
 	l.commit(ctx)
 	if sweep {
-		if err := l.Records.Sweep(ctx, l.repo, l.base, l.first); err != nil {
+		l.mu.Lock()
+		base, first := l.base, l.first
+		l.mu.Unlock()
+		if err := l.Records.Sweep(calls, l.repo, base, first); err != nil {
 			l.Log.WarnContext(ctx, "can't remove what is no longer needed of a record; the next run will", "registry", l.repo.Registry,
 				"region", l.repo.Region, "repository", l.repo.Name, "error", err)
 		}

@@ -107,7 +107,7 @@ func (h hop) do(ctx, calls context.Context, starts *starter) (ending, Tally, err
 	}
 	h.log = h.log.With("registry", config.Registry, "region", config.Region, "repository", config.Repository)
 	b := newBook()
-	r := starts.startPages(calls, []Config{config}, h.Place, b.enter)
+	r := starts.startPages(ctx, calls, []Config{config}, h.Place, b.enter)
 	next, did := h.Message.after(b, r)
 	h.log.InfoContext(ctx, "hop of the scan run of a config", "tally", did)
 	return h.conclude(ctx, next, did, r)

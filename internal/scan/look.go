@@ -118,14 +118,14 @@ func (l *ledger) ask(ctx context.Context, same []Image, best ImageRecord, all bo
 		if r, ok := l.now.Images[i.Label()]; ok && r.Digest == i.Digest {
 			r.answered(result, now)
 			if read {
-				r.Read = now
+				r.Read = 0 // until they are kept
 			}
 			l.now.put(r)
 		}
 	}
 	l.mu.Unlock()
 	if read {
-		l.fold(ctx, same, result)
+		l.fold(ctx, same, result, now)
 	}
 	return result
 }
@@ -181,8 +181,9 @@ func (l *ledger) unanswered(ctx context.Context, same []Image, best ImageRecord,
 	return result
 }
 
-// fold takes the findings of a result into the history of each label. One that can't be kept stays as it was, and is found again.
-func (l *ledger) fold(ctx context.Context, same []Image, result Result) {
+// fold takes the findings of a result, which were read at a time, into the history of each label. One that can't be kept stays as it was, and
+// is found again.
+func (l *ledger) fold(ctx context.Context, same []Image, result Result, at Stamp) {
 	for _, i := range same {
 		l.mu.Lock()
 		r, ok := l.now.Images[i.Label()]
@@ -196,17 +197,18 @@ func (l *ledger) fold(ctx context.Context, same []Image, result Result) {
 		}
 		if err != nil {
 			l.logImage(ctx, "can't remember the findings of an image; they will be read again", i, err)
-			l.readAgain(i)
+			continue
 		}
+		l.keptFindings(i, at)
 	}
 }
 
-// readAgain sees to it that the findings of an image are read at the next look though nothing has changed.
-func (l *ledger) readAgain(image Image) {
+// keptFindings takes in that the findings of an image that were read at a time are in its history.
+func (l *ledger) keptFindings(image Image, at Stamp) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r, ok := l.now.Images[image.Label()]; ok {
-		r.Read = 0
+	if r, ok := l.now.Images[image.Label()]; ok && r.Digest == image.Digest {
+		r.Read = at
 		l.now.put(r)
 	}
 }

@@ -149,8 +149,9 @@ type rest struct {
 }
 
 // startPages works through one repository for the configs that watch it, page by page from a place on, and starts what is due. done is
-// told of each page, one at a time. Nothing is left when the rest has neither images nor an error.
-func (s *starter) startPages(calls context.Context, configs []Config, from Place, done func(visited)) rest {
+// told of each page, one at a time. Nothing is left when the rest has neither images nor an error. What was learned is written down when calls
+// has ended too, before ctx does.
+func (s *starter) startPages(ctx, calls context.Context, configs []Config, from Place, done func(visited)) rest {
 	var (
 		course = newCourse(configs)
 		places []Place // of the pages, in their order
@@ -158,6 +159,8 @@ func (s *starter) startPages(calls context.Context, configs []Config, from Place
 		mu     sync.Mutex
 		undone = map[int]bool{} // by number
 	)
+	saving, cancel := early(ctx, reportMargin, 16)
+	defer cancel()
 	open.SetLimit(pagesAtOnce)
 	r := rest{at: from}
 	book := s.books.begin(calls, course.repo)
@@ -179,14 +182,14 @@ func (s *starter) startPages(calls context.Context, configs []Config, from Place
 			defer mu.Unlock()
 			undone[number] = !v.finished()
 			done(v)
-			book.commitSome(calls)
+			book.commitSome(saving)
 			return nil
 		})
 		r.at, more = p.next, !p.last
 	}
 	_ = open.Wait() // what happened stands in the pages
 	met.end(r.err == nil)
-	book.close(calls)
+	book.close(saving, calls)
 	for number, place := range places {
 		if undone[number] {
 			r.at, r.images = place, true
@@ -228,14 +231,14 @@ func (s *starter) visitPage(calls context.Context, c *course, p page) visited {
 
 // startAll works through every repository, those of different places and some of each place side by side, and puts the pages together again.
 // A config of which not all could be listed has both: an error and the images that were reached.
-func (s *starter) startAll(calls context.Context, configs []Config) []Report[outcome] {
+func (s *starter) startAll(ctx, calls context.Context, configs []Config) []Report[outcome] {
 	whole := make([]Report[outcome], len(configs))
 	eachRepository(configs, func(_ Repository, at []int) {
 		group := make([]Config, len(at))
 		for i, place := range at {
 			group[i] = configs[place]
 		}
-		r := s.startPages(calls, group, Place{}, func(v visited) {
+		r := s.startPages(ctx, calls, group, Place{}, func(v visited) {
 			for i, report := range v.reports {
 				into := &whole[at[v.at[i]]]
 				into.Images = append(into.Images, report.Images...)

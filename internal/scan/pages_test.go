@@ -92,7 +92,7 @@ func TestPagesOfAllTags(t *testing.T) {
 	w := watchOf(r)
 	w.Registry = pagedRegistry{fakeRegistry: r, size: 3}
 	var pages []string
-	left := newStarter(w, t.Context()).startPages(t.Context(), []Config{config("1", "app")}, Place{Token: "3"}, func(v visited) {
+	left := newStarter(w, t.Context()).startPages(t.Context(), t.Context(), []Config{config("1", "app")}, Place{Token: "3"}, func(v visited) {
 		pages = append(pages, fmt.Sprint(len(v.reports[0].Images)))
 	})
 	if left.err != nil || left.images || len(pages) != 3 || r.calls["start d002"] != 0 || r.calls["start d003"] != 1 || r.calls["start d009"] != 1 {
@@ -131,7 +131,7 @@ func TestPagesLeave(t *testing.T) {
 		calls, stop, end := runTimes(ctx)
 		defer end()
 		numbers := map[int]bool{}
-		left := newStarter(w, stop).startPages(calls, []Config{config("1", "app")}, Place{}, func(v visited) { numbers[v.number] = v.finished() })
+		left := newStarter(w, stop).startPages(t.Context(), calls, []Config{config("1", "app")}, Place{}, func(v visited) { numbers[v.number] = v.finished() })
 		if left.at != (Place{Token: "10"}) || !left.images || numbers[1] || !numbers[0] || !numbers[2] || !numbers[9] {
 			t.Errorf("left %+v, pages finished: %v", left, numbers)
 		}
@@ -149,7 +149,7 @@ func TestPagesStop(t *testing.T) {
 	}
 	w := watchOf(r)
 	w.Registry = pagedRegistry{fakeRegistry: r, size: 10}
-	left := newStarter(w, stopped).startPages(t.Context(), []Config{config("1", "app")}, Place{}, func(visited) {})
+	left := newStarter(w, stopped).startPages(t.Context(), t.Context(), []Config{config("1", "app")}, Place{}, func(visited) {})
 	from, _ := strconv.Atoi(left.at.Token)
 	if !left.images || from > 50 {
 		t.Errorf("left %+v, and the sixth page was not finished", left)

@@ -57,7 +57,7 @@ type ImageRecord struct {
 	// Last is what ECR said of the digest when it was asked at Asked; none when the digest is new.
 	Last  Answer
 	Asked Stamp
-	// Read is when its findings were read last; none when those of an enhanced scan must have changed since.
+	// Read is when the findings were read last that are in its history; none when those of an enhanced scan must have changed since.
 	Read Stamp
 
 	// Scan is the last completed scan whose findings are remembered, in the history of the name History.
@@ -386,7 +386,7 @@ func mergedImage(base, mine, theirs ImageRecord) ImageRecord {
 	}
 	next := sight.withPast(past)
 	if mine.Digest == theirs.Digest && mine.Kind == theirs.Kind {
-		next.Seen, next.Read = max(mine.Seen, theirs.Seen), mergedRead(base.Read, mine.Read, theirs.Read)
+		next.Seen, next.Read = max(mine.Seen, theirs.Seen), mergedRead(mine, theirs, next)
 		if mine.Asked == base.Asked && reflect.DeepEqual(mine.Last, theirs.Last) {
 			next.Asked = theirs.Asked
 		}
@@ -394,15 +394,14 @@ func mergedImage(base, mine, theirs ImageRecord) ImageRecord {
 	return next
 }
 
-// mergedRead is when findings were read last; none if either knows that they changed.
-func mergedRead(base, mine, theirs Stamp) Stamp {
-	switch base {
-	case mine:
-		return theirs
-	case theirs:
-		return mine
+// mergedRead is when the findings were read last of which next has the answer and the past. When these are not of one writer nobody has.
+func mergedRead(mine, theirs, next ImageRecord) (read Stamp) {
+	for _, i := range []ImageRecord{mine, theirs} {
+		if reflect.DeepEqual(i.Last, next.Last) && reflect.DeepEqual(i.past(), next.past()) {
+			read = max(read, i.Read)
+		}
 	}
-	return min(mine, theirs)
+	return read
 }
 
 // sight is what the record has of what the image points to, but for when that was looked up.

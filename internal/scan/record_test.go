@@ -158,6 +158,42 @@ func TestCloneIsApart(t *testing.T) {
 	}
 }
 
+// That findings were read is believed only of a writer whose answer and past are both kept: else they would be taken for told for hours.
+func TestMergedFindingsRead(t *testing.T) {
+	answer := func(low int) Answer {
+		return Answer{State: Completed, Counts: Counts{Low: low}, Completed: 5, Enhanced: true}
+	}
+	writes := func(a Answer, read Stamp, history string) ImageRecord {
+		return ImageRecord{Tag: "a", Digest: "sha256:a", Last: a, Read: read, History: history, Scan: Scan{"sha256:a", 5, true}}
+	}
+	base := writes(answer(1), 100, "old")
+	for name, tt := range map[string]struct {
+		one, other ImageRecord
+		want       Stamp // of either order
+	}{
+		"one read":                     {writes(answer(2), 200, "new"), base, 200},
+		"one counted":                  {writes(answer(2), 0, "old"), base, 0},
+		"one read, the other counted":  {writes(answer(1), 200, "new"), writes(answer(2), 0, "old"), 0},
+		"both read the same":           {writes(answer(1), 200, "old"), writes(answer(1), 300, "old"), 300},
+		"both counted":                 {writes(answer(2), 0, "old"), writes(answer(2), 0, "old"), 0},
+		"one read what both were told": {writes(answer(2), 200, "new"), writes(answer(2), 0, "old"), 200},
+	} {
+		for _, order := range [][2]ImageRecord{{tt.one, tt.other}, {tt.other, tt.one}} {
+			if got := mergedImage(base, order[0], order[1]); got.Read != tt.want {
+				t.Errorf("%s: %d, want %d: %+v", name, got.Read, tt.want, got)
+			}
+		}
+	}
+	unread := base
+	unread.Read = 0
+	older, newer := writes(answer(1), 200, "new"), writes(answer(2), 0, "old")
+	for _, order := range [][2]ImageRecord{{older, newer}, {newer, older}} {
+		if got := mergedImage(unread, order[0], order[1]); got.Last.Counts[Low] == 2 && got.Read != 0 {
+			t.Errorf("unread before: %+v", got)
+		}
+	}
+}
+
 func TestTrusted(t *testing.T) {
 	const now Stamp = 1_000_000
 	hour := Stamp(time.Hour / time.Second)

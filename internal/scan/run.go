@@ -87,6 +87,8 @@ var errLeft = &Error{Code: Unavailable, Message: "left for the next run: the tim
 const (
 	stopMargin = 15 * time.Second
 	callMargin = 3 * time.Second
+	// reportMargin is what is left of a run when all is written down.
+	reportMargin = time.Second
 )
 
 // Run starts the scan of every image that is due. What happens to one image or config stands in the report and the log; the error is for a
@@ -101,7 +103,7 @@ func (w *Watch) Run(ctx context.Context) (RunReport, error) {
 	starts := newStarter(w, stop)
 	var tidied sync.WaitGroup
 	tidied.Go(func() { w.tidy(calls, stop, configs) })
-	visits := starts.startAll(calls, configs)
+	visits := starts.startAll(ctx, calls, configs)
 	tidied.Wait()
 	report := w.report(ctx, visits)
 	report.Known = starts.known

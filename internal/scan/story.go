@@ -54,9 +54,10 @@ func (l *ledger) anew(ctx context.Context, image Image, lost error) (History, er
 	}
 	l.mu.Lock()
 	r := l.now.Images[image.Label()]
-	r.History, r.Scan = "", Scan{}
+	r.History, r.Scan, r.Read = "", Scan{}, 0
 	l.now.put(r)
+	now := l.clock()
 	l.mu.Unlock()
-	l.fold(ctx, []Image{image}, result)
+	l.fold(ctx, []Image{image}, result, now)
 	return alone(image, result), nil
 }

@@ -62,3 +62,37 @@ func TestReadersWithTooLittleTime(t *testing.T) {
 		})
 	}
 }
+
+// A run in which a call hangs until the time is up writes down what it learned of the other images.
+func TestRunInWhichACallHangs(t *testing.T) {
+	for _, within := range []time.Duration{15 * time.Second, time.Minute} {
+		t.Run(within.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { runInWhichACallHangs(t, within) })
+		})
+	}
+}
+
+func runInWhichACallHangs(t *testing.T, within time.Duration) {
+	const images = 5
+	w := newWorld(t)
+	addConfig(t, w.watch(), repo)
+	for i := range images {
+		w.push(fmt.Sprint("v", i), "A:LOW")
+	}
+	w.ecr.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", After: 2*images - 1, Hang: true}) // the results, then the findings
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	if _, err := w.watch().Run(ctx); err != nil || ctx.Err() != nil {
+		t.Fatalf("%v, %v", err, ctx.Err())
+	}
+	r, err := store(w.s3).Load(t.Context(), repo)
+	remembered := 0
+	for _, i := range r.Images {
+		if i.History != "" {
+			remembered++
+		}
+	}
+	if err != nil || remembered != images-1 {
+		t.Errorf("%d of %d images are remembered, %v", remembered, images, err)
+	}
+}
