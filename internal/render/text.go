@@ -10,6 +10,9 @@ import (
 // for line breaks and tabs, marks that turn the direction of writing (they can make a text read as another one), and what XML can't hold.
 // Where it is cut it ends in an ellipsis.
 func clean(s string, most int) string {
+	if len(s) <= most && isPlain(s) {
+		return s
+	}
 	var b strings.Builder
 	b.Grow(min(len(s), 4*most))
 	last := 0 // where the last character begins
@@ -26,6 +29,16 @@ func clean(s string, most int) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// isPlain tells whether a text is clean as it is, as most are.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c != '\n' && c != '\t' && (c < ' ' || c > '~') {
+			return false
+		}
+	}
+	return true
 }
 
 // cleanRune is negative for a character that is to be left out.
