@@ -331,13 +331,16 @@ func periods(all []scan.Period) string {
 // keys are the keys of a bucket under a prefix.
 func keys(t *testing.T, bucket *awslocal.S3, prefix string) []string {
 	t.Helper()
-	out, err := client(bucket).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(awstest.Bucket), Prefix: &prefix})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var found []string
-	for _, o := range out.Contents {
-		found = append(found, aws.ToString(o.Key))
+	pages := s3.NewListObjectsV2Paginator(client(bucket), &s3.ListObjectsV2Input{Bucket: aws.String(awstest.Bucket), Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page.Contents {
+			found = append(found, aws.ToString(o.Key))
+		}
 	}
 	return found
 }
