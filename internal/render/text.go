@@ -10,7 +10,7 @@ import (
 // for line breaks and tabs, marks that turn the direction of writing (they can make a text read as another one), and what XML can't hold.
 // Where it is cut it ends in an ellipsis.
 func clean(s string, most int) string {
-	if len(s) <= most && isPlain(s) {
+	if len(s) <= most && isClean(s) {
 		return s
 	}
 	var b strings.Builder
@@ -31,14 +31,9 @@ func clean(s string, most int) string {
 	return b.String()
 }
 
-// isPlain tells whether a text is clean as it is, as most are.
-func isPlain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c != '\n' && c != '\t' && (c < ' ' || c > '~') {
-			return false
-		}
-	}
-	return true
+// isClean tells whether a text is clean as it is, as most are.
+func isClean(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return cleanRune(r) != r })
 }
 
 // cleanRune is negative for a character that is to be left out.
@@ -64,12 +59,5 @@ func oneLine(s string, most int) string {
 	return clean(strings.Join(strings.Fields(clean(s, 8*most)), " "), most)
 }
 
-// isWord tells whether a text has no more than printable ASCII, and no blanks: then it is clean as it is.
-func isWord(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
+// isWord tells whether a text is clean as it is, and has no blanks.
+func isWord(s string) bool { return isClean(s) && !strings.ContainsFunc(s, unicode.IsSpace) }

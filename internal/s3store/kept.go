@@ -10,9 +10,13 @@ import (
 // it is still the same.
 type kept struct {
 	mu      sync.Mutex
-	records map[string]scan.Record // by key
-	sizes   map[string]int
-	size    int // the sum of them
+	records map[string]keptRecord // by key
+	size    int                   // the sum of theirs
+}
+
+type keptRecord struct {
+	scan.Record
+	size int // as sizeOf counts it
 }
 
 // mostKept bounds what is kept, as sizeOf counts it: some 20 MiB.
@@ -32,7 +36,7 @@ func sizeOf(r scan.Record) int {
 func (k *kept) of(key string) scan.Record {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.records[key]
+	return k.records[key].Record
 }
 
 // keep keeps a record in the place of the one of its key, and of any others if there is no room for it beside them.
@@ -51,14 +55,13 @@ func (k *kept) keep(key string, r scan.Record) {
 		k.drop(other)
 	}
 	if k.records == nil {
-		k.records, k.sizes = make(map[string]scan.Record), make(map[string]int)
+		k.records = make(map[string]keptRecord)
 	}
-	k.records[key], k.sizes[key] = r, size
+	k.records[key] = keptRecord{r, size}
 	k.size += size
 }
 
 func (k *kept) drop(key string) {
-	k.size -= k.sizes[key]
+	k.size -= k.records[key].size
 	delete(k.records, key)
-	delete(k.sizes, key)
 }

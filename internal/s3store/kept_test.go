@@ -29,7 +29,7 @@ func TestKept(t *testing.T) {
 		t.Helper()
 		sum := 0
 		for _, r := range k.records {
-			sum += sizeOf(r)
+			sum += sizeOf(r.Record)
 		}
 		if k.size != sum || sum > mostKept {
 			t.Errorf("%d of %d images are kept, counted as %d", sum, mostKept, k.size)

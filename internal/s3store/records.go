@@ -112,6 +112,12 @@ func (s *Records) Load(ctx context.Context, repo scan.Repository) (scan.Record, 
 	return r, nil
 }
 
+func newIndex(r scan.Record) index {
+	return index{
+		Images: r.Images, Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
+	}
+}
+
 func (x index) record(o object) scan.Record {
 	return scan.Record{
 		Images: x.Images, Listed: x.Listed, Gone: x.Gone, Absences: x.Absences,
@@ -180,10 +186,7 @@ func (s *Records) setAside(ctx context.Context, key string, o object, cause erro
 // Save implements [scan.RecordStore] by S3's conditional writes.
 func (s *Records) Save(ctx context.Context, repo scan.Repository, r scan.Record) (string, error) {
 	key := folder(repo) + indexName
-	x := index{
-		Images: r.Images, Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
-	}
-	body, err := pack(x)
+	body, err := pack(newIndex(r))
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", key, err)
 	}

@@ -31,9 +31,7 @@ func FuzzStoredRecord(f *testing.F) {
 			return
 		}
 		record := read.record(object{})
-		body, err := pack(index{
-			Images: record.Images, Listed: record.Listed, Gone: record.Gone, Absences: record.Absences, Changed: record.Changed, Swept: record.Swept, Taken: record.Taken,
-		})
+		body, err := pack(newIndex(record))
 		if err != nil {
 			t.Fatalf("%+v can't be written: %v", record, err)
 		}

@@ -46,7 +46,7 @@ func (l *ledger) look(ctx context.Context, same []Image, want depth) Result {
 	case l.down != nil && answered:
 		return best.Last.result()
 	case enough, trusted && all:
-		if len(same) > 1 {
+		if len(same) > 1 { // else it is the label's own
 			l.share(same, best)
 		}
 		return best.Last.result()

@@ -131,7 +131,7 @@ func TestPagesLeave(t *testing.T) {
 		calls, stop, end := runTimes(ctx)
 		defer end()
 		numbers := map[int]bool{}
-		left := newStarter(w, stop).startPages(t.Context(), calls, []Config{config("1", "app")}, Place{}, func(v visited) { numbers[v.number] = v.finished() })
+		left := newStarter(w, stop).startPages(ctx, calls, []Config{config("1", "app")}, Place{}, func(v visited) { numbers[v.number] = v.finished() })
 		if left.at != (Place{Token: "10"}) || !left.images || numbers[1] || !numbers[0] || !numbers[2] || !numbers[9] {
 			t.Errorf("left %+v, pages finished: %v", left, numbers)
 		}

@@ -122,12 +122,12 @@ func runTimes(ctx context.Context) (calls, stop context.Context, cancel func()) 
 }
 
 // early ends before ctx by a margin, or by the given part of the time that is left if that is less. It has no deadline if ctx has none.
-func early(ctx context.Context, margin, part time.Duration) (context.Context, context.CancelFunc) {
+func early(ctx context.Context, margin time.Duration, part int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return ctx, func() {}
 	}
-	return context.WithDeadline(ctx, deadline.Add(-min(margin, time.Until(deadline)/part)))
+	return context.WithDeadline(ctx, deadline.Add(-min(margin, time.Until(deadline)/time.Duration(part))))
 }
 
 // Known is what a run learned of the images before it did anything with them.

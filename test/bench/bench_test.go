@@ -28,6 +28,11 @@ const (
 // functionMemory is what the template gives a function that answers, in MiB.
 const functionMemory = 512
 
+func TestMain(m *testing.M) {
+	setup.UseMemory(functionMemory)
+	m.Run()
+}
+
 // service is the whole service on stand-ins that answer late.
 type service struct {
 	aws *awstest.AWS
@@ -37,7 +42,6 @@ type service struct {
 
 func newService(b *testing.B, configs []scan.Config, fill func(*awslocal.ECR)) *service {
 	b.Helper()
-	setup.UseMemory(functionMemory)
 	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1})
 	fill(a.ECR)
 	s := &service{aws: a}
