@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 )
@@ -105,6 +106,12 @@ func (a *AWS) Watch(log *slog.Logger) *scan.Watch {
 	w := setup.New(setup.Loopback(a.S3URL), setup.Loopback(a.ECRURL), Bucket, log)
 	w.Now = a.Now
 	return w
+}
+
+// API is the whole API over use cases, open to everyone, with links that begin with base.
+func API(w *scan.Watch, base string) http.Handler {
+	api := &httpapi.API{Watch: w, BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: Silent()}
+	return api.Handler(api.All())
 }
 
 // S3Client is a client of the embedded S3, to put what the service does not.

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
@@ -64,8 +63,7 @@ func newService(b *testing.B, configs []scan.Config, fill func(*awslocal.ECR)) *
 
 // restart begins with a new process, which keeps nothing of what the last one read.
 func (s *service) restart() {
-	api := &httpapi.API{Watch: s.aws.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
-	s.api = api.Handler(api.All())
+	s.api = awstest.API(s.aws.Watch(awstest.Silent()), "")
 }
 
 // get answers a request, which must succeed, and gives the size of the answer in bytes.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -19,10 +18,7 @@ import (
 func TestWarmAnswersLikeNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		serve := func(w *scan.Watch) http.Handler {
-			api := &httpapi.API{Watch: w, BaseURL: func(*http.Request) string { return "https://api.example/Prod" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
-			return api.Handler(api.All())
-		}
+		serve := func(w *scan.Watch) http.Handler { return awstest.API(w, "https://api.example/Prod") }
 		c := addConfig(t, w.watch(), repo)
 		addConfig(t, w.watch(), repo, "one", "none")
 		paths := []string{

@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/mmcdole/gofeed/atom"
 
-	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/contract"
@@ -39,11 +38,8 @@ type reader struct {
 }
 
 func newReader(t testing.TB, watch *scan.Watch) *reader {
-	api := &httpapi.API{
-		Watch: watch, BaseURL: func(*http.Request) string { return "http://api.test" }, Access: httpapi.OpenAccess(), Log: awstest.Silent(),
-	}
 	return &reader{
-		TB: t, api: contract.Handler(t, "", api.Handler(api.All())), seen: make(map[string]map[string]*atom.Entry), ids: make(map[string]string),
+		TB: t, api: contract.Handler(t, "", awstest.API(watch, "http://api.test")), seen: make(map[string]map[string]*atom.Entry), ids: make(map[string]string),
 	}
 }
 

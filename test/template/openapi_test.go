@@ -35,11 +35,7 @@ func openAPI(t *testing.T) *contract.Document {
 // wholeAPI answers as the functions do, open to everyone, and watches nothing.
 func wholeAPI(t *testing.T) http.Handler {
 	t.Helper()
-	a := awstest.Start(t, awslocal.ECROptions{})
-	api := &httpapi.API{
-		Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "https://api.test" }, Access: httpapi.OpenAccess(), Log: awstest.Silent(),
-	}
-	return api.Handler(api.All())
+	return awstest.API(awstest.Start(t, awslocal.ECROptions{}).Watch(awstest.Silent()), "https://api.test")
 }
 
 // request is one to a path of the document, with a config in its body if it is a POST.
