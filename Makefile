@@ -51,7 +51,7 @@ url: ## print the base URL of the deployed API, with the key
 rotate-key: ## make a new key for the API, or with KEY=read for its readers
 	@$(DEPLOY) rotate-key $(KEY)
 
-scan-now: ## start the scans that are due, now
+scan-now: ## send a visit of each repository now
 	@$(DEPLOY) scan-now
 
 logs: ## print the functions' logs

@@ -57,7 +57,7 @@ func commands() []command {
 		{"status", "", "show the stack, its functions and its alarms", (*tool).status},
 		{"url", "", "print the API's base URL with the key, and nothing else", (*tool).url},
 		{"rotate-key", "[full|read]", "make a new key and lock the old one out", (*tool).rotateKey},
-		{"scan-now", "", "run StartScanFunc and print its report", (*tool).scanNow},
+		{"scan-now", "", "send a visit of each repository now and print how many were sent; the visits follow", (*tool).scanNow},
 		{"logs", "[-since 1h] [function ...]", "print the functions' logs by time", (*tool).logs},
 		{"destroy", "", "delete the stack and say what stays", (*tool).destroy},
 	}

@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 )
 
-// scanNow runs StartScanFunc as the schedule does, waits for it and prints its report.
+// scanNow calls StartScanFunc as the schedule does, which sends a visit of each repository to the queue, and prints the report of what was
+// sent. The visits follow.
 func (t *tool) scanNow(ctx context.Context, _ []string) error {
 	c, _, err := t.need(ctx)
 	if err != nil {
@@ -29,10 +30,10 @@ func (t *tool) scanNow(ctx context.Context, _ []string) error {
 		return err
 	}
 	var result struct{ FunctionError string }
-	// It may take the function's minutes, and one that was cut off is not to be started again. Both versions of the AWS CLI read
+	// It may take as long as the function may, 5 minutes, and a second call would send everything twice. Both versions of the AWS CLI read
 	// fileb: alike.
 	c.env = []string{"AWS_MAX_ATTEMPTS=1"}
-	err = c.json(ctx, &result, "lambda", "invoke", "--function-name", function, "--payload", "fileb://"+event, "--cli-read-timeout", "910", answer)
+	err = c.json(ctx, &result, "lambda", "invoke", "--function-name", function, "--payload", "fileb://"+event, "--cli-read-timeout", "310", answer)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (t *tool) scanNow(ctx context.Context, _ []string) error {
 		return err
 	}
 	if result.FunctionError != "" {
-		return fmt.Errorf("the scan run failed: %s (`make logs` tells more)", bytes.TrimSpace(report))
+		return fmt.Errorf("the schedule failed: %s (`make logs` tells more)", bytes.TrimSpace(report))
 	}
 	return printJSON(t, report)
 }
@@ -49,7 +50,7 @@ func (t *tool) scanNow(ctx context.Context, _ []string) error {
 func printJSON(t *tool, text []byte) error {
 	var b bytes.Buffer
 	if err := json.Indent(&b, bytes.TrimSpace(text), "", "  "); err != nil {
-		return fmt.Errorf("the scan run's report is not JSON: %w", err)
+		return fmt.Errorf("the schedule's report is not JSON: %w", err)
 	}
 	_, err := fmt.Fprintln(t.stdout, b.String())
 	return err

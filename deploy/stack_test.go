@@ -46,10 +46,13 @@ func TestScanNow(t *testing.T) {
 		code           int
 		stdout, stderr string
 	}{
-		"a report":       {answer{stdout: `{"StatusCode": 200}`, writes: `{"images":2}`}, 0, "{\n  \"images\": 2\n}\n", ""},
-		"a failed run":   {answer{stdout: `{"StatusCode": 200, "FunctionError": "Unhandled"}`, writes: `{"errorMessage":"no configs"}`}, 1, "", "no configs"},
-		"no JSON at all": {answer{stdout: `{"StatusCode": 200}`, writes: "oops"}, 1, "", "is not JSON"},
-		"no answer":      {answer{fails: true, stderr: "Read timeout on endpoint URL"}, 1, "", "aws lambda invoke: Read timeout"},
+		"a report": {
+			answer{stdout: `{"StatusCode": 200}`, writes: `{"configs":2,"repositories":1,"sent":1,"notSent":0,"waiting":0,"problems":[]}`}, 0,
+			"{\n  \"configs\": 2,\n  \"repositories\": 1,\n  \"sent\": 1,\n  \"notSent\": 0,\n  \"waiting\": 0,\n  \"problems\": []\n}\n", "",
+		},
+		"a failed schedule": {answer{stdout: `{"StatusCode": 200, "FunctionError": "Unhandled"}`, writes: `{"errorMessage":"no configs"}`}, 1, "", "the schedule failed: {\"errorMessage\":\"no configs\"}"},
+		"no JSON at all":    {answer{stdout: `{"StatusCode": 200}`, writes: "oops"}, 1, "", "is not JSON"},
+		"no answer":         {answer{fails: true, stderr: "Read timeout on endpoint URL"}, 1, "", "aws lambda invoke: Read timeout"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +68,7 @@ func TestScanNow(t *testing.T) {
 				t.Errorf("called %q", calls)
 			}
 			if last := w.calls[len(w.calls)-1]; !slices.Contains(last.Env, "AWS_MAX_ATTEMPTS=1") {
-				t.Error("the AWS CLI would start a second run when the first takes long")
+				t.Error("the AWS CLI would send everything twice when the first call takes long")
 			}
 		})
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 )
@@ -25,10 +26,13 @@ const localBucket = "ecr-scan-config"
 
 // backend is what the service runs on: S3 and ECR, each embedded or real.
 type backend struct {
-	watch  *scan.Watch
-	shown  []string // what is running, a line each
-	loaded []awslocal.RepositoryID
-	closes []func() error
+	configs httpapi.ConfigStore
+	reader  *scan.Reader
+	visitor *scan.Visitor
+	queue   *scan.Local
+	shown   []string // what is running, a line each
+	loaded  []awslocal.RepositoryID
+	closes  []func() error
 }
 
 func (b *backend) close() {
@@ -60,7 +64,10 @@ func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, 
 	} else if s3Config, err = b.embedS3(o); err != nil {
 		return b, err
 	}
-	b.watch = setup.New(s3Config, ecrConfig, bucket, log)
+	b.queue = scan.NewLocal(visitsAtOnce, time.Now)
+	b.configs = setup.NewConfigs(s3Config, bucket, log)
+	b.reader = setup.NewReader(s3Config, ecrConfig, bucket, log)
+	b.visitor = setup.NewVisitor(s3Config, ecrConfig, bucket, b.queue, log)
 	return b, nil
 }
 
@@ -85,11 +92,11 @@ func (b *backend) embedECR(o options) (aws.Config, error) {
 		scanTime = -1 // at once; zero would be the default
 	}
 	ecr := awslocal.NewECR(awslocal.ECROptions{ScanTime: scanTime})
-	if err := ecr.PutWalkthrough(); err != nil {
+	if err := awslocal.PutWalkthrough(ecr); err != nil {
 		return aws.Config{}, err
 	}
 	if o.findings != "" {
-		loaded, err := ecr.LoadFindings(o.findings)
+		loaded, err := awslocal.LoadFindings(ecr, o.findings)
 		if err != nil {
 			return aws.Config{}, fmt.Errorf("-findings: %w", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,19 +85,38 @@ func (s *server) call(t *testing.T, method, path, body string) (int, string) {
 	return res.StatusCode, string(b)
 }
 
+// logged waits until the log has a line with all of these parts.
+func (s *server) logged(t *testing.T, parts ...string) {
+	t.Helper()
+	has := func(line string) bool {
+		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
+	}
+	for !slices.ContainsFunc(strings.Split(s.stderr.String(), "\n"), has) {
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("no line with %q in the log: %s", parts, s.stderr.String())
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 const ubuntu = `{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu","tags":["16.04"]}`
 
 func TestServesAndKeepsConfigs(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	first := start(t, "-data", data)
+	if !strings.Contains(first.stdout.String(), "schedule  now, then every 1m\n") {
+		t.Errorf("the welcome says %s", first.stdout.String())
+	}
 	status, body := first.call(t, "POST", "/configs/", ubuntu)
 	var c scan.Config
 	if err := json.Unmarshal([]byte(body), &c); err != nil || status != http.StatusCreated {
 		t.Fatalf("POST: %d %s", status, body)
 	}
+	first.logged(t, "msg=visit", "repository=test/ubuntu", "outcome=ended", "tally.started=1") // the visit that the new config asked for
 	want := "Results for test/ubuntu:16.04 in us-west-2:\n MEDIUM: 8\n LOW: 24\n INFORMATIONAL: 19\n\n\n"
 	if status, body := first.call(t, "GET", "/summary", ""); status != http.StatusOK || body != want {
-		t.Errorf("summary at once: %d %s", status, body)
+		t.Errorf("summary after the visit: %d %s", status, body)
 	}
 	for path, want := range map[string]string{
 		"/findings/" + c.ID + "?key=k&severity=low": `<link href="` + first.base + "/findings/" + c.ID + `?key=k&amp;severity=LOW" rel="self"`,
@@ -117,9 +137,7 @@ func TestServesAndKeepsConfigs(t *testing.T) {
 	if status, body := second.call(t, "GET", "/configs/"+c.ID, ""); status != http.StatusOK || !strings.Contains(body, c.ID) {
 		t.Errorf("after a restart: %d %s", status, body)
 	}
-	for !strings.Contains(second.stderr.String(), "tally.started=1") { // the schedule's first run
-		time.Sleep(time.Millisecond)
-	}
+	second.logged(t, "msg=visit", "repository=test/ubuntu", "outcome=ended", "tally.started=1") // the visit of the first schedule
 	if _, body := second.call(t, "GET", "/summary", ""); body != want {
 		t.Errorf("after the scan: %s", body)
 	}
@@ -171,6 +189,9 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 			t.Errorf("no words on %s in\n%s", f, stderr.String())
 		}
 	}
+	if help := stderr.String(); !strings.Contains(help, "With -aws it is 5m unless given (default 1m0s)") {
+		t.Errorf("how often repositories are visited: %s", help)
+	}
 }
 
 // A web page of another name that points here must not reach the API through the user's browser.
@@ -207,32 +228,28 @@ func TestReplaysRecordedFindings(t *testing.T) {
 		t.Fatalf("doesn't say what was loaded: %s", s.stdout.String())
 	}
 	s.call(t, "POST", "/configs", `{"region":"us-west-2","registry":"123456789012","repository":"`+m[1]+`"}`)
+	s.logged(t, "msg=visit", "repository="+m[1], "outcome=ended")
 	if _, body := s.call(t, "GET", "/summary", ""); body != "Results for "+m[1]+":latest in us-west-2:\n CRITICAL: 1\n\n\n" {
 		t.Error(body)
 	}
 }
 
-func TestPause(t *testing.T) {
-	now := time.Unix(1000, 0)
-	due := func(d time.Duration) scan.RunReport { at := now.Add(d); return scan.RunReport{NextDue: &at} }
-	for name, test := range map[string]struct {
-		last scan.RunReport
-		want time.Duration
-	}{
-		"nothing known":   {scan.RunReport{}, time.Hour},
-		"due sooner":      {due(20 * time.Minute), 20 * time.Minute},
-		"due later":       {due(2 * time.Hour), time.Hour},
-		"due already":     {due(-time.Minute), 10 * time.Minute},
-		"due this moment": {due(0), 10 * time.Minute},
-	} {
-		if got := pause(test.last, now, time.Hour); got != test.want {
-			t.Errorf("%s: %s, want %s", name, got, test.want)
-		}
+// The schedule goes on, and the next visit records what the scan found that the visit before has started.
+func TestResultsOfScansAreRecorded(t *testing.T) {
+	s := start(t, "-data", t.TempDir(), "-every", "1s", "-scan-time", "0s")
+	s.call(t, "POST", "/configs", `{"region":"us-west-2","registry":"123456789012","repository":"test/hardcases","tags":["never-scanned"]}`)
+	s.logged(t, "msg=visit", "repository=test/hardcases", "outcome=ended", "tally.started=1")
+	s.logged(t, "msg=visit", "repository=test/hardcases", "outcome=ended", "tally.started=0", "tally.scannedWithin24h=1")
+	if _, body := s.call(t, "GET", "/summary", ""); body != "Results for test/hardcases:never-scanned in us-west-2:\n LOW: 1\n\n\n" {
+		t.Errorf("after the second visit: %s", body)
 	}
 }
 
+// A visit follows another soon enough that what a scan found is recorded while somebody waits for it.
 func TestEveryWithAWS(t *testing.T) {
-	for args, want := range map[string]time.Duration{"": 24 * time.Hour, "-aws": 30 * time.Minute, "-aws -every 24h": 24 * time.Hour, "-every 1h": time.Hour} {
+	for args, want := range map[string]time.Duration{
+		"": time.Minute, "-aws": 5 * time.Minute, "-aws -every 24h": 24 * time.Hour, "-every 1h -aws": time.Hour, "-aws -every 1m": time.Minute, "-every 1h": time.Hour,
+	} {
 		o, err := parse(strings.Fields(args), io.Discard)
 		if err != nil || o.every != want {
 			t.Errorf("%q: every %s, %v", args, o.every, err)

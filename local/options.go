@@ -28,9 +28,11 @@ with a few sample repositories. It needs no AWS account. Ctrl-C ends it.
 Flags:
 `
 
-// everyOnAWS is how often real registries are looked at, so that a new config or image doesn't wait a day for its first scan; the embedded
-// images all have one.
-const everyOnAWS = 30 * time.Minute
+// How often repositories are visited, on the embedded registry and on real ones: the results of scans are recorded by the next visit.
+const (
+	everyEmbedded = time.Minute
+	everyOnAWS    = 5 * time.Minute
+)
 
 // errUsage is an error of the flags that package flag has printed.
 var errUsage = errors.New("wrong flags")
@@ -46,7 +48,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "serve the API on this `host:port`")
 	f.StringVar(&o.data, "data", ".ecr-scan", "keep the scan configs in this `folder`; they survive a restart")
-	f.DurationVar(&o.every, "every", 24*time.Hour, "run the scan schedule at the start and then once in this `time`, such as 1h; sooner when\nan image becomes due sooner (ECR scans an image once in 24h). With -aws it is 30m unless given")
+	f.DurationVar(&o.every, "every", everyEmbedded, "visit each repository at the start and then once in this `time`, such as 1h. A visit records the results of\nscans and starts the scans that are due (ECR scans an image once in 24h). With -aws it is 5m unless given")
 	f.DurationVar(&o.scanTime, "scan-time", 2*time.Second, "the `time` that a scan takes in the embedded ECR")
 	f.StringVar(&o.findings, "findings", "", "load the recorded answers of aws ecr describe-image-scan-findings (*.json) in this `folder` into the\nembedded ECR")
 	f.BoolVar(&o.aws, "aws", false, "watch real registries with your own AWS credentials and profile; nothing is deployed, but scans are started")
@@ -73,7 +75,7 @@ func (o options) check(rest []string) error {
 	case o.findings != "" && o.aws:
 		return errors.New("-findings fills the embedded ECR, which -aws does not use: give one of them")
 	case o.every < time.Second:
-		return errors.New("-every must be a second or more, such as 24h")
+		return errors.New("-every must be a second or more, such as 1m")
 	case o.scanTime < 0:
 		return errors.New("-scan-time must not be negative")
 	}

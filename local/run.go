@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/scan"
 )
 
 // run is the command: it serves until ctx ends and returns the exit code.
@@ -50,9 +51,12 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	defer back.close()
 
 	base := "http://" + shownAddr(listener.Addr())
-	api := &httpapi.API{Watch: back.watch, BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Log: log}
+	api := &httpapi.API{
+		Configs: back.configs, Reports: back.reader, Visits: scan.Requests{Queue: back.queue, Log: log},
+		BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Now: time.Now, Log: log,
+	}
 	server := &http.Server{
-		Handler:           logged(log, checkHost(o.addr, api.Handler(api.All()))),
+		Handler:           logged(log, checkHost(o.addr, api.Handler(api.Routes()))),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
@@ -62,7 +66,8 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	defer background.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	background.Go(func() { schedule(ctx, back.watch, o.every, log) })
+	background.Go(func() { schedule(ctx, back.visitor, o.every, log) })
+	background.Go(func() { back.queue.Run(ctx, visit(back.visitor)) })
 	background.Go(func() {
 		<-ctx.Done()
 		shutdown, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -5,19 +5,22 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
+
 	"ecr-continuous-scan/internal/scan"
 )
 
-// runTimeout is StartScanFunc's.
-const runTimeout = 15 * time.Minute
+// What StartScanFunc has in the template: how many repositories are visited at once, and how long one visit may take.
+const (
+	visitsAtOnce = 5
+	visitTime    = 5 * time.Minute
+)
 
-// atLeast is between two runs of which the second comes sooner than -every says.
-const atLeast = 10 * time.Minute
-
-// schedule runs the scans now and then again and again until ctx ends, as the EventBridge rule does for StartScanFunc.
-func schedule(ctx context.Context, watch *scan.Watch, every time.Duration, log *slog.Logger) {
+// schedule asks for a visit of each repository now and then again and again until ctx ends, as the EventBridge rule does.
+func schedule(ctx context.Context, visitor *scan.Visitor, every time.Duration, log *slog.Logger) {
 	for {
-		timer := time.NewTimer(pause(runOnce(ctx, watch, log), watch.Now(), every))
+		scheduleOnce(ctx, visitor, log)
+		timer := time.NewTimer(every)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -27,22 +30,20 @@ func schedule(ctx context.Context, watch *scan.Watch, every time.Duration, log *
 	}
 }
 
-func runOnce(ctx context.Context, watch *scan.Watch, log *slog.Logger) scan.RunReport {
-	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+func scheduleOnce(ctx context.Context, visitor *scan.Visitor, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, visitTime)
 	defer cancel()
-	report, err := watch.Run(ctx)
+	_, err := visitor.Schedule(ctx, func(scan.Message) string { return uuid.NewString() })
 	if err != nil && ctx.Err() == nil {
-		log.ErrorContext(ctx, "scan run failed", "error", err)
+		log.ErrorContext(ctx, "schedule failed", "error", err)
 	}
-	return report
 }
 
-// pause is how long to wait for the next run. An image that becomes due sooner is not left waiting: a rule that fires once in 24 hours
-// would find every image just short of due, and scan it every second day.
-// That is not a run for each image: between two runs there are some minutes.
-func pause(last scan.RunReport, now time.Time, every time.Duration) time.Duration {
-	if last.NextDue == nil {
-		return every
+// visit does the visits that the queue asks for. One that is under way when ctx ends stops early, and is done again at the next start.
+func visit(visitor *scan.Visitor) func(context.Context, scan.Received) {
+	return func(ctx context.Context, m scan.Received) {
+		ctx, cancel := context.WithTimeout(ctx, visitTime)
+		defer cancel()
+		visitor.Visit(ctx, m)
 	}
-	return min(every, max(last.NextDue.Sub(now), atLeast))
 }

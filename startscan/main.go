@@ -1,5 +1,4 @@
-// Command startscan is StartScanFunc: on a schedule, it starts the scan of every image that is due, by itself or through a queue, from which
-// it works too.
+// Command startscan is StartScanFunc: on a schedule it asks for a visit of each repository, and it does the visits that come from the queue.
 package main
 
 import (
@@ -9,17 +8,15 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"ecr-continuous-scan/internal/scanevents"
 	"ecr-continuous-scan/internal/setup"
 )
 
 func main() {
 	log := lambdacontext.NewLogger()
-	watch, chains, err := setup.ScanRuns(context.Background(), log)
+	handler, err := setup.StartScan(context.Background(), log)
 	if err != nil {
 		log.Error("can't start", "error", err)
 		os.Exit(1)
 	}
-	handler := &scanevents.Handler{Watch: watch, Chains: chains, Log: log, Function: lambdacontext.FunctionName}
 	lambda.Start(handler.Handle)
 }

@@ -13,10 +13,10 @@ import (
 
 func main() {
 	log := lambdacontext.NewLogger()
-	api, err := setup.API(context.Background(), log, lambdahttp.BaseURL)
+	handler, err := setup.Summary(context.Background(), log, lambdahttp.BaseURL)
 	if err != nil {
 		log.Error("can't start", "error", err)
 		os.Exit(1)
 	}
-	lambdahttp.Start(api.Handler(api.Summary()))
+	lambdahttp.Start(handler)
 }

@@ -1,21 +1,12 @@
 package awslocal
 
-import (
-	"encoding/json"
-	"errors"
-	"io"
-	"net/http"
-	"regexp"
-	"strings"
+import "net/http"
 
-	"github.com/google/uuid"
-)
-
-const (
-	targetPrefix = "AmazonEC2ContainerRegistry_V20150921."
-	contentType  = "application/x-amz-json-1.1"
-	maxBody      = 4 << 20
-)
+// ecrAPI is ECR's protocol; read only.
+var ecrAPI = jsonAPI{
+	target: "AmazonEC2ContainerRegistry_V20150921.", service: "ecr", contentType: "application/x-amz-json-1.1",
+	errorHeader: true, failed: "ServerException", throttled: "ThrottlingException",
+}
 
 // operation answers a checked request. It runs under the ECR's lock and returns
 // values that no later call changes.
@@ -41,17 +32,20 @@ func operationOf(name string) operation {
 
 // ServeHTTP answers one call of ECR's AWS JSON 1.1 protocol.
 func (e *ECR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	call, q, err := readCall(r)
+	q := &request{}
+	call, err := ecrAPI.read(r, q)
+	if q.RegistryID != nil {
+		call.Registry = *q.RegistryID
+	}
+	if q.RepositoryName != nil {
+		call.Resource = *q.RepositoryName
+	}
 	e.serve(w, r, call, func(w http.ResponseWriter) {
 		var answer any
 		if err == nil {
 			answer, err = e.do(call, q)
 		}
-		if err != nil {
-			writeError(w, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, answer)
+		ecrAPI.write(w, answer, err)
 	})
 }
 
@@ -68,95 +62,9 @@ func (e *ECR) do(call Call, q *request) (any, error) {
 	return op(e, call, q)
 }
 
-// readCall takes as much of a call as can be read, so that also a wrong one is
-// counted where it belongs.
-func readCall(r *http.Request) (Call, *request, error) {
-	call := Call{Registry: DefaultRegistry}
-	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	if !ok || r.Method != http.MethodPost {
-		return call, nil, badRequest("UnknownOperationException", "")
-	}
-	call.Operation = name
-	region, err := signedRegion(r.Header.Get("Authorization"))
-	if err != nil {
-		return call, nil, err
-	}
-	call.Region = region
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
-	if err != nil {
-		return call, nil, badRequest("SerializationException", "the body cannot be read: %v", err)
-	}
-	q := &request{}
-	if err := json.Unmarshal(body, q); err != nil {
-		return call, nil, badRequest("SerializationException", "the body is not the JSON of a request: %v", err)
-	}
-	if q.RegistryID != nil {
-		call.Registry = *q.RegistryID
-	}
-	if q.RepositoryName != nil {
-		call.Resource = *q.RepositoryName
-	}
-	return call, q, nil
-}
-
-// credential is the scope in a Signature Version 4 header: key, date, Region,
-// service; compiled once, read only.
-var credential = regexp.MustCompile(`^AWS4-HMAC-SHA256 .*\bCredential=[^/, ]+/(\d{8})/([^/, ]+)/([^/, ]+)/aws4_request\b`)
-
-func signedRegion(authorization string) (string, error) {
-	if authorization == "" {
-		return "", badRequest("MissingAuthenticationTokenException", "Missing Authentication Token")
-	}
-	scope := credential.FindStringSubmatch(authorization)
-	if scope == nil {
-		return "", badRequest("IncompleteSignatureException",
-			"Authorization header requires 'Credential' parameter. Authorization=%s", strings.Fields(authorization)[0])
-	}
-	if scope[3] != "ecr" {
-		return "", badRequest("InvalidSignatureException", "Credential should be scoped to correct service: 'ecr'. ")
-	}
-	return scope[2], nil
-}
-
-func writeError(w http.ResponseWriter, err error) {
-	var e *apiError
-	if !errors.As(err, &e) {
-		e = &apiError{http.StatusInternalServerError, "ServerException", err.Error()}
-	}
-	w.Header().Set("X-Amzn-ErrorType", e.code)
-	body := map[string]string{"__type": e.code}
-	if e.message != "" {
-		body["message"] = e.message
-	}
-	writeJSON(w, e.status, body)
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("X-Amzn-RequestId", uuid.NewString())
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, mustJSON(v)) // nobody is left to tell when the client has gone
-}
-
 // ecrFault puts a fault into ECR's words.
 func ecrFault(w http.ResponseWriter, call Call, f Fault) {
-	e := &apiError{f.Status, f.Code, f.Message}
-	if e.code == "" {
-		e.code = "ServerException"
-		if f.PerSecond > 0 {
-			e.code, e.status = "ThrottlingException", http.StatusBadRequest
-		}
-	}
-	if e.status == 0 {
-		e.status = http.StatusBadRequest
-		if e.code == "ServerException" {
-			e.status = http.StatusInternalServerError
-		}
-	}
-	if e.message == "" {
-		e.message = ecrMessage(e.code, call)
-	}
-	writeError(w, e)
+	ecrAPI.fault(w, f, func(code string) string { return ecrMessage(code, call) })
 }
 
 func ecrMessage(code string, call Call) string {

@@ -3,7 +3,6 @@ package awslocal
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -109,11 +108,12 @@ func (i *Image) normalise(r *repository, now time.Time) {
 		if of == "" {
 			of = fmt.Sprintf("%s:%s push %d", r.id.Name, strings.Join(i.Tags, ","), r.nextSeq)
 		}
-		i.Digest = digestOf(of)
+		i.Digest = DigestOf(of)
 	}
 }
 
-func digestOf(s string) string {
+// DigestOf is the digest of a text.
+func DigestOf(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
@@ -169,20 +169,11 @@ func (i *Image) manifest() string {
 	m := map[string]any{
 		"schemaVersion": 2,
 		"mediaType":     i.MediaType,
-		"config":        descriptor{MediaType: config, Size: 2, Digest: digestOf("config of " + i.Digest)},
+		"config":        descriptor{MediaType: config, Size: 2, Digest: DigestOf("config of " + i.Digest)},
 		"layers":        []descriptor{},
 	}
 	if i.Subject != "" {
 		m["subject"] = descriptor{MediaType: OCIManifest, Digest: i.Subject}
 	}
 	return mustJSON(m)
-}
-
-// mustJSON encodes values of this package's own making, which cannot fail.
-func mustJSON(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("awslocal: encode %T: %v", v, err))
-	}
-	return string(b)
 }

@@ -2,149 +2,64 @@ package awslocal
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
-	"math/rand/v2"
-	"regexp"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// queue is a standard queue. There are no timers: each look at it finds what
-// is visible then.
+// deduplicationTime is how long SQS remembers deduplication ids.
+const deduplicationTime = 5 * time.Minute
+
+// queue is a FIFO queue. It has no timers: each call finds what is visible
+// then.
 type queue struct {
 	o SQSOptions
 
-	mu      sync.Mutex
-	rand    *rand.Rand
-	changed chan struct{} // closed when a message may have become visible sooner than it was to
-	letters []*letter     // as sent
-	dead    []string
-	refused int // entries that are still to fail
+	mu       sync.Mutex
+	changed  chan struct{}       // closed when a message may have become visible sooner than expected
+	messages []*message          // in the order of sending
+	known    map[string]*message // by deduplication id, deleted ones too
+	sequence int                 // of the last message
+	dead     []string
+	refused  int // entries that are still to fail
 }
 
-// letter is one copy of a message.
-type letter struct {
-	id, body string
+type message struct {
+	id, body, group, once, sequence string
+
 	sent     time.Time
 	visible  time.Time
 	first    time.Time // received first
 	received int
-	handle   string // of the last receive
 }
 
 func newQueue(o SQSOptions) *queue {
-	return &queue{o: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), changed: make(chan struct{})}
+	return &queue{o: o, changed: make(chan struct{}), known: map[string]*message{}}
 }
 
-type sentMessage struct {
-	ID        string `json:"Id,omitempty"`
-	MD5       string `json:"MD5OfMessageBody"`
-	MessageID string `json:"MessageId"`
-}
-
-type failedEntry struct {
-	ID          string `json:"Id"`
-	Code        string
-	Message     string
-	SenderFault bool
-}
-
-func (q *queue) sendOne(r *sqsRequest) (any, error) {
-	if err := checkBody(r.MessageBody, r.DelaySeconds); err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.add("", r.MessageBody, r.DelaySeconds), nil
-}
-
-// sendBatch fails as a whole for a batch that is none, and otherwise entry by
-// entry.
-func (q *queue) sendBatch(r *sqsRequest) (any, error) {
-	if err := checkBatch(r.Entries); err != nil {
-		return nil, err
-	}
-	answer := struct {
-		Successful []sentMessage
-		Failed     []failedEntry
-	}{[]sentMessage{}, []failedEntry{}}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, e := range r.Entries {
-		switch err := checkBody(e.MessageBody, e.DelaySeconds); {
-		case err != nil:
-			answer.Failed = append(answer.Failed, failedEntry{e.ID, err.code, err.message, true})
-		case q.refused > 0:
-			q.refused--
-			answer.Failed = append(answer.Failed, failedEntry{e.ID, "InternalError", "", false})
-		default:
-			answer.Successful = append(answer.Successful, q.add(e.ID, e.MessageBody, e.DelaySeconds))
-		}
-	}
-	return answer, nil
-}
-
-func checkBody(body string, delay int) *apiError {
-	switch {
-	case body == "":
-		return badRequest("MissingParameter", "The request must contain the parameter MessageBody.")
-	case len(body) > sqsMaxBytes:
-		return badRequest("InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", sqsMaxBytes)
-	case delay < 0 || delay > 900:
-		return badRequest("InvalidParameterValue", "Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.", delay)
-	}
-	return nil
-}
-
-// entryID is the form of an entry's id; compiled once, read only.
-var entryID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
-
-func checkBatch(entries []sqsEntry) error {
-	switch {
-	case len(entries) == 0:
-		return badRequest("EmptyBatchRequest", "There should be at least one SendMessageBatchRequestEntry in the request.")
-	case len(entries) > sqsMaxBatch:
-		return badRequest("TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10. You have sent %d.", len(entries))
-	}
-	seen, size := map[string]bool{}, 0
-	for _, e := range entries {
-		if !entryID.MatchString(e.ID) {
-			return badRequest("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores.")
-		}
-		if seen[e.ID] {
-			return badRequest("BatchEntryIdsNotDistinct", "Id %s repeated.", e.ID)
-		}
-		seen[e.ID] = true
-		size += len(e.MessageBody)
-	}
-	if size > sqsMaxBytes {
-		return badRequest("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", sqsMaxBytes, size)
-	}
-	return nil
-}
-
-// add puts a message into the queue, and its second copy, if it is to have one.
-func (q *queue) add(entry, body string, delay int) sentMessage {
+// add puts a message at the end of the queue. If one with its deduplication id
+// was sent less than 5 minutes ago, it returns that one and adds nothing.
+func (q *queue) add(e sqsEntry) *message {
 	now := q.o.Now()
-	l := letter{id: uuid.NewString(), body: body, sent: now, visible: now.Add(time.Duration(delay) * time.Second)}
-	q.letters = append(q.letters, &l)
-	if q.rand.Float64() < q.o.Twice {
-		again := l
-		q.letters = append(q.letters, &again)
+	if m, ok := q.known[e.MessageDeduplicationID]; ok && now.Sub(m.sent) < deduplicationTime {
+		return m
 	}
+	q.sequence++
+	m := &message{
+		id: uuid.NewString(), body: e.MessageBody, group: e.MessageGroupID, once: e.MessageDeduplicationID,
+		sequence: fmt.Sprintf("188%017d", q.sequence), // 20 digits, as in AWS
+		sent:     now, visible: now,
+	}
+	q.known[m.once] = m
+	q.messages = append(q.messages, m)
 	q.wake()
-	return sentMessage{entry, bodySum(body), l.id}
-}
-
-// bodySum is the sum with which SQS answers, and which SDKs verify.
-func bodySum(body string) string {
-	sum := md5.Sum([]byte(body))
-	return hex.EncodeToString(sum[:])
+	return m
 }
 
 func (q *queue) wake() {
@@ -157,21 +72,23 @@ type receivedMessage struct {
 	Handle     string `json:"ReceiptHandle"`
 	MD5        string `json:"MD5OfBody"`
 	Body       string
-	Attributes map[string]string
+	Attributes map[string]string `json:",omitempty"`
 }
 
 // receive waits for a message as long as the caller is ready to.
 func (q *queue) receive(ctx context.Context, r *sqsRequest) (any, error) {
-	most, hide, err := r.receiveOptions(q.o.Visibility)
+	o, err := r.receiveOptions(q.o.Visibility)
 	if err != nil {
 		return nil, err
 	}
-	var answer struct{ Messages []receivedMessage }
+	var answer struct {
+		Messages []receivedMessage `json:",omitempty"`
+	}
 	until := q.o.Now().Add(time.Duration(r.WaitTimeSeconds) * time.Second)
 	for {
 		var next time.Time
 		var changed <-chan struct{}
-		answer.Messages, next, changed = q.take(most, hide)
+		answer.Messages, next, changed = q.take(o)
 		left := until.Sub(q.o.Now())
 		if len(answer.Messages) > 0 || left <= 0 {
 			return answer, nil
@@ -191,130 +108,183 @@ func (q *queue) receive(ctx context.Context, r *sqsRequest) (any, error) {
 	}
 }
 
-func (r *sqsRequest) receiveOptions(visibility time.Duration) (most int, hide time.Duration, err error) {
-	most, hide = 1, visibility
-	if r.MaxNumberOfMessages != nil {
-		most = *r.MaxNumberOfMessages
-	}
-	if r.VisibilityTimeout != nil {
-		hide = time.Duration(*r.VisibilityTimeout) * time.Second
-	}
-	if most < 1 || most > sqsMaxBatch || r.WaitTimeSeconds < 0 || r.WaitTimeSeconds > 20 || hide < 0 || hide > 12*time.Hour {
-		return 0, 0, badRequest("InvalidParameterValue", "One or more parameters are invalid.")
-	}
-	return most, hide, nil
+// receiveOptions are the parameters of one receive.
+type receiveOptions struct {
+	most       int           // messages
+	hide       time.Duration // how long they are hidden then
+	attributes []string
 }
 
-// take hides some of the visible messages and gives them out. With none there
-// is the time at which one becomes visible, zero when there is none at all.
-func (q *queue) take(most int, hide time.Duration) (taken []receivedMessage, next time.Time, changed <-chan struct{}) {
+func (r *sqsRequest) receiveOptions(visibility time.Duration) (receiveOptions, error) {
+	o := receiveOptions{1, visibility, append(slices.Clone(r.AttributeNames), r.MessageSystemAttributeNames...)}
+	if r.MaxNumberOfMessages != nil {
+		o.most = *r.MaxNumberOfMessages
+	}
+	if r.VisibilityTimeout != nil {
+		o.hide = time.Duration(*r.VisibilityTimeout) * time.Second
+	}
+	if o.most < 1 || o.most > sqsMaxBatch || r.WaitTimeSeconds < 0 || r.WaitTimeSeconds > 20 || o.hide < 0 || o.hide > 12*time.Hour {
+		return o, badRequest("InvalidParameterValue", "One or more parameters are invalid.")
+	}
+	return o, nil
+}
+
+// take hides messages and gives them out: as many as it may of one group, then
+// of the next, in the order of their first messages. It skips groups that have a
+// message in flight. next is when the first message in flight becomes visible
+// again, zero when there is none.
+func (q *queue) take(o receiveOptions) (taken []receivedMessage, next time.Time, changed <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
-	for _, l := range q.inOrder() {
-		switch {
-		case l.visible.After(now):
-			if next.IsZero() || l.visible.Before(next) {
-				next = l.visible
+	q.expire(now)
+	skip := map[string]bool{} // groups
+	for _, m := range q.messages {
+		if m.visible.After(now) {
+			skip[m.group] = true
+			if next.IsZero() || m.visible.Before(next) {
+				next = m.visible
 			}
-		case q.o.MaxReceive > 0 && l.received == q.o.MaxReceive:
-			q.dead = append(q.dead, l.body)
-			q.drop(l)
-		case len(taken) < most:
-			taken = append(taken, l.receive(now, hide))
+		}
+	}
+	all := slices.Clone(q.messages)
+	for i, first := range all {
+		if skip[first.group] {
+			continue
+		}
+		skip[first.group] = true
+		for _, m := range all[i:] {
+			switch {
+			case m.group != first.group:
+			case len(taken) == o.most:
+				return taken, next, q.changed
+			case q.o.MaxReceive > 0 && m.received >= q.o.MaxReceive:
+				q.dead = append(q.dead, m.body)
+				q.drop(m)
+			default:
+				taken = append(taken, m.receive(now, o))
+			}
 		}
 	}
 	return taken, next, q.changed
 }
 
-// inOrder is every message, in the order in which they come.
-func (q *queue) inOrder() []*letter {
-	letters := slices.Clone(q.letters)
-	if q.o.Shuffle {
-		q.rand.Shuffle(len(letters), func(i, j int) { letters[i], letters[j] = letters[j], letters[i] })
+// expire deletes what is older than the retention.
+func (q *queue) expire(now time.Time) {
+	if q.o.Retention > 0 {
+		q.messages = slices.DeleteFunc(q.messages, func(m *message) bool { return now.Sub(m.sent) > q.o.Retention })
 	}
-	return letters
 }
 
-func (q *queue) drop(l *letter) {
-	q.letters = slices.DeleteFunc(q.letters, func(other *letter) bool { return other == l })
+func (q *queue) drop(m *message) {
+	q.messages = slices.DeleteFunc(q.messages, func(other *message) bool { return other == m })
 }
 
-func (l *letter) receive(now time.Time, hide time.Duration) receivedMessage {
-	if l.received == 0 {
-		l.first = now
+func (m *message) receive(now time.Time, o receiveOptions) receivedMessage {
+	if m.received == 0 {
+		m.first = now
 	}
-	l.received++
-	l.visible, l.handle = now.Add(hide), uuid.NewString()
+	m.received++
+	m.visible = now.Add(o.hide)
 	stamp := func(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
-	return receivedMessage{l.id, l.handle, bodySum(l.body), l.body, map[string]string{
-		"ApproximateReceiveCount": strconv.Itoa(l.received), "SentTimestamp": stamp(l.sent),
-		"ApproximateFirstReceiveTimestamp": stamp(l.first), "SenderId": DefaultRegistry,
-	}}
+	return receivedMessage{m.id, m.handle(), bodySum(m.body), m.body, asked(o.attributes, map[string]string{
+		"ApproximateReceiveCount": strconv.Itoa(m.received), "SentTimestamp": stamp(m.sent),
+		"ApproximateFirstReceiveTimestamp": stamp(m.first), "SenderId": DefaultRegistry,
+		"MessageGroupId": m.group, "MessageDeduplicationId": m.once, "SequenceNumber": m.sequence,
+	})}
 }
 
-// find returns the message that a receipt handle was given out for last.
-func (q *queue) find(handle string) *letter {
-	for _, l := range q.letters {
-		if l.handle == handle && handle != "" {
-			return l
+// asked is the attributes that were asked for by name. AWS gives no others.
+func asked(names []string, attributes map[string]string) map[string]string {
+	if !slices.Contains(names, "All") {
+		maps.DeleteFunc(attributes, func(name, _ string) bool { return !slices.Contains(names, name) })
+	}
+	return attributes
+}
+
+// handle is the receipt handle of the last receive.
+func (m *message) handle() string { return m.id + "/" + strconv.Itoa(m.received) }
+
+// find returns the message of a receipt handle, nil when it is gone. The handle
+// has expired when the message is visible again or was received again.
+func (q *queue) find(handle string) (m *message, expired bool, err error) {
+	id, _, ok := strings.Cut(handle, "/")
+	if !ok || uuid.Validate(id) != nil {
+		return nil, false, badRequest("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
+	}
+	now := q.o.Now()
+	q.expire(now)
+	for _, m := range q.messages {
+		if m.id == id {
+			return m, m.handle() != handle || !m.visible.After(now), nil
 		}
 	}
-	return nil
+	return nil, false, nil
 }
 
-// delete does nothing for the handle of an earlier receive, and says so to
-// nobody, as SQS may.
+// delete refuses an expired handle, as a FIFO queue does. A message that is gone
+// is deleted.
 func (q *queue) delete(handle string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if uuid.Validate(handle) != nil {
-		return badRequest("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
-	}
-	if l := q.find(handle); l != nil {
-		q.drop(l)
+	m, expired, err := q.find(handle)
+	switch {
+	case err != nil:
+		return err
+	case expired:
+		return badRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", handle)
+	case m != nil:
+		q.drop(m)
+		q.wake() // its group may be free now
 	}
 	return nil
 }
 
 func (q *queue) changeVisibility(r *sqsRequest) error {
+	if r.VisibilityTimeout == nil || *r.VisibilityTimeout < 0 || *r.VisibilityTimeout > 43200 {
+		return badRequest("InvalidParameterValue", "VisibilityTimeout must be >= 0 and <= 43200.")
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := q.find(r.ReceiptHandle)
+	m, expired, err := q.find(r.ReceiptHandle)
 	switch {
-	case r.VisibilityTimeout == nil || *r.VisibilityTimeout < 0 || *r.VisibilityTimeout > 43200:
-		return badRequest("InvalidParameterValue", "VisibilityTimeout must be >= 0 and <= 43200.")
-	case l == nil || !l.visible.After(q.o.Now()):
+	case err != nil:
+		return err
+	case m == nil:
+		return badRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. "+
+			"Reason: Message does not exist or is not available for visibility timeout change.", r.ReceiptHandle)
+	case expired:
 		return badRequest("MessageNotInflight", "The specified message isn't in flight.")
 	}
-	l.visible = q.o.Now().Add(time.Duration(*r.VisibilityTimeout) * time.Second)
+	m.visible = q.o.Now().Add(time.Duration(*r.VisibilityTimeout) * time.Second)
 	q.wake()
 	return nil
 }
 
-func (q *queue) attributes() any {
+func (q *queue) attributes(names []string) any {
 	s := q.state()
-	return struct{ Attributes map[string]string }{map[string]string{
+	return struct{ Attributes map[string]string }{asked(names, map[string]string{
 		"ApproximateNumberOfMessages":           strconv.Itoa(s.Visible),
 		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(s.InFlight),
-		"ApproximateNumberOfMessagesDelayed":    strconv.Itoa(s.Delayed),
+		"ApproximateNumberOfMessagesDelayed":    "0",
 		"VisibilityTimeout":                     strconv.Itoa(int(q.o.Visibility.Seconds())),
-	}}
+		"FifoQueue":                             "true",
+		"ContentBasedDeduplication":             "false",
+		"DeduplicationScope":                    "queue",
+	})}
 }
 
 func (q *queue) state() QueueState {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := QueueState{Dead: len(q.dead)}
 	now := q.o.Now()
-	for _, l := range q.letters {
-		switch {
-		case !l.visible.After(now):
-			s.Visible++
-		case l.received == 0:
-			s.Delayed++
-		default:
+	q.expire(now)
+	s := QueueState{Dead: len(q.dead)}
+	for _, m := range q.messages {
+		if m.visible.After(now) {
 			s.InFlight++
+		} else {
+			s.Visible++
 		}
 	}
 	return s

@@ -22,7 +22,7 @@ const howToRecord = "record an answer with: aws ecr describe-image-scan-findings
 // repository of the file's name, tag latest. All go to DefaultRegion, which an
 // answer does not name. Answers for the same image are one image. It returns
 // which repositories they went to; an error names the file and what to do.
-func (e *ECR) LoadFindings(dir string) ([]RepositoryID, error) {
+func LoadFindings(e *ECR, dir string) ([]RepositoryID, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("findings folder %s: %w", dir, err)
@@ -33,7 +33,7 @@ func (e *ECR) LoadFindings(dir string) ([]RepositoryID, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("findings folder %s has no *.json files; %s > %s", dir, howToRecord, filepath.Join(dir, "NAME.json"))
 	}
-	rec := recording{old: e.now().Add(-25 * time.Hour), byPlace: map[place]*recordedImage{}}
+	rec := recording{old: e.Now().Add(-25 * time.Hour), byPlace: map[place]*recordedImage{}}
 	for _, file := range files {
 		if err := rec.read(file); err != nil {
 			return nil, fmt.Errorf("findings file %s: %w; %s > %s, or move the file away", file, err, howToRecord, filepath.Base(file))
@@ -46,11 +46,21 @@ func (e *ECR) LoadFindings(dir string) ([]RepositoryID, error) {
 type document struct {
 	RegistryID     string            `json:"registryId"`
 	RepositoryName string            `json:"repositoryName"`
-	ImageID        imageID           `json:"imageId"`
-	Status         *scanStatus       `json:"imageScanStatus"`
+	ImageID        recordedID        `json:"imageId"`
+	Status         *recordedStatus   `json:"imageScanStatus"`
 	Scan           *recordedScan     `json:"imageScanFindings"`
 	Findings       []recordedFinding `json:"findings"`
 	Enhanced       []recordedFinding `json:"enhancedFindings"`
+}
+
+type recordedID struct {
+	Digest string `json:"imageDigest"`
+	Tag    string `json:"imageTag"`
+}
+
+type recordedStatus struct {
+	Status      string `json:"status"`
+	Description string `json:"description"`
 }
 
 type recordedScan struct {
@@ -199,14 +209,14 @@ var (
 )
 
 func (doc *document) place(file string) (place, error) {
-	at := place{id: RepositoryID{Registry: doc.RegistryID, Name: doc.RepositoryName}.withDefaults(), tag: doc.ImageID.Tag}
+	at := place{id: RepositoryID{Registry: doc.RegistryID, Name: doc.RepositoryName}.WithDefaults(), tag: doc.ImageID.Tag}
 	if at.id.Name == "" {
 		at.id.Name = repositoryNameOf(file)
 	}
-	if !formats.registry.MatchString(at.id.Registry) {
+	if !ValidRegistry(at.id.Registry) {
 		return at, fmt.Errorf("registryId %q is not twelve digits", at.id.Registry)
 	}
-	if err := checkRepositoryName("repositoryName", at.id.Name); err != nil {
+	if !ValidRepositoryName(at.id.Name) {
 		return at, fmt.Errorf("repositoryName %q is not a repository's name", at.id.Name)
 	}
 	if at.tag == "" {
@@ -281,13 +291,13 @@ func (img *recordedImage) finish(at place, old time.Time) {
 		img.Findings = nil // a bare list of enhanced findings came in as the other kind
 	}
 	if img.Enhanced != nil && img.ScanStatus == "" && img.Findings == nil {
-		img.ScanStatus, img.ScanDescription = "ACTIVE", activeDescription
+		img.ScanStatus, img.ScanDescription = "ACTIVE", ActiveDescription
 	}
 	if img.ScannedAt.IsZero() {
 		img.ScannedAt = old
 	}
 	if img.Digest == "" {
-		img.Digest = digestOf(at.id.Registry + "/" + at.id.Name + ":" + at.tag + "@" + at.digest)
+		img.Digest = DigestOf(at.id.Registry + "/" + at.id.Name + ":" + at.tag + "@" + at.digest)
 	}
 }
 

@@ -106,7 +106,7 @@ func TestLoadFindings(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			e := awslocal.NewECR(awslocal.ECROptions{Now: newClock().Now})
-			if _, err := e.LoadFindings(record(t, test.files)); err != nil {
+			if _, err := awslocal.LoadFindings(e, record(t, test.files)); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, replayed(t, e)); diff != "" {
@@ -136,7 +136,7 @@ func TestLoadFindingsRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			e := awslocal.NewECR(awslocal.ECROptions{})
-			_, err := e.LoadFindings(record(t, map[string]string{"bad.json": test.content, "good.json": "[]"}))
+			_, err := awslocal.LoadFindings(e, record(t, map[string]string{"bad.json": test.content, "good.json": "[]"}))
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -151,10 +151,10 @@ func TestLoadFindingsRefuses(t *testing.T) {
 		})
 	}
 	e := awslocal.NewECR(awslocal.ECROptions{})
-	if _, err := e.LoadFindings(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "give a folder") {
+	if _, err := awslocal.LoadFindings(e, filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "give a folder") {
 		t.Errorf("no folder: %v", err)
 	}
-	if _, err := e.LoadFindings(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no *.json files") {
+	if _, err := awslocal.LoadFindings(e, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no *.json files") {
 		t.Errorf("no files: %v", err)
 	}
 }
@@ -170,7 +170,7 @@ func TestCaptures(t *testing.T) {
 	}
 	clock := newClock()
 	e := awslocal.NewECR(awslocal.ECROptions{Now: clock.Now})
-	if _, err := e.LoadFindings(dir); err != nil {
+	if _, err := awslocal.LoadFindings(e, dir); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{

@@ -5,13 +5,6 @@ import (
 	"time"
 )
 
-const (
-	// DefaultRegistry is the account whose registry a call means that names none.
-	DefaultRegistry = "123456789012"
-	// DefaultRegion is where data goes that names no Region.
-	DefaultRegion = "us-west-2"
-)
-
 // ScanType is the kind of scanning that a registry has in a Region.
 type ScanType string
 
@@ -27,7 +20,8 @@ type RepositoryID struct {
 	Region, Registry, Name string
 }
 
-func (id RepositoryID) withDefaults() RepositoryID {
+// WithDefaults fills in what is empty.
+func (id RepositoryID) WithDefaults() RepositoryID {
 	if id.Region == "" {
 		id.Region = DefaultRegion
 	}
@@ -112,4 +106,11 @@ func (r *repository) ref(ref string) (*image, bool) {
 	}
 	img, ok := r.byTag[ref]
 	return img, ok
+}
+
+// Deny is the fault of a missing permission; operation and repository may be
+// empty, for all.
+func Deny(operation string, id RepositoryID) Fault {
+	id = id.WithDefaults()
+	return Fault{Operation: operation, Region: id.Region, Registry: id.Registry, Resource: id.Name, Code: "AccessDeniedException"}
 }

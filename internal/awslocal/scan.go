@@ -11,7 +11,7 @@ const (
 // Descriptions that ECR gives with a scan's status.
 const (
 	completeDescription = "The scan was completed successfully."
-	activeDescription   = "Continuous scan is selected for image."
+	ActiveDescription   = "Continuous scan is selected for image."
 	// UnsupportedOS is the ScanDescription of an image whose system the scanner
 	// does not know; its scans end FAILED.
 	UnsupportedOS = "UnsupportedImageError: The operating system and/or package manager are not supported."
@@ -88,7 +88,7 @@ func (i *image) visible(kind ScanType) *scanResult {
 		if at.IsZero() {
 			at = i.def.PushedAt
 		}
-		r := i.def.outcome(at, "ACTIVE", activeDescription)
+		r := i.def.outcome(at, "ACTIVE", ActiveDescription)
 		r.findings = nil
 		return r
 	case !i.done.IsZero():

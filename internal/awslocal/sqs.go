@@ -1,24 +1,25 @@
 package awslocal
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
+	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 const (
-	sqsTarget      = "AmazonSQS."
-	sqsContentType = "application/x-amz-json-1.0"
-	sqsMaxBatch    = 10
-	sqsMaxBytes    = 256 << 10 // of a message, and of a batch; AWS has taken more since 2025
+	sqsMaxBatch = 10
+	sqsMaxBytes = 256 << 10 // of a message, and of a batch; AWS has taken more since 2025
 
 	defaultVisibility = 30 * time.Second
 )
+
+// sqsAPI is SQS's protocol; read only.
+var sqsAPI = jsonAPI{
+	target: "AmazonSQS.", service: "sqs", contentType: "application/x-amz-json-1.0",
+	namespace: "com.amazonaws.sqs#", failed: "InternalFailure", throttled: "RequestThrottled",
+}
 
 // SQSOptions says how an embedded queue behaves; the zero value is a queue at
 // its best.
@@ -26,15 +27,12 @@ type SQSOptions struct {
 	Now        func() time.Time // time.Now, when nil
 	Visibility time.Duration    // how long a message received is hidden: 30 s when zero
 	MaxReceive int              // after so many receives a message goes to the dead letters; never when zero
-
-	// What a standard queue may do at any time. The seed makes it happen again.
-	Twice   float64 // the share of messages that are delivered once more, even after they were deleted
-	Shuffle bool    // messages come in any order
-	Seed    uint64
+	Retention  time.Duration    // an older message is deleted; never when zero
 }
 
-// SQS is an embedded SQS with one standard queue and its dead letters, in
-// memory. All methods are safe for concurrent use.
+// SQS is an embedded SQS with one FIFO queue and its dead letters, in memory.
+// The queue has no content-based deduplication, and deduplication ids are those
+// of the whole queue. All methods are safe for concurrent use.
 type SQS struct {
 	*Traffic
 
@@ -42,24 +40,32 @@ type SQS struct {
 	queue *queue
 }
 
-// NewSQS returns an SQS with an empty queue of that name. Its URL is that of
-// the service, a slash, DefaultRegistry, a slash and the name.
-func NewSQS(name string, o SQSOptions) *SQS {
+// queueName is the form of a FIFO queue's name; compiled once, read only.
+var queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,75}\.fifo$`)
+
+// NewSQS returns an SQS with an empty queue of that name, which must end in
+// ".fifo", as AWS demands. Its URL is that of the service, a slash,
+// DefaultRegistry, a slash and the name.
+func NewSQS(name string, o SQSOptions) (*SQS, error) {
+	if !queueName.MatchString(name) {
+		return nil, fmt.Errorf("make a FIFO queue: the name %q must have up to 75 letters, digits, - and _, then .fifo", name)
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Visibility == 0 {
 		o.Visibility = defaultVisibility
 	}
-	return &SQS{Traffic: newTraffic(o.Now, sqsFault), name: name, queue: newQueue(o)}
+	return &SQS{Traffic: newTraffic(o.Now, sqsFault), name: name, queue: newQueue(o)}, nil
 }
 
-// QueueState is how much there is in a queue.
+// QueueState is how many messages there are in a queue. Visible are those that
+// are not in flight, also where another of their group is.
 type QueueState struct {
-	Visible, InFlight, Delayed, Dead int
+	Visible, InFlight, Dead int
 }
 
-// State returns how much there is in the queue.
+// State returns how many messages there are in the queue.
 func (s *SQS) State() QueueState { return s.queue.state() }
 
 // DeadLetters returns the bodies of the messages that were received too often.
@@ -71,60 +77,38 @@ func (s *SQS) RefuseEntries(n int) { s.queue.refuse(n) }
 
 // sqsRequest has the parameters of all operations; each reads its own.
 type sqsRequest struct {
-	QueueURL            string `json:"QueueUrl"`
-	MessageBody         string
-	DelaySeconds        int
-	Entries             []sqsEntry
-	MaxNumberOfMessages *int
-	VisibilityTimeout   *int
-	WaitTimeSeconds     int
-	ReceiptHandle       string
+	QueueURL string `json:"QueueUrl"`
+	sqsEntry
+	Entries                     []sqsEntry
+	MaxNumberOfMessages         *int
+	VisibilityTimeout           *int
+	WaitTimeSeconds             int
+	ReceiptHandle               string
+	AttributeNames              []string
+	MessageSystemAttributeNames []string
 }
 
+// sqsEntry is a message to send. Its id is that of an entry of a batch.
 type sqsEntry struct {
-	ID           string `json:"Id"`
-	MessageBody  string
-	DelaySeconds int
+	ID                     string `json:"Id"`
+	MessageBody            string
+	DelaySeconds           int
+	MessageGroupID         string `json:"MessageGroupId"`
+	MessageDeduplicationID string `json:"MessageDeduplicationId"`
 }
 
 // ServeHTTP answers one call of SQS's AWS JSON 1.0 protocol.
 func (s *SQS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	call, q, err := s.readCall(r)
+	q := &sqsRequest{}
+	call, err := sqsAPI.read(r, q)
+	call.Resource = q.QueueURL[strings.LastIndex(q.QueueURL, "/")+1:]
 	s.serve(w, r, call, func(w http.ResponseWriter) {
 		var answer any
 		if err == nil {
 			answer, err = s.do(r, call.Operation, q)
 		}
-		if err != nil {
-			writeSQSError(w, err)
-			return
-		}
-		writeSQS(w, http.StatusOK, answer)
+		sqsAPI.write(w, answer, err)
 	})
-}
-
-func (s *SQS) readCall(r *http.Request) (Call, *sqsRequest, error) {
-	call := Call{Registry: DefaultRegistry}
-	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), sqsTarget)
-	if !ok || r.Method != http.MethodPost {
-		return call, nil, badRequest("UnknownOperationException", "")
-	}
-	call.Operation = name
-	signed := credential.FindStringSubmatch(r.Header.Get("Authorization"))
-	if signed == nil || signed[3] != "sqs" {
-		return call, nil, badRequest("MissingAuthenticationTokenException", "the request must be signed for 'sqs'")
-	}
-	call.Region = signed[2]
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
-	if err != nil {
-		return call, nil, badRequest("SerializationException", "the body cannot be read: %v", err)
-	}
-	q := &sqsRequest{}
-	if err := json.Unmarshal(body, q); err != nil {
-		return call, nil, badRequest("SerializationException", "the body is not the JSON of a request: %v", err)
-	}
-	call.Resource = q.QueueURL[strings.LastIndex(q.QueueURL, "/")+1:]
-	return call, q, nil
 }
 
 func (s *SQS) do(r *http.Request, operation string, q *sqsRequest) (any, error) {
@@ -143,40 +127,12 @@ func (s *SQS) do(r *http.Request, operation string, q *sqsRequest) (any, error) 
 	case "ChangeMessageVisibility":
 		return struct{}{}, s.queue.changeVisibility(q)
 	case "GetQueueAttributes":
-		return s.queue.attributes(), nil
+		return s.queue.attributes(q.AttributeNames), nil
 	}
 	return nil, badRequest("UnknownOperationException", "")
 }
 
-func writeSQSError(w http.ResponseWriter, err error) {
-	var e *apiError
-	if !errors.As(err, &e) {
-		e = &apiError{http.StatusInternalServerError, "InternalFailure", err.Error()}
-	}
-	writeSQS(w, e.status, map[string]string{"__type": "com.amazonaws.sqs#" + e.code, "message": e.message})
-}
-
-func writeSQS(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", sqsContentType)
-	w.Header().Set("X-Amzn-RequestId", uuid.NewString())
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, mustJSON(v)) // nobody is left to tell when the client has gone
-}
-
 // sqsFault puts a fault into SQS's words.
 func sqsFault(w http.ResponseWriter, _ Call, f Fault) {
-	e := &apiError{f.Status, f.Code, f.Message}
-	if e.code == "" {
-		e.code = "InternalFailure"
-		if f.PerSecond > 0 {
-			e.code = "RequestThrottled"
-		}
-	}
-	if e.status == 0 {
-		e.status = http.StatusBadRequest
-		if e.code == "InternalFailure" {
-			e.status = http.StatusInternalServerError
-		}
-	}
-	writeSQSError(w, e)
+	sqsAPI.fault(w, f, func(string) string { return "" })
 }

@@ -2,16 +2,18 @@ package awslocal_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
 )
@@ -26,29 +28,39 @@ type mailbox struct {
 
 func serveQueue(t *testing.T, o awslocal.SQSOptions) mailbox {
 	t.Helper()
-	service := awslocal.NewSQS("runs", o)
-	server := httptest.NewServer(service)
-	t.Cleanup(server.Close)
+	service, err := awslocal.NewSQS("visits.fifo", o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	client := sqs.New(sqs.Options{
-		Region: awslocal.DefaultRegion, BaseEndpoint: &server.URL, HTTPClient: server.Client(),
+		Region: awslocal.DefaultRegion, BaseEndpoint: aws.String("http://sqs.example"),
+		HTTPClient:  &http.Client{Transport: awslocal.Transport{Handler: service}},
 		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""), Retryer: aws.NopRetryer{},
 	})
-	return mailbox{t, service, client, aws.String(server.URL + "/" + awslocal.DefaultRegistry + "/runs")}
+	return mailbox{t, service, client, aws.String("http://sqs.example/" + awslocal.DefaultRegistry + "/visits.fifo")}
 }
 
-func (m mailbox) send(bodies ...string) {
+// send sends messages, each "group/body" with itself as its deduplication id, and returns their answers.
+func (m mailbox) send(messages ...string) []*sqs.SendMessageOutput {
 	m.t.Helper()
-	for _, body := range bodies {
-		if _, err := m.client.SendMessage(m.t.Context(), &sqs.SendMessageInput{QueueUrl: m.url, MessageBody: &body}); err != nil {
+	var all []*sqs.SendMessageOutput
+	for _, message := range messages {
+		group, _, _ := strings.Cut(message, "/")
+		out, err := m.client.SendMessage(m.t.Context(), &sqs.SendMessageInput{
+			QueueUrl: m.url, MessageBody: &message, MessageGroupId: &group, MessageDeduplicationId: &message,
+		})
+		if err != nil {
 			m.t.Fatal(err)
 		}
+		all = append(all, out)
 	}
+	return all
 }
 
-func (m mailbox) receive(wait int32) []types.Message {
+func (m mailbox) receive(most, wait int32) []types.Message {
 	m.t.Helper()
 	out, err := m.client.ReceiveMessage(m.t.Context(), &sqs.ReceiveMessageInput{
-		QueueUrl: m.url, MaxNumberOfMessages: 10, WaitTimeSeconds: wait, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+		QueueUrl: m.url, MaxNumberOfMessages: most, WaitTimeSeconds: wait, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
 	})
 	if err != nil {
 		m.t.Fatal(err)
@@ -56,149 +68,414 @@ func (m mailbox) receive(wait int32) []types.Message {
 	return out.Messages
 }
 
-func (m mailbox) delete(message types.Message) {
+// want receives messages and compares their bodies.
+func (m mailbox) want(most int32, bodies ...string) []types.Message {
 	m.t.Helper()
-	if _, err := m.client.DeleteMessage(m.t.Context(), &sqs.DeleteMessageInput{QueueUrl: m.url, ReceiptHandle: message.ReceiptHandle}); err != nil {
+	messages := m.receive(most, 0)
+	var got []string
+	for _, message := range messages {
+		got = append(got, *message.Body)
+	}
+	if diff := cmp.Diff(bodies, got); diff != "" {
+		m.t.Fatalf("received (-want +got):\n%s", diff)
+	}
+	return messages
+}
+
+func (m mailbox) wantState(want awslocal.QueueState) {
+	m.t.Helper()
+	if diff := cmp.Diff(want, m.State()); diff != "" {
+		m.t.Errorf("state (-want +got):\n%s", diff)
+	}
+}
+
+func (m mailbox) delete(message types.Message) error {
+	_, err := m.client.DeleteMessage(m.t.Context(), &sqs.DeleteMessageInput{QueueUrl: m.url, ReceiptHandle: message.ReceiptHandle})
+	return err
+}
+
+func (m mailbox) mustDelete(message types.Message) {
+	m.t.Helper()
+	if err := m.delete(message); err != nil {
 		m.t.Fatal(err)
 	}
 }
 
-func bodies(messages []types.Message) []string {
-	var all []string
-	for _, m := range messages {
-		all = append(all, *m.Body)
-	}
-	return all
+func (m mailbox) changeVisibility(message types.Message, seconds int32) error {
+	_, err := m.client.ChangeMessageVisibility(m.t.Context(), &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: m.url, ReceiptHandle: message.ReceiptHandle, VisibilityTimeout: seconds,
+	})
+	return err
 }
 
-func TestQueueHidesWhatWasReceived(t *testing.T) {
+func wantCode(t *testing.T, err error, code, message string) {
+	t.Helper()
+	if f := failureOf(err); f.Code != code || !strings.Contains(f.Message, message) || f.Status != 400 {
+		t.Errorf("error %v, want %s with %q", err, code, message)
+	}
+}
+
+func TestQueueLocksGroups(t *testing.T) {
 	clock := newClock()
-	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute, MaxReceive: 3})
-	m.send("a", "b")
-	first := m.receive(0)
-	if got := bodies(first); !slices.Equal(got, []string{"a", "b"}) {
-		t.Fatalf("received %v", got)
-	}
-	if m.State() != (awslocal.QueueState{InFlight: 2}) || len(m.receive(0)) != 0 {
-		t.Errorf("they are not hidden: %+v", m.State())
-	}
-	m.delete(first[0])
+	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute})
+	m.send("a/1", "b/1", "a/2", "c/1", "a/3", "b/2")
+	first := m.want(2, "a/1", "a/2") // of one group, as many as it may
+	m.wantState(awslocal.QueueState{Visible: 4, InFlight: 2})
+	b := m.want(1, "b/1")
+	c := m.want(10, "c/1")
+	m.want(10)
+
+	m.mustDelete(first[0])
+	m.want(10) // the second one of its group is in flight
+	m.mustDelete(first[1])
+	m.want(10, "a/3")
+
 	clock.Move(time.Minute)
-	second := m.receive(0)
-	if len(second) != 1 || second[0].Attributes["ApproximateReceiveCount"] != "2" || *second[0].MessageId != *first[1].MessageId {
-		t.Fatalf("after a minute: %+v", second)
+	again := m.want(10, "b/1", "b/2", "c/1", "a/3")
+	if *again[0].MessageId != *b[0].MessageId || *again[0].ReceiptHandle == *b[0].ReceiptHandle {
+		t.Errorf("delivered again: %+v, at first %+v", again[0], b[0])
 	}
-	m.delete(first[1]) // with the handle of the first time
-	if m.State().InFlight != 1 {
-		t.Error("an old handle deletes")
+	wantCode(t, m.delete(c[0]), "InvalidParameterValue", "The receipt handle has expired.")
+	m.wantState(awslocal.QueueState{InFlight: 4})
+	for _, message := range again {
+		m.mustDelete(message)
+		m.mustDelete(message) // a second time changes nothing
 	}
-	visibility := func(seconds int32) error {
-		_, err := m.client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{
-			QueueUrl: m.url, ReceiptHandle: second[0].ReceiptHandle, VisibilityTimeout: seconds,
-		})
-		return err
-	}
-	if err := visibility(600); err != nil {
+	m.wantState(awslocal.QueueState{})
+}
+
+func TestQueueVisibility(t *testing.T) {
+	clock := newClock()
+	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute})
+	m.send("a/1", "a/2")
+	a := m.want(1, "a/1")[0]
+	if err := m.changeVisibility(a, 600); err != nil {
 		t.Fatal(err)
 	}
 	clock.Move(time.Minute)
-	if len(m.receive(0)) != 0 {
-		t.Error("visible though its time was extended")
+	m.want(10)
+	if err := m.changeVisibility(a, 0); err != nil {
+		t.Fatal(err)
 	}
-	if err := visibility(0); err != nil || len(m.receive(0)) != 1 {
-		t.Errorf("not visible at once: %v", err)
+	wantCode(t, m.changeVisibility(a, 0), "MessageNotInflight", "")
+	wantCode(t, m.delete(a), "InvalidParameterValue", "The receipt handle has expired.")
+	both := m.want(10, "a/1", "a/2")
+	wantCode(t, m.changeVisibility(both[0], 43201), "InvalidParameterValue", "VisibilityTimeout")
+	m.mustDelete(both[0])
+	wantCode(t, m.changeVisibility(both[0], 0), "InvalidParameterValue", "Message does not exist")
+}
+
+func TestQueueDeadLetters(t *testing.T) {
+	clock := newClock()
+	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute, MaxReceive: 3})
+	m.send("a/1", "b/1", "a/2")
+	for i := range 3 {
+		got := m.want(1, "a/1")[0].Attributes["ApproximateReceiveCount"]
+		if got != fmt.Sprint(i+1) {
+			t.Errorf("receive count %s, want %d", got, i+1)
+		}
+		clock.Move(time.Minute)
 	}
-	if err := visibility(0); failureOf(err).Code != "MessageNotInflight" {
-		t.Errorf("by an old handle: %v", err)
-	}
-	clock.Move(time.Minute)
-	if len(m.receive(0)) != 0 || !slices.Equal(m.DeadLetters(), []string{"b"}) || m.State() != (awslocal.QueueState{Dead: 1}) {
-		t.Errorf("after three times: %+v, dead %v", m.State(), m.DeadLetters())
+	m.want(1, "a/2") // in the place of the dead one
+	m.wantState(awslocal.QueueState{Visible: 1, InFlight: 1, Dead: 1})
+	if diff := cmp.Diff([]string{"a/1"}, m.DeadLetters()); diff != "" {
+		t.Errorf("dead letters (-want +got):\n%s", diff)
 	}
 }
 
-func TestQueueMayDoAnything(t *testing.T) {
-	m := serveQueue(t, awslocal.SQSOptions{Twice: 0.5, Shuffle: true, Seed: 1})
-	var sent []string
-	for i := range 50 {
-		sent = append(sent, fmt.Sprintf("%02d", i))
+func TestQueueDeduplicates(t *testing.T) {
+	clock := newClock()
+	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now})
+	first := m.send("a/1")[0]
+	clock.Move(time.Minute)
+	m.wantSame(first, "while it waits")
+	received := m.want(10, "a/1")[0]
+	m.wantSame(first, "in flight")
+	m.mustDelete(received)
+	m.wantSame(first, "after it was deleted")
+	m.wantState(awslocal.QueueState{})
+	clock.Move(4*time.Minute - time.Second)
+	m.wantSame(first, "a second before the end, which no copy moves")
+	clock.Move(time.Second)
+	if later := m.send("a/1")[0]; *later.MessageId == *first.MessageId || *later.SequenceNumber <= *first.SequenceNumber {
+		t.Errorf("after 5 minutes: %+v, at first %+v", later, first)
 	}
-	m.send(sent...)
-	var got []string
-	ids := map[string]int{}
-	for m.State().Visible > 0 {
-		for _, message := range m.receive(0) {
-			m.delete(message)
-			got = append(got, *message.Body)
-			ids[*message.MessageId]++
+	m.want(10, "a/1")
+	m.send("b/1")
+	_, err := m.client.SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl: m.url, MessageBody: aws.String("c/1"), MessageGroupId: aws.String("c"), MessageDeduplicationId: aws.String("b/1"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.want(10, "b/1") // the ids are the whole queue's
+}
+
+// wantSame sends a copy of the message that was sent first.
+func (m mailbox) wantSame(first *sqs.SendMessageOutput, when string) {
+	m.t.Helper()
+	again := m.send("a/1")[0]
+	if *again.MessageId != *first.MessageId || *again.SequenceNumber != *first.SequenceNumber {
+		m.t.Errorf("%s: a copy was answered with %+v, want what the first was answered with: %+v", when, again, first)
+	}
+	if s := m.State(); s.Visible+s.InFlight > 1 {
+		m.t.Errorf("%s: the copy is in the queue: %+v", when, s)
+	}
+}
+
+func TestMessageAttributes(t *testing.T) {
+	clock := newClock()
+	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute})
+	stamp := func() string { return fmt.Sprint(clock.Now().UnixMilli()) }
+	sent, sequence := stamp(), *m.send("a/1")[0].SequenceNumber
+	clock.Move(1500 * time.Millisecond)
+	first := stamp()
+	m.want(10, "a/1")
+	clock.Move(time.Minute)
+	want := map[string]string{
+		"SentTimestamp": sent, "ApproximateFirstReceiveTimestamp": first, "ApproximateReceiveCount": "2", "SenderId": awslocal.DefaultRegistry,
+		"MessageGroupId": "a", "MessageDeduplicationId": "a/1", "SequenceNumber": sequence,
+	}
+	if diff := cmp.Diff(want, m.want(10, "a/1")[0].Attributes); diff != "" || len(sequence) != 20 {
+		t.Errorf("attributes, with the sequence number %s (-want +got):\n%s", sequence, diff)
+	}
+	for _, test := range []struct {
+		names []types.MessageSystemAttributeName
+		want  map[string]string
+	}{
+		{nil, nil},
+		{[]types.MessageSystemAttributeName{"SentTimestamp", "MessageGroupId"}, map[string]string{"SentTimestamp": sent, "MessageGroupId": "a"}},
+	} {
+		clock.Move(time.Minute)
+		out, err := m.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: m.url, MessageSystemAttributeNames: test.names})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, out.Messages[0].Attributes); diff != "" {
+			t.Errorf("of %v (-want +got):\n%s", test.names, diff)
 		}
 	}
-	if len(got) < 60 || len(got) > 90 || len(ids) != 50 || slices.IsSorted(got) {
-		t.Errorf("%d deliveries of %d messages: %v", len(got), len(ids), got)
+}
+
+func TestQueueAttributes(t *testing.T) {
+	m := serveQueue(t, awslocal.SQSOptions{Visibility: time.Minute})
+	m.send("a/1", "a/2", "b/1")
+	m.want(1, "a/1")
+	for _, test := range []struct {
+		name types.QueueAttributeName
+		want map[string]string
+	}{
+		{"ApproximateNumberOfMessages", map[string]string{"ApproximateNumberOfMessages": "2"}},
+		{"ApproximateNumberOfMessagesNotVisible", map[string]string{"ApproximateNumberOfMessagesNotVisible": "1"}},
+		{"All", map[string]string{
+			"ApproximateNumberOfMessages": "2", "ApproximateNumberOfMessagesNotVisible": "1", "ApproximateNumberOfMessagesDelayed": "0",
+			"VisibilityTimeout": "60", "FifoQueue": "true", "ContentBasedDeduplication": "false", "DeduplicationScope": "queue",
+		}},
+	} {
+		in := &sqs.GetQueueAttributesInput{QueueUrl: m.url, AttributeNames: []types.QueueAttributeName{test.name}}
+		out, err := m.client.GetQueueAttributes(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, out.Attributes); diff != "" {
+			t.Errorf("%s of the queue (-want +got):\n%s", test.name, diff)
+		}
 	}
 }
 
-// A receiver that waits gets what is sent meanwhile, and what becomes visible again.
+func TestQueueRetention(t *testing.T) {
+	clock := newClock()
+	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: 2 * time.Hour, Retention: 6 * time.Hour})
+	m.send("a/1", "b/1")
+	a := m.want(1, "a/1")[0]
+	clock.Move(time.Hour)
+	m.send("c/1")
+	if err := m.changeVisibility(a, 43200); err != nil {
+		t.Fatal(err)
+	}
+	clock.Move(5 * time.Hour)
+	m.wantState(awslocal.QueueState{Visible: 2, InFlight: 1})
+	clock.Move(time.Second)
+	m.wantState(awslocal.QueueState{Visible: 1}) // in flight or not
+	m.mustDelete(a)
+	m.want(10, "c/1")
+}
+
+// A receiver that waits gets what is sent meanwhile, what becomes visible again, and what was held by another of its group.
 func TestQueueWaits(t *testing.T) {
-	m := serveQueue(t, awslocal.SQSOptions{Visibility: 10 * time.Millisecond})
-	got := make(chan []types.Message)
-	go func() { got <- m.receive(20) }()
-	for m.Count().InFlight == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	m.send("a")
-	if messages := <-got; len(messages) != 1 {
-		t.Fatalf("received %v", messages)
-	}
-	if messages := m.receive(20); len(messages) != 1 {
-		t.Errorf("received again: %v", messages)
+	for _, test := range []struct {
+		name  string
+		then  func(m mailbox, inFlight types.Message)
+		want  string
+		after time.Duration
+	}{
+		{"for what is sent", func(m mailbox, _ types.Message) { m.send("b/1") }, "b/1", time.Second},
+		{"until the visibility timeout", func(mailbox, types.Message) {}, "a/1", 10 * time.Second},
+		{"until its group is free", func(m mailbox, inFlight types.Message) { m.mustDelete(inFlight) }, "a/2", time.Second},
+		{"in vain", func(m mailbox, inFlight types.Message) {
+			if err := m.changeVisibility(inFlight, 60); err != nil {
+				m.t.Error(err)
+			}
+		}, "", 20 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := serveQueue(t, awslocal.SQSOptions{Visibility: 10 * time.Second})
+				m.send("a/1", "a/2")
+				inFlight := m.want(1, "a/1")[0]
+				began := time.Now()
+				go func() {
+					time.Sleep(time.Second)
+					test.then(m, inFlight)
+				}()
+				messages, got := m.receive(1, 20), ""
+				if len(messages) > 0 {
+					got = *messages[0].Body
+				}
+				if took := time.Since(began); got != test.want || took != test.after {
+					t.Errorf("received %q after %v, want %q after %v", got, took, test.want, test.after)
+				}
+			})
+		})
 	}
 }
 
-func TestQueueRefuses(t *testing.T) {
+func TestQueueRefusesMessages(t *testing.T) {
+	m := serveQueue(t, awslocal.SQSOptions{})
+	for _, test := range []struct {
+		name               string
+		change             func(*sqs.SendMessageInput)
+		code, message      string
+		failsTheWholeBatch bool
+	}{
+		{"no group", func(in *sqs.SendMessageInput) { in.MessageGroupId = nil }, "MissingParameter", "MessageGroupId", true},
+		{"no deduplication id", func(in *sqs.SendMessageInput) { in.MessageDeduplicationId = nil }, "InvalidParameterValue", "MessageDeduplicationId", true},
+		{"a group with a space", func(in *sqs.SendMessageInput) { in.MessageGroupId = aws.String("a b") },
+			"InvalidParameterValue", "MessageGroupId can only", false},
+		{"a long group", func(in *sqs.SendMessageInput) { in.MessageGroupId = aws.String(strings.Repeat("x", 129)) },
+			"InvalidParameterValue", "128", false},
+		{"a long deduplication id", func(in *sqs.SendMessageInput) { in.MessageDeduplicationId = aws.String(strings.Repeat("x", 129)) },
+			"InvalidParameterValue", "MessageDeduplicationId can only", false},
+		{"a delay", func(in *sqs.SendMessageInput) { in.DelaySeconds = 5 }, "InvalidParameterValue", "not valid for this queue type", false},
+		{"an empty body", func(in *sqs.SendMessageInput) { in.MessageBody = aws.String("") }, "MissingParameter", "MessageBody", false},
+		{"a long body", func(in *sqs.SendMessageInput) { in.MessageBody = aws.String(strings.Repeat("x", 256<<10+1)) },
+			"InvalidParameterValue", "262144", true}, // longer than a batch may be
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := &sqs.SendMessageInput{
+				QueueUrl: m.url, MessageBody: aws.String("x"), MessageGroupId: aws.String("a"), MessageDeduplicationId: aws.String("once"),
+			}
+			test.change(in)
+			_, err := m.client.SendMessage(t.Context(), in)
+			wantCode(t, err, test.code, test.message)
+			out, err := m.client.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: m.url, Entries: []types.SendMessageBatchRequestEntry{{
+				Id: aws.String("1"), MessageBody: in.MessageBody, MessageGroupId: in.MessageGroupId, MessageDeduplicationId: in.MessageDeduplicationId,
+				DelaySeconds: in.DelaySeconds,
+			}}})
+			switch {
+			case test.failsTheWholeBatch:
+				if failureOf(err).Status != 400 {
+					t.Errorf("the batch does not fail: %+v, %v", out, err)
+				}
+			case err != nil:
+				t.Errorf("the batch fails: %v", err)
+			case len(out.Failed) != 1 || *out.Failed[0].Code != test.code || !out.Failed[0].SenderFault:
+				t.Errorf("the entry does not fail with %s: %+v", test.code, out)
+			}
+			m.wantState(awslocal.QueueState{})
+		})
+	}
+}
+
+func TestQueueRefusesBatches(t *testing.T) {
 	m := serveQueue(t, awslocal.SQSOptions{})
 	entry := func(id, body string) types.SendMessageBatchRequestEntry {
-		return types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &body}
+		return types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &body, MessageGroupId: aws.String("a"), MessageDeduplicationId: &id}
 	}
 	var eleven []types.SendMessageBatchRequestEntry
 	for i := range 11 {
 		eleven = append(eleven, entry(fmt.Sprint(i), "x"))
 	}
 	large := strings.Repeat("x", 200<<10)
+	send := func(entries ...types.SendMessageBatchRequestEntry) (*sqs.SendMessageBatchOutput, error) {
+		return m.client.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: m.url, Entries: entries})
+	}
 	for want, entries := range map[string][]types.SendMessageBatchRequestEntry{
 		"EmptyBatchRequest": {}, "TooManyEntriesInBatchRequest": eleven, "BatchEntryIdsNotDistinct": {entry("1", "x"), entry("1", "x")},
 		"InvalidBatchEntryId": {entry("a b", "x")}, "BatchRequestTooLong": {entry("1", large), entry("2", large)},
 	} {
-		_, err := m.client.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: m.url, Entries: entries})
-		if f := failureOf(err); f.Code != want || f.Status != 400 {
-			t.Errorf("%+v, want %s", f, want)
+		_, err := send(entries...)
+		wantCode(t, err, want, "")
+	}
+	m.RefuseEntries(1)
+	out, err := send(entry("1", "x"), entry("2", "y"))
+	if err != nil || len(out.Successful) != 1 || len(out.Failed) != 1 || *out.Failed[0].Id != "1" || out.Failed[0].SenderFault {
+		t.Errorf("with an entry refused: %+v, %v", out, err)
+	}
+	again := entry("3", "y") // of the same deduplication id as one before
+	again.MessageDeduplicationId = aws.String("2")
+	twice, err := send(again)
+	if err != nil || len(twice.Successful) != 1 || *twice.Successful[0].MessageId != *out.Successful[0].MessageId {
+		t.Errorf("a copy in a batch: %+v, %v", twice, err)
+	}
+	m.want(10, "y")
+}
+
+func TestQueueRefusesCalls(t *testing.T) {
+	m := serveQueue(t, awslocal.SQSOptions{})
+	other := aws.String(*m.url + "x")
+	_, err := m.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: other})
+	wantCode(t, err, "QueueDoesNotExist", "")
+	_, err = m.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: m.url, MaxNumberOfMessages: 11})
+	wantCode(t, err, "InvalidParameterValue", "")
+	wantCode(t, m.delete(types.Message{ReceiptHandle: aws.String("x")}), "ReceiptHandleIsInvalid", "")
+	_, err = m.client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: m.url})
+	wantCode(t, err, "UnknownOperationException", "")
+	m.Disturb(awslocal.Fault{Operation: "SendMessage", PerSecond: 0.001})
+	m.send("a/1")
+	_, err = m.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: m.url, MessageBody: aws.String("x")})
+	wantCode(t, err, "RequestThrottled", "")
+}
+
+func TestQueueName(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"visits.fifo": true, strings.Repeat("x", 75) + ".fifo": true,
+		"visits": false, ".fifo": false, "a.b.fifo": false, "visits.fifo/": false, strings.Repeat("x", 76) + ".fifo": false,
+	} {
+		if _, err := awslocal.NewSQS(name, awslocal.SQSOptions{}); (err == nil) != ok {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	out, err := m.client.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: m.url, Entries: []types.SendMessageBatchRequestEntry{entry("1", "x"), entry("2", "")}})
-	if err != nil || len(out.Successful) != 1 || len(out.Failed) != 1 || *out.Failed[0].Id != "2" || !out.Failed[0].SenderFault {
-		t.Errorf("a batch with an empty body: %+v, %v", out, err)
+}
+
+// TestQueueWire asks without the SDK and looks at the bare answer.
+func TestQueueWire(t *testing.T) {
+	service, err := awslocal.NewSQS("visits.fifo", awslocal.SQSOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	other := aws.String(*m.url + "x")
-	if _, err := m.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: other}); failureOf(err).Code != "QueueDoesNotExist" {
-		t.Errorf("another queue: %v", err)
-	}
-	if _, err := m.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: m.url, MaxNumberOfMessages: 11}); failureOf(err).Code != "InvalidParameterValue" {
-		t.Errorf("eleven at once: %v", err)
-	}
-	if _, err := m.client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: m.url, ReceiptHandle: aws.String("x")}); failureOf(err).Code != "ReceiptHandleIsInvalid" {
-		t.Errorf("no handle: %v", err)
-	}
-	if _, err := m.client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: m.url}); failureOf(err).Code != "UnknownOperationException" {
-		t.Errorf("an operation that it doesn't have: %v", err)
-	}
-	attributes, err := m.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: m.url})
-	if err != nil || attributes.Attributes["ApproximateNumberOfMessages"] != "1" {
-		t.Errorf("%v, %v", attributes, err)
-	}
-	m.Disturb(awslocal.Fault{Operation: "SendMessage", PerSecond: 0.001})
-	m.send("x")
-	_, err = m.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: m.url, MessageBody: aws.String("x")})
-	if f := failureOf(err); f.Code != "RequestThrottled" {
-		t.Errorf("too many: %+v", f)
+	const signed = "AWS4-HMAC-SHA256 Credential=KEY/20261124/us-west-2/sqs/aws4_request, SignedHeaders=host, Signature=00"
+	for _, test := range []struct {
+		name, authorization, body string
+		status                    int
+		answer                    string
+	}{
+		{"unsigned", "", `{}`, 400, `{"__type":"com.amazonaws.sqs#MissingAuthenticationTokenException","message":"Missing Authentication Token"}`},
+		{"signed for ECR", strings.Replace(signed, "/sqs/", "/ecr/", 1), `{}`, 400,
+			`{"__type":"com.amazonaws.sqs#InvalidSignatureException","message":"Credential should be scoped to correct service: 'sqs'. "}`},
+		{"another queue", signed, `{"QueueUrl":"http://x/123456789012/visits"}`, 400,
+			`{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"The specified queue does not exist."}`},
+		{"an empty queue", signed, `{"QueueUrl":"http://x/123456789012/visits.fifo"}`, 200, `{}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(test.body))
+			r.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
+			r.Header.Set("Authorization", test.authorization)
+			w := httptest.NewRecorder()
+			service.ServeHTTP(w, r)
+			if w.Code != test.status || w.Body.String() != test.answer || w.Header().Get("Content-Type") != "application/x-amz-json-1.0" {
+				t.Errorf("got %d %v %s, want %d %s", w.Code, w.Header(), w.Body, test.status, test.answer)
+			}
+		})
 	}
 }

@@ -56,7 +56,7 @@ func NewECR(o ECROptions) *ECR {
 // SetScanType makes a registry's scanning in a Region basic, as it is at first,
 // or enhanced. Results of the other kind are hidden, not lost.
 func (e *ECR) SetScanType(region, registry string, kind ScanType) {
-	id := RepositoryID{Region: region, Registry: registry}.withDefaults()
+	id := RepositoryID{Region: region, Registry: registry}.WithDefaults()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.kinds[id.registry()] = kind
@@ -68,6 +68,9 @@ func (e *ECR) kind(id RepositoryID) ScanType {
 	}
 	return Basic
 }
+
+// Now is the time by the registry's clock.
+func (e *ECR) Now() time.Time { return e.now() }
 
 // PutRepository creates a repository or changes its settings; its images stay.
 func (e *ECR) PutRepository(id RepositoryID, info Repository) {
@@ -82,7 +85,7 @@ func (e *ECR) PutRepository(id RepositoryID, info Repository) {
 
 // repository returns a repository, created if need be.
 func (e *ECR) repository(id RepositoryID) *repository {
-	id = id.withDefaults()
+	id = id.WithDefaults()
 	r, ok := e.repositories[id]
 	if !ok {
 		r = newRepository(id, Repository{CreatedAt: e.now()})
@@ -95,7 +98,7 @@ func (e *ECR) repository(id RepositoryID) *repository {
 func (e *ECR) DeleteRepository(id RepositoryID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.repositories, id.withDefaults())
+	delete(e.repositories, id.WithDefaults())
 }
 
 // PutImage pushes an image into a repository, created if need be, and returns
@@ -224,9 +227,9 @@ func (r *repository) after(seq int64) int {
 }
 
 func (e *ECR) lookUp(id RepositoryID, ref string) (*image, error) {
-	r, ok := e.repositories[id.withDefaults()]
+	r, ok := e.repositories[id.WithDefaults()]
 	if !ok {
-		return nil, fmt.Errorf("embedded ECR: no repository %s", id.withDefaults().arn())
+		return nil, fmt.Errorf("embedded ECR: no repository %s", id.WithDefaults().arn())
 	}
 	img, ok := r.ref(ref)
 	if !ok {
@@ -247,7 +250,7 @@ type ImageState struct {
 func (e *ECR) Images(id RepositoryID) []ImageState {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	r, ok := e.repositories[id.withDefaults()]
+	r, ok := e.repositories[id.WithDefaults()]
 	if !ok {
 		return nil
 	}

@@ -45,18 +45,18 @@ func (f *Fault) fits(c Call) bool {
 
 func (f *Fault) answers() bool { return f.Status != 0 || f.Code != "" || f.PerSecond > 0 }
 
-// Deny is the fault of a missing permission; operation and repository may be
-// empty, for all.
-func Deny(operation string, id RepositoryID) Fault {
-	id = id.withDefaults()
-	return Fault{Operation: operation, Region: id.Region, Registry: id.Registry, Resource: id.Name, Code: "AccessDeniedException"}
-}
-
 // Throttle is the fault of calling an operation more often than so many times a
 // second.
 func Throttle(operation string, perSecond float64) Fault {
 	return Fault{Operation: operation, PerSecond: perSecond}
 }
+
+const (
+	// DefaultRegistry is the account whose registry a call means that names none.
+	DefaultRegistry = "123456789012"
+	// DefaultRegion is where data goes that names no Region.
+	DefaultRegion = "us-west-2"
+)
 
 // Count is what has been called so far.
 type Count struct {

@@ -45,13 +45,13 @@ type seedPart struct {
 // PutWalkthrough fills the default registry with what the README walks through:
 // amazonlinux, test/centos and test/ubuntu with scans completed 25 hours ago,
 // so that the next is due, and test/hardcases.
-func (e *ECR) PutWalkthrough() error {
+func PutWalkthrough(e *ECR) error {
 	var repositories []seedRepository
 	if err := json.Unmarshal(walkthroughJSON, &repositories); err != nil {
 		return fmt.Errorf("read the walkthrough's images: %w", err)
 	}
 	for _, r := range repositories {
-		s := seeding{e, RepositoryID{Name: r.Name}, e.now(), map[string]string{}}
+		s := seeding{e, RepositoryID{Name: r.Name}, e.Now(), map[string]string{}}
 		for _, img := range r.Images {
 			s.put(img)
 		}
@@ -71,11 +71,11 @@ func (s *seeding) put(in seedImage) {
 	img := s.image(in, strings.Join(in.Tags, ","))
 	if in.SignatureOf != "" {
 		img.Tags = []string{strings.Replace(s.digests[in.SignatureOf], ":", "-", 1) + ".sig"}
-		img.Digest = digestOf("signature of " + s.digests[in.SignatureOf])
+		img.Digest = DigestOf("signature of " + s.digests[in.SignatureOf])
 	}
 	if in.SubjectOf != "" {
 		img.Subject = s.digests[in.SubjectOf]
-		img.Digest = digestOf("referrer to " + img.Subject)
+		img.Digest = DigestOf("referrer to " + img.Subject)
 	}
 	for _, c := range in.Children {
 		child := s.image(c.seedImage, fmt.Sprint(in.Tags, c.OS, c.Arch, c.Variant))
@@ -93,10 +93,10 @@ func (s *seeding) put(in seedImage) {
 
 func (s *seeding) image(in seedImage, name string) Image {
 	img := Image{
-		Digest: digestOf(s.id.Name + " " + name), Tags: in.Tags,
+		Digest: DigestOf(s.id.Name + " " + name), Tags: in.Tags,
 		MediaType: in.MediaType, ArtifactMediaType: in.ArtifactMediaType, Size: 30 << 20, Status: in.Status,
 		Findings: in.Findings, ScanStatus: in.ScanStatus, ScanDescription: in.ScanDescription,
-		PushedAt: s.now.Add(-100 * day),
+		PushedAt: s.now.Add(-100 * 24 * time.Hour),
 	}
 	if in.ScanHoursAgo > 0 {
 		img.ScannedAt = s.now.Add(-time.Duration(in.ScanHoursAgo * float64(time.Hour)))

@@ -21,7 +21,7 @@ func imageByDigest(digest string) *types.ImageIdentifier {
 func TestWalkthrough(t *testing.T) {
 	clock := newClock()
 	e := awslocal.NewECR(awslocal.ECROptions{Now: clock.Now})
-	if err := e.PutWalkthrough(); err != nil {
+	if err := awslocal.PutWalkthrough(e); err != nil {
 		t.Fatal(err)
 	}
 	const at = " 2026-11-23T11:00:00Z"
@@ -74,7 +74,7 @@ func TestWalkthrough(t *testing.T) {
 // feed needs.
 func TestWalkthroughFindings(t *testing.T) {
 	e := awslocal.NewECR(awslocal.ECROptions{})
-	if err := e.PutWalkthrough(); err != nil {
+	if err := awslocal.PutWalkthrough(e); err != nil {
 		t.Fatal(err)
 	}
 	c := serve(t, e)

@@ -2,7 +2,6 @@ package awslocal
 
 import (
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 )
@@ -61,18 +60,6 @@ func (f filter) matches(img *image) bool {
 	return img.def.Status == f.ImageStatus
 }
 
-// apiError is an error as ECR answers it.
-type apiError struct {
-	status        int
-	code, message string
-}
-
-func (e *apiError) Error() string { return e.code + ": " + e.message }
-
-func badRequest(code, format string, args ...any) *apiError {
-	return &apiError{http.StatusBadRequest, code, fmt.Sprintf(format, args...)}
-}
-
 func invalidParameter(name, constraint string) *apiError {
 	return badRequest("InvalidParameterException",
 		"Invalid parameter at '%s' failed to satisfy constraint: '%s'", name, constraint)
@@ -121,6 +108,12 @@ func checkRepositoryName(param, name string) error {
 	}
 	return mustMatch(param, name, repositoryPattern, formats.repository)
 }
+
+// ValidRegistry tells whether a text can be the id of a registry.
+func ValidRegistry(id string) bool { return formats.registry.MatchString(id) }
+
+// ValidRepositoryName tells whether a text can be the name of a repository.
+func ValidRepositoryName(name string) bool { return checkRepositoryName("repositoryName", name) == nil }
 
 // check holds a request against the model; what an operation requires beyond
 // that, it checks itself.

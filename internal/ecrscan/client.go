@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 
-	"ecr-continuous-scan/internal/awsretry"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -20,15 +19,10 @@ import (
 // that doesn't answer holds up no other.
 const CallsAtOnce = 64
 
-// AllCallsAtOnce is how many calls may be under way in all, since each takes a connection and a function of Lambda has 1,024 file descriptors.
-// It leaves room for several Regions that don't answer.
-const AllCallsAtOnce = 512
-
-// Client answers for every registry and Region. It implements [scan.Registry]. A call that ECR throttles is made again, ever more slowly,
+// Client answers for every registry and Region. It implements [scan.Scanner]. A call that ECR throttles is made again, ever more slowly,
 // until its context ends: give each context a deadline.
 type Client struct {
 	ecr *ecr.Client
-	all chan struct{} // one for each call under way
 
 	mu       sync.Mutex
 	limiters map[limited]*limiter
@@ -52,8 +46,7 @@ const (
 // New makes a client that signs with cfg's credentials; the Region is taken from each repository.
 func New(cfg aws.Config) *Client {
 	return &Client{
-		ecr:      ecr.NewFromConfig(cfg, func(o *ecr.Options) { o.Retryer = retryer{awsretry.New()} }),
-		all:      make(chan struct{}, AllCallsAtOnce),
+		ecr:      ecr.NewFromConfig(cfg, func(o *ecr.Options) { o.Retryer = retryer{o.Retryer} }),
 		limiters: make(map[limited]*limiter),
 	}
 }
@@ -61,10 +54,10 @@ func New(cfg aws.Config) *Client {
 // retryer leaves what was throttled to the limiter, which knows of the other calls too. It doesn't retry LimitExceededException either: the
 // SDK takes it for throttling, but StartImageScan means by it that the image was scanned within 24 hours, or the registry too often, and no
 // wait of ours changes that answer.
-type retryer struct{ aws.RetryerV2 }
+type retryer struct{ aws.Retryer }
 
 func (r retryer) IsErrorRetryable(err error) bool {
-	return !isThrottling(err) && !isCode(err, limitExceeded) && !scannedRecently(err) && r.RetryerV2.IsErrorRetryable(err)
+	return !isThrottling(err) && !isCode(err, limitExceeded) && !scannedRecently(err) && r.Retryer.IsErrorRetryable(err)
 }
 
 // call runs one call to ECR at the pace of its operation, registry and Region, and gives it the repository's Region.
@@ -75,16 +68,14 @@ func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, nam
 	var throttled error
 	l := c.limiterOf(repo, name)
 	for {
+		if err := scan.TakeCall(ctx); err != nil {
+			return none, err
+		}
 		epoch, err := l.acquire(ctx)
 		if err != nil {
 			return none, outOfTime(repo, err, throttled, l)
 		}
-		if err := enter(ctx, c.all); err != nil {
-			l.release(epoch, false)
-			return none, outOfTime(repo, err, throttled, l)
-		}
 		out, err := op(ctx, in, func(o *ecr.Options) { o.Region = repo.Region })
-		<-c.all
 		again := isThrottling(err)
 		l.release(epoch, again)
 		switch {

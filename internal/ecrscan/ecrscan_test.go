@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -112,11 +111,6 @@ func TestNothingIsCutOff(t *testing.T) {
 	if err != nil || len(result.Findings) != many || result.Counts[scan.Low] != many {
 		t.Errorf("%d findings, counts %v, %v", len(result.Findings), result.Counts, err)
 	}
-	e.ResetCount()
-	result, err = c.Result(t.Context(), repo, digest)
-	if err != nil || result.Counts[scan.Low] != many || len(result.Findings) != 0 || e.Count().Total() != 1 {
-		t.Errorf("result %+v, %v, with %d calls", result.Counts, err, e.Count().Total())
-	}
 }
 
 func TestResultOfEveryState(t *testing.T) {
@@ -142,14 +136,10 @@ func TestResultOfEveryState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e, c := start(t)
 			digest := e.PutImage(id, test.image)
-			got, err := c.Result(t.Context(), repo, digest)
+			got, err := c.Findings(t.Context(), repo, digest)
+			got.Findings = nil
 			if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
-			}
-			full, err := c.Findings(t.Context(), repo, digest)
-			full.Findings = nil
-			if diff := cmp.Diff(test.want, full); err != nil || diff != "" {
-				t.Errorf("with findings: %v (-want +got):\n%s", err, diff)
 			}
 		})
 	}
@@ -309,7 +299,7 @@ func TestNoCountsIsNotClean(t *testing.T) {
 		fmt.Fprint(w, `{"imageScanStatus":{"status":"COMPLETE"},"imageScanFindings":{"findingSeverityCounts":{},"imageScanCompletedAt":1000,"findings":[{"name":"a"}]}}`)
 	}))
 	defer server.Close()
-	got, err := ecrscan.New(setup.Loopback(server.URL)).Result(t.Context(), repo, "sha256:x")
+	got, err := ecrscan.New(setup.Loopback(server.URL)).Findings(t.Context(), repo, "sha256:x")
 	if err != nil || got.State != scan.NotScanned {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -363,31 +353,5 @@ func TestDeadRegionStandsAlone(t *testing.T) {
 		if err := <-dead; scan.CodeOf(err) != scan.Unavailable {
 			t.Errorf("the dead Region: %v", err)
 		}
-	}
-}
-
-// However many registries are busy, a function doesn't run out of file descriptors.
-func TestAllCallsAreBounded(t *testing.T) {
-	e, c := start(t)
-	e.Disturb(awslocal.Fault{Hang: true})
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for registry := range 10 {
-		for range ecrscan.CallsAtOnce {
-			wg.Go(func() {
-				_, err := c.Images(ctx, scan.Repository{Registry: fmt.Sprintf("%012d", registry), Region: "us-west-2", Name: "test/app"}, nil)
-				if scan.CodeOf(err) != scan.Unavailable {
-					t.Error(err)
-				}
-			})
-		}
-	}
-	for e.Count().InFlight < ecrscan.AllCallsAtOnce {
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	wg.Wait()
-	if most := e.Count().MaxFlight; most > ecrscan.AllCallsAtOnce {
-		t.Errorf("%d calls were under way, the bound is %d", most, ecrscan.AllCallsAtOnce)
 	}
 }

@@ -55,7 +55,7 @@ func (c *Client) namedImages(ctx context.Context, repo scan.Repository, tags []s
 func (c *Client) allImages(ctx context.Context, repo scan.Repository) ([]scan.Image, error) {
 	var all []scan.Image
 	for token := ""; ; {
-		images, next, err := c.page(ctx, repo, pageSize, token)
+		images, next, err := c.page(ctx, repo, token)
 		if err != nil {
 			return nil, err
 		}
@@ -68,6 +68,26 @@ func (c *Client) allImages(ctx context.Context, repo scan.Repository) ([]scan.Im
 		}
 		token = next
 	}
+}
+
+// page is one page of the tagged images, archived ones too, and the token of the next, empty when there is none.
+func (c *Client) page(ctx context.Context, repo scan.Repository, token string) ([]scan.Image, string, error) {
+	in := ecr.DescribeImagesInput{
+		RepositoryName: &repo.Name, RegistryId: &repo.Registry, MaxResults: aws.Int32(pageSize),
+		Filter: &types.DescribeImagesFilter{TagStatus: types.TagStatusTagged, ImageStatus: types.ImageStatusFilterAny},
+	}
+	if token != "" {
+		in.NextToken = &token
+	}
+	out, err := call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
+	if err != nil {
+		return nil, "", err
+	}
+	var images []scan.Image
+	for _, detail := range out.ImageDetails {
+		images = append(images, imagesOf(repo, detail, detail.ImageTags)...)
+	}
+	return images, aws.ToString(out.NextToken), nil
 }
 
 // taggedImages looks some tags up. One that doesn't exist fails the whole call, and not every one is named then, so the rest is found by

@@ -11,16 +11,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Result implements [scan.Registry] with one call: the first page has the counts of the whole image.
-func (c *Client) Result(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error) {
-	page, err := c.findingsPage(ctx, repo, digest, 1, nil)
-	if err != nil {
-		return neverScanned(err)
-	}
-	return resultOf(page), nil
-}
-
-// Findings implements [scan.Registry]: Result with every finding of every page.
+// Findings implements [scan.Registry]: the first page has the counts of the whole image, and every page some of its findings.
 func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error) {
 	page, err := c.findingsPage(ctx, repo, digest, pageSize, nil)
 	if err != nil {
@@ -52,7 +43,7 @@ func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest stri
 	return result, nil
 }
 
-// StartScan implements [scan.Registry].
+// StartScan implements [scan.Scanner].
 func (c *Client) StartScan(ctx context.Context, repo scan.Repository, digest string) error {
 	in := ecr.StartImageScanInput{
 		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageId: &types.ImageIdentifier{ImageDigest: &digest},

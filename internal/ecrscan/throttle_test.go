@@ -148,7 +148,7 @@ func TestNoCallerStarves(t *testing.T) {
 					defer cancel()
 				}
 				asked := time.Now()
-				_, err := c.Result(ctx, repo, digest)
+				_, err := c.Findings(ctx, repo, digest)
 				took := time.Since(asked)
 				switch {
 				case err != nil && (!impatient || took != time.Minute || scan.MessageOf(err) != "throttled by ECR"):
@@ -186,7 +186,7 @@ func TestThrottlingStaysWhereItIs(t *testing.T) {
 		defer cancel()
 		var throttled sync.WaitGroup
 		for range 200 {
-			throttled.Go(func() { _, _ = c.Result(ctx, repo, digests["here"]) })
+			throttled.Go(func() { _, _ = c.Findings(ctx, repo, digests["here"]) })
 		}
 		synctest.Wait()
 		began := time.Now()
@@ -197,7 +197,7 @@ func TestThrottlingStaysWhereItIs(t *testing.T) {
 			if at == "here" {
 				continue
 			}
-			if _, err := c.Result(t.Context(), r, digests[at]); err != nil {
+			if _, err := c.Findings(t.Context(), r, digests[at]); err != nil {
 				t.Errorf("%s: %v", at, err)
 			}
 		}

@@ -52,13 +52,13 @@ func TestParseAccess(t *testing.T) {
 func guarded(t *testing.T, full, read string) (h http.Handler, logged *bytes.Buffer, id string) {
 	t.Helper()
 	a := awstest.Start(t, awslocal.ECROptions{})
-	if err := a.ECR.PutWalkthrough(); err != nil {
+	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
 	logged = &bytes.Buffer{}
 	log := slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	access, _ := httpapi.ParseAccess(full, read) // on an error it lets nobody in, which is what is tested
-	api := &httpapi.API{Watch: a.Watch(log), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: log}
+	api := a.Service(log).API(base)
 	got := call(handler(t, api), "POST", "/configs", "application/json", valid)
 	id = strings.TrimPrefix(got.header.Get("Location"), base+"/configs/")
 	api.Access = access
@@ -152,10 +152,10 @@ func TestAccess(t *testing.T) {
 // Public badges are open to everyone, and nothing else is, however its path is written.
 func TestPublicBadges(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
-	if err := a.ECR.PutWalkthrough(); err != nil {
+	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
-	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
+	api := a.Service(awstest.Silent()).API(base)
 	id := add(t, handler(t, api), "test/ubuntu")
 	badge := "/badge/" + id + ".svg"
 	if got := call(handler(t, api), "GET", badge, "", ""); got.status != 200 || got.header.Get("Cache-Control") != "public, max-age=300" {
@@ -261,7 +261,8 @@ func TestOrigin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: access, Log: awstest.Silent()}
+	api := a.Service(awstest.Silent()).API(base)
+	api.Access = access
 	ask := func(origin, method string, header ...string) answer {
 		if origin != "" {
 			header = append(header, "Origin", origin)

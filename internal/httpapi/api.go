@@ -21,9 +21,27 @@ import (
 // Budget is how long a request may take: API Gateway hangs up after 29 seconds, and what is known by then must be written before.
 const Budget = 25 * time.Second
 
-// API answers the requests. Its fields are set once.
+// ConfigStore keeps the configs.
+type ConfigStore interface {
+	scan.ConfigReader
+	// Put keeps a config under its id. Errors: Unavailable.
+	Put(ctx context.Context, c scan.Config) error
+	// Delete removes the config with this id. Errors: NotFound, Unavailable.
+	Delete(ctx context.Context, id string) error
+}
+
+// Visits requests a visit of the repository that a new config watches. It logs what goes wrong: the schedule requests the visit too.
+type Visits interface {
+	Request(ctx context.Context, c scan.Config)
+}
+
+// API answers the requests. Its fields are set once; those that its routes don't need may be nil.
 type API struct {
-	Watch *scan.Watch
+	Configs ConfigStore
+	Reports *scan.Reader
+	// Visits may be nil: then a new config waits for the schedule.
+	Visits Visits
+	Now    func() time.Time
 	// BaseURL is the URL of the API as the client knows it, without a slash at the end; it may be empty when unknown.
 	BaseURL func(*http.Request) string
 	// Access says who may call.
@@ -42,16 +60,16 @@ type Methods map[string]Handler
 // Handler answers a request, or returns an error for which a problem document is written.
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
-// Configs are the routes of ConfigsFunc.
-func (a *API) Configs() Routes {
+// ConfigRoutes are the routes of ConfigsFunc.
+func (a *API) ConfigRoutes() Routes {
 	return Routes{
 		"/configs":          {http.MethodGet: a.listConfigs, http.MethodPost: a.addConfig},
 		"/configs/{scanid}": {http.MethodGet: a.getConfig, http.MethodDelete: a.deleteConfig},
 	}
 }
 
-// Summary are the routes of SummaryFunc.
-func (a *API) Summary() Routes {
+// SummaryRoutes are the routes of SummaryFunc.
+func (a *API) SummaryRoutes() Routes {
 	return Routes{
 		"/summary":       {http.MethodGet: a.summary},
 		"/gate/{scanid}": {http.MethodGet: a.gate},
@@ -59,8 +77,8 @@ func (a *API) Summary() Routes {
 	}
 }
 
-// Findings are the routes of FindingsFunc.
-func (a *API) Findings() Routes {
+// FindingsRoutes are the routes of FindingsFunc.
+func (a *API) FindingsRoutes() Routes {
 	return Routes{
 		"/findings":                  {http.MethodGet: a.feedList},
 		"/findings/all":              {http.MethodGet: a.allFindings},
@@ -70,10 +88,10 @@ func (a *API) Findings() Routes {
 	}
 }
 
-// All are the routes of the whole API.
-func (a *API) All() Routes {
+// Routes are the routes of the whole API.
+func (a *API) Routes() Routes {
 	all := Routes{}
-	for _, routes := range []Routes{a.Configs(), a.Summary(), a.Findings()} {
+	for _, routes := range []Routes{a.ConfigRoutes(), a.SummaryRoutes(), a.FindingsRoutes()} {
 		maps.Copy(all, routes)
 	}
 	return all

@@ -40,18 +40,34 @@ type problem struct {
 	Errors      []scan.FieldError
 }
 
-func start(t *testing.T) (*awstest.AWS, http.Handler) {
+// service is the whole API, and the visits that go with it.
+type service struct {
+	http.Handler
+	*awstest.Service
+}
+
+func start(t *testing.T) (*awstest.AWS, *service) {
 	a := awstest.Start(t, awslocal.ECROptions{})
-	if err := a.ECR.PutWalkthrough(); err != nil {
+	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
-	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
-	return a, handler(t, api)
+	s := a.Service(awstest.Silent())
+	return a, &service{handler(t, s.API(base)), s}
+}
+
+// visit visits every repository.
+func (s *service) visit(t *testing.T) awstest.Visits {
+	t.Helper()
+	visits, err := s.ScheduleAndVisit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return visits
 }
 
 // handler is the whole API. What goes through it is held against openapi.yaml.
 func handler(t *testing.T, api *httpapi.API) http.Handler {
-	return contract.Handler(t, "", api.Handler(api.All()))
+	return contract.Handler(t, "", api.Handler(api.Routes()))
 }
 
 func call(h http.Handler, method, target, contentType, body string, header ...string) answer {

@@ -19,11 +19,11 @@ func (a *API) badge(w http.ResponseWriter, r *http.Request) error {
 	if !ok || !scan.ValidID(id) {
 		return &scan.Error{Code: scan.NotFound, Message: "There is no badge of this name: it is a scan ID and .svg."}
 	}
-	q, err := parseQuery(r, badgeResource(), a.Watch.Now())
+	q, err := parseQuery(r, badgeResource(), a.Now())
 	if err != nil {
 		return err
 	}
-	report, err := a.Watch.Current(r.Context(), id, q.view.Filter.Tags)
+	report, err := a.Reports.Current(r.Context(), id, q.view.Filter.Tags)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (a *API) badge(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Cache-Control", fmt.Sprintf("%s, max-age=%d", reach, badgeAge))
 	w.Header().Set("Content-Security-Policy", "default-src 'none'") // opened by itself it is a page
-	serve(w, r, "image/svg+xml", render.Badge(report, a.Watch.Now()))
+	serve(w, r, "image/svg+xml", render.Badge(report, a.Now()))
 	return nil
 }
 

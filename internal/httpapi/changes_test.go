@@ -21,7 +21,7 @@ import (
 type story struct {
 	*testing.T
 	aws *awstest.AWS
-	api http.Handler
+	api *service
 	id  string
 }
 
@@ -30,8 +30,10 @@ var told = awslocal.RepositoryID{Name: "team/app"}
 func tell(t *testing.T, findings ...awslocal.Finding) *story {
 	a, h := start(t)
 	a.ECR.PutImage(told, awslocal.Image{Tags: []string{"v1"}, ScannedAt: a.Now().Add(-time.Minute), Findings: findings})
+	// The story itself says when there is a scan.
+	a.ECR.Disturb(awslocal.Fault{Operation: "StartImageScan", Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."})
 	s := &story{t, a, h, add(t, h, "team/app")}
-	s.feed("")
+	s.api.visit(t)
 	return s
 }
 
@@ -46,6 +48,7 @@ func (s *story) nextDay(findings ...awslocal.Finding) {
 	s.update(func(i *awslocal.Image) {
 		i.ScannedAt, i.Findings = s.aws.Now().Add(-time.Minute), findings
 	})
+	s.api.visit(s.T)
 }
 
 func (s *story) update(change func(*awslocal.Image)) {
@@ -53,6 +56,13 @@ func (s *story) update(change func(*awslocal.Image)) {
 	if err := s.aws.ECR.UpdateImage(told, "v1", change); err != nil {
 		s.Fatal(err)
 	}
+}
+
+// later lets time pass, and then there is a visit.
+func (s *story) later(d time.Duration) {
+	s.Helper()
+	s.aws.Later(d)
+	s.api.visit(s.T)
 }
 
 func (s *story) feed(below string) *atom.Feed {
@@ -193,7 +203,7 @@ func TestNewsOfTheWatch(t *testing.T) {
 	s.update(func(i *awslocal.Image) {
 		i.ScannedAt, i.ScanStatus, i.ScanDescription = s.aws.Now(), "FAILED", "UnsupportedImageError: x"
 	})
-	s.aws.Later(scan.Trust)
+	s.later(scan.Trust)
 	s.want("", "[HIGH] found CVE-1")
 	s.want("/changes", "[SCAN FAILED] image team/app:v1 can't be scanned", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
 	s.update(func(i *awslocal.Image) { i.ScanStatus = "" })
@@ -204,13 +214,13 @@ func TestNewsOfTheWatch(t *testing.T) {
 		t.Error("what began has another id once it is over")
 	}
 
-	s.aws.ECR.Disturb(awslocal.Fault{Code: "RepositoryNotFoundException"})
-	s.aws.Later(scan.Trust)
+	undo := s.aws.ECR.Disturb(awslocal.Fault{Code: "RepositoryNotFoundException"})
+	s.later(scan.Trust)
 	if got := s.feed("/changes"); got.Entries[0].Title != "[REPOSITORY GONE] the registry has no repository team/app in us-west-2 any more" {
 		t.Errorf("gone: %q", titles(got))
 	}
-	s.aws.ECR.Calm()
-	s.aws.Later(scan.Trust)
+	undo()
+	s.later(scan.Trust)
 	if got := s.feed("/changes"); got.Entries[0].Title != "[REPOSITORY GONE, OVER] the registry has the repository team/app in us-west-2 again" {
 		t.Errorf("back: %q", titles(got))
 	}
@@ -257,7 +267,7 @@ func (s *story) loseHistories() {
 	}
 }
 
-// The same data gives the same bytes and a 304, also by the date; any change gives another date.
+// The same data gives the same bytes and a 304, also by the date while ECR is asked nothing; any change gives another date.
 func TestLastModified(t *testing.T) {
 	s := tell(t, vulnerability("CVE-1", "HIGH"))
 	get := func(path string, header ...string) answer {
@@ -265,30 +275,34 @@ func TestLastModified(t *testing.T) {
 	}
 	for _, path := range []string{"", "/changes"} {
 		first := get(path)
-		date := first.header.Get("Last-Modified")
-		if date == "" {
+		if first.header.Get("Last-Modified") == "" {
 			t.Fatalf("%s: no date: %v", path, first.header)
 		}
 		s.nextDay(vulnerability("CVE-1", "HIGH"))
-		get(path) // takes in the scan, whose date is remembered
 		settled := get(path)
 		if settled.body != first.body {
 			t.Errorf("%s: a scan that changed nothing changed the bytes", path)
 		}
-		date = settled.header.Get("Last-Modified")
-		s.aws.Later(time.Hour)
+		date := settled.header.Get("Last-Modified")
+		s.aws.Later(scan.Trust - time.Minute)
 		if got := get(path, "If-Modified-Since", date); got.status != 304 {
 			t.Errorf("%s: %d when nothing changed", path, got.status)
+		}
+		s.aws.Later(time.Hour)
+		got := get(path, "If-Modified-Since", date)
+		if asks := path == ""; asks && (got.status != 200 || got.header.Get("Last-Modified") != "" || got.body != first.body) || !asks && got.status != 304 {
+			t.Errorf("%s: %d an hour later, %v", path, got.status, got.header)
 		}
 		if got := get(path, "If-None-Match", first.header.Get("ETag")); got.status != 304 {
 			t.Errorf("%s: %d for the same bytes", path, got.status)
 		}
 	}
+	s.later(2 * time.Hour)
 	date := get("").header.Get("Last-Modified")
 	s.nextDay(vulnerability("CVE-2", "HIGH"))
 	for _, path := range []string{"", "/changes"} {
-		if got := get(path, "If-Modified-Since", date); got.status != 200 || !strings.Contains(got.body, "CVE-2") {
-			t.Errorf("%s: %d after a change", path, got.status)
+		if got := get(path, "If-Modified-Since", date); date == "" || got.status != 200 || !strings.Contains(got.body, "CVE-2") {
+			t.Errorf("%s: %d after a change since %q", path, got.status, date)
 		}
 	}
 	s.aws.ECR.Disturb(awslocal.Fault{Status: 500})
@@ -301,6 +315,54 @@ func TestLastModified(t *testing.T) {
 	}
 }
 
+// Somebody who polls by the date alone has each change that a visit records, and each that a read sees before: never a 304 with other bytes.
+func TestPollingByTheDate(t *testing.T) {
+	s := tell(t, vulnerability("CVE-1", "HIGH"))
+	undo := func() {}
+	steps := []func(){
+		func() { s.aws.Later(time.Minute) },
+		func() { s.later(2 * time.Hour) },
+		func() { s.aws.Later(time.Hour) }, // no visit: the next read asks ECR
+		func() { s.push("sha256:"+strings.Repeat("1a", 32), vulnerability("CVE-2", "HIGH")) },
+		func() { s.aws.Later(time.Minute) },
+		func() { s.api.visit(t) },
+		func() { undo = s.aws.ECR.Disturb(awslocal.Fault{Status: 500}); s.aws.Later(3 * time.Hour) },
+		func() { s.api.visit(t) },
+		func() { undo(); s.aws.Later(time.Minute) },
+		func() { s.later(time.Minute) },
+		func() { s.nextDay(vulnerability("CVE-3", "LOW")) },
+		func() { s.aws.Later(31 * 24 * time.Hour) }, // what was resolved leaves by time alone
+		func() { s.api.visit(t) },
+	}
+	type poll struct{ date, body string }
+	last := make(map[string]poll)
+	for i, step := range steps {
+		step()
+		for _, path := range []string{"", "/changes", "?severity=HIGH", "?format=json"} {
+			now := call(s.api, "GET", "/findings/"+s.id+path, "", "")
+			if before := last[path]; before.date != "" {
+				polled := call(s.api, "GET", "/findings/"+s.id+path, "", "", "If-Modified-Since", before.date)
+				if polled.status == 304 && now.body != before.body {
+					t.Errorf("step %d, %q: a 304 since %s, though the bytes are others", i, path, before.date)
+				}
+			}
+			if date := now.header.Get("Last-Modified"); date != "" {
+				last[path] = poll{date, now.body}
+			}
+		}
+	}
+	for path, p := range last {
+		if p.date == "" {
+			t.Errorf("%q never had a date", path)
+		}
+	}
+}
+
+// push replaces the image of v1 by another, which is scanned.
+func (s *story) push(digest string, findings ...awslocal.Finding) {
+	s.aws.ECR.PutImage(told, awslocal.Image{Tags: []string{"v1"}, Digest: digest, ScannedAt: s.aws.Now().Add(-time.Minute), Findings: findings})
+}
+
 // What ECR refuses leaves no date: once it is allowed again, whoever saw the refusal is given more than a 304.
 func TestNoDateOfARefusal(t *testing.T) {
 	for name, operation := range map[string]string{"the images": "DescribeImages", "the findings": "DescribeImageScanFindings"} {
@@ -308,16 +370,32 @@ func TestNoDateOfARefusal(t *testing.T) {
 			s := tell(t, vulnerability("CVE-1", "HIGH"))
 			get := func(header ...string) answer { return call(s.api, "GET", "/findings/"+s.id, "", "", header...) }
 			date := get().header.Get("Last-Modified")
-			s.aws.ECR.Disturb(awslocal.Deny(operation, told))
-			s.aws.Later(25 * time.Hour)
-			refused := get("If-Modified-Since", date)
-			if refused.status != 200 || refused.header.Get("Last-Modified") != "" || !strings.Contains(refused.body, "o access") && !strings.Contains(refused.body, "NO ACCESS") {
-				t.Errorf("refused: %d %v %s", refused.status, refused.header, refused.body)
+			undo := s.aws.ECR.Disturb(awslocal.Deny(operation, told))
+			s.push("sha256:"+strings.Repeat("1a", 32), vulnerability("CVE-2", "HIGH"))
+			for _, visited := range []bool{false, true} {
+				s.aws.Later(25 * time.Hour)
+				if visited {
+					s.api.visit(t)
+				}
+				refused := get("If-Modified-Since", date)
+				if refused.status != 200 || refused.header.Get("Last-Modified") != "" || !strings.Contains(refused.body, "o access") && !strings.Contains(refused.body, "NO ACCESS") {
+					t.Errorf("refused, visited %t: %d %v %s", visited, refused.status, refused.header, refused.body)
+				}
 			}
-			s.aws.ECR.Calm()
-			if got := get(); got.header.Get("Last-Modified") == "" {
-				t.Errorf("no date later: %d %v", got.status, got.header)
+			undo()
+			s.later(time.Minute)
+			if got := get("If-Modified-Since", date); got.status != 200 || got.header.Get("Last-Modified") == "" || !strings.Contains(got.body, "CVE-2") {
+				t.Errorf("later: %d %v", got.status, got.header)
 			}
 		})
+	}
+}
+
+// breakRecord replaces the record of a repository by something else.
+func (s *story) breakRecord(folder string) {
+	s.Helper()
+	bucket, key := awstest.Bucket, s3store.RecordPrefix+"123456789012/us-west-2/"+folder+"/index"
+	if _, err := s.aws.S3Client().PutObject(s.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader("broken")}); err != nil {
+		s.Fatal(err)
 	}
 }

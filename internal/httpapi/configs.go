@@ -2,13 +2,15 @@ package httpapi
 
 import (
 	"cmp"
+	"context"
 	"net/http"
+	"time"
 
 	"ecr-continuous-scan/internal/scan"
 )
 
 func (a *API) listConfigs(w http.ResponseWriter, r *http.Request) error {
-	configs, err := a.Watch.Configs.List(r.Context())
+	configs, err := a.Configs.List(r.Context())
 	if err != nil {
 		return err
 	}
@@ -24,17 +26,30 @@ func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	config, err := scan.NewConfig(draft, a.Watch.Now())
+	config, err := scan.NewConfig(draft, a.Now())
 	if err != nil {
 		return err
 	}
-	if err := a.Watch.Configs.Put(r.Context(), config); err != nil {
+	if err := a.Configs.Put(r.Context(), config); err != nil {
 		return err
 	}
+	a.requestVisit(r.Context(), config)
 	path := "/configs/" + config.ID
 	w.Header().Set("Location", cmp.Or(a.link(r, path, nil), path))
 	writeJSON(w, "application/json", http.StatusCreated, config)
 	return nil
+}
+
+// requestTime is how long POST /configs waits for the queue. The config is stored by then.
+const requestTime = 2 * time.Second
+
+func (a *API) requestVisit(ctx context.Context, c scan.Config) {
+	if a.Visits == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	a.Visits.Request(ctx, c)
 }
 
 func (a *API) getConfig(w http.ResponseWriter, r *http.Request) error {
@@ -42,7 +57,7 @@ func (a *API) getConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	config, err := a.Watch.Configs.Get(r.Context(), id)
+	config, err := a.Configs.Get(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -55,7 +70,7 @@ func (a *API) deleteConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Watch.Configs.Delete(r.Context(), id); err != nil {
+	if err := a.Configs.Delete(r.Context(), id); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -11,19 +11,19 @@ import (
 )
 
 func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
-	return a.listingOf(w, r, feedResource(), "", a.Watch.Findings)
+	return a.listingOf(w, r, feedResource(), "", a.Reports.Findings)
 }
 
 func (a *API) allFindings(w http.ResponseWriter, r *http.Request) error {
-	return a.listing(w, r, feedResource(), "/findings/all", a.Watch.AllFindings)
+	return a.listing(w, r, feedResource(), "/findings/all", a.Reports.AllFindings)
 }
 
 func (a *API) changes(w http.ResponseWriter, r *http.Request) error {
-	return a.listingOf(w, r, changesResource(), "/changes", a.Watch.Changes)
+	return a.listingOf(w, r, changesResource(), "/changes", a.Reports.Changes)
 }
 
 func (a *API) allChanges(w http.ResponseWriter, r *http.Request) error {
-	return a.listing(w, r, changesResource(), "/changes", a.Watch.AllChanges)
+	return a.listing(w, r, changesResource(), "/changes", a.Reports.AllChanges)
 }
 
 // listingOf answers with a listing of the config that the path names; below is the rest of its path.
@@ -38,7 +38,7 @@ func (a *API) listingOf(w http.ResponseWriter, r *http.Request, of resource, bel
 // listing answers with 200 whatever ECR says for good, since readers drop a feed that fails; the feed's subtitle tells it. When nothing can be
 // read just now the answer is 503, so that readers keep what they have.
 func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path string, list func(context.Context, scan.View) (scan.Listing, error)) error {
-	q, err := parseQuery(r, of, a.Watch.Now())
+	q, err := parseQuery(r, of, a.Now())
 	if err != nil {
 		return err
 	}
@@ -88,15 +88,15 @@ func (a *API) writeListing(r *http.Request, format, path string, q query, l scan
 	case formatJSON:
 		return render.JSONFeed(l, links)
 	case formatCSV:
-		return render.FindingsCSV(l, links)
+		return render.FindingsCSV(l)
 	case formatSARIF:
-		return render.SARIF(l, links)
+		return render.SARIF(l)
 	case formatHTML:
 		link, err := a.linker(r)
 		if err != nil {
 			return nil, err
 		}
-		return render.FindingsPage(l, a.Watch.Now(), path, q.values, link)
+		return render.FindingsPage(l, a.Now(), path, q.values, link)
 	default:
 		return render.Atom(l, links)
 	}
@@ -130,11 +130,11 @@ func linkHeader(w http.ResponseWriter, links render.Links) {
 
 // feedList answers with the feeds of all configs, for feed readers to import.
 func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseQuery(r, feedListResource(), a.Watch.Now())
+	q, err := parseQuery(r, feedListResource(), a.Now())
 	if err != nil {
 		return err
 	}
-	configs, err := a.Watch.Configs.List(r.Context())
+	configs, err := a.Reports.Configs.List(r.Context())
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/mmcdole/gofeed/atom"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/feedrules"
@@ -294,7 +293,8 @@ func TestNegotiation(t *testing.T) {
 
 func TestVaryByOriginToo(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
-	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Origin: "https://a.example", Log: awstest.Silent()}
+	api := a.Service(awstest.Silent()).API(base)
+	api.Origin = "https://a.example"
 	got := call(handler(t, api), "GET", "/findings/all", "", "", "Origin", "https://a.example")
 	if vary := got.header.Values("Vary"); got.status != 200 || !slices.Equal(vary, []string{"Origin", "Accept"}) {
 		t.Errorf("%d, Vary %q", got.status, vary)
@@ -336,7 +336,7 @@ func TestFeedList(t *testing.T) {
 
 func TestFeedListNeedsItsOwnURL(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
-	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
+	api := a.Service(awstest.Silent()).API("")
 	h := handler(t, api)
 	if got := call(h, "POST", "/configs", "application/json", valid); !strings.HasPrefix(got.header.Get("Location"), "/configs/") {
 		t.Errorf("Location %q", got.header.Get("Location"))
@@ -377,8 +377,11 @@ func TestAllFindings(t *testing.T) {
 		t.Errorf("filtered: %d entries, %s", len(f.Entries), f.Subtitle)
 	}
 
-	// When ECR fails in passing, the last good feed is shown, and says so; what is refused for good is gone from it.
-	a.Later(scan.Trust)
+	// When ECR fails in passing, the last good feed is shown, and says so after two hours; what is refused for good is gone from it.
+	h.visit(t) // starts the scans of the samples
+	a.Later(time.Minute)
+	h.visit(t)
+	a.Later(3 * time.Hour)
 	undo := a.ECR.Disturb(awslocal.Fault{Resource: "test/ubuntu", Status: 500})
 	if f := feed(t, h, "/findings/all"); len(f.Entries) != 80+34 || !strings.Contains(f.Subtitle, ". As of 20") || !strings.Contains(f.Subtitle, ", since ECR can't be asked just now: ") {
 		t.Errorf("one repository can't be read: %d entries, %s", len(f.Entries), f.Subtitle)
@@ -403,11 +406,12 @@ func TestOutageOfWhatWasNeverRead(t *testing.T) {
 	if checkProblem(t, got, 503); got.header.Get("Retry-After") == "" {
 		t.Errorf("an outage: %v", got.header)
 	}
-	a.ECR.Calm()
-	a.ECR.Disturb(awslocal.Fault{Resource: "test/ubuntu", Status: 500})
-	a.Later(scan.Trust)
-	if f := feed(t, h, "/findings/all"); len(f.Entries) != 34 || !strings.Contains(f.Subtitle, "[test/ubuntu:16.04] UNAVAILABLE: ") {
-		t.Errorf("one repository can't be read: %d entries, %s", len(f.Entries), f.Subtitle)
+	for operation, says := range map[string]string{"DescribeImageScanFindings": "[test/ubuntu:16.04] UNAVAILABLE: ", "DescribeImages": "[test/ubuntu in us-west-2] UNAVAILABLE: "} {
+		a.ECR.Calm()
+		a.ECR.Disturb(awslocal.Fault{Operation: operation, Resource: "test/ubuntu", Status: 500})
+		if f := feed(t, h, "/findings/all"); len(f.Entries) != 34 || !strings.Contains(f.Subtitle, says) {
+			t.Errorf("%s of one repository fails: %d entries, %s", operation, len(f.Entries), f.Subtitle)
+		}
 	}
 }
 

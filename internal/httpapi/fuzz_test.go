@@ -14,9 +14,8 @@ import (
 	"ecr-continuous-scan/test/feedrules"
 )
 
-// oneConfig is a store with one config, and a registry in which its repository has two images with the same findings.
+// oneConfig is a store with one config and no record, and a registry in which its repository has two images with the same findings.
 type oneConfig struct {
-	scan.ConfigStore
 	scan.Registry
 	config scan.Config
 	tag    string
@@ -30,6 +29,14 @@ func (o oneConfig) Images(_ context.Context, repo scan.Repository, _ []string) (
 }
 func (o oneConfig) Findings(context.Context, scan.Repository, string) (scan.Result, error) {
 	return o.result, nil
+}
+
+// Load is the record of a repository that no visit has come to.
+func (o oneConfig) Load(context.Context, scan.Repository) (scan.Record, error) {
+	return scan.Record{}, nil
+}
+func (o oneConfig) History(context.Context, scan.Repository, string) (scan.History, error) {
+	return scan.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history"}
 }
 
 // Whatever is in the URL and whatever a scanner writes: the answer is a feed that keeps the rules, or a problem that names what is wrong.
@@ -49,15 +56,15 @@ func FuzzFeedOfQuery(f *testing.F) {
 			result: scan.Result{State: scan.Completed, CompletedAt: time.Unix(1569929237, 0), Findings: []scan.Finding{finding, other}},
 		}
 		api := &httpapi.API{
-			Watch:   &scan.Watch{Configs: o, Registry: o, Now: time.Now, Log: awstest.Silent()},
-			BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent(),
+			Reports: &scan.Reader{Configs: o, Source: scan.Source{Registry: o, Records: o, Now: time.Now, Log: awstest.Silent()}},
+			BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Now: time.Now, Log: awstest.Silent(),
 		}
 		for _, path := range []string{"/findings/" + gone, "/findings/all", "/findings"} {
 			r := httptest.NewRequest("GET", path, nil)
 			r.URL.RawQuery = query
 			r.Header.Set("Accept", accept)
 			w := httptest.NewRecorder()
-			api.Handler(api.All()).ServeHTTP(w, r)
+			api.Handler(api.Routes()).ServeHTTP(w, r)
 			switch contentType := w.Header().Get("Content-Type"); {
 			case w.Code == 400 || w.Code == 404:
 				pointers := checkProblem(t, answer{w.Code, w.Header(), w.Body.String()}, w.Code)

@@ -14,11 +14,11 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := parseQuery(r, gateResource(), a.Watch.Now())
+	q, err := parseQuery(r, gateResource(), a.Now())
 	if err != nil {
 		return err
 	}
-	verdict, err := a.Watch.Gate(r.Context(), id, q.max, q.view.Filter.Tags)
+	verdict, err := a.Reports.Gate(r.Context(), id, q.max, q.view.Filter.Tags)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/test/awstest"
 )
 
 // gateRepository has an image of each kind that matters to a gate.
@@ -156,8 +155,9 @@ func TestMadeUpTagsAreForgotten(t *testing.T) {
 	id := add(t, h, "team/app")
 	for _, target := range []string{"/gate/" + id + "?max=LOW&tag=clean&tag=made-up", "/badge/" + id + ".svg?tag=clean&tag=made-up"} {
 		call(h, "GET", target, "", "")
+		h.visit(t)
 	}
-	record, err := a.Watch(awstest.Silent()).Records.Load(t.Context(), scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: "team/app"})
+	record, err := h.Reader.Records.Load(t.Context(), scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: "team/app"})
 	if err != nil {
 		t.Fatal(err)
 	}

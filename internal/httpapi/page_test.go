@@ -2,13 +2,11 @@ package httpapi_test
 
 import (
 	"html"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -128,7 +126,7 @@ func TestSortedFindings(t *testing.T) {
 
 func TestPagesNeedTheirOwnURL(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
-	api := &httpapi.API{Watch: a.Watch(awstest.Silent()), BaseURL: func(*http.Request) string { return "" }, Access: httpapi.OpenAccess(), Log: awstest.Silent()}
+	api := a.Service(awstest.Silent()).API("")
 	h := handler(t, api)
 	checkProblem(t, call(h, "GET", "/summary?format=html", "", ""), 500)
 	checkProblem(t, call(h, "GET", "/findings/all?format=html", "", ""), 500)

@@ -20,27 +20,34 @@ type resource struct {
 	offers     []offer
 }
 
+// newResource is a resource that takes some filters and other parameters.
+func newResource(offers []offer, filters []scan.FilterRow, others ...string) resource {
+	for _, row := range filters {
+		others = append(others, row.Name)
+	}
+	slices.Sort(others)
+	return resource{others, offers}
+}
+
 func feedResource() resource {
-	return resource{[]string{"by", "cve", "fixable", "format", "package", "page", "severity", "sort", "tag"}, feedOffers()}
+	return newResource(feedOffers(), scan.FindingsFilters(), "by", "format", "page", "sort")
 }
 
 // changesResource has no groups: a change is of one image.
 func changesResource() resource {
-	return resource{[]string{"cve", "fixable", "format", "package", "page", "severity", "tag"}, changesOffers()}
+	return newResource(changesOffers(), scan.FindingsFilters(), "format", "page")
 }
 
 // feedListResource has no format: a list of feeds hands its parameters on to the feeds.
-func feedListResource() resource {
-	return resource{[]string{"by", "cve", "fixable", "package", "severity", "tag"}, nil}
-}
+func feedListResource() resource { return newResource(nil, scan.FindingsFilters(), "by") }
 
 func summaryResource() resource {
-	return resource{[]string{"format", "repository", "severity", "since", "tag"}, summaryOffers()}
+	return newResource(summaryOffers(), scan.SummaryFilters(), "format", "since")
 }
 
-func gateResource() resource { return resource{[]string{"max", "tag"}, nil} }
+func gateResource() resource { return newResource(nil, scan.ImageFilters(), "max") }
 
-func badgeResource() resource { return resource{[]string{"tag"}, nil} }
+func badgeResource() resource { return newResource(nil, scan.ImageFilters()) }
 
 // query is what a request asks for in its URL.
 type query struct {
@@ -223,16 +230,7 @@ func tidyForm(given url.Values) {
 }
 
 func (p *queryParser) filter() scan.Filter {
-	severity, given := p.one("severity")
-	draft := scan.Filter{
-		Severity: scan.Severity(severity), Tags: p.given["tag"], Packages: p.given["package"], Names: p.given["cve"],
-		Repositories: p.given["repository"],
-		Fixable:      p.choice("fixable", "true") != "",
-	}
-	if given && severity == "" {
-		draft.Severity = "?" // nothing is no severity
-	}
-	filter, err := scan.NewFilter(draft)
+	filter, err := scan.ParseFilter(p.given)
 	if e, ok := errors.AsType[*scan.Error](err); ok {
 		p.wrong = append(p.wrong, e.Fields...)
 	}
@@ -240,7 +238,7 @@ func (p *queryParser) filter() scan.Filter {
 }
 
 func (q query) canonical() url.Values {
-	values := url.Values{}
+	values := url.Values(q.view.Filter.Values())
 	set := func(name, value string) {
 		if value != "" {
 			values.Set(name, value)
@@ -255,16 +253,6 @@ func (q query) canonical() url.Values {
 		set("sort", "-"+string(q.view.Order))
 	} else {
 		set("sort", string(q.view.Order))
-	}
-	f := q.view.Filter
-	set("severity", string(f.Severity))
-	if f.Fixable {
-		set("fixable", "true")
-	}
-	for name, list := range map[string][]string{"tag": f.Tags, "package": f.Packages, "cve": f.Names, "repository": f.Repositories} {
-		if len(list) > 0 {
-			values[name] = list
-		}
 	}
 	return values
 }

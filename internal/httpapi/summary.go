@@ -9,11 +9,11 @@ import (
 )
 
 func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseQuery(r, summaryResource(), a.Watch.Now())
+	q, err := parseQuery(r, summaryResource(), a.Now())
 	if err != nil {
 		return err
 	}
-	overview, err := a.Watch.Summary(r.Context(), q.since)
+	overview, err := a.Reports.Summary(r.Context(), q.since)
 	if err != nil {
 		return err
 	}

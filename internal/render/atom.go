@@ -40,7 +40,7 @@ func (f *atomFeed) FeedXml() any { return f }
 
 // Atom is a listing as an Atom feed (RFC 4287), one page of it (RFC 5005).
 func Atom(l scan.Listing, links Links) ([]byte, error) {
-	return fit(l, links, writeAtom)
+	return fitFeed(l, links, writeAtom)
 }
 
 func writeAtom(f feed) ([]byte, error) {

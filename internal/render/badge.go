@@ -19,25 +19,25 @@ const (
 // Badge is a small picture (SVG) that tells of the images of one config in a few words: the worst severity and how many such findings there
 // are. It looks clean when every image has a completed scan without findings that is current, and then alone. It names neither the config
 // nor its repository.
-func Badge(r scan.Report[scan.Result], now time.Time) []byte {
+func Badge(r scan.Report, now time.Time) []byte {
 	text, color := badgeWords(r, now)
 	return drawBadge(badgeLabel, text, color)
 }
 
-func badgeWords(r scan.Report[scan.Result], now time.Time) (text, color string) {
-	if state, _ := troubleData(r); state != "" {
-		return state, grey
+func badgeWords(r scan.Report, now time.Time) (text, color string) {
+	if state := r.Condition().State; state != "" {
+		return string(state), grey
 	}
 	counts, incomplete, stale := scan.Counts{}, false, false
 	seen := make(map[string]bool)
 	for _, item := range r.Images {
 		switch digest := item.Image.Digest; {
-		case item.Value.State != scan.Completed:
+		case item.Result.State != scan.Completed:
 			incomplete = true
 		case !seen[digest]:
 			seen[digest] = true
-			stale = stale || item.Value.Stale(now)
-			for s, n := range item.Value.Counts {
+			stale = stale || item.Stale(now)
+			for s, n := range item.Result.Counts {
 				counts[s] += n
 			}
 		}

@@ -12,20 +12,20 @@ import (
 
 func TestBadge(t *testing.T) {
 	c, now := config("test/ubuntu"), scanned.Add(time.Hour)
-	fresh := func(tag string, counts scan.Counts) scan.Item[scan.Result] {
+	fresh := func(tag string, counts scan.Counts) scan.Item {
 		item := image(c, tag, scan.Result{State: scan.Completed, CompletedAt: scanned, Counts: counts})
 		item.Image.Digest = tag
 		return item
 	}
 	old := fresh("old", scan.Counts{})
-	old.Value.CompletedAt = scanned.Add(-48 * time.Hour)
+	old.Result.CompletedAt = scanned.Add(-48 * time.Hour)
 	oldBad := fresh("old", scan.Counts{scan.Low: 2})
-	oldBad.Value.CompletedAt = time.Time{}
+	oldBad.Result.CompletedAt = time.Time{}
 	waiting := image(c, "new", scan.Result{State: scan.NotScanned, Counts: scan.Counts{}})
 	same := fresh("v1", scan.Counts{scan.High: 7})
 	same.Image.Tag = "v2"
 	for name, test := range map[string]struct {
-		report scan.Report[scan.Result]
+		report scan.Report
 		want   string
 		clean  bool
 	}{
@@ -38,8 +38,8 @@ func TestBadge(t *testing.T) {
 		"stale":              {report(c, fresh("v1", scan.Counts{}), old), "stale", false},
 		"stale findings":     {report(c, oldBad, waiting), "2 LOW, incomplete, stale", false},
 		"no images":          {report(c), "no images", false},
-		"gone":               {scan.Report[scan.Result]{Config: c, Err: &scan.Error{Code: scan.RepositoryNotFound}}, "repository not found", false},
-		"unreadable":         {scan.Report[scan.Result]{Config: c, Err: io.EOF}, "unavailable", false},
+		"gone":               {scan.Report{Config: c, Err: &scan.Error{Code: scan.RepositoryNotFound}}, "repository not found", false},
+		"unreadable":         {scan.Report{Config: c, Err: io.EOF}, "unavailable", false},
 		"something new":      {report(c, fresh("v1", scan.Counts{"<B>&\"": 1})), "1 <B>&\"", false},
 	} {
 		svg := Badge(test.report, now)

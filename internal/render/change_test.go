@@ -95,7 +95,7 @@ func TestChangeFeedStaysSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(feed), "<entry>"); n != scan.PageSize || sentSize(feed) > maxFeed {
+	if n := strings.Count(string(feed), "<entry>"); n != scan.PageSize || sentSize(feed) > maxSent {
 		t.Errorf("%d entries in %d bytes", n, sentSize(feed))
 	}
 	feedrules.Atom(t, feed)

@@ -2,7 +2,6 @@ package render
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -101,13 +100,13 @@ func (c countsData) MarshalJSON() ([]byte, error) {
 // maxSeverity bounds a severity that nobody has heard of, in characters.
 const maxSeverity = 50
 
-func newImageData(item scan.Item[scan.Result], since, now time.Time) imageData {
-	image, result := item.Image, item.Value
+func newImageData(item scan.Item, since, now time.Time) imageData {
+	image, result, condition := item.Image, item.Result, item.Condition()
 	d := imageData{
 		Tag: oneLine(image.Tag, maxReason), Platform: oneLine(image.Platform, maxReason), Digest: oneLine(image.Digest, maxReason),
-		State: stateWord(result.State), Reason: oneLine(result.Reason, maxReason),
-		AsOf: optionalTime(result.AsOf), ScannedAt: optionalTime(result.CompletedAt),
+		AsOf: optionalTime(condition.AsOf), ScannedAt: optionalTime(result.CompletedAt),
 	}
+	d.State, d.Reason = conditionData(condition)
 	if !result.CompletedAt.IsZero() {
 		hours := max(0, int(now.Sub(result.CompletedAt)/time.Hour))
 		d.AgeHours = &hours
@@ -116,28 +115,16 @@ func newImageData(item scan.Item[scan.Result], since, now time.Time) imageData {
 		return d
 	}
 	d.Counts = newCounts(result.Counts)
-	if !result.KnownSince.IsZero() {
-		added, fixed := result.ChangedSince(since)
-		d.KnownSince, d.New, d.Fixed = rfc3339(result.KnownSince), newCounts(added), newCounts(fixed)
+	if !item.KnownSince.IsZero() {
+		added, fixed := item.ChangedSince(since)
+		d.KnownSince, d.New, d.Fixed = rfc3339(item.KnownSince), newCounts(added), newCounts(fixed)
 	}
 	return d
 }
 
-func stateWord(s scan.State) string { return oneLine(string(cmp.Or(s, scan.NotScanned)), maxReason) }
-
-// troubleData is why a config can't be read as a whole, or has nothing to read; both are empty when neither is so.
-func troubleData(r scan.Report[scan.Result]) (state, reason string) {
-	switch {
-	case r.Err == nil && len(r.Images) > 0:
-		return "", ""
-	case r.Err == nil:
-		return "no images", ""
-	}
-	switch code := scan.CodeOf(r.Err); code {
-	case scan.RepositoryNotFound, scan.NoAccess:
-		return string(code), oneLine(scan.MessageOf(r.Err), maxReason)
-	}
-	return string(scan.Unread), oneLine(scan.MessageOf(r.Err), maxReason)
+// conditionData is a condition as programs read it; both are empty for a config whose images tell.
+func conditionData(c scan.Condition) (state, reason string) {
+	return oneLine(string(c.State), maxReason), oneLine(c.Reason, maxReason)
 }
 
 // maxUnread is how many images and configs without a current result a page of findings names.
@@ -156,13 +143,12 @@ func unreadOf(l scan.Listing) (named []unreadData, more int) {
 	seen := make(map[scan.Image]bool)
 	for _, r := range l.Reports {
 		repo := repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}
-		state, reason := troubleData(r)
-		if elsewhere := r.Err == nil && l.Config == nil && len(l.View.Filter.Tags) > 0; state != "" && !elsewhere {
+		state, reason := conditionData(r.Condition())
+		if elsewhere := r.Err == nil && l.Config == nil && l.View.Filter.NarrowsImages(); state != "" && !elsewhere {
 			add(unreadData{repositoryData: repo, State: state, Reason: reason})
 		}
 		for _, item := range r.Images {
-			current := item.Value.State == scan.Completed && item.Value.AsOf.IsZero()
-			if current || seen[item.Image] {
+			if item.Condition().Current() || seen[item.Image] {
 				continue
 			}
 			seen[item.Image] = true
@@ -171,6 +157,17 @@ func unreadOf(l scan.Listing) (named []unreadData, more int) {
 		}
 	}
 	return named, more
+}
+
+// fitFindings writes the findings of a listing with as much of their texts as fits.
+func fitFindings(l scan.Listing, write func([]findingData) ([]byte, error)) ([]byte, error) {
+	return fit(func(room int) ([]byte, error) {
+		findings := make([]findingData, len(l.Entries))
+		for i, e := range l.Entries {
+			findings[i] = newFindingData(l, e, room)
+		}
+		return write(findings)
+	}, listingRooms()...)
 }
 
 // newFindingData is an entry's data, with room for so many characters in its texts and in each of its lists.
@@ -234,7 +231,7 @@ func encode(v any, indent bool) ([]byte, error) {
 // encodeFitting indents where the whole fits into an answer then.
 func encodeFitting(v any) ([]byte, error) {
 	b, err := encode(v, true)
-	if err != nil || sentSize(b) <= maxFeed {
+	if err != nil || sentSize(b) <= maxSent {
 		return b, err
 	}
 	return encode(v, false)

@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -19,18 +20,19 @@ func overview() scan.Overview {
 	ubuntu, hard := config("test/ubuntu", "16.04", "latest"), config("test/hard")
 	now := scanned.Add(100 * time.Hour)
 	changed := image(ubuntu, "latest", scan.Result{
-		State: scan.Completed, CompletedAt: now.Add(-90 * time.Minute), Counts: scan.Counts{scan.High: 7, scan.Low: 2, "BRAND NEW": 1}, KnownSince: scanned,
-		Changes: []scan.CountChange{
-			{At: now.Add(-50 * time.Hour), New: scan.Counts{scan.High: 5}},
-			{At: now.Add(-90 * time.Minute), New: scan.Counts{scan.High: 2, scan.Low: 1}, Fixed: scan.Counts{scan.Medium: 3}},
-		},
+		State: scan.Completed, CompletedAt: now.Add(-90 * time.Minute), Counts: scan.Counts{scan.High: 7, scan.Low: 2, "BRAND NEW": 1},
 	})
-	same := image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: scanned, Counts: scan.Counts{}, KnownSince: scanned, AsOf: now.Add(-30 * time.Hour), Reason: "throttled by ECR"})
+	changed.KnownSince, changed.Changes = scanned, []scan.CountChange{
+		{At: now.Add(-50 * time.Hour), New: scan.Counts{scan.High: 5}},
+		{At: now.Add(-90 * time.Minute), New: scan.Counts{scan.High: 2, scan.Low: 1}, Fixed: scan.Counts{scan.Medium: 3}},
+	}
+	same := image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: scanned, Counts: scan.Counts{}})
+	same.KnownSince, same.AsOf, same.AsOfReason = scanned, now.Add(-30*time.Hour), "throttled by ECR"
 	child := image(hard, "multi", scan.Result{State: scan.Completed, CompletedAt: now.Add(-25 * time.Hour), Counts: scan.Counts{scan.Critical: 1}})
 	child.Image.Platform = "linux/arm64"
 	missing := image(hard, "gone", scan.Result{State: scan.NoSuchTag})
 	missing.Image.Digest = ""
-	return scan.Overview{Since: now.Add(-scan.DefaultSince), Now: now, Reports: []scan.Report[scan.Result]{
+	return scan.Overview{Since: now.Add(-scan.DefaultSince), Now: now, Reports: []scan.Report{
 		report(ubuntu, same, changed),
 		report(hard, image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: \x1b[31m\n<b>"}), missing, child, image(hard, "odd", scan.Result{})),
 		report(config("test/empty")),
@@ -78,7 +80,9 @@ type parsed struct {
 func TestOnlyCompletedHasCountsInData(t *testing.T) {
 	c := config("test/hard")
 	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
-		o := scan.Overview{Now: scanned, Reports: []scan.Report[scan.Result]{report(c, image(c, "x", scan.Result{State: state, Counts: scan.Counts{}, KnownSince: scanned}))}}
+		one := image(c, "x", scan.Result{State: state, Counts: scan.Counts{}})
+		one.KnownSince = scanned
+		o := scan.Overview{Now: scanned, Reports: []scan.Report{report(c, one)}}
 		b, err := SummaryJSON(o, scan.Filter{}, feedOf)
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +103,7 @@ func TestOnlyCompletedHasCountsInData(t *testing.T) {
 		}
 		l := listing(report(c, image(c, "x", scan.Result{State: state})))
 		for _, text := range inEachFormat(t, l) {
-			if !strings.Contains(text, stateWord(state)) {
+			if !strings.Contains(text, string(cmp.Or(state, scan.NotScanned))) {
 				t.Errorf("state %q is not in %s", state, text)
 			}
 		}
@@ -110,8 +114,8 @@ func TestOnlyCompletedHasCountsInData(t *testing.T) {
 func inEachFormat(t *testing.T, l scan.Listing) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	for name, write := range map[string]func(scan.Listing, Links) ([]byte, error){"csv": FindingsCSV, "json": JSONFeed, "sarif": SARIF} {
-		b, err := write(l, here)
+	for name, write := range map[string]func(scan.Listing) ([]byte, error){"csv": FindingsCSV, "json": linked(JSONFeed), "sarif": SARIF} {
+		b, err := write(l)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,12 +149,12 @@ func TestFindingsData(t *testing.T) {
 // A table names what has no result once, on its first page.
 func TestUnreadIsNamedOnce(t *testing.T) {
 	l := secondPage()
-	second, err := FindingsCSV(l, here)
+	second, err := FindingsCSV(l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.View.Page = 1
-	first, err := FindingsCSV(l, here)
+	first, err := FindingsCSV(l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,13 +169,13 @@ func TestUnreadIsBounded(t *testing.T) {
 		t.Skip("too long for the race detector")
 	}
 	c := config("test/" + strings.Repeat("r", 250))
-	var items []scan.Item[scan.Result]
+	var items []scan.Item
 	for i := range 10_000 {
 		items = append(items, image(c, fmt.Sprint(strings.Repeat("t", 120), i), scan.Result{State: scan.Failed, Reason: strings.Repeat(`"`, 300)}))
 	}
 	texts := inEachFormat(t, listing(report(c, items...)))
 	for name, text := range texts {
-		if n := sentSize([]byte(text)); n > maxFeed || !strings.Contains(text, "9000") {
+		if n := sentSize([]byte(text)); n > maxSent || !strings.Contains(text, "9000") {
 			t.Errorf("%s: %d bytes as sent", name, n)
 		}
 	}
@@ -191,16 +195,16 @@ func TestSummaryDataAtSize(t *testing.T) {
 		c := config(fmt.Sprintf("some-team/some-application-%d", r))
 		one := report(c)
 		for i := range 1000 {
-			one.Images = append(one.Images, image(c, fmt.Sprintf("release-2026-11-25-%08d", i), scan.Result{
-				State: scan.Completed, CompletedAt: scanned, Counts: counts, KnownSince: scanned.Add(-time.Hour),
-				Changes: []scan.CountChange{{At: scanned, New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}}},
-			}))
+			item := image(c, fmt.Sprintf("release-2026-11-25-%08d", i), scan.Result{State: scan.Completed, CompletedAt: scanned, Counts: counts})
+			item.KnownSince = scanned.Add(-time.Hour)
+			item.Changes = []scan.CountChange{{At: scanned, New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}}}
+			one.Images = append(one.Images, item)
 		}
 		o.Reports = append(o.Reports, one)
 	}
 	for name, write := range map[string]func(scan.Overview, scan.Filter, FeedOf) ([]byte, error){"JSON": SummaryJSON, "CSV": SummaryCSV} {
 		b, err := write(o, scan.Filter{}, feedOf)
-		if err != nil || sentSize(b) > maxFeed {
+		if err != nil || sentSize(b) > maxSent {
 			t.Errorf("%s: %d bytes as sent, %v", name, sentSize(b), err)
 		}
 	}
@@ -248,7 +252,7 @@ func TestHostileData(t *testing.T) {
 		inEachFormat(t, l)
 		l.View.ByVulnerability = true
 		inEachFormat(t, l)
-		o := scan.Overview{Now: scanned, Reports: []scan.Report[scan.Result]{report(c,
+		o := scan.Overview{Now: scanned, Reports: []scan.Report{report(c,
 			image(c, text, scan.Result{State: scan.Failed, Reason: text}), image(c, text, scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Severity(text): 1}}))}}
 		table, err := SummaryCSV(o, scan.Filter{}, feedOf)
 		if err != nil {
@@ -283,7 +287,7 @@ func TestSecuritySeverity(t *testing.T) {
 // One vulnerability in two packages is one rule, with the worst score.
 func TestRulesAreMerged(t *testing.T) {
 	one, other := found("x", scan.Finding{Name: "CVE-1", Package: "a", Score: "4.0"}), found("x", scan.Finding{Name: "CVE-1", Package: "b", Score: "10.0"})
-	b, err := SARIF(listing(report(config("test/ubuntu")), one, other), here)
+	b, err := SARIF(listing(report(config("test/ubuntu")), one, other))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,13 +21,6 @@ type entry struct {
 	data               findingData
 }
 
-// Bounds of names and of a summary, in characters, and of a link, in bytes. An entry's content has the whole of what they cut.
-const (
-	maxName    = 200
-	maxSummary = 1000
-	maxURL     = 2000
-)
-
 func newEntry(l scan.Listing, found scan.Entry, room int) entry {
 	f, image := found.Finding, found.Images[0]
 	name := func(s string) string { return oneLine(s, min(maxName, max(room, 100))) }
@@ -69,30 +62,6 @@ func newEntry(l scan.Listing, found scan.Entry, room int) entry {
 
 // maxTerms is how many tags of a group are categories too.
 const maxTerms = 5
-
-func labels(images []*scan.Image, name func(string) string) []string {
-	all := make([]string, len(images))
-	for i, image := range images {
-		all[i] = name(image.Label())
-	}
-	return all
-}
-
-// advisory is the link of a finding, empty when it has none or one beyond reason: a link can't be cut.
-func advisory(f scan.Finding, room int) string {
-	var b strings.Builder
-	for i := range len(f.URL) { // an IRI becomes a URI (RFC 3987, section 3.1): what it is made of shows, whatever it looks like
-		if c := f.URL[i]; c > ' ' && c <= '~' {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	if b.Len() > min(maxURL, 4*room) {
-		return ""
-	}
-	return b.String()
-}
 
 func descriptionOf(f scan.Finding, room int) string {
 	return cmp.Or(strings.TrimSpace(clean(f.Description, room)), "The scanner gives no description.")
@@ -176,32 +145,3 @@ func lastChange(found scan.Entry) string {
 	}
 	return optionalTime(found.Updated) + ": " + found.Note
 }
-
-// tagList names as many tags as there is room for, and counts the rest.
-func tagList(found scan.Entry, room int) string {
-	const forCount = 16
-	list := ""
-	for i, image := range found.Images {
-		next := oneLine(image.Label(), maxName)
-		if i > 0 {
-			next = ", " + next
-		}
-		if i > 0 && len(list)+len(next)+forCount > room {
-			return fmt.Sprintf("%s and %d more", list, found.Count-i)
-		}
-		list += next
-	}
-	if more := found.Count - len(found.Images); more > 0 {
-		list += fmt.Sprintf(" and %d more", more)
-	}
-	return list
-}
-
-func optionalTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return rfc3339(t)
-}
-
-func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -3,7 +3,6 @@ package render
 import (
 	"cmp"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -31,22 +30,15 @@ type feed struct {
 // feedAuthor is who writes the feed.
 const feedAuthor = "ECR"
 
-// maxFeed bounds a feed in bytes, as they are sent: a Lambda function may answer 6 MB, of a JSON document that has the feed as a string.
-const maxFeed = 5_500_000
-
-// fit writes the feed with as much text as fits: its entries are all there, whatever they hold.
-func fit(l scan.Listing, links Links, write func(feed) ([]byte, error)) ([]byte, error) {
-	for _, room := range []int{5000, 1000, 200} {
+// fitFeed writes the feed with as much text as fits: its entries are all there, whatever they hold.
+func fitFeed(l scan.Listing, links Links, write func(feed) ([]byte, error)) ([]byte, error) {
+	return fit(func(room int) ([]byte, error) {
 		f := newFeed(l, links, room)
-		if f.size() > maxFeed {
-			continue
+		if f.size() > maxSent && room > leastRoom {
+			return nil, nil // don't even write it
 		}
-		b, err := write(f)
-		if err != nil || sentSize(b) <= maxFeed {
-			return b, err
-		}
-	}
-	return write(newFeed(l, links, 16))
+		return write(f)
+	}, listingRooms()...)
 }
 
 // size is less than the feed will have in bytes.
@@ -58,24 +50,10 @@ func (f feed) size() int {
 	return n
 }
 
-// sentSize is the length of b as a JSON string, with only those escapes that must be.
-func sentSize(b []byte) int {
-	n := len(b)
-	for _, c := range b {
-		switch {
-		case c == '"', c == '\\', c == '\n', c == '\r', c == '\t':
-			n++
-		case c < ' ':
-			n += 5
-		}
-	}
-	return n
-}
-
 // newFeed makes the feed of a listing; each text of an entry has room for so many characters.
 func newFeed(l scan.Listing, links Links, room int) feed {
 	f := feed{
-		id: l.FeedID().URN(), title: feedTitle(l), subtitle: subtitle(l), links: links,
+		id: l.FeedID().URN(), title: listingTitle(l), subtitle: subtitle(l), links: links,
 		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"),
 	}
 	if l.Config != nil {
@@ -101,61 +79,8 @@ func newFeed(l scan.Listing, links Links, room int) feed {
 	return f
 }
 
-// FeedTitle is the title of the plain feed of a config.
-func FeedTitle(c scan.Config) string {
-	return fmt.Sprintf("ECR repository %s in %s", c.Repository, c.Region)
-}
-
-func feedTitle(l scan.Listing) string {
-	title := "ECR image scan findings"
-	if l.Config != nil {
-		title = FeedTitle(*l.Config)
-	}
-	if l.News {
-		title += ", what changed"
-	}
-	if words := viewWords(l.View); words != "" {
-		title += ": " + words
-	}
-	return title
-}
-
-func viewWords(v scan.View) string {
-	words := filterWords(v.Filter)
-	switch {
-	case !v.ByVulnerability:
-		return words
-	case words == "":
-		return "by vulnerability"
-	}
-	return words + ", by vulnerability"
-}
-
-// filterWords puts a filter into words; empty for one that lets everything through.
-func filterWords(f scan.Filter) string {
-	var words []string
-	if f.Severity != "" {
-		words = append(words, fmt.Sprintf("severity %s and above", f.Severity))
-	}
-	for _, list := range []struct {
-		name   string
-		values []string
-	}{{"repository", f.Repositories}, {"tag", f.Tags}, {"package", f.Packages}, {"vulnerability", f.Names}} {
-		if len(list.values) > 0 {
-			words = append(words, list.name+" "+oneLine(strings.Join(list.values, " or "), 300))
-		}
-	}
-	if f.Fixable {
-		words = append(words, "with a fix")
-	}
-	return strings.Join(words, ", ")
-}
-
-// Bounds of a subtitle: how many tags or repositories, and how many of those without a result, it names before it counts the rest.
-const (
-	maxNamed   = 50
-	maxTrouble = 20
-)
+// maxNamed is how many tags or repositories a subtitle names before it counts the rest.
+const maxNamed = 50
 
 // subtitle names what was looked at, and says everything that the feed does not show.
 func subtitle(l scan.Listing) string {
@@ -177,15 +102,15 @@ func asOf(l scan.Listing) string {
 	var why string
 	for _, r := range l.Reports {
 		for _, item := range r.Images {
-			if at := item.Value.AsOf; !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
-				oldest, why = at, item.Value.Reason
+			if c := item.Condition(); !c.AsOf.IsZero() && (oldest.IsZero() || c.AsOf.Before(oldest)) {
+				oldest, why = c.AsOf, c.Reason
 			}
 		}
 	}
 	if oldest.IsZero() {
 		return ""
 	}
-	return strings.TrimSuffix(fmt.Sprintf(". As of %s, since ECR can't be asked just now: %s", rfc3339(oldest), oneLine(why, maxReason)), ": ")
+	return withReason(fmt.Sprintf(". As of %s, since ECR can't be asked just now", rfc3339(oldest)), why)
 }
 
 func named(lead string, names []string) string {
@@ -226,7 +151,7 @@ func leftOut(l scan.Listing) string {
 }
 
 // tagsOf are the tags that were looked at, or those that should have been.
-func tagsOf(r scan.Report[scan.Result]) []string {
+func tagsOf(r scan.Report) []string {
 	if r.Err != nil {
 		return r.Config.Tags
 	}
@@ -237,7 +162,7 @@ func tagsOf(r scan.Report[scan.Result]) []string {
 	return tags
 }
 
-func repositoriesOf(reports []scan.Report[scan.Result]) []string {
+func repositoriesOf(reports []scan.Report) []string {
 	var names []string
 	seen := make(map[string]bool, len(reports))
 	for _, r := range reports {
@@ -254,13 +179,13 @@ func withoutResult(l scan.Listing) string {
 	var configs, images []string
 	seen := make(map[scan.Image]bool)
 	for _, r := range l.Reports {
-		if line := configTrouble(l, r); line != "" {
+		if line := configLine(l, r); line != "" {
 			configs = append(configs, line)
 		}
 		for _, item := range r.Images {
-			if line := stateLine(item.Value); line != "" && !seen[item.Image] {
+			if trouble := stateTrouble(item.Condition()); trouble != nil && !seen[item.Image] {
 				seen[item.Image] = true
-				images = append(images, fmt.Sprintf("[%s] %s", imageName(l, item.Image), line))
+				images = append(images, fmt.Sprintf("[%s] %s", imageName(l, item.Image), trouble.line()))
 			}
 		}
 	}
@@ -273,44 +198,4 @@ func withoutResult(l scan.Listing) string {
 		s += fmt.Sprintf(" and %d more", more)
 	}
 	return s
-}
-
-func configTrouble(l scan.Listing, r scan.Report[scan.Result]) string {
-	line := troubleOf(r)
-	switch {
-	case line == "":
-		return ""
-	case r.Err == nil && len(l.View.Filter.Tags) > 0:
-		if l.Config == nil {
-			return "" // most repositories won't have the tag
-		}
-		return "NO IMAGES with such a tag"
-	case l.Config == nil:
-		return fmt.Sprintf("[%s in %s] %s", r.Config.Repository, r.Config.Region, line)
-	}
-	return line
-}
-
-// imageName names an image within the feed.
-func imageName(l scan.Listing, image scan.Image) string {
-	if l.Config != nil {
-		return oneLine(image.Label(), maxName)
-	}
-	return image.Repository.Name + ":" + oneLine(image.Label(), maxName)
-}
-
-// ConsoleURL is the page of a repository in the AWS console of its partition.
-func ConsoleURL(r scan.Repository) string {
-	domain := "console.aws.amazon.com"
-	switch {
-	case strings.HasPrefix(r.Region, "cn-"):
-		domain = "console.amazonaws.cn"
-	case strings.HasPrefix(r.Region, "us-gov-"):
-		domain = "console.amazonaws-us-gov.com"
-	}
-	u := url.URL{
-		Scheme: "https", Host: r.Region + "." + domain, Path: "/ecr/repositories/private/" + r.Registry + "/" + r.Name,
-		RawQuery: url.Values{"region": {r.Region}}.Encode(),
-	}
-	return u.String()
 }

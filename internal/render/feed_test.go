@@ -27,8 +27,8 @@ func found(tag string, f scan.Finding) scan.Entry {
 }
 
 // listing is that of one config.
-func listing(r scan.Report[scan.Result], entries ...scan.Entry) scan.Listing {
-	return scan.Listing{Config: &r.Config, Reports: []scan.Report[scan.Result]{r}, Entries: entries, Total: len(entries)}
+func listing(r scan.Report, entries ...scan.Entry) scan.Listing {
+	return scan.Listing{Config: &r.Config, Reports: []scan.Report{r}, Entries: entries, Total: len(entries)}
 }
 
 // sample is a listing with a bit of everything.
@@ -68,8 +68,8 @@ func ofAll() scan.Listing {
 	hard := config("test/hard")
 	l.Reports = append(l.Reports,
 		l.Reports[0], report(hard, image(hard, "x", scan.Result{State: scan.Failed, Reason: "why"})), report(config("test/empty")),
-		scan.Report[scan.Result]{Config: config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}},
-		scan.Report[scan.Result]{Config: config("test/dead"), Err: &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}})
+		scan.Report{Config: config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}},
+		scan.Report{Config: config("test/dead"), Err: &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}})
 	return l
 }
 
@@ -124,14 +124,14 @@ func TestFeedsWithoutEntries(t *testing.T) {
 	c := config("test/gone")
 	filtered := listing(report(c))
 	filtered.View.Filter.Tags = []string{"x"}
-	none := scan.Listing{View: scan.View{Filter: scan.Filter{Tags: []string{"x"}}}, Reports: []scan.Report[scan.Result]{report(c)}}
+	none := scan.Listing{View: scan.View{Filter: scan.Filter{Tags: []string{"x"}}}, Reports: []scan.Report{report(c)}}
 	for name, test := range map[string]struct {
 		listing  scan.Listing
 		subtitle string
 	}{
 		"clean":           {listing(report(c, image(c, "1", scan.Result{State: scan.Completed}))), "Details of the image scan findings across the tags: [1]"},
 		"not scanned":     {listing(report(c, image(c, "1", scan.Result{State: scan.NotScanned}))), "Details of the image scan findings across the tags: [1]. Without a result: [1] NOT SCANNED"},
-		"repository gone": {listing(scan.Report[scan.Result]{Config: config("test/gone", "a", "b"), Err: &scan.Error{Code: scan.RepositoryNotFound}}), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
+		"repository gone": {listing(scan.Report{Config: config("test/gone", "a", "b"), Err: &scan.Error{Code: scan.RepositoryNotFound}}), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
 		"no images":       {listing(report(c)), "Details of the image scan findings. Without a result: NO IMAGES"},
 		"no such tag":     {filtered, "Details of the image scan findings. Without a result: NO IMAGES with such a tag"},
 		"none of all":     {none, "Details of the image scan findings across the repositories: [test/gone]"},
@@ -181,6 +181,11 @@ func TestSubtitleOfPages(t *testing.T) {
 	}
 }
 
+// linked writes a feed with its links.
+func linked(write func(scan.Listing, Links) ([]byte, error)) func(scan.Listing) ([]byte, error) {
+	return func(l scan.Listing) ([]byte, error) { return write(l, here) }
+}
+
 // A feed of nothing but the worst texts has all its entries, shortened, and fits into an answer.
 func TestFeedsStaySmall(t *testing.T) {
 	if testing.Short() {
@@ -189,22 +194,22 @@ func TestFeedsStaySmall(t *testing.T) {
 	for _, test := range []struct {
 		name, nasty string
 		by          bool
-		write       func(scan.Listing, Links) ([]byte, error)
+		write       func(scan.Listing) ([]byte, error)
 		entry       string // is there once in each
 	}{
-		{"markup", "<&>", false, Atom, "<entry>"},
-		{"quotes, by vulnerability", `"`, true, Atom, "<entry>"},
-		{"backslashes as JSON", `\`, true, JSONFeed, `"date_modified": `},
+		{"markup", "<&>", false, linked(Atom), "<entry>"},
+		{"quotes, by vulnerability", `"`, true, linked(Atom), "<entry>"},
+		{"backslashes as JSON", `\`, true, linked(JSONFeed), `"date_modified": `},
 		{"quotes as CSV, by vulnerability", `"`, true, FindingsCSV, "\r\nurn:uuid:"},
 		{"backslashes as SARIF", `\`, false, SARIF, `"ruleIndex": `},
 	} {
 		l := nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
 		l.View.ByVulnerability = test.by
-		feed, err := test.write(l, here)
+		feed, err := test.write(l)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := bytes.Count(feed, []byte(test.entry)); n != scan.PageSize || sentSize(feed) > maxFeed {
+		if n := bytes.Count(feed, []byte(test.entry)); n != scan.PageSize || sentSize(feed) > maxSent {
 			t.Errorf("%s: %d entries, %d bytes as sent", test.name, n, sentSize(feed))
 		}
 	}
@@ -314,11 +319,11 @@ func FuzzFeed(f *testing.F) {
 		if n, m := len(feedrules.Atom(t, atom).Entries), len(feedrules.JSON(t, asJSON).Items); n != 2 || m != 2 {
 			t.Errorf("%d entries as Atom, %d as JSON", n, m)
 		}
-		table, err := FindingsCSV(l, here)
+		table, err := FindingsCSV(l)
 		if err != nil {
 			t.Fatal(err)
 		}
-		log, err := SARIF(l, here)
+		log, err := SARIF(l)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 
 // FindingsCSV is a page of a listing as a table with a row for each finding. The first page also has, behind them, a row without a finding for
 // each image or config of which nothing current is known: a table that left them out would call them clean.
-func FindingsCSV(l scan.Listing, links Links) ([]byte, error) {
+func FindingsCSV(l scan.Listing) ([]byte, error) {
 	head := []string{
 		"id", "severity", "vulnerability", "package", "versions", "fixedIn", "fixAvailable", "exploit", "score", "vector",
 		"region", "registry", "repository", "tag", "platform", "digest", "images", "imageCount", "published", "updated", "resolved", "url", "description",
@@ -20,10 +20,10 @@ func FindingsCSV(l scan.Listing, links Links) ([]byte, error) {
 	if l.View.Page <= 1 {
 		unread = unreadRows(l, len(head))
 	}
-	return fit(l, links, func(f feed) ([]byte, error) {
-		rows := make([][]string, 0, len(f.entries)+len(unread))
-		for _, e := range f.entries {
-			rows = append(rows, findingCells(e.data))
+	return fitFindings(l, func(findings []findingData) ([]byte, error) {
+		rows := make([][]string, 0, len(findings)+len(unread))
+		for _, d := range findings {
+			rows = append(rows, findingCells(d))
 		}
 		return writeCSV(head, append(rows, unread...))
 	})

@@ -16,7 +16,6 @@ type findingsPage struct {
 	Feed, Changes, Console, Grouped string // URLs; Changes is the feed of what changed in the list, Grouped is the same list grouped by vulnerability, or not
 	ByVulnerability                 bool
 	Filter                          filterForm
-	Fixable                         bool
 	Troubles                        []cardLine
 	MoreTroubles                    int
 	Images, Watched                 int // how many images have a result, and how many there are
@@ -50,14 +49,14 @@ const freshly = scan.DefaultSince
 // with, but for the page.
 func FindingsPage(l scan.Listing, now time.Time, path string, asked url.Values, to Link) ([]byte, error) {
 	asked = asHTML(asked)
-	return fitPage(func(room int) ([]byte, error) {
+	return fit(func(room int) ([]byte, error) {
 		current := ""
 		if l.Config == nil {
 			current = "All findings"
 		}
-		p := newPage(feedTitle(l), to, current)
+		p := newPage(listingTitle(l), to, current)
 		main := newFindingsPage(l, now, path, asked, to, room)
-		p.Feed, p.FeedTitle, p.Main = main.Feed, feedTitle(l), main
+		p.Feed, p.FeedTitle, p.Main = main.Feed, listingTitle(l), main
 		return p.write(findingsTemplate())
 	}, 200, 100, 40)
 }
@@ -66,8 +65,8 @@ func newFindingsPage(l scan.Listing, now time.Time, path string, asked url.Value
 	p := findingsPage{
 		Title: "All findings", About: counted(len(l.Reports), "config"), Narrowed: filterWords(l.View.Filter), Listed: listedWords(l),
 		Feed:            to(path, without(asked, "format", "sort")),
-		ByVulnerability: l.View.ByVulnerability, Fixable: l.View.Filter.Fixable,
-		Columns: sortColumns(l.View, path, asked, to), Pages: pageLinks(l, path, asked, to),
+		ByVulnerability: l.View.ByVulnerability,
+		Columns:         sortColumns(l.View, path, asked, to), Pages: pageLinks(l, path, asked, to),
 	}
 	if l.Config != nil {
 		p.Title, p.About, p.Console = l.Config.Repository, aboutConfig(l.Reports[0]), ConsoleURL(l.Config.Repo())
@@ -78,11 +77,8 @@ func newFindingsPage(l scan.Listing, now time.Time, path string, asked url.Value
 	}
 	p.Grouped = to(path, grouped)
 	p.Changes = to(changesPath(path), without(asked, "format", "sort", "by", "page"))
-	f := l.View.Filter
-	p.Filter = newFilterForm(to, path, without(asked, "severity", "tag", "package", "cve", "fixable"), f)
-	p.Filter.add(input{Name: "tag", Label: "Tag", Pattern: tagPattern, Rule: tagRule}, f.Tags)
-	p.Filter.add(input{Name: "package", Label: "Package", Pattern: namePattern, Rule: nameRule}, f.Packages)
-	p.Filter.add(input{Name: "cve", Label: "Vulnerability", Pattern: namePattern, Rule: nameRule}, f.Names)
+	p.Filter = newFilterForm(to, path, asked, scan.FindingsFilters(), l.View.Filter)
+	p.Filter.About = "Filter the findings"
 	p.watched(l, now)
 	known := knownSince(l)
 	for _, e := range l.Entries {
@@ -178,7 +174,7 @@ func pageLinks(l scan.Listing, path string, asked url.Values, to Link) []navItem
 func (p *findingsPage) watched(l scan.Listing, now time.Time) {
 	seen := map[scan.Image]bool{}
 	for _, r := range l.Reports {
-		if line := configTrouble(l, r); line != "" {
+		if line := configLine(l, r); line != "" {
 			p.Troubles = append(p.Troubles, cardLine{Name: r.Config.Repository, State: line})
 		}
 		for _, item := range r.Images {
@@ -187,8 +183,8 @@ func (p *findingsPage) watched(l scan.Listing, now time.Time) {
 			}
 			seen[item.Image] = true
 			p.Watched++
-			trouble := imageTrouble(item.Value, now)
-			if item.Value.State == scan.Completed {
+			trouble := imageTrouble(item, now)
+			if item.Result.State == scan.Completed {
 				p.Images++
 			}
 			if trouble != nil {
@@ -206,7 +202,7 @@ func knownSince(l scan.Listing) map[scan.Image]time.Time {
 	known := map[scan.Image]time.Time{}
 	for _, r := range l.Reports {
 		for _, item := range r.Images {
-			known[item.Image] = item.Value.KnownSince
+			known[item.Image] = item.KnownSince
 		}
 	}
 	return known

@@ -29,8 +29,8 @@ func findingsPageOf(t *testing.T, l scan.Listing, to Link) []byte {
 func TestFindingsPage(t *testing.T) {
 	l := sample()
 	l.View.Order = scan.BySeverity
-	known := &l.Reports[0].Images[0].Value // of 16.04
-	known.CompletedAt, known.KnownSince = scanned, ago(20)
+	known := &l.Reports[0].Images[0] // of 16.04
+	known.Result.CompletedAt, known.KnownSince = scanned, ago(20)
 	l.Entries[0].Published, l.Entries[0].Finding.FirstSeen, l.Entries[0].Finding.Exploit = ago(0.2), ago(0.2), "YES"
 	l.Entries[2].Resolved = ago(0.1)
 	golden(t, "page-findings.html", findingsPageOf(t, l, linkTo))
@@ -48,8 +48,8 @@ func TestFindingsPageWithoutFindings(t *testing.T) {
 		"The scans that are complete found nothing: 1 of 2 images.":    listing(report(c, clean, image(c, "8", scan.Result{State: scan.Failed}))),
 		"No image has a completed scan.":                               listing(report(c, image(c, "8", scan.Result{State: scan.InProgress}))),
 		"No result yet":                                                listing(report(c)),
-		"Nothing matches this filter":                                  {Config: &c, Reports: []scan.Report[scan.Result]{report(c, clean)}, View: scan.View{Filter: scan.Filter{Severity: scan.High}}},
-		"NO IMAGES with such a tag":                                    {Config: &c, Reports: []scan.Report[scan.Result]{report(c)}, View: scan.View{Filter: scan.Filter{Tags: []string{"7"}}}},
+		"Nothing matches this filter":                                  {Config: &c, Reports: []scan.Report{report(c, clean)}, View: scan.View{Filter: scan.Filter{Severity: scan.High}}},
+		"NO IMAGES with such a tag":                                    {Config: &c, Reports: []scan.Report{report(c)}, View: scan.View{Filter: scan.Filter{Tags: []string{"7"}}}},
 	} {
 		if page := string(findingsPageOf(t, l, linkTo)); !strings.Contains(page, want) {
 			t.Errorf("without %q: %s", want, page)
@@ -73,7 +73,9 @@ func TestNewFindings(t *testing.T) {
 		entry := found("16.04", scan.Finding{Name: "CVE-1", Severity: scan.Low, FirstSeen: test.inspector})
 		entry.Published = test.published
 		c := config("test/ubuntu")
-		l := listing(report(c, image(c, "16.04", scan.Result{State: scan.Completed, KnownSince: test.known})), entry)
+		one := image(c, "16.04", scan.Result{State: scan.Completed})
+		one.KnownSince = test.known
+		l := listing(report(c, one), entry)
 		if isNew := strings.Contains(string(findingsPageOf(t, l, linkTo)), ">New<"); isNew != test.isNew {
 			t.Errorf("%s: new %t", name, isNew)
 		}
@@ -90,7 +92,7 @@ func TestFindingsPageOfLongTexts(t *testing.T) {
 		}))
 	}
 	page := findingsPageOf(t, listing(report(config("test/ubuntu")), entries...), linkTo)
-	if n := sentSize(page); n > maxFeed {
+	if n := sentSize(page); n > maxSent {
 		t.Errorf("%d bytes", n)
 	}
 	if n := bytes.Count(page, []byte("<tr ")); n != scan.PageSize+1 {

@@ -34,7 +34,7 @@ type (
 func JSONFeed(l scan.Listing, links Links) ([]byte, error) {
 	data := feedData{Total: l.Total, Page: max(1, l.View.Page), Pages: l.Pages()}
 	data.Unread, data.MoreWithout = unreadOf(l)
-	return fit(l, links, func(f feed) ([]byte, error) { return writeJSONFeed(f, data) })
+	return fitFeed(l, links, func(f feed) ([]byte, error) { return writeJSONFeed(f, data) })
 }
 
 func writeJSONFeed(f feed, data feedData) ([]byte, error) {

@@ -35,7 +35,7 @@ type (
 func OPML(subscriptions []Subscription) ([]byte, error) {
 	list := opml{Version: "2.0", Title: "ECR image scan findings"}
 	for _, s := range subscriptions {
-		title := feedTitle(scan.Listing{Config: &s.Config, View: s.View})
+		title := listingTitle(scan.Listing{Config: &s.Config, View: s.View})
 		list.Outlines = append(list.Outlines, opmlOutline{
 			Text: title, Title: title, Type: "rss", Description: named("Tags:", s.Config.Tags), XMLURL: s.URL, HTMLURL: ConsoleURL(s.Config.Repo()),
 		})

@@ -171,77 +171,6 @@ func dayOf(t time.Time) *stamp {
 	return &stamp{rfc3339(t), t.UTC().Format("2006-01-02")}
 }
 
-// filterForm is a form that narrows a page. A browser drops the query of a form's URL, so what must stay in it comes as hidden fields.
-type filterForm struct {
-	Action     string
-	Hidden     []hiddenField
-	Severities []choice
-	Inputs     []input
-	Clear      string // the page without a filter; empty when there is none
-}
-
-type (
-	hiddenField struct{ Name, Value string }
-	choice      struct {
-		Value, Text string
-		Chosen      bool
-	}
-	input struct {
-		ID, Name, Label, Value string
-		List                   string // the id of a list of suggestions
-		Pattern, Rule          string // what the browser lets through, and that in words
-	}
-)
-
-// What a browser lets be sent, as regular expressions of JavaScript. The API's own rules are package scan's.
-const (
-	tagPattern        = `\s*[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}\s*`
-	tagRule           = "an image tag: letters, digits and . _ -, the first no . or -"
-	repositoryPattern = `\s*[a-z0-9][a-z0-9._\-\/]{1,255}\s*`
-	repositoryRule    = "the whole name of a repository: lower-case letters, digits and . _ - /"
-	namePattern       = `.{1,200}`
-	nameRule          = "at most 200 characters"
-)
-
-// newFilterForm is a form without inputs. keep are the parameters that no field of the form is for.
-func newFilterForm(to Link, path string, keep url.Values, f scan.Filter) filterForm {
-	form := filterForm{}
-	var query string
-	form.Action, query, _ = strings.Cut(to(path, keep), "?")
-	values, _ := url.ParseQuery(query) // our own
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		for _, value := range values[name] {
-			form.Hidden = append(form.Hidden, hiddenField{name, value})
-		}
-	}
-	for i, s := range scan.Severities() {
-		text := lookOf(s).Name
-		if i > 0 {
-			text += " and above"
-		}
-		form.Severities = append(form.Severities, choice{string(s), text, s == f.Severity})
-	}
-	if !f.IsZero() {
-		form.Clear = to(path, keep)
-	}
-	return form
-}
-
-// add adds an input for each value of a parameter, and an empty one when there is none.
-func (f *filterForm) add(one input, values []string) {
-	if len(values) == 0 {
-		values = []string{""}
-	}
-	name, label := one.Name, one.Label
-	for i, value := range values {
-		one.ID, one.Value = name, value
-		if i > 0 {
-			one.ID, one.Label = fmt.Sprintf("%s-%d", name, i+1), "or "+strings.ToLower(label)
-		}
-		f.Inputs = append(f.Inputs, one)
-	}
-}
-
 // without are values but for some names.
 func without(values url.Values, names ...string) url.Values {
 	rest := maps.Clone(values)
@@ -249,15 +178,4 @@ func without(values url.Values, names ...string) url.Values {
 		delete(rest, name)
 	}
 	return rest
-}
-
-// fitPage is the page with as much in it as may be sent.
-func fitPage(write func(room int) ([]byte, error), rooms ...int) ([]byte, error) {
-	for _, room := range rooms[:len(rooms)-1] {
-		b, err := write(room)
-		if err != nil || sentSize(b) <= maxFeed {
-			return b, err
-		}
-	}
-	return write(rooms[len(rooms)-1])
 }

@@ -63,12 +63,13 @@ func FuzzPages(f *testing.F) {
 		c := config("test/ubuntu")
 		one := found(tag, finding)
 		one.Published = time.Unix(count%(1<<37), 0)
-		failed, done := scan.Result{State: scan.State(pkg), Reason: text}, remembered(scan.Counts{scan.ParseSeverity(severity): int(count % 1000)}, scan.CountChange{At: noon, New: scan.Counts{scan.ParseSeverity(severity): 1}})
-		done.AsOf, done.Reason = noon, text
-		r := report(c, image(c, tag, failed), image(c, tag+"2", done))
+		failed := image(c, tag, scan.Result{State: scan.State(pkg), Reason: text})
+		done := remembered(c, tag+"2", scan.Counts{scan.ParseSeverity(severity): int(count % 1000)}, scan.CountChange{At: noon, New: scan.Counts{scan.ParseSeverity(severity): 1}})
+		done.AsOf, done.AsOfReason = noon, text
+		r := report(c, failed, done)
 		l := listing(r, one)
 		l.View.ByVulnerability = count%2 == 0
-		broken := scan.Report[scan.Result]{Config: config("test/gone"), Err: &scan.Error{Code: scan.Unavailable, Message: text}}
+		broken := scan.Report{Config: config("test/gone"), Err: &scan.Error{Code: scan.Unavailable, Message: text}}
 		l.Reports = append(l.Reports, broken)
 		filter := scan.Filter{Packages: []string{pkg}, Names: []string{name}, Tags: []string{tag}}
 		asked := url.Values{"package": {pkg}, "cve": {name}, "tag": {tag}, "since": {text}}
@@ -79,7 +80,7 @@ func FuzzPages(f *testing.F) {
 			t.Fatal(err)
 		}
 		inert(t, page)
-		o := scan.Overview{Since: noon.Add(-time.Hour), Now: noon, Reports: []scan.Report[scan.Result]{r, broken}}
+		o := scan.Overview{Since: noon.Add(-time.Hour), Now: noon, Reports: []scan.Report{r, broken}}
 		inert(t, summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
 		inert(t, summaryPageOf(t, o, filter, asked, linkTo))
 	})

@@ -98,9 +98,9 @@ const sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/
 
 // SARIF is a page of a listing for code scanning tools (SARIF 2.1.0). What is resolved is left out, so that they close it. Images of which
 // nothing current is known are notifications, and the run is no successful one then.
-func SARIF(l scan.Listing, links Links) ([]byte, error) {
+func SARIF(l scan.Listing) ([]byte, error) {
 	notifications := sarifNotifications(l)
-	return fit(l, links, func(f feed) ([]byte, error) {
+	return fitFindings(l, func(findings []findingData) ([]byte, error) {
 		run := sarifRun{
 			Tool:        sarifTool{sarifDriver{Name: "ecr-continuous-scan", Rules: []sarifRule{}}},
 			Automation:  sarifAutomation{fmt.Sprintf("ecr-image-scan/%s/page-%d/", l.FeedID(), max(1, l.View.Page))},
@@ -108,14 +108,14 @@ func SARIF(l scan.Listing, links Links) ([]byte, error) {
 			Results:     []sarifResult{}, Properties: sarifPage{l.Total, max(1, l.View.Page), l.Pages()},
 		}
 		rules := make(map[string]int)
-		for _, e := range f.entries {
-			if e.data.Resolved == "" {
-				run.add(e.data, rules)
+		for _, d := range findings {
+			if d.Resolved == "" {
+				run.add(d, rules)
 			}
 		}
 		b, err := encode(sarifLog{sarifSchema, "2.1.0", []sarifRun{run}}, true)
 		if err != nil {
-			return nil, fmt.Errorf("write the SARIF of %s: %w", f.title, err)
+			return nil, fmt.Errorf("write the SARIF of %s: %w", listingTitle(l), err)
 		}
 		return b, nil
 	})

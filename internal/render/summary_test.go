@@ -12,12 +12,12 @@ func config(repo string, tags ...string) scan.Config {
 	return scan.Config{ID: "fc41dda8-f15e-4826-8908-11603b01dac4", Created: 1569927812, Region: "us-west-2", Registry: "123456789012", Repository: repo, Tags: tags}
 }
 
-func image(c scan.Config, tag string, r scan.Result) scan.Item[scan.Result] {
-	return scan.Item[scan.Result]{Image: scan.Image{Repository: c.Repo(), Tag: tag, Digest: "sha256:" + strings.Repeat("ab", 32)}, Value: r}
+func image(c scan.Config, tag string, r scan.Result) scan.Item {
+	return scan.Item{Image: scan.Image{Repository: c.Repo(), Tag: tag, Digest: "sha256:" + strings.Repeat("ab", 32)}, Result: r}
 }
 
-func report(c scan.Config, images ...scan.Item[scan.Result]) scan.Report[scan.Result] {
-	return scan.Report[scan.Result]{Config: c, Images: images}
+func report(c scan.Config, images ...scan.Item) scan.Report {
+	return scan.Report{Config: c, Images: images}
 }
 
 func TestSummary(t *testing.T) {
@@ -25,10 +25,10 @@ func TestSummary(t *testing.T) {
 	hard, multi := config("test/hard"), config("test/multi")
 	child := image(multi, "latest", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}})
 	child.Image.Platform = "linux/arm64"
-	failed := func(repo string, err error) scan.Report[scan.Result] {
-		return scan.Report[scan.Result]{Config: config(repo), Err: err}
+	failed := func(repo string, err error) scan.Report {
+		return scan.Report{Config: config(repo), Err: err}
 	}
-	golden(t, "summary.txt", Summary(scan.Overview{Reports: []scan.Report[scan.Result]{
+	golden(t, "summary.txt", Summary(scan.Overview{Reports: []scan.Report{
 		report(amazon, image(amazon, "2018.03", scan.Result{State: scan.Completed, Counts: scan.Counts{}})),
 		report(centos, image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
 		report(ubuntu,
@@ -54,7 +54,7 @@ func TestSummary(t *testing.T) {
 		failed("test/odd", &scan.Error{Code: scan.Internal, Message: "ECR refused the request"}),
 		report(config("test/empty")),
 	}}, scan.Filter{}))
-	golden(t, "summary-filtered.txt", Summary(scan.Overview{Reports: []scan.Report[scan.Result]{
+	golden(t, "summary-filtered.txt", Summary(scan.Overview{Reports: []scan.Report{
 		report(centos, image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
 		report(ubuntu, image(ubuntu, "16.04", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 24}}), image(ubuntu, "7", scan.Result{State: scan.InProgress})),
 		failed("test/gone", &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}),
@@ -66,15 +66,17 @@ func TestSummaryOfChanges(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
 	app := config("test/app")
-	changed := scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 7, scan.Low: 3, scan.Undefined: 1}, KnownSince: ago(500), Changes: []scan.CountChange{
+	changed := image(app, "1", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 7, scan.Low: 3, scan.Undefined: 1}})
+	changed.KnownSince, changed.Changes = ago(500), []scan.CountChange{
 		{At: ago(25), New: scan.Counts{scan.High: 5, scan.Critical: 1}, Fixed: scan.Counts{scan.Low: 5}},
 		{At: ago(23), New: scan.Counts{scan.High: 1}, Fixed: scan.Counts{scan.Critical: 1}},
 		{At: ago(1), New: scan.Counts{scan.High: 1}, Fixed: scan.Counts{scan.High: 1, scan.Medium: 2}},
-	}}
+	}
 	old := changed
-	old.AsOf, old.Reason = ago(3), "ECR in us-west-2 can't be reached"
-	running := scan.Result{State: scan.InProgress, AsOf: ago(2)}
-	o := scan.Overview{Since: ago(24), Now: now, Reports: []scan.Report[scan.Result]{report(app, image(app, "1", changed), image(app, "2", old), image(app, "3", running))}}
+	old.Image.Tag, old.AsOf, old.AsOfReason = "2", ago(3), "ECR in us-west-2 can't be reached"
+	running := image(app, "3", scan.Result{State: scan.InProgress})
+	running.AsOf, running.AsOfReason = ago(2), "ECR in us-west-2 can't be reached"
+	o := scan.Overview{Since: ago(24), Now: now, Reports: []scan.Report{report(app, changed, old, running)}}
 	golden(t, "summary-changes.txt", Summary(o, scan.Filter{}))
 	golden(t, "summary-changes-filtered.txt", Summary(o, scan.Filter{Severity: scan.High}))
 }
@@ -83,7 +85,7 @@ func TestSummaryOfChanges(t *testing.T) {
 func TestOnlyCompletedLooksClean(t *testing.T) {
 	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
 		for _, reason := range []string{"", " ", "\x00\n"} {
-			if lines := resultLines(scan.Result{State: state, Reason: reason}, time.Time{}); len(lines) != 1 || strings.TrimSpace(lines[0]) == "" || strings.HasSuffix(lines[0], ": ") {
+			if lines := resultLines(scan.Item{Result: scan.Result{State: state, Reason: reason}}, time.Time{}); len(lines) != 1 || strings.TrimSpace(lines[0]) == "" || strings.HasSuffix(lines[0], ": ") {
 				t.Errorf("state %q with reason %q is shown as %q", state, reason, lines)
 			}
 		}

@@ -19,10 +19,10 @@ func SummaryCSV(o scan.Overview, filter scan.Filter, feed FeedOf) ([]byte, error
 	}
 	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed")
 	var rows [][]string
-	for _, r := range filter.Reports(o.Reports) {
+	for _, r := range scan.Narrow(o.Reports, filter) {
 		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Config.Repository}
 		url := feed(r.Config.ID)
-		if state, reason := troubleData(r); state != "" {
+		if state, reason := conditionData(r.Condition()); state != "" {
 			row := append(slices.Clone(lead), "", "", "", state, reason)
 			row = append(row, make([]string, len(head)-len(row)-1)...)
 			rows = append(rows, append(row, url))

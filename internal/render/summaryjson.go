@@ -39,12 +39,12 @@ func SummaryJSON(o scan.Overview, filter scan.Filter, feed FeedOf) ([]byte, erro
 	if !filter.IsZero() {
 		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Repositories}
 	}
-	for _, r := range filter.Reports(o.Reports) {
+	for _, r := range scan.Narrow(o.Reports, filter) {
 		c := configData{
 			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, Tags: r.Config.Tags,
 			Feed: feed(r.Config.ID), Images: make([]imageData, len(r.Images)),
 		}
-		c.State, c.Reason = troubleData(r)
+		c.State, c.Reason = conditionData(r.Condition())
 		for i, item := range r.Images {
 			c.Images[i] = newImageData(item, o.Since, o.Now)
 		}

@@ -85,15 +85,12 @@ type countCell struct {
 	Of    []string // what it is the sum of, if of several severities
 }
 
-// trouble is why nobody knows how an image is now.
-type trouble struct{ State, Reason string }
-
 // SummaryPage is the overview as a page, worst first. asked are the parameters that it was asked for with.
 func SummaryPage(o scan.Overview, f scan.Filter, asked url.Values, to Link) ([]byte, error) {
 	p := newPage("Summary", to, "Summary")
 	p.Feed, p.FeedTitle = to("/findings/all", nil), "Findings of all configs"
 	main, blocks := newSummaryPage(o, f, asked, to)
-	return fitPage(func(room int) ([]byte, error) {
+	return fit(func(room int) ([]byte, error) {
 		main.list(blocks, room)
 		p.Main = main
 		return p.write(summaryTemplate())
@@ -111,11 +108,12 @@ func newSummaryPage(o scan.Overview, f scan.Filter, asked url.Values, to Link) (
 	asText := without(asHTML(asked))
 	asText.Set("format", "text")
 	p.Text = to("/summary", asText)
-	p.Filter = newFilterForm(to, "/summary", asHTML(without(asked, "severity", "tag", "repository")), f)
-	p.Filter.add(input{Name: "repository", Label: "Repository", List: "repositories", Pattern: repositoryPattern, Rule: repositoryRule}, f.Repositories)
-	p.Filter.add(input{Name: "tag", Label: "Tag", List: "tags", Pattern: tagPattern, Rule: tagRule}, f.Tags)
+	p.Filter = newFilterForm(to, "/summary", asHTML(asked), scan.SummaryFilters(), f)
+	p.Filter.About = "Filter the summary"
+	p.Filter.suggest("repository", "repositories")
+	p.Filter.suggest("tag", "tags")
 	p.Repositories, p.Tags = suggestions(o.Reports)
-	reports := f.Reports(o.Reports)
+	reports := scan.Narrow(o.Reports, f)
 	blocks := make([]configBlock, len(reports))
 	for i, r := range reports {
 		blocks[i] = newConfigBlock(r, o, f, to)
@@ -171,7 +169,7 @@ func addCommand(to Link) (curl, export string) {
 }
 
 // suggestions are the repositories and tags that a filter can name.
-func suggestions(reports []scan.Report[scan.Result]) (repositories, tags []string) {
+func suggestions(reports []scan.Report) (repositories, tags []string) {
 	for _, r := range reports {
 		repositories = append(repositories, r.Config.Repository)
 		for _, item := range r.Images[:min(len(r.Images), maxSuggested)] {
@@ -187,15 +185,17 @@ func firstDistinct(values []string) []string {
 	return values[:min(len(values), maxSuggested)]
 }
 
-func newConfigBlock(r scan.Report[scan.Result], o scan.Overview, f scan.Filter, to Link) configBlock {
+func newConfigBlock(r scan.Report, o scan.Overview, f scan.Filter, to Link) configBlock {
 	c := r.Config
-	narrow := url.Values{}
-	if f.Severity != "" {
-		narrow.Set("severity", string(f.Severity))
+	narrow := url.Values{} // what narrows the findings of each image
+	for _, row := range scan.FindingsFilters() {
+		if values := row.Values(f); len(values) > 0 && !row.NarrowsImages() {
+			narrow[row.Name] = values
+		}
 	}
 	b := configBlock{
 		ID: c.ID, Name: c.Repository, About: aboutConfig(r), URL: to("/findings/"+c.ID, asHTML(narrow)), Feed: to("/findings/"+c.ID, narrow),
-		Console: ConsoleURL(c.Repo()), Trouble: configTroubleOf(r), Trend: newTrendline(scan.Trend(r, o.Now)), counts: scan.Counts{},
+		Console: ConsoleURL(c.Repo()), Trouble: configTrouble(r), Trend: newTrendline(scan.Trend(r, o.Now)), counts: scan.Counts{},
 	}
 	for _, item := range r.Images {
 		row := newImageRow(b, item, o, narrow, to)
@@ -208,7 +208,7 @@ func newConfigBlock(r scan.Report[scan.Result], o scan.Overview, f scan.Filter, 
 	return b
 }
 
-func aboutConfig(r scan.Report[scan.Result]) string {
+func aboutConfig(r scan.Report) string {
 	about := r.Config.Region + " · " + r.Config.Registry
 	if len(r.Config.Tags) == 0 {
 		about += " · all tags"
@@ -221,24 +221,15 @@ func aboutConfig(r scan.Report[scan.Result]) string {
 	return about
 }
 
-func configTroubleOf(r scan.Report[scan.Result]) *trouble {
-	line := troubleOf(r)
-	if line == "" {
-		return nil
-	}
-	state, reason, _ := strings.Cut(line, ": ")
-	return &trouble{state[:1] + strings.ToLower(state[1:]), reason}
-}
-
-func newImageRow(b configBlock, item scan.Item[scan.Result], o scan.Overview, narrow url.Values, to Link) imageRow {
-	image, result := item.Image, item.Value
+func newImageRow(b configBlock, item scan.Item, o scan.Overview, narrow url.Values, to Link) imageRow {
+	image, result := item.Image, item.Result
 	values := without(narrow)
 	values.Set("tag", image.Tag)
 	label := oneLine(image.Label(), maxName)
 	row := imageRow{
 		Label: label, Name: b.Name + ":" + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),
-		Console: b.Console, Trouble: imageTrouble(result, o.Now), HasCounts: result.State == scan.Completed, Scanned: dayOf(result.CompletedAt),
-		Change: changeOf(result, o.Since),
+		Console: b.Console, Trouble: imageTrouble(item, o.Now), HasCounts: result.State == scan.Completed, Scanned: dayOf(result.CompletedAt),
+		Change: changeOf(item, o.Since),
 	}
 	if row.HasCounts {
 		row.counts = result.Counts
@@ -247,18 +238,18 @@ func newImageRow(b configBlock, item scan.Item[scan.Result], o scan.Overview, na
 }
 
 // imageTrouble is nil only for an image whose last scan is complete and fresh.
-func imageTrouble(r scan.Result, now time.Time) *trouble {
+func imageTrouble(item scan.Item, now time.Time) *trouble {
+	c := item.Condition()
 	switch {
-	case r.State != scan.Completed:
-		state, reason, _ := strings.Cut(stateLine(r), ": ")
-		return &trouble{state[:1] + strings.ToLower(state[1:]), reason}
-	case !r.AsOf.IsZero():
-		return &trouble{"Outdated", "as of " + stampOf(r.AsOf).Text + strings.TrimSuffix(": "+oneLine(r.Reason, maxReason), ": ")}
-	case r.Enhanced: // goes on by itself
-	case r.CompletedAt.IsZero():
+	case c.State != scan.Completed:
+		return stateTrouble(c)
+	case !c.AsOf.IsZero():
+		return &trouble{"Outdated", withReason("as of "+stampOf(c.AsOf).Text, c.Reason)}
+	case item.Result.Enhanced: // goes on by itself
+	case item.Result.CompletedAt.IsZero():
 		return &trouble{"Stale", "scanned at an unknown time"}
-	case r.Stale(now):
-		return &trouble{"Stale", "last scanned " + stampOf(r.CompletedAt).Text}
+	case item.Stale(now):
+		return &trouble{"Stale", "last scanned " + stampOf(item.Result.CompletedAt).Text}
 	}
 	return nil
 }

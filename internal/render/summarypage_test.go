@@ -27,9 +27,11 @@ func linkTo(path string, values url.Values) string {
 	return api + path + "?" + values.Encode()
 }
 
-// remembered is a result whose counts are known for the days before.
-func remembered(counts scan.Counts, changes ...scan.CountChange) scan.Result {
-	return scan.Result{State: scan.Completed, Counts: counts, CompletedAt: scanned, KnownSince: noon.Add(-20 * 24 * time.Hour), Changes: changes}
+// remembered is an image whose counts are known for the days before.
+func remembered(c scan.Config, tag string, counts scan.Counts, changes ...scan.CountChange) scan.Item {
+	item := image(c, tag, scan.Result{State: scan.Completed, Counts: counts, CompletedAt: scanned})
+	item.KnownSince, item.Changes = noon.Add(-20*24*time.Hour), changes
+	return item
 }
 
 func ago(days float64) time.Time { return noon.Add(-time.Duration(days * 24 * float64(time.Hour))) }
@@ -40,26 +42,26 @@ func pageOverview() scan.Overview {
 	for i, c := range []*scan.Config{&amazon, &centos, &ubuntu, &hard} {
 		c.ID = fmt.Sprintf("fc41dda8-f15e-4826-8908-11603b01dac%d", i)
 	}
-	platform := image(hard, "multi", remembered(scan.Counts{scan.Untriaged: 1, "BRAND NEW": 2}))
+	platform := remembered(hard, "multi", scan.Counts{scan.Untriaged: 1, "BRAND NEW": 2})
 	platform.Image.Platform = "linux/arm64"
-	stale := remembered(scan.Counts{scan.Low: 3})
-	stale.CompletedAt = ago(4)
-	kept := remembered(scan.Counts{scan.Medium: 1})
-	kept.AsOf, kept.Reason = ago(0.2), "throttled by ECR"
+	stale := remembered(hard, "stale", scan.Counts{scan.Low: 3})
+	stale.Result.CompletedAt = ago(4)
+	kept := remembered(hard, "kept", scan.Counts{scan.Medium: 1})
+	kept.AsOf, kept.AsOfReason = ago(0.2), "throttled by ECR"
 	gone := config("test/gone")
 	gone.ID = "fc41dda8-f15e-4826-8908-11603b01dac9"
-	return scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []scan.Report[scan.Result]{
-		report(amazon, image(amazon, "2018.03", remembered(scan.Counts{}))),
-		report(centos, image(centos, "7", remembered(scan.Counts{scan.High: 7, scan.Medium: 20, scan.Low: 7},
+	return scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []scan.Report{
+		report(amazon, remembered(amazon, "2018.03", scan.Counts{})),
+		report(centos, remembered(centos, "7", scan.Counts{scan.High: 7, scan.Medium: 20, scan.Low: 7},
 			scan.CountChange{At: ago(10), New: scan.Counts{scan.Medium: 4}, Fixed: scan.Counts{scan.High: 1}},
-			scan.CountChange{At: ago(0.5), New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}}))),
+			scan.CountChange{At: ago(0.5), New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}})),
 		report(ubuntu,
 			image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: scanned, Counts: scan.Counts{scan.Medium: 8, scan.Low: 24, scan.Informational: 19}}),
-			image(ubuntu, "latest", remembered(scan.Counts{scan.Critical: 1, scan.Medium: 7}, scan.CountChange{At: ago(0.4), Fixed: scan.Counts{scan.Low: 2}}))),
+			remembered(ubuntu, "latest", scan.Counts{scan.Critical: 1, scan.Medium: 7}, scan.CountChange{At: ago(0.4), Fixed: scan.Counts{scan.Low: 2}})),
 		report(hard,
 			image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
 			image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: <script>alert(1)</script>"}),
-			image(hard, "kept", kept), image(hard, "running", scan.Result{State: scan.InProgress}), image(hard, "stale", stale), platform),
+			kept, image(hard, "running", scan.Result{State: scan.InProgress}), stale, platform),
 		{Config: gone, Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
 	}}
 }
@@ -107,24 +109,26 @@ func TestEmptySummaryPageTellsHowToBegin(t *testing.T) {
 // Only a completed scan without findings may look like one, and only a fresh result like one that is.
 func TestOnlyFreshImagesLookWatched(t *testing.T) {
 	c := config("test/ubuntu")
-	fresh := scan.Result{State: scan.Completed, CompletedAt: noon.Add(-47 * time.Hour), Counts: scan.Counts{}}
+	of := func(r scan.Result) scan.Item { return image(c, "latest", r) }
+	fresh := of(scan.Result{State: scan.Completed, CompletedAt: noon.Add(-47 * time.Hour), Counts: scan.Counts{}})
 	stale, kept, enhanced := fresh, fresh, fresh
-	stale.CompletedAt, kept.AsOf = noon.Add(-49*time.Hour), noon.Add(-time.Minute)
-	enhanced.CompletedAt, enhanced.Enhanced = ago(90), true
+	stale.Result.CompletedAt, kept.AsOf = noon.Add(-49*time.Hour), noon.Add(-time.Minute)
+	enhanced.Result.CompletedAt, enhanced.Result.Enhanced = ago(90), true
 	for name, test := range map[string]struct {
-		result  scan.Result
+		item    scan.Item
 		watched bool
 	}{
 		"fresh": {fresh, true}, "enhanced": {enhanced, true}, "stale": {stale, false}, "kept": {kept, false},
-		"never": {scan.Result{State: scan.NotScanned}, false}, "failed": {scan.Result{State: scan.Failed}, false}, "running": {scan.Result{State: scan.InProgress}, false},
-		"gone": {scan.Result{State: scan.NoSuchTag}, false}, "unread": {scan.Result{State: scan.Unread, Reason: "x"}, false}, "odd": {scan.Result{State: "unheard of"}, false},
+		"never": {of(scan.Result{State: scan.NotScanned}), false}, "failed": {of(scan.Result{State: scan.Failed}), false},
+		"running": {of(scan.Result{State: scan.InProgress}), false}, "gone": {of(scan.Result{State: scan.NoSuchTag}), false},
+		"unread": {of(scan.Result{State: scan.Unread, Reason: "x"}), false}, "odd": {of(scan.Result{State: "unheard of"}), false},
 	} {
-		o := scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []scan.Report[scan.Result]{report(c, image(c, name, test.result))}}
+		o := scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []scan.Report{report(c, test.item)}}
 		page := string(summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
 		if watched := strings.Contains(page, "all images have a fresh result"); watched != test.watched {
 			t.Errorf("%s: watched %t", name, watched)
 		}
-		if clean := strings.Contains(page, "no findings"); clean != (test.result.State == scan.Completed) {
+		if clean := strings.Contains(page, "no findings"); clean != (test.item.Result.State == scan.Completed) {
 			t.Errorf("%s: clean %t", name, clean)
 		}
 	}
@@ -173,14 +177,14 @@ func TestSummaryPageOfManyImages(t *testing.T) {
 	o := scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
 	for i := range 20 {
 		c := config(fmt.Sprintf("test/%s%d", strings.Repeat("long-", 40), i))
-		var images []scan.Item[scan.Result]
+		var images []scan.Item
 		for n := range 500 {
 			images = append(images, image(c, fmt.Sprintf("t%d-%s", n, strings.Repeat("x", 100)), scan.Result{State: scan.Failed, Reason: strings.Repeat("<>", 200)}))
 		}
 		o.Reports = append(o.Reports, report(c, images...))
 	}
 	page := summaryPageOf(t, o, scan.Filter{}, nil, linkTo)
-	if n := sentSize(page); n > maxFeed {
+	if n := sentSize(page); n > maxSent {
 		t.Errorf("%d bytes", n)
 	}
 	if !bytes.Contains(page, []byte("10000 images of 20 configs")) || !bytes.Contains(page, []byte("left out of this page")) {
@@ -192,9 +196,9 @@ func BenchmarkSummaryPage(b *testing.B) {
 	o := scan.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
 	for i := range 20 {
 		c := config(fmt.Sprintf("test/r%d", i))
-		var images []scan.Item[scan.Result]
+		var images []scan.Item
 		for n := range 50 {
-			images = append(images, image(c, fmt.Sprintf("t%d", n), remembered(scan.Counts{scan.High: n, scan.Low: 3}, scan.CountChange{At: ago(3), New: scan.Counts{scan.High: 1}})))
+			images = append(images, remembered(c, fmt.Sprintf("t%d", n), scan.Counts{scan.High: n, scan.Low: 3}, scan.CountChange{At: ago(3), New: scan.Counts{scan.High: 1}}))
 		}
 		o.Reports = append(o.Reports, report(c, images...))
 	}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -61,3 +62,12 @@ func oneLine(s string, most int) string {
 
 // isWord tells whether a text is clean as it is, and has no blanks.
 func isWord(s string) bool { return isClean(s) && !strings.ContainsFunc(s, unicode.IsSpace) }
+
+func optionalTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return rfc3339(t)
+}
+
+func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -72,9 +72,9 @@ type change struct {
 	AddedN, FixedN int
 }
 
-func changeOf(r scan.Result, since time.Time) change {
-	c := change{Known: !r.KnownSince.IsZero()}
-	c.Added, c.Fixed = r.ChangedSince(since)
+func changeOf(item scan.Item, since time.Time) change {
+	c := change{Known: !item.KnownSince.IsZero()}
+	c.Added, c.Fixed = item.ChangedSince(since)
 	c.AddedN, c.FixedN = sumOf(c.Added), sumOf(c.Fixed)
 	return c
 }

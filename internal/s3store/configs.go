@@ -1,5 +1,5 @@
-// Package s3store keeps scan configs in an S3 bucket: one JSON object each, <scanid>.json at the bucket's root, and below runs/ the markers of
-// scan runs that are under way. Everything else that is in the bucket is somebody else's and is neither read nor touched.
+// Package s3store keeps scan configs and records in an S3 bucket: a config is the JSON object <scanid>.json at the bucket's root, records lie
+// below record/, and what is broken of them below set-aside/. Everything else in the bucket is neither read nor touched.
 //
 // It keeps nothing in memory, so that every function sees the same configs at once. The rules of a config are the domain's (package scan).
 package s3store
@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 
@@ -34,14 +33,23 @@ const maxCreated = 253402300799
 
 const suffix = ".json"
 
-// Configs is the store of configs in one bucket. It implements [scan.ConfigStore].
+// Configs reads the configs in one bucket. It implements [scan.ConfigReader], [scan.StoredConfigs] and
+// [httpapi.ConfigStore].
 type Configs struct {
 	s3     *s3.Client
 	bucket string
 	log    *slog.Logger
 }
 
-// NewConfigs makes the store of a bucket that exists.
+// ConfigWriter reads and writes configs. It implements [httpapi.ConfigStore].
+type ConfigWriter struct{ *Configs }
+
+// NewConfigWriter makes the writer of a bucket that exists.
+func NewConfigWriter(client *s3.Client, bucket string, log *slog.Logger) ConfigWriter {
+	return ConfigWriter{NewConfigs(client, bucket, log)}
+}
+
+// NewConfigs makes the reader of a bucket that exists.
 func NewConfigs(client *s3.Client, bucket string, log *slog.Logger) *Configs {
 	return &Configs{s3: client, bucket: bucket, log: log}
 }
@@ -49,7 +57,7 @@ func NewConfigs(client *s3.Client, bucket string, log *slog.Logger) *Configs {
 // errForeign marks an object that is no config of ours, or not any more.
 var errForeign = errors.New("not a scan config")
 
-// List implements [scan.ConfigStore]. Objects that are no configs are logged and left out. One that can't be read for now fails the list: a
+// List implements [scan.ConfigReader]. Objects that are no configs are logged and left out. One that can't be read for now fails the list: a
 // config that goes missing from the answer would look deleted, or its images clean.
 func (s *Configs) List(ctx context.Context) ([]scan.Config, error) {
 	ids, err := s.ids(ctx)
@@ -132,7 +140,7 @@ func (s *Configs) ids(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// Get implements [scan.ConfigStore].
+// Get implements [scan.ConfigReader].
 func (s *Configs) Get(ctx context.Context, id string) (scan.Config, error) {
 	c, err := s.read(ctx, id)
 	switch {
@@ -145,8 +153,17 @@ func (s *Configs) Get(ctx context.Context, id string) (scan.Config, error) {
 	return c, err
 }
 
-// Put implements [scan.ConfigStore].
-func (s *Configs) Put(ctx context.Context, c scan.Config) error {
+// Stored implements [scan.StoredConfigs].
+func (s *Configs) Stored(ctx context.Context, id string) (scan.Config, error) {
+	c, err := s.read(ctx, id)
+	if err != nil && scan.CodeOf(err) != scan.NotFound {
+		return scan.Config{}, unavailable("read scan config "+id, err)
+	}
+	return c, err
+}
+
+// Put implements [httpapi.ConfigStore].
+func (s ConfigWriter) Put(ctx context.Context, c scan.Config) error {
 	body, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode scan config %s: %w", c.ID, err)
@@ -160,10 +177,9 @@ func (s *Configs) Put(ctx context.Context, c scan.Config) error {
 	return nil
 }
 
-// Delete implements [scan.ConfigStore]. S3 itself doesn't tell whether there was anything to delete, so it is read first; an object that is
-// no config is NotFound and stays. Of two
-// calls at the same time both may have found it.
-func (s *Configs) Delete(ctx context.Context, id string) error {
+// Delete implements [httpapi.ConfigStore]. S3 itself doesn't tell whether there was anything to delete, so it is read first; an object that is
+// no config is NotFound and stays. Of two calls at the same time both may have found it.
+func (s ConfigWriter) Delete(ctx context.Context, id string) error {
 	if _, err := s.Get(ctx, id); err != nil {
 		return err
 	}
@@ -179,30 +195,11 @@ func (s *Configs) read(ctx context.Context, id string) (scan.Config, error) {
 	if !scan.ValidID(id) {
 		return scan.Config{}, notFound(nil)
 	}
-	body, err := s.fetch(ctx, id)
-	if errors.Is(err, errCut) { // the SDK retries a call, but not the reading of its body
-		body, err = s.fetch(ctx, id)
-	}
+	o, err := getObject(ctx, s.s3, s.bucket, id+suffix, "", maxObject)
 	if err != nil {
-		return scan.Config{}, err
+		return scan.Config{}, readError(id, err)
 	}
-	return decode(id, body)
-}
-
-// errCut marks an answer whose body ended too early.
-var errCut = errors.New("the answer was cut off")
-
-func (s *Configs) fetch(ctx context.Context, id string) ([]byte, error) {
-	out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: aws.String(id + suffix)})
-	if err != nil {
-		return nil, readError(id, err)
-	}
-	defer out.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(out.Body, maxObject+1))
-	if err != nil {
-		return nil, unavailable("read scan config "+id, fmt.Errorf("%w: %w", errCut, err))
-	}
-	return body, nil
+	return decode(id, o.body)
 }
 
 func readError(id string, err error) error {

@@ -42,7 +42,7 @@ func put(t *testing.T, a *awstest.AWS, key, body string) {
 
 func TestRoundTrip(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
-	store := a.Watch(awstest.Silent()).Configs
+	store := a.Service(awstest.Silent()).Configs
 	if configs, err := store.List(t.Context()); err != nil || len(configs) != 0 {
 		t.Errorf("an empty bucket lists %v, %v", configs, err)
 	}
@@ -74,7 +74,7 @@ func errorOf(_ scan.Config, err error) error { return err }
 
 func TestMoreThanAPage(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
-	store := a.Watch(awstest.Silent()).Configs
+	store := a.Service(awstest.Silent()).Configs
 	const many = 2100
 	var wg sync.WaitGroup
 	for range 8 {
@@ -106,7 +106,7 @@ func TestDemoObjects(t *testing.T) {
 	put(t, a, known+".json", `{"id":"`+known+`","created":"1569927812","region":"us-west-2","registry":"123456789012","repository":"amazonlinux","tags":["2018.03","2018.03"]}`)
 	other := "5471c156-29f5-40fe-883b-3cd26738d5a6"
 	put(t, a, other+".json", `{"id":"`+other+`","created":"1569927813","region":"us-west-2","registry":"123456789012","repository":"test/centos","tags":[],"more":1}`)
-	got, err := a.Watch(awstest.Silent()).Configs.List(t.Context())
+	got, err := a.Service(awstest.Silent()).Configs.List(t.Context())
 	want := []scan.Config{
 		{ID: known, Created: 1569927812, Region: "us-west-2", Registry: "123456789012", Repository: "amazonlinux", Tags: []string{"2018.03"}},
 		{ID: other, Created: 1569927813, Region: "us-west-2", Registry: "123456789012", Repository: "test/centos"},
@@ -142,7 +142,7 @@ func TestForeignObjects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := awstest.Start(t, awslocal.ECROptions{})
 			put(t, a, object.key, object.body)
-			store := a.Watch(awstest.Silent()).Configs
+			store := a.Service(awstest.Silent()).Configs
 			mine := newConfig(t, "test/app")
 			if err := store.Put(t.Context(), mine); err != nil {
 				t.Fatal(err)
@@ -190,7 +190,7 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // for the back-off's sake
 			a := awstest.Start(t, awslocal.ECROptions{})
-			store := a.Watch(awstest.Silent()).Configs
+			store := a.Service(awstest.Silent()).Configs
 			body, err := json.Marshal(scan.Config{ID: known, Created: 1, Region: "us-west-2", Registry: "123456789012", Repository: "test/app"})
 			if err != nil {
 				t.Fatal(err)
@@ -214,6 +214,53 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// Only what is not there is not found: a visit keeps what a config watched that is refused, broken, or can't be read now.
+func TestStored(t *testing.T) {
+	good := `{"id":"` + known + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
+	for name, test := range map[string]struct {
+		body  string
+		fault awslocal.Fault
+		code  scan.Code
+	}{
+		"whole":                 {good, awslocal.Fault{}, ""},
+		"500 once":              {good, awslocal.Fault{Status: 500, Calls: 1}, ""},
+		"deleted":               {"", awslocal.Fault{Code: "NoSuchKey"}, scan.NotFound},
+		"half-written":          {good[:40], awslocal.Fault{}, scan.Unavailable},
+		"another's id":          {strings.Replace(good, known, "00000000-29f5-40fe-883b-3cd26738d5a6", 1), awslocal.Fault{}, scan.Unavailable},
+		"a hostile region":      {strings.Replace(good, "us-west-2", "evil.example/#", 1), awslocal.Fault{}, scan.Unavailable},
+		"huge":                  {good + strings.Repeat(" ", 300<<10), awslocal.Fault{}, scan.Unavailable},
+		"in Glacier":            {good, awslocal.Fault{Code: "InvalidObjectState", Status: 403}, scan.Unavailable},
+		"refused":               {good, awslocal.Fault{Code: "AccessDenied"}, scan.Unavailable},
+		"no bucket":             {good, awslocal.Fault{Code: "NoSuchBucket", Status: 404}, scan.Unavailable},
+		"KMS is throttled":      {good, awslocal.Fault{Code: "KMS.ThrottlingException", Status: 400}, scan.Unavailable},
+		"500 on and on":         {good, awslocal.Fault{Status: 500}, scan.Unavailable},
+		"cut in the middle":     {good, awslocal.Fault{Cut: true}, scan.Unavailable},
+		"404 without S3's code": {good, awslocal.Fault{Code: "Odd", Status: 404}, scan.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // for the back-off's sake
+			a := awstest.Start(t, awslocal.ECROptions{})
+			put(t, a, known+".json", test.body)
+			if test.fault != (awslocal.Fault{}) {
+				test.fault.Operation = "GetObject"
+				a.S3.Disturb(test.fault)
+			}
+			store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
+			c, err := store.Stored(t.Context(), known)
+			if scan.CodeOf(err) != test.code || err == nil && c.ID != known {
+				t.Errorf("%+v, %v", c, err)
+			}
+		})
+	}
+	a := awstest.Start(t, awslocal.ECROptions{})
+	store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
+	for _, id := range []string{known, "", "../x", "index"} {
+		if _, err := store.Stored(t.Context(), id); scan.CodeOf(err) != scan.NotFound {
+			t.Errorf("%q in an empty bucket: %v", id, err)
+		}
+	}
+}
+
 // S3 can hold keys with characters that XML can't. They must not take the list with them.
 func TestKeysThatXMLCantHold(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -224,7 +271,7 @@ func TestKeysThatXMLCantHold(t *testing.T) {
 		fmt.Fprintf(w, `<?xml version="1.0"?><ListBucketResult><Contents><Key>%s</Key></Contents><IsTruncated>false</IsTruncated></ListBucketResult>`, key)
 	}))
 	defer server.Close()
-	store := setup.New(setup.Loopback(server.URL), setup.Loopback(server.URL), awstest.Bucket, awstest.Silent()).Configs
+	store := setup.NewConfigs(setup.Loopback(server.URL), awstest.Bucket, awstest.Silent())
 	if configs, err := store.List(t.Context()); err != nil || len(configs) != 0 {
 		t.Errorf("%v, %v", configs, err)
 	}
@@ -233,7 +280,7 @@ func TestKeysThatXMLCantHold(t *testing.T) {
 // A burst of refusals costs its retries, and no quota that all calls share.
 func TestBurstOfSlowDown(t *testing.T) {
 	a := awstest.Start(t, awslocal.ECROptions{})
-	store := a.Watch(awstest.Silent()).Configs
+	store := a.Service(awstest.Silent()).Configs
 	for range 200 {
 		if err := store.Put(t.Context(), newConfig(t, "test/app")); err != nil {
 			t.Fatal(err)
@@ -250,7 +297,7 @@ func TestNoAnswerEndsWithTheContext(t *testing.T) {
 	a.S3.Disturb(awslocal.Fault{Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	store := a.Watch(awstest.Silent()).Configs
+	store := a.Service(awstest.Silent()).Configs
 	_, listed := store.List(ctx)
 	for what, err := range map[string]error{"list": listed, "put": store.Put(ctx, newConfig(t, "test/app")), "delete": store.Delete(ctx, known)} {
 		if scan.CodeOf(err) != scan.Unavailable {

@@ -22,9 +22,10 @@ type keptRecord struct {
 // mostKept bounds what is kept, as sizeOf counts it: some 20 MiB.
 const mostKept = 40_000
 
-// sizeOf counts what a record takes, in half KiB: two for itself and for each image, one for each change of an image's counts and for 32 periods.
+// sizeOf counts what a record takes, in half KiB: two for itself and for each image, one for each
+// change of an image's counts, for 8 ids of configs, and for 32 periods.
 func sizeOf(r scan.Record) int {
-	n, periods := 2+2*len(r.Images), len(r.Taken)+len(r.Absences)
+	n, periods := 2+2*len(r.Images)+len(r.Configs)/8, len(r.Taken)+len(r.Absences)
 	for _, i := range r.Images {
 		n += len(i.Changes)
 		periods += len(i.Gaps) + len(i.Failures)

@@ -9,15 +9,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/go-json-experiment/json" // encoding/json takes three times as long to read a record
@@ -52,21 +52,34 @@ const (
 // sweepAge is how old a history must be to be removed when its record doesn't name it: younger, its writer may be about to write the record.
 const sweepAge = time.Hour
 
-// Records keeps what was found over time. It implements [scan.RecordStore].
+// Records reads what is recorded. It implements [scan.Records], and stores nothing.
 type Records struct {
 	s3     *s3.Client
 	bucket string
-	log    *slog.Logger
 	kept   kept
 }
 
-// NewRecords makes the store of a bucket that exists.
-func NewRecords(client *s3.Client, bucket string, log *slog.Logger) *Records {
-	return &Records{s3: client, bucket: bucket, log: log}
+// NewRecords makes the reader of a bucket that exists.
+func NewRecords(client *s3.Client, bucket string) *Records {
+	return &Records{s3: client, bucket: bucket}
+}
+
+// RecordWriter reads and writes what is recorded. It implements [scan.RecordWriter].
+type RecordWriter struct {
+	*Records
+	log *slog.Logger
+}
+
+// NewRecordWriter makes the writer of a bucket that exists.
+func NewRecordWriter(client *s3.Client, bucket string, log *slog.Logger) *RecordWriter {
+	return &RecordWriter{Records: NewRecords(client, bucket), log: log}
 }
 
 // index is the stored form of a record.
 type index struct {
+	Begin    scan.Stamp    `json:"begin"`
+	Configs  []string      `json:"configs"`
+	Failure  scan.Failure  `json:"failure"`
 	Images   images        `json:"images"`
 	Listed   scan.Stamp    `json:"listed"`
 	Gone     scan.Stamp    `json:"gone"`
@@ -86,47 +99,72 @@ var (
 	errNewer  = errors.New("written by a later version of this service")
 )
 
-// Load implements [scan.RecordStore].
+// Load implements [scan.Records]. A record that is broken is Unavailable.
 func (s *Records) Load(ctx context.Context, repo scan.Repository) (scan.Record, error) {
+	r, o, err := s.load(ctx, repo)
+	if errors.Is(err, errBroken) {
+		return scan.Record{}, recordError("read", folder(repo)+indexName, fmt.Errorf("%w, %d bytes: a visit rebuilds it", err, len(o.body)))
+	}
+	return r, err
+}
+
+// load is Load with the object that was read. A further error is errBroken.
+func (s *Records) load(ctx context.Context, repo scan.Repository) (scan.Record, object, error) {
 	key := folder(repo) + indexName
 	last := s.kept.of(key)
-	o, err := s.get(ctx, key, last.Version)
+	o, err := getObject(ctx, s.s3, s.bucket, key, last.Version, maxStored)
 	switch {
 	case isCode(err, "NotModified"):
 		last.Now = o.now
-		return last, nil
+		return last, o, nil
 	case isCode(err, "NoSuchKey"):
-		return scan.Record{Now: o.now}, nil
+		return scan.Record{Now: o.now}, o, nil
 	case err != nil:
-		return scan.Record{}, recordError("read", key, err)
+		return scan.Record{}, o, recordError("read", key, err)
 	}
 	var x index
 	switch err := unpack(o.body, &x); {
 	case errors.Is(err, errNewer):
-		return scan.Record{}, &scan.Error{Code: scan.Unavailable, Message: "what is remembered of the repository was written by a later version of this service", Err: fmt.Errorf("%s: %w", key, err)}
+		return scan.Record{}, o, laterFormat("the repository", key, err)
 	case err != nil:
-		return s.rebuild(ctx, repo, key, o, err)
+		return scan.Record{}, o, err
 	}
 	r := x.record(o)
 	s.kept.keep(key, r)
-	return r, nil
+	return r, o, nil
+}
+
+func laterFormat(of, key string, cause error) error {
+	return &scan.Error{
+		Code: scan.Unavailable, Message: "what is recorded of " + of + " was written by a later version of this service",
+		Err: fmt.Errorf("%s: %w: %w", key, scan.ErrLaterFormat, cause),
+	}
+}
+
+// Load implements [scan.RecordWriter].
+func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (scan.Record, error) {
+	r, o, err := s.load(ctx, repo)
+	if errors.Is(err, errBroken) {
+		return s.rebuild(ctx, repo, folder(repo)+indexName, o, err)
+	}
+	return r, err
 }
 
 func newIndex(r scan.Record) index {
 	return index{
-		Images: r.Images, Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
 	}
 }
 
 func (x index) record(o object) scan.Record {
 	return scan.Record{
-		Images: x.Images, Listed: x.Listed, Gone: x.Gone, Absences: x.Absences,
+		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, Gone: x.Gone, Absences: x.Absences,
 		Changed: x.Changed, Swept: x.Swept, Taken: x.Taken, Version: o.version, Now: o.now,
 	}
 }
 
-// rebuild sets a broken record aside and puts together what its histories tell. It isn't written yet: whoever works with it does so.
-func (s *Records) rebuild(ctx context.Context, repo scan.Repository, key string, o object, cause error) (scan.Record, error) {
+// rebuild sets a broken record aside and puts together what its histories tell. The visit stores it.
+func (s *RecordWriter) rebuild(ctx context.Context, repo scan.Repository, key string, o object, cause error) (scan.Record, error) {
 	if err := s.setAside(ctx, key, o, cause); err != nil {
 		return scan.Record{}, err
 	}
@@ -163,7 +201,7 @@ func (s *Records) rebuild(ctx context.Context, repo scan.Repository, key string,
 }
 
 // histories are the names of the histories of a repository.
-func (s *Records) histories(ctx context.Context, repo scan.Repository) ([]string, error) {
+func (s *RecordWriter) histories(ctx context.Context, repo scan.Repository) ([]string, error) {
 	var names []string
 	err := s.each(ctx, repo, func(name string, _ types.Object) {
 		if name != indexName {
@@ -174,7 +212,7 @@ func (s *Records) histories(ctx context.Context, repo scan.Repository) ([]string
 }
 
 // setAside copies an object to where it is out of the way. What was there before of the same name is replaced.
-func (s *Records) setAside(ctx context.Context, key string, o object, cause error) error {
+func (s *RecordWriter) setAside(ctx context.Context, key string, o object, cause error) error {
 	s.log.ErrorContext(ctx, "set aside an object that is broken or not of this service", "bucket", s.bucket, "key", key, "to", SetAsidePrefix+key, "error", cause)
 	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: aws.String(SetAsidePrefix + key), Body: bytes.NewReader(o.body)})
 	if err != nil {
@@ -183,8 +221,8 @@ func (s *Records) setAside(ctx context.Context, key string, o object, cause erro
 	return nil
 }
 
-// Save implements [scan.RecordStore] by S3's conditional writes.
-func (s *Records) Save(ctx context.Context, repo scan.Repository, r scan.Record) (string, error) {
+// Save implements [scan.RecordWriter] by S3's conditional writes.
+func (s *RecordWriter) Save(ctx context.Context, repo scan.Repository, r scan.Record) (string, error) {
 	key := folder(repo) + indexName
 	body, err := pack(newIndex(r))
 	if err != nil {
@@ -207,8 +245,8 @@ func (s *Records) Save(ctx context.Context, repo scan.Repository, r scan.Record)
 }
 
 // isSaved tells whether it was this very record that came first: when the answer to a write is lost, the SDK writes again.
-func (s *Records) isSaved(ctx context.Context, key string, want []byte) (string, error) {
-	o, err := s.get(ctx, key, "")
+func (s *RecordWriter) isSaved(ctx context.Context, key string, want []byte) (string, error) {
+	o, err := getObject(ctx, s.s3, s.bucket, key, "", maxStored)
 	switch {
 	case isCode(err, "NoSuchKey"):
 		return "", nil
@@ -220,31 +258,49 @@ func (s *Records) isSaved(ctx context.Context, key string, want []byte) (string,
 	return "", nil
 }
 
-// History implements [scan.RecordStore].
+// History implements [scan.Records].
 func (s *Records) History(ctx context.Context, repo scan.Repository, name string) (scan.History, error) {
+	h, _, err := s.history(ctx, repo, name)
+	return h, err
+}
+
+// History implements [scan.RecordWriter]: one that is broken is set aside.
+func (s *RecordWriter) History(ctx context.Context, repo scan.Repository, name string) (scan.History, error) {
+	h, o, err := s.history(ctx, repo, name)
+	if errors.Is(err, errBroken) {
+		if err := s.setAside(ctx, folder(repo)+name, o, err); err != nil {
+			return scan.History{}, err
+		}
+	}
+	return h, err
+}
+
+// history is History with the object that was read. Its NotFound wraps errBroken when the object is broken.
+func (s *Records) history(ctx context.Context, repo scan.Repository, name string) (scan.History, object, error) {
 	if uuid.Validate(name) != nil {
-		return scan.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history", Err: fmt.Errorf("%q is no name of one", name)}
+		return scan.History{}, object{}, noHistory(fmt.Errorf("%q is no name of one", name))
 	}
 	key := folder(repo) + name
-	o, err := s.get(ctx, key, "")
+	o, err := getObject(ctx, s.s3, s.bucket, key, "", maxStored)
 	if err != nil {
-		return scan.History{}, recordError("read", key, err)
+		return scan.History{}, o, recordError("read", key, err)
 	}
 	var h scan.History
 	switch err := unpack(o.body, &h); {
 	case errors.Is(err, errNewer):
-		return scan.History{}, &scan.Error{Code: scan.Unavailable, Message: "what is remembered of the image was written by a later version of this service", Err: fmt.Errorf("%s: %w", key, err)}
+		return scan.History{}, o, laterFormat("the image", key, err)
 	case err != nil:
-		if err := s.setAside(ctx, key, o, err); err != nil {
-			return scan.History{}, err
-		}
-		return scan.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history", Err: fmt.Errorf("%s: %w", key, err)}
+		return scan.History{}, o, noHistory(fmt.Errorf("%s: %w", key, err))
 	}
-	return h, nil
+	return h, o, nil
 }
 
-// AddHistory implements [scan.RecordStore].
-func (s *Records) AddHistory(ctx context.Context, repo scan.Repository, h scan.History) (string, error) {
+func noHistory(cause error) error {
+	return &scan.Error{Code: scan.NotFound, Message: "no such history", Err: cause}
+}
+
+// AddHistory implements [scan.RecordWriter].
+func (s *RecordWriter) AddHistory(ctx context.Context, repo scan.Repository, h scan.History) (string, error) {
 	name := uuid.NewString()
 	key := folder(repo) + name
 	body, err := pack(h)
@@ -258,28 +314,68 @@ func (s *Records) AddHistory(ctx context.Context, repo scan.Repository, h scan.H
 	return name, nil
 }
 
-// Sweep implements [scan.RecordStore].
-func (s *Records) Sweep(ctx context.Context, repo scan.Repository, r, earlier scan.Record) error {
+// Sweep implements [scan.RecordWriter]. Histories are written once, so one that was written since the last sweep and before it was named is
+// read, to see that nobody has broken it.
+func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earlier scan.Record) ([]string, error) {
 	needed := map[string]bool{indexName: true}
-	for _, named := range []scan.Record{r, earlier} {
+	labels := make(map[string]string, len(r.Images)) // of the histories that the record names
+	for _, named := range []scan.Record{earlier, r} {
 		for _, image := range named.Images {
 			needed[image.History] = true
 		}
 	}
-	var names []string
+	for label, image := range r.Images {
+		if image.History != "" {
+			labels[image.History] = label
+		}
+	}
+	var unneeded, changed []string
 	err := s.each(ctx, repo, func(name string, o types.Object) {
-		if !needed[name] && aws.ToTime(o.LastModified).Before(r.Now.Add(-sweepAge)) {
-			names = append(names, name)
+		switch at := aws.ToTime(o.LastModified); {
+		case !needed[name] && at.Before(r.Now.Add(-sweepAge)):
+			unneeded = append(unneeded, name)
+		case labels[name] != "" && scan.StampOf(at) < earlier.Swept:
+			delete(labels, name) // it was there at the last sweep
+		case labels[name] != "":
+			changed = append(changed, name)
 		}
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.remove(ctx, repo, names)
+	whole, err := s.whole(ctx, repo, changed)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range whole {
+		delete(labels, name)
+	}
+	return slices.Sorted(maps.Values(labels)), s.remove(ctx, repo, unneeded)
 }
 
-// Repositories implements [scan.RecordStore].
-func (s *Records) Repositories(ctx context.Context) ([]scan.Repository, error) {
+// whole are those histories that can be read. What is broken is set aside.
+func (s *RecordWriter) whole(ctx context.Context, repo scan.Repository, names []string) ([]string, error) {
+	var mu sync.Mutex
+	var whole []string
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(CallsAtOnce)
+	for _, name := range names {
+		g.Go(func() error {
+			_, err := s.History(ctx, repo, name)
+			if scan.CodeOf(err) == scan.NotFound {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			whole = append(whole, name)
+			return err
+		})
+	}
+	return whole, g.Wait()
+}
+
+// Repositories implements [scan.RecordWriter].
+func (s *RecordWriter) Repositories(ctx context.Context) ([]scan.Repository, error) {
 	prefixes := []string{RecordPrefix}
 	for range 3 { // registry, Region, repository
 		var below []string
@@ -303,9 +399,9 @@ func (s *Records) Repositories(ctx context.Context) ([]scan.Repository, error) {
 	return repositories, nil
 }
 
-// Remove implements [scan.RecordStore]. The record itself goes first, so that none is ever there that names histories that are not. What is left
+// Remove implements [scan.RecordWriter]. The record itself goes first, so that none is ever there that names histories that are not. What is left
 // when this fails is found again.
-func (s *Records) Remove(ctx context.Context, repo scan.Repository) error {
+func (s *RecordWriter) Remove(ctx context.Context, repo scan.Repository) error {
 	names, err := s.histories(ctx, repo)
 	if err != nil {
 		return err
@@ -319,7 +415,7 @@ func (s *Records) Remove(ctx context.Context, repo scan.Repository) error {
 // removesAtOnce is how many objects are removed side by side.
 const removesAtOnce = 32
 
-func (s *Records) remove(ctx context.Context, repo scan.Repository, names []string) error {
+func (s *RecordWriter) remove(ctx context.Context, repo scan.Repository, names []string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(removesAtOnce)
 	for _, name := range names {
@@ -335,7 +431,7 @@ func (s *Records) remove(ctx context.Context, repo scan.Repository, names []stri
 }
 
 // each visits the record and every history of a repository, but no object that somebody else put there.
-func (s *Records) each(ctx context.Context, repo scan.Repository, visit func(name string, o types.Object)) error {
+func (s *RecordWriter) each(ctx context.Context, repo scan.Repository, visit func(name string, o types.Object)) error {
 	prefix := folder(repo)
 	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, EncodingType: types.EncodingTypeUrl})
 	for pages.HasMorePages() {
@@ -354,7 +450,7 @@ func (s *Records) each(ctx context.Context, repo scan.Repository, visit func(nam
 }
 
 // folders are the prefixes that lie directly below one.
-func (s *Records) folders(ctx context.Context, prefix string) ([]string, error) {
+func (s *RecordWriter) folders(ctx context.Context, prefix string) ([]string, error) {
 	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, Delimiter: aws.String("/"), EncodingType: types.EncodingTypeUrl})
 	var found []string
 	for pages.HasMorePages() {
@@ -369,50 +465,6 @@ func (s *Records) folders(ctx context.Context, prefix string) ([]string, error) 
 		}
 	}
 	return found, nil
-}
-
-// object is a stored object; now is S3's clock, which an answer that there is none has too.
-type object struct {
-	body    []byte
-	version string
-	now     time.Time
-}
-
-// get reads an object unless it is the version that is known, if there is one: then the error has the code NotModified.
-func (s *Records) get(ctx context.Context, key, known string) (object, error) {
-	o, err := s.fetch(ctx, key, known)
-	if errors.Is(err, errCut) { // the SDK retries a call, but not the reading of its body
-		o, err = s.fetch(ctx, key, known)
-	}
-	return o, err
-}
-
-func (s *Records) fetch(ctx context.Context, key, known string) (object, error) {
-	in := s3.GetObjectInput{Bucket: &s.bucket, Key: &key}
-	if known != "" {
-		in.IfNoneMatch = &known
-	}
-	out, err := s.s3.GetObject(ctx, &in)
-	if err != nil {
-		return object{now: dateOf(err)}, err
-	}
-	defer out.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(out.Body, maxStored+1))
-	if err != nil {
-		return object{}, fmt.Errorf("%w: %w", errCut, err)
-	}
-	now, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
-	return object{body: body, version: aws.ToString(out.ETag), now: now}, nil
-}
-
-// dateOf is S3's clock when it refused something; zero when it did not answer.
-func dateOf(err error) time.Time {
-	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok && response.Response != nil {
-		if date, err := http.ParseTime(response.Response.Header.Get("Date")); err == nil {
-			return date
-		}
-	}
-	return time.Time{}
 }
 
 // pack is the stored form of a value: a line that says what it is, and its JSON, compressed. What could not be read again isn't written.
@@ -477,6 +529,6 @@ func recordError(doing, key string, cause error) error {
 		code = scan.NotFound
 	}
 	return &scan.Error{
-		Code: code, Message: "what is remembered can't be read or written just now", Err: fmt.Errorf("%s %s: %w", doing, key, cause),
+		Code: code, Message: "what is recorded can't be read or written now", Err: fmt.Errorf("%s %s: %w", doing, key, cause),
 	}
 }

@@ -24,10 +24,13 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-func records(t *testing.T) (*awstest.AWS, *s3store.Records) {
+func records(t *testing.T) (*awstest.AWS, *s3store.RecordWriter) {
 	a := awstest.Start(t, awslocal.ECROptions{})
-	return a, s3store.NewRecords(a.S3Client(), awstest.Bucket, awstest.Silent())
+	return a, s3store.NewRecordWriter(a.S3Client(), awstest.Bucket, awstest.Silent())
 }
+
+// reader reads what records has written.
+func reader(a *awstest.AWS) *s3store.Records { return s3store.NewRecords(a.S3Client(), awstest.Bucket) }
 
 func repository(name string) scan.Repository {
 	return scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: name}
@@ -41,7 +44,7 @@ func recordWith(tags ...string) scan.Record {
 	return r
 }
 
-func save(t *testing.T, store *s3store.Records, repo scan.Repository, r scan.Record) string {
+func save(t *testing.T, store *s3store.RecordWriter, repo scan.Repository, r scan.Record) string {
 	t.Helper()
 	version, err := store.Save(t.Context(), repo, r)
 	if err != nil {
@@ -50,7 +53,7 @@ func save(t *testing.T, store *s3store.Records, repo scan.Repository, r scan.Rec
 	return version
 }
 
-func addHistory(t *testing.T, store *s3store.Records, repo scan.Repository, h scan.History) string {
+func addHistory(t *testing.T, store *s3store.RecordWriter, repo scan.Repository, h scan.History) string {
 	t.Helper()
 	name, err := store.AddHistory(t.Context(), repo, h)
 	if err != nil {
@@ -71,6 +74,7 @@ func aRecord() scan.Record {
 	return scan.Record{
 		Images: map[string]scan.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, Gone: 17,
 		Absences: []scan.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, Taken: scan.Seconds{{From: 22, Until: 23}},
+		Begin: 24, Configs: []string{"a", "b"}, Failure: scan.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
 	}
 }
 
@@ -101,21 +105,30 @@ func TestRecordRoundTrip(t *testing.T) {
 	if err != nil || got.Version != version || time.Since(got.Now).Abs() > time.Hour {
 		t.Errorf("version %q of %q, now %s, %v", got.Version, version, got.Now, err)
 	}
-	want.Version, want.Now = got.Version, got.Now
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(scan.Record{})); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	read, err := reader(a).Load(t.Context(), repo)
+	if err != nil {
+		t.Fatal(err)
 	}
-	name := addHistory(t, store, repo, aHistory())
-	h, err := store.History(t.Context(), repo, name)
-	if diff := cmp.Diff(aHistory(), h); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
-	}
-	for _, name := range []string{"", "index", "../index", uuid.NewString()} {
-		if _, err := store.History(t.Context(), repo, name); scan.CodeOf(err) != scan.NotFound {
-			t.Errorf("history %q: %v", name, err)
+	want.Version = version
+	for who, got := range map[string]scan.Record{"writer": got, "reader": read} {
+		want.Now = got.Now
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(scan.Record{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", who, diff)
 		}
 	}
-	if configs, err := a.Watch(awstest.Silent()).Configs.List(t.Context()); err != nil || len(configs) > 0 {
+	name := addHistory(t, store, repo, aHistory())
+	for who, of := range map[string]scan.Records{"writer": store, "reader": reader(a)} {
+		h, err := of.History(t.Context(), repo, name)
+		if diff := cmp.Diff(aHistory(), h); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", who, err, diff)
+		}
+		for _, name := range []string{"", "index", "../index", uuid.NewString()} {
+			if _, err := of.History(t.Context(), repo, name); scan.CodeOf(err) != scan.NotFound {
+				t.Errorf("%s: history %q: %v", who, name, err)
+			}
+		}
+	}
+	if configs, err := a.Service(awstest.Silent()).Configs.List(t.Context()); err != nil || len(configs) > 0 {
 		t.Errorf("records show as configs: %v, %v", configs, err)
 	}
 }
@@ -180,7 +193,7 @@ func TestRecordWrittenTwice(t *testing.T) {
 	}))
 	defer server.Close()
 	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
-	store := s3store.NewRecords(client, awstest.Bucket, awstest.Silent())
+	store := s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent())
 	for range 2 { // the first record, and the next
 		r, err := store.Load(t.Context(), repository("a"))
 		if err != nil {
@@ -192,6 +205,27 @@ func TestRecordWrittenTwice(t *testing.T) {
 		if version := save(t, store, repository("a"), next); version == "" {
 			t.Error("its own record is taken for another's")
 		}
+	}
+}
+
+// A save whose answer is lost is no success when another writer's record is there by then.
+func TestRecordWrittenByAnother(t *testing.T) {
+	a, other := records(t)
+	var lost atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && lost.CompareAndSwap(false, true) {
+			save(t, other, repository("a"), recordWith("of another"))
+			panic(http.ErrAbortHandler)
+		}
+		a.S3.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
+	if version := save(t, s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent()), repository("a"), recordWith("own")); version != "" {
+		t.Error("another's record is taken for its own")
+	}
+	if r, err := other.Load(t.Context(), repository("a")); err != nil || r.Images["of another"].Tag == "" {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
@@ -211,7 +245,7 @@ func TestRecordReadAgain(t *testing.T) {
 	}))
 	defer server.Close()
 	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
-	store, repo := s3store.NewRecords(client, awstest.Bucket, awstest.Silent()), repository("a")
+	store, repo := s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent()), repository("a")
 	load := func(want scan.Record, calls ...int) scan.Record {
 		t.Helper()
 		sent = nil
@@ -296,7 +330,10 @@ func TestSweep(t *testing.T) {
 		t.Helper()
 		loaded, err := store.Load(t.Context(), repo)
 		if err == nil {
-			err = store.Sweep(t.Context(), repo, loaded, naming(earlier))
+			var lost []string
+			if lost, err = store.Sweep(t.Context(), repo, loaded, naming(earlier)); len(lost) > 0 {
+				t.Errorf("lost: %q", lost)
+			}
 		}
 		got := objectsOf(t, a, "record/123456789012/us-west-2/a/")
 		slices.Sort(want)
@@ -330,6 +367,9 @@ func TestTooLarge(t *testing.T) {
 	if got := objectsOf(t, a, s3store.SetAsidePrefix); len(got) != 1 {
 		t.Errorf("set aside: %v", got)
 	}
+	if _, err := reader(a).Load(t.Context(), repository("a")); scan.CodeOf(err) != scan.Unavailable {
+		t.Errorf("a reader: %v", err)
+	}
 }
 
 func TestRecordOutage(t *testing.T) {
@@ -342,8 +382,12 @@ func TestRecordOutage(t *testing.T) {
 		_, read := store.History(ctx, repo, uuid.NewString())
 		_, added := store.AddHistory(ctx, repo, aHistory())
 		_, listed := store.Repositories(ctx)
+		_, swept := store.Sweep(ctx, repo, scan.Record{}, scan.Record{})
+		_, loadedByReader := reader(a).Load(ctx, repo)
+		_, readByReader := reader(a).History(ctx, repo, uuid.NewString())
 		for what, err := range map[string]error{
-			"load": loaded, "save": saved, "read": read, "add": added, "list": listed, "sweep": store.Sweep(ctx, repo, scan.Record{}, scan.Record{}), "remove": store.Remove(ctx, repo),
+			"load": loaded, "save": saved, "read": read, "add": added, "list": listed, "sweep": swept, "remove": store.Remove(ctx, repo),
+			"load by a reader": loadedByReader, "read by a reader": readByReader,
 		} {
 			if scan.CodeOf(err) != scan.Unavailable || strings.Contains(scan.MessageOf(err), "http") {
 				t.Errorf("%d, %s: %v", status, what, err)

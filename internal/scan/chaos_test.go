@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,9 +11,23 @@ import (
 	"time"
 )
 
+// killed is the key of a context's channel that is closed when the function dies.
+type killed struct{}
+
+// dead is the error of a call by a function that is dead.
+func dead(ctx context.Context) error {
+	died, _ := ctx.Value(killed{}).(chan struct{})
+	select {
+	case <-died:
+		return fmt.Errorf("the function is dead: %w", context.Canceled)
+	default:
+		return nil
+	}
+}
+
 // slowRegistry takes a second for each call, half of it before it acts, scans an image in two minutes, and refuses to do so twice in 24 h.
 type slowRegistry struct {
-	pagedRegistry
+	images map[string][]Image
 
 	mu      sync.Mutex
 	started map[string][]time.Time // by digest
@@ -26,32 +39,32 @@ const (
 	scanTime = 2 * time.Minute
 )
 
-func newSlowRegistry(images map[string][]Image, pageSize int) *slowRegistry {
-	return &slowRegistry{pagedRegistry: pagedRegistry{fakeRegistry: &fakeRegistry{images: images}, size: pageSize}, started: map[string][]time.Time{}}
-}
-
 // wait is half a call; its error is that of a caller who gave up or was killed.
 func wait(ctx context.Context) error {
-	dead, _ := ctx.Value(killed{}).(chan struct{})
+	died, _ := ctx.Value(killed{}).(chan struct{})
 	select {
 	case <-time.After(callTime / 2):
-		return gone(ctx)
-	case <-dead:
-		return gone(ctx)
+		return dead(ctx)
+	case <-died:
+		return dead(ctx)
 	case <-ctx.Done():
 		return &Error{Code: Unavailable, Message: "no answer in time", Err: ctx.Err()}
 	}
 }
 
-func (r *slowRegistry) Page(ctx context.Context, repo Repository, token string) ([]Image, string, error) {
+func (r *slowRegistry) Images(ctx context.Context, repo Repository, _ []string) ([]Image, error) {
 	if err := wait(ctx); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	images, next, err := r.pagedRegistry.Page(ctx, repo, token)
-	return images, next, firstError(err, wait(ctx))
+	images := make([]Image, len(r.images[repo.Name]))
+	for i, image := range r.images[repo.Name] {
+		image.Repository = repo
+		images[i] = image
+	}
+	return images, wait(ctx)
 }
 
-func (r *slowRegistry) Result(ctx context.Context, _ Repository, digest string) (Result, error) {
+func (r *slowRegistry) Findings(ctx context.Context, _ Repository, digest string) (Result, error) {
 	if err := wait(ctx); err != nil {
 		return Result{}, err
 	}
@@ -62,7 +75,7 @@ func (r *slowRegistry) Result(ctx context.Context, _ Repository, digest string) 
 	if len(starts) > 0 {
 		result.State = InProgress
 		if done := starts[len(starts)-1].Add(scanTime); !time.Now().Before(done) {
-			result = Result{State: Completed, CompletedAt: done}
+			result = Result{State: Completed, CompletedAt: done, Counts: Counts{High: 1}, Findings: []Finding{{Name: "CVE-1", Severity: High}}}
 		}
 	}
 	return result, wait(ctx)
@@ -105,113 +118,153 @@ func (r *slowRegistry) wantOnceEach(t *testing.T, images int) {
 	}
 }
 
-// cloud is a queue and the functions that work from it, with everything that such a queue may do: it delivers messages twice, in any order
-// and late, and functions die in the middle.
+// mortalRecords stores nothing for functions that are dead.
+type mortalRecords struct{ *fakeRecords }
+
+func (m mortalRecords) Load(ctx context.Context, repo Repository) (Record, error) {
+	if err := dead(ctx); err != nil {
+		return Record{}, err
+	}
+	return m.fakeRecords.Load(ctx, repo)
+}
+
+func (m mortalRecords) Save(ctx context.Context, repo Repository, r Record) (string, error) {
+	if err := wait(ctx); err != nil {
+		return "", err
+	}
+	version, err := m.fakeRecords.Save(ctx, repo, r)
+	if lost := wait(ctx); lost != nil {
+		return "", lost
+	}
+	return version, err
+}
+
+func (m mortalRecords) AddHistory(ctx context.Context, repo Repository, h History) (string, error) {
+	if err := wait(ctx); err != nil {
+		return "", err
+	}
+	return m.fakeRecords.AddHistory(ctx, repo, h)
+}
+
+func (m mortalRecords) Remove(ctx context.Context, repo Repository) error {
+	if err := dead(ctx); err != nil {
+		return err
+	}
+	return m.fakeRecords.Remove(ctx, repo)
+}
+
+// cloud is a FIFO queue and the functions that work from it. It delivers messages late, and again though they were worked on, and functions die
+// in the middle.
 type cloud struct {
-	chains *Chains
-	rand   *rand.Rand
+	visitor *Visitor
+	rand    *rand.Rand
 
 	mu    sync.Mutex
 	queue []*delivery
-	kills int // left
+	sent  map[string]time.Time // by deduplication id
+	kills int                  // left
 
-	died, passedOn int
+	died, continued, dropped int
 }
 
-// delivery is one copy of a message in the queue.
+// delivery is a message in the queue.
 type delivery struct {
-	message Message
+	Received
 	visible time.Time
 	gone    bool
 }
 
 const (
 	functionTime = 30 * time.Second
-	visibility   = 6 * functionTime
-	batchSize    = 3
+	visibility   = 2 * functionTime
 	functions    = 4
 )
 
-// Send puts messages into the queue, some of them twice, some late.
-func (c *cloud) Send(ctx context.Context, messages []Message) []error {
-	if err := gone(ctx); err != nil {
-		return slices.Repeat([]error{err}, len(messages))
+func (c *cloud) Send(ctx context.Context, sendings []Sending) []error {
+	errs := make([]error, len(sendings))
+	for i := range errs {
+		errs[i] = dead(ctx)
+	}
+	if len(errs) == 0 || errs[0] != nil {
+		return errs
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, m := range messages {
-		for range 1 + c.rand.IntN(2) {
-			late := time.Duration(c.rand.Int64N(int64(20 * time.Second)))
-			c.queue = append(c.queue, &delivery{message: m, visible: time.Now().Add(late)})
+	for _, s := range sendings {
+		if at, known := c.sent[s.Once]; known && time.Since(at) < 5*time.Minute {
+			continue
+		}
+		c.sent[s.Once] = time.Now()
+		late := time.Duration(c.rand.Int64N(int64(20 * time.Second)))
+		m := Received{Message: s.Message, ID: fmt.Sprint("message", len(c.queue)), Sent: time.Now().Truncate(time.Millisecond)}
+		c.queue = append(c.queue, &delivery{Received: m, visible: time.Now().Add(late)})
+	}
+	return nil
+}
+
+func (c *cloud) Waiting(context.Context) (int, error) { return c.left(), nil }
+
+// receive is the first message of a repository none of whose messages is being worked on.
+func (c *cloud) receive() *delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := make(map[Repository]bool)
+	for _, d := range c.queue {
+		if d.gone || held[d.Repo()] {
+			continue
+		}
+		if held[d.Repo()] = true; !d.visible.After(time.Now()) {
+			d.visible = time.Now().Add(visibility)
+			return d
 		}
 	}
 	return nil
 }
 
-// receive is some of the messages that are visible, in no order. Now and then one of them stays visible.
-func (c *cloud) receive() []*delivery {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var batch []*delivery
-	for _, i := range c.rand.Perm(len(c.queue)) {
-		d := c.queue[i]
-		if d.gone || d.visible.After(time.Now()) || len(batch) == batchSize {
-			continue
-		}
-		if c.rand.IntN(5) > 0 {
-			d.visible = time.Now().Add(visibility)
-		}
-		batch = append(batch, d)
-	}
-	return batch
-}
-
 // function works from the queue until the context ends.
 func (c *cloud) function(ctx context.Context) {
 	for ctx.Err() == nil {
-		batch := c.receive()
-		if len(batch) == 0 {
+		d := c.receive()
+		if d == nil {
 			time.Sleep(5 * time.Second)
 			continue
 		}
-		messages := make([]Message, len(batch))
-		for i, d := range batch {
-			messages[i] = d.message
-		}
-		dead := make(chan struct{})
-		invocation, end := context.WithTimeout(context.WithValue(ctx, killed{}, dead), functionTime)
-		killer := c.killer(dead)
-		report, errs := c.chains.Work(invocation, messages)
+		died := make(chan struct{})
+		invocation, end := context.WithTimeout(context.WithValue(ctx, killed{}, died), functionTime)
+		killer := c.killer(died)
+		report := c.visitor.Visit(invocation, d.Received)
 		end()
 		killer.Stop()
-		c.answered(batch, report, errs, gone(invocation) != nil)
+		c.answered(d, report, dead(invocation) != nil)
 	}
 }
 
 // killer ends some of the functions in the middle.
-func (c *cloud) killer(dead chan struct{}) *time.Timer {
+func (c *cloud) killer(died chan struct{}) *time.Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	after := time.Duration(c.rand.Int64N(c.rand.Int64N(int64(functionTime/2)) + 1)) // rather sooner than later: some live for a moment only
 	if c.kills == 0 || c.rand.IntN(2) == 0 {
 		return time.AfterFunc(24*time.Hour, func() {})
 	}
-	return time.AfterFunc(after, func() { close(dead) })
+	return time.AfterFunc(after, func() { close(died) })
 }
 
-// answered deletes what was done; of a function that died nothing is.
-func (c *cloud) answered(batch []*delivery, report WorkReport, errs []error, died bool) {
+// answered deletes a message that was worked on, but now and then not at once: it is delivered again.
+func (c *cloud) answered(d *delivery, report VisitReport, died bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if died {
+	switch {
+	case died:
 		c.died++
 		c.kills = max(c.kills-1, 0)
 		return
+	case report.Outcome == VisitContinued:
+		c.continued++
+	case report.Outcome == VisitDropped:
+		c.dropped++
 	}
-	c.passedOn += report.PassedOn
-	for i, d := range batch {
-		d.gone = d.gone || errs[i] == nil
-	}
+	d.gone = c.rand.IntN(5) > 0
 }
 
 func (c *cloud) left() int {
@@ -226,9 +279,9 @@ func (c *cloud) left() int {
 	return left
 }
 
-// Whatever the queue and the functions do, every image is started once, and no start is tried that ECR would refuse.
+// Whatever the queue and the functions do, every image is started once, no start is tried that ECR would refuse, and all is recorded.
 func TestChaos(t *testing.T) {
-	var died, passedOn atomic.Int64
+	var died, continued, dropped atomic.Int64
 	t.Run("seed", func(t *testing.T) {
 		for seed := range uint64(12) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -236,44 +289,45 @@ func TestChaos(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					c := chaos(t, seed)
 					died.Add(int64(c.died))
-					passedOn.Add(int64(c.passedOn))
+					continued.Add(int64(c.continued))
+					dropped.Add(int64(c.dropped))
 				})
 			})
 		}
 	})
-	if died.Load() < 24 || passedOn.Load() < 24 {
-		t.Errorf("%d functions died and %d passed something on: too quiet to show anything", died.Load(), passedOn.Load())
+	if died.Load() < 24 || continued.Load() < 24 || dropped.Load() < 24 {
+		t.Errorf("%d functions died, %d visits were continued, %d messages dropped: too quiet to show anything", died.Load(), continued.Load(), dropped.Load())
 	}
 }
 
 func chaos(t *testing.T, seed uint64) *cloud {
+	r := &slowRegistry{images: map[string][]Image{}, started: map[string][]time.Time{}}
+	w := liveWorld(nil)
 	repositories := []string{"large", "middle", "small", "tiny", "none"}
-	images := map[string][]Image{}
 	total := 0
 	for i, size := range []int{2000, 800, 400, 100, 0} {
 		for j := range size {
 			name := fmt.Sprintf("%s%d", repositories[i], j)
-			images[repositories[i]] = append(images[repositories[i]], Image{Tag: name, Digest: name})
+			r.images[repositories[i]] = append(r.images[repositories[i]], Image{Tag: name, Digest: name})
 		}
+		w.configs.configs = append(w.configs.configs, config(fmt.Sprint(i), repositories[i]))
 		total += size
 	}
-	r := newSlowRegistry(images, 50)
-	chains, _, markers := chainsOf(nil, repositories...)
-	chains.Watch.Registry, chains.Watch.Now, markers.now = r, time.Now, time.Now
-	c := &cloud{chains: chains, rand: rand.New(rand.NewPCG(seed, 0)), kills: 10}
-	chains.Queue = c
+	c := &cloud{visitor: w.visitor, rand: rand.New(rand.NewPCG(seed, 0)), sent: map[string]time.Time{}, kills: 10}
+	w.visitor.Scanner, w.visitor.Records, w.visitor.Queue = r, mortalRecords{w.records}, c
 
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for range functions {
 		running.Go(func() { c.function(ctx) })
 	}
-	// Half of the times there is a single schedule, so that nothing is mended by the next; otherwise some, which find chains under way.
-	for range 1 + 7*(seed%2) {
+	for range 8 {
 		var schedules sync.WaitGroup
-		for range 2 { // at once
+		at := time.Now()
+		for n := range 2 { // at once, as the same event or as two
 			schedules.Go(func() {
-				if _, err := chains.Schedule(ctx); err != nil {
+				once := func(m Message) string { return fmt.Sprint(m.Group(), at, uint64(n)*(seed%2)) }
+				if _, err := w.visitor.Schedule(ctx, once); err != nil {
 					t.Error(err)
 				}
 			})
@@ -281,18 +335,31 @@ func chaos(t *testing.T, seed uint64) *cloud {
 		schedules.Wait()
 		time.Sleep(30 * time.Minute)
 	}
-	for waited := time.Duration(0); markers.count() > 0 && waited < 100*visibility; waited += visibility {
+	for waited := time.Duration(0); c.left() > 0 && waited < 100*visibility; waited += visibility {
 		time.Sleep(visibility)
 	}
-	time.Sleep(2 * visibility) // for what is delivered late
 	stop()
 	running.Wait()
 	r.wantOnceEach(t, total)
 	if left := c.left(); left > 0 {
 		t.Errorf("%d messages stay in the queue", left)
 	}
-	if n := markers.count(); n > 0 {
-		t.Errorf("%d markers stay", n)
-	}
+	r.wantRecorded(t, w.records)
 	return c
+}
+
+// wantRecorded checks that the result of every image is recorded.
+func (r *slowRegistry) wantRecorded(t *testing.T, records *fakeRecords) {
+	t.Helper()
+	for repo, images := range r.images {
+		record := records.of(repo)
+		for label, i := range record.Images {
+			if i.Last.State != Completed || !i.remembered() || records.histories[i.History].Tag != i.Tag {
+				t.Errorf("%s is recorded as %+v", label, i)
+			}
+		}
+		if len(record.Images) != len(images) {
+			t.Errorf("%s: %d images are recorded", repo, len(record.Images))
+		}
+	}
 }

@@ -41,6 +41,11 @@ func (r Repository) String() string {
 	return fmt.Sprintf("%s of registry %s in %s", r.Name, r.Registry, r.Region)
 }
 
+// CompareRepositories orders by name, then by Region and registry.
+func CompareRepositories(a, b Repository) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Region, b.Region), strings.Compare(a.Registry, b.Registry))
+}
+
 // NewConfig gives a checked draft its identity: a UUIDv7 and its time of creation. An empty list of tags is none given.
 func NewConfig(draft Config, now time.Time) (Config, error) {
 	if err := draft.Validate(); err != nil {
@@ -105,18 +110,23 @@ func (c Config) Validate() error {
 	seen := make(map[string]bool, len(c.Tags))
 	for i, tag := range c.Tags {
 		pointer := fmt.Sprintf("/tags/%d", i)
-		field(tagForm.MatchString(tag), pointer, "must be an image tag: 1 to 128 of letters, digits and . _ -, the first no . or -")
+		field(isTag(tag), pointer, tagRule)
 		field(!seen[tag], pointer, "is given twice")
 		seen[tag] = true
 	}
 	return invalid(wrong)
 }
 
-const repositoryRule = "must be the name of an ECR repository: 2 to 256 of lower-case letters, digits and . _ - /"
+const (
+	repositoryRule = "must be the name of an ECR repository: 2 to 256 of lower-case letters, digits and . _ - /"
+	tagRule        = "must be an image tag: 1 to 128 of letters, digits and . _ -, the first no . or -"
+)
 
 func isRepository(name string) bool {
 	return len(name) >= 2 && len(name) <= 256 && repositoryForm.MatchString(name)
 }
+
+func isTag(tag string) bool { return tagForm.MatchString(tag) }
 
 func invalid(wrong []FieldError) error {
 	if len(wrong) == 0 {

@@ -90,7 +90,7 @@ type vulnerability struct {
 
 func newGathering(v View) *gathering {
 	choose, _ := v.order()
-	return &gathering{view: v, list: newShortlist(v, choose), groups: make(map[vulnerability]*group), episodes: make(map[vulnerability]int)}
+	return &gathering{view: v, list: newShortlist(v.page(), choose), groups: make(map[vulnerability]*group), episodes: make(map[vulnerability]int)}
 }
 
 // add takes in the history of an image. A history forgets what is long resolved when it takes in a scan, and that may be long ago.
@@ -105,7 +105,7 @@ func (g *gathering) add(image *Image, h History, now Stamp) {
 			g.left = max(g.left, end+1)
 			continue
 		}
-		if !g.view.Filter.matches(f.Finding) {
+		if !g.view.Filter.Matches(f.Finding) {
 			continue
 		}
 		if entry := newEntry(image, f); g.view.ByVulnerability {

@@ -20,8 +20,6 @@ const (
 	NoAccess Code = "no access"
 	// Unavailable is a failure in passing: throttling, an error of the other side, no answer in time. Try again later.
 	Unavailable Code = "unavailable"
-	// PageLost is a page of a list that can't be asked for any more: its token has expired, or is none.
-	PageLost Code = "page lost"
 	// ScannedRecently is ECR's refusal to scan an image twice within 24 hours: an answer more than an error.
 	ScannedRecently Code = "scanned within 24 h"
 	// NotScannable is an image that ECR can't scan.

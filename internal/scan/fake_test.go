@@ -1,11 +1,14 @@
 package scan
 
 import (
+	"bytes"
 	"context"
-	"io"
+	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -17,21 +20,41 @@ type fakeRegistry struct {
 	start   map[string]error   // by digest
 	fail    map[string]error   // by repository name or digest
 	calls   map[string]int     // by "call key"
+	order   []string           // the calls, one after another
 	block   func(ctx context.Context, digest string)
 	list    func() // what a listing waits for
+	starts  func() // what a start waits for
+	scans   bool   // what is started is in progress from then on
 }
 
-func (f *fakeRegistry) count(call, key string) {
+// count counts a call, if the request may make it.
+func (f *fakeRegistry) count(ctx context.Context, call, key string) error {
+	if err := TakeCall(ctx); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.calls == nil {
 		f.calls = map[string]int{}
 	}
 	f.calls[call+" "+key]++
+	f.order = append(f.order, call+" "+key)
+	return nil
 }
 
-func (f *fakeRegistry) Images(_ context.Context, repo Repository, tags []string) ([]Image, error) {
-	f.count("images", repo.Name)
+// asked gives the calls since the last time it was called.
+func (f *fakeRegistry) asked() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls, f.order = nil, nil
+	return calls
+}
+
+func (f *fakeRegistry) Images(ctx context.Context, repo Repository, tags []string) ([]Image, error) {
+	if err := f.count(ctx, "images", repo.Name); err != nil {
+		return nil, err
+	}
 	if f.list != nil {
 		f.list()
 	}
@@ -48,35 +71,59 @@ func (f *fakeRegistry) Images(_ context.Context, repo Repository, tags []string)
 	return images, nil
 }
 
-func (f *fakeRegistry) Result(ctx context.Context, _ Repository, digest string) (Result, error) {
-	r, err := f.Findings(ctx, Repository{}, digest)
-	r.Findings = nil
-	return r, err
-}
-
 func (f *fakeRegistry) Findings(ctx context.Context, _ Repository, digest string) (Result, error) {
-	f.count("result", digest)
+	if err := f.count(ctx, "result", digest); err != nil {
+		return Result{}, err
+	}
 	if f.block != nil {
 		f.block(ctx, digest)
 	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, &Error{Code: Unavailable, Message: "no answer in time", Err: err}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if err := f.fail[digest]; err != nil {
 		return Result{}, err
 	}
 	return f.results[digest], nil
 }
 
-func (f *fakeRegistry) StartScan(_ context.Context, _ Repository, digest string) error {
-	f.count("start", digest)
+func (f *fakeRegistry) StartScan(ctx context.Context, _ Repository, digest string) error {
+	if err := f.count(ctx, "start", digest); err != nil {
+		return err
+	}
+	if f.starts != nil {
+		f.starts()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.scans {
+		f.results[digest] = Result{State: InProgress}
+	}
 	return f.start[digest]
 }
 
+// fakeStore is the configs, for readers and for visits.
 type fakeStore struct {
+	mu      sync.Mutex
 	configs []Config
 	err     error
+	refused map[string]error // why the config with an id can't be read
 }
 
-func (s fakeStore) List(context.Context) ([]Config, error) { return s.configs, s.err }
-func (s fakeStore) Get(_ context.Context, id string) (Config, error) {
+func (s *fakeStore) List(context.Context) ([]Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	return slices.Clone(s.configs), nil
+}
+
+func (s *fakeStore) Get(_ context.Context, id string) (Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, c := range s.configs {
 		if c.ID == id {
 			return c, nil
@@ -84,12 +131,247 @@ func (s fakeStore) Get(_ context.Context, id string) (Config, error) {
 	}
 	return Config{}, &Error{Code: NotFound}
 }
-func (fakeStore) Put(context.Context, Config) error    { return nil }
-func (fakeStore) Delete(context.Context, string) error { return nil }
 
-func watchOf(r *fakeRegistry, configs ...Config) *Watch {
-	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	return &Watch{Configs: fakeStore{configs: configs}, Registry: r, Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+func (s *fakeStore) Stored(ctx context.Context, id string) (Config, error) {
+	if err := s.refused[id]; err != nil {
+		return Config{}, err
+	}
+	return s.Get(ctx, id)
+}
+
+func (s *fakeStore) set(configs ...Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.configs = configs
+}
+
+// fakeRecords keeps records in memory, with versions as S3 has them.
+type fakeRecords struct {
+	now func() time.Time
+
+	mu        sync.Mutex
+	records   map[Repository]Record
+	histories map[string]History
+	made      int      // versions and names
+	saves     int      // records that were stored
+	lost      []string // what the next sweep finds to be lost
+	// Why calls fail, if they do: by repository, by name, and by label.
+	load    map[Repository]error
+	history map[string]error
+	add     map[string]error
+	save    error
+	// saving, if it is set, is called before each save, and loading before each load.
+	saving, loading func()
+}
+
+func newFakeRecords(now func() time.Time) *fakeRecords {
+	return &fakeRecords{
+		now: now, records: map[Repository]Record{}, histories: map[string]History{}, load: map[Repository]error{}, history: map[string]error{}, add: map[string]error{},
+	}
+}
+
+func (f *fakeRecords) Load(_ context.Context, repo Repository) (Record, error) {
+	if f.loading != nil {
+		f.loading()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.load[repo]; err != nil {
+		return Record{}, err
+	}
+	r := f.records[repo].clone()
+	r.Now = f.now().Truncate(time.Second) // as HTTP dates are
+	return r, nil
+}
+
+func (f *fakeRecords) History(_ context.Context, _ Repository, name string) (History, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.history[name]; err != nil {
+		return History{}, err
+	}
+	h, known := f.histories[name]
+	if !known {
+		return History{}, &Error{Code: NotFound}
+	}
+	return h, nil
+}
+
+func (f *fakeRecords) Save(ctx context.Context, repo Repository, r Record) (string, error) {
+	if f.saving != nil {
+		f.saving()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return "", &Error{Code: Unavailable, Err: ctx.Err()}
+	case f.save != nil:
+		return "", f.save
+	case f.records[repo].Version != r.Version:
+		return "", nil
+	}
+	f.made++
+	f.saves++
+	r.Version = fmt.Sprint("version", f.made)
+	r.Images, r.Taken = maps.Clone(r.Images), slices.Clone(r.Taken)
+	f.records[repo] = r
+	return r.Version, nil
+}
+
+func (f *fakeRecords) AddHistory(_ context.Context, _ Repository, h History) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.add[Image{Tag: h.Tag, Platform: h.Platform}.Label()]; err != nil {
+		return "", err
+	}
+	f.made++
+	name := fmt.Sprint("history", f.made)
+	f.histories[name] = h
+	return name, nil
+}
+
+func (f *fakeRecords) Sweep(context.Context, Repository, Record, Record) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lost := f.lost
+	f.lost = nil
+	return lost, nil
+}
+
+func (f *fakeRecords) Repositories(context.Context) ([]Repository, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.records)), nil
+}
+
+func (f *fakeRecords) Remove(_ context.Context, repo Repository) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.records, repo)
+	return nil
+}
+
+// of is the stored record of a repository, whose name is enough in most tests.
+func (f *fakeRecords) of(repo string) Record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.records[config("", repo).Repo()]
+}
+
+// set stores a record as another writer does.
+func (f *fakeRecords) set(repo string, change func(*Record)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.records[config("", repo).Repo()].clone()
+	change(&r)
+	f.made++
+	r.Version = fmt.Sprint("version", f.made)
+	f.records[config("", repo).Repo()] = r
+}
+
+// fakeQueue gives messages out in the order of their sending.
+type fakeQueue struct {
+	now func() time.Time
+
+	mu         sync.Mutex
+	waiting    []Received
+	sent       []Sending
+	fail       func(Message) error
+	waitingErr error
+}
+
+func (q *fakeQueue) Send(_ context.Context, sendings []Sending) []error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var errs []error
+	for i, s := range sendings {
+		if q.fail != nil && q.fail(s.Message) != nil {
+			errs = append(errs, make([]error, len(sendings)-len(errs))...)
+			errs[i] = q.fail(s.Message)
+			continue
+		}
+		q.sent = append(q.sent, s)
+		q.waiting = append(q.waiting, Received{Message: s.Message, ID: fmt.Sprint("message", len(q.sent)), Sent: q.now()})
+	}
+	return errs
+}
+
+func (q *fakeQueue) Waiting(context.Context) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting), q.waitingErr
+}
+
+// next takes the first message.
+func (q *fakeQueue) next() (m Received, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		return m, false
+	}
+	m, q.waiting = q.waiting[0], q.waiting[1:]
+	return m, true
+}
+
+// world is a service in memory: configs, records, a queue, and a registry.
+type world struct {
+	*Reader
+	visitor  *Visitor
+	registry *fakeRegistry
+	configs  *fakeStore
+	records  *fakeRecords
+	queue    *fakeQueue
+	log      *bytes.Buffer // to be read when nothing runs
+	// at is the time that it is, unless the world has the clock of a bubble.
+	at time.Time
+}
+
+// worldOf is a service at noon of a day; only pass moves its time on.
+func worldOf(r *fakeRegistry, configs ...Config) *world {
+	w := &world{at: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	w.make(r, func() time.Time { return w.at }, configs)
+	return w
+}
+
+// liveWorld is a service with the clock of a synctest bubble.
+func liveWorld(r *fakeRegistry, configs ...Config) *world {
+	w := &world{}
+	w.make(r, time.Now, configs)
+	return w
+}
+
+func (w *world) make(r *fakeRegistry, now func() time.Time, configs []Config) {
+	w.registry, w.configs, w.log = r, &fakeStore{configs: configs}, &bytes.Buffer{}
+	w.records, w.queue = newFakeRecords(now), &fakeQueue{now: now}
+	log := slog.New(slog.NewTextHandler(w.log, nil))
+	w.Reader = &Reader{Configs: w.configs, Source: Source{Registry: r, Records: w.records, Now: now, Log: log}}
+	w.visitor = &Visitor{Configs: w.configs, Scanner: r, Records: w.records, Queue: w.queue, Now: now, Log: log}
+}
+
+func (w *world) pass(d time.Duration) { w.at = w.at.Add(d) }
+
+// visit visits a repository for a message that names configs and is sent now.
+func (w *world) visit(t *testing.T, repo string, ids ...string) VisitReport {
+	t.Helper()
+	return w.visitor.Visit(t.Context(), w.message(repo, ids...))
+}
+
+func (w *world) message(repo string, ids ...string) Received {
+	return Received{Message: NewMessage(config("", repo).Repo(), ids...), ID: "by hand", Sent: w.visitor.Now()}
+}
+
+// scheduleAndVisit runs a schedule and all visits that it leads to, one after another. It gives the reports in their order.
+func (w *world) scheduleAndVisit(t *testing.T) []VisitReport {
+	t.Helper()
+	if _, err := w.visitor.Schedule(t.Context(), func(m Message) string { return m.Group() }); err != nil {
+		t.Fatal(err)
+	}
+	var reports []VisitReport
+	for m, ok := w.queue.next(); ok; m, ok = w.queue.next() {
+		reports = append(reports, w.visitor.Visit(t.Context(), m))
+	}
+	return reports
 }
 
 func config(id, repo string, tags ...string) Config {
@@ -103,6 +385,6 @@ func elsewhere(id, repo string) Config {
 	return c
 }
 
-func completed(w *Watch, ago time.Duration, counts Counts) Result {
+func completed(w *world, ago time.Duration, counts Counts) Result {
 	return Result{State: Completed, Counts: counts, CompletedAt: w.Now().Add(-ago)}
 }

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Filter chooses findings. Its parts all hold at once; within a list, any of the values will do. The zero value lets everything through.
+// Filter chooses findings, images and repositories. Its parts all hold at once; within a list, any of the values will do. The zero value lets
+// everything through. What each part means is in [Filters].
 type Filter struct {
 	// Severity is the lowest that is let through, in the order of [Severities]; empty for every one.
 	Severity Severity
@@ -17,7 +18,7 @@ type Filter struct {
 	Tags, Packages, Names []string
 	// Fixable lets only those through for which the scanner knows a fix.
 	Fixable bool
-	// Repositories are names of repositories; nil for every one. They are for a summary: Reports alone looks at them.
+	// Repositories are names of repositories; nil for every one.
 	Repositories []string
 }
 
@@ -27,83 +28,106 @@ const (
 	maxFilterValue  = 200
 )
 
-// NewFilter checks a draft and brings it into its one form: what means the same is the same. Errors: Invalid, with the fields severity, tag,
-// package, cve and repository.
-func NewFilter(draft Filter) (Filter, error) {
-	var wrong []FieldError
-	field := func(ok bool, pointer, detail string) {
-		if !ok {
-			wrong = append(wrong, FieldError{Pointer: pointer, Detail: detail})
+// ParseFilter reads a filter from the parameters of a URL and brings it into its one form: what means the same is the same. Other parameters
+// are not looked at. Errors: Invalid, with a field for each wrong parameter.
+func ParseFilter(given map[string][]string) (Filter, error) {
+	var f Filter
+	var form, rules []FieldError // of the query's form, and of its values
+	for _, row := range Filters() {
+		values := given[row.Name]
+		wrong := func(detail string) FieldError { return FieldError{Pointer: "/" + row.Name, Detail: detail} }
+		if row.list == nil && len(values) > 1 {
+			form = append(form, wrong("is given twice"))
+			continue
+		}
+		values = row.normal(values)
+		switch bad := slices.ContainsFunc(values, func(v string) bool { return !row.accepts(v) }); {
+		case bad && row.flag != nil:
+			form = append(form, wrong("must be true, or left out"))
+		case bad:
+			rules = append(rules, wrong(row.ruleWords()))
+		}
+		if len(values) > maxFilterValues {
+			rules = append(rules, wrong(fmt.Sprintf("may be given %d times", maxFilterValues)))
+		}
+		row.set(&f, values)
+	}
+	if len(form)+len(rules) == 0 {
+		return f, nil
+	}
+	slices.SortStableFunc(rules, func(a, b FieldError) int { return cmp.Compare(a.Pointer, b.Pointer) })
+	return Filter{}, &Error{Code: Invalid, Message: "The filter has values that are wrong.", Fields: append(form, rules...)}
+}
+
+// Values are the parameters that give the filter, by name. ParseFilter reads them.
+func (f Filter) Values() map[string][]string {
+	values := make(map[string][]string)
+	for _, row := range Filters() {
+		if given := row.Values(f); len(given) > 0 {
+			values[row.Name] = given
 		}
 	}
-	f := Filter{
-		Severity: Severity(strings.ToUpper(string(draft.Severity))), Fixable: draft.Fixable,
-		Tags: distinct(draft.Tags), Packages: distinct(draft.Packages), Names: distinct(upper(draft.Names)), Repositories: distinct(draft.Repositories),
-	}
-	field(f.Severity == "" || slices.Contains(Severities(), f.Severity), "/severity", "must be one of "+severityNames())
-	field(all(f.Tags, tagForm.MatchString), "/tag", "must be an image tag: 1 to 128 of letters, digits and . _ -, the first no . or -")
-	field(all(f.Packages, isName), "/package", fmt.Sprintf("must be the name of a package, at most %d bytes", maxFilterValue))
-	field(all(f.Names, isName), "/cve", fmt.Sprintf("must be the name of a vulnerability, such as CVE-2016-1585, at most %d bytes", maxFilterValue))
-	field(all(f.Repositories, isRepository), "/repository", repositoryRule)
-	for pointer, values := range map[string][]string{"/tag": f.Tags, "/package": f.Packages, "/cve": f.Names, "/repository": f.Repositories} {
-		field(len(values) <= maxFilterValues, pointer, fmt.Sprintf("may be given %d times", maxFilterValues))
-	}
-	if len(wrong) > 0 {
-		slices.SortStableFunc(wrong, func(a, b FieldError) int { return cmp.Compare(a.Pointer, b.Pointer) })
-		return Filter{}, &Error{Code: Invalid, Message: "The filter has values that are wrong.", Fields: wrong}
-	}
-	return f, nil
-}
-
-func severityNames() string {
-	names := make([]string, 0, len(Severities()))
-	for _, s := range Severities() {
-		names = append(names, string(s))
-	}
-	return strings.Join(names, ", ")
-}
-
-func all(values []string, ok func(string) bool) bool {
-	return !slices.ContainsFunc(values, func(v string) bool { return !ok(v) })
-}
-
-func isName(s string) bool {
-	return s != "" && len(s) <= maxFilterValue && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
-		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
-}
-
-func upper(values []string) []string {
-	up := make([]string, len(values))
-	for i, v := range values {
-		up[i] = strings.ToUpper(v)
-	}
-	return up
-}
-
-// distinct is the values in order and without repetition, nil when there are none.
-func distinct(values []string) []string {
-	if len(values) == 0 {
-		return nil
-	}
-	return slices.Compact(slices.Sorted(slices.Values(values)))
+	return values
 }
 
 // IsZero reports whether the filter lets everything through.
-func (f Filter) IsZero() bool {
-	return f.Severity == "" && len(f.Tags)+len(f.Packages)+len(f.Names)+len(f.Repositories) == 0 && !f.Fixable
+func (f Filter) IsZero() bool { return len(f.Values()) == 0 }
+
+// NarrowsImages reports whether the filter leaves out images, whatever they hold.
+func (f Filter) NarrowsImages() bool { return f.has(ImageFilters()) }
+
+// NarrowsFindings reports whether the filter looks for certain findings, of whatever severity.
+func (f Filter) NarrowsFindings() bool { return f.has(filtersWhere(FilterRow.narrowsFindings)) }
+
+func (f Filter) has(rows []FilterRow) bool {
+	return slices.ContainsFunc(rows, func(r FilterRow) bool { return len(r.Values(f)) > 0 })
 }
 
-// hasTag is the part of the filter that is about images.
-func (f Filter) hasTag(image Image) bool { return anyOf(f.Tags, image.Tag) }
-
-// matches is the part of the filter that is about findings.
-func (f Filter) matches(found Finding) bool {
-	return f.reaches(found.Severity) && anyOf(f.Packages, found.Package) && anyOf(f.Names, strings.ToUpper(found.Name)) && (!f.Fixable || found.fixable())
+// Matches is the part of the filter that is about findings, their severity included.
+func (f Filter) Matches(found Finding) bool {
+	return everyFilter(func(r FilterRow) bool {
+		return (r.finding == nil || r.finding(f, found)) && (r.severity == nil || r.severity(f, found.Severity))
+	})
 }
 
-func (f Filter) reaches(s Severity) bool { return f.Severity == "" || s.rank() <= f.Severity.rank() }
+// Reaches is the part of the filter that is about severities.
+func (f Filter) Reaches(s Severity) bool {
+	return everyFilter(func(r FilterRow) bool { return r.severity == nil || r.severity(f, s) })
+}
 
-// anyOf reports whether s is one of the values, or there are none.
+// MatchesImage is the part of the filter that is about images.
+func (f Filter) MatchesImage(image Image) bool {
+	return everyFilter(func(r FilterRow) bool { return r.image == nil || r.image(f, image) })
+}
+
+// MatchesRepository is the part of the filter that is about repositories, by their names.
+func (f Filter) MatchesRepository(name string) bool {
+	return everyFilter(func(r FilterRow) bool { return r.repository == nil || r.repository(f, name) })
+}
+
+// Counts are those of the counts that the filter lets through, without those that are zero.
+func (f Filter) Counts(counts Counts) Counts {
+	kept := make(Counts, len(counts))
+	for s, n := range counts {
+		if n > 0 && f.Reaches(s) {
+			kept[s] = n
+		}
+	}
+	return kept
+}
+
+// Parts are what makes a feed with this filter another one than that without, for ids. Each says which parameter it is of.
+func (f Filter) Parts() []string {
+	var parts []string
+	for _, row := range FindingsFilters() {
+		for _, v := range row.Values(f) {
+			parts = append(parts, row.Name+"="+v)
+		}
+	}
+	return parts
+}
+
+// anyOf reports whether s is one of the sorted values, or there are none.
 func anyOf(values []string, s string) bool {
 	if len(values) == 0 {
 		return true
@@ -115,88 +139,7 @@ func anyOf(values []string, s string) bool {
 // fixable goes by the finding's own package: PARTIAL says that there is a fix for another one.
 func (f Finding) fixable() bool { return len(f.FixedIn) > 0 || f.FixAvailable == "YES" }
 
-// Reports is what a summary shows of the reports: images of a repository and with a tag of the filter, and of those that have counts only such
-// as reach its severity, with those counts and their changes. An image without a result stays, since nobody knows what it holds, and so does
-// a config that can't be read. The reports that it is given stay as they are. Only Severity, Tags and Repositories are looked at.
-func (f Filter) Reports(reports []Report[Result]) []Report[Result] {
-	if f.IsZero() {
-		return reports
-	}
-	var kept []Report[Result]
-	for _, r := range reports {
-		if !anyOf(f.Repositories, r.Config.Repository) {
-			continue
-		}
-		had := len(r.Images)
-		r.Images = slices.DeleteFunc(f.taggedItems(r.Images), func(i Item[Result]) bool {
-			return i.Value.State == Completed && f.Severity != "" && len(f.counts(i.Value.Counts)) == 0
-		})
-		for i := range r.Images {
-			r.Images[i].Value.Counts = f.counts(r.Images[i].Value.Counts)
-			r.Images[i].Value.Changes = f.changes(r.Images[i].Value.Changes)
-		}
-		if had == 0 || len(r.Images) > 0 {
-			kept = append(kept, r)
-		}
-	}
-	return kept
-}
-
-// taggedItems are copies of those items whose image has a tag of the filter.
-func (f Filter) taggedItems(items []Item[Result]) []Item[Result] {
-	var kept []Item[Result]
-	for _, item := range items {
-		if f.hasTag(item.Image) {
-			kept = append(kept, item)
-		}
-	}
-	return kept
-}
-
-// narrow leaves out the images without a tag of the filter.
-func (f Filter) narrow(reports []Report[Result]) {
-	if len(f.Tags) == 0 {
-		return
-	}
-	for i := range reports {
-		reports[i].Images = f.taggedItems(reports[i].Images)
-	}
-}
-
-func (f Filter) counts(counts Counts) Counts {
-	kept := make(Counts, len(counts))
-	for s, n := range counts {
-		if f.reaches(s) && n > 0 {
-			kept[s] = n
-		}
-	}
-	return kept
-}
-
-func (f Filter) changes(changes []CountChange) []CountChange {
-	kept := make([]CountChange, len(changes))
-	for i, c := range changes {
-		kept[i] = CountChange{At: c.At, New: f.counts(c.New), Fixed: f.counts(c.Fixed)}
-	}
-	return kept
-}
-
-// parts are what makes one filter another, for ids. Each says which of the lists it is of.
-func (f Filter) parts() []string {
-	var parts []string
-	if f.Severity != "" {
-		parts = append(parts, "severity="+string(f.Severity))
-	}
-	for _, list := range []struct {
-		name   string
-		values []string
-	}{{"tag", f.Tags}, {"package", f.Packages}, {"cve", f.Names}} {
-		for _, v := range list.values {
-			parts = append(parts, list.name+"="+v)
-		}
-	}
-	if f.Fixable {
-		parts = append(parts, "fixable=true")
-	}
-	return parts
+func isName(s string) bool {
+	return s != "" && len(s) <= maxFilterValue && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }

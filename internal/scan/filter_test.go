@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestNewFilter(t *testing.T) {
+func TestParseFilter(t *testing.T) {
 	long := strings.Repeat("x", 201)
 	for name, test := range map[string]struct {
 		draft, want Filter
@@ -33,7 +33,7 @@ func TestNewFilter(t *testing.T) {
 		"too many":       {Filter{Packages: strings.Split(strings.Repeat("a,b,c,d,e,f,g,", 8)+"h", ",")}, Filter{Packages: strings.Split("a,b,c,d,e,f,g,h", ",")}, nil},
 		"far too many":   {Filter{Tags: strings.Split(strings.Repeat("x", 51), "")}, Filter{Tags: []string{"x"}}, nil},
 	} {
-		got, err := NewFilter(test.draft)
+		got, err := ParseFilter(test.draft.Values())
 		var wrong []string
 		if e, ok := errors.AsType[*Error](err); ok {
 			for _, f := range e.Fields {
@@ -48,7 +48,7 @@ func TestNewFilter(t *testing.T) {
 	for i := range 51 {
 		different = append(different, strings.Repeat("x", i+1))
 	}
-	if _, err := NewFilter(Filter{Tags: different}); CodeOf(err) != Invalid {
+	if _, err := ParseFilter(map[string][]string{"tag": different}); CodeOf(err) != Invalid {
 		t.Errorf("51 different tags: %v", err)
 	}
 }
@@ -81,23 +81,23 @@ func TestFilterMatches(t *testing.T) {
 		"all parts":               {Filter{Severity: Medium, Packages: []string{"ssl"}, Names: []string{"CVE-1"}}, ssl, true},
 		"all parts but one":       {Filter{Severity: Medium, Packages: []string{"ssl"}, Names: []string{"CVE-2"}}, ssl, false},
 	} {
-		if got := test.filter.matches(test.finding); got != test.matches {
+		if got := test.filter.Matches(test.finding); got != test.matches {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
 }
 
 func TestFilterReports(t *testing.T) {
-	image := func(tag string, r Result) Item[Result] { return Item[Result]{Image{Tag: tag}, r} }
-	given := func() []Report[Result] {
-		return []Report[Result]{
-			{Config: config("1", "app"), Images: []Item[Result]{
+	image := func(tag string, r Result) Item { return Item{Image: Image{Tag: tag}, Result: r} }
+	given := func() []Report {
+		return []Report{
+			{Config: config("1", "app"), Images: []Item{
 				image("a", Result{State: Completed, Counts: Counts{High: 1, Low: 2}}), image("b", Result{State: Completed, Counts: Counts{Low: 2, Medium: 0}}),
 				image("c", Result{State: Completed}), image("d", Result{State: Failed}), image("e", Result{State: NotScanned}),
 			}},
 			{Config: config("2", "gone"), Err: &Error{Code: RepositoryNotFound}},
 			{Config: config("3", "empty")},
-			{Config: config("4", "clean"), Images: []Item[Result]{image("a", Result{State: Completed})}},
+			{Config: config("4", "clean"), Images: []Item{image("a", Result{State: Completed})}},
 		}
 	}
 	for name, test := range map[string]struct {
@@ -113,7 +113,7 @@ func TestFilterReports(t *testing.T) {
 		"no image left": {Filter{Tags: []string{"x"}}, []string{"2: repository not found", "3: none"}},
 	} {
 		reports := given()
-		if diff := cmp.Diff(test.want, counted(test.filter.Reports(reports))); diff != "" {
+		if diff := cmp.Diff(test.want, counted(Narrow(reports, test.filter))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 		if diff := cmp.Diff(counted(given()), counted(reports)); diff != "" {
@@ -123,7 +123,7 @@ func TestFilterReports(t *testing.T) {
 }
 
 // counted flattens reports to "config: tag counts" lines.
-func counted(reports []Report[Result]) []string {
+func counted(reports []Report) []string {
 	var lines []string
 	for _, r := range reports {
 		switch {
@@ -133,7 +133,7 @@ func counted(reports []Report[Result]) []string {
 			lines = append(lines, r.Config.ID+": none")
 		}
 		for _, item := range r.Images {
-			lines = append(lines, fmt.Sprintf("%s: %s %v", r.Config.ID, item.Image.Tag, item.Value.Counts))
+			lines = append(lines, fmt.Sprintf("%s: %s %v", r.Config.ID, item.Image.Tag, item.Result.Counts))
 		}
 	}
 	return lines
@@ -142,20 +142,22 @@ func counted(reports []Report[Result]) []string {
 func TestReportsOfRepositories(t *testing.T) {
 	config := func(name string) Config { return Config{Repository: name} }
 	change := CountChange{At: time.Unix(1, 0), New: Counts{High: 1, Low: 2}, Fixed: Counts{Low: 1}}
-	reports := []Report[Result]{
-		{Config: config("test/a"), Images: []Item[Result]{{Image{Tag: "x"}, Result{State: Completed, Counts: Counts{High: 1, Low: 2}, Changes: []CountChange{change}}}}},
+	reports := []Report{
+		{Config: config("test/a"), Images: []Item{{
+			Image: Image{Tag: "x"}, Result: Result{State: Completed, Counts: Counts{High: 1, Low: 2}}, Changes: []CountChange{change},
+		}}},
 		{Config: config("test/b"), Err: errors.New("x")},
 		{Config: config("test/c"), Err: errors.New("x")},
 	}
-	got := Filter{Repositories: []string{"test/a", "test/c"}, Severity: High}.Reports(reports)
+	got := Narrow(reports, Filter{Repositories: []string{"test/a", "test/c"}, Severity: High})
 	if len(got) != 2 || got[0].Config.Repository != "test/a" || got[1].Config.Repository != "test/c" {
 		t.Fatalf("of two repositories: %+v", got)
 	}
 	want := []CountChange{{At: change.At, New: Counts{High: 1}, Fixed: Counts{}}}
-	if diff := cmp.Diff(want, got[0].Images[0].Value.Changes); diff != "" {
+	if diff := cmp.Diff(want, got[0].Images[0].Changes); diff != "" {
 		t.Errorf("the changes (-want +got):\n%s", diff)
 	}
-	if len(reports[0].Images[0].Value.Changes[0].New) != 2 {
+	if len(reports[0].Images[0].Changes[0].New) != 2 {
 		t.Error("the reports were changed")
 	}
 }

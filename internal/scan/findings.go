@@ -4,46 +4,18 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 )
-
-// PageSize is how many entries a page of a feed has at most: readers refuse feeds of tens of megabytes.
-const PageSize = 500
-
-// MaxPages is how many pages a feed has at most. To show one, the findings of all pages up to it are held in memory; what lies behind the
-// last is counted, and can be reached with a filter.
-const MaxPages = 40
-
-// View is what a feed shows of the findings, and how.
-type View struct {
-	Filter Filter
-	// ByVulnerability makes one entry of a vulnerability in a package for all images of a repository, instead of one for each.
-	ByVulnerability bool
-	// Page counts from 1, which is the page that readers see; 0 means 1.
-	Page int
-	// Order is how the list is sorted, and Reverse turns an order that has a name around. Neither makes another feed of it.
-	Order   Order
-	Reverse bool
-}
-
-func (v View) page() int { return max(v.Page, 1) }
-
-// parts are what makes the feed of one view another feed than that of the plain view. The page does not.
-func (v View) parts() []string {
-	if v.ByVulnerability {
-		return append([]string{"by=vulnerability"}, v.Filter.parts()...)
-	}
-	return v.Filter.parts()
-}
 
 // Listing is what was found in the images of one config, or of all.
 type Listing struct {
 	// Config is the one whose findings these are, nil when they are those of all.
 	Config *Config
 	// Reports has each config's images with their results, without findings. Images that the view's filter leaves out are not in it.
-	Reports []Report[Result]
+	Reports []Report
 	View    View
 	// Entries are one page of the list, which is ordered worst first; within the page the newest come first.
 	Entries []Entry
@@ -90,7 +62,7 @@ func (l Listing) Outage() error {
 	}
 	var outage error
 	for _, r := range l.Reports {
-		if wasRead(r) {
+		if wasRead(r) || l.News && isNotAsked(r.Err) {
 			return nil
 		}
 		if outage == nil {
@@ -100,13 +72,13 @@ func (l Listing) Outage() error {
 	return outage
 }
 
-func wasRead(r Report[Result]) bool {
-	return slices.ContainsFunc(r.Images, func(i Item[Result]) bool {
-		return i.Image.Kind == PlainImage && i.Value.State != Unread && i.Value.State != Refused
+func wasRead(r Report) bool {
+	return slices.ContainsFunc(r.Images, func(i Item) bool {
+		return i.Image.Kind == PlainImage && i.Result.State != Unread && i.Result.State != Refused
 	})
 }
 
-func outageOf(r Report[Result]) error {
+func outageOf(r Report) error {
 	if r.Err != nil {
 		if CodeOf(r.Err) == Unavailable {
 			return r.Err
@@ -114,13 +86,13 @@ func outageOf(r Report[Result]) error {
 		return nil
 	}
 	for _, item := range r.Images {
-		if item.Image.Kind == PlainImage && item.Value.State != Unread {
+		if item.Image.Kind == PlainImage && item.Result.State != Unread {
 			return nil
 		}
 	}
 	for _, item := range r.Images {
-		if item.Value.State == Unread {
-			return &Error{Code: Unavailable, Message: "The scan results can't be read just now: " + item.Value.Reason + "."}
+		if item.Result.State == Unread {
+			return &Error{Code: Unavailable, Message: "The scan results can't be read just now: " + item.Result.Reason + "."}
 		}
 	}
 	return nil
@@ -128,41 +100,31 @@ func outageOf(r Report[Result]) error {
 
 // Findings lists the findings of the config with this id. Errors: NotFound when there is no such config, Unavailable when it can't be read,
 // Invalid when the view has more to group than fits. What can't be read of ECR stands in the reports.
-func (w *Watch) Findings(ctx context.Context, id string, v View) (Listing, error) {
-	config, err := w.Configs.Get(ctx, id)
+func (r *Reader) Findings(ctx context.Context, id string, v View) (Listing, error) {
+	config, err := r.Configs.Get(ctx, id)
 	if err != nil {
 		return Listing{}, err
 	}
-	l, err := w.list(ctx, []Config{config}, v)
+	l, err := r.list(ctx, []Config{config}, oneConfig, v)
 	l.Config = &config
 	return l, err
 }
 
 // AllFindings lists the findings of all configs, each once, however many configs watch its image. Errors: Unavailable when the configs can't
 // be read, Invalid as with Findings. What can't be read of ECR stands in the reports.
-func (w *Watch) AllFindings(ctx context.Context, v View) (Listing, error) {
-	configs, err := w.Configs.List(ctx)
+func (r *Reader) AllFindings(ctx context.Context, v View) (Listing, error) {
+	configs, err := r.Configs.List(ctx)
 	if err != nil {
 		return Listing{}, err
 	}
-	return w.list(ctx, configs, v)
+	return r.list(ctx, configs, allConfigs, v)
 }
 
-func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, error) {
-	found, books := newGathering(v), w.readers()
-	reports := walker[Result]{
-		configs: configs, list: books.list, rooms: newRooms(findingsAtOnce),
-		visit: func(ctx context.Context, same []Image) Result {
-			wanted := taggedImages(same, v.Filter)
-			if len(wanted) == 0 {
-				return Result{} // leaves with its image, below
-			}
-			return books.of(same[0].Repository).tell(ctx, wanted, found)
-		},
-		done: books.finish,
-	}.walk(ctx)
-	logFailures(ctx, w, reports)
-	v.Filter.narrow(reports)
+func (r *Reader) list(ctx context.Context, configs []Config, of scope, v View) (Listing, error) {
+	found := newGathering(v)
+	q := request{Reader: r, scope: of, filter: v.Filter}
+	q.each = func(ctx context.Context, r *Refresher, _ []Config, items []Item) { q.gather(ctx, r, items, found) }
+	reports := q.answer(ctx, configs)
 	entries, total := found.page()
 	if v.ByVulnerability && total > maxGroups {
 		return Listing{}, &Error{
@@ -170,15 +132,29 @@ func (w *Watch) list(ctx context.Context, configs []Config, v View) (Listing, er
 			Fields: []FieldError{{Pointer: "/by", Detail: "can't group so many"}},
 		}
 	}
-	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: latest(books.changed(reports), found.left)}, nil
+	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: q.lastChange(reports, found.left)}, nil
 }
 
-func taggedImages(images []Image, f Filter) []*Image {
-	var tagged []*Image
-	for i := range images {
-		if f.hasTag(images[i]) {
-			tagged = append(tagged, &images[i])
+// gather takes in the histories of the images of a repository. An image whose history can't be read has no result.
+func (q *request) gather(ctx context.Context, r *Refresher, items []Item, found *gathering) {
+	var wg sync.WaitGroup
+	now := r.Clock()
+	for i := range items {
+		item := &items[i]
+		if item.Image.Kind != PlainImage || !q.filter.MatchesImage(item.Image) {
+			continue
 		}
+		q.histories <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-q.histories }()
+			h, err := q.historyOf(ctx, r, item.Image)
+			if err != nil {
+				item.Result = unanswered(item.Image, err)
+				return
+			}
+			image := item.Image
+			found.add(&image, h, now)
+		})
 	}
-	return tagged
+	wg.Wait()
 }

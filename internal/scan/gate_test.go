@@ -11,16 +11,16 @@ import (
 func TestJudge(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	fresh := now.Add(-25 * time.Hour)
-	done := func(at time.Time, counts Counts) Result {
-		return Result{State: Completed, CompletedAt: at, Counts: counts}
+	done := func(at time.Time, counts Counts) Item {
+		return Item{Result: Result{State: Completed, CompletedAt: at, Counts: counts}}
 	}
-	last := func(asOf time.Time) Result {
-		return Result{State: Completed, CompletedAt: now.Add(-time.Hour), AsOf: asOf, Reason: "throttled by ECR"}
+	last := func(asOf time.Time) Item {
+		return Item{Result: Result{State: Completed, CompletedAt: now.Add(-time.Hour)}, AsOf: asOf, AsOfReason: "throttled by ECR"}
 	}
 	for name, test := range map[string]struct {
-		max    Severity
-		result Result
-		want   []string
+		max  Severity
+		item Item
+		want []string
 	}{
 		"clean":                          {Untriaged, done(fresh, Counts{}), nil},
 		"at the maximum":                 {Medium, done(fresh, Counts{Medium: 3, Low: 1}), nil},
@@ -37,16 +37,16 @@ func TestJudge(t *testing.T) {
 		"old and bad":                    {Low, done(now.Add(-72*time.Hour), Counts{Critical: 1}), []string{Stale, AboveMax}},
 		"the last good answer":           {Critical, last(now.Add(-10 * time.Minute)), []string{string(Unread)}},
 		"an old last good answer":        {Critical, last(now.Add(-49 * time.Hour)), []string{string(Unread)}},
-		"not scanned":                    {Critical, Result{State: NotScanned, Reason: "archived", Counts: Counts{}}, []string{"not scanned"}},
-		"no state":                       {Critical, Result{}, []string{"not scanned"}},
-		"in progress":                    {Critical, Result{State: InProgress, CompletedAt: fresh}, []string{"in progress"}},
-		"failed":                         {Critical, Result{State: Failed}, []string{"failed"}},
-		"no such tag":                    {Critical, Result{State: NoSuchTag}, []string{"tag not found"}},
-		"unread":                         {Critical, Result{State: Unread}, []string{"unavailable"}},
-		"refused":                        {Critical, Result{State: Refused}, []string{"no access"}},
+		"not scanned":                    {Critical, Item{Result: Result{State: NotScanned, Reason: "archived", Counts: Counts{}}}, []string{"not scanned"}},
+		"no state":                       {Critical, Item{Result: Result{}}, []string{"not scanned"}},
+		"in progress":                    {Critical, Item{Result: Result{State: InProgress, CompletedAt: fresh}}, []string{"in progress"}},
+		"failed":                         {Critical, Item{Result: Result{State: Failed}}, []string{"failed"}},
+		"no such tag":                    {Critical, Item{Result: Result{State: NoSuchTag}}, []string{"tag not found"}},
+		"unread":                         {Critical, Item{Result: Result{State: Unread}}, []string{"unavailable"}},
+		"refused":                        {Critical, Item{Result: Result{State: Refused}}, []string{"no access"}},
 	} {
-		good := Item[Result]{Value: done(fresh, Counts{})}
-		v := Judge(Report[Result]{Images: []Item[Result]{good, {Value: test.result}}}, test.max, now)
+		good := done(fresh, Counts{})
+		v := Judge(Report{Images: []Item{good, test.item}}, test.max, now)
 		var got []string
 		for _, o := range v.Obstacles {
 			got = append(got, o.Reason)
@@ -56,12 +56,12 @@ func TestJudge(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]struct {
-		report Report[Result]
+		report Report
 		want   string
 	}{
-		"no images":  {Report[Result]{}, NoImages},
-		"gone":       {Report[Result]{Err: &Error{Code: RepositoryNotFound}}, string(RepositoryNotFound)},
-		"unreadable": {Report[Result]{Err: io.EOF}, string(Internal)},
+		"no images":  {Report{}, NoImages},
+		"gone":       {Report{Err: &Error{Code: RepositoryNotFound}}, string(RepositoryNotFound)},
+		"unreadable": {Report{Err: io.EOF}, string(Internal)},
 	} {
 		if v := Judge(test.report, Critical, now); len(v.Obstacles) != 1 || v.Obstacles[0].Reason != test.want || v.Obstacles[0].Image != nil {
 			t.Errorf("%s: %+v", name, v.Obstacles)
@@ -75,7 +75,7 @@ func TestGateReadsOneConfig(t *testing.T) {
 		"app":   {{Tag: "a", Digest: "good"}, {Tag: "b", Digest: "bad"}, {Tag: "c", Digest: "good"}, {Tag: "sig", Digest: "s", Kind: Artifact}},
 		"other": {{Tag: "1", Digest: "bad"}},
 	}}
-	w := watchOf(r, config("all", "app"), config("some", "app", "a", "b"), config("other", "other"))
+	w := worldOf(r, config("all", "app"), config("some", "app", "a", "b"), config("other", "other"))
 	r.results = map[string]Result{"good": completed(w, time.Hour, Counts{Low: 1}), "bad": completed(w, time.Hour, Counts{High: 1})}
 	for name, test := range map[string]struct {
 		id     string

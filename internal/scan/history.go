@@ -8,6 +8,17 @@ import (
 	"time"
 )
 
+// MemoryTime is how long changes and resolved findings are remembered.
+const MemoryTime = 30 * 24 * time.Hour
+
+// CountChange is what one scan changed in the counts of an image. A finding whose severity changed is new in the one and fixed in the other,
+// so that the counts before, with New and without Fixed, are the counts after.
+type CountChange struct {
+	At    time.Time `json:"at"`
+	New   Counts    `json:"new,omitempty"`
+	Fixed Counts    `json:"fixed,omitempty"`
+}
+
 // History is what is remembered of the findings of one image over time: what one tag points to, or for an index, one of its platforms. What
 // it points to may change; the story goes on.
 type History struct {
@@ -102,7 +113,7 @@ const (
 // findingKey is what makes findings of an image the same over time.
 type findingKey struct{ name, pkg string }
 
-func (f Finding) key() findingKey { return findingKey{f.Name, f.Package} }
+func keyOf(f Finding) findingKey { return findingKey{f.Name, f.Package} }
 
 // isNews tells whether a completed result of a digest may have anything to add to the history.
 func (h History) isNews(digest string, r Result) bool {
@@ -153,7 +164,7 @@ func (h History) telling(r Result, at Stamp, take func(Stamp) Stamp) *telling {
 		t.lost = Hidden
 	}
 	for _, f := range h.Findings {
-		t.old[f.key()] = f
+		t.old[keyOf(f.Finding)] = f
 	}
 	return t
 }
@@ -199,8 +210,8 @@ type telling struct {
 func (t *telling) findings(found []Finding) []Tracked {
 	all := make([]Tracked, 0, len(found)+len(t.old))
 	for _, f := range found {
-		old, known := t.old[f.key()]
-		delete(t.old, f.key())
+		old, known := t.old[keyOf(f)]
+		delete(t.old, keyOf(f))
 		all = append(all, t.found(f, old, known))
 	}
 	rest := make([]Tracked, 0, len(t.old))
@@ -310,8 +321,8 @@ func (t *telling) change() (CountChange, bool) {
 		if e.Kind == FixAvailable {
 			continue
 		}
-		c.New = c.New.with(e.To)
-		c.Fixed = c.Fixed.with(e.From)
+		c.New = c.New.With(e.To)
+		c.Fixed = c.Fixed.With(e.From)
 	}
 	return c, len(c.New)+len(c.Fixed) > 0
 }

@@ -2,7 +2,6 @@ package scan
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -51,40 +50,6 @@ func compareImages(a, b Image) int {
 	return cmp.Or(strings.Compare(a.Tag, b.Tag), strings.Compare(a.Platform, b.Platform), strings.Compare(a.Digest, b.Digest))
 }
 
-// identity is what makes images one to ECR. A kind that is no image comes of the tag, or of an index: another tag of the same digest may
-// be one.
-type identity struct {
-	digest string
-	kind   Kind
-}
-
-func (i Image) identity() identity { return identity{i.Digest, i.Kind} }
-
-// withMissing adds a Missing image for each wanted tag that images lack, and keeps one image of each label, the last that was listed, since a
-// tag may move while pages are read.
-func withMissing(repo Repository, images []Image, wanted []string) []Image {
-	missing := make(map[string]bool, len(wanted))
-	for _, tag := range wanted {
-		missing[tag] = true
-	}
-	seen := make(map[string]bool, len(images))
-	kept := make([]Image, 0, len(images)+len(wanted))
-	for _, image := range slices.Backward(images) {
-		delete(missing, image.Tag)
-		if label := image.Label(); !seen[label] {
-			seen[label] = true
-			kept = append(kept, image)
-		}
-	}
-	images = kept
-	for _, tag := range wanted {
-		if missing[tag] {
-			images = append(images, Image{Repository: repo, Tag: tag, Kind: Missing})
-		}
-	}
-	return images
-}
-
 // State is how far the scan of an image has come.
 type State string
 
@@ -103,6 +68,8 @@ const (
 	Unread State = "unavailable"
 	// Refused has, or may have, a result that the service isn't permitted to read; the result's Reason says why.
 	Refused State = "no access"
+	// NoSuchRepository is the state of a config whose repository its registry does not have.
+	NoSuchRepository State = "repository not found"
 )
 
 // Rescan is how long ECR's basic scanning refuses to scan an image again, counted from the completion of its last scan.
@@ -121,12 +88,6 @@ type Result struct {
 	Enhanced bool
 	// Findings are the findings, when they were asked for.
 	Findings []Finding
-	// AsOf is set when this is the last good answer since a newer one can't be had just now, for the reason Reason: it is when ECR gave it.
-	AsOf time.Time
-	// Changes are the changes of Counts in the last MemoryTime, oldest first, and KnownSince is when the first scan that is remembered was
-	// completed; zero when there is none.
-	Changes    []CountChange
-	KnownSince time.Time
 }
 
 // dueAt is when the image may be scanned again; the zero time is at once.

@@ -1,8 +1,8 @@
 package scan
 
 import (
-	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +32,7 @@ func withIndexes() *fakeRegistry {
 
 func TestIndexesInASummary(t *testing.T) {
 	r := withIndexes()
-	w := watchOf(r, config("1", "app"), config("2", "app", "multi"))
+	w := worldOf(r, config("1", "app"), config("2", "app", "multi"))
 	r.results = map[string]Result{"amd": completed(w, time.Hour, nil), "arm": {State: NotScanned}}
 	overview, err := w.Summary(t.Context(), time.Time{})
 	reports := overview.Reports
@@ -61,47 +61,27 @@ func TestIndexesInASummary(t *testing.T) {
 	}
 }
 
-func TestIndexesInARun(t *testing.T) {
+func TestIndexesInAVisit(t *testing.T) {
 	r := withIndexes()
-	w := watchOf(r, config("1", "app"))
+	w := worldOf(r, config("1", "app"))
 	r.results = map[string]Result{"amd": {State: NotScanned}, "arm": {State: NotScanned}}
-	report, err := w.Run(t.Context())
+	report := w.visit(t, "app", "1")
 	want := Tally{
 		Images: 6, Started: 2, NotScannable: map[string]int{"nested image index": 1, "image not found": 1},
 		Failed: map[string]int{"ECR answered with an error": 1, "image not found": 1},
 	}
-	if diff := cmp.Diff(want, report.Tally); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+	if diff := cmp.Diff(want, report.Tally); report.Outcome != VisitEnded || diff != "" {
+		t.Errorf("%s (-want +got):\n%s", report.Outcome, diff)
 	}
 	if r.calls["start amd"] != 1 || r.calls["start i2"]+r.calls["start i3"]+r.calls["result i2"]+r.calls["result i3"] != 0 {
 		t.Errorf("calls %v", r.calls)
 	}
 }
 
-// An index that could not be resolved since the time was up was not reached: the next run takes it.
-func TestIndexLeftByARun(t *testing.T) {
-	late := &Error{Code: Unavailable, Message: "no answer in time", Err: context.DeadlineExceeded}
-	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "multi", Digest: "i", Kind: Index, Err: late}}}}
-	w := watchOf(r, config("1", "app"))
-	for past, want := range map[time.Duration]Tally{
-		-time.Second: {Images: 1, Left: 1, NotScannable: map[string]int{}, Failed: map[string]int{}},
-		time.Hour:    {Images: 1, NotScannable: map[string]int{}, Failed: map[string]int{"no answer in time": 1}},
-	} {
-		ctx, cancel := context.WithTimeout(t.Context(), past)
-		defer cancel()
-		s := newStarter(w, t.Context())
-		got := newTally()
-		got.add(s.visit(ctx, r.images["app"][:1]))
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("with %s left (-want +got):\n%s", past, diff)
-		}
-	}
-}
-
 func TestFindingsOfAnIndexThatIsDown(t *testing.T) {
 	down := &Error{Code: Unavailable, Message: "throttled by ECR"}
 	r := &fakeRegistry{images: map[string][]Image{"app": {{Tag: "multi", Digest: "i", Kind: Index, Err: down}}}}
-	l, err := watchOf(r, config("1", "app")).Findings(t.Context(), "1", View{})
+	l, err := worldOf(r, config("1", "app")).Findings(t.Context(), "1", View{})
 	if err != nil || CodeOf(l.Outage()) != Unavailable {
 		t.Errorf("%v, outage %v", err, l.Outage())
 	}
@@ -112,7 +92,7 @@ func TestOneDigestOfTwoKinds(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]Image{"app": {
 		{Tag: "a", Digest: "1"}, {Tag: "a.sig", Digest: "1", Kind: Artifact}, {Tag: "b", Digest: "1"}, {Tag: "b.sig", Digest: "1", Kind: Artifact},
 	}}}
-	w := watchOf(r, config("1", "app"), config("2", "app", "a.sig", "b"))
+	w := worldOf(r, config("1", "app"), config("2", "app", "a.sig", "b"))
 	r.results = map[string]Result{"1": completed(w, 30*time.Hour, nil)}
 	overview, err := w.Summary(t.Context(), time.Time{})
 	reports := overview.Reports
@@ -120,44 +100,42 @@ func TestOneDigestOfTwoKinds(t *testing.T) {
 	if diff := cmp.Diff(want, states(reports)); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	w.Configs = fakeStore{configs: []Config{config("2", "app", "a.sig", "b")}}
+	w.configs.set(config("2", "app", "a.sig", "b"))
 	if n := r.calls["result 1"]; n != 1 {
 		t.Errorf("%d calls for one image", n)
 	}
-	if run, err := w.Run(t.Context()); err != nil || run.Started != 1 || run.NotScannable["not an image"] != 1 {
-		t.Errorf("run %+v, %v", run, err)
+	if v := w.visit(t, "app", "2"); v.Started != 1 || v.NotScannable["not an image"] != 1 {
+		t.Errorf("visit %+v", v)
 	}
 }
 
-// A registry that says once that it starts no scans by hand is not asked again in that run, and in the next it is.
+// A registry that says once that it starts no scans by hand is not asked again in that visit, and in the next it is.
 func TestEnhancedScanningIsAskedOnce(t *testing.T) {
 	const images = 1000
-	r := &fakeRegistry{images: map[string][]Image{}, start: map[string]error{}}
-	var configs []Config
-	for _, repo := range []string{"a", "b", "c"} {
-		for i := range images {
-			digest := fmt.Sprint(repo, i)
-			r.images[repo] = append(r.images[repo], Image{Tag: digest, Digest: digest})
-			r.start[digest] = &Error{Code: EnhancedScanning}
-		}
-		configs = append(configs, config(repo, repo))
+	r := &fakeRegistry{images: map[string][]Image{"basic": {{Tag: "1", Digest: "basic"}}}, start: map[string]error{}}
+	for i := range images {
+		digest := fmt.Sprintf("a%04d", i)
+		r.images["a"] = append(r.images["a"], Image{Tag: digest, Digest: digest})
+		r.start[digest] = &Error{Code: EnhancedScanning}
 	}
-	r.images["basic"] = []Image{{Tag: "1", Digest: "basic"}}
-	w := watchOf(r, append(configs, elsewhere("basic", "basic"))...)
+	w := worldOf(r, config("a", "a"), config("basic", "basic"))
 	for range 2 {
-		r.calls = nil
-		report, err := w.Run(t.Context())
-		if err != nil || report.NotScannable["enhanced scanning"] != 3*images || report.Started != 1 || report.ImagesFailed() != 0 {
-			t.Errorf("%+v, %v", report.Tally, err)
+		report := w.visit(t, "a", "a")
+		if report.NotScannable["enhanced scanning"] != images || report.Started != 0 || report.ImagesFailed() != 0 {
+			t.Errorf("%+v", report.Tally)
 		}
 		starts := 0
-		for _, repo := range []string{"a", "b", "c"} {
-			for i := range images {
-				starts += r.calls[fmt.Sprint("start ", repo, i)]
+		for call, n := range r.asked() {
+			if strings.HasPrefix(call, "start ") {
+				starts += n
 			}
 		}
-		if starts == 0 || starts > imagesAtOnce {
+		if starts == 0 || starts > mostStarts {
 			t.Errorf("%d starts, want no more than were under way at once, and one", starts)
 		}
+		w.pass(Rescan)
+	}
+	if report := w.visit(t, "basic", "basic"); report.Started != 1 {
+		t.Errorf("another repository: %+v", report.Tally)
 	}
 }

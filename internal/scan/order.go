@@ -6,25 +6,6 @@ import (
 	"strings"
 )
 
-// Order is how a list of findings is sorted.
-type Order string
-
-// The orders; in each of them what is resolved comes last. That of a feed needs no name: the worst findings are on its first page, and within a page the newest come first.
-const (
-	FeedOrder   Order = ""
-	BySeverity  Order = "severity" // worst first
-	ByName      Order = "cve"
-	ByPackage   Order = "package"
-	ByImage     Order = "image"
-	ByFix       Order = "fix"  // with a fix first
-	ByFirstSeen Order = "seen" // newest first
-)
-
-// Orders lists the orders that have a name.
-func Orders() []Order {
-	return []Order{BySeverity, ByName, ByPackage, ByImage, ByFix, ByFirstSeen}
-}
-
 // comparison orders a whole list.
 type comparison func(a, b Entry) int
 

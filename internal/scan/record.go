@@ -2,16 +2,21 @@ package scan
 
 import (
 	"cmp"
-	"context"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
 	"time"
 )
 
-// Record is what is remembered of one repository, for all configs that watch it. It is written as a whole, on the condition that it is still the
+// Record is what is stored of one repository, for all configs that watch it. It is written as a whole, and only if the store still has the
 // version that was read, so that of two writers neither undoes what the other did.
 type Record struct {
+	// Begin is when the last visit began that listed the repository; Configs are the ids of the configs that watched it then, sorted.
+	Begin   Stamp
+	Configs []string
+	// Failure is why the visits since then failed; its Code is empty when none did.
+	Failure Failure
 	// Images are the images that were met, by their label.
 	Images map[string]ImageRecord
 	// Listed is when all tags were listed last.
@@ -29,13 +34,18 @@ type Record struct {
 	Version string
 	Now     time.Time
 
-	// touched tells that it may differ from what was read.
-	touched bool
 	// shared tells that Images is another record's too: most are only read, and there may be thousands.
 	shared bool
 }
 
-// ImageRecord is what is remembered of one image: what one tag points to, or for an index, one of its platforms.
+// Failure is why visits of a repository fail, and since when.
+type Failure struct {
+	Code   Code   `json:"code"`
+	Reason string `json:"reason"`
+	Since  Stamp  `json:"since"`
+}
+
+// ImageRecord is what is stored of one image: what one tag points to, or for an index, one of its platforms.
 type ImageRecord struct {
 	Tag      string
 	Platform string
@@ -83,29 +93,8 @@ type Answer struct {
 	Enhanced  bool
 }
 
-// RecordStore keeps the records, and beside each the histories of its images. Its errors have the code Unavailable: for a failure in passing, and
-// for a record of a later form than this program knows, which it never overwrites.
-type RecordStore interface {
-	// Load is the record of a repository; one that isn't there is empty. What is no record is set aside, and what can be rebuilt is. What it gives
-	// is to be read only: others may be given the same.
-	Load(ctx context.Context, repo Repository) (Record, error)
-	// Save writes a record if the one that is there has its Version. It gives the new version, or none when another has been written since.
-	Save(ctx context.Context, repo Repository, r Record) (version string, err error)
-	// History is a history that was added. A further error is NotFound, also for what is no history, which is set aside.
-	History(ctx context.Context, repo Repository, name string) (History, error)
-	// AddHistory keeps a history under a name of its own, which it gives.
-	AddHistory(ctx context.Context, repo Repository, h History) (name string, err error)
-	// Sweep removes the histories of a repository that neither the record names nor an earlier one, which somebody may be reading, and that are too
-	// old to be about to be named.
-	Sweep(ctx context.Context, repo Repository, r, earlier Record) error
-	// Repositories are those that have a record or a history.
-	Repositories(ctx context.Context) ([]Repository, error)
-	// Remove removes the record of a repository with all histories.
-	Remove(ctx context.Context, repo Repository) error
-}
-
-// Trust is how long is believed without asking ECR again what may change at any moment: which tag points to what, and a result that isn't final.
-const Trust = 5 * time.Minute
+// ErrLaterFormat is wrapped by the error for a record that a later version of this program wrote. It is left alone.
+var ErrLaterFormat = errors.New("written by a later version of this service")
 
 // TooLong is how long an image may be without a scan until that is news, and a result is stale.
 const TooLong = 48 * time.Hour
@@ -141,24 +130,13 @@ func (a Answer) final(now Stamp) bool {
 	return a.State == Completed && !a.Enhanced && now < a.Completed.plus(Rescan)
 }
 
-// fresh tells whether something that was learned at a time needn't be asked again.
-func fresh(learned, now Stamp) bool {
-	age := now - learned
-	return learned > 0 && age < Stamp(Trust/time.Second) && age > -Stamp(Trust/time.Second)
-}
-
-// trusted tells whether the last answer of ECR is good enough; in doubt, only if it can't have changed. A scan run doubts: of a hop that was
-// killed nobody knows what it started.
-func (r ImageRecord) trusted(now Stamp, doubting bool) bool {
-	return r.Last.final(now) || !doubting && r.Last.State != "" && fresh(r.Asked, now)
-}
-
-// remembered tells whether the findings of the last answer, if it has any, are in the history.
+// remembered tells whether the findings of the last answer, if it has any, are in the history. Those of an enhanced scan may change without
+// its date, so they must have been read.
 func (r ImageRecord) remembered() bool {
 	if r.Last.State != Completed || r.Last.Completed == 0 {
 		return true
 	}
-	return r.Scan == Scan{r.Digest, r.Last.Completed, r.Last.Enhanced}
+	return r.Scan == Scan{r.Digest, r.Last.Completed, r.Last.Enhanced} && (!r.Last.Enhanced || r.Read > 0)
 }
 
 // current tells whether the history is of what the tag points to now.
@@ -214,16 +192,18 @@ func (r *ImageRecord) unwatched(now Stamp) {
 	}
 }
 
-// moved takes in that the image points to something else than it did.
+// moved takes in that the image points to something else than it did; old is its record of before.
 func (r *ImageRecord) moved(old ImageRecord, now Stamp) {
 	if old.Kind == PlainImage && r.Kind != PlainImage {
 		old.attended(now)
 		r.Gaps = old.Gaps
 	}
 	r.unwatched(now)
-	if old.Kind != PlainImage && old.First > 0 {
+	if old.Kind != PlainImage {
 		r.Awaited = now
 	}
+	r.Last, r.Asked = Answer{}, 0
+	r.recovered(now)
 }
 
 // recovered ends a time of failures.
@@ -243,10 +223,16 @@ func (r *ImageRecord) remember(name string, h History, now Stamp) {
 	r.Scan, r.History, r.Since, r.Changes, r.News = h.Scan, name, h.Since, h.Changes, len(h.Events)
 }
 
+// forgetScan takes back what remember took in; before is the record of then.
+func (r *ImageRecord) forgetScan(before ImageRecord) {
+	r.Scan, r.History, r.Since, r.Changes, r.News, r.Gaps, r.Awaited = before.Scan, before.History, before.Since, before.Changes, before.News, before.Gaps, before.Awaited
+	r.Read = 0
+}
+
 // Recall takes in what a history tells of its image, for a record that was lost.
 func (r *Record) Recall(name string, h History) {
 	i := ImageRecord{
-		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: h.Since, Seen: h.Told.plus(-Trust), // what it points to is to be asked
+		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: h.Since, Seen: h.Told,
 		Scan: h.Scan, History: name, Since: h.Since, Changes: h.Changes, News: len(h.Events),
 	}
 	r.put(i)
@@ -255,7 +241,16 @@ func (r *Record) Recall(name string, h History) {
 // put takes in what is known of an image now.
 func (r *Record) put(i ImageRecord) {
 	r.own()
-	r.Images[i.Label()], r.touched = i, true
+	r.Images[i.Label()] = i
+}
+
+// started takes in that ECR has begun to scan an image. While it has no other result, that is what ECR says of it.
+func (r *Record) started(image Image, now Stamp) {
+	i, known := r.Images[image.Label()]
+	if known && i.Digest == image.Digest && (i.Last.State == "" || i.Last.State == NotScanned && i.Last.Reason == "") {
+		i.answered(Result{State: InProgress}, now)
+		r.put(i)
+	}
 }
 
 // withPeriod adds a period, and leaves out those that are long past.
@@ -266,13 +261,13 @@ func withPeriod(periods []Period, p Period, now Stamp) []Period {
 }
 
 // gone takes in that the registry has no such repository.
-func (r *Record) gone(now Stamp) { r.Gone, r.touched = cmp.Or(r.Gone, now), true }
+func (r *Record) gone(now Stamp) { r.Gone = cmp.Or(r.Gone, now) }
 
 // there takes in that the registry has the repository.
 func (r *Record) there(now Stamp) {
 	if r.Gone > 0 {
 		r.Absences = withPeriod(r.Absences, Period{r.Gone, max(now, r.Gone+1)}, now)
-		r.Gone, r.touched = 0, true
+		r.Gone = 0
 	}
 }
 
@@ -291,10 +286,8 @@ func (r *Record) observed(i Image, now Stamp) {
 	if i.Kind == Missing {
 		next.Left = cmp.Or(old.Left, now)
 	}
-	if next.Digest != old.Digest || next.Kind != old.Kind {
+	if known && (next.Digest != old.Digest || next.Kind != old.Kind) {
 		next.moved(old, now)
-		next.Last, next.Asked = Answer{}, 0
-		next.recovered(now)
 	}
 	r.put(next)
 }
@@ -324,9 +317,76 @@ func (r *Record) forget(now Stamp) {
 	})
 }
 
+// tags are those that the record knows, whether they are there or not.
+func (r *Record) tags() map[string]bool {
+	known := make(map[string]bool, len(r.Images))
+	for _, i := range r.Images {
+		known[i.Tag] = true
+	}
+	return known
+}
+
+// hasListedAll tells whether the last listing was of all tags.
+func (r *Record) hasListedAll() bool { return r.Listed > 0 && r.Listed >= r.Begin }
+
+// presentTags are those that point to something.
+func (r *Record) presentTags() map[string]bool {
+	there := make(map[string]bool, len(r.Images))
+	for _, i := range r.Images {
+		if i.Kind != Missing {
+			there[i.Tag] = true
+		}
+	}
+	return there
+}
+
+// keepOnly leaves out what has none of some tags. Then not all that was listed is known any more.
+func (r *Record) keepOnly(tags []string) {
+	watched := make(map[string]bool, len(tags))
+	for _, tag := range tags {
+		watched[tag] = true
+	}
+	for label, i := range r.Images {
+		if !watched[i.Tag] {
+			r.own()
+			delete(r.Images, label)
+			r.Listed = 0
+		}
+	}
+}
+
+// lostHistory takes in that the history of an image is lost: its findings are read again, and a new one begins.
+func (r *Record) lostHistory(label string) {
+	i, known := r.Images[label]
+	if known {
+		i.History, i.Scan, i.Read = "", Scan{}, 0
+		r.put(i)
+	}
+}
+
+// failed takes in that a visit failed; its time is kept while visits fail for the same reason.
+func (r *Record) failed(err error, now Stamp) {
+	code, reason := CodeOf(err), MessageOf(err)
+	if r.Failure.Code != code || r.Failure.Reason != reason {
+		r.Failure = Failure{Code: code, Reason: reason, Since: now}
+	}
+}
+
+// visited takes in that a visit listed the repository.
+func (r *Record) visited(begin Stamp) { r.Begin = begin }
+
+// ended takes in that a visit has come to its end, or that it could not read the results of images.
+func (r *Record) ended(refusal error, now Stamp) {
+	if refusal != nil {
+		r.failed(refusal, now)
+	} else {
+		r.Failure = Failure{}
+	}
+}
+
 // clone is a copy that can be changed, for as long as the record itself is not.
 func (r Record) clone() Record {
-	r.touched, r.shared = false, true
+	r.shared = true
 	r.Taken = slices.Clone(r.Taken)
 	return r
 }
@@ -341,94 +401,12 @@ func (r *Record) own() {
 	}
 }
 
-// merged is a record that someone else made of base, with the changes that mine made. What both changed is theirs: it is true as well, and what
-// theirs lacks will be found again.
-func merged(base, mine, theirs Record) Record {
-	next := theirs.clone()
-	next.own()
-	for label, old := range base.Images {
-		if _, kept := mine.Images[label]; !kept && reflect.DeepEqual(theirs.Images[label], old) {
-			delete(next.Images, label)
-		}
-	}
-	listed := theirs.Listed
-	switch {
-	case theirs.Listed == base.Listed:
-		listed = mine.Listed // 0 is when what was listed is not all there any more
-	case theirs.Listed > 0:
-		listed = max(listed, mine.Listed)
-	}
-	for label, image := range mine.Images {
-		their, have := theirs.Images[label]
-		if old, had := base.Images[label]; have || !had {
-			next.Images[label] = mergedImage(old, image, their)
-		} else {
-			listed = theirs.Listed // they removed it: not all that mine listed is there
-		}
-	}
-	next.Listed, next.Changed, next.Swept = listed, max(mine.Changed, theirs.Changed), max(mine.Swept, theirs.Swept)
-	if theirs.Gone == base.Gone && slices.Equal(theirs.Absences, base.Absences) {
-		next.Gone, next.Absences = mine.Gone, mine.Absences
-	}
-	next.Taken = mine.Taken.union(theirs.Taken)
-	return next
-}
-
-// mergedImage merges what an image points to and its past, each for itself. Who only looked has changed nothing.
-func mergedImage(base, mine, theirs ImageRecord) ImageRecord {
-	moved := func(i ImageRecord) bool { return i.Digest != base.Digest || i.Kind != base.Kind }
-	sight, past := theirs, theirs
-	if reflect.DeepEqual(theirs.sight(), base.sight()) || moved(mine) && !moved(theirs) {
-		sight = mine
-	}
-	if reflect.DeepEqual(theirs.past(), base.past()) {
-		past = mine
-	}
-	next := sight.withPast(past)
-	if mine.Digest == theirs.Digest && mine.Kind == theirs.Kind {
-		next.Seen, next.Read = max(mine.Seen, theirs.Seen), mergedRead(mine, theirs, next)
-		if mine.Asked == base.Asked && reflect.DeepEqual(mine.Last, theirs.Last) {
-			next.Asked = theirs.Asked
-		}
-	}
-	return next
-}
-
-// mergedRead is when the findings were read last of which next has the answer and the past. When these are not of one writer nobody has.
-func mergedRead(mine, theirs, next ImageRecord) (read Stamp) {
-	for _, i := range []ImageRecord{mine, theirs} {
-		if reflect.DeepEqual(i.Last, next.Last) && reflect.DeepEqual(i.past(), next.past()) {
-			read = max(read, i.Read)
-		}
-	}
-	return read
-}
-
-// sight is what the record has of what the image points to, but for when that was looked up.
-func (r ImageRecord) sight() ImageRecord {
-	r.Seen, r.Asked = 0, 0
-	return r.withPast(ImageRecord{})
-}
-
-// past is what the record has of the image's scans that were completed or failed.
-func (r ImageRecord) past() ImageRecord {
-	past := ImageRecord{}.withPast(r)
-	past.Read = 0
-	return past
-}
-
-func (r ImageRecord) withPast(of ImageRecord) ImageRecord {
-	r.Read, r.Scan, r.History, r.Since, r.Changes, r.News = of.Read, of.Scan, of.History, of.Since, of.Changes, of.News
-	r.Gaps, r.Awaited, r.Failures, r.Failed = of.Gaps, of.Awaited, of.Failures, of.Failed
-	return r
-}
-
 // later is the date of a change to what is in the store: none has the date of one before it, which may have been read already.
 func (r Record) later(now Stamp) Stamp { return max(now, r.Changed+1) }
 
 // showsOther tells whether a reader sees another thing in b than in a: anything but when things were looked up.
 func showsOther(a, b Record) bool {
-	if a.Gone != b.Gone || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) {
+	if a.Gone != b.Gone || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure {
 		return true
 	}
 	for label, image := range b.Images {

@@ -1,9 +1,7 @@
 package scan
 
 import (
-	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -33,98 +31,6 @@ func withHistory(name string) func(*ImageRecord) {
 	return func(i *ImageRecord) { i.History, i.News = name, len(name) }
 }
 
-func TestMerged(t *testing.T) {
-	base := recordOf(recordedImage("a", "sha256:a", 2000))
-	later := recordOf(recordedImage("a", "sha256:a", 2500))
-	mine := recordOf(recordedImage("a", "sha256:a", 2400, withHistory("mine")))
-	theirs := recordOf(recordedImage("a", "sha256:a", 2300, withHistory("theirs")))
-	moved := recordOf(recordedImage("a", "sha256:b", 2400))
-	none := recordOf()
-	at := func(r Record, listed Stamp) Record {
-		r.Listed = listed
-		return r
-	}
-	gone := func(since Stamp, absences ...Period) Record {
-		r := recordOf()
-		r.Gone, r.Absences = since, absences
-		return r
-	}
-	for name, c := range map[string]struct{ base, mine, theirs, want Record }{
-		"nothing":                             {base, base, base, base},
-		"mine alone":                          {base, mine, base, mine},
-		"theirs alone":                        {base, base, theirs, theirs},
-		"both: theirs":                        {base, mine, theirs, recordOf(recordedImage("a", "sha256:a", 2400, withHistory("theirs")))},
-		"they only looked":                    {base, mine, later, recordOf(recordedImage("a", "sha256:a", 2500, withHistory("mine")))},
-		"I only looked":                       {base, later, theirs, recordOf(recordedImage("a", "sha256:a", 2500, withHistory("theirs")))},
-		"I saw it move, they only looked":     {base, moved, later, moved},
-		"I saw it move, they remembered":      {base, moved, theirs, recordOf(recordedImage("a", "sha256:b", 2400, withHistory("theirs")))},
-		"both new":                            {none, mine, theirs, recordOf(recordedImage("a", "sha256:a", 2400, withHistory("theirs")))},
-		"mine new":                            {none, mine, none, mine},
-		"they saw it move, I remembered":      {base, mine, moved, recordOf(recordedImage("a", "sha256:b", 2400, withHistory("mine")))},
-		"I removed it":                        {base, none, base, none},
-		"I removed it, they changed it":       {base, none, theirs, theirs},
-		"they removed it":                     {base, base, none, none},
-		"they removed it, I listed it":        {base, at(later, 2500), at(none, 2100), at(none, 2100)},
-		"I listed, they too":                  {base, at(later, 2500), at(base, 2600), at(later, 2600)},
-		"they forgot some of what was listed": {at(base, 2200), at(later, 2200), at(base, 0), at(later, 0)},
-		"I forgot some of what was listed":    {at(base, 2200), at(base, 0), at(later, 2200), at(later, 0)},
-		"gone":                                {gone(0), gone(5), gone(0), gone(5)},
-		"they saw it gone":                    {gone(0), gone(0), gone(5), gone(5)},
-		"they saw it come back":               {gone(5), gone(5), gone(0, Period{5, 9}), gone(0, Period{5, 9})},
-		"they saw it go and come back":        {gone(0), gone(0), gone(0, Period{5, 9}), gone(0, Period{5, 9})},
-		"I saw it come back, they go and not": {gone(5), gone(0, Period{5, 9}), gone(5), gone(0, Period{5, 9})},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, merged(c.base, c.mine, c.theirs), cmpopts.IgnoreUnexported(Record{})); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// Two writers that change different images lose nothing of each other, whoever comes first.
-func TestMergedLosesNothing(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	for range 500 {
-		base := recordOf()
-		for i := range 12 {
-			if random.IntN(4) > 0 {
-				r := recordedImage(fmt.Sprint(i), "sha256:a", 2000)
-				base.Images[r.Label()] = r
-			}
-		}
-		mine, theirs, both := base.clone(), base.clone(), base.clone()
-		for _, r := range []*Record{&mine, &theirs, &both} {
-			r.own()
-		}
-		for i := range 12 {
-			label := fmt.Sprint(i)
-			writer := []Record{mine, theirs}[random.IntN(2)]
-			switch random.IntN(4) {
-			case 0:
-				delete(writer.Images, label)
-				delete(both.Images, label)
-			case 1:
-				writer.Images[label] = recordedImage(label, "sha256:b", 2100)
-				both.Images[label] = writer.Images[label]
-			case 2:
-				writer.Images[label] = recordedImage(label, "sha256:a", 2200, withHistory("h"))
-				both.Images[label] = writer.Images[label]
-			}
-		}
-		for range 20 {
-			mine.Taken.take(Stamp(5000 + random.IntN(30)))
-			theirs.Taken.take(Stamp(5000 + random.IntN(30)))
-		}
-		both.Taken = mine.Taken.union(theirs.Taken)
-		for name, got := range map[string]Record{"mine last": merged(base, mine, theirs), "theirs last": merged(base, theirs, mine)} {
-			if diff := cmp.Diff(both, got, cmpopts.IgnoreUnexported(Record{})); diff != "" {
-				t.Fatalf("%s (-want +got):\n%s", name, diff)
-			}
-		}
-	}
-}
-
 // Whatever is done to a copy, the record stays as it was: it is what tells what was changed.
 func TestCloneIsApart(t *testing.T) {
 	const now Stamp = 5_000_000
@@ -133,15 +39,17 @@ func TestCloneIsApart(t *testing.T) {
 		"moved":     func(r *Record) { r.observed(Image{Tag: "old", Digest: "sha256:b"}, now) },
 		"left":      func(r *Record) { r.unobserved("old", now) },
 		"forgotten": func(r *Record) { r.forget(now) },
-		"merged":    func(r *Record) { *r = merged(*r, Record{}, *r) },
+		"kept only": func(r *Record) { r.keepOnly([]string{"another"}) },
+		"started":   func(r *Record) { r.started(Image{Tag: "old", Digest: "sha256:a"}, now) },
+		"lost":      func(r *Record) { r.lostHistory("old") },
 		"dated":     func(r *Record) { r.Taken.take(100) },
 	}
 	for name, change := range changes {
-		original := recordOf(recordedImage("old", "sha256:a", 100))
+		original := recordOf(recordedImage("old", "sha256:a", 100, withHistory("h")))
 		original.Taken = Seconds{{From: 100, Until: 100}}
 		copied := original.clone()
 		change(&copied)
-		untouched := recordOf(recordedImage("old", "sha256:a", 100))
+		untouched := recordOf(recordedImage("old", "sha256:a", 100, withHistory("h")))
 		untouched.Taken = Seconds{{From: 100, Until: 100}}
 		if diff := cmp.Diff(untouched, original, cmpopts.IgnoreUnexported(Record{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -155,76 +63,6 @@ func TestCloneIsApart(t *testing.T) {
 	copied.observed(Image{Tag: "first", Digest: "sha256:a"}, now)
 	if none.Images != nil || len(copied.Images) != 1 {
 		t.Errorf("of none: %v and %v", none.Images, copied.Images)
-	}
-}
-
-// That findings were read is believed only of a writer whose answer and past are both kept: else they would be taken for told for hours.
-func TestMergedFindingsRead(t *testing.T) {
-	answer := func(low int) Answer {
-		return Answer{State: Completed, Counts: Counts{Low: low}, Completed: 5, Enhanced: true}
-	}
-	writes := func(a Answer, read Stamp, history string) ImageRecord {
-		return ImageRecord{Tag: "a", Digest: "sha256:a", Last: a, Read: read, History: history, Scan: Scan{"sha256:a", 5, true}}
-	}
-	base := writes(answer(1), 100, "old")
-	for name, tt := range map[string]struct {
-		one, other ImageRecord
-		want       Stamp // of either order
-	}{
-		"one read":                     {writes(answer(2), 200, "new"), base, 200},
-		"one counted":                  {writes(answer(2), 0, "old"), base, 0},
-		"one read, the other counted":  {writes(answer(1), 200, "new"), writes(answer(2), 0, "old"), 0},
-		"both read the same":           {writes(answer(1), 200, "old"), writes(answer(1), 300, "old"), 300},
-		"both counted":                 {writes(answer(2), 0, "old"), writes(answer(2), 0, "old"), 0},
-		"one read what both were told": {writes(answer(2), 200, "new"), writes(answer(2), 0, "old"), 200},
-	} {
-		for _, order := range [][2]ImageRecord{{tt.one, tt.other}, {tt.other, tt.one}} {
-			if got := mergedImage(base, order[0], order[1]); got.Read != tt.want {
-				t.Errorf("%s: %d, want %d: %+v", name, got.Read, tt.want, got)
-			}
-		}
-	}
-	unread := base
-	unread.Read = 0
-	older, newer := writes(answer(1), 200, "new"), writes(answer(2), 0, "old")
-	for _, order := range [][2]ImageRecord{{older, newer}, {newer, older}} {
-		if got := mergedImage(unread, order[0], order[1]); got.Last.Counts[Low] == 2 && got.Read != 0 {
-			t.Errorf("unread before: %+v", got)
-		}
-	}
-}
-
-func TestTrusted(t *testing.T) {
-	const now Stamp = 1_000_000
-	hour := Stamp(time.Hour / time.Second)
-	answer := func(state State, completed Stamp, enhanced bool) Answer {
-		return Answer{State: state, Completed: completed, Enhanced: enhanced}
-	}
-	for name, c := range map[string]struct {
-		last          Answer
-		asked         Stamp
-		read, startBy bool // by a reader, and to start a scan
-	}{
-		"never asked":                  {Answer{}, 0, false, false},
-		"completed":                    {answer(Completed, now-23*hour, false), now - 23*hour, true, true},
-		"completed, by a skewed clock": {answer(Completed, now+hour, false), now, true, true},
-		"a day ago":                    {answer(Completed, now-24*hour, false), now - hour, false, false},
-		"a day ago, just asked":        {answer(Completed, now-24*hour, false), now - 299, true, false},
-		"enhanced":                     {answer(Completed, now-hour, true), now - 300, false, false},
-		"enhanced, just asked":         {answer(Completed, now-hour, true), now - 299, true, false},
-		"in progress":                  {answer(InProgress, 0, false), now - 300, false, false},
-		"in progress, just asked":      {answer(InProgress, 0, false), now - 299, true, false},
-		"failed, asked in the future":  {answer(Failed, 0, false), now + hour, false, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := ImageRecord{Last: c.last, Asked: c.asked}
-			if got := r.trusted(now, false); got != c.read {
-				t.Errorf("a reader trusts it: %t", got)
-			}
-			if got := r.trusted(now, true); got != c.startBy {
-				t.Errorf("a run trusts it: %t", got)
-			}
-		})
 	}
 }
 

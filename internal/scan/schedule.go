@@ -4,146 +4,105 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 )
 
-// ScheduleReport is what was sent to the queue.
+// ScheduleReport is what one schedule sent to the queue.
 type ScheduleReport struct {
-	// Configs is how many configs there are, and the sum of Sent, Running and NotSent.
-	Configs int `json:"configs"`
-	// Sent is how many chains were started.
-	Sent int `json:"sent"`
-	// Running is how many configs got none since they have one that is under way.
-	Running int `json:"running"`
-	// NotSent is how many should have got one and did not. They are as due at the next schedule.
+	// Configs is how many configs there are, and Repositories how many they watch, with those that have a record.
+	Configs      int `json:"configs"`
+	Repositories int `json:"repositories"`
+	// Waiting is how many messages waited in the queue before.
+	Waiting int `json:"waiting"`
+	// Sent is how many messages were sent, and NotSent how many repositories got none. The next schedule sends theirs.
+	Sent    int `json:"sent"`
 	NotSent int `json:"notSent"`
-	// Problems tells of those, the first hundred of them. Each stands in the log.
+	// Problems tells why, for the first hundred of them.
 	Problems []ScheduleProblem `json:"problems"`
 }
 
-// ScheduleProblem is why a config got no chain.
+// ScheduleProblem is why a repository got no message.
 type ScheduleProblem struct {
-	ID    string `json:"id"`
-	Error string `json:"error"`
+	Registry   string `json:"registry"`
+	Region     string `json:"region"`
+	Repository string `json:"repository"`
+	Error      string `json:"error"`
 }
 
-// A few configs are marked and then sent at once, so that hardly one is marked and not sent when a function ends in the middle.
+// Bounds: how many problems a report lists, and how many ids a message has, which must stay below SQS's 256 KiB. The record knows the others.
 const (
-	chainsPerSend = 10
-	sendsAtOnce   = 12
+	maxProblems  = 100
+	maxConfigIDs = 5000
 )
 
-// Schedule starts a chain for each config that has none under way. What goes wrong with one config stands in the report and the log; the
-// error is for when nothing works: configs unreadable, or none of those that should be sent was.
-func (c *Chains) Schedule(ctx context.Context) (ScheduleReport, error) {
-	calls, stop, cancel := runTimes(ctx)
+// Schedule asks for a visit of each repository that a config watches or that has a record; once makes the deduplication id of each message.
+// Errors: that no message at all could be sent.
+func (v *Visitor) Schedule(ctx context.Context, once func(Message) string) (ScheduleReport, error) {
+	calls, cancel := CallsBefore(ctx)
 	defer cancel()
-	configs, err := c.Watch.Configs.List(calls)
+	configs, err := v.Configs.List(calls)
 	if err != nil {
-		return ScheduleReport{}, fmt.Errorf("scan schedule: can't read the configs: %w", err)
+		return ScheduleReport{}, fmt.Errorf("schedule: can't read the configs: %w", err)
 	}
-	report := ScheduleReport{Configs: len(configs), Problems: []ScheduleProblem{}}
-	var (
-		failure error // of one of those that were not sent
-		mu      sync.Mutex
-		g       errgroup.Group
-	)
-	g.SetLimit(sendsAtOnce)
-	for some := range slices.Chunk(configs, chainsPerSend) {
-		g.Go(func() error {
-			starts := c.startSome(ctx, calls, stop, some)
-			mu.Lock()
-			defer mu.Unlock()
-			for _, s := range starts {
-				report.add(s)
-				if s.err != nil {
-					failure = s.err
-					c.Watch.Log.WarnContext(ctx, "no scan run of a config was sent", "config", s.config, "error", s.err)
-				}
-			}
-			return nil
-		})
+	recorded, err := v.Records.Repositories(calls)
+	if err != nil {
+		v.Log.WarnContext(calls, "can't list the records; those that no config watches are left for the next schedule", "error", err)
 	}
-	_ = g.Wait() // what happened stands in the report
-	c.Watch.tidy(calls, stop, configs)
-	c.Watch.Log.InfoContext(ctx, "scan schedule", "configs", report.Configs, "sent", report.Sent, "running", report.Running, "notSent", report.NotSent)
-	if report.NotSent > 0 && report.Sent == 0 {
-		return report, fmt.Errorf("scan schedule: no scan run could be sent, one of them since: %w", failure)
+	messages := messagesFor(configs, recorded)
+	report := ScheduleReport{Configs: len(configs), Repositories: len(messages), Problems: []ScheduleProblem{}}
+	if report.Waiting, err = v.Queue.Waiting(calls); err != nil {
+		report.NotSent = len(messages)
+		return report, fmt.Errorf("schedule: can't tell how many messages wait: %w", err)
 	}
-	return report, nil
+	if report.Waiting > len(messages) {
+		report.NotSent = len(messages)
+		v.Log.WarnContext(ctx, "the schedule sends nothing: more messages wait than there are repositories", "waiting", report.Waiting, "repositories", len(messages))
+		return report, nil
+	}
+	return report, v.send(ctx, calls, messages, once, &report)
 }
 
-// start is what became of one config.
-type start struct {
-	config string
-	// message is the first of its chain; sent tells that there is one.
-	message Message
-	sent    bool
-	err     error
+// messagesFor is a message for each repository, in order.
+func messagesFor(configs []Config, recorded []Repository) []Message {
+	watching := make(map[Repository][]string, len(configs))
+	for _, repo := range recorded {
+		watching[repo] = []string{}
+	}
+	for _, c := range configs {
+		watching[c.Repo()] = append(watching[c.Repo()], c.ID)
+	}
+	messages := make([]Message, 0, len(watching))
+	for repo, ids := range watching {
+		messages = append(messages, NewMessage(repo, ids[:min(len(ids), maxConfigIDs)]...))
+	}
+	slices.SortFunc(messages, func(a, b Message) int { return CompareRepositories(a.Repo(), b.Repo()) })
+	return messages
 }
 
-// startSome marks some configs and sends their chains' first messages. A config whose message could not be sent isn't left marked.
-func (c *Chains) startSome(ctx, calls, stop context.Context, configs []Config) []start {
-	starts := make([]start, len(configs))
-	var wg sync.WaitGroup
-	for i, config := range configs {
-		starts[i].config = config.ID
-		if stop.Err() != nil {
-			starts[i].err = errLeft
+func (v *Visitor) send(ctx, calls context.Context, messages []Message, once func(Message) string, report *ScheduleReport) error {
+	sendings := make([]Sending, len(messages))
+	for i, m := range messages {
+		sendings[i] = Sending{Message: m, Once: once(m)}
+	}
+	var failure error
+	for i, err := range v.Queue.Send(calls, sendings) {
+		if err == nil {
 			continue
 		}
-		wg.Go(func() {
-			s := &starts[i]
-			s.message, s.sent, s.err = c.first(calls, config.ID)
-		})
-	}
-	wg.Wait()
-	var (
-		messages []Message
-		at       []int
-	)
-	for i, s := range starts {
-		if s.sent {
-			messages, at = append(messages, s.message), append(at, i)
+		failure = err
+		report.NotSent++
+		if m := messages[i]; len(report.Problems) < maxProblems {
+			report.Problems = append(report.Problems, ScheduleProblem{m.Registry, m.Region, m.Repository, MessageOf(err)})
 		}
 	}
-	if len(messages) == 0 {
-		return starts
+	report.Sent = len(messages) - report.NotSent
+	attrs := []any{"configs", report.Configs, "repositories", report.Repositories, "sent", report.Sent, "notSent", report.NotSent}
+	if failure != nil {
+		v.Log.WarnContext(ctx, "schedule: some messages were not sent", append(attrs, "error", failure)...)
+	} else {
+		v.Log.InfoContext(ctx, "schedule", attrs...)
 	}
-	for i, err := range c.Queue.Send(calls, messages) {
-		if err != nil {
-			s := &starts[at[i]]
-			s.sent, s.err = false, err
-			wg.Go(func() { c.unmark(ctx, s.message) })
-		}
+	if report.Sent == 0 && failure != nil {
+		return fmt.Errorf("schedule: no message could be sent: %w", failure)
 	}
-	wg.Wait()
-	return starts
-}
-
-// unmark takes back the mark of a chain whose first message was not sent, unless it has arrived all the same and is being worked on.
-func (c *Chains) unmark(ctx context.Context, first Message) {
-	m, err := c.Markers.Get(ctx, first.Config)
-	if err == nil && m.Chain == first.Chain && m.Worker == "" {
-		err = c.Markers.Remove(ctx, first.Config)
-	}
-	if err != nil && CodeOf(err) != NotFound {
-		c.Watch.Log.WarnContext(ctx, "can't remove the marker of a scan run of a config that was not sent; it will expire", "config", first.Config, "error", err)
-	}
-}
-
-func (r *ScheduleReport) add(s start) {
-	switch {
-	case s.err != nil:
-		r.NotSent++
-		if len(r.Problems) < maxProblems {
-			r.Problems = append(r.Problems, ScheduleProblem{s.config, MessageOf(s.err)})
-		}
-	case s.sent:
-		r.Sent++
-	default:
-		r.Running++
-	}
+	return nil
 }

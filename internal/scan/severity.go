@@ -68,3 +68,22 @@ func (c Counts) Ordered() []SeverityCount {
 	slices.SortFunc(lines, func(a, b SeverityCount) int { return CompareSeverity(a.Severity, b.Severity) })
 	return lines
 }
+
+// With is the counts with one more of a severity; the empty one isn't counted.
+func (c Counts) With(s Severity) Counts {
+	if s == "" {
+		return c
+	}
+	if c == nil {
+		c = Counts{}
+	}
+	c[s]++
+	return c
+}
+
+// Add adds other counts to these.
+func (c Counts) Add(other Counts) {
+	for s, n := range other {
+		c[s] += n
+	}
+}

@@ -13,8 +13,8 @@ type shortlist[T any] struct {
 }
 
 // newShortlist is for the page that a view asks for.
-func newShortlist[T any](v View, order func(a, b T) int) shortlist[T] {
-	return shortlist[T]{order: order, most: v.page() * PageSize}
+func newShortlist[T any](page int, order func(a, b T) int) shortlist[T] {
+	return shortlist[T]{order: order, most: page * PageSize}
 }
 
 func (s *shortlist[T]) add(one T) {

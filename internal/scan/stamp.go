@@ -93,18 +93,3 @@ func (s *Seconds) add(i int, within bool, free Stamp) {
 		*s = slices.Delete(*s, 0, more)
 	}
 }
-
-// union has the seconds of both.
-func (s Seconds) union(other Seconds) Seconds {
-	all := slices.Concat(s, other)
-	slices.SortFunc(all, func(a, b Period) int { return int(a.From - b.From) })
-	var merged Seconds
-	for _, p := range all {
-		if last := len(merged) - 1; last >= 0 && p.From <= merged[last].Until+1 {
-			merged[last].Until = max(merged[last].Until, p.Until)
-			continue
-		}
-		merged = append(merged, p)
-	}
-	return merged[max(0, len(merged)-maxPeriods):]
-}

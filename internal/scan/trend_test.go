@@ -10,12 +10,12 @@ import (
 func TestTrend(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
-	watched := Result{State: Completed, Counts: Counts{High: 3, Low: 1}, KnownSince: ago(72), Changes: []CountChange{
+	watched := Item{Result: Result{State: Completed, Counts: Counts{High: 3, Low: 1}}, KnownSince: ago(72), Changes: []CountChange{
 		{At: ago(47), New: Counts{High: 2, Medium: 1}},
 		{At: ago(23), New: Counts{Low: 1}, Fixed: Counts{Medium: 1}},
 	}}
-	unknown := Result{State: NotScanned, Counts: Counts{High: 9}, KnownSince: ago(72)}
-	report := Report[Result]{Images: []Item[Result]{{Value: watched}, {Value: unknown}}}
+	unknown := Item{Result: Result{State: NotScanned, Counts: Counts{High: 9}}, KnownSince: ago(72)}
+	report := Report{Images: []Item{watched, unknown}}
 	got := Trend(report, now)
 	if len(got) != 31 {
 		t.Fatalf("%d points", len(got))
@@ -34,5 +34,19 @@ func TestTrend(t *testing.T) {
 	added, fixed := watched.ChangedSince(ago(24))
 	if diff := cmp.Diff([]Counts{{Low: 1}, {Medium: 1}}, []Counts{added, fixed}); diff != "" {
 		t.Errorf("in the last day (-want +got):\n%s", diff)
+	}
+}
+
+// What was before the changes that are kept is not known.
+func TestTrendOfBoundedChanges(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
+	item := Item{Result: Result{State: Completed, Counts: Counts{Low: 1}}, KnownSince: ago(30), Changes: []CountChange{{At: ago(20), New: Counts{Low: 1}}}}
+	got := Trend(Report{Images: []Item{item}}, now)
+	if day := got[len(got)-2]; day.Counts[Low] != 0 || day.Images != 1 {
+		t.Errorf("before the first change: %+v", day)
+	}
+	if day := got[len(got)-3]; day.Images != 0 {
+		t.Errorf("before anything was known: %+v", day)
 	}
 }

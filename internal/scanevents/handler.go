@@ -1,45 +1,40 @@
-// Package scanevents answers what invokes StartScanFunc: batches of SQS messages, and the schedule, which is everything else, a call by hand
-// included. What is due and what is started is the domain's business (package scan).
+// Package scanevents answers what invokes StartScanFunc: a message of the queue, and the schedule, which is everything else, a call by hand
+// included. It writes the metrics of both. What a visit does is the business of package scan.
 package scanevents
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"log/slog"
+	"strconv"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/uuid"
 
-	"ecr-continuous-scan/internal/emf"
 	"ecr-continuous-scan/internal/scan"
 )
 
 // Handler handles the events of StartScanFunc.
 type Handler struct {
-	Watch *scan.Watch
-	// Chains is nil when there is no queue: then the schedule does the whole run by itself.
-	Chains *scan.Chains
-	Log    *slog.Logger
-	// Function is the name of the function, for its metrics.
-	Function string
+	Visitor *scan.Visitor
+	Metrics Metrics
+	Log     *slog.Logger
 }
 
-func (h *Handler) metrics() emf.Log {
-	return emf.Log{Logger: h.Log, Function: h.Function, Now: h.Watch.Now}
-}
-
-// Handle gives SQS the messages to deliver again, and a schedule the report of what was done or sent. An error is for what failed as a whole.
+// Handle visits the repository of each message; a visit that fails is logged and counted, and the next schedule repeats it, so there is nothing to
+// deliver again. A schedule gets the report of what was sent. Errors: that a schedule could send nothing.
 func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error) {
 	records, ok := messagesOf(event)
-	switch {
-	case ok && h.Chains == nil:
-		return nil, errors.New("messages of a queue, and no queue is set to send on to")
-	case ok:
-		return h.work(ctx, records), nil
-	case h.Chains != nil:
-		return h.schedule(ctx)
+	if !ok {
+		return h.schedule(ctx, event)
 	}
-	return h.run(ctx)
+	for _, record := range records {
+		h.visit(ctx, record)
+	}
+	return struct{}{}, nil
 }
 
 // messagesOf is the messages of an event that comes from SQS.
@@ -56,45 +51,44 @@ func messagesOf(event json.RawMessage) ([]events.SQSMessage, bool) {
 	return e.Records, true
 }
 
-func (h *Handler) run(ctx context.Context) (scan.RunReport, error) {
-	report, err := h.Watch.Run(ctx)
+func (h *Handler) schedule(ctx context.Context, event json.RawMessage) (scan.ScheduleReport, error) {
+	report, err := h.Visitor.Schedule(ctx, onceFor(event))
 	if err == nil || report.Configs > 0 { // otherwise nothing is known, and zeros would be false
-		h.metrics().Run(ctx, report)
+		h.Metrics.schedule(ctx, report)
 	}
 	return report, err
 }
 
-func (h *Handler) schedule(ctx context.Context) (scan.ScheduleReport, error) {
-	report, err := h.Chains.Schedule(ctx)
-	if err == nil || report.Configs > 0 {
-		h.metrics().Schedule(ctx, report)
+// onceFor makes the deduplication ids of the messages of one schedule. EventBridge may deliver an event twice: both have its time, and so the
+// same ids. A call by hand has none, and sends its messages in any case.
+func onceFor(event json.RawMessage) func(scan.Message) string {
+	var e events.EventBridgeEvent
+	if json.Unmarshal(event, &e) != nil || e.Time.IsZero() {
+		return func(scan.Message) string { return uuid.NewString() }
 	}
-	return report, err
+	at := strconv.FormatInt(e.Time.Unix(), 10)
+	return func(m scan.Message) string {
+		sum := sha256.Sum256([]byte(m.Group() + " " + at))
+		return hex.EncodeToString(sum[:])
+	}
 }
 
-// work says of each message by itself whether it failed. One that is none of ours never gets better: it is dropped.
-func (h *Handler) work(ctx context.Context, records []events.SQSMessage) events.SQSEventResponse {
-	var (
-		messages []scan.Message
-		ids      []string
-		foreign  int
-	)
-	for _, record := range records {
-		m, err := scan.ParseMessage([]byte(record.Body))
-		if err != nil {
-			h.Log.ErrorContext(ctx, "dropped a message that is none of ours", "message", record.MessageId, "bytes", len(record.Body), "error", err)
-			foreign++
-			continue
-		}
-		messages, ids = append(messages, m), append(ids, record.MessageId)
+func (h *Handler) visit(ctx context.Context, record events.SQSMessage) {
+	m, err := scan.ParseMessage([]byte(record.Body))
+	if err != nil {
+		h.Log.WarnContext(ctx, "dropped a message that is not of this version", "id", record.MessageId, "bytes", len(record.Body), "error", err)
+		h.Metrics.dropped(ctx)
+		return
 	}
-	report, errs := h.Chains.Work(ctx, messages)
-	h.metrics().Work(ctx, report, foreign)
-	answer := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
-	for i, err := range errs {
-		if err != nil {
-			answer.BatchItemFailures = append(answer.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: ids[i]})
-		}
+	report := h.Visitor.Visit(ctx, scan.Received{Message: m, ID: record.MessageId, Sent: h.sentAt(record)})
+	h.Metrics.visit(ctx, report)
+}
+
+// sentAt is when a message was sent. One without a time, which SQS never delivers, was sent now: it is not dropped for being old.
+func (h *Handler) sentAt(record events.SQSMessage) time.Time {
+	ms, err := strconv.ParseInt(record.Attributes["SentTimestamp"], 10, 64)
+	if err != nil {
+		return h.Visitor.Now()
 	}
-	return answer
+	return time.UnixMilli(ms)
 }

@@ -2,16 +2,18 @@ package scanevents_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/scan"
@@ -19,28 +21,34 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
+// sentMessages is a queue that keeps what is sent, with the deduplication ids. It implements [scan.Queue].
+type sentMessages []scan.Sending
+
+func (s *sentMessages) Send(_ context.Context, sendings []scan.Sending) []error {
+	*s = append(*s, sendings...)
+	return nil
+}
+
+func (s *sentMessages) Waiting(context.Context) (int, error) { return 0, nil }
+
 type fixture struct {
 	*awstest.AWS
-	queue   *awstest.Queue
+	*awstest.Service
 	handler *scanevents.Handler
+	sent    *sentMessages
 	log     bytes.Buffer
 }
 
 // start has two configs: of an image that is due, and of a repository that is gone.
 func start(t *testing.T) *fixture {
-	f := &fixture{AWS: awstest.Start(t, awslocal.ECROptions{}), queue: awstest.StartQueue(t, awslocal.SQSOptions{})}
+	f := &fixture{AWS: awstest.Start(t, awslocal.ECROptions{}), sent: &sentMessages{}}
 	log := slog.New(slog.NewJSONHandler(&f.log, nil))
-	chains := f.Chains(f.queue, log)
-	f.handler = &scanevents.Handler{Watch: chains.Watch, Chains: chains, Log: log}
+	f.Service = f.AWS.Service(log)
+	f.Visitor.Queue = f.sent
+	f.handler = &scanevents.Handler{Visitor: f.Visitor, Metrics: scanevents.Metrics{Log: log, Function: "fn", Now: f.AWS.Now}, Log: log}
 	f.ECR.PutImage(awslocal.RepositoryID{Name: "app"}, awslocal.Image{Tags: []string{"1"}})
-	for _, repo := range []string{"app", "gone"} {
-		c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repo}, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := chains.Watch.Configs.Put(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
+	for _, repository := range []string{"app", "gone"} {
+		f.AddConfig(t, repository)
 	}
 	return f
 }
@@ -64,100 +72,253 @@ func encode(t *testing.T, v any) json.RawMessage {
 	return raw
 }
 
-// received is an event with everything in the queue, and with bodies that are none of ours.
-func (f *fixture) received(t *testing.T, foreign ...string) events.SQSEvent {
-	t.Helper()
-	out, err := f.queue.Client().ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &f.queue.URL, MaxNumberOfMessages: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+// event is what SQS sends for messages with these bodies, which were sent at a time.
+func event(at time.Time, bodies ...string) events.SQSEvent {
 	var e events.SQSEvent
-	for i, body := range foreign {
-		e.Records = append(e.Records, events.SQSMessage{EventSource: "aws:sqs", MessageId: fmt.Sprint("foreign", i), Body: body})
-	}
-	for _, m := range out.Messages {
-		e.Records = append(e.Records, events.SQSMessage{EventSource: "aws:sqs", MessageId: *m.MessageId, Body: *m.Body})
+	for _, body := range bodies {
+		e.Records = append(e.Records, events.SQSMessage{
+			EventSource: "aws:sqs", MessageId: uuid.NewString(), Body: body, Attributes: map[string]string{"SentTimestamp": strconv.FormatInt(at.UnixMilli(), 10)},
+		})
 	}
 	return e
 }
 
-func TestWithoutAQueueTheScheduleDoesTheRun(t *testing.T) {
-	f := start(t)
-	f.handler.Chains = nil
-	for _, event := range []any{map[string]any{"source": "aws.events"}, map[string]any{}, nil, "by hand", map[string]any{"Records": []any{}}} {
-		var report scan.RunReport
-		if err := json.Unmarshal([]byte(f.handle(t, event)), &report); err != nil || report.Configs != 2 || report.Started+report.InProgress != 1 {
-			t.Errorf("%v: %+v, %v", event, report, err)
-		}
-	}
-	if !strings.Contains(f.log.String(), `"ScansStarted":1`) || !strings.Contains(f.log.String(), `"_aws":`) {
-		t.Errorf("no metrics in %s", f.log.String())
-	}
-	if _, err := f.handler.Handle(t.Context(), encode(t, f.received(t, "{}"))); err == nil {
-		t.Error("a message: no error")
-	}
-}
-
-func TestScheduleAndMessages(t *testing.T) {
-	f := start(t)
-	if got := f.handle(t, map[string]any{"source": "aws.events"}); got != `{"configs":2,"sent":2,"running":0,"notSent":0,"problems":[]}` {
-		t.Errorf("schedule: %s", got)
-	}
-	event := f.received(t, "", "{", `{"config":"x"}`, strings.Repeat("[", 100_000))
-	if got := f.handle(t, event); got != `{"batchItemFailures":[]}` {
-		t.Errorf("messages: %s", got)
-	}
-	if images := f.ECR.Images(awslocal.RepositoryID{Name: "app"}); images[0].Starts != 1 {
-		t.Errorf("%+v", images)
-	}
-	for _, want := range []string{`"ChainsStarted":2`, `"ScansStarted":1`, `"MessagesForeign":4`, `"ConfigsFailed":1`, `"msg":"scan run of a config"`, `"msg":"scan run of a config failed"`} {
-		if !strings.Contains(f.log.String(), want) {
-			t.Errorf("no %s in the log:\n%s", want, f.log.String())
-		}
-	}
-	if strings.Contains(f.log.String(), "[[[[") {
-		t.Error("a foreign message stands in the log")
-	}
-	if got := f.handle(t, event); got != `{"batchItemFailures":[]}` || !strings.Contains(f.log.String(), `"MessagesStale":2`) {
-		t.Errorf("delivered again: %s", got)
-	}
-}
-
-// One message fails alone; when everything is down, all of ours do.
-func TestFailuresAreToldByMessage(t *testing.T) {
-	f := start(t)
+// bodies are the messages that a schedule sends, by repository.
+func (f *fixture) bodies(t *testing.T) map[string]string {
+	t.Helper()
+	*f.sent = nil
 	f.handle(t, nil)
-	event := f.received(t, "{}")
-	of := func(records ...events.SQSMessage) string {
-		answer := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
-		for _, r := range records {
-			answer.BatchItemFailures = append(answer.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: r.MessageId})
+	bodies := make(map[string]string)
+	for _, s := range *f.sent {
+		bodies[s.Repository] = string(encode(t, s.Message))
+	}
+	return bodies
+}
+
+// has checks that the log has each of these texts, and removes what it has.
+func (f *fixture) has(t *testing.T, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(f.log.String(), text) {
+			t.Errorf("no %s in the log:\n%s", text, f.log.String())
 		}
-		return string(encode(t, answer))
 	}
-	f.S3.Disturb(awslocal.Fault{Status: 500})
-	if diff := cmp.Diff(of(event.Records[1:]...), f.handle(t, event)); diff != "" {
-		t.Errorf("S3 is down (-want +got):\n%s", diff)
+	f.log.Reset()
+}
+
+func (f *fixture) starts(t *testing.T) int {
+	t.Helper()
+	return f.ECR.Images(awslocal.RepositoryID{Name: "app"})[0].Starts
+}
+
+// Everything that does not come from SQS is the schedule.
+func TestSchedule(t *testing.T) {
+	f := start(t)
+	for name, e := range map[string]any{
+		"EventBridge": map[string]any{"source": "aws.events", "time": "2026-11-28T12:00:00Z"}, "an empty object": map[string]any{}, "null": nil, "a text": "by hand",
+		"no records": map[string]any{"Records": []any{}}, "records of another service": map[string]any{"Records": []any{map[string]any{"eventSource": "aws:s3"}}},
+	} {
+		*f.sent = nil
+		if got := f.handle(t, e); got != `{"configs":2,"repositories":2,"waiting":0,"sent":2,"notSent":0,"problems":[]}` {
+			t.Errorf("%s: %s", name, got)
+		}
+		if len(*f.sent) != 2 {
+			t.Errorf("%s: sent %+v", name, *f.sent)
+		}
+		f.has(t, `"Configs":2,"VisitsSent":2,"VisitsNotSent":0,"MessagesWaiting":0`)
 	}
-	f.S3.Calm()
-	f.ECR.Disturb(awslocal.Fault{Resource: "app", Status: 500})
-	got := f.handle(t, event)
-	if got != of(event.Records[1]) && got != of(event.Records[2]) {
-		t.Errorf("one repository can't be listed: %s", got)
+	if n := f.starts(t); n != 0 {
+		t.Errorf("a schedule started %d scans", n)
 	}
 }
 
-func TestRunsThatFailAsAWhole(t *testing.T) {
+// EventBridge may deliver an event twice: SQS drops the messages of the second one. Those of a call by hand are never dropped, and no two
+// repositories or events have the same ids.
+func TestDeduplicationIDs(t *testing.T) {
+	f := start(t)
+	ids := func(e any) []string {
+		*f.sent = nil
+		f.handle(t, e)
+		var ids []string
+		for _, s := range *f.sent {
+			if s.Once == "" || len(s.Once) > 128 || strings.ContainsAny(s.Once, " \t\n") {
+				t.Errorf("%q is no deduplication id", s.Once)
+			}
+			ids = append(ids, s.Once)
+		}
+		return ids
+	}
+	noon := map[string]any{"source": "aws.events", "id": "a", "time": "2026-11-28T12:00:00Z"}
+	first := ids(noon)
+	noon["id"] = "b"
+	if again := ids(noon); !slices.Equal(first, again) {
+		t.Errorf("the same event twice: %q and %q", first, again)
+	}
+	all := slices.Concat(first, ids(map[string]any{"source": "aws.events", "time": "2026-11-28T12:30:00Z"}), ids(nil), ids(nil), ids(map[string]any{}))
+	slices.Sort(all)
+	if distinct := slices.Compact(slices.Clone(all)); len(distinct) != len(all) {
+		t.Errorf("the same id twice in %q", all)
+	}
+}
+
+func TestMessages(t *testing.T) {
+	f := start(t)
+	bodies := f.bodies(t)
+	f.log.Reset()
+	if got := f.handle(t, event(f.AWS.Now(), bodies["app"])); got != "{}" {
+		t.Errorf("a message: %s", got)
+	}
+	if n := f.starts(t); n != 1 {
+		t.Errorf("%d starts, want 1", n)
+	}
+	f.has(t, `"VisitsEnded":1`, `"ScansStarted":1`, `"ImagesWatched":1`, `"FunctionName":"fn"`)
+
+	// A visit that fails is no reason to deliver its message again.
+	if got := f.handle(t, event(f.AWS.Now(), bodies["gone"])); got != "{}" {
+		t.Errorf("a visit that fails: %s", got)
+	}
+	f.has(t, `"VisitsEnded":0`, `"VisitsFailed":0`, `"ConfigsFailed":1`, `"code":"repository not found"`)
+	f.ECR.Disturb(awslocal.Fault{Operation: "DescribeImages", Status: 500})
+	if got := f.handle(t, event(f.AWS.Now(), bodies["app"])); got != "{}" {
+		t.Errorf("ECR is down: %s", got)
+	}
+	f.has(t, `"VisitsFailed":1`, `"ConfigsFailed":1`)
+}
+
+// Each message of an event is visited, whatever happens to the others.
+func TestMessagesOfOneEvent(t *testing.T) {
+	f := start(t)
+	bodies := f.bodies(t)
+	f.handle(t, event(f.AWS.Now(), "{", bodies["gone"], bodies["app"]))
+	if n := f.starts(t); n != 1 {
+		t.Errorf("%d starts, want 1", n)
+	}
+	f.has(t, `"MessagesDropped":1`, `"ConfigsFailed":1`, `"VisitsEnded":1`)
+}
+
+// A message that was sent before the last visit began is dropped; one from the same moment or without a time is not.
+func TestOldMessages(t *testing.T) {
+	f := start(t)
+	body := f.bodies(t)["app"]
+	sent := f.AWS.Now()
+	f.AWS.Later(time.Minute)
+	f.handle(t, event(f.AWS.Now(), body))
+	f.has(t, `"VisitsEnded":1`)
+	f.handle(t, event(sent, body))
+	f.has(t, `"MessagesDropped":1`, `"VisitsEnded":0`, `"outcome":"dropped"`)
+	f.handle(t, event(f.AWS.Now().Add(time.Second), body))
+	f.has(t, `"MessagesDropped":0`, `"VisitsEnded":1`)
+	untimed := event(f.AWS.Now(), body)
+	untimed.Records[0].Attributes = nil
+	f.handle(t, untimed)
+	f.has(t, `"MessagesDropped":0`, `"VisitsEnded":1`)
+}
+
+// Messages of earlier versions, and what anybody else sends, are dropped with a warning and counted, and never stand in the log.
+func TestForeignMessages(t *testing.T) {
+	const id = "0199d7e2-58b5-7b43-95a5-0d6e1ab2a0f1"
+	valid := `{"registry":"123456789012","region":"us-west-2","repository":"app","configs":["` + id + `"]`
+	for name, body := range map[string]string{
+		"of the version before":     `{"config":{"id":"` + id + `","region":"us-west-2","registry":"123456789012","repository":"app"},"chain":"` + id + `","page":"x"}`,
+		"of both versions":          valid + `,"chain":"` + id + `"}`,
+		"empty":                     "",
+		"half":                      valid,
+		"deep":                      strings.Repeat("[", 100_000),
+		"a list":                    "[" + valid + "}]",
+		"a Region that is a host":   strings.Replace(valid, "us-west-2", "evil.example/#", 1) + "}",
+		"a registry of 3 digits":    strings.Replace(valid, "123456789012", "123", 1) + "}",
+		"an id that is a path":      strings.Replace(valid, id, "../x", 1) + "}",
+		"too many continuations":    valid + `,"continues":101}`,
+		"continuations below zero":  valid + `,"continues":-1}`,
+		"a repository in uppercase": strings.Replace(valid, "app", "APP", 1) + "}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t)
+			f.ECR.ResetCount()
+			f.S3.ResetCount()
+			if got := f.handle(t, event(f.AWS.Now(), body)); got != "{}" {
+				t.Errorf("answer %s", got)
+			}
+			if n := f.ECR.Count().Total() + f.S3.Count().Total(); n != 0 {
+				t.Errorf("%d calls to AWS", n)
+			}
+			if strings.Contains(f.log.String(), "[[[[") || strings.Contains(f.log.String(), `"outcome"`) {
+				t.Errorf("log: %.2000s", f.log.String())
+			}
+			f.has(t, `"level":"WARN"`, `"msg":"dropped a message that is not of this version"`, `"MessagesDropped":1`)
+		})
+	}
+}
+
+// The continuation of a visit has the id of the message that it continues, so that a message that comes twice is continued once.
+func TestContinuation(t *testing.T) {
+	f := start(t)
+	for _, tag := range []string{"2", "3"} {
+		f.ECR.PutImage(awslocal.RepositoryID{Name: "app"}, awslocal.Image{Tags: []string{tag}})
+	}
+	e := event(f.AWS.Now(), f.bodies(t)["app"])
+	*f.sent = nil
+	f.log.Reset()
+	f.ECR.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", Hang: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := f.handler.Handle(ctx, encode(t, e)); err != nil {
+		t.Fatal(err)
+	}
+	if len(*f.sent) != 1 {
+		t.Fatalf("sent %+v\n%s", *f.sent, f.log.String())
+	}
+	next := (*f.sent)[0]
+	if next.Once != e.Records[0].MessageId || next.Continues != 1 || next.Repository != "app" || len(next.Configs) != 1 {
+		t.Errorf("continued by %+v, want the id %s", next, e.Records[0].MessageId)
+	}
+	if strings.Contains(f.log.String(), "ImagesWatched") || strings.Contains(f.log.String(), "OldestScanAge") {
+		t.Errorf("a visit that leaves something says what is known of all images: %s", f.log.String())
+	}
+	f.has(t, `"VisitsContinued":1`, `"VisitsEnded":0`)
+}
+
+// When nothing is known there are no metrics: zeros would be false.
+func TestScheduleThatFails(t *testing.T) {
 	f := start(t)
 	f.S3.Disturb(awslocal.Fault{Status: 500})
 	if _, err := f.handler.Handle(t.Context(), json.RawMessage("{}")); err == nil {
-		t.Error("schedule: no error")
+		t.Error("no error")
 	}
-	f.handler.Chains = nil
-	if _, err := f.handler.Handle(t.Context(), json.RawMessage("{}")); err == nil {
-		t.Error("run: no error")
-	}
-	if strings.Contains(f.log.String(), "_aws") {
-		t.Error("metrics, though nothing is known")
+	if strings.Contains(f.log.String(), "_aws") || len(*f.sent) != 0 {
+		t.Errorf("metrics, though nothing is known, or messages: %s", f.log.String())
 	}
 }
+
+// With the answer of a schedule somebody who calls the function by hand sees what was not sent.
+func TestScheduleThatSendsSome(t *testing.T) {
+	f := start(t)
+	f.Visitor.Queue = refusing{"gone"}
+	var report scan.ScheduleReport
+	if err := json.Unmarshal([]byte(f.handle(t, nil)), &report); err != nil {
+		t.Fatal(err)
+	}
+	want := scan.ScheduleReport{
+		Configs: 2, Repositories: 2, Sent: 1, NotSent: 1,
+		Problems: []scan.ScheduleProblem{{Registry: "123456789012", Region: "us-west-2", Repository: "gone", Error: "the queue refuses it"}},
+	}
+	if diff := cmp.Diff(want, report); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	f.has(t, `"VisitsSent":1,"VisitsNotSent":1`)
+}
+
+// refusing is a queue that does not take the messages of one repository.
+type refusing struct{ repository string }
+
+func (r refusing) Send(_ context.Context, sendings []scan.Sending) []error {
+	errs := make([]error, len(sendings))
+	for i, s := range sendings {
+		if s.Repository == r.repository {
+			errs[i] = &scan.Error{Code: scan.Unavailable, Message: "the queue refuses it"}
+		}
+	}
+	return errs
+}
+
+func (refusing) Waiting(context.Context) (int, error) { return 0, nil }

@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"testing"
 
-	"ecr-continuous-scan/internal/env"
 	"ecr-continuous-scan/internal/setup"
 )
 
@@ -17,14 +16,14 @@ func TestMemoryOfAFunction(t *testing.T) {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)
 	})
-	t.Setenv(env.ConfigBucket, "bucket")
+	t.Setenv(setup.ConfigBucket, "bucket")
 	for _, tt := range []struct {
 		memory  string
 		percent int
 		limit   int64
 	}{{"", 100, math.MaxInt64}, {"much", 100, math.MaxInt64}, {"512", 400, 384 << 20}} {
 		t.Setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", tt.memory)
-		if _, _, err := setup.ScanRuns(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
+		if _, err := setup.Findings(t.Context(), slog.New(slog.DiscardHandler), nil); err != nil {
 			t.Fatal(err)
 		}
 		limit := debug.SetMemoryLimit(-1)

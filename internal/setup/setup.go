@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -19,12 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
 
-	"ecr-continuous-scan/internal/awsretry"
 	"ecr-continuous-scan/internal/ecrscan"
-	"ecr-continuous-scan/internal/env"
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/scanevents"
 	"ecr-continuous-scan/internal/sqsqueue"
 )
 
@@ -34,47 +34,86 @@ const (
 	responseTimeout = 10 * time.Second
 )
 
-// API builds what the three HTTP functions serve from. Without a key that it can use it lets nobody in, and says so in the log: a function
-// that doesn't start would look like an outage.
-func API(ctx context.Context, log *slog.Logger, baseURL func(*http.Request) string) (*httpapi.API, error) {
+// BaseURL gives the URL of the API as the client of a request knows it.
+type BaseURL func(*http.Request) string
+
+// Configs builds what ConfigsFunc serves: it keeps configs and requests visits, and reads nothing else.
+func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
 	cfg, e, err := fromEnvironment(ctx, log)
 	if err != nil {
 		return nil, err
 	}
-	access, err := httpapi.ParseAccess(e.APIKeyHash, e.ReadKeyHash)
-	if err != nil {
-		log.ErrorContext(ctx, "every request is refused", "error", err)
-	} else if e.PublicBadges {
-		access = access.WithPublicBadges()
+	api := newAPI(ctx, log, base, e)
+	api.Configs = NewConfigs(cfg, e.configBucket, log)
+	if e.queueURL != "" {
+		metrics := scanevents.Metrics{Log: log, Function: lambdacontext.FunctionName, Now: time.Now}
+		api.Visits = scan.Requests{Queue: sqsqueue.New(cfg, e.queueURL), Log: log, NotSent: metrics.NotSent}
 	}
-	return &httpapi.API{Watch: New(cfg, cfg, e.ConfigBucket, log), BaseURL: baseURL, Access: access, Origin: e.Origin, Log: log}, nil
+	return api.Handler(api.ConfigRoutes()), nil
 }
 
-// ScanRuns builds what StartScanFunc needs. The chains are nil when no queue is set.
-func ScanRuns(ctx context.Context, log *slog.Logger) (*scan.Watch, *scan.Chains, error) {
+// Summary builds what SummaryFunc serves: it only reads.
+func Summary(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
+	api, err := reading(ctx, log, base)
+	if err != nil {
+		return nil, err
+	}
+	return api.Handler(api.SummaryRoutes()), nil
+}
+
+// Findings builds what FindingsFunc serves: it only reads.
+func Findings(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
+	api, err := reading(ctx, log, base)
+	if err != nil {
+		return nil, err
+	}
+	return api.Handler(api.FindingsRoutes()), nil
+}
+
+// reading is an API that can't store anything.
+func reading(ctx context.Context, log *slog.Logger, base BaseURL) (*httpapi.API, error) {
 	cfg, e, err := fromEnvironment(ctx, log)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	watch := New(cfg, cfg, e.ConfigBucket, log)
-	if e.QueueURL == "" {
-		return watch, nil, nil
-	}
-	return watch, Chains(watch, cfg, cfg, e.ConfigBucket, e.QueueURL), nil
+	api := newAPI(ctx, log, base, e)
+	api.Reports = NewReader(cfg, cfg, e.configBucket, log)
+	return api, nil
 }
 
-// Chains builds scan runs through the queue at a URL; S3 and SQS may be reached differently.
-func Chains(watch *scan.Watch, s3Config, sqsConfig aws.Config, bucket, queueURL string) *scan.Chains {
-	return &scan.Chains{Watch: watch, Queue: sqsqueue.New(sqsConfig, queueURL), Markers: s3store.NewMarkers(s3Client(s3Config), bucket)}
+// newAPI is an API without anything to serve. Without a key that it can use it lets nobody in, and says so in the log: a function that doesn't
+// start would look like an outage.
+func newAPI(ctx context.Context, log *slog.Logger, base BaseURL, e environment) *httpapi.API {
+	access, err := httpapi.ParseAccess(e.apiKeyHash, e.readKeyHash)
+	if err != nil {
+		log.ErrorContext(ctx, "every request is refused", "error", err)
+	} else if e.publicBadges {
+		access = access.WithPublicBadges()
+	}
+	return &httpapi.API{BaseURL: base, Access: access, Origin: e.origin, Now: time.Now, Log: log}
 }
 
-func fromEnvironment(ctx context.Context, log *slog.Logger) (aws.Config, env.Env, error) {
-	e, err := env.Read()
+// StartScan builds what StartScanFunc runs.
+func StartScan(ctx context.Context, log *slog.Logger) (*scanevents.Handler, error) {
+	cfg, e, err := fromEnvironment(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	if e.queueURL == "" {
+		return nil, fmt.Errorf("%s is not set: it must be the URL of the SQS queue of visits", QueueURL)
+	}
+	visitor := NewVisitor(cfg, cfg, e.configBucket, sqsqueue.New(cfg, e.queueURL), log)
+	metrics := scanevents.Metrics{Log: log, Function: lambdacontext.FunctionName, Now: time.Now}
+	return &scanevents.Handler{Visitor: visitor, Metrics: metrics, Log: log}, nil
+}
+
+func fromEnvironment(ctx context.Context, log *slog.Logger) (aws.Config, environment, error) {
+	e, err := readEnvironment()
 	if err != nil {
 		return aws.Config{}, e, err
 	}
-	if e.Memory > 0 {
-		UseMemory(e.Memory)
+	if e.memory > 0 {
+		UseMemory(e.memory)
 	}
 	cfg, err := AWSConfig(ctx)
 	cfg.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) { // else it writes lines that are no JSON
@@ -83,11 +122,23 @@ func fromEnvironment(ctx context.Context, log *slog.Logger) (aws.Config, env.Env
 	return cfg, e, err
 }
 
-// New builds the use cases from values; S3 and ECR may be reached differently.
-func New(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *scan.Watch {
+// NewConfigs is the store of configs in a bucket.
+func NewConfigs(s3Config aws.Config, bucket string, log *slog.Logger) s3store.ConfigWriter {
+	return s3store.NewConfigWriter(s3Client(s3Config), bucket, log)
+}
+
+// NewReader tells what is known; S3 and ECR may be reached differently.
+func NewReader(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *scan.Reader {
 	client := s3Client(s3Config)
-	return &scan.Watch{
-		Configs: s3store.NewConfigs(client, bucket, log), Registry: ecrscan.New(ecrConfig), Records: s3store.NewRecords(client, bucket, log),
+	source := scan.Source{Registry: ecrscan.New(ecrConfig), Records: s3store.NewRecords(client, bucket), Now: time.Now, Log: log}
+	return &scan.Reader{Configs: s3store.NewConfigs(client, bucket, log), Source: source}
+}
+
+// NewVisitor visits repositories and asks for visits through a queue; S3 and ECR may be reached differently.
+func NewVisitor(s3Config, ecrConfig aws.Config, bucket string, queue scan.Queue, log *slog.Logger) *scan.Visitor {
+	client := s3Client(s3Config)
+	return &scan.Visitor{
+		Configs: s3store.NewConfigs(client, bucket, log), Scanner: ecrscan.New(ecrConfig), Records: s3store.NewRecordWriter(client, bucket, log), Queue: queue,
 		Now: time.Now, Log: log,
 	}
 }
@@ -96,7 +147,6 @@ func s3Client(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) {
 		// An endpoint that is a plain address has no room for the bucket in its host name.
 		o.UsePathStyle = o.BaseEndpoint != nil
-		o.Retryer = awsretry.New()
 		// A checksum of what is read is work for each object, and a line in the log for each that was stored without one; a config that is broken
 		// shows as such.
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
@@ -105,7 +155,7 @@ func s3Client(cfg aws.Config) *s3.Client {
 
 // AWSConfig loads the SDK's own settings: environment, profile, role.
 func AWSConfig(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(httpClient()))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(httpClient()), config.WithRetryer(newRetryer))
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load the AWS settings: %w", err)
 	}
@@ -120,6 +170,7 @@ func Loopback(endpoint string) aws.Config {
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 		HTTPClient:   httpClient(),
+		Retryer:      newRetryer,
 	}
 }
 
@@ -131,7 +182,7 @@ func httpClient() *awshttp.BuildableClient {
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, 2*ecrscan.CallsAtOnce)
-			t.MaxIdleConns = ecrscan.AllCallsAtOnce + s3store.CallsAtOnce
+			t.MaxIdleConns = 8*ecrscan.CallsAtOnce + s3store.CallsAtOnce // of some Regions
 			t.ResponseHeaderTimeout = responseTimeout
 		})
 }

@@ -3,89 +3,179 @@ package sqsqueue_test
 import (
 	"context"
 	"fmt"
-	"net/http/httptest"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/internal/sqsqueue"
+	"ecr-continuous-scan/test/awstest"
 )
 
-func start(t *testing.T) (*awslocal.SQS, *sqsqueue.Queue, func() []scan.Message) {
-	service := awslocal.NewSQS("runs", awslocal.SQSOptions{})
-	server := httptest.NewServer(service)
-	t.Cleanup(server.Close)
-	cfg, url := setup.Loopback(server.URL), server.URL+"/"+awslocal.DefaultRegistry+"/runs"
-	client := sqs.NewFromConfig(cfg)
-	received := func() []scan.Message {
-		var messages []scan.Message
-		for service.State().Visible > 0 {
-			out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10})
+func start(t *testing.T) (*awstest.Queue, *sqsqueue.Queue) {
+	t.Helper()
+	service := awstest.StartQueue(t, awslocal.SQSOptions{})
+	return service, sqsqueue.New(setup.Loopback(service.Endpoint), service.URL)
+}
+
+// received is everything in the queue, in the order of repositories. It checks that groups and deduplication ids arrive.
+func received(t *testing.T, service *awstest.Queue) []scan.Sending {
+	t.Helper()
+	client := service.Client()
+	var all []scan.Sending
+	for {
+		out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+			QueueUrl: &service.URL, MaxNumberOfMessages: 10, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			break
+		}
+		for _, m := range out.Messages {
+			message, err := scan.ParseMessage([]byte(*m.Body))
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range out.Messages {
-				message, err := scan.ParseMessage([]byte(*m.Body))
-				if err != nil {
-					t.Fatal(err)
-				}
-				messages = append(messages, message)
+			if got := m.Attributes["MessageGroupId"]; got != message.Group() {
+				t.Errorf("%s is in the group %s, want %s", message.Repository, got, message.Group())
 			}
+			all = append(all, scan.Sending{Message: message, Once: m.Attributes["MessageDeduplicationId"]})
 		}
-		return messages
 	}
-	return service, sqsqueue.New(cfg, url), received
+	slices.SortFunc(all, func(a, b scan.Sending) int { return strings.Compare(a.Repository, b.Repository) })
+	return all
 }
 
-func messages(n int) []scan.Message {
-	all := make([]scan.Message, n)
+// sendings are messages for n repositories, in the order of their names. The deduplication ids begin with prefix.
+func sendings(prefix string, n int) []scan.Sending {
+	all := make([]scan.Sending, n)
 	for i := range all {
-		all[i] = scan.Message{
-			Config: uuid.NewString(), Chain: uuid.NewString(), Hop: i, Place: scan.Place{Token: fmt.Sprintf("t=/+%d", i)},
-			Total: scan.Tally{Started: i, NotScannable: map[string]int{"image index": 1}, Failed: map[string]int{}},
-		}
+		all[i] = scan.Sending{Once: fmt.Sprint(prefix, i), Message: scan.Message{
+			Registry: "123456789012", Region: "us-west-2", Repository: fmt.Sprintf("test/%04d", i),
+			Configs: []string{"019aa000-0000-7000-8000-000000000001"}, Continues: i % 7,
+		}}
 	}
 	return all
 }
 
+// withConfigs gives a message so many config ids that it has about so many bytes.
+func withConfigs(s scan.Sending, bytes int) scan.Sending {
+	s.Configs = slices.Repeat(s.Configs, bytes/39)
+	return s
+}
+
 func TestSend(t *testing.T) {
-	service, queue, received := start(t)
-	want := messages(23)
-	if errs := queue.Send(t.Context(), want); errs != nil {
-		t.Fatal(errs)
+	large := sendings("large", 5)
+	for i := range large {
+		large[i] = withConfigs(large[i], 100<<10)
 	}
-	if diff := cmp.Diff(want, received()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	tests := []struct {
+		name  string
+		s     []scan.Sending
+		calls int
+	}{
+		{"none", nil, 0},
+		{"one", sendings("", 1), 1},
+		{"more than a batch", sendings("", 23), 3},
+		{"more bytes than a batch may have", large, 3},
 	}
-	if calls := service.Count().Calls["SendMessageBatch"]; calls != 3 {
-		t.Errorf("%d calls for 23 messages", calls)
-	}
-	if errs := queue.Send(t.Context(), nil); errs != nil {
-		t.Errorf("nothing to send: %v", errs)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			service, queue := start(t)
+			if errs := queue.Send(t.Context(), test.s); errs != nil {
+				t.Fatal(errs)
+			}
+			if diff := cmp.Diff(test.s, received(t, service)); diff != "" {
+				t.Errorf("received (-want +got):\n%s", diff)
+			}
+			if calls := service.SQS.Count().Calls["SendMessageBatch"]; calls != test.calls {
+				t.Errorf("%d calls, want %d", calls, test.calls)
+			}
+		})
 	}
 }
 
+// A message that is too long is an error of its own, and does not keep the others from being sent.
+func TestSendTooLong(t *testing.T) {
+	service, queue := start(t)
+	s := sendings("", 12)
+	s[3] = withConfigs(s[3], 300<<10)
+	errs := queue.Send(t.Context(), s)
+	for i, err := range errs {
+		if (err != nil) != (i == 3) {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+	if len(errs) != 12 || scan.CodeOf(errs[3]) != scan.Internal || !strings.Contains(errs[3].Error(), "test/0003") {
+		t.Errorf("errors %v, want one for test/0003", errs)
+	}
+	if got := received(t, service); len(got) != 11 {
+		t.Errorf("%d received, want the other 11", len(got))
+	}
+	if refused := service.SQS.Count().Errors; len(refused) > 0 {
+		t.Errorf("SQS refused %v", refused)
+	}
+}
+
+// One deduplication id is one message. A second Send of it is no error.
+func TestSendOnce(t *testing.T) {
+	service, queue := start(t)
+	for range 2 {
+		if errs := queue.Send(t.Context(), sendings("", 3)); errs != nil {
+			t.Fatal(errs)
+		}
+	}
+	if diff := cmp.Diff(sendings("", 3), received(t, service)); diff != "" {
+		t.Errorf("received (-want +got):\n%s", diff)
+	}
+}
+
+// Eight batches are under way at once, and no more.
+func TestSendSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service, err := awslocal.NewSQS("visits.fifo", awslocal.SQSOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		service.Disturb(awslocal.Fault{Operation: "SendMessageBatch", Delay: time.Second})
+		cfg := setup.Loopback("http://sqs.example")
+		cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: service}}
+		began := time.Now()
+		if errs := sqsqueue.New(cfg, "http://sqs.example/"+awslocal.DefaultRegistry+"/visits.fifo").Send(t.Context(), sendings("", 300)); errs != nil {
+			t.Fatal(errs)
+		}
+		if atOnce, took := service.Count().MaxFlight, time.Since(began); atOnce != 8 || took != 4*time.Second {
+			t.Errorf("%d batches at once and %v for 30, want 8 and 4s", atOnce, took)
+		}
+	})
+}
+
 // Of a batch that SQS took in part, the rest is sent again.
-func TestPartsAreSentAgain(t *testing.T) {
-	service, queue, received := start(t)
-	service.RefuseEntries(12)
-	if errs := queue.Send(t.Context(), messages(10)); errs != nil {
+func TestSendRestAgain(t *testing.T) {
+	service, queue := start(t)
+	service.SQS.RefuseEntries(12)
+	if errs := queue.Send(t.Context(), sendings("first", 10)); errs != nil {
 		t.Errorf("refused twice at most: %v", errs)
 	}
-	if got := received(); len(got) != 10 {
-		t.Errorf("%d received", len(got))
+	if got := received(t, service); len(got) != 10 {
+		t.Errorf("%d received, want 10", len(got))
 	}
-	service.RefuseEntries(10 + 10 + 3)
-	errs := queue.Send(t.Context(), messages(10))
-	sent := received()
-	if len(errs) != 10 || len(sent) != 7 {
-		t.Fatalf("%v, %d received", errs, len(sent))
+	service, queue = start(t)
+	service.SQS.RefuseEntries(10 + 10 + 3)
+	errs := queue.Send(t.Context(), sendings("second", 10))
+	if got := received(t, service); len(errs) != 10 || len(got) != 7 {
+		t.Fatalf("%v, %d received, want 7", errs, len(got))
 	}
 	for i, err := range errs {
 		if (scan.CodeOf(err) == scan.Unavailable) != (i < 3) {
@@ -94,18 +184,56 @@ func TestPartsAreSentAgain(t *testing.T) {
 	}
 }
 
-func TestQueueIsDown(t *testing.T) {
-	service, queue, received := start(t)
-	undo := service.Disturb(awslocal.Fault{Status: 500, Calls: 3})
-	errs := queue.Send(t.Context(), messages(11))
-	if len(errs) != 11 || errs[0] == nil || errs[9] == nil || errs[10] != nil || len(received()) != 1 {
-		t.Errorf("the first call failed for good: %v", errs)
+// What SQS blames on the sender is not sent again.
+func TestSendWrong(t *testing.T) {
+	service, queue := start(t)
+	s := sendings("", 2)
+	s[1].Once = "with a space"
+	errs := queue.Send(t.Context(), s)
+	if len(errs) != 2 || errs[0] != nil || scan.CodeOf(errs[1]) != scan.Unavailable {
+		t.Errorf("errors %v, want one for the second", errs)
+	}
+	if calls := service.SQS.Count().Calls["SendMessageBatch"]; calls != 1 {
+		t.Errorf("%d calls, want 1", calls)
+	}
+}
+
+func TestSendToQueueThatIsDown(t *testing.T) {
+	service, queue := start(t)
+	undo := service.SQS.Disturb(awslocal.Fault{Status: 500})
+	for i, err := range queue.Send(t.Context(), sendings("", 11)) {
+		if scan.CodeOf(err) != scan.Unavailable {
+			t.Errorf("message %d: %v", i, err)
+		}
 	}
 	undo()
-	defer service.Disturb(awslocal.Fault{Hang: true})()
+	defer service.SQS.Disturb(awslocal.Fault{Hang: true})()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if errs := queue.Send(ctx, messages(1)); len(errs) != 1 || scan.CodeOf(errs[0]) != scan.Unavailable {
+	if errs := queue.Send(ctx, sendings("", 1)); len(errs) != 1 || scan.CodeOf(errs[0]) != scan.Unavailable {
 		t.Errorf("no answer: %v", errs)
+	}
+}
+
+func TestWaiting(t *testing.T) {
+	service, queue := start(t)
+	want := func(want int) {
+		t.Helper()
+		if got, err := queue.Waiting(t.Context()); got != want || err != nil {
+			t.Errorf("%d messages wait (%v), want %d", got, err, want)
+		}
+	}
+	want(0)
+	if errs := queue.Send(t.Context(), sendings("", 15)); errs != nil {
+		t.Fatal(errs)
+	}
+	want(15)
+	if _, err := service.Client().ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &service.URL}); err != nil {
+		t.Fatal(err)
+	}
+	want(14)
+	service.SQS.Disturb(awslocal.Fault{Status: 500})
+	if _, err := queue.Waiting(t.Context()); scan.CodeOf(err) != scan.Unavailable {
+		t.Errorf("from a queue that is down: %v", err)
 	}
 }

@@ -15,8 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/httpapi"
-	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 )
 
@@ -100,19 +98,6 @@ func (a *AWS) Later(d time.Duration) { a.later.Add(int64(d)) }
 
 // Now is the time by these clocks.
 func (a *AWS) Now() time.Time { return time.Now().Add(time.Duration(a.later.Load())) }
-
-// Watch builds the service's use cases on the stand-in, by the same code as a deployment, with the clock of the services.
-func (a *AWS) Watch(log *slog.Logger) *scan.Watch {
-	w := setup.New(setup.Loopback(a.S3URL), setup.Loopback(a.ECRURL), Bucket, log)
-	w.Now = a.Now
-	return w
-}
-
-// API is the whole API over use cases, open to everyone, with links that begin with base.
-func API(w *scan.Watch, base string) http.Handler {
-	api := &httpapi.API{Watch: w, BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: Silent()}
-	return api.Handler(api.All())
-}
 
 // S3Client is a client of the embedded S3, to put what the service does not.
 func (a *AWS) S3Client() *s3.Client {

@@ -13,7 +13,6 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/s3store"
-	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
@@ -35,35 +34,41 @@ func TestMain(m *testing.M) {
 // service is the whole service on stand-ins that answer late.
 type service struct {
 	aws *awstest.AWS
+	*awstest.Service
 	api http.Handler
 	ids []string
 }
 
-func newService(b *testing.B, configs []scan.Config, fill func(*awslocal.ECR)) *service {
+func newService(b *testing.B, configs []string, fill func(*awslocal.ECR)) *service {
 	b.Helper()
 	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1})
 	fill(a.ECR)
 	s := &service{aws: a}
 	s.restart()
-	store := a.Watch(awstest.Silent()).Configs
-	for _, c := range configs {
-		c, err := scan.NewConfig(c, time.Now())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := store.Put(b.Context(), c); err != nil {
-			b.Fatal(err)
-		}
-		s.ids = append(s.ids, c.ID)
+	for _, repository := range configs {
+		s.ids = append(s.ids, s.AddConfig(b, repository).ID)
 	}
-	a.S3.Disturb(awslocal.Fault{Delay: s3Latency})
-	a.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
+	s.late()
 	return s
 }
 
 // restart begins with a new process, which keeps nothing of what the last one read.
 func (s *service) restart() {
-	s.api = awstest.API(s.aws.Watch(awstest.Silent()), "")
+	s.Service = s.aws.Service(awstest.Silent())
+	s.AtOnce = 10
+	s.api = s.Handler("")
+}
+
+// late makes both services answer late.
+func (s *service) late() {
+	s.aws.S3.Disturb(awslocal.Fault{Delay: s3Latency})
+	s.aws.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
+}
+
+// calm makes both services answer at once.
+func (s *service) calm() {
+	s.aws.S3.Calm()
+	s.aws.ECR.Calm()
 }
 
 // get answers a request, which must succeed, and gives the size of the answer in bytes.
@@ -114,24 +119,20 @@ func (s *service) measureEach(b *testing.B, floor time.Duration, prepare, operat
 	b.ReportMetric(float64(ecrCalls/b.N), "ECR-calls/op")
 }
 
-func config(repo string) scan.Config {
-	return scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repo}
-}
-
-func repositories(n int) []scan.Config {
-	configs := make([]scan.Config, n)
-	for i := range configs {
-		configs[i] = config(fmt.Sprintf("team/app%d", i))
+func repositories(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("team/app%d", i)
 	}
-	return configs
+	return names
 }
 
 // fill puts images into each repository; scanned says when each was scanned last.
-func fill(configs []scan.Config, images int, scanned time.Time) func(*awslocal.ECR) {
+func fill(repositories []string, images int, scanned time.Time) func(*awslocal.ECR) {
 	return func(e *awslocal.ECR) {
-		for _, c := range configs {
+		for _, name := range repositories {
 			for i := range images {
-				e.PutImage(awslocal.RepositoryID{Name: c.Repository}, awslocal.Image{
+				e.PutImage(awslocal.RepositoryID{Name: name}, awslocal.Image{
 					Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: scanned, Findings: findings(5),
 				})
 			}
@@ -157,12 +158,12 @@ func BenchmarkConfigs300(b *testing.B) {
 	s.measure(b, 2*s3Latency, func() { s.get(b, "/configs") })
 }
 
-// GET /summary of what was read before: the list, the objects, the records. ECR is asked nothing. A process that read the records before is
-// told by S3 that they are the same; a new one, which is measured too, has its connections and nothing else.
+// GET /summary of what visits recorded less than 5 minutes ago: the list, the objects, the records. ECR is asked nothing. A process that read
+// the records before is told by S3 that they are the same; a new one, which is measured too, has its connections and nothing else.
 func BenchmarkSummaryRecorded(b *testing.B) {
 	for _, images := range []int{200, 10_000} {
-		configs := repositories(10)
-		s := newService(b, configs, fill(configs, images/10, time.Now().Add(-time.Hour)))
+		names := repositories(10)
+		s := newService(b, names, fill(names, images/10, time.Now().Add(-time.Hour)))
 		s.remember(b)
 		read := func(b *testing.B, prepare func()) {
 			s.measureEach(b, 3*s3Latency, prepare, func() { s.get(b, "/summary") })
@@ -175,53 +176,43 @@ func BenchmarkSummaryRecorded(b *testing.B) {
 	}
 }
 
-// GET /summary at first, of 200 images in 10 repositories: the list, the objects, that there are no records, the images, their results, their
-// findings, and what is to be remembered of them: the histories, the records.
+// GET /summary at first, of 200 images in 10 repositories: the list, the objects, that there are no records, the images, their findings. It
+// makes the 100 calls to ECR that a request over all configs may, so about half of the images are shown.
 func BenchmarkSummaryFirst200(b *testing.B) {
-	configs := repositories(10)
-	s := newService(b, configs, fill(configs, 20, time.Now().Add(-time.Hour)))
-	s.measureEach(b, 5*s3Latency+3*ecrLatency, func() { s.forget(b) }, func() { s.get(b, "/summary") })
+	names := repositories(10)
+	s := newService(b, names, fill(names, 20, time.Now().Add(-time.Hour)))
+	s.measureEach(b, 3*s3Latency+2*ecrLatency, func() { s.forget(b) }, func() { s.get(b, "/summary") })
 }
 
-// A scan run over the same, each image due and scanned anew since the run before: the list, the objects, the records, the images, their results,
-// their findings, their histories, as they were and as they are, their starts, the records. Scans take no time.
+// A schedule and the visits of the same, all at once; each image was scanned again since the visit before and is due. Scans take no time.
+// The chain of the schedule: the list, the objects, the folders of the records in three calls. That of a visit: the record, the config, the
+// images, their findings, their starts beside their histories, the record, and the sweep: the list, the histories, what is no longer needed.
 func BenchmarkScanRun200(b *testing.B) {
-	configs := repositories(10)
-	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1})
-	fill(configs, 20, time.Now().Add(-25*time.Hour))(a.ECR)
-	watch := a.Watch(awstest.Silent())
-	for _, c := range configs {
-		c, err := scan.NewConfig(c, time.Now())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := watch.Configs.Put(b.Context(), c); err != nil {
-			b.Fatal(err)
-		}
-	}
-	a.S3.Disturb(awslocal.Fault{Delay: s3Latency})
-	a.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
-	s := &service{aws: a}
-	s.measure(b, 6*s3Latency+4*ecrLatency, func() {
-		a.Later(25 * time.Hour)
-		if report, err := watch.Run(b.Context()); err != nil || report.Started != 200 {
-			b.Fatalf("started %d, %v", report.Started, err)
+	names := repositories(10)
+	s := newService(b, names, fill(names, 20, time.Now().Add(-25*time.Hour)))
+	s.measure(b, 11*s3Latency+3*ecrLatency, func() {
+		s.aws.Later(25 * time.Hour)
+		if visits, err := s.ScheduleAndVisit(b.Context()); err != nil || visits.Started != 200 {
+			b.Fatalf("started %d, %v", visits.Started, err)
 		}
 	})
 }
 
-// A feed of 1,200 findings of one image that were read before: the config, the record, the history.
+// A feed of 1,200 findings of one image that a visit recorded less than 5 minutes ago: the config, the record, the history.
 func BenchmarkFeedRecorded1200(b *testing.B) {
 	s := newService(b, repositories(1), one(findings(1200)))
 	s.remember(b)
 	s.measure(b, 3*s3Latency, func() { s.get(b, "/findings/"+s.ids[0]) })
+	if n := s.aws.ECR.Count().Total(); n > 0 {
+		b.Errorf("%d calls to ECR", n)
+	}
 	b.ReportMetric(s.stored(b)/1200, "bytes-in-S3/finding")
 }
 
-// The same feed at first: the config, that there is no record, the image, the two pages of its findings, the history, the record.
+// The same feed at first: the config, that there is no record, the image, the two pages of its findings.
 func BenchmarkFeedFirst1200(b *testing.B) {
 	s := newService(b, repositories(1), one(findings(1200)))
-	s.measureEach(b, 4*s3Latency+3*ecrLatency, func() { s.forget(b) }, func() { s.get(b, "/findings/"+s.ids[0]) })
+	s.measureEach(b, 2*s3Latency+3*ecrLatency, func() { s.forget(b) }, func() { s.get(b, "/findings/"+s.ids[0]) })
 }
 
 // one fills the first repository with one image.
@@ -231,30 +222,27 @@ func one(findings []awslocal.Finding) func(*awslocal.ECR) {
 	}
 }
 
-// remember takes in all that there is, as a scan run does in which nothing is due.
+// remember visits every repository. No image is due.
 func (s *service) remember(b *testing.B) {
 	b.Helper()
-	s.aws.S3.Calm()
-	s.aws.ECR.Calm()
-	if report, err := s.aws.Watch(awstest.Silent()).Run(b.Context()); err != nil || report.Started+report.Left > 0 {
-		b.Fatalf("%+v, %v", report, err)
+	s.calm()
+	if visits, err := s.ScheduleAndVisit(b.Context()); err != nil || visits.Started+visits.Left > 0 {
+		b.Fatalf("%+v, %v", visits, err)
 	}
-	s.aws.S3.Disturb(awslocal.Fault{Delay: s3Latency})
-	s.aws.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
+	s.late()
 }
 
-// forget removes all that is remembered.
+// forget removes all that is recorded.
 func (s *service) forget(b *testing.B) {
 	b.Helper()
-	s.aws.S3.Calm()
-	defer func() { s.aws.S3.Disturb(awslocal.Fault{Delay: s3Latency}) }()
-	records := s.aws.Watch(awstest.Silent()).Records
-	repos, err := records.Repositories(b.Context())
+	s.calm()
+	defer s.late()
+	repos, err := s.Visitor.Records.Repositories(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, repo := range repos {
-		if err := records.Remove(b.Context(), repo); err != nil {
+		if err := s.Visitor.Records.Remove(b.Context(), repo); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -294,7 +282,7 @@ func BenchmarkColdStart(b *testing.B) {
 
 func coldStart(b *testing.B, binary string) time.Duration {
 	b.Helper()
-	f := lambdaruntime.Start(b, binary, map[string]string{"ECR_SCAN_CONFIG_BUCKET": awstest.Bucket})
+	f := lambdaruntime.Start(b, binary, map[string]string{"ECR_SCAN_CONFIG_BUCKET": awstest.Bucket, "ECR_SCAN_QUEUE_URL": "http://sqs.example/visits.fifo"})
 	defer f.Kill()
 	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 	defer cancel()

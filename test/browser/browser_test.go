@@ -60,14 +60,14 @@ func TestPagesOfTheLocalServer(t *testing.T) {
 
 // A few weeks later there is a trend, and what is new is told. The pictures in docs are of this.
 func TestPagesWithAPast(t *testing.T) {
-	a, w, base := service(t, httpapi.OpenAccess())
-	if err := a.ECR.PutWalkthrough(); err != nil {
+	a, s, base := service(t, httpapi.OpenAccess())
+	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
 	for _, repository := range []string{"amazonlinux", "test/centos", "test/ubuntu", "test/hardcases"} {
-		watch(t, w, repository)
+		s.AddConfig(t, repository)
 	}
-	liveOn(t, a, w)
+	liveOn(t, a, s)
 	b := open(t, base)
 	b.load(base + "/summary")
 	mustShow(t, b, "2 new", "1 fixed", "findings in 22 days", "isn’t being watched")
@@ -153,11 +153,11 @@ func TestTheKeyIsCarriedOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, w, base := service(t, access)
-	if err := a.ECR.PutWalkthrough(); err != nil {
+	a, s, base := service(t, access)
+	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
-	watch(t, w, "test/ubuntu")
+	s.AddConfig(t, "test/ubuntu")
 	b := open(t, base)
 	b.load(base + "/summary?key=a%20read%26key")
 	b.tabTo("repository")
@@ -177,7 +177,7 @@ func TestTheKeyIsCarriedOn(t *testing.T) {
 
 // What a registry or a scanner writes is shown and does nothing.
 func TestHostileTextsAreInert(t *testing.T) {
-	a, w, base := service(t, httpapi.OpenAccess())
+	a, s, base := service(t, httpapi.OpenAccess())
 	attack := `<script>alert(1)</script><img src=x onerror=alert(2)>"'><svg onload=alert(3)>`
 	repository := awslocal.RepositoryID{Name: "test/hostile"}
 	a.ECR.PutRepository(repository, awslocal.Repository{})
@@ -186,7 +186,7 @@ func TestHostileTextsAreInert(t *testing.T) {
 		{Name: "CVE-2020-1", Severity: "HIGH", URI: `https://example.org/"onmouseover="alert(6)`, Description: "</style></script>" + attack},
 	}})
 	a.ECR.PutImage(repository, awslocal.Image{Tags: []string{"failed"}, ScannedAt: time.Now().Add(-time.Hour), ScanStatus: "FAILED", ScanDescription: attack})
-	id := watch(t, w, "test/hostile")
+	id := s.AddConfig(t, "test/hostile").ID
 	b := open(t, base)
 	for _, path := range []string{"/summary", "/findings/" + id + "?format=html", "/findings/all?format=html&by=vulnerability&cve=" + url.QueryEscape(strings.ToUpper(attack)+"x")} {
 		b.load(base + path)
@@ -200,19 +200,22 @@ func TestHostileTextsAreInert(t *testing.T) {
 
 // A thousand images and five thousand findings are a page that opens at once, with what is worst on the screen.
 func TestManyImagesAndFindings(t *testing.T) {
-	a, w, base := service(t, httpapi.OpenAccess())
+	a, s, base := service(t, httpapi.OpenAccess())
 	for r := range 25 {
 		repository := awslocal.RepositoryID{Name: fmt.Sprintf("team-%d/service-%d", r%5, r)}
 		a.ECR.PutRepository(repository, awslocal.Repository{})
 		for i := range 40 {
 			a.ECR.PutImage(repository, awslocal.Image{Tags: []string{fmt.Sprintf("v1.%d", i)}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(r*i%60 + i%3)})
 		}
-		watch(t, w, repository.Name)
+		s.AddConfig(t, repository.Name)
 	}
 	big := awslocal.RepositoryID{Name: "team-5/big"}
 	a.ECR.PutRepository(big, awslocal.Repository{})
 	a.ECR.PutImage(big, awslocal.Image{Tags: []string{"latest"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(5000)})
-	id := watch(t, w, big.Name)
+	id := s.AddConfig(t, big.Name).ID
+	if _, err := s.ScheduleAndVisit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	b := open(t, base)
 	b.load(base + "/summary")
 	mustShow(t, b, "1001 images of 26 configs", "team-5/big:latest", "more images of")

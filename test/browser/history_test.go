@@ -9,12 +9,11 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
 
 // liveOn lets three weeks pass, in which findings come and go; in the last day two come and one goes.
-func liveOn(t *testing.T, a *awstest.AWS, w *scan.Watch) {
+func liveOn(t *testing.T, a *awstest.AWS, s *awstest.Service) {
 	t.Helper()
 	for day := range 21 {
 		a.Later(25 * time.Hour)
@@ -24,10 +23,11 @@ func liveOn(t *testing.T, a *awstest.AWS, w *scan.Watch) {
 				t.Fatal(err)
 			}
 		}
-		if report, err := w.Run(t.Context()); err != nil || report.Started == 0 {
-			t.Fatalf("scan run: %+v, %v", report, err)
+		visits, err := s.ScheduleAndVisit(t.Context())
+		if err != nil || visits.Started == 0 {
+			t.Fatalf("visits: %+v, %v", visits, err)
 		}
-		if _, err := w.AllFindings(t.Context(), scan.View{}); err != nil { // what is read is remembered
+		if _, err := s.ScheduleAndVisit(t.Context()); err != nil { // takes in what the scans found
 			t.Fatal(err)
 		}
 	}

@@ -85,25 +85,13 @@ func sampleConfigs(t *testing.T) []string {
 }
 
 // service serves the API on an embedded ECR that the test fills.
-func service(t *testing.T, access httpapi.Access) (*awstest.AWS, *scan.Watch, string) {
+func service(t *testing.T, access httpapi.Access) (*awstest.AWS, *awstest.Service, string) {
 	t.Helper()
 	a := awstest.Start(t, awslocal.ECROptions{ScanTime: -1})
-	watch := a.Watch(awstest.Silent())
-	api := &httpapi.API{Watch: watch, Access: access, Log: awstest.Silent(), BaseURL: func(r *http.Request) string { return "http://" + r.Host }}
-	server := httptest.NewServer(api.Handler(api.All()))
+	s := a.Service(awstest.Silent())
+	api := s.API("")
+	api.Access, api.BaseURL = access, func(r *http.Request) string { return "http://" + r.Host }
+	server := httptest.NewServer(api.Handler(api.Routes()))
 	t.Cleanup(server.Close)
-	return a, watch, server.URL
-}
-
-// watch registers a repository in a service.
-func watch(t *testing.T, w *scan.Watch, repository string) string {
-	t.Helper()
-	c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository}, w.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Configs.Put(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	return c.ID
+	return a, s, server.URL
 }

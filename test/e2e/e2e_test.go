@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -30,7 +29,7 @@ import (
 // functions are the HTTP functions, by folder, with their routes.
 func functions() map[string]httpapi.Routes {
 	api := new(httpapi.API)
-	return map[string]httpapi.Routes{"configs": api.Configs(), "summary": api.Summary(), "findings": api.Findings()}
+	return map[string]httpapi.Routes{"configs": api.ConfigRoutes(), "summary": api.SummaryRoutes(), "findings": api.FindingsRoutes()}
 }
 
 func environment(a *awstest.AWS) map[string]string {
@@ -52,6 +51,11 @@ func deploy(t *testing.T, a *awstest.AWS) string {
 			g.Functions[path] = f
 		}
 	}
+	return serve(t, g)
+}
+
+// serve serves a gateway, whose answers are held against openapi.yaml, and gives the API's URL.
+func serve(t *testing.T, g *lambdaruntime.Gateway) string {
 	server := httptest.NewServer(contract.Handler(t, lambdaruntime.Stage, g))
 	t.Cleanup(server.Close)
 	return server.URL + "/Prod"
@@ -59,7 +63,7 @@ func deploy(t *testing.T, a *awstest.AWS) string {
 
 func walkthrough(t *testing.T) *awstest.AWS {
 	a := awstest.Start(t, awslocal.ECROptions{ScanTime: -1})
-	if err := a.ECR.PutWalkthrough(); err != nil {
+	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -238,12 +242,7 @@ func TestOddEvents(t *testing.T) {
 // base path; a key in the URL goes along.
 func TestLinks(t *testing.T) {
 	a := walkthrough(t)
-	addConfigs(t, a, "test/ubuntu")
-	configs, err := a.Watch(awstest.Silent()).Configs.List(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := "/findings/" + configs[0].ID
+	path := "/findings/" + a.Service(awstest.Silent()).AddConfig(t, "test/ubuntu").ID
 	f := start(t, a, "findings")
 	for base, domain := range map[string]string{"/Prod": "a1b2c3d4e5.execute-api.us-west-2.amazonaws.com", "/scans": "scans.example.com", "": "scans.example.com"} {
 		get := func(target string) string {
@@ -286,12 +285,7 @@ func TestLinks(t *testing.T) {
 // A badge is shown without a key if the function is told so, and a gate is not.
 func TestBadgeAndGate(t *testing.T) {
 	a := walkthrough(t)
-	addConfigs(t, a, "test/ubuntu")
-	configs, err := a.Watch(awstest.Silent()).Configs.List(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := configs[0].ID
+	id := a.Service(awstest.Silent()).AddConfig(t, "test/ubuntu").ID
 	for public, want := range map[string]int{"true": 200, "false": 401, "": 401} {
 		settings := environment(a)
 		settings["ECR_SCAN_API_KEY_SHA256"], settings["ECR_SCAN_PUBLIC_BADGES"] = strings.Repeat("0", 64), public
@@ -322,108 +316,6 @@ func TestBadgeAndGate(t *testing.T) {
 	}
 }
 
-func addConfigs(t *testing.T, a *awstest.AWS, repositories ...string) {
-	t.Helper()
-	for _, repo := range repositories {
-		c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repo}, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := a.Watch(awstest.Silent()).Configs.Put(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestStartScan(t *testing.T) {
-	a := walkthrough(t)
-	addConfigs(t, a, "amazonlinux", "test/centos", "test/ubuntu", "test/gone", "test/hardcases")
-	f := start(t, a, "startscan")
-	run := func() (r scan.RunReport) {
-		t.Helper()
-		payload, err := f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), 15*time.Minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(payload, &r); err != nil {
-			t.Fatalf("%v in %s", err, payload)
-		}
-		return r
-	}
-	first := run()
-	if first.Configs != 5 || first.ConfigsFailed != 1 || first.Started < 6 || first.NotScannable["image index"] != 0 || first.NotScannable["archived"] != 1 || first.Artifacts == 0 {
-		t.Errorf("first run: %+v", first)
-	}
-	if len(first.Problems) != 1 || first.Problems[0].Error != "repository not found" {
-		t.Errorf("problems: %+v", first.Problems)
-	}
-	second := run()
-	if second.Started != 0 && second.Started >= first.Started || second.NextDue == nil || second.Recent == 0 {
-		t.Errorf("second run: %+v", second)
-	}
-	if got := a.ECR.Count().Errors["StartImageScan"]["LimitExceededException"]; got > 2*first.Images {
-		t.Errorf("%d starts were refused", got)
-	}
-	logs := f.Logs()
-	for _, line := range []string{`"message":"scan run of a config failed"`, `"message":"scan run of a config"`, `"message":"scan run"`, `"_aws":`, `"requestId":`} {
-		if !strings.Contains(logs, line) {
-			t.Errorf("no %s in the log:\n%s", line, logs)
-		}
-	}
-	for line := range strings.Lines(logs) {
-		if !json.Valid([]byte(line)) {
-			t.Errorf("a log line that is no JSON: %s", line)
-		}
-	}
-}
-
-// Failures of the whole run, and nothing else, are errors of the function.
-func TestStartScanFails(t *testing.T) {
-	a := walkthrough(t)
-	f := start(t, a, "startscan")
-	if _, err := f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), time.Minute); err != nil {
-		t.Errorf("no configs: %v", err)
-	}
-	addConfigs(t, a, "test/gone")
-	failure, ok := errors.AsType[*lambdaruntime.Error](second(f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), time.Minute)))
-	if !ok || !strings.Contains(failure.Message, "every config failed") {
-		t.Errorf("every config failed: %v", failure)
-	}
-	a.S3.Disturb(awslocal.Fault{Status: 500})
-	failure, ok = errors.AsType[*lambdaruntime.Error](second(f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), time.Minute)))
-	if !ok || !strings.Contains(failure.Message, "can't read the configs") {
-		t.Errorf("S3 down: %v", failure)
-	}
-}
-
-func second(_ []byte, err error) error { return err }
-
-// A Region that hangs eats the time of one run; the function reports before Lambda would end it, and the rest is started.
-func TestStartScanLeavesBeforeTheDeadline(t *testing.T) {
-	a := walkthrough(t)
-	addConfigs(t, a, "test/ubuntu")
-	c, err := scan.NewConfig(scan.Config{Region: "eu-west-1", Registry: "123456789012", Repository: "test/ubuntu"}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Watch(awstest.Silent()).Configs.Put(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	a.ECR.Disturb(awslocal.Fault{Region: "eu-west-1", Hang: true})
-	f := start(t, a, "startscan")
-	payload, err := f.Invoke(t.Context(), lambdaruntime.ScheduleEvent(), 4*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var r scan.RunReport
-	if err := json.Unmarshal(payload, &r); err != nil {
-		t.Fatal(err)
-	}
-	if r.Started != 2 || r.ConfigsLeft != 1 || r.ConfigsFailed != 0 || len(r.Problems) != 1 || r.Problems[0].Region != "eu-west-1" || !strings.Contains(r.Problems[0].Error, "left for the next run") {
-		t.Errorf("report %+v", r)
-	}
-}
-
 func TestMissingSettings(t *testing.T) {
 	for folder := range map[string]bool{"configs": true, "summary": true, "findings": true, "startscan": true} {
 		f := lambdaruntime.Start(t, lambdaruntime.Build(t, folder), nil)
@@ -433,5 +325,11 @@ func TestMissingSettings(t *testing.T) {
 		if err == nil || !regexp.MustCompile(`ECR_SCAN_CONFIG_BUCKET is not set`).MatchString(f.Logs()) {
 			t.Errorf("%s without its bucket: %v, log %s", folder, err, f.Logs())
 		}
+	}
+	f := lambdaruntime.Start(t, lambdaruntime.Build(t, "startscan"), map[string]string{"ECR_SCAN_CONFIG_BUCKET": awstest.Bucket})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := f.Ready(ctx); err == nil || !strings.Contains(f.Logs(), "ECR_SCAN_QUEUE_URL is not set") {
+		t.Errorf("startscan without its queue: %v, log %s", err, f.Logs())
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/feedrules"
 	"ecr-continuous-scan/test/lambdaruntime"
@@ -46,31 +45,23 @@ func answer(t *testing.T, a *awstest.AWS, folder, resource, path string) string 
 	return got.Body
 }
 
-func put(t *testing.T, a *awstest.AWS, repository string) scan.Config {
-	t.Helper()
-	c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Watch(awstest.Silent()).Configs.Put(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// 10,000 images with ECR at 30 ms a call: each has its block, with its counts.
+// 10,000 images that were visited, with ECR at 30 ms a call: each has its block, with its counts.
 func TestSummaryAtSize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
 	a := awstest.Start(t, awslocal.ECROptions{})
+	service := a.Service(awstest.Silent())
 	findings := []awslocal.Finding{{Name: "CVE-1", Severity: "HIGH"}, {Name: "CVE-2", Severity: "LOW"}}
 	for r := range 10 {
 		repo := fmt.Sprintf("team/app%d", r)
-		put(t, a, repo)
+		service.AddConfig(t, repo)
 		for i := range 1000 {
 			a.ECR.PutImage(awslocal.RepositoryID{Name: repo}, awslocal.Image{Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
 		}
+	}
+	if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Recent != 10_000 {
+		t.Fatalf("visits: %+v, %v", visits.Tally, err)
 	}
 	a.ECR.Disturb(awslocal.Fault{Delay: 30 * time.Millisecond})
 	text := answer(t, a, "summary", "/summary", "/summary")
@@ -107,7 +98,7 @@ func TestFeedAtSize(t *testing.T) {
 			Attributes: []awslocal.Attribute{{Key: "package_name", Value: fmt.Sprint("lib", i%100)}},
 		}
 	}
-	c := put(t, a, "team/app")
+	c := a.Service(awstest.Silent()).AddConfig(t, "team/app")
 	a.ECR.PutImage(awslocal.RepositoryID{Name: "team/app"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
 	a.ECR.Disturb(awslocal.Fault{Delay: 30 * time.Millisecond})
 	feed := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID)

@@ -152,12 +152,12 @@ func TestImportsOfOurOwn(t *testing.T) {
 
 // TestImportsInOnePlace is about packages that aren't ours and belong to a few of ours.
 func TestImportsInOnePlace(t *testing.T) {
-	sdk := []string{"internal/awsretry", "internal/ecrscan", "internal/s3store", "internal/setup", "internal/sqsqueue", "local"}
+	sdk := []string{"internal/ecrscan", "internal/s3store", "internal/setup", "internal/sqsqueue", "local"}
 	embedded := []string{"internal/awslocal"}
 	places := map[string][]string{
 		"github.com/aws/aws-sdk-go-v2":      sdk,
 		"github.com/aws/smithy-go":          sdk,
-		"github.com/aws/aws-lambda-go":      {"configs", "summary", "findings", "startscan", "internal/lambdahttp", "internal/scanevents"},
+		"github.com/aws/aws-lambda-go":      {"configs", "summary", "findings", "startscan", "internal/lambdahttp", "internal/scanevents", "internal/setup"},
 		"github.com/johannesboyne/gofakes3": embedded, // what the Lambda functions must not link
 		"go.etcd.io/bbolt":                  embedded,
 		module + "/internal/awslocal":       {"local"},
@@ -221,9 +221,9 @@ func TestCallsInOnePlace(t *testing.T) {
 			continue
 		}
 		// deploy is a tool of its own, which may import nothing of ours.
-		if s.pkg != "internal/env" && s.pkg != "deploy" {
+		if s.pkg != "internal/setup" && s.pkg != "deploy" {
 			for _, n := range uses(s, "os", environment) {
-				t.Errorf("%s: only internal/env reads the environment", s.at(n))
+				t.Errorf("%s: only internal/setup reads the environment", s.at(n))
 			}
 		}
 		if within(s.pkg, "internal") {

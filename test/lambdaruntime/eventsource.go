@@ -2,7 +2,6 @@ package lambdaruntime
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -10,10 +9,13 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 )
 
-// EventSource hands the messages of an SQS queue to a function, as Lambda's event source mapping does: in batches, to several processes at
-// once, and a message that the function doesn't answer for, or reports as failed, is left to the queue, which delivers it again.
+// EventSource hands the messages of an SQS FIFO queue to a function, as Lambda's event source mapping without ReportBatchItemFailures does: in
+// batches, to several processes at once. When the function succeeds the messages of the batch are deleted. When it fails they are left to the
+// queue, which delivers them again after their visibility timeout. The queue keeps the order of a group and never gives out two batches of
+// it at once.
 type EventSource struct {
 	Client   *sqs.Client
 	QueueURL string
@@ -63,14 +65,14 @@ func (s *EventSource) poll(ctx context.Context) error {
 				s.Received(m)
 			}
 		}
-		answer, err := f.Invoke(ctx, SQSEvent(out.Messages), s.Timeout)
+		_, err = f.Invoke(ctx, SQSEvent(out.Messages), s.Timeout)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			continue
 		}
-		if err := s.delete(ctx, done(out.Messages, answer)); err != nil && ctx.Err() == nil {
+		if err := s.delete(ctx, out.Messages); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
@@ -87,45 +89,28 @@ func (s *EventSource) alive(f *Function) *Function {
 	}
 }
 
-// done is the messages that the function has dealt with. An answer that isn't one counts for none of them.
-func done(messages []types.Message, answer []byte) []types.Message {
-	var response events.SQSEventResponse
-	if json.Unmarshal(answer, &response) != nil {
-		return nil
-	}
-	failed := map[string]bool{}
-	for _, f := range response.BatchItemFailures {
-		failed[f.ItemIdentifier] = true
-	}
-	if failed[""] {
-		return nil
-	}
-	var rest []types.Message
-	for _, m := range messages {
-		if !failed[*m.MessageId] {
-			rest = append(rest, m)
-		}
-	}
-	return rest
-}
-
+// delete deletes the messages of a batch, but for those whose visibility timeout is over: a FIFO queue keeps these and delivers them again.
 func (s *EventSource) delete(ctx context.Context, messages []types.Message) error {
 	for _, m := range messages {
-		if _, err := s.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.QueueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
+		_, err := s.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.QueueURL, ReceiptHandle: m.ReceiptHandle})
+		if refused, ok := errors.AsType[smithy.APIError](err); ok && refused.ErrorCode() == "InvalidParameterValue" {
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// SQSEvent is the event of a batch of messages.
+// SQSEvent is the event of a batch of messages from a FIFO queue. Its attributes are those that were received: Lambda asks for all of them.
 func SQSEvent(messages []types.Message) events.SQSEvent {
 	var e events.SQSEvent
 	for _, m := range messages {
 		e.Records = append(e.Records, events.SQSMessage{
 			MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body, Md5OfBody: *m.MD5OfBody,
 			Attributes: m.Attributes, MessageAttributes: map[string]events.SQSMessageAttribute{},
-			EventSource: "aws:sqs", EventSourceARN: "arn:aws:sqs:" + region + ":" + account + ":scan-runs", AWSRegion: region,
+			EventSource: "aws:sqs", EventSourceARN: "arn:aws:sqs:" + region + ":" + account + ":visits.fifo", AWSRegion: region,
 		})
 	}
 	return e

@@ -13,6 +13,7 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
 )
 
 func zipped(text string) string {
@@ -63,13 +64,15 @@ func brokenIndexes() map[string]func(string) string {
 // story is a record with a past: two scans, of which the second found something back.
 func story(t *testing.T, w *world) {
 	t.Helper()
-	addConfig(t, w.watch(), repo)
+	defer w.ecr.Disturb(noStarts)()
+	addConfig(t, w.service(), repo)
 	w.push("one", "A:LOW B:LOW")
 	w.push("two", "B:LOW")
+	visit(t, w.service())
 	for _, found := range []string{"B:LOW", "A:LOW B:HIGH", "A:LOW B:HIGH C:LOW"} {
 		time.Sleep(25 * time.Hour)
 		w.rescan(t, "one", found)
-		read(t, w.watch())
+		visit(t, w.service())
 	}
 	time.Sleep(time.Hour)
 }
@@ -92,11 +95,18 @@ func TestBrokenIndex(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				story(t, w)
-				want, wantFeed := remembered(t, w.s3), read(t, w.watch())
+				want, wantFeed := remembered(t, w.s3), read(t, w.service())
 				body := breaks(string(get(t, w.s3, indexKey)))
 				put(t, w.s3, indexKey, body)
 				var l log
-				if diff := cmp.Diff(wantFeed, read(t, (&process{log: l.logger()}).watch(w.s3, w.ecr))); diff != "" {
+				p := (&process{log: l.logger()}).service(w.s3, w.ecr)
+				unavailable(t, p)
+				if string(get(t, w.s3, indexKey)) != body || l.has("set aside") {
+					t.Errorf("a reader has changed it; the log has %s", l.String())
+				}
+				w.ecr.Disturb(noStarts)
+				visit(t, p)
+				if diff := cmp.Diff(wantFeed, read(t, p)); diff != "" {
 					t.Errorf("the feed (-want +got):\n%s", diff)
 				}
 				if !l.has("set aside") || !l.has(indexKey) {
@@ -119,34 +129,60 @@ func TestBrokenIndex(t *testing.T) {
 	}
 }
 
-// What is lost with a history is lost, but the others stay, and the image begins anew.
+// unavailable checks that a reader says that the record can't be read.
+func unavailable(t *testing.T, p *awstest.Service) {
+	t.Helper()
+	l, err := p.Reader.AllFindings(t.Context(), scan.View{})
+	if outage := l.Outage(); err != nil || scan.CodeOf(outage) != scan.Unavailable {
+		t.Errorf("a reader gets %v, %v", err, outage)
+	}
+	if report := summary(t, p).Reports[0]; scan.CodeOf(report.Err) != scan.Unavailable {
+		t.Errorf("the summary has %v", report.Err)
+	}
+}
+
+// What is lost with a history is lost, but the others stay, and the image gets a new one at a visit that sweeps, or one that adds to it.
 func TestBrokenHistory(t *testing.T) {
 	for name, breaks := range broken() {
-		t.Run("read, "+name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { brokenHistory(t, breaks, func(*scan.Watch, *world) {}) })
+		t.Run("swept, "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { brokenHistory(t, breaks, func() { time.Sleep(7 * time.Hour) }) })
 		})
 	}
-	t.Run("met by a run", func(t *testing.T) {
+	t.Run("added to", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			brokenHistory(t, func(string) string { return "broken" }, func(p *scan.Watch, w *world) {
-				time.Sleep(25 * time.Hour)
+			w := newWorld(t)
+			story(t, w)
+			time.Sleep(5 * time.Hour)
+			visit(t, w.service()) // which sweeps, so that the next does not
+			brokenHistoryOf(t, w, func(string) string { return "broken" }, func() {
+				time.Sleep(time.Hour)
 				w.rescan(t, "one", "A:LOW B:HIGH C:LOW")
-				run(t, p)
 			})
 		})
 	})
 }
 
-func brokenHistory(t *testing.T, breaks func(string) string, meet func(*scan.Watch, *world)) {
+func brokenHistory(t *testing.T, breaks func(string) string, wait func()) {
 	w := newWorld(t)
 	story(t, w)
+	brokenHistoryOf(t, w, breaks, wait)
+}
+
+func brokenHistoryOf(t *testing.T, w *world, breaks func(string) string, wait func()) {
+	defer w.ecr.Disturb(noStarts)()
 	key := historyKey(t, w, "one")
-	put(t, w.s3, key, breaks(string(get(t, w.s3, key))))
+	body := breaks(string(get(t, w.s3, key)))
+	put(t, w.s3, key, body)
 	var l log
-	p := (&process{log: l.logger()}).watch(w.s3, w.ecr)
-	meet(p, w)
+	p := (&process{log: l.logger()}).service(w.s3, w.ecr)
+	listing, err := p.Reader.AllFindings(t.Context(), scan.View{})
+	if err != nil || listing.Reports[0].Images[0].Result.State != scan.Unread || string(get(t, w.s3, key)) != body || historyKey(t, w, "one") != key {
+		t.Errorf("a reader gets %v, %+v", err, listing.Reports)
+	}
+	wait()
+	visit(t, p)
 	got := read(t, p)
-	if !l.has("set aside") || !l.has(key) || !l.has("begins anew") {
+	if !l.has("set aside") || !l.has(key) {
 		t.Errorf("the log has %s", l.String())
 	}
 	for _, image := range []string{"one A LOW #0", "one B HIGH #0", "one C LOW #0", "two B LOW #0 Jan01"} {
@@ -163,7 +199,7 @@ func brokenHistory(t *testing.T, breaks func(string) string, meet func(*scan.Wat
 	remembered(t, w.s3) // all histories are there
 }
 
-// A record of a later form is none of ours to touch: a reader says so, and a run starts scans all the same.
+// A record of a later form is none of ours to touch: a reader says so, and a visit starts scans all the same.
 func TestNewerFormat(t *testing.T) {
 	newer := zipped("ecr-continuous-scan record 2\nwhatever that will be")
 	synctest.Test(t, func(t *testing.T) {
@@ -173,18 +209,17 @@ func TestNewerFormat(t *testing.T) {
 		put(t, w.s3, indexKey, newer)
 		before := keys(t, w.s3, "")
 		var l log
-		p := (&process{log: l.logger()}).watch(w.s3, w.ecr)
-
-		listing, err := p.AllFindings(t.Context(), scan.View{})
+		p := (&process{log: l.logger()}).service(w.s3, w.ecr)
+		listing, err := p.Reader.AllFindings(t.Context(), scan.View{})
 		if outage := listing.Outage(); err != nil || scan.CodeOf(outage) != scan.Unavailable || !strings.Contains(outage.Error(), "later version") {
 			t.Errorf("a reader gets %v, %v", err, outage)
 		}
-		overview, err := p.Summary(t.Context(), time.Time{})
-		if err != nil || scan.CodeOf(overview.Reports[0].Err) != scan.Unavailable || !strings.Contains(scan.MessageOf(overview.Reports[0].Err), "later version") {
-			t.Errorf("the summary has %v, %v", err, overview.Reports)
+		overview := summary(t, p)
+		if scan.CodeOf(overview.Reports[0].Err) != scan.Unavailable || !strings.Contains(scan.MessageOf(overview.Reports[0].Err), "later version") {
+			t.Errorf("the summary has %v", overview.Reports)
 		}
-		if report := run(t, p); report.Started != 2 || report.Recent != 1 { // due, and two, which was scanned days ago
-			t.Errorf("the run started %d scans, and %d were recent", report.Started, report.Recent)
+		if report := visit(t, p); report.Started != 2 || report.Recent != 1 { // due, and two, which was scanned days ago
+			t.Errorf("the visit started %d scans, and %d were recent", report.Started, report.Recent)
 		}
 		if !l.has("later version") {
 			t.Errorf("the log has %s", l.String())
@@ -193,7 +228,7 @@ func TestNewerFormat(t *testing.T) {
 			t.Errorf("something was written:\n%s", diff)
 		}
 		time.Sleep(10 * 24 * time.Hour)
-		run(t, p)
+		visit(t, p)
 		if diff := cmp.Diff(before, keys(t, w.s3, "")); diff != "" {
 			t.Errorf("something was removed later:\n%s", diff)
 		}
@@ -210,15 +245,15 @@ func TestNewerHistory(t *testing.T) {
 		time.Sleep(25 * time.Hour)
 		w.rescan(t, "one", "C:LOW")
 		var l log
-		p := (&process{log: l.logger()}).watch(w.s3, w.ecr)
-		run(t, p)
-		l2, err := p.AllFindings(t.Context(), scan.View{})
+		p := (&process{log: l.logger()}).service(w.s3, w.ecr)
+		visit(t, p)
+		l2, err := p.Reader.AllFindings(t.Context(), scan.View{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, item := range l2.Reports[0].Images {
-			if unread := item.Value.State == scan.Unread; unread != (item.Image.Tag == "one") {
-				t.Errorf("%s is %s", item.Image.Tag, item.Value.State)
+			if unread := item.Result.State == scan.Unread; unread != (item.Image.Tag == "one") {
+				t.Errorf("%s is %s", item.Image.Tag, item.Result.State)
 			}
 		}
 		if !l.has("later version") || string(get(t, w.s3, key)) != newer || historyKey(t, w, "one") != key {
@@ -226,10 +261,8 @@ func TestNewerHistory(t *testing.T) {
 		}
 		// A broken record can't be rebuilt of what can't be read, and must not be rebuilt without it.
 		put(t, w.s3, indexKey, "broken")
-		l2, err = p.AllFindings(t.Context(), scan.View{})
-		if outage := l2.Outage(); err != nil || scan.CodeOf(outage) != scan.Unavailable {
-			t.Errorf("a reader gets %v, %v", err, outage)
-		}
+		visit(t, p)
+		unavailable(t, p)
 		if string(get(t, w.s3, indexKey)) != "broken" {
 			t.Error("the record was rebuilt without a history")
 		}

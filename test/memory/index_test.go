@@ -17,9 +17,9 @@ func TestIndexThatCantBeRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				addConfig(t, w.watch(), repo)
+				addConfig(t, w.service(), repo)
 				w.pushIndex("A:LOW")
-				read(t, w.watch())
+				visit(t, w.service())
 				time.Sleep(time.Hour)
 				if moves {
 					w.pushIndex("")
@@ -28,10 +28,15 @@ func TestIndexThatCantBeRead(t *testing.T) {
 				if shown := lowOf(t, w); shown == moves {
 					t.Errorf("what was found before is shown: %t", shown)
 				}
+				visit(t, w.service())
+				if shown := lowOf(t, w); shown == moves {
+					t.Errorf("after a visit what was found before is shown: %t", shown)
+				}
 				w.ecr.Calm()
 				time.Sleep(time.Hour)
+				visit(t, w.service())
 				want := "multi (linux/arm64) A LOW #0"
-				if got := read(t, w.watch()); len(got) != 1 || !strings.HasPrefix(got[0], want) || strings.HasSuffix(got[0], "resolved") != moves {
+				if got := read(t, w.service()); len(got) != 1 || !strings.HasPrefix(got[0], want) || strings.HasSuffix(got[0], "resolved") != moves {
 					t.Errorf("once it can be read: %v", got)
 				}
 			})
@@ -48,9 +53,9 @@ func (w *world) pushIndex(found string) {
 // lowOf tells whether the summary counts a finding of low severity.
 func lowOf(t *testing.T, w *world) bool {
 	t.Helper()
-	o, err := w.watch().Summary(t.Context(), time.Time{})
+	o, err := w.service().Reader.Summary(t.Context(), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.ContainsFunc(o.Reports[0].Images, func(i scan.Item[scan.Result]) bool { return i.Value.Counts[scan.Low] > 0 })
+	return slices.ContainsFunc(o.Reports[0].Images, func(i scan.Item) bool { return i.Result.Counts[scan.Low] > 0 })
 }

@@ -11,109 +11,164 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/scan"
 )
 
-// deed is what a process does when it is killed.
-type deed struct {
-	do func(context.Context, *scan.Watch)
-	// before is what happens right before.
-	before func(*testing.T, *world, scan.Config)
-	// removes tells that nothing is to be remembered afterwards.
+// crash is when the process of a visit dies, and what becomes of the message of that visit.
+type crash struct {
+	// call is at which of its writes and calls to ECR; 0 is never. Afterwards tells that the call is done all the same.
+	call       int
+	afterwards bool
+	delivery   string
+	// removes tells that no config watches the repository any more.
 	removes bool
 }
 
-// outcome is what is remembered before a deed, after it, and after the next run.
-type outcome struct{ before, after, next, feed []string }
+// The ways in which the queue may deliver the message of a visit that died.
+const (
+	lost       = "lost"       // never again
+	redelivery = "redelivery" // once more after 10 minutes
+	duplicate  = "duplicate"  // twice at once after 10 minutes
+	late       = "late"       // after the next schedule
+)
 
-// Whatever write a process dies at, what is remembered is the old or the new, and after the next run as if nothing had happened.
-func TestKilledAtEachWrite(t *testing.T) {
-	rescans := func(t *testing.T, w *world, _ scan.Config) {
+// recorded is what is remembered before a visit, after it, after the next schedule, and after the one that sees the results of its scans.
+type recorded struct{ before, after, next, end, feed []string }
+
+// Whatever write or call to ECR a visit dies at, the record is the old or the new one, and after the next visit as if nothing had happened,
+// however the queue delivers the message.
+func TestKilledAtEachCall(t *testing.T) {
+	for _, removes := range []bool{false, true} {
+		for _, delivery := range []string{lost, redelivery, duplicate, late} {
+			for _, afterwards := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, call done %t, nobody watches %t", delivery, afterwards, removes), func(t *testing.T) {
+					c := crash{afterwards: afterwards, delivery: delivery, removes: removes}
+					killedAtEachCall(t, c)
+				})
+			}
+		}
+	}
+}
+
+func killedAtEachCall(t *testing.T, c crash) {
+	var want, got recorded
+	undisturbed := crash{delivery: lost, removes: c.removes}
+	synctest.Test(t, func(t *testing.T) { want, _ = undisturbed.live(t) })
+	died := true
+	for died && !t.Failed() {
+		c.call++
+		synctest.Test(t, func(t *testing.T) { got, died = c.live(t) })
+		if died {
+			got.check(t, c.call, want)
+		}
+	}
+	if c.call < 4 {
+		t.Errorf("it dies at %d calls only", c.call-1)
+	}
+}
+
+func (got recorded) check(t *testing.T, call int, want recorded) {
+	t.Helper()
+	if !slices.Equal(got.after, want.before) && !slices.Equal(got.after, want.after) {
+		t.Errorf("call %d: neither the old nor the new is remembered (-old +got):\n%s", call, cmp.Diff(want.before, got.after))
+	}
+	isDue := func(line string) bool { return strings.HasPrefix(line, "due") }
+	got.next, want.next = slices.DeleteFunc(got.next, isDue), slices.DeleteFunc(slices.Clone(want.next), isDue)
+	if diff := cmp.Diff(want.next, got.next); diff != "" {
+		t.Errorf("call %d: after the next schedule (-want +got):\n%s", call, diff)
+	}
+	if diff := cmp.Diff(want.end, got.end); diff != "" {
+		t.Errorf("call %d: after the results of its scans (-want +got):\n%s", call, diff)
+	}
+	if diff := cmp.Diff(want.feed, got.feed); diff != "" {
+		t.Errorf("call %d: the feed (-want +got):\n%s", call, diff)
+	}
+}
+
+// live lives through a crash and what follows. What the visit does half an hour later or earlier has the same hour.
+func (c crash) live(t *testing.T) (r recorded, died bool) {
+	w := newWorld(t)
+	config := addConfig(t, w.service(), repo)
+	w.push("one", "A:LOW B:LOW")
+	w.push("two", "B:LOW")
+	visit(t, w.service())
+	time.Sleep(25*time.Hour + 31*time.Minute)
+	r.before = remembered(t, w.s3)
+	if c.removes {
+		if err := w.service().Configs.Delete(t.Context(), config.ID); err != nil {
+			t.Fatal(err)
+		}
+	} else {
 		w.rescan(t, "one", "A:HIGH C:LOW")
 		w.rescan(t, "two", "B:LOW")
 		w.push("three", "C:LOW")
+		w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{"due"}, Findings: findings("D:HIGH")})
 	}
-	aRun := func(ctx context.Context, w *scan.Watch) { _, _ = w.Run(ctx) }
-	for name, d := range map[string]deed{
-		"run":     {do: aRun, before: rescans},
-		"summary": {do: func(ctx context.Context, w *scan.Watch) { _, _ = w.Summary(ctx, time.Time{}) }, before: rescans},
-		"feed":    {do: func(ctx context.Context, w *scan.Watch) { _, _ = w.AllFindings(ctx, scan.View{}) }, before: rescans},
-		"nobody watches any more": {do: aRun, removes: true, before: func(t *testing.T, w *world, c scan.Config) {
-			if err := w.watch().Configs.Delete(t.Context(), c.ID); err != nil {
-				t.Fatal(err)
-			}
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var want outcome
-			synctest.Test(t, func(t *testing.T) { want, _ = d.killedAt(t, 0, false) })
-			for _, afterwards := range []bool{false, true} {
-				n, died := 1, true
-				for ; died; n++ {
-					t.Run(fmt.Sprintf("write %d, done %t", n, afterwards), func(t *testing.T) {
-						synctest.Test(t, func(t *testing.T) {
-							var got outcome
-							if got, died = d.killedAt(t, n, afterwards); died {
-								got.check(t, want)
-							}
-						})
-					})
-				}
-				if n < 4 {
-					t.Errorf("it dies at %d writes only", n-2)
-				}
-			}
-		})
-	}
-}
-
-func (got outcome) check(t *testing.T, want outcome) {
-	t.Helper()
-	if !slices.Equal(got.after, want.before) && !slices.Equal(got.after, want.after) {
-		t.Errorf("neither the old nor the new is remembered (-old +got):\n%s", cmp.Diff(want.before, got.after))
-	}
-	if diff := cmp.Diff(want.next, got.next); diff != "" {
-		t.Errorf("after the next run (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(want.feed, got.feed); diff != "" {
-		t.Errorf("the feed (-want +got):\n%s", diff)
-	}
-}
-
-// killedAt lives through a deed in which the process dies at a write, and what follows. At 0 it doesn't die.
-func (d deed) killedAt(t *testing.T, write int, afterwards bool) (o outcome, died bool) {
-	w := newWorld(t)
-	config := addConfig(t, w.watch(), repo)
-	w.push("one", "A:LOW B:LOW")
-	w.push("two", "B:LOW")
-	run(t, w.watch())
-	time.Sleep(25 * time.Hour)
-	o.before = remembered(t, w.s3)
-	d.before(t, w, config)
-
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), visitTime)
 	defer cancel()
-	p := &process{dies: write, afterwards: afterwards, die: func() { died = true; cancel() }}
-	d.do(ctx, p.watch(w.s3, w.ecr))
-	o.after = remembered(t, w.s3)
-
-	time.Sleep(time.Minute)
-	run(t, w.watch())
-	o.next = remembered(t, w.s3)
-	if !d.removes {
-		o.feed = read(t, w.watch())
+	message := scan.Received{Message: scan.NewMessage(repo, config.ID), ID: "first", Sent: time.Now()}
+	p := &process{dies: c.call, afterwards: c.afterwards, die: func() { died = true; cancel() }}
+	p.service(w.s3, w.ecr).Visitor.Visit(ctx, message)
+	r.after = remembered(t, w.s3)
+	c.deliver(t, w, message)
+	r.next = remembered(t, w.s3, "due")
+	time.Sleep(29 * time.Minute)
+	visit(t, w.service())
+	r.end = remembered(t, w.s3, "due")
+	if !c.removes {
+		r.feed = read(t, w.service())
+		time.Sleep(7 * time.Hour)
+		visit(t, w.service())
 	}
-	time.Sleep(7 * time.Hour)
-	run(t, w.watch())
 	images := 0
-	for _, line := range o.next {
+	for _, line := range r.end {
 		if strings.Contains(line, ", scan sha256:") {
 			images++
 		}
 	}
 	left := keys(t, w.s3, "record/")
-	if want := images + 1; !d.removes && len(left) != want || d.removes && len(left) > 0 {
-		t.Errorf("%d histories are remembered, and there are the objects %v", images, left)
+	if want := images + 1; !c.removes && len(left) != want || c.removes && len(left) > 0 {
+		t.Errorf("call %d: %d histories are remembered, and there are the objects %v", c.call, images, left)
 	}
-	return o, died
+	return r, died
+}
+
+// deliver has the message of the visit delivered in its way, and the next schedule done, half an hour after the visit.
+func (c crash) deliver(t *testing.T, w *world, m scan.Received) {
+	t.Helper()
+	began := time.Now()
+	again := func() scan.Outcome {
+		ctx, cancel := context.WithTimeout(t.Context(), visitTime)
+		defer cancel()
+		return w.service().Visitor.Visit(ctx, m).Outcome
+	}
+	switch c.delivery {
+	case redelivery:
+		time.Sleep(10 * time.Minute)
+		again()
+	case duplicate:
+		time.Sleep(10 * time.Minute)
+		atOnce(again, again)
+	}
+	time.Sleep(time.Until(began.Add(30 * time.Minute)))
+	visit(t, w.service())
+	if outcome := scan.VisitDropped; c.delivery == late {
+		if got := again(); got != outcome && !c.removes {
+			t.Errorf("call %d: a late message: the visit %s", c.call, got)
+		}
+	}
+}
+
+func atOnce(all ...func() scan.Outcome) {
+	done := make(chan struct{})
+	for _, do := range all {
+		go func() {
+			do()
+			done <- struct{}{}
+		}()
+	}
+	for range all {
+		<-done
+	}
 }

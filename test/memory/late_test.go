@@ -11,82 +11,92 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// What doesn't fit into the time of one reader is told by the next: nothing that was read of ECR is read again, and little is left lying about.
-func TestReadersWithTooLittleTime(t *testing.T) {
-	const images = 1000
-	for name, read := range map[string]func(*scan.Watch, context.Context) (scan.Listing, error){
-		"findings": func(w *scan.Watch, ctx context.Context) (scan.Listing, error) { return w.AllFindings(ctx, scan.View{}) },
-		"changes":  func(w *scan.Watch, ctx context.Context) (scan.Listing, error) { return w.AllChanges(ctx, scan.View{}) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				addConfig(t, w.watch(), repo)
-				for i := range images {
-					w.push(fmt.Sprint("v", i), "A:LOW B:HIGH")
-				}
-				w.ecr.Disturb(awslocal.Fault{Delay: time.Second})
-				w.ecr.ResetCount()
-				readers, left := 0, images
-				for left > 0 && readers < 10 {
-					readers++
-					ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
-					l, err := read(w.watch(), ctx)
-					if err != nil || ctx.Err() != nil {
-						t.Fatalf("reader %d: %v, %v", readers, err, ctx.Err())
-					}
-					cancel()
-					before := left
-					left = 0
-					for _, item := range l.Reports[0].Images {
-						if item.Value.State == scan.Unread {
-							left++
-						}
-					}
-					if before-left < min(200, before) {
-						t.Errorf("reader %d: %d images are left of %d", readers, left, before)
-					}
-					time.Sleep(time.Minute)
-				}
-				if readers < 2 || readers > 5 {
-					t.Errorf("it took %d readers", readers)
-				}
-				if _, err := read(w.watch(), t.Context()); err != nil { // what the last one told at its very end may not be kept yet
-					t.Fatal(err)
-				}
-				underWay := 64 * readers // calls of which nobody got the answer
-				if n := w.ecr.Count().Calls["DescribeImageScanFindings"]; n < images || n > 2*images+underWay {
-					t.Errorf("%d findings were asked for %d images", n, images)
-				}
-				if n := len(keys(t, w.s3, "record/")); n < 1+images || n > 1+images+underWay {
-					t.Errorf("there are %d objects of %d images", n, images)
-				}
-			})
-		})
-	}
+// What doesn't fit into the time of one visit is done by the next: nothing that was read of ECR is read again, and little is left lying about.
+func TestVisitsWithTooLittleTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const images, within = 1000, 25 * time.Second
+		w := newWorld(t)
+		service := w.service()
+		c := addConfig(t, service, repo)
+		for i := range images {
+			w.push(fmt.Sprint("v", i), "A:LOW B:HIGH")
+		}
+		w.ecr.Disturb(awslocal.Fault{Delay: time.Second})
+		w.ecr.ResetCount()
+		service.Visitor.Queue.Send(t.Context(), []scan.Sending{{Message: scan.NewMessage(repo, c.ID)}})
+		visits, left := 0, images
+		for left > 0 && visits < 10 {
+			messages := service.Queue.Take()
+			if len(messages) != 1 || messages[0].Continues != visits {
+				t.Fatalf("after %d visits the queue has %v", visits, messages)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			report := service.Visitor.Visit(ctx, messages[0])
+			if ctx.Err() != nil {
+				t.Fatalf("visit %d is late", visits)
+			}
+			cancel()
+			if visits++; left-report.Left < min(200, left) {
+				t.Errorf("visit %d: %d images are left of %d", visits, report.Left, left)
+			}
+			left = report.Left
+		}
+		if visits < 2 || visits > 5 || len(service.Queue.Take()) > 0 {
+			t.Errorf("it took %d visits", visits)
+		}
+		if n := w.ecr.Count().Calls["DescribeImageScanFindings"]; n != images {
+			t.Errorf("%d findings were asked for %d images", n, images)
+		}
+		if n := len(keys(t, w.s3, "record/")); n != 1+images {
+			t.Errorf("there are %d objects of %d images", n, images)
+		}
+	})
 }
 
-// A run in which a call hangs until the time is up writes down what it learned of the other images.
-func TestRunInWhichACallHangs(t *testing.T) {
+// Readers make no progress for each other: what no visit has recorded, each of them asks again, within its bound of calls.
+func TestReadersOfWhatIsNotVisited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const images, most = 1000, 100
+		w := newWorld(t)
+		addConfig(t, w.service(), repo)
+		for i := range images {
+			w.push(fmt.Sprint("v", i), "A:LOW B:HIGH")
+		}
+		for range 3 {
+			w.ecr.ResetCount()
+			got := read(t, w.service())
+			if n := w.ecr.Count().Total(); n > most || len(got) < most {
+				t.Errorf("%d calls, %d findings", n, len(got))
+			}
+		}
+		if n := len(keys(t, w.s3, "record/")); n > 0 {
+			t.Errorf("readers have stored %d objects", n)
+		}
+	})
+}
+
+// A visit in which a call hangs until the time is up writes down what it learned of the other images.
+func TestVisitInWhichACallHangs(t *testing.T) {
 	for _, within := range []time.Duration{15 * time.Second, time.Minute} {
 		t.Run(within.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runInWhichACallHangs(t, within) })
+			synctest.Test(t, func(t *testing.T) { visitInWhichACallHangs(t, within) })
 		})
 	}
 }
 
-func runInWhichACallHangs(t *testing.T, within time.Duration) {
+func visitInWhichACallHangs(t *testing.T, within time.Duration) {
 	const images = 5
 	w := newWorld(t)
-	addConfig(t, w.watch(), repo)
+	c := addConfig(t, w.service(), repo)
 	for i := range images {
 		w.push(fmt.Sprint("v", i), "A:LOW")
 	}
-	w.ecr.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", After: 2*images - 1, Hang: true}) // the results, then the findings
+	w.ecr.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", After: images - 1, Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	if _, err := w.watch().Run(ctx); err != nil || ctx.Err() != nil {
-		t.Fatalf("%v, %v", err, ctx.Err())
+	report := w.service().Visitor.Visit(ctx, scan.Received{Message: scan.NewMessage(repo, c.ID), ID: "m", Sent: time.Now()})
+	if ctx.Err() != nil || report.Recent != images-1 {
+		t.Fatalf("%v, %+v", ctx.Err(), report)
 	}
 	r, err := store(w.s3).Load(t.Context(), repo)
 	remembered := 0

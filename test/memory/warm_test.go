@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -18,16 +17,16 @@ import (
 func TestWarmAnswersLikeNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		serve := func(w *scan.Watch) http.Handler { return awstest.API(w, "https://api.example/Prod") }
-		c := addConfig(t, w.watch(), repo)
-		addConfig(t, w.watch(), repo, "one", "none")
+		serve := func(s *awstest.Service) http.Handler { return s.Handler("https://api.example/Prod") }
+		c := addConfig(t, w.service(), repo)
+		addConfig(t, w.service(), repo, "one", "none")
 		paths := []string{
 			"/summary", "/summary?severity=HIGH", "/summary?tag=one", "/summary?format=json", "/summary?format=csv", "/summary?format=html&severity=HIGH",
 			"/findings/all", "/findings/all?severity=HIGH", "/findings/" + c.ID + "?by=vulnerability", "/findings/" + c.ID + "?tag=two&format=csv",
 			"/findings/" + c.ID + "?format=html&severity=HIGH", "/changes", "/changes?severity=HIGH", "/findings/" + c.ID + "/changes?format=json",
 			"/gate/" + c.ID + "?tag=one&max=HIGH", "/badge/" + c.ID + ".svg?tag=one",
 		}
-		warm, runner := serve(w.watch()), w.watch()
+		warm, visitor := serve(w.service()), w.service()
 		get := func(h http.Handler, path string) string {
 			answer := httptest.NewRecorder()
 			h.ServeHTTP(answer, httptest.NewRequest("GET", path, nil))
@@ -42,13 +41,13 @@ func TestWarmAnswersLikeNew(t *testing.T) {
 			for range 2 {
 				for _, path := range paths {
 					got := get(warm, path)
-					if diff := cmp.Diff(get(serve(w.watch()), path), got); diff != "" {
+					if diff := cmp.Diff(get(serve(w.service()), path), got); diff != "" {
 						t.Errorf("day %d, GET %s (-new +warm):\n%s", day, path, diff)
 					}
 				}
 				time.Sleep(7 * time.Minute)
 			}
-			run(t, runner)
+			visit(t, visitor)
 			time.Sleep(25 * time.Hour)
 			w.rescan(t, "one", found)
 			if day == 2 {

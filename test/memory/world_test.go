@@ -1,7 +1,7 @@
 package memory
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -53,31 +53,34 @@ func (d dated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.Handler.ServeHTTP(w, r)
 }
 
-// process is a function's process: its clock is wrong by skew, and it dies at one of its writes, if that is set.
+// process is a function's process: its clock is wrong by skew, and it dies at one of its calls, if that is set.
 type process struct {
 	skew time.Duration
 	log  *slog.Logger
-	// dies is at which write; 0 is never. Afterwards tells that the write is done all the same. die is called then.
+	// dies is at which write or call to ECR; 0 is never. Afterwards tells that the call is done all the same. die is called then.
 	dies       int
 	afterwards bool
 	die        func()
 	// loses tells whether the answer to a write is lost.
 	loses func() bool
-	// pause is what a call waits for before it is made.
+	// pause is what a call waits for before it is made, and saw gets each call that was answered.
 	pause func(*http.Request)
+	saw   func(*http.Request, []byte, *http.Response)
 
-	mu     sync.Mutex
-	writes int
+	mu    sync.Mutex
+	calls int
 }
 
-func (p *process) watch(store *awslocal.S3, ecr *awslocal.ECR) *scan.Watch {
+// service is the service in this process. The clock of its queue is right.
+func (p *process) service(store *awslocal.S3, ecr *awslocal.ECR) *awstest.Service {
 	log := p.log
 	if log == nil {
 		log = awstest.Silent()
 	}
-	w := setup.New(p.reach(dated{store}), p.reach(ecr), awstest.Bucket, log)
-	w.Now = func() time.Time { return time.Now().Add(p.skew) }
-	return w
+	now := func() time.Time { return time.Now().Add(p.skew) }
+	s := awstest.NewService(p.reach(dated{store}), p.reach(ecr), now, log)
+	s.Queue.Now = time.Now
+	return s
 }
 
 func (p *process) reach(h http.Handler) aws.Config {
@@ -102,7 +105,15 @@ func (l line) RoundTrip(r *http.Request) (*http.Response, error) {
 	if l.pause != nil {
 		l.pause(r)
 	}
+	var body []byte
+	if l.saw != nil && r.Body != nil {
+		body, _ = io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	response, err := l.RoundTripper.RoundTrip(r)
+	if err == nil && l.saw != nil {
+		l.saw(r, body, response)
+	}
 	if err == nil && !tell {
 		_ = response.Body.Close()
 		return nil, errors.New("the answer is lost")
@@ -115,20 +126,21 @@ func (l line) allows(r *http.Request) (doIt, tell bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	write := r.Method == http.MethodPut || r.Method == http.MethodDelete
-	before := l.dies > 0 && l.writes >= l.dies
-	if !write || before {
+	toECR := r.Header.Get("X-Amz-Target") != ""
+	before := l.dies > 0 && l.calls >= l.dies
+	if !write && !toECR || before {
 		return !before, true
 	}
-	l.writes++
-	if l.writes == l.dies {
+	l.calls++
+	if l.calls == l.dies {
 		l.die()
 		return l.afterwards, false
 	}
-	return true, l.loses == nil || !l.loses()
+	return true, !write || l.loses == nil || !l.loses()
 }
 
-// watch is a process in which nothing goes wrong.
-func (w *world) watch() *scan.Watch { return (&process{}).watch(w.s3, w.ecr) }
+// service is a process in which nothing goes wrong.
+func (w *world) service() *awstest.Service { return (&process{}).service(w.s3, w.ecr) }
 
 // log is a log that keeps its lines.
 type log struct {
@@ -152,7 +164,7 @@ func (l *log) has(words string) bool {
 
 // store is the store of what is remembered, for a look from outside.
 func store(bucket *awslocal.S3) *s3store.Records {
-	return s3store.NewRecords(client(bucket), awstest.Bucket, awstest.Silent())
+	return s3store.NewRecords(client(bucket), awstest.Bucket)
 }
 
 func client(bucket *awslocal.S3) *s3.Client {
@@ -166,7 +178,7 @@ func ecrID(r scan.Repository) awslocal.RepositoryID {
 }
 
 // addConfig makes a config that watches some tags of a repository, all when there are none.
-func addConfig(t *testing.T, w *scan.Watch, r scan.Repository, tags ...string) scan.Config {
+func addConfig(t *testing.T, w *awstest.Service, r scan.Repository, tags ...string) scan.Config {
 	t.Helper()
 	c, err := scan.NewConfig(scan.Config{Region: r.Region, Registry: r.Registry, Repository: r.Name, Tags: tags}, time.Now())
 	if err == nil {
@@ -219,22 +231,24 @@ func (w *world) update(t *testing.T, ref string, change func(*awslocal.Image)) {
 	}
 }
 
-// run does a scan run.
-func run(t *testing.T, w *scan.Watch) scan.RunReport {
+// visitTime is what a function has for a visit.
+const visitTime = 5 * time.Minute
+
+// visit does a schedule and its visits.
+func visit(t *testing.T, w *awstest.Service) awstest.Visits {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	report, err := w.Run(ctx)
+	w.VisitTime = visitTime
+	visits, err := w.ScheduleAndVisit(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return report
+	return visits
 }
 
 // read reads all findings, as a feed tells them.
-func read(t *testing.T, w *scan.Watch) []string {
+func read(t *testing.T, w *awstest.Service) []string {
 	t.Helper()
-	l, err := w.AllFindings(t.Context(), scan.View{})
+	l, err := w.Reader.AllFindings(t.Context(), scan.View{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,8 +281,11 @@ func hour(s scan.Stamp) string {
 	return s.Time().Add(30 * time.Minute).Format("Jan02-15h")
 }
 
-// remembered is the record of the repository in words, with its histories. Each must be there.
-func remembered(t *testing.T, bucket *awslocal.S3) []string {
+func exact(s scan.Stamp) string { return fmt.Sprint(int64(s)) }
+
+// remembered is the record of the repository in words, with its histories. Each must be there. The dates that ECR gives are exact, but for some
+// labels, whose scans the service starts.
+func remembered(t *testing.T, bucket *awslocal.S3, started ...string) []string {
 	t.Helper()
 	records := store(bucket)
 	r, err := records.Load(t.Context(), repo)
@@ -284,8 +301,12 @@ func remembered(t *testing.T, bucket *awslocal.S3) []string {
 		if i.Left > 0 {
 			left = "left " + hour(i.Left)
 		}
-		told = append(told, fmt.Sprintf("%s: %.12s %s %s, scan %.12s %d %t, since %d, failed %s %s, gaps %s", label, i.Digest, i.Kind, left,
-			i.Scan.Digest, i.Scan.Completed, i.Scan.Enhanced, i.Since, hour(i.Failed), periods(i.Failures), periods(i.Gaps)))
+		date := exact
+		if slices.Contains(started, label) {
+			date = hour
+		}
+		told = append(told, fmt.Sprintf("%s: %.12s %s %s, scan %.12s %s %t, since %s, failed %s %s, gaps %s", label, i.Digest, i.Kind, left,
+			i.Scan.Digest, date(i.Scan.Completed), i.Scan.Enhanced, date(i.Since), hour(i.Failed), periods(i.Failures), periods(i.Gaps)))
 		for _, c := range i.Changes {
 			told = append(told, fmt.Sprintf("%s: at %s new %v fixed %v", label, hour(scan.StampOf(c.At)), c.New, c.Fixed))
 		}

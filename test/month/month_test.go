@@ -11,6 +11,7 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -63,9 +64,14 @@ func (s subscription) watches(id labelID) bool {
 
 func month(t *testing.T, seed uint64) []event {
 	w := newWorld(t, seed)
-	watch := w.Watch(awstest.Silent())
-	watch.Now = func() time.Time { return w.Now().Add(w.off) }
-	r := newReader(t, watch)
+	service := awstest.NewService(setup.Loopback(w.S3URL), setup.Loopback(w.ECRURL), func() time.Time { return w.Now().Add(w.off) }, awstest.Silent())
+	service.Queue.Now = w.Now
+	visit := func() {
+		if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Count(scan.VisitFailed) > 0 && w.calm == nil {
+			t.Fatalf("%v, %+v", err, visits)
+		}
+	}
+	r := newReader(t, service)
 	known := &truth{world: w, labels: make(map[labelID]*label)}
 	subscriptions := []subscription{
 		{repo: app, tags: []string{"v1", "v2", "multi", "old"}}, {repo: app}, {repo: db, tags: []string{"latest", "stable"}},
@@ -77,13 +83,12 @@ func month(t *testing.T, seed uint64) []event {
 	for round := range 29 * 4 { // a little longer than 6 hours
 		w.wide = seed == months-1 && round == 40
 		known.live(round)
-		if _, err := watch.Run(t.Context()); err != nil && w.calm == nil {
-			t.Fatal(err)
-		}
+		visit()
 		w.Later(2 * scanTime)
 		w.settle()
 		if round%4 == 3 {
 			w.Later(8*time.Minute + 30*time.Second)
+			visit()
 			known.read(r, subscriptions)
 			w.Later(9*time.Minute + 30*time.Second)
 		}

@@ -37,9 +37,9 @@ type reader struct {
 	parsed   int
 }
 
-func newReader(t testing.TB, watch *scan.Watch) *reader {
+func newReader(t testing.TB, service *awstest.Service) *reader {
 	return &reader{
-		TB: t, api: contract.Handler(t, "", awstest.API(watch, "http://api.test")), seen: make(map[string]map[string]*atom.Entry), ids: make(map[string]string),
+		TB: t, api: contract.Handler(t, "", service.Handler("http://api.test")), seen: make(map[string]map[string]*atom.Entry), ids: make(map[string]string),
 	}
 }
 

@@ -3,32 +3,36 @@
 package queue
 
 import (
-	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"ecr-continuous-scan/internal/setup"
 )
 
-// The same with an SQS that others have made.
+// With an SQS that others have made: no two visits of a repository overlap, and everything that is due is started once.
 func TestEverythingIsStartedOnceWithMoto(t *testing.T) {
 	endpoint := startMoto(t)
 	client := sqs.NewFromConfig(setup.Loopback(endpoint))
 	queueURL, deadURL := createQueues(t, client)
-	w := newWorld(t, client, endpoint, queueURL)
-	w.received = sendTwice(t, client, queueURL)
-	w.scenario()
+	w := newWorld(t, endpoint, queueURL)
+	w.schedule(2)
+	w.work()
+	w.wantOnceEach()
+	began := w.starts()
+	w.schedule(1)
+	w.work()
+	w.wantOnceEach()
+	if again := w.starts() - began; again > 0 {
+		t.Errorf("the next visits tried %d starts", again)
+	}
 	out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &deadURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
 	if err != nil || out.Attributes["ApproximateNumberOfMessages"] != "0" {
 		t.Errorf("dead letters: %v, %v", out, err)
@@ -75,41 +79,24 @@ func startMoto(t *testing.T) string {
 	}
 }
 
-// createQueues makes a queue and the one of its dead letters.
+// createQueues makes a FIFO queue and the one of its dead letters.
 func createQueues(t *testing.T, client *sqs.Client) (queueURL, deadURL string) {
 	t.Helper()
 	create := func(name string, attributes map[string]string) string {
+		attributes["FifoQueue"] = "true"
 		out, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return *out.QueueUrl
 	}
-	dead := create("dead", nil)
+	dead := create("dead.fifo", map[string]string{})
 	out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &dead, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return create("scan-runs", map[string]string{
-		"VisibilityTimeout": strconv.Itoa(int(visibility.Seconds())),
-		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":50}`, out.Attributes["QueueArn"]),
+	return create("visits.fifo", map[string]string{
+		"VisibilityTimeout": strconv.Itoa(int(visibility.Seconds())), "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId",
+		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":50}`, out.Attributes["QueueArn"]),
 	}), dead
-}
-
-// sendTwice sends a second copy of some of the messages that are received, for moto's queue delivers each once, in order.
-func sendTwice(t *testing.T, client *sqs.Client, queueURL string) func(types.Message) {
-	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(7, 0))
-	return func(m types.Message) {
-		mu.Lock()
-		twice, delay := random.IntN(3) == 0, random.Int32N(3)
-		mu.Unlock()
-		if !twice {
-			return
-		}
-		_, err := client.SendMessage(context.WithoutCancel(t.Context()), &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: m.Body, DelaySeconds: delay})
-		if err != nil {
-			t.Error(aws.ToString(m.MessageId), err)
-		}
-	}
 }

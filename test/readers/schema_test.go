@@ -70,13 +70,6 @@ func (s *service) hostile() {
 	}
 	s.aws.ECR.PutImage(awslocal.RepositoryID{Name: "team/hard"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
 	for _, repository := range []string{"team/hard", "test/gone"} {
-		c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository}, time.Now())
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if err := s.watch.Configs.Put(s.t.Context(), c); err != nil {
-			s.t.Fatal(err)
-		}
-		s.ids[repository] = c.ID
+		s.ids[repository] = s.AddConfig(s.t, repository).ID
 	}
 }

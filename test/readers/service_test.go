@@ -9,18 +9,17 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
 
 // service is the whole service on embedded S3 and ECR, whose clock the test sets.
 type service struct {
-	t     *testing.T
-	aws   *awstest.AWS
-	watch *scan.Watch
-	url   string
-	ids   map[string]string // of configs, by repository
+	t   *testing.T
+	aws *awstest.AWS
+	*awstest.Service
+	url string
+	ids map[string]string // of configs, by repository
 }
 
 // start serves two repositories with findings, one of them with two tags that share most of them.
@@ -28,25 +27,16 @@ func start(t *testing.T) *service {
 	t.Helper()
 	s := &service{t: t, ids: map[string]string{}}
 	s.aws = awstest.Start(t, awslocal.ECROptions{ScanTime: -1})
-	if err := s.aws.ECR.PutWalkthrough(); err != nil {
+	if err := awslocal.PutWalkthrough(s.aws.ECR); err != nil {
 		t.Fatal(err)
 	}
-	s.watch = s.aws.Watch(awstest.Silent())
+	s.Service = s.aws.Service(awstest.Silent())
 	for _, repository := range []string{"test/ubuntu", "test/centos"} {
-		c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository}, s.aws.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.watch.Configs.Put(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
-		s.ids[repository] = c.ID
+		s.ids[repository] = s.AddConfig(t, repository).ID
 	}
-	api := &httpapi.API{
-		Watch: s.watch, Access: httpapi.OpenAccess(), Log: awstest.Silent(),
-		BaseURL: func(r *http.Request) string { return "http://" + r.Host },
-	}
-	server := httptest.NewServer(api.Handler(api.All()))
+	api := s.API("")
+	api.BaseURL = func(r *http.Request) string { return "http://" + r.Host }
+	server := httptest.NewServer(api.Handler(api.Routes()))
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	s.scan()
@@ -60,12 +50,15 @@ func (s *service) rescan() {
 	s.scan()
 }
 
-// scan scans every image, each of which is due.
+// scan visits both repositories twice: the first visits start the scan of every image, each of which is due, and the second ones take the
+// results in.
 func (s *service) scan() {
 	s.t.Helper()
-	report, err := s.watch.Run(s.t.Context())
-	if err != nil || report.Started == 0 || report.Left+len(report.Failed) > 0 {
-		s.t.Fatalf("scan run: %+v, %v", report, err)
+	for visit := range 2 {
+		visits, err := s.ScheduleAndVisit(s.t.Context())
+		if err != nil || visits.Count(scan.VisitEnded) != 2 || (visits.Started > 0) != (visit == 0) || visits.Left+len(visits.Failed) > 0 {
+			s.t.Fatalf("visits: %+v, %v", visits, err)
+		}
 	}
 }
 

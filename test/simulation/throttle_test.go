@@ -31,9 +31,9 @@ func repositories(region string, n int) []scan.Config {
 }
 
 // At 20 calls a second, 2,000 images take 100 s, or a second less if a second's worth may be sent at once. However the limit is shaped and the
-// images are spread, the run takes no more than 1.3 times as long, though each image takes two calls that follow one another, and little is
+// images are spread, the visits take no more than 1.3 times as long, though each image takes two calls that follow one another, and little is
 // wasted on calls that are throttled.
-func TestThrottledRun(t *testing.T) {
+func TestThrottledVisits(t *testing.T) {
 	const images, perSecond = 2000, 20
 	for _, test := range []struct{ repositories, burst int }{{1, 0}, {200, 0}, {1, 1}, {10, 100}} {
 		t.Run(fmt.Sprintf("%d repositories, burst %d", test.repositories, test.burst), func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestThrottledRun(t *testing.T) {
 				}
 				w.Limit(perSecond, test.burst)
 				report, took, err := w.Run(t.Context())
-				if err != nil || report.Started != images || report.ImagesFailed()+report.Left+len(report.Problems)+report.ConfigsFailed != 0 {
+				if err != nil || report.Started != images || report.ImagesFailed()+report.Left+report.Count(scan.VisitFailed) != 0 || len(report.Reports) != test.repositories {
 					t.Errorf("%v, report %+v", err, report)
 				}
 				startedOnce(t, w, configs)
@@ -69,8 +69,8 @@ func TestThrottledRun(t *testing.T) {
 	}
 }
 
-// Without throttling, a run of many images is bound by the calls under way alone, 64 of 30 ms: while results are read, scans are started.
-func TestUnthrottledRun(t *testing.T) {
+// Without throttling, a visit of many images is bound by the calls under way alone, 64 of 30 ms: while results are read, scans are started.
+func TestUnthrottledVisit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 2560
 		c := Config("us-west-2", "app")
@@ -86,7 +86,7 @@ func TestUnthrottledRun(t *testing.T) {
 	})
 }
 
-// A limit that rises in the middle of a run is soon used, and so is the lack of one.
+// A limit that rises in the middle of a visit is soon used, and so is the lack of one.
 func TestLimitThatRises(t *testing.T) {
 	for name, now := range map[string]float64{"tenfold": 200, "no limit": 0} {
 		synctest.Test(t, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestLimitThatRises(t *testing.T) {
 	}
 }
 
-// A limit that falls in the middle of a run costs no error.
+// A limit that falls in the middle of a visit costs no error.
 func TestLimitThatFalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 2000
@@ -136,7 +136,7 @@ func TestLimitThatFalls(t *testing.T) {
 	})
 }
 
-// A run whose time is up while it is throttled reports all that it did and left, the config of which not all was listed too, and no failure.
+// A visit whose time is up while it is throttled reports all that it did and left, and no failure; those that continue it do the rest.
 func TestThrottledBeyondTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 2000
@@ -144,9 +144,12 @@ func TestThrottledBeyondTheDeadline(t *testing.T) {
 		w := New(c)
 		w.Fill(c, images)
 		w.Limit(1, 0)
-		report, took, err := w.Run(t.Context())
-		if err != nil || took >= RunTime || report.Started+report.Left > images || report.Left == 0 || report.ConfigsLeft != 1 || report.Started < 500 || report.ImagesFailed() != 0 {
-			t.Errorf("%v after %s, report %+v", err, took, report)
+		began := time.Now()
+		message := scan.Received{Message: scan.NewMessage(c.Repo(), c.ID), ID: "first", Sent: began}
+		report := w.Visit(t.Context(), message)
+		took := time.Since(began)
+		if took >= VisitTime || report.Images != images || report.Started+report.Left > images || report.Left == 0 || report.Started < 500/3 || report.ImagesFailed() != 0 {
+			t.Errorf("after %s, report %+v", took, report)
 		}
 		starts := 0
 		for _, image := range w.ECR.Images(ID(c)) {
@@ -155,6 +158,12 @@ func TestThrottledBeyondTheDeadline(t *testing.T) {
 		if starts != report.Started {
 			t.Errorf("%d scans were started, the report says %d", starts, report.Started)
 		}
+		rest := w.VisitAll(t.Context())
+		last := rest.Reports[len(rest.Reports)-1]
+		if rest.Count(scan.VisitContinued) != len(rest.Reports)-1 || !last.IsComplete() || rest.Started != images-starts || rest.ImagesFailed() != 0 {
+			t.Errorf("%d visits continue it, %d start a scan, the last one ends with %+v", len(rest.Reports), rest.Started, last)
+		}
+		startedOnce(t, w, []scan.Config{c})
 	})
 }
 

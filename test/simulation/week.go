@@ -17,9 +17,9 @@ import (
 
 // WeekReport is what came of a week.
 type WeekReport struct {
-	// Runs is how many runs there were, Pushes how many images were pushed in between.
+	// Runs is how many schedules there were, Pushes how many images were pushed in between.
 	Runs, Pushes int
-	// Starts is how many scans the runs tried to start, Refused how many of them ECR refused since the image was scanned within 24 hours, and
+	// Starts is how many scans the visits tried to start, Refused how many of them ECR refused since the image was scanned within 24 hours, and
 	// Calls how many calls to ECR there were in all.
 	Starts, Refused, Calls int
 	// Oldest is the greatest age that the last scan of any image had at any time, or an image that was never scanned.
@@ -32,14 +32,14 @@ const (
 	days   = 7
 )
 
-// Week lives through a week of runs every 30 minutes, now and then late, while images are pushed, moved and scanned on push. It must be
+// Week lives through a week of schedules every 30 minutes, each with its visits, now and then late, while images are pushed, moved and scanned on push. It must be
 // called in a bubble of testing/synctest, and is the same each time.
 func Week(ctx context.Context) (WeekReport, error) {
 	w := week{
 		random: rand.New(rand.NewPCG(20261124, 7)), ecr: awslocal.NewECR(awslocal.ECROptions{ScanTime: 90 * time.Second}),
 		start: time.Now(), seen: map[string]time.Time{},
 	}
-	watch, err := w.fill(ctx)
+	service, err := w.fill(ctx)
 	if err != nil {
 		return WeekReport{}, err
 	}
@@ -48,7 +48,7 @@ func Week(ctx context.Context) (WeekReport, error) {
 		time.Sleep(time.Until(next) + w.late())
 		w.look()
 		w.push()
-		if _, err := watch.Run(ctx); err != nil {
+		if _, err := service.ScheduleAndVisit(ctx); err != nil {
 			return w.WeekReport, err
 		}
 		w.Runs++
@@ -68,12 +68,12 @@ type week struct {
 }
 
 // fill makes repositories with images, of which some were scanned yesterday at any hour and some never, and watches them.
-func (w *week) fill(ctx context.Context) (*scan.Watch, error) {
+func (w *week) fill(ctx context.Context) (*awstest.Service, error) {
 	store, err := awslocal.NewMemoryS3(awstest.Bucket)
 	if err != nil {
 		return nil, err
 	}
-	watch := setup.New(inProcess(store), inProcess(w.ecr), awstest.Bucket, awstest.Silent())
+	service := awstest.NewService(inProcess(store), inProcess(w.ecr), time.Now, awstest.Silent())
 	for i := range 4 {
 		id := awslocal.RepositoryID{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: fmt.Sprintf("team/app%d", i)}
 		w.ecr.PutRepository(id, awslocal.Repository{ScanOnPush: i%2 == 1})
@@ -89,11 +89,11 @@ func (w *week) fill(ctx context.Context) (*scan.Watch, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := watch.Configs.Put(ctx, c); err != nil {
+		if err := service.Configs.Put(ctx, c); err != nil {
 			return nil, err
 		}
 	}
-	return watch, nil
+	return service, nil
 }
 
 // inProcess reaches an embedded service without a socket, which a fake clock could not wait for.
@@ -105,7 +105,7 @@ func inProcess(h http.Handler) aws.Config {
 
 func (w *week) upTo(d time.Duration) time.Duration { return time.Duration(w.random.Int64N(int64(d))) }
 
-// late is by how much a run comes later than it should.
+// late is by how much a schedule comes later than it should.
 func (w *week) late() time.Duration {
 	if w.random.IntN(20) == 0 {
 		return w.upTo(10 * time.Minute)

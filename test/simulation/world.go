@@ -1,6 +1,6 @@
 // Package simulation runs the service's use cases against an embedded ECR on the fake clock of testing/synctest: the SDK's client, its
-// retries and the pace of the calls are the real ones, and minutes pass in a moment. Its tests hold the service to its figures for throttling
-// and size; the benchmarks measure by it.
+// retries and the pace of the calls are the real ones, and minutes pass in a moment. A run is a schedule with its visits. Its tests
+// hold the service to its figures for throttling and size, and the queue to its bound; the benchmarks measure by it.
 //
 // No socket is involved, so it says nothing of what connections cost.
 package simulation
@@ -8,43 +8,57 @@ package simulation
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
 
 // Latency is how long the simulated ECR takes to answer a call.
 const Latency = 30 * time.Millisecond
 
-// World is an embedded ECR and the service that watches it. Everything in it must be made and used in one bubble of testing/synctest.
+// World is an embedded ECR and the service that watches it. Everything in it must be made and used in one bubble of testing/synctest. It
+// visits all repositories at once.
 type World struct {
-	ECR   *awslocal.ECR
-	Watch *scan.Watch
+	ECR *awslocal.ECR
+	*awstest.Service
 }
 
-// New makes a world with the given configs, and no images yet. Each call to ECR takes Latency.
+// everything is more repositories than a world has.
+const everything = 1000
+
+// New makes a world with the given configs, and no images yet. Each call to ECR takes Latency, and each to S3 no time.
 func New(configs ...scan.Config) *World {
 	ecr := awslocal.NewECR(awslocal.ECROptions{ScanTime: time.Minute})
 	ecr.Disturb(awslocal.Fault{Delay: Latency})
-	cfg := setup.Loopback("http://ecr.example")
-	cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: ecr}}
-	return &World{ECR: ecr, Watch: &scan.Watch{
-		Configs: fixed{list: configs}, Registry: ecrscan.New(cfg), Now: time.Now, Log: awstest.Silent(),
-	}}
+	store, err := awslocal.NewMemoryS3(awstest.Bucket)
+	if err != nil {
+		panic(err) // the name of the bucket is a constant
+	}
+	w := &World{ECR: ecr, Service: awstest.NewService(inProcess(store), inProcess(ecr), time.Now, awstest.Silent())}
+	w.AtOnce, w.VisitTime = everything, VisitTime
+	w.Reader.Configs, w.Visitor.Configs = fixed(configs), fixed(configs)
+	return w
 }
 
 // fixed is a store of configs that don't change.
-type fixed struct {
-	scan.ConfigStore
-	list []scan.Config
+type fixed []scan.Config
+
+func (f fixed) List(context.Context) ([]scan.Config, error) { return f, nil }
+
+// Get implements [scan.ConfigReader].
+func (f fixed) Get(_ context.Context, id string) (scan.Config, error) {
+	for _, c := range f {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return scan.Config{}, &scan.Error{Code: scan.NotFound, Message: "no such config"}
 }
 
-func (f fixed) List(context.Context) ([]scan.Config, error) { return f.list, nil }
+// Stored implements [scan.StoredConfigs].
+func (f fixed) Stored(ctx context.Context, id string) (scan.Config, error) { return f.Get(ctx, id) }
 
 // Config watches all images of a repository.
 func Config(region, repository string) scan.Config {
@@ -65,19 +79,17 @@ func ID(c scan.Config) awslocal.RepositoryID {
 	return awslocal.RepositoryID{Region: c.Region, Registry: c.Registry, Name: c.Repository}
 }
 
-// RunTime is what a function has for a run.
-const RunTime = 15 * time.Minute
+// VisitTime is what a function has for a visit.
+const VisitTime = 5 * time.Minute
 
-// Run does one scan run with a function's deadline, and tells how long it took.
-func (w *World) Run(ctx context.Context) (scan.RunReport, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, RunTime)
-	defer cancel()
+// Run does a schedule and its visits, each with a function's deadline, with those that continue them. It tells how long that took.
+func (w *World) Run(ctx context.Context) (awstest.Visits, time.Duration, error) {
 	began := time.Now()
-	report, err := w.Watch.Run(ctx)
-	return report, time.Since(began), err
+	visits, err := w.ScheduleAndVisit(ctx)
+	return visits, time.Since(began), err
 }
 
-// Operations are the calls to ECR that a run makes.
+// Operations are the calls to ECR that a visit makes.
 func Operations() []string {
 	return []string{"DescribeImages", "BatchGetImage", "DescribeImageScanFindings", "StartImageScan"}
 }

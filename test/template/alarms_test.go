@@ -1,21 +1,66 @@
 package template
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"ecr-continuous-scan/internal/emf"
+	"ecr-continuous-scan/internal/scanevents"
 )
 
-// The alarm on old scans watches the metric that the scan run writes, of the function that writes it.
-func TestAlarmOnOldScans(t *testing.T) {
-	alarm := at(t, load(t), "Resources", "ScansTooOld", "Properties").(object)
-	want := object{"Name": "FunctionName", "Value": object{"Ref": "StartScanFunc"}}
-	if diff := cmp.Diff([]any{want}, alarm["Dimensions"]); diff != "" {
-		t.Errorf("dimensions (-want +got):\n%s", diff)
+// Each alarm watches a metric that is written, with the dimensions that it is written with: any other alarm would stay silent for ever.
+func TestAlarms(t *testing.T) {
+	startScan := []any{object{"Name": "FunctionName", "Value": object{"Ref": "StartScanFunc"}}}
+	stage := []any{object{"Name": "ApiName", "Value": object{"Ref": "AWS::StackName"}}, object{"Name": "Stage", "Value": "Prod"}}
+	deadLetters := []any{object{"Name": "QueueName", "Value": object{"Fn::GetAtt": "VisitDeadLetters.QueueName"}}}
+	type alarm struct {
+		namespace, metric string
+		dimensions        []any
+		statistic         string
+		period, periods   int // seconds, and how many of them
+		operator          string
+		threshold         int
 	}
-	if alarm["Namespace"] != emf.Namespace || alarm["MetricName"] != emf.OldestScanAge || alarm["Threshold"] != 48*60*60 {
-		t.Errorf("it watches %v %v over %v", alarm["Namespace"], alarm["MetricName"], alarm["Threshold"])
+	const atLeast, above = "GreaterThanOrEqualToThreshold", "GreaterThanThreshold"
+	want := map[string]alarm{
+		"ScanRunFailed": {"AWS/Lambda", "Errors", startScan, "Sum", 300, 1, atLeast, 1},
+		"ApiFailed":     {"AWS/ApiGateway", "5XXError", stage, "Sum", 300, 1, atLeast, 1},
+		"ScansUndone":   {"AWS/SQS", "ApproximateNumberOfMessagesVisible", deadLetters, "Maximum", 300, 1, atLeast, 1},
+		"ScansEndless":  {scanevents.Namespace, scanevents.VisitsCutOff, startScan, "Sum", 300, 1, atLeast, 1},
+		"VisitsFail":    {scanevents.Namespace, scanevents.VisitsFailed, startScan, "Sum", 3600, 2, atLeast, 1},
+		"VisitsNotSent": {scanevents.Namespace, scanevents.VisitsNotSent, startScan, "Sum", 3600, 2, atLeast, 1},
+		"ScansTooOld":   {scanevents.Namespace, scanevents.OldestScanAge, startScan, "Maximum", 3600, 1, above, 48 * 60 * 60},
+	}
+	got := map[string]alarm{}
+	for name, resource := range ofType(t, load(t), "AWS::CloudWatch::Alarm") {
+		p := at(t, resource, "Properties").(object)
+		periods := at(t, p, "EvaluationPeriods").(int)
+		if of := p["DatapointsToAlarm"]; of != nil && of != periods {
+			t.Errorf("%s goes off at %v of %d periods", name, of, periods)
+		}
+		if p["TreatMissingData"] != "notBreaching" {
+			t.Errorf("%s: without data it is %v", name, p["TreatMissingData"])
+		}
+		got[name] = alarm{
+			at(t, p, "Namespace").(string), at(t, p, "MetricName").(string), at(t, p, "Dimensions").([]any), at(t, p, "Statistic").(string),
+			at(t, p, "Period").(int), periods, at(t, p, "ComparisonOperator").(string), at(t, p, "Threshold").(int),
+		}
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(alarm{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The metrics that the code writes for alarms and those that alarms watch are the same.
+func TestAlarmMetrics(t *testing.T) {
+	watched := map[string]bool{}
+	for _, resource := range ofType(t, load(t), "AWS::CloudWatch::Alarm") {
+		if at(t, resource, "Properties", "Namespace") == scanevents.Namespace {
+			watched[at(t, resource, "Properties", "MetricName").(string)] = true
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(scanevents.AlarmMetrics())), sorted(watched)); diff != "" {
+		t.Errorf("(-code +template):\n%s", diff)
 	}
 }

@@ -35,7 +35,7 @@ func openAPI(t *testing.T) *contract.Document {
 // wholeAPI answers as the functions do, open to everyone, and watches nothing.
 func wholeAPI(t *testing.T) http.Handler {
 	t.Helper()
-	return awstest.API(awstest.Start(t, awslocal.ECROptions{}).Watch(awstest.Silent()), "https://api.test")
+	return awstest.Start(t, awslocal.ECROptions{}).Service(awstest.Silent()).Handler("https://api.test")
 }
 
 // request is one to a path of the document, with a config in its body if it is a POST.
@@ -74,7 +74,7 @@ func refused(t *testing.T, h http.Handler, path, query string) string {
 
 func TestPathsOfOpenAPI(t *testing.T) {
 	got := slices.Sorted(maps.Keys(openAPI(t).Paths.Map()))
-	if diff := cmp.Diff(new(httpapi.API).All().Paths(), got); diff != "" {
+	if diff := cmp.Diff(new(httpapi.API).Routes().Paths(), got); diff != "" {
 		t.Errorf("the paths of the code and of openapi.yaml differ (-code +openapi.yaml):\n%s", diff)
 	}
 	var routes []string

@@ -13,13 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"ecr-continuous-scan/internal/env"
 	"ecr-continuous-scan/internal/httpapi"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
 )
 
 // folders are the mains by the function that they are.
@@ -62,16 +60,84 @@ func TestFunctionsAreBuiltBeforehand(t *testing.T) {
 func TestTimeouts(t *testing.T) {
 	for name, f := range functions(t, load(t)) {
 		timeout := f["Timeout"].(int)
-		if name == "StartScanFunc" {
-			visible := at(t, load(t), "Resources", "ScanQueue", "Properties", "VisibilityTimeout").(int)
-			if visible < 6*timeout || time.Duration(timeout+visible)*time.Second >= scan.ChainExpiry {
-				t.Errorf("%s may run %d seconds, its messages are away for %d: want 6 times as long, and both within %s", name, timeout, visible, scan.ChainExpiry)
-			}
+		if name == "StartScanFunc" { // TestVisitQueue
 			continue
 		}
 		if timeout > 29 || float64(timeout) <= httpapi.Budget.Seconds() {
 			t.Errorf("%s may run %d seconds: API Gateway waits 29, and a request takes up to %v", name, timeout, httpapi.Budget)
 		}
+	}
+}
+
+// A queue's type and its times belong together.
+func TestVisitQueue(t *testing.T) {
+	template := load(t)
+	want := map[string]object{
+		"VisitQueue": {
+			"FifoQueue": true, "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId", "SqsManagedSseEnabled": true,
+			"VisibilityTimeout": 600, "MessageRetentionPeriod": 6 * 60 * 60,
+			"RedrivePolicy": object{"deadLetterTargetArn": object{"Fn::GetAtt": "VisitDeadLetters.Arn"}, "maxReceiveCount": 3},
+		},
+		"VisitDeadLetters": {"FifoQueue": true, "SqsManagedSseEnabled": true, "MessageRetentionPeriod": 60 * 60},
+	}
+	got := map[string]object{}
+	for name, queue := range ofType(t, template, "AWS::SQS::Queue") {
+		got[name] = at(t, queue, "Properties").(object) // without a name: a queue's type cannot change, so a later one needs another
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the queues (-want +got):\n%s", diff)
+	}
+	var minutes int
+	if _, err := fmt.Sscanf(at(t, template, "Parameters", "Schedule", "Default").(string), "rate(%d minutes)", &minutes); err != nil {
+		t.Fatal(err)
+	}
+	visible := at(t, got["VisitQueue"], "VisibilityTimeout").(int)
+	if receives := at(t, got["VisitQueue"], "RedrivePolicy", "maxReceiveCount").(int); visible*receives > minutes*60 {
+		t.Errorf("a visit that never answers is tried %d times, %d s each, and the next message is sent after %d minutes", receives, visible, minutes)
+	}
+	// Lambda tries an invocation again that was throttled, so a visit may begin some time after its message was received.
+	if timeout := functions(t, template)["StartScanFunc"]["Timeout"].(int); visible < 2*timeout {
+		t.Errorf("a visit may take %d s, and its message is given to another one after %d", timeout, visible)
+	}
+}
+
+// Lambda takes the messages of the queue one by one.
+func TestVisitMapping(t *testing.T) {
+	template := load(t)
+	want := object{
+		"FunctionName": object{"Ref": "StartScanFunc"}, "EventSourceArn": object{"Fn::GetAtt": "VisitQueue.Arn"}, "BatchSize": 1,
+		"ScalingConfig": object{"MaximumConcurrency": object{"Ref": "ScanConcurrency"}},
+	}
+	mappings := ofType(t, template, "AWS::Lambda::EventSourceMapping")
+	if len(mappings) != 1 {
+		t.Errorf("there are %d mappings, want one", len(mappings))
+	}
+	for name, mapping := range mappings {
+		if diff := cmp.Diff(want, at(t, mapping, "Properties")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	for name, f := range functions(t, template) {
+		for event, e := range at(t, f, "Events").(object) {
+			if e.(object)["Type"] == "SQS" { // SAM adds a managed policy for every queue of the account
+				t.Errorf("%s/%s is an event source of SAM", name, event)
+			}
+		}
+	}
+}
+
+func TestQueuesRefuseCallsWithoutTLS(t *testing.T) {
+	p := at(t, load(t), "Resources", "QueuePolicy", "Properties")
+	if diff := cmp.Diff([]any{object{"Ref": "VisitQueue"}, object{"Ref": "VisitDeadLetters"}}, at(t, p, "Queues")); diff != "" {
+		t.Errorf("the queues (-want +got):\n%s", diff)
+	}
+	want := []any{object{
+		"Sid": "OnlyTLS", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
+		"Resource":  []any{object{"Fn::GetAtt": "VisitQueue.Arn"}, object{"Fn::GetAtt": "VisitDeadLetters.Arn"}},
+		"Condition": object{"Bool": object{"aws:SecureTransport": false}},
+	}}
+	if diff := cmp.Diff(want, at(t, p, "PolicyDocument", "Statement")); diff != "" {
+		t.Errorf("the statements (-want +got):\n%s", diff)
 	}
 }
 
@@ -106,8 +172,21 @@ func TestEnvironment(t *testing.T) {
 			given[name] = true
 		}
 	}
-	if diff := cmp.Diff(slices.Sorted(slices.Values(env.Names())), sorted(given)); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(slices.Values(setup.Variables())), sorted(given)); diff != "" {
 		t.Errorf("the variables that the code reads and the template sets differ (-code +template):\n%s", diff)
+	}
+}
+
+// Only the functions that send visits know the queue.
+func TestQueueURL(t *testing.T) {
+	for name, f := range functions(t, load(t)) {
+		var want any
+		if name == "ConfigsFunc" || name == "StartScanFunc" {
+			want = object{"Ref": "VisitQueue"}
+		}
+		if diff := cmp.Diff(want, at(t, f, "Environment", "Variables").(object)[setup.QueueURL]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
@@ -115,7 +194,7 @@ func TestRoutes(t *testing.T) {
 	template := load(t)
 	api := &httpapi.API{}
 	want := map[string][]string{
-		"ConfigsFunc": api.Configs().Paths(), "SummaryFunc": api.Summary().Paths(), "FindingsFunc": api.Findings().Paths(), "StartScanFunc": nil,
+		"ConfigsFunc": api.ConfigRoutes().Paths(), "SummaryFunc": api.SummaryRoutes().Paths(), "FindingsFunc": api.FindingsRoutes().Paths(), "StartScanFunc": nil,
 	}
 	for name, f := range functions(t, template) {
 		var got []string
@@ -182,7 +261,7 @@ func TestGatewayResponses(t *testing.T) {
 
 func TestUnknownPathIsTheSameEverywhere(t *testing.T) {
 	api := &httpapi.API{Access: httpapi.OpenAccess(), Log: slog.New(slog.DiscardHandler)}
-	server := httptest.NewServer(api.Handler(api.All()))
+	server := httptest.NewServer(api.Handler(api.Routes()))
 	defer server.Close()
 	response, err := server.Client().Get(server.URL + "/nowhere")
 	if err != nil {
@@ -273,7 +352,7 @@ func TestPublicBadges(t *testing.T) {
 		t.Errorf("the parameter (-want +got):\n%s", diff)
 	}
 	for name, f := range functions(t, template) {
-		got := at(t, f, "Environment", "Variables").(object)[env.PublicBadges]
+		got := at(t, f, "Environment", "Variables").(object)[setup.PublicBadges]
 		var want any
 		if name == "SummaryFunc" {
 			want = object{"Ref": "PublicBadges"}

@@ -7,13 +7,15 @@ It is moto (https://docs.getmoto.org) with what a deploy of functions in Go need
   the template      the AWS::Serverless transform, done by aws-sam-translator for the Region of the environment; the paths of an API's
                     OpenAPI body as resources and methods; outputs of stacks that are made by change sets
   the functions     run for real: the bootstrap of the deployed zip file, by qemu-aarch64 when it is for arm64, fed by a Runtime API
+  the event source  takes messages from a queue one by one, FIFO queues by their message groups, and calls the function with them
   the permissions   a function calls AWS as itself and may only do what its role's own statements allow. What each function has tried
                     so far and what it may do is at GET /trial/permissions
   the gateway       answers requests whose Host is <api>.execute-api.<region>.amazonaws.com: Lambda proxy integrations, and the API's own
                     gateway responses
 
-What it passes over: throttling, compression, resource and bucket policies, conditions of statements, schedules, alarms. It is for tests
-on this machine and answers on 127.0.0.1 alone. Made for moto 5.2.1 and aws-sam-translator 1.110.
+What it passes over: throttling, concurrency (a function has one process), compression, resource and bucket policies, conditions of
+statements, schedules, alarms. It is for tests on this machine and answers on 127.0.0.1 alone. Made for moto 5.2.1 and
+aws-sam-translator 1.110.
 """
 
 import atexit
@@ -48,9 +50,10 @@ from moto.awslambda.models import LambdaBackend, LambdaFunction, lambda_backends
 from moto.cloudformation.models import ChangeSet, Stack
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import AccessDeniedError
-from moto.iam.models import iam_backends
+from moto.iam.models import Role, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.s3.exceptions import S3AccessDeniedError
+from moto.sqs.models import Queue, sqs_backends
 from samtranslator.translator.managed_policy_translator import ManagedPolicyLoader
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
@@ -207,6 +210,13 @@ def keep_log_group(function, properties):
     function.logs_group_name = properties.get("LoggingConfig", {}).get("LogGroup", function.logs_group_name)
 
 
+def keep_policies(role, properties):
+    for name in list(role.policies):
+        role.delete_policy(name)
+    for policy in properties.get("Policies", []):
+        role.put_policy(policy["PolicyName"], policy["PolicyDocument"])
+
+
 Stack._parse_template = parse_stack
 Stack.has_template = same_template
 Stack.has_parameters = same_parameters
@@ -215,6 +225,7 @@ ChangeSet.apply = apply_change_set
 for factory in ("create_from_cloudformation_json", "update_from_cloudformation_json"):
     keeping(RestAPI, factory, keep_gateway)
     keeping(LambdaFunction, factory, keep_log_group)
+keeping(Role, "update_from_cloudformation_json", keep_policies)
 
 # ---- the functions
 
@@ -348,17 +359,84 @@ def keep_log(function, log):
 
 LambdaFunction._invoke_lambda = invoke
 
-send_sqs_batch = LambdaBackend.send_sqs_batch
+# ---- the event source
 
 
-def deliver(self, function_arn, messages, queue_arn):
-    """What SQS has for a function. moto would invoke it within the call that sends the message; a function that sends to its own
-    queue would wait for itself. Nothing fails in the trial, so that each message counts as done."""
-    threading.Thread(target=send_sqs_batch, args=(self, function_arn, messages, queue_arn), daemon=True).start()
-    return True
+def with_suffix(klass, resource_name, document, *args, **kwargs):
+    """moto gives each queue a name, but that of a FIFO queue has to end in .fifo."""
+    if str(document["Properties"].get("FifoQueue")).lower() == "true":
+        resource_name = resource_name[:75] + ".fifo"
+    return create_queue(klass, resource_name, document, *args, **kwargs)
 
 
-LambdaBackend.send_sqs_batch = deliver
+def create_mapping_apart(self, spec):
+    """moto would call the function within the call that sends a message, and a function that sends to its own queue would wait for
+    itself. So it is told of no mapping, and each message is taken from the queue by a thread of its own."""
+    mapping = create_mapping(self, spec)
+    queue = next(q for q in sqs_backends[ACCOUNT][self.region_name].queues.values() if q.queue_arn == mapping.event_source_arn)
+    queue.lambda_event_source_mappings.clear()
+    mappings.setdefault(queue.queue_arn, []).append(mapping)
+    return mapping
+
+
+def add_and_call(self, message):
+    with receiving:
+        add_message(self, message)
+    for mapping in mappings.get(self.queue_arn, ()):
+        threading.Thread(target=poll, args=(self, mapping), daemon=True).start()
+
+
+def poll(queue, mapping):
+    """Calls a function with messages of the queue, until there is none to receive: the others of a FIFO queue's message group wait until
+    the one that was received is deleted. A message whose call fails stays hidden for the queue's visibility timeout."""
+    functions, queues = lambda_backends[ACCOUNT][queue.region], sqs_backends[ACCOUNT][queue.region]
+    while mapping.uuid in functions._event_source_mappings and queue.name in queues.queues:
+        function = functions.get_function(mapping.function_arn)
+        for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"):
+            if not allowed(function, action, queue.queue_arn):
+                print(f"{function.function_name} may not {action} on {queue.queue_arn}", flush=True)
+                return
+        with receiving:
+            messages = queues.receive_message(queue.name, mapping.batch_size, 0, queue.visibility_timeout)
+        if not messages:
+            return
+        _, failed, _ = invoke(function, {"Records": [record_of(queue, message) for message in messages]})
+        if not failed:
+            with receiving:
+                for message in messages:
+                    queues.delete_message(queue.name, message.receipt_handle)
+
+
+def record_of(queue, message):
+    attributes = {
+        "ApproximateReceiveCount": str(message.approximate_receive_count),
+        "SentTimestamp": str(int(message.sent_timestamp)),
+        "SenderId": "AIDATRIAL",
+        "ApproximateFirstReceiveTimestamp": str(int(message.approximate_first_receive_timestamp)),
+    }
+    if queue.fifo_queue:
+        attributes |= {"MessageGroupId": message.group_id, "MessageDeduplicationId": message.deduplication_id}
+    return {
+        "messageId": message.id,
+        "receiptHandle": message.receipt_handle,
+        "body": message.body,
+        "attributes": attributes,
+        "messageAttributes": {},
+        "md5OfBody": message.body_md5,
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue.queue_arn,
+        "awsRegion": queue.region,
+    }
+
+
+mappings = {}  # ARN of a queue: the mappings that it is the source of
+receiving = threading.RLock()  # moto loses messages that are added while another is deleted
+create_queue = Queue.create_from_cloudformation_json.__func__
+create_mapping = LambdaBackend.create_event_source_mapping
+add_message = Queue.add_message
+Queue.create_from_cloudformation_json = classmethod(with_suffix)
+LambdaBackend.create_event_source_mapping = create_mapping_apart
+Queue.add_message = add_and_call
 
 # ---- the permissions
 

@@ -5,6 +5,7 @@ package trial
 import (
 	"encoding/json"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func TestTranslation(t *testing.T) {
 		t.Run(region, func(t *testing.T) {
 			tr := translate(t, region)
 			for kind, want := range map[string]int{
-				"AWS::Lambda::Function": 4, "AWS::IAM::Role": 4, "AWS::Logs::LogGroup": 5, "AWS::Events::Rule": 1,
+				"AWS::Lambda::Function": 4, "AWS::IAM::Role": 4, "AWS::Logs::LogGroup": 5, "AWS::Events::Rule": 1, "AWS::SQS::Queue": 2,
 				"AWS::ApiGateway::RestApi": 1, "AWS::ApiGateway::Deployment": 1, "AWS::ApiGateway::Stage": 1,
 			} {
 				if got := tr.ofType(kind); len(got) != want {
@@ -75,6 +76,70 @@ func TestTranslation(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// SAM adds managed policies by itself, for what a function is given: none of them may be about more than logs and traces.
+func TestManagedPolicies(t *testing.T) {
+	tr := translate(t, "us-west-2")
+	roles := tr.ofType("AWS::IAM::Role")
+	if len(roles) != 4 {
+		t.Errorf("there are the roles %v, want one for each function", roles)
+	}
+	for _, role := range roles {
+		policies, _ := tr.Resources[role].Properties["ManagedPolicyArns"].([]any)
+		var names []string
+		for _, arn := range policies {
+			text, _ := arn.(string)
+			names = append(names, text[strings.LastIndex(text, "/")+1:])
+		}
+		slices.Sort(names)
+		if want := []string{"AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}; !slices.Equal(names, want) {
+			t.Errorf("%s has the managed policies %v, want %v", role, policies, want)
+		}
+	}
+	if kinds := tr.ofType("AWS::IAM::Policy"); len(kinds)+len(tr.ofType("AWS::IAM::ManagedPolicy")) > 0 {
+		t.Errorf("there are policies beside the roles' own: %v", kinds)
+	}
+}
+
+// A role has the statements of the template and no other. SummaryFunc and FindingsFunc may write nothing.
+func TestReadersWriteNothing(t *testing.T) {
+	tr := translate(t, "us-west-2")
+	for _, role := range []string{"SummaryFuncRole", "FindingsFuncRole"} {
+		policies, _ := tr.Resources[role].Properties["Policies"].([]any)
+		if len(policies) != 1 {
+			t.Fatalf("%s has %d policies of its own, want one", role, len(policies))
+		}
+		document := policies[0].(map[string]any)["PolicyDocument"].(map[string]any)
+		for _, statement := range document["Statement"].([]any) {
+			action := statement.(map[string]any)["Action"]
+			actions, ok := action.([]any)
+			if !ok {
+				actions = []any{action}
+			}
+			for _, action := range actions {
+				_, name, _ := strings.Cut(action.(string), ":")
+				if !slices.ContainsFunc([]string{"Get", "BatchGet", "List", "Describe"}, func(word string) bool { return strings.HasPrefix(name, word) }) {
+					t.Errorf("%s may %v", role, action)
+				}
+			}
+		}
+	}
+}
+
+// Lambda may read the queue as soon as the mapping is made: the rights are part of the role that the function refers to.
+func TestMappingComesAfterTheRole(t *testing.T) {
+	tr := translate(t, "us-west-2")
+	mappings := tr.ofType("AWS::Lambda::EventSourceMapping")
+	if !slices.Equal(mappings, []string{"VisitMapping"}) {
+		t.Fatalf("the mappings are %v", mappings)
+	}
+	if got, want := tr.Resources["VisitMapping"].Properties["FunctionName"], any(map[string]any{"Ref": "StartScanFunc"}); !reflect.DeepEqual(got, want) {
+		t.Errorf("the mapping refers to %v, want %v", got, want)
+	}
+	if got, want := tr.Resources["StartScanFunc"].Properties["Role"], any(map[string]any{"Fn::GetAtt": []any{"StartScanFuncRole", "Arn"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("the function refers to %v, want %v", got, want)
 	}
 }
 

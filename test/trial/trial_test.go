@@ -91,7 +91,7 @@ func (s *standIn) elsewhere() {
 func (s *standIn) end() {
 	t := s.t
 	t.Helper()
-	bucket := strings.TrimSpace(s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq -r '.Stacks[].Outputs[] | select(.OutputKey=="ConfigBucketName").OutputValue'`))
+	bucket := s.bucket()
 	want(t, s.shell("make destroy"), "Deleted stack ecr-continuous-scan", "Kept: bucket "+bucket, "Removed bucket ecr-continuous-scan-svc-123456789012-us-west-2", "Removed its keys from this machine.")
 	if _, code, errs := s.try("make status"); code == 0 || !strings.Contains(errs, "there is no stack ecr-continuous-scan in us-west-2: run `make deploy`") {
 		t.Errorf("make status of a stack that is gone: code %d, %s", code, errs)
@@ -185,20 +185,19 @@ func (s *standIn) walkthrough() {
 	if want := `[["us-west-2","123456789012","amazonlinux",["2018.03"]],["us-west-2","123456789012","test/centos",null],["us-west-2","123456789012","test/ubuntu",["16.04","latest"]]]`; strings.TrimSpace(got) != want {
 		t.Errorf("the configs are\n%s, want\n%s", got, want)
 	}
-	want(t, s.shell("curl -s $ECRSCANAPI_URL/summary"), "Results for test/centos:7 in us-west-2:\n NOT SCANNED\n")
-
-	if report := s.scanNow(); report.Sent != 3 || report.NotSent != 0 {
-		t.Errorf("the first run's report: %+v", report)
-	}
+	// Each new config has its repository visited.
 	s.settle("curl -s $ECRSCANAPI_URL/summary", func(out string) bool { return out == summary })
 	for _, path := range []string{"/summary", "/summary/"} {
 		if got := s.shell("curl -s $ECRSCANAPI_URL" + path); got != summary {
 			t.Errorf("%s is\n%s\nwant\n%s", path, got, summary)
 		}
 	}
-	// The next run finds nothing that is due.
+	// So has the schedule, but nothing is due any more.
+	if report := s.scanNow(); report.Configs != 3 || report.Repositories != 3 || report.Sent != 3 || report.NotSent != 0 || len(report.Problems) > 0 {
+		t.Errorf("the schedule's report: %+v", report)
+	}
 	const nothing = `"started":0,"scannedWithin24h":2`
-	s.settle("make -s scan-now logs FUNCTIONS=startscan", func(out string) bool { return strings.Contains(out, nothing) })
+	s.settle("make -s logs FUNCTIONS=startscan", func(out string) bool { return strings.Contains(out, nothing) })
 
 	s.setenv("ID", strings.TrimSpace(s.shell(`curl -s $ECRSCANAPI_URL/configs | jq -r '.[] | select(.repository=="test/ubuntu").id'`)))
 	s.feed(s.shell("curl -s $ECRSCANAPI_URL/findings/$ID"))
@@ -208,9 +207,19 @@ func (s *standIn) walkthrough() {
 		want(t, s.shell(`curl -s -o /dev/null -w '%{http_code}' --request DELETE $ECRSCANAPI_URL/configs/$ID`), status)
 	}
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs | jq length"), "2")
+	// What no config watches any more is forgotten at the next visit.
+	s.setenv("BUCKET", s.bucket())
+	records := "aws s3api list-objects-v2 --bucket $BUCKET --prefix record/123456789012/us-west-2/amazonlinux/ | jq -r '.Contents[]?.Key'"
+	want(t, s.shell(records), "record/123456789012/us-west-2/amazonlinux/")
+	s.scanNow()
+	s.settle(records, func(out string) bool { return out == "" })
 }
 
-type report struct{ Sent, NotSent int }
+// report is what a schedule says of itself.
+type report struct {
+	Configs, Repositories, Sent, NotSent, Waiting int
+	Problems                                      []json.RawMessage
+}
 
 // settle runs a command until its output is right; the functions work on messages in their own time.
 func (s *standIn) settle(command string, right func(out string) bool) {
@@ -223,6 +232,16 @@ func (s *standIn) settle(command string, right func(out string) bool) {
 		time.Sleep(time.Second)
 	}
 	s.t.Errorf("%s never gives what it should, at last\n%s", command, out)
+}
+
+// awaitVisits waits until the queue holds no message and no visit goes on.
+func (s *standIn) awaitVisits() {
+	s.t.Helper()
+	s.settle(`
+		url=$(aws --endpoint-url $AWS_ENDPOINT_URL sqs list-queues | jq -r '.QueueUrls[] | select(contains("VisitQueue"))')
+		aws --endpoint-url $AWS_ENDPOINT_URL sqs get-queue-attributes --attribute-names All --queue-url $url |
+			jq -r '.Attributes | .ApproximateNumberOfMessages + " " + .ApproximateNumberOfMessagesNotVisible'`,
+		func(out string) bool { return out == "0 0\n" })
 }
 
 func (s *standIn) scanNow() report {
@@ -315,11 +334,15 @@ func (s *standIn) permissions() {
 	if text, err := os.ReadFile(s.log.Name()); err != nil || strings.Contains(string(text), " may not ") {
 		t.Errorf("a function lacks a permission: %v\n%s", err, s.lastLog(6000))
 	}
-	// Each reader in turn finds nothing remembered.
-	bucket := strings.TrimSpace(s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq -r '.Stacks[].Outputs[] | select(.OutputKey=="ConfigBucketName").OutputValue'`))
+	// Without records the readers ask ECR. No visit makes one meanwhile.
+	s.awaitVisits()
+	bucket := s.bucket()
+	want(t, s.shell("aws s3 rm --recursive s3://"+bucket+"/record/"), "delete: s3://"+bucket+"/record/123456789012/us-west-2/test~centos/index")
 	for _, path := range []string{"/findings/all", "/summary"} {
-		want(t, s.shell("aws s3 rm --recursive s3://"+bucket+"/record/"), "delete: s3://"+bucket+"/record/123456789012/us-west-2/test~centos/index")
 		s.shell("curl -s --fail $ECRSCANAPI_URL" + path)
+	}
+	if records := s.shell("aws s3api list-objects-v2 --bucket " + bucket + " --prefix record/ | jq -r '.Contents[]?.Key'"); records != "" {
+		t.Errorf("a reader has stored\n%s", records)
 	}
 	var functions []struct {
 		Function   string
@@ -334,8 +357,7 @@ func (s *standIn) permissions() {
 	// These aren't called but make others work: a missing object is a 404, enhanced findings can be read, and Lambda receives messages in the
 	// function's name. The trial has no image index.
 	silent := []string{
-		"s3:ListBucket", "inspector2:ListCoverage", "inspector2:ListFindings", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes",
-		"ecr:BatchGetImage",
+		"s3:ListBucket", "inspector2:ListCoverage", "inspector2:ListFindings", "sqs:ReceiveMessage", "sqs:DeleteMessage", "ecr:BatchGetImage",
 	}
 	for _, f := range functions {
 		for _, action := range f.May {

@@ -1,0 +1,102 @@
+package httpapi_test
+
+import (
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/awstest"
+)
+
+// inProcess reaches a service without a socket, for the fake clock of synctest.
+func inProcess(h http.Handler) aws.Config {
+	cfg := setup.Loopback("http://aws.example")
+	cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+		h.ServeHTTP(w, r)
+	})}}
+	return cfg
+}
+
+// bucketBefore is a bucket as the version left it that had no visits: a config, and its repository two scans later.
+func bucketBefore(t *testing.T) *awslocal.S3 {
+	t.Helper()
+	store, err := awslocal.NewMemoryS3(awstest.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := s3.NewFromConfig(inProcess(store), func(o *s3.Options) { o.UsePathStyle = true })
+	objects := os.DirFS("testdata/before/bucket")
+	err = fs.WalkDir(objects, ".", func(key string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		body, err := fs.ReadFile(objects, key)
+		if err != nil {
+			return err
+		}
+		_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(awstest.Bucket), Key: &key, Body: strings.NewReader(string(body))})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// registryBefore is the registry as it was then.
+func registryBefore() *awslocal.ECR {
+	e := awslocal.NewECR(awslocal.ECROptions{})
+	scanned := time.Now().Add(-time.Minute)
+	e.PutImage(told, awslocal.Image{
+		Tags: []string{"v1"}, Digest: "sha256:" + strings.Repeat("1a", 32), ScannedAt: scanned,
+		Findings: []awslocal.Finding{vulnerability("CVE-3", "CRITICAL"), vulnerability("CVE-2", "MEDIUM")},
+	})
+	e.PutImage(told, awslocal.Image{Tags: []string{"v2"}, Digest: "sha256:" + strings.Repeat("2b", 32), ScannedAt: scanned.Add(-25 * time.Hour)})
+	return e
+}
+
+// What a version before has stored is told in the very bytes of then, before and after the first visit.
+func TestBucketOfTheVersionBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := bucketBefore(t)
+		time.Sleep(25 * time.Hour) // the second scan was a minute before
+		s := awstest.NewService(inProcess(store), inProcess(registryBefore()), time.Now, awstest.Silent())
+		h := &service{handler(t, s.API(base)), s}
+		time.Sleep(time.Hour)
+		check := func(when string) {
+			t.Helper()
+			for name, target := range map[string]string{"findings.xml": "/findings/" + gone, "changes.xml": "/findings/" + gone + "/changes", "summary.txt": "/summary?since=7d"} {
+				want, err := os.ReadFile("testdata/before/" + name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := call(h, "GET", target, "", "")
+				if diff := cmp.Diff(string(want), got.body); diff != "" {
+					t.Errorf("%s, %s: %d (-want +got):\n%s", when, target, got.status, diff)
+				}
+			}
+		}
+		check("before a visit")
+		visits := h.visit(t)
+		if visits.Count(scan.VisitEnded) != 1 || len(visits.Reports) != 1 || visits.Started != 1 {
+			t.Errorf("the first visit: %+v", visits)
+		}
+		check("after a visit")
+		record, err := h.Reader.Records.Load(t.Context(), scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: "team/app"})
+		if err != nil || record.Begin == 0 || !cmp.Equal(record.Configs, []string{gone}) {
+			t.Errorf("the visit stored %+v, %v", record, err)
+		}
+	})
+}

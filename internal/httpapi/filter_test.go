@@ -1,0 +1,208 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/contract"
+)
+
+// A filter that is added by half fails here: each row of the table must be read, be kept in the URL, narrow something, stand in the id of a
+// feed, in the page's form, in the words for people and in openapi.yaml. The samples are those of openapi.yaml.
+func TestEachFilter(t *testing.T) {
+	summary, findings := names(scan.SummaryFilters()), names(scan.FindingsFilters())
+	rows := slices.Sorted(slices.Values(names(scan.Filters())))
+	if fields := reflect.TypeFor[scan.Filter]().NumField(); len(slices.Compact(rows)) != fields {
+		t.Errorf("a filter has %d fields for %v", fields, rows)
+	}
+	for _, row := range scan.Filters() {
+		t.Run(row.Name, func(t *testing.T) {
+			parameter := documented(t, row.Name)
+			sample := sampleOf(t, parameter)
+			given := url.Values{row.Name: {sample}}
+			f, err := scan.ParseFilter(given)
+			if err != nil || f.IsZero() {
+				t.Fatalf("%v is read as %+v, %v", given, f, err)
+			}
+			if !slices.Contains(summary, row.Name) && !slices.Contains(findings, row.Name) {
+				t.Error("no call takes it")
+			}
+			checkCalls(t, row.Name, sample)
+			checkSchema(t, row, parameter.Schema.Value)
+			checkNarrows(t, f)
+			if slices.Contains(summary, row.Name) {
+				checkSummary(t, row, f, sample)
+			}
+			if slices.Contains(findings, row.Name) {
+				checkListing(t, row, f, sample)
+			}
+		})
+	}
+}
+
+func names(rows []scan.FilterRow) []string {
+	var names []string
+	for _, row := range rows {
+		names = append(names, row.Name)
+	}
+	return names
+}
+
+func documented(t *testing.T, name string) *openapi3.Parameter {
+	t.Helper()
+	d, err := contract.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range d.Components.Parameters {
+		if p.Value.Name == name {
+			return p.Value
+		}
+	}
+	t.Fatalf("openapi.yaml has no parameter %s", name)
+	return nil
+}
+
+// sampleOf is the example of a parameter, or its only value.
+func sampleOf(t *testing.T, p *openapi3.Parameter) string {
+	t.Helper()
+	switch example := p.Example.(type) {
+	case string:
+		return example
+	case []any:
+		return fmt.Sprint(example[0])
+	}
+	if len(p.Schema.Value.Enum) != 1 {
+		t.Fatal("openapi.yaml has no example")
+	}
+	return fmt.Sprint(p.Schema.Value.Enum[0])
+}
+
+// checkCalls asks each kind of resource with the filter. What takes it keeps it in the URL, for its own links.
+func checkCalls(t *testing.T, name, sample string) {
+	t.Helper()
+	for _, of := range []resource{summaryResource(), feedResource(), changesResource(), feedListResource(), gateResource(), badgeResource()} {
+		query := url.Values{name: {sample}}
+		if slices.Contains(of.parameters, "max") {
+			query.Set("max", "HIGH")
+		}
+		q, err := parseQuery(httptest.NewRequest("GET", "/x?"+query.Encode(), nil), of, time.Unix(1569929237, 0))
+		if takes := slices.Contains(of.parameters, name); takes != (err == nil) || takes && !slices.Equal(q.values[name], []string{sample}) {
+			t.Errorf("the call with %v: %v, goes on as %v", of.parameters, err, q.values)
+		}
+	}
+}
+
+func checkSchema(t *testing.T, row scan.FilterRow, schema *openapi3.Schema) {
+	t.Helper()
+	many := make([]string, 51)
+	for i := range many {
+		many[i] = fmt.Sprintf("a%d", i)
+	}
+	_, err := scan.ParseFilter(url.Values{row.Name: many})
+	repeats := row.Choices == nil && !row.IsSwitch()
+	if said := strings.Contains(fmt.Sprintf("%+v", err.(*scan.Error).Fields), "may be given 50 times"); said != repeats {
+		t.Errorf("given 51 times: %v", err)
+	}
+	if documented := schema.Type.Is("array") && schema.MaxItems != nil && *schema.MaxItems == 50; documented != repeats {
+		t.Errorf("it may be given several times: %t, in openapi.yaml %t", repeats, documented)
+	}
+	if documented := len(schema.Enum) == 1; documented != row.IsSwitch() {
+		t.Errorf("it is on or off: %t, in openapi.yaml %t", row.IsSwitch(), documented)
+	}
+	if row.Choices != nil {
+		if diff := cmp.Diff(row.Choices(), texts(schema.Enum)); diff != "" {
+			t.Errorf("the choices (-code +openapi.yaml):\n%s", diff)
+		}
+	}
+}
+
+func texts(values []any) []string {
+	var all []string
+	for _, v := range values {
+		all = append(all, fmt.Sprint(v))
+	}
+	return all
+}
+
+// checkNarrows has a finding that the samples of openapi.yaml are true of, and one that none of them is.
+func checkNarrows(t *testing.T, f scan.Filter) {
+	t.Helper()
+	passes := func(repository, tag string, found scan.Finding) bool {
+		return f.MatchesRepository(repository) && f.MatchesImage(scan.Image{Tag: tag}) && f.Matches(found)
+	}
+	if !passes("test/ubuntu", "latest", scan.Finding{Name: "CVE-2016-1585", Package: "openssl", Severity: scan.High, FixedIn: []string{"2"}}) {
+		t.Error("it leaves out what it is for")
+	}
+	if passes("test/other", "other", scan.Finding{Name: "CVE-1", Package: "other", Severity: scan.Low}) {
+		t.Error("it lets everything through")
+	}
+}
+
+func checkSummary(t *testing.T, row scan.FilterRow, f scan.Filter, sample string) {
+	t.Helper()
+	image := func(tag string, counts scan.Counts) []scan.Item {
+		return []scan.Item{{Image: scan.Image{Tag: tag}, Result: scan.Result{State: scan.Completed, Counts: counts}}}
+	}
+	o := scan.Overview{Reports: []scan.Report{
+		{Config: scan.Config{Repository: "test/ubuntu"}, Images: image("latest", scan.Counts{scan.High: 1})},
+		{Config: scan.Config{Repository: "test/other"}, Images: image("other", scan.Counts{scan.Low: 1})},
+	}}
+	if kept := scan.Narrow(o.Reports, f); len(kept) != 1 || kept[0].Config.Repository != "test/ubuntu" {
+		t.Errorf("the summary has %+v", kept)
+	}
+	page, err := render.SummaryPage(o, f, nil, plainLink)
+	checkPage(t, "summary", page, err, row, sample)
+	if text := string(render.Summary(o, f)); !strings.HasPrefix(text, "Filtered by "+row.Noun) {
+		t.Errorf("the summary says %s", text)
+	}
+	if data, err := render.SummaryJSON(o, f, func(string) string { return "" }); err != nil || !strings.Contains(strings.SplitAfter(string(data), `"configs"`)[0], `"`+sample+`"`) {
+		t.Errorf("the summary as JSON: %v %s", err, data)
+	}
+}
+
+func checkListing(t *testing.T, row scan.FilterRow, f scan.Filter, sample string) {
+	t.Helper()
+	l := scan.Listing{View: scan.View{Filter: f}}
+	if l.FeedID() == (scan.Listing{}).FeedID() {
+		t.Error("the feed has the id of the feed of everything")
+	}
+	page, err := render.FindingsPage(l, time.Unix(1569929237, 0), "/findings/all", nil, plainLink)
+	checkPage(t, "findings", page, err, row, sample)
+	feed, err := render.Atom(l, render.Links{})
+	if err != nil || !strings.Contains(string(feed), "findings: "+row.Noun) {
+		t.Errorf("the feed: %v, %s", err, feed)
+	}
+}
+
+// checkPage looks for the field that sends the sample again, and for the words.
+func checkPage(t *testing.T, name string, page []byte, err error, row scan.FilterRow, sample string) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := fmt.Sprintf(`name="%s" value="%s"`, row.Name, sample)
+	if row.Choices != nil {
+		field = fmt.Sprintf(`<option value="%s" selected>`, sample)
+	}
+	for _, want := range []string{field, `<label for="` + row.Name + `">`, "Filtered by " + row.Noun, "Show everything"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page %s has no %s", name, want)
+		}
+	}
+}
+
+func plainLink(path string, values url.Values) string {
+	return "http://test" + path + "?" + values.Encode()
+}

@@ -1,0 +1,181 @@
+package s3store_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+)
+
+// The record and the history in testdata/before were written by the version before records had a begin, ids of configs and a failure. They
+// hold what aRecord and aHistory hold, but for these three.
+const historyBefore = "f1cd88f2-b116-48a2-84d2-39a9355b2369"
+
+// indexBefore is how that version reads a record. It never changes.
+type indexBefore struct {
+	Images   []imageBefore  `json:"images"`
+	Listed   int64          `json:"listed"`
+	Gone     int64          `json:"gone"`
+	Absences []periodBefore `json:"absences"`
+	Changed  int64          `json:"changed"`
+	Swept    int64          `json:"swept"`
+	Taken    []periodBefore `json:"taken"`
+}
+
+type imageBefore struct {
+	Tag       string         `json:"t"`
+	Platform  string         `json:"p"`
+	Digest    string         `json:"d"`
+	Index     string         `json:"x"`
+	Kind      string         `json:"k"`
+	Trouble   string         `json:"tr"`
+	Reason    string         `json:"trw"`
+	First     int64          `json:"f"`
+	Seen      int64          `json:"s"`
+	Left      int64          `json:"l"`
+	Awaited   int64          `json:"w"`
+	State     string         `json:"st"`
+	Why       string         `json:"stw"`
+	Counts    []int          `json:"n"`
+	Others    map[string]int `json:"no"`
+	Completed int64          `json:"c"`
+	Enhanced  bool           `json:"e"`
+	Asked     int64          `json:"a"`
+	Read      int64          `json:"r"`
+	History   string         `json:"h"`
+	OfDigest  string         `json:"hd"`
+	OfScan    int64          `json:"hc"`
+	OfOther   bool           `json:"he"`
+	Since     int64          `json:"i"`
+	Changes   []changeBefore `json:"ch"`
+	News      int            `json:"ev"`
+	Gaps      []periodBefore `json:"g"`
+	Failures  []periodBefore `json:"fl"`
+	Failed    int64          `json:"fs"`
+}
+
+type periodBefore struct {
+	From  int64 `json:"from"`
+	Until int64 `json:"until"`
+}
+
+type changeBefore struct {
+	At    time.Time      `json:"at"`
+	New   map[string]int `json:"new"`
+	Fixed map[string]int `json:"fixed"`
+}
+
+// readBefore reads a record as the version before does.
+func readBefore(t *testing.T, stored []byte) indexBefore {
+	t.Helper()
+	zip, err := gzip.NewReader(bytes.NewReader(stored))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(zip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, ours := bytes.CutPrefix(text, []byte("ecr-continuous-scan record 1\n"))
+	var index indexBefore
+	if err := json.Unmarshal(body, &index, jsontext.AllowInvalidUTF8(true)); err != nil || !ours {
+		t.Fatalf("the version before can't read it: %v in %q", err, text)
+	}
+	return index
+}
+
+// putBefore stores what the version before wrote, as the repository team/app.
+func putBefore(t *testing.T, a *awstest.AWS) {
+	t.Helper()
+	for _, name := range []string{"index", historyBefore} {
+		stored, err := os.ReadFile("testdata/before/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, a, "record/123456789012/us-west-2/team~app/"+name, string(stored))
+	}
+}
+
+// recordBefore is what the record holds.
+func recordBefore() scan.Record {
+	r := aRecord()
+	r.Begin, r.Configs, r.Failure = 0, nil, scan.Failure{}
+	for label, image := range r.Images {
+		if image.History != "" {
+			image.History = historyBefore
+			r.Images[label] = image
+		}
+	}
+	return r
+}
+
+// A record of the version before is read; what is saved can be read by both versions, and after a rollback nothing else is lost than what
+// that version does not know.
+func TestRecordOfTheVersionBefore(t *testing.T) {
+	a, store := records(t)
+	repo := repository("team/app")
+	putBefore(t, a)
+	want := recordBefore()
+	same := cmp.Options{cmpopts.IgnoreUnexported(scan.Record{}), cmpopts.IgnoreFields(scan.Record{}, "Version", "Now")}
+	got, err := store.Load(t.Context(), repo)
+	if diff := cmp.Diff(want, got, same); err != nil || diff != "" {
+		t.Fatalf("%v (-want +got):\n%s", err, diff)
+	}
+	h, err := reader(a).History(t.Context(), repo, historyBefore)
+	if diff := cmp.Diff(aHistory(), h); err != nil || diff != "" {
+		t.Errorf("history: %v (-want +got):\n%s", err, diff)
+	}
+
+	stored, err := os.ReadFile("testdata/before/index")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := readBefore(t, stored)
+	got.Begin, got.Configs, got.Failure = aRecord().Begin, aRecord().Configs, aRecord().Failure
+	if version := save(t, store, repo, got); version == "" {
+		t.Fatal("not saved")
+	}
+	key := "record/123456789012/us-west-2/team~app/index"
+	out, err := a.S3Client().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(awstest.Bucket), Key: &key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Body.Close()
+	saved, err := io.ReadAll(out.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, readBefore(t, saved)); diff != "" {
+		t.Errorf("read by the version before (-its own +saved now):\n%s", diff)
+	}
+	if again, err := reader(a).Load(t.Context(), repo); err != nil || cmp.Diff(got, again, same) != "" {
+		t.Errorf("%v (-saved +read):\n%s", err, cmp.Diff(got, again, same))
+	}
+}
+
+// A field that this version does not know is no reason to refuse a record: a later version may add some within the same format.
+func TestUnknownFields(t *testing.T) {
+	a, store := records(t)
+	put(t, a, keyOfA+"index", packed(t, 1, `{"images":[{"t":"v1","f":5,"later":{}}],"later":[1]}`))
+	for who, of := range map[string]scan.Records{"reader": reader(a), "writer": store} {
+		if r, err := of.Load(t.Context(), repository("a")); err != nil || r.Images["v1"].First != 5 {
+			t.Errorf("%s: %+v, %v", who, r, err)
+		}
+	}
+	if names := objectsOf(t, a, "set-aside/"); len(names) > 0 {
+		t.Errorf("set aside: %s", strings.Join(names, ", "))
+	}
+}

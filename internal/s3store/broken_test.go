@@ -1,0 +1,229 @@
+package s3store_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/s3store"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+)
+
+const keyOfA = "record/123456789012/us-west-2/a/"
+
+// packed is a stored object of a format.
+func packed(t *testing.T, format int, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	zip := gzip.NewWriter(&b)
+	_, err := fmt.Fprintf(zip, "ecr-continuous-scan record %d\n%s", format, text)
+	if err := errors.Join(err, zip.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// broken are objects that are no records and no histories.
+func broken(t *testing.T) map[string]string {
+	whole := packed(t, 1, `{"images":[]}`)
+	return map[string]string{
+		"empty": "", "a text": "not packed at all", "half": whole[:len(whole)/2], "another format": packed(t, 0, "{}"), "no JSON": packed(t, 1, `{"images":`),
+		"another type": packed(t, 1, `{"images":{},"findings":{}}`), "with something behind": packed(t, 1, `{} {}`),
+	}
+}
+
+// writes is how many calls changed something in the bucket.
+func writes(a *awstest.AWS) int {
+	n := 0
+	for operation, calls := range a.S3.Count().Calls {
+		if operation != "GetObject" && operation != "HeadObject" && operation != "ListObjectsV2" {
+			n += calls
+		}
+	}
+	return n
+}
+
+// A reader says that what is broken is unavailable, or that a history is not there, and leaves everything as it is.
+func TestReaderOfWhatIsBroken(t *testing.T) {
+	for name, body := range broken(t) {
+		t.Run(name, func(t *testing.T) {
+			a, _ := records(t)
+			history := uuid.NewString()
+			for _, name := range []string{"index", history} {
+				put(t, a, keyOfA+name, body)
+			}
+			a.S3.ResetCount()
+			for range 2 {
+				r, err := reader(a).Load(t.Context(), repository("a"))
+				if scan.CodeOf(err) != scan.Unavailable || errors.Is(err, scan.ErrLaterFormat) || len(r.Images) > 0 || r.Version != "" {
+					t.Errorf("load: %+v, %v", r, err)
+				}
+				if _, err := reader(a).History(t.Context(), repository("a"), history); scan.CodeOf(err) != scan.NotFound {
+					t.Errorf("history: %v", err)
+				}
+			}
+			if n := writes(a); n > 0 {
+				t.Errorf("a reader made %d calls that write", n)
+			}
+			if lists := a.S3.Count().Calls["ListObjectsV2"]; lists > 0 {
+				t.Errorf("a reader looked for histories: %d calls", lists)
+			}
+		})
+	}
+}
+
+// The writer sets what is broken aside, and can store in its place.
+func TestWriterOfWhatIsBroken(t *testing.T) {
+	for name, body := range broken(t) {
+		t.Run(name, func(t *testing.T) {
+			a, store := records(t)
+			history := uuid.NewString()
+			for _, name := range []string{"index", history} {
+				put(t, a, keyOfA+name, body)
+			}
+			if _, err := store.History(t.Context(), repository("a"), history); scan.CodeOf(err) != scan.NotFound {
+				t.Errorf("history: %v", err)
+			}
+			r, err := store.Load(t.Context(), repository("a"))
+			if err != nil || len(r.Images) > 0 || r.Version == "" {
+				t.Fatalf("load: %+v, %v", r, err)
+			}
+			want := []string{history, "index"}
+			slices.Sort(want)
+			if diff := cmp.Diff(want, objectsOf(t, a, s3store.SetAsidePrefix+keyOfA)); diff != "" {
+				t.Errorf("set aside (-want +got):\n%s", diff)
+			}
+			next := recordWith("one")
+			next.Version = r.Version
+			if version := save(t, store, repository("a"), next); version == "" {
+				t.Fatal("the rebuilt record was not stored")
+			}
+			if got, err := reader(a).Load(t.Context(), repository("a")); err != nil || len(got.Images) != 1 {
+				t.Errorf("after the save: %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// A broken record is rebuilt from the histories: of each image the latest one, and nothing of those that are broken.
+func TestRebuild(t *testing.T) {
+	a, store := records(t)
+	repo := repository("a")
+	of := func(tag string, told scan.Stamp) scan.History {
+		h := aHistory()
+		h.Tag, h.Platform, h.Told = tag, "", told
+		return h
+	}
+	addHistory(t, store, repo, of("v1", 8))
+	latest := addHistory(t, store, repo, of("v1", 9))
+	other := addHistory(t, store, repo, of("v2", 7))
+	put(t, a, keyOfA+uuid.NewString(), "broken")
+	put(t, a, keyOfA+"index", "broken")
+	r, err := store.Load(t.Context(), repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for label, image := range r.Images {
+		got[label] = image.History
+	}
+	if diff := cmp.Diff(map[string]string{"v1": latest, "v2": other}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if r.Images["v1"].Scan != of("v1", 9).Scan || r.Images["v1"].Since != 5 || r.Begin != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What is broken and can't be set aside is not replaced.
+func TestRebuildThatCantSetAside(t *testing.T) {
+	a, store := records(t)
+	put(t, a, keyOfA+"index", "broken")
+	a.S3.Disturb(awslocal.Fault{Operation: "PutObject", Code: "AccessDenied"})
+	if r, err := store.Load(t.Context(), repository("a")); scan.CodeOf(err) != scan.Unavailable || len(r.Images) > 0 || r.Version != "" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// What a later version wrote is left alone by readers and by the writer, and both say so.
+func TestLaterFormat(t *testing.T) {
+	a, store := records(t)
+	repo, history := repository("a"), uuid.NewString()
+	body := packed(t, s3store.Format+1, `{"images":"of another form"}`)
+	for _, name := range []string{"index", history} {
+		put(t, a, keyOfA+name, body)
+	}
+	a.S3.ResetCount()
+	for who, of := range map[string]scan.Records{"reader": reader(a), "writer": store} {
+		_, loaded := of.Load(t.Context(), repo)
+		_, read := of.History(t.Context(), repo, history)
+		for what, err := range map[string]error{"load": loaded, "history": read} {
+			if scan.CodeOf(err) != scan.Unavailable || !errors.Is(err, scan.ErrLaterFormat) || !strings.Contains(scan.MessageOf(err), "later version") {
+				t.Errorf("%s, %s: %v", who, what, err)
+			}
+		}
+	}
+	if n := writes(a); n > 0 {
+		t.Errorf("%d calls that write", n)
+	}
+}
+
+// A sweep tells of which images the history is lost or broken, so that it is read again; a history that was there at the last sweep is not
+// read again, since it never changes.
+func TestSweepFindsWhatIsLost(t *testing.T) {
+	a, store := records(t)
+	repo := repository("a")
+	r := scan.Record{Images: map[string]scan.ImageRecord{"never scanned": {Tag: "never scanned"}}}
+	names := make(map[string]string)
+	for _, tag := range []string{"whole", "lost", "broken"} {
+		names[tag] = addHistory(t, store, repo, aHistory())
+		r.Images[tag] = scan.ImageRecord{Tag: tag, History: names[tag]}
+	}
+	save(t, store, repo, r)
+	sweep := func(earlier scan.Record, reads int, want ...string) {
+		t.Helper()
+		loaded, err := store.Load(t.Context(), repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.S3.ResetCount()
+		lost, err := store.Sweep(t.Context(), repo, loaded, earlier)
+		if diff := cmp.Diff(want, lost, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+		if n := a.S3.Count().Calls["GetObject"]; n != reads {
+			t.Errorf("%d histories were read, want %d", n, reads)
+		}
+	}
+	sweep(scan.Record{}, 3)
+	sweptAfter := scan.Record{Swept: scan.StampOf(a.Now().Add(time.Hour))}
+	sweep(sweptAfter, 0)
+	bucket, lost := awstest.Bucket, keyOfA+names["lost"]
+	if _, err := a.S3Client().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &lost}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, a, keyOfA+names["broken"], "broken")
+	sweep(sweptAfter, 0, "lost")
+	sweep(scan.Record{Swept: scan.StampOf(a.Now().Add(-time.Hour))}, 2, "broken", "lost")
+	if diff := cmp.Diff([]string{names["broken"]}, objectsOf(t, a, s3store.SetAsidePrefix+keyOfA)); diff != "" {
+		t.Errorf("set aside (-want +got):\n%s", diff)
+	}
+	a.S3.Disturb(awslocal.Fault{Operation: "GetObject", Code: "AccessDenied"})
+	loaded := r
+	loaded.Now = a.Now()
+	if labels, err := store.Sweep(t.Context(), repo, loaded, scan.Record{}); scan.CodeOf(err) != scan.Unavailable || labels != nil {
+		t.Errorf("S3 refuses the histories: %q, %v", labels, err)
+	}
+}

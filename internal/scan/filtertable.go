@@ -1,0 +1,205 @@
+package scan
+
+import (
+	"slices"
+	"strings"
+)
+
+// FilterRow is one filter: a parameter of the URL, and everything that follows from it. A new filter is a new row, with a field of [Filter] for
+// its values and at least one function that says what it matches.
+type FilterRow struct {
+	// Name is the name of the parameter. It stands in the ids of feeds too.
+	Name string
+	// Noun says to people what the filter goes by; of one that is on or off, what it lets through.
+	Noun string
+	// Choices are all values, on a scale: each lets through those before it as well. It is nil where other values may be given.
+	Choices func() []string
+	// Pattern is what a browser lets be sent, a regular expression of JavaScript, and Hint the same in words. The rule is stricter.
+	Pattern, Hint string
+
+	// rule says what a value must be, and valid checks it; they are left out where Choices or flag say it. upper values are taken in any case.
+	rule  string
+	valid func(string) bool
+	upper bool
+
+	// Where the values are, one of these: text may be given once, list several times, and flag is true or left out.
+	text func(*Filter) *string
+	list func(*Filter) *[]string
+	flag func(*Filter) *bool
+
+	// What it matches. A summary knows no findings, only counts by severity.
+	finding    func(Filter, Finding) bool
+	severity   func(Filter, Severity) bool
+	image      func(Filter, Image) bool
+	repository func(f Filter, name string) bool
+}
+
+// Filters is the table of all filters. Its order is that of the words for people, of the page's forms and of the parts of a feed's id.
+func Filters() []FilterRow {
+	table := filterTable()
+	return table[:]
+}
+
+// filterTable is an array, so that a call for each finding allocates nothing.
+func filterTable() [6]FilterRow {
+	return [...]FilterRow{severityFilter(), repositoryFilter(), tagFilter(), packageFilter(), vulnerabilityFilter(), fixableFilter()}
+}
+
+func severityFilter() FilterRow {
+	return FilterRow{
+		Name: "severity", Noun: "severity", Choices: severityNames, upper: true,
+		text:     func(f *Filter) *string { return (*string)(&f.Severity) },
+		severity: func(f Filter, s Severity) bool { return f.Severity == "" || s.rank() <= f.Severity.rank() },
+	}
+}
+
+func repositoryFilter() FilterRow {
+	return FilterRow{
+		Name: "repository", Noun: "repository", rule: repositoryRule, valid: isRepository,
+		Pattern: `\s*[a-z0-9][a-z0-9._\-\/]{1,255}\s*`, Hint: "the whole name of a repository: lower-case letters, digits and . _ - /",
+		list:       func(f *Filter) *[]string { return &f.Repositories },
+		repository: func(f Filter, name string) bool { return anyOf(f.Repositories, name) },
+	}
+}
+
+func tagFilter() FilterRow {
+	return FilterRow{
+		Name: "tag", Noun: "tag", rule: tagRule, valid: isTag,
+		Pattern: `\s*[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}\s*`, Hint: "an image tag: letters, digits and . _ -, the first no . or -",
+		list:  func(f *Filter) *[]string { return &f.Tags },
+		image: func(f Filter, image Image) bool { return anyOf(f.Tags, image.Tag) },
+	}
+}
+
+func packageFilter() FilterRow {
+	return FilterRow{
+		Name: "package", Noun: "package", rule: "must be the name of a package, at most 200 bytes", valid: isName,
+		Pattern: namePattern, Hint: nameHint,
+		list:    func(f *Filter) *[]string { return &f.Packages },
+		finding: func(f Filter, found Finding) bool { return anyOf(f.Packages, found.Package) },
+	}
+}
+
+func vulnerabilityFilter() FilterRow {
+	return FilterRow{
+		Name: "cve", Noun: "vulnerability", rule: "must be the name of a vulnerability, such as CVE-2016-1585, at most 200 bytes", valid: isName, upper: true,
+		Pattern: namePattern, Hint: nameHint,
+		list:    func(f *Filter) *[]string { return &f.Names },
+		finding: func(f Filter, found Finding) bool { return anyOf(f.Names, strings.ToUpper(found.Name)) },
+	}
+}
+
+func fixableFilter() FilterRow {
+	return FilterRow{
+		Name: "fixable", Noun: "with a fix",
+		flag:    func(f *Filter) *bool { return &f.Fixable },
+		finding: func(f Filter, found Finding) bool { return !f.Fixable || found.fixable() },
+	}
+}
+
+const (
+	namePattern = `.{1,200}`
+	nameHint    = "at most 200 characters"
+)
+
+// everyFilter reports whether something is so for every filter.
+func everyFilter(ok func(FilterRow) bool) bool {
+	for _, row := range filterTable() {
+		if !ok(row) {
+			return false
+		}
+	}
+	return true
+}
+
+func filtersWhere(ok func(FilterRow) bool) []FilterRow {
+	return slices.DeleteFunc(Filters(), func(r FilterRow) bool { return !ok(r) })
+}
+
+// SummaryFilters are those that a summary takes: what it needs no findings for.
+func SummaryFilters() []FilterRow { return slices.DeleteFunc(Filters(), FilterRow.narrowsFindings) }
+
+// FindingsFilters are those that a list of findings or of their changes takes.
+func FindingsFilters() []FilterRow {
+	return filtersWhere(func(r FilterRow) bool { return r.repository == nil })
+}
+
+// ImageFilters are those that choose images, whatever these hold.
+func ImageFilters() []FilterRow { return filtersWhere(FilterRow.NarrowsImages) }
+
+// IsSwitch reports whether the filter is on or off, and takes no other value than true.
+func (r FilterRow) IsSwitch() bool { return r.flag != nil }
+
+// NarrowsImages reports whether the filter chooses images, whatever these hold.
+func (r FilterRow) NarrowsImages() bool { return r.image != nil }
+
+func (r FilterRow) narrowsFindings() bool { return r.finding != nil }
+
+// Values are the values that a filter has for the row, nil when it has none.
+func (r FilterRow) Values(f Filter) []string {
+	switch {
+	case r.list != nil:
+		return *r.list(&f)
+	case r.text != nil && *r.text(&f) != "":
+		return []string{*r.text(&f)}
+	case r.flag != nil && *r.flag(&f):
+		return []string{"true"}
+	}
+	return nil
+}
+
+// set gives a filter the values, which may be none.
+func (r FilterRow) set(f *Filter, values []string) {
+	switch {
+	case r.list != nil:
+		*r.list(f) = values
+	case r.text != nil && len(values) > 0:
+		*r.text(f) = values[0]
+	case r.flag != nil:
+		*r.flag(f) = len(values) > 0
+	}
+}
+
+// normal is the one form of some values.
+func (r FilterRow) normal(values []string) []string {
+	if r.upper {
+		values = slices.Clone(values)
+		for i, v := range values {
+			values[i] = strings.ToUpper(v)
+		}
+	}
+	return distinct(values)
+}
+
+// distinct is the values in order and without repetition, nil when there are none.
+func distinct(values []string) []string {
+	if len(values) == 0 {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(values)))
+}
+
+func (r FilterRow) accepts(value string) bool {
+	switch {
+	case r.flag != nil:
+		return value == "true"
+	case r.Choices != nil:
+		return slices.Contains(r.Choices(), value)
+	}
+	return r.valid(value)
+}
+
+func (r FilterRow) ruleWords() string {
+	if r.Choices != nil {
+		return "must be one of " + strings.Join(r.Choices(), ", ")
+	}
+	return r.rule
+}
+
+func severityNames() []string {
+	names := make([]string, 0, len(Severities()))
+	for _, s := range Severities() {
+		names = append(names, string(s))
+	}
+	return names
+}

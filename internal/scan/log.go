@@ -1,0 +1,16 @@
+package scan
+
+import (
+	"context"
+	"log/slog"
+)
+
+// RepositoryAttrs are the attributes of a line in the log about a repository.
+func RepositoryAttrs(repo Repository) []any {
+	return []any{"registry", repo.Registry, "region", repo.Region, "repository", repo.Name}
+}
+
+// LogImage logs an error about an image as a warning.
+func LogImage(ctx context.Context, log *slog.Logger, message string, image Image, err error) {
+	log.WarnContext(ctx, message, append(RepositoryAttrs(image.Repository), "tag", image.Tag, "platform", image.Platform, "digest", image.Digest, "error", err)...)
+}

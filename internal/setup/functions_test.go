@@ -1,0 +1,223 @@
+package setup_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/awstest"
+)
+
+// stack is what a stack has: the services of AWS, and the environment that names them.
+type stack struct {
+	*awstest.AWS
+	queue  *awstest.Queue
+	config scan.Config
+}
+
+// start has a config of a repository with one image, which no visit has come to.
+func start(t *testing.T) *stack {
+	s := &stack{AWS: awstest.Start(t, awslocal.ECROptions{}), queue: awstest.StartQueue(t, awslocal.SQSOptions{})}
+	for name, value := range map[string]string{
+		"AWS_REGION": "us-west-2", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+		"AWS_ENDPOINT_URL_S3": s.S3URL, "AWS_ENDPOINT_URL_ECR": s.ECRURL, "AWS_ENDPOINT_URL_SQS": s.queue.Endpoint,
+		setup.ConfigBucket: awstest.Bucket, setup.QueueURL: s.queue.URL, setup.APIKeyHash: "none",
+	} {
+		t.Setenv(name, value)
+	}
+	s.ECR.PutImage(awslocal.RepositoryID{Name: "app"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: s.Now()})
+	s.config = s.Service(awstest.Silent()).AddConfig(t, "app")
+	s.resetCounts()
+	return s
+}
+
+func (s *stack) resetCounts() {
+	s.S3.ResetCount()
+	s.ECR.ResetCount()
+	s.queue.SQS.ResetCount()
+}
+
+// calls are the operations that were called, of all services.
+func (s *stack) calls() map[string]bool {
+	calls := make(map[string]bool)
+	for _, count := range []awslocal.Count{s.S3.Count(), s.ECR.Count(), s.queue.SQS.Count()} {
+		for operation := range maps.Keys(count.Calls) {
+			calls[operation] = true
+		}
+	}
+	return calls
+}
+
+func base(*http.Request) string { return "https://api.example" }
+
+// apiFunction is a constructor of a function behind API Gateway.
+type apiFunction func(context.Context, *slog.Logger, setup.BaseURL) (http.Handler, error)
+
+// functionTest is a function of the API, the requests that it gets with the status of each answer, and all calls to AWS that they cost.
+type functionTest struct {
+	build    apiFunction
+	routes   httpapi.Routes
+	requests []string
+	calls    []string
+}
+
+func functionTests(id string) map[string]functionTest {
+	var api httpapi.API
+	reads := []string{"DescribeImageScanFindings", "DescribeImages", "GetObject", "ListObjectsV2"}
+	return map[string]functionTest{
+		"configs": {
+			setup.Configs, api.ConfigRoutes(),
+			[]string{"POST /configs 201", "GET /configs 200", "GET /configs/" + id + " 200", "DELETE /configs/" + id + " 204", "GET /summary 404", "GET /findings 404"},
+			[]string{"DeleteObject", "GetObject", "ListObjectsV2", "PutObject", "SendMessageBatch"},
+		},
+		"summary": {
+			setup.Summary, api.SummaryRoutes(),
+			[]string{"GET /summary 200", "GET /gate/" + id + "?max=HIGH 200", "GET /badge/" + id + ".svg 200", "GET /configs 404", "POST /configs 404", "GET /findings 404"}, reads,
+		},
+		"findings": {
+			setup.Findings, api.FindingsRoutes(),
+			[]string{
+				"GET /findings 200", "GET /findings/all 200", "GET /findings/" + id + " 200", "GET /findings/" + id + "/changes 200", "GET /changes 200", "GET /configs 404", "GET /summary 404",
+			}, reads,
+		},
+	}
+}
+
+// Each function answers its own paths and no others, and calls no more of AWS than it needs.
+func TestFunctionsOfTheAPI(t *testing.T) {
+	s := start(t)
+	for name, test := range functionTests(s.config.ID) {
+		t.Run(name, func(t *testing.T) {
+			if err := s.Service(awstest.Silent()).Configs.Put(t.Context(), s.config); err != nil {
+				t.Fatal(err)
+			}
+			h, err := test.build(t.Context(), awstest.Silent(), base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.resetCounts()
+			for _, request := range test.requests {
+				ask(t, h, request)
+			}
+			want := make(map[string]bool)
+			for _, operation := range test.calls {
+				want[operation] = true
+			}
+			if diff := cmp.Diff(want, s.calls()); diff != "" {
+				t.Errorf("calls to AWS (-want +got):\n%s", diff)
+			}
+			for _, path := range test.routes.Paths() {
+				path = strings.NewReplacer("{scanid}", s.config.ID, "{badge}", s.config.ID+".svg").Replace(path)
+				if !slices.ContainsFunc(test.requests, func(request string) bool {
+					return strings.HasPrefix(strings.Replace(request, "?", " ", 1), "GET "+path+" ")
+				}) {
+					t.Errorf("%s was not asked for", path)
+				}
+			}
+		})
+	}
+}
+
+const valid = `{"region":"us-west-2","registry":"123456789012","repository":"app"}`
+
+// ask makes a request, such as GET /summary 200, and checks the status.
+func ask(t *testing.T, h http.Handler, request string) {
+	t.Helper()
+	var method, target string
+	var status int
+	if _, err := fmt.Sscan(request, &method, &target, &status); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(method, target, strings.NewReader(valid))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	if h.ServeHTTP(w, r); w.Code != status {
+		t.Errorf("%s: %d %s", request, w.Code, w.Body)
+	}
+}
+
+// StartScanFunc asks for visits and does them.
+func TestStartScan(t *testing.T) {
+	s := start(t)
+	handler, err := setup.StartScan(t.Context(), awstest.Silent())
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := handler.Handle(t.Context(), json.RawMessage(`{"time":"2026-11-28T12:00:00Z"}`))
+	if got, ok := report.(scan.ScheduleReport); err != nil || !ok || got.Sent != 1 || got.Configs != 1 {
+		t.Errorf("schedule: %+v, %v", report, err)
+	}
+	if sent := s.queue.SQS.Count().Calls["SendMessageBatch"]; sent != 1 {
+		t.Errorf("%d calls of SendMessageBatch", sent)
+	}
+	body, err := json.Marshal(scan.NewMessage(s.config.Repo(), s.config.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := json.Marshal(map[string]any{"Records": []any{map[string]any{"eventSource": "aws:sqs", "messageId": "1", "body": string(body)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := handler.Handle(t.Context(), event); err != nil {
+		t.Errorf("message: %v", err)
+	}
+	record, err := s.Service(awstest.Silent()).Visitor.Records.Load(t.Context(), s.config.Repo())
+	if _, there := record.Images["v1"]; err != nil || !there || record.Begin == 0 {
+		t.Errorf("the visit recorded %+v, %v", record, err)
+	}
+}
+
+// Without what it needs a function says at its start which variable is missing; without the queue a new config waits for the schedule.
+func TestMissingVariables(t *testing.T) {
+	start(t)
+	t.Setenv(setup.QueueURL, "")
+	if _, err := setup.StartScan(t.Context(), awstest.Silent()); err == nil || !strings.Contains(err.Error(), setup.QueueURL) {
+		t.Errorf("StartScanFunc without a queue: %v", err)
+	}
+	h, err := setup.Configs(t.Context(), awstest.Silent(), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(t, h, "POST /configs 201")
+	t.Setenv(setup.ConfigBucket, "")
+	errs := make(map[string]error)
+	for name, build := range map[string]apiFunction{"configs": setup.Configs, "summary": setup.Summary, "findings": setup.Findings} {
+		_, errs[name] = build(t.Context(), awstest.Silent(), base)
+	}
+	_, errs["startscan"] = setup.StartScan(t.Context(), awstest.Silent())
+	for name, err := range errs {
+		if err == nil || !strings.Contains(err.Error(), setup.ConfigBucket) {
+			t.Errorf("%s without a bucket: %v", name, err)
+		}
+	}
+}
+
+// A queue that fails costs a new config nothing: it is stored, and the schedule asks for its visit.
+func TestPostWhileTheQueueFails(t *testing.T) {
+	s := start(t)
+	s.queue.SQS.Disturb(awslocal.Fault{Code: "AccessDenied", Status: 403})
+	var log strings.Builder
+	h, err := setup.Configs(t.Context(), slog.New(slog.NewJSONHandler(&log, nil)), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ask(t, h, "POST /configs 201"); !strings.Contains(log.String(), `"VisitsNotSent":1`) {
+		t.Errorf("the failure is not counted: %s", log.String())
+	}
+	if configs, err := s.Service(awstest.Silent()).Configs.List(t.Context()); err != nil || len(configs) != 2 {
+		t.Errorf("%d configs, %v", len(configs), err)
+	}
+}

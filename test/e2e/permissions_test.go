@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/lambdaruntime"
+)
+
+// allowedCalls is what the template allows each function, by folder: a call, and for S3 what kind of object it is about.
+func allowedCalls() map[string][]string {
+	reads := []string{
+		"BatchGetImage", "DescribeImageScanFindings", "DescribeImages",
+		"GetObject of a config", "GetObject of a record", "ListObjectsV2",
+	}
+	return map[string][]string{
+		"configs": {"DeleteObject of a config", "GetObject of a config", "ListObjectsV2", "PutObject of a config", "SendMessageBatch"},
+		"summary": reads, "findings": reads,
+		"startscan": append([]string{
+			"DeleteObject of a record", "GetQueueAttributes", "PutObject of a record", "SendMessageBatch", "StartImageScan",
+		}, reads...),
+	}
+}
+
+// recorded starts the recorders of one function, and gives its settings.
+func recorded(t *testing.T, a *awstest.AWS, q *awstest.Queue) (*awstest.Recorder, map[string]string) {
+	r, settings := new(awstest.Recorder), withQueue(a, q)
+	maps.Copy(settings, map[string]string{
+		"AWS_ENDPOINT_URL_S3": r.S3(t, a.S3), "AWS_ENDPOINT_URL_ECR": r.Start(t, a.ECR), "AWS_ENDPOINT_URL_SQS": r.Start(t, q.SQS),
+	})
+	return r, settings
+}
+
+// Over the whole walkthrough, with reads before and after visits, each function makes the calls that the template allows it, and no other.
+func TestCallsAreWithinPermissions(t *testing.T) {
+	a, q := walkthrough(t), awstest.StartQueue(t, awslocal.SQSOptions{})
+	service := a.Service(awstest.Silent())
+	recorders := map[string]*awstest.Recorder{}
+	g := &lambdaruntime.Gateway{Functions: map[string]*lambdaruntime.Function{}}
+	for folder, routes := range functions() {
+		r, settings := recorded(t, a, q)
+		recorders[folder] = r
+		f := lambdaruntime.Start(t, lambdaruntime.Build(t, folder), settings)
+		for _, path := range routes.Paths() {
+			g.Functions[path] = f
+		}
+	}
+	api := serve(t, g)
+	r, settings := recorded(t, a, q)
+	recorders["startscan"] = r
+	s := newStartScan(t, q, settings)
+
+	ids := append(postSamples(t, api), service.AddConfig(t, "test/hardcases").ID)
+	readAll(t, api, ids)
+	s.visitAll(time.Minute) // POST asked for three
+	readAll(t, api, ids)
+	a.ECR.PutImage(awslocal.RepositoryID{Name: "test/ubuntu"}, awslocal.Image{Tags: []string{"new"}})
+	if _, err := s.schedule(); err != nil {
+		t.Fatal(err)
+	}
+	s.visitAll(time.Minute)
+	readAll(t, api, ids)
+	for _, id := range ids[1:] {
+		request(t, "DELETE", api+"/configs/"+id, "")
+	}
+	if _, err := s.schedule(); err != nil {
+		t.Fatal(err)
+	}
+	s.visitAll(time.Minute)
+	readAll(t, api, ids[:1])
+	if starts := a.ECR.Count().Calls["StartImageScan"]; starts == 0 {
+		t.Error("no scan was started")
+	}
+	for folder, allowed := range allowedCalls() {
+		slices.Sort(allowed)
+		if diff := cmp.Diff(allowed, recorders[folder].Calls()); diff != "" {
+			t.Errorf("%s (-allowed +made):\n%s", folder, diff)
+		}
+	}
+}
+
+// postSamples registers the three sample configs, and gives their ids.
+func postSamples(t *testing.T, api string) []string {
+	t.Helper()
+	var ids []string
+	for _, sample := range []string{"amazonlinux", "centos", "ubuntu"} {
+		body, err := os.ReadFile("../../scan-config-" + sample + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, got := request(t, "POST", api+"/configs", string(body))
+		var c scan.Config
+		if err := json.Unmarshal([]byte(got), &c); err != nil || res.StatusCode != 201 {
+			t.Fatalf("POST %s: %d %s", sample, res.StatusCode, got)
+		}
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+// readAll reads everything that can be read.
+func readAll(t *testing.T, api string, ids []string) {
+	t.Helper()
+	paths := []string{"/configs", "/summary", "/summary?format=json", "/summary?format=csv", "/summary?format=html", "/findings", "/findings/all", "/changes"}
+	for _, id := range ids {
+		paths = append(paths, "/configs/"+id, "/findings/"+id, "/findings/"+id+"/changes", "/badge/"+id+".svg", "/gate/"+id+"?max=LOW")
+		for _, format := range []string{"json", "csv", "html", "sarif"} {
+			paths = append(paths, "/findings/"+id+"?format="+format)
+		}
+	}
+	for _, path := range paths {
+		if res, got := request(t, "GET", api+path, ""); res.StatusCode != 200 && res.StatusCode != 409 {
+			t.Errorf("GET %s: %d %.300s", path, res.StatusCode, got)
+		}
+	}
+}

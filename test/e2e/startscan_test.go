@@ -1,0 +1,229 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/lambdaruntime"
+)
+
+// startScan is StartScanFunc with its queue.
+type startScan struct {
+	t *testing.T
+	*lambdaruntime.Function
+	queue *awstest.Queue
+	at    time.Time // of the last schedule
+	seen  int       // bytes of the log that were read
+}
+
+// withQueue are the settings of a function that reaches a queue too.
+func withQueue(a *awstest.AWS, q *awstest.Queue) map[string]string {
+	settings := environment(a)
+	settings["ECR_SCAN_QUEUE_URL"], settings["AWS_ENDPOINT_URL_SQS"] = q.URL, q.Endpoint
+	return settings
+}
+
+func newStartScan(t *testing.T, queue *awstest.Queue, settings map[string]string) *startScan {
+	return &startScan{t: t, Function: lambdaruntime.Start(t, lambdaruntime.Build(t, "startscan"), settings), queue: queue, at: time.Now()}
+}
+
+// schedule is the schedule half an hour after the last one.
+func (s *startScan) schedule() (report scan.ScheduleReport, err error) {
+	s.t.Helper()
+	event := lambdaruntime.ScheduleEvent()
+	event.Time, s.at = s.at, s.at.Add(30*time.Minute)
+	payload, err := s.Invoke(s.t.Context(), event, time.Minute)
+	if err != nil {
+		return report, err
+	}
+	if err := json.Unmarshal(payload, &report); err != nil {
+		s.t.Fatalf("%v in %s", err, payload)
+	}
+	return report, nil
+}
+
+// visit is what the log says of one visit.
+type visit struct {
+	Message, Region, Repository string
+	Outcome                     scan.Outcome
+	Code                        scan.Code
+	Reason                      string
+	Configs                     int
+	Tally                       scan.Tally
+}
+
+// visitAll does the visits of all messages, each with so much time, and tells what the log says of them.
+func (s *startScan) visitAll(timeout time.Duration) []visit {
+	s.t.Helper()
+	client := s.queue.Client()
+	for {
+		out, err := client.ReceiveMessage(s.t.Context(), &sqs.ReceiveMessageInput{
+			QueueUrl: &s.queue.URL, MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			return s.logged()
+		}
+		if payload, err := s.Invoke(s.t.Context(), lambdaruntime.SQSEvent(out.Messages), timeout); err != nil || string(payload) != "{}" {
+			s.t.Fatalf("a message: %s, %v", payload, err)
+		}
+		if _, err := client.DeleteMessage(s.t.Context(), &sqs.DeleteMessageInput{QueueUrl: &s.queue.URL, ReceiptHandle: out.Messages[0].ReceiptHandle}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// logged are the visits of the log since the last call. Each line must be JSON, but for those in which the runtime tells an error.
+func (s *startScan) logged() []visit {
+	s.t.Helper()
+	logs := s.Logs()
+	var visits []visit
+	for line := range strings.Lines(logs[s.seen:]) {
+		var v visit
+		if strings.Contains(line, ` {"errorMessage":`) {
+			continue
+		}
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			s.t.Errorf("a log line that is no JSON: %v in %s", err, line)
+		}
+		if v.Outcome != "" {
+			visits = append(visits, v)
+		}
+	}
+	s.seen = len(logs)
+	return visits
+}
+
+// tally is the sum of visits.
+func tally(visits []visit) (sum scan.Tally) {
+	sum.NotScannable = map[string]int{}
+	for _, v := range visits {
+		sum.Images += v.Tally.Images
+		sum.Started += v.Tally.Started
+		sum.Recent += v.Tally.Recent
+		sum.Artifacts += v.Tally.Artifacts
+		for reason, n := range v.Tally.NotScannable {
+			sum.NotScannable[reason] += n
+		}
+	}
+	return sum
+}
+
+func failed(visits []visit) []visit {
+	return slices.DeleteFunc(slices.Clone(visits), func(v visit) bool { return v.Outcome != scan.VisitFailed })
+}
+
+func TestStartScan(t *testing.T) {
+	a := walkthrough(t)
+	service := a.Service(awstest.Silent())
+	for _, repo := range []string{"amazonlinux", "test/centos", "test/ubuntu", "test/gone", "test/hardcases"} {
+		service.AddConfig(t, repo)
+	}
+	q := awstest.StartQueue(t, awslocal.SQSOptions{})
+	s := newStartScan(t, q, withQueue(a, q))
+	run := func() []visit {
+		t.Helper()
+		report, err := s.schedule()
+		if err != nil || report.Configs != 5 || report.Sent != 5 || report.NotSent+report.Waiting+len(report.Problems) != 0 {
+			t.Fatalf("schedule: %+v, %v", report, err)
+		}
+		visits := s.visitAll(time.Minute)
+		if failures := failed(visits); len(visits) != 5 || len(failures) != 1 || failures[0].Repository != "test/gone" || failures[0].Reason != "repository not found" || failures[0].Configs != 1 {
+			t.Fatalf("%d visits, failed: %+v", len(visits), failures)
+		}
+		return visits
+	}
+	first := tally(run())
+	if first.Started < 6 || first.NotScannable["image index"] != 0 || first.NotScannable["archived"] != 1 || first.Artifacts == 0 {
+		t.Errorf("first visits: %+v", first)
+	}
+	second := tally(run())
+	if second.Started >= first.Started || second.Recent == 0 {
+		t.Errorf("second visits: %+v", second)
+	}
+	if got := a.ECR.Count().Errors["StartImageScan"]["LimitExceededException"]; got > 2*first.Images {
+		t.Errorf("%d starts were refused", got)
+	}
+	for _, line := range []string{`"message":"visit failed`, `"message":"visit"`, `"message":"schedule"`, `"_aws":`, `"requestId":`} {
+		if !strings.Contains(s.Logs(), line) {
+			t.Errorf("no %s in the log:\n%s", line, s.Logs())
+		}
+	}
+}
+
+// Only a schedule that sends nothing is an error of the function. A visit that fails is logged, and its message is done with.
+func TestStartScanFails(t *testing.T) {
+	a := walkthrough(t)
+	q := awstest.StartQueue(t, awslocal.SQSOptions{})
+	s := newStartScan(t, q, withQueue(a, q))
+	if report, err := s.schedule(); err != nil || report.Sent != 0 {
+		t.Errorf("no configs: %+v, %v", report, err)
+	}
+	a.Service(awstest.Silent()).AddConfig(t, "test/gone")
+	if _, err := s.schedule(); err != nil {
+		t.Fatal(err)
+	}
+	if visits := s.visitAll(time.Minute); len(visits) != 1 || visits[0].Code != scan.RepositoryNotFound {
+		t.Errorf("a repository that is gone: %+v", visits)
+	}
+	if _, err := s.schedule(); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name    string
+		traffic *awslocal.Traffic
+		message string
+	}{
+		{"S3 is down", a.S3.Traffic, "can't read the configs"},
+		{"the queue is down", s.queue.SQS.Traffic, "can't tell how many messages wait"},
+	}
+	for _, test := range tests {
+		undo := test.traffic.Disturb(awslocal.Fault{Status: 500})
+		_, err := s.schedule()
+		if failure, ok := errors.AsType[*lambdaruntime.Error](err); !ok || !strings.Contains(failure.Message, test.message) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		undo()
+	}
+	a.S3.Disturb(awslocal.Fault{Status: 500})
+	if visits := s.visitAll(time.Minute); len(visits) != 1 || visits[0].Outcome != scan.VisitFailed || visits[0].Code != scan.Unavailable {
+		t.Errorf("a visit while S3 is down: %+v", visits)
+	}
+}
+
+// A Region that hangs eats the time of one visit alone; the function reports before Lambda would end it.
+func TestStartScanLeavesBeforeTheDeadline(t *testing.T) {
+	a := walkthrough(t)
+	service := a.Service(awstest.Silent())
+	service.AddConfig(t, "test/ubuntu")
+	other, err := scan.NewConfig(scan.Config{Region: "eu-west-1", Registry: "123456789012", Repository: "test/ubuntu"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Configs.Put(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	a.ECR.Disturb(awslocal.Fault{Region: "eu-west-1", Hang: true})
+	q := awstest.StartQueue(t, awslocal.SQSOptions{})
+	s := newStartScan(t, q, withQueue(a, q))
+	if report, err := s.schedule(); err != nil || report.Sent != 2 {
+		t.Fatalf("schedule: %+v, %v", report, err)
+	}
+	visits := s.visitAll(4 * time.Second)
+	failures := failed(visits)
+	if len(visits) != 2 || tally(visits).Started != 2 || len(failures) != 1 || failures[0].Region != "eu-west-1" || failures[0].Code != scan.Unavailable {
+		t.Errorf("visits: %+v", visits)
+	}
+}
