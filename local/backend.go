@@ -16,8 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/awslocal/samples"
 	"ecr-continuous-scan/internal/httpapi"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/setup"
 )
 
@@ -27,11 +30,11 @@ const localBucket = "ecr-scan-config"
 // backend is what the service runs on: S3 and ECR, each embedded or real.
 type backend struct {
 	configs httpapi.ConfigStore
-	reader  *scan.Reader
-	visitor *scan.Visitor
-	queue   *scan.Local
+	reader  *report.Reader
+	visitor *rescan.Visitor
+	queue   *rescan.Local
 	shown   []string // what is running, a line each
-	loaded  []awslocal.RepositoryID
+	loaded  []ecr.RepositoryID
 	closes  []func() error
 }
 
@@ -64,7 +67,7 @@ func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, 
 	} else if s3Config, err = b.embedS3(o); err != nil {
 		return b, err
 	}
-	b.queue = scan.NewLocal(visitsAtOnce, time.Now)
+	b.queue = rescan.NewLocal(visitsAtOnce, time.Now)
 	b.configs = setup.NewConfigs(s3Config, bucket, log)
 	b.reader = setup.NewReader(s3Config, ecrConfig, bucket, log)
 	b.visitor = setup.NewVisitor(s3Config, ecrConfig, bucket, b.queue, log)
@@ -91,18 +94,18 @@ func (b *backend) embedECR(o options) (aws.Config, error) {
 	if scanTime == 0 {
 		scanTime = -1 // at once; zero would be the default
 	}
-	ecr := awslocal.NewECR(awslocal.ECROptions{ScanTime: scanTime})
-	if err := awslocal.PutWalkthrough(ecr); err != nil {
+	registry := ecr.New(ecr.Options{ScanTime: scanTime})
+	if err := samples.PutWalkthrough(registry); err != nil {
 		return aws.Config{}, err
 	}
 	if o.findings != "" {
-		loaded, err := awslocal.LoadFindings(ecr, o.findings)
+		loaded, err := samples.LoadFindings(registry, o.findings)
 		if err != nil {
 			return aws.Config{}, fmt.Errorf("-findings: %w", err)
 		}
 		b.loaded = loaded
 	}
-	endpoint, err := b.start(ecr)
+	endpoint, err := b.start(registry)
 	if err != nil {
 		return aws.Config{}, err
 	}

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/httpapi"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/rescan"
 )
 
 // run is the command: it serves until ctx ends and returns the exit code.
@@ -52,7 +52,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 
 	base := "http://" + shownAddr(listener.Addr())
 	api := &httpapi.API{
-		Configs: back.configs, Reports: back.reader, Visits: scan.Requests{Queue: back.queue, Log: log},
+		Configs: back.configs, Reports: back.reader, Visits: rescan.Requests{Queue: back.queue, Log: log},
 		BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Now: time.Now, Log: log,
 	}
 	server := &http.Server{

@@ -124,7 +124,7 @@ func (r *sqsRequest) receiveOptions(visibility time.Duration) (receiveOptions, e
 		o.hide = time.Duration(*r.VisibilityTimeout) * time.Second
 	}
 	if o.most < 1 || o.most > sqsMaxBatch || r.WaitTimeSeconds < 0 || r.WaitTimeSeconds > 20 || o.hide < 0 || o.hide > 12*time.Hour {
-		return o, badRequest("InvalidParameterValue", "One or more parameters are invalid.")
+		return o, BadRequest("InvalidParameterValue", "One or more parameters are invalid.")
 	}
 	return o, nil
 }
@@ -210,7 +210,7 @@ func (m *message) handle() string { return m.id + "/" + strconv.Itoa(m.received)
 func (q *queue) find(handle string) (m *message, expired bool, err error) {
 	id, _, ok := strings.Cut(handle, "/")
 	if !ok || uuid.Validate(id) != nil {
-		return nil, false, badRequest("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
+		return nil, false, BadRequest("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
 	}
 	now := q.o.Now()
 	q.expire(now)
@@ -232,7 +232,7 @@ func (q *queue) delete(handle string) error {
 	case err != nil:
 		return err
 	case expired:
-		return badRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", handle)
+		return BadRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", handle)
 	case m != nil:
 		q.drop(m)
 		q.wake() // its group may be free now
@@ -242,7 +242,7 @@ func (q *queue) delete(handle string) error {
 
 func (q *queue) changeVisibility(r *sqsRequest) error {
 	if r.VisibilityTimeout == nil || *r.VisibilityTimeout < 0 || *r.VisibilityTimeout > 43200 {
-		return badRequest("InvalidParameterValue", "VisibilityTimeout must be >= 0 and <= 43200.")
+		return BadRequest("InvalidParameterValue", "VisibilityTimeout must be >= 0 and <= 43200.")
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -251,10 +251,10 @@ func (q *queue) changeVisibility(r *sqsRequest) error {
 	case err != nil:
 		return err
 	case m == nil:
-		return badRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. "+
+		return BadRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. "+
 			"Reason: Message does not exist or is not available for visibility timeout change.", r.ReceiptHandle)
 	case expired:
-		return badRequest("MessageNotInflight", "The specified message isn't in flight.")
+		return BadRequest("MessageNotInflight", "The specified message isn't in flight.")
 	}
 	m.visible = q.o.Now().Add(time.Duration(*r.VisibilityTimeout) * time.Second)
 	q.wake()

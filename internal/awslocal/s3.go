@@ -72,7 +72,7 @@ func newS3(store gofakes3.Backend, bucket string, closeStore func() error) (*S3,
 	// No limit of clock skew: a simulation's client and this server may live by
 	// different clocks.
 	server := gofakes3.New(objects{store}, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog()))
-	return &S3{Traffic: newTraffic(time.Now, s3Fault), handler: server.Server(), close: closeStore}, nil
+	return &S3{Traffic: NewTraffic(time.Now, s3Fault), handler: server.Server(), close: closeStore}, nil
 }
 
 // Close lets go of the file. No call may be under way.
@@ -81,7 +81,7 @@ func (s *S3) Close() error { return s.close() }
 // ServeHTTP answers one call of the S3 REST protocol.
 func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := s3Call(r)
-	s.serve(w, r, call, func(w http.ResponseWriter) {
+	s.Serve(w, r, call, func(w http.ResponseWriter) {
 		if call.Operation == "DeleteObject" && r.Header.Get("If-Match") != "" {
 			writeS3Error(w, http.StatusNotImplemented, "NotImplemented", "The embedded S3 does not delete on condition.")
 			return
@@ -229,7 +229,7 @@ func (o objects) PutObject(bucket, key string, meta map[string]string, input io.
 			kept[name] = value
 		}
 	}
-	result, err := o.Backend.PutObject(bucket, key, map[string]string{keptMeta: mustJSON(kept)}, input, size, conditions)
+	result, err := o.Backend.PutObject(bucket, key, map[string]string{keptMeta: MustJSON(kept)}, input, size, conditions)
 	if gofakes3.HasErrorCode(err, gofakes3.ErrPreconditionFailed) && conditions != nil && conditions.IfMatch != nil {
 		if _, missing := o.Backend.HeadObject(bucket, key); gofakes3.HasErrorCode(missing, gofakes3.ErrNoSuchKey) {
 			return result, missing

@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/test/ecrclient"
 )
 
 const bucket = "scan-configs"
@@ -158,11 +159,11 @@ func TestS3Objects(t *testing.T) {
 			}
 		}
 		_, err = get(ctx, c, "a.json")
-		if got := failureOf(err); got.Code != "NoSuchKey" || got.Status != 404 {
+		if got := ecrclient.FailureOf(err); got.Code != "NoSuchKey" || got.Status != 404 {
 			t.Errorf("missing key: %+v", got)
 		}
 		_, err = c.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String("another-bucket")})
-		if got := failureOf(err); got.Code != "NoSuchBucket" || got.Status != 404 {
+		if got := ecrclient.FailureOf(err); got.Code != "NoSuchBucket" || got.Status != 404 {
 			t.Errorf("missing bucket: %+v", got)
 		}
 	})
@@ -171,7 +172,7 @@ func TestS3Objects(t *testing.T) {
 func TestS3Conditions(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *awslocal.S3) {
 		c, ctx := serveS3(t, s), t.Context()
-		putIf := func(key, match, noneMatch string) failure {
+		putIf := func(key, match, noneMatch string) ecrclient.Failure {
 			in := &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(match + noneMatch)}
 			if match != "" {
 				in.IfMatch = &match
@@ -180,15 +181,15 @@ func TestS3Conditions(t *testing.T) {
 				in.IfNoneMatch = &noneMatch
 			}
 			_, err := c.PutObject(ctx, in)
-			f := failureOf(err)
+			f := ecrclient.FailureOf(err)
 			f.Message = ""
 			return f
 		}
-		failed := failure{Code: "PreconditionFailed", Status: 412}
-		if f := putIf("a", `"0123"`, ""); f != (failure{Code: "NoSuchKey", Status: 404}) {
+		failed := ecrclient.Failure{Code: "PreconditionFailed", Status: 412}
+		if f := putIf("a", `"0123"`, ""); f != (ecrclient.Failure{Code: "NoSuchKey", Status: 404}) {
 			t.Errorf("If-Match of a missing object: %+v", f)
 		}
-		if f := putIf("a", "", "*"); f != (failure{}) {
+		if f := putIf("a", "", "*"); f != (ecrclient.Failure{}) {
 			t.Errorf("If-None-Match of a missing object: %+v", f)
 		}
 		if f := putIf("a", "", "*"); f != failed {
@@ -201,7 +202,7 @@ func TestS3Conditions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := putIf("a", *head.ETag, ""); f != (failure{}) {
+		if f := putIf("a", *head.ETag, ""); f != (ecrclient.Failure{}) {
 			t.Errorf("If-Match of the object: %+v", f)
 		}
 		_, err = c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("a"), IfNoneMatch: aws.String(`"` + strings.Repeat("0", 32) + `"`)})
@@ -209,7 +210,7 @@ func TestS3Conditions(t *testing.T) {
 			t.Errorf("If-None-Match get of another: %v", err)
 		}
 		_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("a"), IfMatch: head.ETag})
-		if f := failureOf(err); f.Status != http.StatusNotImplemented {
+		if f := ecrclient.FailureOf(err); f.Status != http.StatusNotImplemented {
 			t.Errorf("delete on condition: %+v", f)
 		}
 
@@ -218,7 +219,7 @@ func TestS3Conditions(t *testing.T) {
 		var all sync.WaitGroup
 		for range 10 {
 			all.Go(func() {
-				if putIf("race", "", "*") == (failure{}) {
+				if putIf("race", "", "*") == (ecrclient.Failure{}) {
 					won.Add(1)
 				}
 			})
@@ -376,15 +377,15 @@ func TestS3Faults(t *testing.T) {
 	tests := []struct {
 		name  string
 		fault awslocal.Fault
-		want  failure // of the first PutObject
+		want  ecrclient.Failure // of the first PutObject
 		count string
 	}{
-		{"unavailable", awslocal.Fault{Status: 503, Calls: 1}, failure{"SlowDown", "Please reduce your request rate.", 503}, "503"},
-		{"server error", awslocal.Fault{Status: 500, Calls: 1}, failure{"InternalError", "We encountered an internal error. Please try again.", 500}, "500"},
-		{"denied", awslocal.Fault{Operation: "PutObject", Resource: bucket + "/a", Code: "AccessDenied", Calls: 1}, failure{"AccessDenied", "Access Denied", 403}, "403"},
-		{"dropped", awslocal.Fault{Drop: true, Calls: 1}, failure{}, "dropped"},
-		{"another key", awslocal.Fault{Resource: bucket + "/b", Status: 500}, failure{}, ""},
-		{"another operation", awslocal.Fault{Operation: "ListObjectsV2", Status: 500}, failure{}, ""},
+		{"unavailable", awslocal.Fault{Status: 503, Calls: 1}, ecrclient.Failed("SlowDown", "Please reduce your request rate.", 503), "503"},
+		{"server error", awslocal.Fault{Status: 500, Calls: 1}, ecrclient.Failed("InternalError", "We encountered an internal error. Please try again.", 500), "500"},
+		{"denied", awslocal.Fault{Operation: "PutObject", Resource: bucket + "/a", Code: "AccessDenied", Calls: 1}, ecrclient.Failed("AccessDenied", "Access Denied", 403), "403"},
+		{"dropped", awslocal.Fault{Drop: true, Calls: 1}, ecrclient.Failure{}, "dropped"},
+		{"another key", awslocal.Fault{Resource: bucket + "/b", Status: 500}, ecrclient.Failure{}, ""},
+		{"another operation", awslocal.Fault{Operation: "ListObjectsV2", Status: 500}, ecrclient.Failure{}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -395,7 +396,7 @@ func TestS3Faults(t *testing.T) {
 			s.Disturb(test.fault)
 			c := serveS3(t, s)
 			err = put(t.Context(), c, "a", "body")
-			if diff := cmp.Diff(test.want, failureOf(err)); diff != "" || (err != nil) != (test.count != "") {
+			if diff := cmp.Diff(test.want, ecrclient.FailureOf(err)); diff != "" || (err != nil) != (test.count != "") {
 				t.Errorf("error %v differs (-want +got):\n%s", err, diff)
 			}
 			if err := put(t.Context(), c, "a", "body"); err != nil {

@@ -16,9 +16,9 @@ const (
 )
 
 // sqsAPI is SQS's protocol; read only.
-var sqsAPI = jsonAPI{
-	target: "AmazonSQS.", service: "sqs", contentType: "application/x-amz-json-1.0",
-	namespace: "com.amazonaws.sqs#", failed: "InternalFailure", throttled: "RequestThrottled",
+var sqsAPI = JSONAPI{
+	Target: "AmazonSQS.", Service: "sqs", ContentType: "application/x-amz-json-1.0",
+	namespace: "com.amazonaws.sqs#", Failed: "InternalFailure", Throttled: "RequestThrottled",
 }
 
 // SQSOptions says how an embedded queue behaves; the zero value is a queue at
@@ -56,7 +56,7 @@ func NewSQS(name string, o SQSOptions) (*SQS, error) {
 	if o.Visibility == 0 {
 		o.Visibility = defaultVisibility
 	}
-	return &SQS{Traffic: newTraffic(o.Now, sqsFault), name: name, queue: newQueue(o)}, nil
+	return &SQS{Traffic: NewTraffic(o.Now, sqsFault), name: name, queue: newQueue(o)}, nil
 }
 
 // QueueState is how many messages there are in a queue. Visible are those that
@@ -100,20 +100,20 @@ type sqsEntry struct {
 // ServeHTTP answers one call of SQS's AWS JSON 1.0 protocol.
 func (s *SQS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &sqsRequest{}
-	call, err := sqsAPI.read(r, q)
+	call, err := sqsAPI.Read(r, q)
 	call.Resource = q.QueueURL[strings.LastIndex(q.QueueURL, "/")+1:]
-	s.serve(w, r, call, func(w http.ResponseWriter) {
+	s.Serve(w, r, call, func(w http.ResponseWriter) {
 		var answer any
 		if err == nil {
 			answer, err = s.do(r, call.Operation, q)
 		}
-		sqsAPI.write(w, answer, err)
+		sqsAPI.Write(w, answer, err)
 	})
 }
 
 func (s *SQS) do(r *http.Request, operation string, q *sqsRequest) (any, error) {
 	if !strings.HasSuffix(q.QueueURL, "/"+DefaultRegistry+"/"+s.name) {
-		return nil, badRequest("QueueDoesNotExist", "The specified queue does not exist.")
+		return nil, BadRequest("QueueDoesNotExist", "The specified queue does not exist.")
 	}
 	switch operation {
 	case "SendMessage":
@@ -129,10 +129,10 @@ func (s *SQS) do(r *http.Request, operation string, q *sqsRequest) (any, error) 
 	case "GetQueueAttributes":
 		return s.queue.attributes(q.AttributeNames), nil
 	}
-	return nil, badRequest("UnknownOperationException", "")
+	return nil, BadRequest("UnknownOperationException", "")
 }
 
 // sqsFault puts a fault into SQS's words.
 func sqsFault(w http.ResponseWriter, _ Call, f Fault) {
-	sqsAPI.fault(w, f, func(string) string { return "" })
+	sqsAPI.Fault(w, f, func(string) string { return "" })
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/test/ecrclient"
 )
 
 // mailbox is a client of an embedded queue.
@@ -110,13 +111,13 @@ func (m mailbox) changeVisibility(message types.Message, seconds int32) error {
 
 func wantCode(t *testing.T, err error, code, message string) {
 	t.Helper()
-	if f := failureOf(err); f.Code != code || !strings.Contains(f.Message, message) || f.Status != 400 {
+	if f := ecrclient.FailureOf(err); f.Code != code || !strings.Contains(f.Message, message) || f.Status != 400 {
 		t.Errorf("error %v, want %s with %q", err, code, message)
 	}
 }
 
 func TestQueueLocksGroups(t *testing.T) {
-	clock := newClock()
+	clock := ecrclient.NewClock()
 	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute})
 	m.send("a/1", "b/1", "a/2", "c/1", "a/3", "b/2")
 	first := m.want(2, "a/1", "a/2") // of one group, as many as it may
@@ -145,7 +146,7 @@ func TestQueueLocksGroups(t *testing.T) {
 }
 
 func TestQueueVisibility(t *testing.T) {
-	clock := newClock()
+	clock := ecrclient.NewClock()
 	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute})
 	m.send("a/1", "a/2")
 	a := m.want(1, "a/1")[0]
@@ -166,7 +167,7 @@ func TestQueueVisibility(t *testing.T) {
 }
 
 func TestQueueDeadLetters(t *testing.T) {
-	clock := newClock()
+	clock := ecrclient.NewClock()
 	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute, MaxReceive: 3})
 	m.send("a/1", "b/1", "a/2")
 	for i := range 3 {
@@ -184,7 +185,7 @@ func TestQueueDeadLetters(t *testing.T) {
 }
 
 func TestQueueDeduplicates(t *testing.T) {
-	clock := newClock()
+	clock := ecrclient.NewClock()
 	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now})
 	first := m.send("a/1")[0]
 	clock.Move(time.Minute)
@@ -224,7 +225,7 @@ func (m mailbox) wantSame(first *sqs.SendMessageOutput, when string) {
 }
 
 func TestMessageAttributes(t *testing.T) {
-	clock := newClock()
+	clock := ecrclient.NewClock()
 	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute})
 	stamp := func() string { return fmt.Sprint(clock.Now().UnixMilli()) }
 	sent, sequence := stamp(), *m.send("a/1")[0].SequenceNumber
@@ -284,7 +285,7 @@ func TestQueueAttributes(t *testing.T) {
 }
 
 func TestQueueRetention(t *testing.T) {
-	clock := newClock()
+	clock := ecrclient.NewClock()
 	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: 2 * time.Hour, Retention: 6 * time.Hour})
 	m.send("a/1", "b/1")
 	a := m.want(1, "a/1")[0]
@@ -374,7 +375,7 @@ func TestQueueRefusesMessages(t *testing.T) {
 			}}})
 			switch {
 			case test.failsTheWholeBatch:
-				if failureOf(err).Status != 400 {
+				if ecrclient.FailureOf(err).Status != 400 {
 					t.Errorf("the batch does not fail: %+v, %v", out, err)
 				}
 			case err != nil:

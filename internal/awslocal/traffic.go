@@ -88,7 +88,8 @@ type Traffic struct {
 	flight map[string]int
 }
 
-func newTraffic(now func() time.Time, answer func(http.ResponseWriter, Call, Fault)) *Traffic {
+// NewTraffic counts calls by a clock, and lets a service put a fault into its own words.
+func NewTraffic(now func() time.Time, answer func(http.ResponseWriter, Call, Fault)) *Traffic {
 	t := &Traffic{now: now, answer: answer}
 	t.ResetCount()
 	return t
@@ -230,8 +231,8 @@ func (t *Traffic) leave(c Call, code string) {
 	t.count.Errors[c.Operation][code]++
 }
 
-// serve answers a call with next, or as its faults say.
-func (t *Traffic) serve(w http.ResponseWriter, r *http.Request, c Call, next func(http.ResponseWriter)) {
+// Serve answers a call with next, or as its faults say.
+func (t *Traffic) Serve(w http.ResponseWriter, r *http.Request, c Call, next func(http.ResponseWriter)) {
 	f := t.enter(c)
 	code := ""
 	defer func() { t.leave(c, code) }()

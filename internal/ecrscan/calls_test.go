@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -16,14 +17,14 @@ import (
 // boundedCalls asks for one image with a context that has a bound of calls.
 type boundedCalls struct {
 	ctx    context.Context
-	ecr    *awslocal.ECR
+	ecr    *ecr.ECR
 	client *ecrscan.Client
 	digest string
 }
 
 func newBoundedCalls(t *testing.T, most int64) *boundedCalls {
 	e, c := start(t)
-	digest := e.PutImage(id, awslocal.Image{Tags: []string{"v1"}, ScannedAt: old})
+	digest := e.PutImage(id, ecr.Image{Tags: []string{"v1"}, ScannedAt: old})
 	return &boundedCalls{scan.WithCalls(t.Context(), most), e, c, digest}
 }
 
@@ -86,7 +87,7 @@ func TestBoundOfCallsSideBySide(t *testing.T) {
 func TestBoundOfCallsWithinAList(t *testing.T) {
 	s := newBoundedCalls(t, 1)
 	for i := range 1001 {
-		s.ecr.PutImage(id, awslocal.Image{Tags: []string{fmt.Sprint("t", i)}})
+		s.ecr.PutImage(id, ecr.Image{Tags: []string{fmt.Sprint("t", i)}})
 	}
 	if err := s.list(nil); scan.CodeOf(err) != scan.Unavailable || s.ecr.Count().Total() != 1 {
 		t.Errorf("%d calls, %v", s.ecr.Count().Total(), err)
@@ -97,7 +98,7 @@ func TestBoundOfCallsWithinAList(t *testing.T) {
 func TestBoundOfCallsThatAreThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, c := inProcess()
-		digest := e.PutImage(id, awslocal.Image{ScannedAt: time.Now()})
+		digest := e.PutImage(id, ecr.Image{ScannedAt: time.Now()})
 		e.Disturb(awslocal.Fault{Code: "ThrottlingException"})
 		_, err := c.Findings(scan.WithCalls(t.Context(), 4), repo, digest)
 		if scan.CodeOf(err) != scan.Unavailable || e.Count().Total() != 4 {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
@@ -23,12 +24,12 @@ import (
 
 var (
 	repo = scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: "test/app"}
-	id   = awslocal.RepositoryID{Name: repo.Name}
+	id   = ecr.RepositoryID{Name: repo.Name}
 	old  = time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
 )
 
-func start(t *testing.T) (*awslocal.ECR, *ecrscan.Client) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+func start(t *testing.T) (*ecr.ECR, *ecrscan.Client) {
+	a := awstest.Start(t, ecr.Options{})
 	return a.ECR, ecrscan.New(setup.Loopback(a.ECRURL))
 }
 
@@ -48,18 +49,18 @@ func TestImagesOfEveryKind(t *testing.T) {
 	e, c := start(t)
 	cosign := "sha256-" + strings.Repeat("0a", 32)
 	subject := "sha256:" + strings.Repeat("1b", 32)
-	for _, img := range []awslocal.Image{
+	for _, img := range []ecr.Image{
 		{Tags: []string{"docker", "same"}},
-		{Tags: []string{"oci"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: awslocal.OCIImageConfig},
-		{Tags: []string{"old-oci"}, MediaType: awslocal.OCIManifest},
-		{Tags: []string{"index"}, MediaType: awslocal.OCIIndex, Children: []awslocal.Child{{Digest: subject, OS: "linux", Arch: "amd64"}}},
-		{Tags: []string{"list"}, MediaType: awslocal.DockerList, Children: []awslocal.Child{{Digest: subject, OS: "linux", Arch: "arm64"}}},
-		{Tags: []string{"archived-index"}, MediaType: awslocal.OCIIndex, Status: awslocal.Archived},
-		{Tags: []string{"chart"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: "application/vnd.cncf.helm.config.v1+json"},
-		{Tags: []string{cosign + ".sig"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: awslocal.OCIImageConfig},
+		{Tags: []string{"oci"}, MediaType: ecr.OCIManifest, ArtifactMediaType: ecr.OCIImageConfig},
+		{Tags: []string{"old-oci"}, MediaType: ecr.OCIManifest},
+		{Tags: []string{"index"}, MediaType: ecr.OCIIndex, Children: []ecr.Child{{Digest: subject, OS: "linux", Arch: "amd64"}}},
+		{Tags: []string{"list"}, MediaType: ecr.DockerList, Children: []ecr.Child{{Digest: subject, OS: "linux", Arch: "arm64"}}},
+		{Tags: []string{"archived-index"}, MediaType: ecr.OCIIndex, Status: ecr.Archived},
+		{Tags: []string{"chart"}, MediaType: ecr.OCIManifest, ArtifactMediaType: "application/vnd.cncf.helm.config.v1+json"},
+		{Tags: []string{cosign + ".sig"}, MediaType: ecr.OCIManifest, ArtifactMediaType: ecr.OCIImageConfig},
 		{Tags: []string{cosign + ".txt"}},
-		{Tags: []string{"referrer"}, MediaType: awslocal.OCIManifest, ArtifactMediaType: awslocal.OCIImageConfig, Subject: subject},
-		{Tags: []string{"archived"}, Status: awslocal.Archived},
+		{Tags: []string{"referrer"}, MediaType: ecr.OCIManifest, ArtifactMediaType: ecr.OCIImageConfig, Subject: subject},
+		{Tags: []string{"archived"}, Status: ecr.Archived},
 		{Digest: "sha256:" + strings.Repeat("2c", 32)}, // untagged
 	} {
 		e.PutImage(id, img)
@@ -85,7 +86,7 @@ func TestNothingIsCutOff(t *testing.T) {
 	tags := make([]string, many)
 	for i := range tags {
 		tags[i] = fmt.Sprint("t", i)
-		e.PutImage(id, awslocal.Image{Tags: tags[i : i+1]})
+		e.PutImage(id, ecr.Image{Tags: tags[i : i+1]})
 	}
 	all, err := c.Images(t.Context(), repo, nil)
 	if err != nil || len(kinds(all)) != many {
@@ -102,11 +103,11 @@ func TestNothingIsCutOff(t *testing.T) {
 		t.Errorf("tags that are all gone: %v, %v", none, err)
 	}
 
-	findings := make([]awslocal.Finding, many)
+	findings := make([]ecr.Finding, many)
 	for i := range findings {
-		findings[i] = awslocal.Finding{Name: fmt.Sprintf("CVE-2026-%05d", i), Severity: "LOW"}
+		findings[i] = ecr.Finding{Name: fmt.Sprintf("CVE-2026-%05d", i), Severity: "LOW"}
 	}
-	digest := e.PutImage(id, awslocal.Image{Tags: []string{"bad"}, ScannedAt: old, Findings: findings})
+	digest := e.PutImage(id, ecr.Image{Tags: []string{"bad"}, ScannedAt: old, Findings: findings})
 	result, err := c.Findings(t.Context(), repo, digest)
 	if err != nil || len(result.Findings) != many || result.Counts[scan.Low] != many {
 		t.Errorf("%d findings, counts %v, %v", len(result.Findings), result.Counts, err)
@@ -115,23 +116,23 @@ func TestNothingIsCutOff(t *testing.T) {
 
 func TestResultOfEveryState(t *testing.T) {
 	completed := scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 2, scan.Untriaged: 1}, CompletedAt: old}
-	findings := []awslocal.Finding{{Name: "a", Severity: "HIGH"}, {Name: "b", Severity: "HIGH"}, {Name: "c", Severity: "UNTRIAGED"}}
+	findings := []ecr.Finding{{Name: "a", Severity: "HIGH"}, {Name: "b", Severity: "HIGH"}, {Name: "c", Severity: "UNTRIAGED"}}
 	for name, test := range map[string]struct {
-		image awslocal.Image
+		image ecr.Image
 		want  scan.Result
 	}{
-		"completed":        {awslocal.Image{ScannedAt: old, Findings: findings}, completed},
-		"clean":            {awslocal.Image{ScannedAt: old}, scan.Result{State: scan.Completed, Counts: scan.Counts{}, CompletedAt: old}},
-		"never scanned":    {awslocal.Image{}, scan.Result{State: scan.NotScanned}},
-		"in progress":      {awslocal.Image{ScannedAt: old, ScanStatus: "IN_PROGRESS"}, scan.Result{State: scan.InProgress}},
-		"failed":           {awslocal.Image{ScannedAt: old, ScanStatus: "FAILED", ScanDescription: awslocal.UnsupportedOS}, scan.Result{State: scan.Failed, Reason: awslocal.UnsupportedOS}},
-		"failed silently":  {awslocal.Image{ScannedAt: old, ScanStatus: "FAILED"}, scan.Result{State: scan.Failed, Reason: "no reason given"}},
-		"not ready":        {awslocal.Image{ScannedAt: old, NotReady: true}, scan.Result{State: scan.NotScanned, Reason: "result not ready"}},
-		"unsupported":      {awslocal.Image{ScannedAt: old, ScanStatus: "UNSUPPORTED_IMAGE"}, scan.Result{State: scan.NotScanned, Reason: "unsupported image"}},
-		"pending":          {awslocal.Image{ScannedAt: old, ScanStatus: "PENDING"}, scan.Result{State: scan.NotScanned, Reason: "pending"}},
-		"expired":          {awslocal.Image{ScannedAt: old, ScanStatus: "SCAN_ELIGIBILITY_EXPIRED"}, scan.Result{State: scan.NotScanned, Reason: "scan eligibility expired"}},
-		"a state to come":  {awslocal.Image{ScannedAt: old, ScanStatus: "ON_HOLIDAY"}, scan.Result{State: scan.NotScanned, Reason: "on holiday"}},
-		"findings missing": {awslocal.Image{ScannedAt: old, ScanStatus: "FINDINGS_UNAVAILABLE"}, scan.Result{State: scan.NotScanned, Reason: "findings unavailable"}},
+		"completed":        {ecr.Image{ScannedAt: old, Findings: findings}, completed},
+		"clean":            {ecr.Image{ScannedAt: old}, scan.Result{State: scan.Completed, Counts: scan.Counts{}, CompletedAt: old}},
+		"never scanned":    {ecr.Image{}, scan.Result{State: scan.NotScanned}},
+		"in progress":      {ecr.Image{ScannedAt: old, ScanStatus: "IN_PROGRESS"}, scan.Result{State: scan.InProgress}},
+		"failed":           {ecr.Image{ScannedAt: old, ScanStatus: "FAILED", ScanDescription: ecr.UnsupportedOS}, scan.Result{State: scan.Failed, Reason: ecr.UnsupportedOS}},
+		"failed silently":  {ecr.Image{ScannedAt: old, ScanStatus: "FAILED"}, scan.Result{State: scan.Failed, Reason: "no reason given"}},
+		"not ready":        {ecr.Image{ScannedAt: old, NotReady: true}, scan.Result{State: scan.NotScanned, Reason: "result not ready"}},
+		"unsupported":      {ecr.Image{ScannedAt: old, ScanStatus: "UNSUPPORTED_IMAGE"}, scan.Result{State: scan.NotScanned, Reason: "unsupported image"}},
+		"pending":          {ecr.Image{ScannedAt: old, ScanStatus: "PENDING"}, scan.Result{State: scan.NotScanned, Reason: "pending"}},
+		"expired":          {ecr.Image{ScannedAt: old, ScanStatus: "SCAN_ELIGIBILITY_EXPIRED"}, scan.Result{State: scan.NotScanned, Reason: "scan eligibility expired"}},
+		"a state to come":  {ecr.Image{ScannedAt: old, ScanStatus: "ON_HOLIDAY"}, scan.Result{State: scan.NotScanned, Reason: "on holiday"}},
+		"findings missing": {ecr.Image{ScannedAt: old, ScanStatus: "FINDINGS_UNAVAILABLE"}, scan.Result{State: scan.NotScanned, Reason: "findings unavailable"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, c := start(t)
@@ -147,16 +148,16 @@ func TestResultOfEveryState(t *testing.T) {
 
 func TestBasicFindings(t *testing.T) {
 	e, c := start(t)
-	digest := e.PutImage(id, awslocal.Image{ScannedAt: old, Findings: []awslocal.Finding{
+	digest := e.PutImage(id, ecr.Image{ScannedAt: old, Findings: []ecr.Finding{
 		{
 			Name: "CVE-1", Severity: "MEDIUM", Description: " text ", URI: "https://example.org/CVE-1 ",
-			Attributes: []awslocal.Attribute{
+			Attributes: []ecr.Attribute{
 				{Key: "package_name", Value: "ssl"}, {Key: "package_version", Value: "1"}, {Key: "CVSS2_SCORE", Value: "5.0"}, {Key: "CVSS2_VECTOR", Value: "v2"},
 				{Key: "CVSS3_SCORE", Value: "9.8"}, {Key: "CVSS3_VECTOR", Value: "v3"},
 			},
 		},
-		{Name: "CVE-1", Severity: "HIGH", Attributes: []awslocal.Attribute{{Key: "package_name", Value: "ssl"}, {Key: "package_version", Value: "2"}}},
-		{Name: "CVE-2", URI: "javascript:alert(1)", Attributes: []awslocal.Attribute{{Key: "CVSS2_SCORE", Value: "5.0"}, {Key: "CVSS2_VECTOR", Value: "v2"}}},
+		{Name: "CVE-1", Severity: "HIGH", Attributes: []ecr.Attribute{{Key: "package_name", Value: "ssl"}, {Key: "package_version", Value: "2"}}},
+		{Name: "CVE-2", URI: "javascript:alert(1)", Attributes: []ecr.Attribute{{Key: "CVSS2_SCORE", Value: "5.0"}, {Key: "CVSS2_VECTOR", Value: "v2"}}},
 		{Severity: "LOW", Description: strings.Repeat("é", 5000)},
 	}})
 	got, err := c.Findings(t.Context(), repo, digest)
@@ -176,22 +177,22 @@ func TestBasicFindings(t *testing.T) {
 func TestEnhancedFindings(t *testing.T) {
 	e, c := start(t)
 	seen, changed := old.Add(time.Hour), old.Add(2*time.Hour)
-	digest := e.PutImage(id, awslocal.Image{ScannedAt: old, Enhanced: []awslocal.EnhancedFinding{
+	digest := e.PutImage(id, ecr.Image{ScannedAt: old, Enhanced: []ecr.EnhancedFinding{
 		{
 			Title: "CVE-9 - a, b", Description: "text", Severity: "CRITICAL", Score: 9.1, FixAvailable: "PARTIAL", ExploitAvailable: "YES",
-			FirstObservedAt: awslocal.Time{Time: seen}, UpdatedAt: awslocal.Time{Time: changed},
-			Remediation: &awslocal.Remediation{Recommendation: awslocal.Recommendation{Text: "Upgrade."}},
-			PackageDetails: &awslocal.PackageVulnerability{
+			FirstObservedAt: ecr.Time{Time: seen}, UpdatedAt: ecr.Time{Time: changed},
+			Remediation: &ecr.Remediation{Recommendation: ecr.Recommendation{Text: "Upgrade."}},
+			PackageDetails: &ecr.PackageVulnerability{
 				VulnerabilityID: "CVE-9", SourceURL: "https://example.org/CVE-9",
-				CVSS: []awslocal.CVSS{{BaseScore: 7, ScoringVector: "v2", Version: "2.0"}, {BaseScore: 9, ScoringVector: "v31", Version: "3.1"}},
-				VulnerablePackages: []awslocal.VulnerablePackage{
+				CVSS: []ecr.CVSS{{BaseScore: 7, ScoringVector: "v2", Version: "2.0"}, {BaseScore: 9, ScoringVector: "v31", Version: "3.1"}},
+				VulnerablePackages: []ecr.VulnerablePackage{
 					{Name: "a", Version: "1", FixedInVersion: "2"}, {Name: "b", Version: "3", FixedInVersion: "NotAvailable"}, {Name: "a", Version: "1.1", FixedInVersion: "2"},
 				},
 			},
 		},
 		{Title: "bare"},
 	}})
-	e.SetScanType(repo.Region, repo.Registry, awslocal.Enhanced)
+	e.SetScanType(repo.Region, repo.Registry, ecr.Enhanced)
 	got, err := c.Findings(t.Context(), repo, digest)
 	if err != nil {
 		t.Fatal(err)
@@ -213,34 +214,34 @@ func TestEnhancedFindings(t *testing.T) {
 
 func TestStartScan(t *testing.T) {
 	for name, test := range map[string]struct {
-		image    awslocal.Image
+		image    ecr.Image
 		enhanced bool
 		fault    awslocal.Fault
 		code     scan.Code
 		message  string
 		calls    int
 	}{
-		"started":              {awslocal.Image{ScannedAt: old}, false, awslocal.Fault{}, "", "", 1},
-		"scanned within 24 h":  {awslocal.Image{ScannedAt: time.Now().Add(-time.Hour)}, false, awslocal.Fault{}, scan.ScannedRecently, "scanned within 24 h", 1},
-		"the same, old report": {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "The scan quota per image has been exceeded. Wait and try again."}, scan.ScannedRecently, "scanned within 24 h", 1},
-		"registry's limit":     {awslocal.Image{}, false, awslocal.Fault{Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."}, scan.Unavailable, "the registry's limit of scans in 24 h is reached", 1},
-		"enhanced":             {awslocal.Image{}, true, awslocal.Fault{}, scan.EnhancedScanning, "enhanced scanning", 1},
-		"archived":             {awslocal.Image{Status: awslocal.Archived}, false, awslocal.Fault{}, scan.NotScannable, "archived", 1},
-		"an index":             {awslocal.Image{MediaType: awslocal.OCIIndex}, false, awslocal.Fault{}, scan.NotScannable, "unsupported image type", 1},
-		"throttled twice":      {awslocal.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded", Calls: 2}, "", "", 3},
-		"500 twice":            {awslocal.Image{}, false, awslocal.Fault{Status: 500, Calls: 2}, "", "", 3},
-		"cut once":             {awslocal.Image{}, false, awslocal.Fault{Cut: true, Calls: 1}, scan.ScannedRecently, "scanned within 24 h", 2},
-		"500 on and on":        {awslocal.Image{}, false, awslocal.Fault{Status: 500}, scan.Unavailable, "ECR in us-west-2 answered with an error", 3},
-		"connection dropped":   {awslocal.Image{}, false, awslocal.Fault{Drop: true}, scan.Unavailable, "ECR in us-west-2 can't be reached", 3},
-		"denied":               {awslocal.Image{}, false, awslocal.Fault{Code: "AccessDeniedException", Message: "User: arn:aws:sts::1:x is not authorized to perform: ecr:StartImageScan on resource: arn:aws:ecr:us-west-2:1:repository/x"}, scan.NoAccess, "no access to ecr:StartImageScan", 1},
-		"an error to come":     {awslocal.Image{}, false, awslocal.Fault{Code: "BrandNewException", Message: "secret"}, scan.Internal, "ECR refused the request", 1},
+		"started":              {ecr.Image{ScannedAt: old}, false, awslocal.Fault{}, "", "", 1},
+		"scanned within 24 h":  {ecr.Image{ScannedAt: time.Now().Add(-time.Hour)}, false, awslocal.Fault{}, scan.ScannedRecently, "scanned within 24 h", 1},
+		"the same, old report": {ecr.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "The scan quota per image has been exceeded. Wait and try again."}, scan.ScannedRecently, "scanned within 24 h", 1},
+		"registry's limit":     {ecr.Image{}, false, awslocal.Fault{Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."}, scan.Unavailable, "the registry's limit of scans in 24 h is reached", 1},
+		"enhanced":             {ecr.Image{}, true, awslocal.Fault{}, scan.EnhancedScanning, "enhanced scanning", 1},
+		"archived":             {ecr.Image{Status: ecr.Archived}, false, awslocal.Fault{}, scan.NotScannable, "archived", 1},
+		"an index":             {ecr.Image{MediaType: ecr.OCIIndex}, false, awslocal.Fault{}, scan.NotScannable, "unsupported image type", 1},
+		"throttled twice":      {ecr.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded", Calls: 2}, "", "", 3},
+		"500 twice":            {ecr.Image{}, false, awslocal.Fault{Status: 500, Calls: 2}, "", "", 3},
+		"cut once":             {ecr.Image{}, false, awslocal.Fault{Cut: true, Calls: 1}, scan.ScannedRecently, "scanned within 24 h", 2},
+		"500 on and on":        {ecr.Image{}, false, awslocal.Fault{Status: 500}, scan.Unavailable, "ECR in us-west-2 answered with an error", 3},
+		"connection dropped":   {ecr.Image{}, false, awslocal.Fault{Drop: true}, scan.Unavailable, "ECR in us-west-2 can't be reached", 3},
+		"denied":               {ecr.Image{}, false, awslocal.Fault{Code: "AccessDeniedException", Message: "User: arn:aws:sts::1:x is not authorized to perform: ecr:StartImageScan on resource: arn:aws:ecr:us-west-2:1:repository/x"}, scan.NoAccess, "no access to ecr:StartImageScan", 1},
+		"an error to come":     {ecr.Image{}, false, awslocal.Fault{Code: "BrandNewException", Message: "secret"}, scan.Internal, "ECR refused the request", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // for the back-off's sake
 			e, c := start(t)
 			digest := e.PutImage(id, test.image)
 			if test.enhanced {
-				e.SetScanType(repo.Region, repo.Registry, awslocal.Enhanced)
+				e.SetScanType(repo.Region, repo.Registry, ecr.Enhanced)
 			}
 			if test.fault != (awslocal.Fault{}) {
 				e.Disturb(test.fault)
@@ -313,7 +314,7 @@ func TestWhatIsGone(t *testing.T) {
 	if _, err := c.Images(t.Context(), repo, []string{"a", "b"}); scan.CodeOf(err) != scan.RepositoryNotFound {
 		t.Errorf("repository, by tags: %v", err)
 	}
-	e.PutRepository(id, awslocal.Repository{})
+	e.PutRepository(id, ecr.Repository{})
 	gone := "sha256:" + strings.Repeat("00", 32)
 	if _, err := c.Findings(t.Context(), repo, gone); scan.CodeOf(err) != scan.ImageNotFound {
 		t.Errorf("image: %v", err)
@@ -328,7 +329,7 @@ func TestDeadRegionStandsAlone(t *testing.T) {
 	e, c := start(t)
 	alive := scan.Repository{Registry: repo.Registry, Region: "eu-west-1", Name: repo.Name}
 	for _, region := range []string{"us-west-2", "eu-west-1"} {
-		e.PutImage(awslocal.RepositoryID{Region: region, Name: repo.Name}, awslocal.Image{Tags: []string{"a"}, ScannedAt: old})
+		e.PutImage(ecr.RepositoryID{Region: region, Name: repo.Name}, ecr.Image{Tags: []string{"a"}, ScannedAt: old})
 	}
 	e.Disturb(awslocal.Fault{Region: "us-west-2", Hang: true})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -36,11 +37,11 @@ func digestOf(i int) string { return fmt.Sprintf("sha256:%064x", i) }
 type entry map[string]any
 
 func linux(i int, arch string) entry {
-	return entry{"mediaType": awslocal.OCIManifest, "digest": digestOf(i), "platform": entry{"os": "linux", "architecture": arch}}
+	return entry{"mediaType": ecr.OCIManifest, "digest": digestOf(i), "platform": entry{"os": "linux", "architecture": arch}}
 }
 
 func windows(i int, version string) entry {
-	return entry{"mediaType": awslocal.DockerManifest, "digest": digestOf(i), "platform": entry{"os": "windows", "architecture": "amd64", "os.version": version}}
+	return entry{"mediaType": ecr.DockerManifest, "digest": digestOf(i), "platform": entry{"os": "windows", "architecture": "amd64", "os.version": version}}
 }
 
 func with(e entry, key string, value any) entry {
@@ -49,7 +50,7 @@ func with(e entry, key string, value any) entry {
 }
 
 func manifestOf(entries ...entry) string {
-	b, err := json.Marshal(entry{"schemaVersion": 2, "mediaType": awslocal.OCIIndex, "manifests": append([]entry{}, entries...)})
+	b, err := json.Marshal(entry{"schemaVersion": 2, "mediaType": ecr.OCIIndex, "manifests": append([]entry{}, entries...)})
 	if err != nil {
 		panic(err)
 	}
@@ -75,7 +76,7 @@ func TestIndexes(t *testing.T) {
 		"attestations alone":   {manifestOf(with(linux(2, ""), "platform", unknown)), []string{"t not scannable: image index without images"}},
 		"empty":                {manifestOf(), []string{"t not scannable: image index without images"}},
 		"artifacts beside":     {manifestOf(linux(1, "amd64"), with(linux(2, "amd64"), "mediaType", "application/vnd.cncf.helm.chart")), []string{"t (linux/amd64)"}},
-		"no platform":          {manifestOf(entry{"mediaType": awslocal.OCIManifest, "digest": digestOf(1)}), []string{"t"}},
+		"no platform":          {manifestOf(entry{"mediaType": ecr.OCIManifest, "digest": digestOf(1)}), []string{"t"}},
 		"no media type":        {manifestOf(entry{"digest": digestOf(1), "platform": entry{"os": "linux", "architecture": "s390x"}}), []string{"t (linux/s390x)"}},
 		"a null platform":      {manifestOf(with(linux(1, ""), "platform", nil)), []string{"t"}},
 		"the same twice":       {manifestOf(linux(1, "amd64"), linux(1, "amd64")), []string{"t (linux/amd64)"}},
@@ -84,8 +85,8 @@ func TestIndexes(t *testing.T) {
 		"two windows":          {manifestOf(windows(1, "10.0.17763.1"), windows(2, "10.0.20348.9")), []string{"t (windows/amd64 10.0.17763)", "t (windows/amd64 10.0.20348)"}},
 		"two updates":          {manifestOf(windows(1, "10.0.17763.1"), windows(2, "10.0.17763.9"), windows(3, "10.0.20348.9")), []string{"t (windows/amd64 10.0.17763.1)", "t (windows/amd64 10.0.17763.9)", "t (windows/amd64 10.0.20348)"}},
 		"alike":                {manifestOf(linux(1, "amd64"), linux(2, "amd64"), linux(3, "arm64")), []string{"t (linux/amd64 #1)", "t (linux/amd64 #2)", "t (linux/arm64)"}},
-		"nested":               {manifestOf(with(linux(1, "amd64"), "mediaType", awslocal.OCIIndex)), []string{"t not scannable: nested image index"}},
-		"nested beside":        {manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "mediaType", awslocal.DockerList)), []string{"t (linux/amd64)", "t not scannable: nested image index"}},
+		"nested":               {manifestOf(with(linux(1, "amd64"), "mediaType", ecr.OCIIndex)), []string{"t not scannable: nested image index"}},
+		"nested beside":        {manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "mediaType", ecr.DockerList)), []string{"t (linux/amd64)", "t not scannable: nested image index"}},
 		"too many":             {manifestOf(many...), append(labels(100), "t not scannable: image index of 101 images, of which 100 are scanned")},
 		"no JSON":              {"<html>", []string{"t not scannable: broken image index"}},
 		"half":                 {whole[:len(whole)/2], []string{"t not scannable: broken image index"}},
@@ -101,7 +102,7 @@ func TestIndexes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, c := inProcess()
-			digest := e.PutImage(id, awslocal.Image{Tags: []string{"t"}, MediaType: awslocal.OCIIndex, Manifest: test.manifest})
+			digest := e.PutImage(id, ecr.Image{Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: test.manifest})
 			images, err := c.Images(t.Context(), repo, nil)
 			if diff := cmp.Diff(test.want, shown(images)); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -126,7 +127,7 @@ func labels(n int) []string {
 // An index whose manifest claims that it is its own image.
 func TestIndexOfItself(t *testing.T) {
 	e, c := inProcess()
-	e.PutImage(id, awslocal.Image{Digest: digestOf(7), Tags: []string{"t"}, MediaType: awslocal.OCIIndex, Manifest: manifestOf(linux(7, "amd64"))})
+	e.PutImage(id, ecr.Image{Digest: digestOf(7), Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(linux(7, "amd64"))})
 	images, err := c.Images(t.Context(), repo, nil)
 	if diff := cmp.Diff([]string{"t not scannable: broken image index"}, shown(images)); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -134,11 +135,11 @@ func TestIndexOfItself(t *testing.T) {
 }
 
 // putIndexes puts an image with the tag plain and n indexes of two platforms each.
-func putIndexes(e *awslocal.ECR, n int) {
-	e.PutImage(id, awslocal.Image{Digest: digestOf(1), Tags: []string{"plain"}})
+func putIndexes(e *ecr.ECR, n int) {
+	e.PutImage(id, ecr.Image{Digest: digestOf(1), Tags: []string{"plain"}})
 	for i := range n {
-		e.PutImage(id, awslocal.Image{
-			Tags: []string{fmt.Sprint("a", i), fmt.Sprint("b", i)}, MediaType: awslocal.OCIIndex, Manifest: manifestOf(linux(1, "amd64"), linux(2+i, "arm64")),
+		e.PutImage(id, ecr.Image{
+			Tags: []string{fmt.Sprint("a", i), fmt.Sprint("b", i)}, MediaType: ecr.OCIIndex, Manifest: manifestOf(linux(1, "amd64"), linux(2+i, "arm64")),
 		})
 	}
 }
@@ -167,7 +168,7 @@ func TestUnreadableIndexes(t *testing.T) {
 		fault awslocal.Fault
 		want  string
 	}{
-		"denied":         {awslocal.Deny("BatchGetImage", id), "not scannable: image index, no access to ecr:BatchGetImage"},
+		"denied":         {ecr.Deny("BatchGetImage", id), "not scannable: image index, no access to ecr:BatchGetImage"},
 		"denied tersely": {awslocal.Fault{Code: "AccessDeniedException", Message: "Denied."}, "not scannable: image index, no access to ecr:BatchGetImage"},
 		"expired":        {awslocal.Fault{Code: "ExpiredTokenException", Message: "x"}, "not scannable: image index, no access"},
 		"5xx":            {awslocal.Fault{Status: 500}, "unavailable: ECR in us-west-2 answered with an error"},
@@ -209,15 +210,15 @@ func TestOneIndexSpoilsNoOther(t *testing.T) {
 
 // An index that is deleted or archived between two calls is not in BatchGetImage's answer.
 func TestIndexGoneBetweenTheCalls(t *testing.T) {
-	for status, want := range map[string]string{"": "image index not found", awslocal.Archived: "image index not accessible"} {
-		e := awslocal.NewECR(awslocal.ECROptions{})
+	for status, want := range map[string]string{"": "image index not found", ecr.Archived: "image index not accessible"} {
+		e := ecr.New(ecr.Options{})
 		putIndexes(e, 1)
 		c := ecrscan.New(inProcessConfig(afterListing(e, func() {
 			if status == "" {
 				_ = e.DeleteImage(id, "a0")
 				_ = e.DeleteImage(id, "b0")
 			} else {
-				_ = e.UpdateImage(id, "a0", func(i *awslocal.Image) { i.Status = status })
+				_ = e.UpdateImage(id, "a0", func(i *ecr.Image) { i.Status = status })
 			}
 		})))
 		images, err := c.Images(t.Context(), repo, nil)

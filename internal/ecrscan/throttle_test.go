@@ -14,14 +14,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 )
 
 // inProcess is an ECR and a client without a socket, for the fake clock of synctest.
-func inProcess() (*awslocal.ECR, *ecrscan.Client) {
-	e := awslocal.NewECR(awslocal.ECROptions{})
+func inProcess() (*ecr.ECR, *ecrscan.Client) {
+	e := ecr.New(ecr.Options{})
 	return e, ecrscan.New(inProcessConfig(e))
 }
 
@@ -52,7 +53,7 @@ func TestThrottledUntilTheTimeIsUp(t *testing.T) {
 	for i := range 4 {
 		synctest.Test(t, func(t *testing.T) {
 			e, c := inProcess()
-			digest := e.PutImage(id, awslocal.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
+			digest := e.PutImage(id, ecr.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
 			fault := throttle(awslocal.Fault{}, i)
 			e.Disturb(fault)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -100,8 +101,8 @@ func TestThrottledForAWhile(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			e, c := inProcess()
-			digest := e.PutImage(id, awslocal.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
-			e.PutImage(id, awslocal.Image{Tags: []string{"multi"}, Children: []awslocal.Child{{Digest: digest, OS: "linux", Arch: "arm64"}}})
+			digest := e.PutImage(id, ecr.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
+			e.PutImage(id, ecr.Image{Tags: []string{"multi"}, Children: []ecr.Child{{Digest: digest, OS: "linux", Arch: "arm64"}}})
 			e.Disturb(awslocal.Fault{Operation: name, Code: "ThrottlingException", Calls: 7})
 			if err := call(t.Context(), c, digest); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -117,7 +118,7 @@ func TestThrottledForAWhile(t *testing.T) {
 func TestLimitExceededIsFinal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, c := inProcess()
-		e.PutRepository(id, awslocal.Repository{})
+		e.PutRepository(id, ecr.Repository{})
 		e.Disturb(awslocal.Fault{Code: "LimitExceededException"})
 		_, err := c.Images(t.Context(), repo, nil)
 		if scan.CodeOf(err) != scan.Unavailable || e.Count().Total() != 1 {
@@ -132,7 +133,7 @@ func TestNoCallerStarves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers = 300
 		e, c := inProcess()
-		digest := e.PutImage(id, awslocal.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
+		digest := e.PutImage(id, ecr.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
 		e.Disturb(awslocal.Fault{PerSecond: 0.5, Burst: 1, Delay: 30 * time.Millisecond})
 		began := time.Now()
 		var all sync.WaitGroup
@@ -179,7 +180,7 @@ func TestThrottlingStaysWhereItIs(t *testing.T) {
 		}
 		digests := map[string]string{}
 		for at, r := range where {
-			digests[at] = e.PutImage(awslocal.RepositoryID{Region: r.Region, Registry: r.Registry, Name: r.Name}, awslocal.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
+			digests[at] = e.PutImage(ecr.RepositoryID{Region: r.Region, Registry: r.Registry, Name: r.Name}, ecr.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
 		}
 		e.Disturb(awslocal.Fault{Region: repo.Region, Registry: repo.Registry, Operation: "DescribeImageScanFindings", Code: "ThrottlingException"})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/awslocal/samples"
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -51,8 +52,8 @@ func TestParseAccess(t *testing.T) {
 // guarded is the API with the given access, with all that it logs.
 func guarded(t *testing.T, full, read string) (h http.Handler, logged *bytes.Buffer, id string) {
 	t.Helper()
-	a := awstest.Start(t, awslocal.ECROptions{})
-	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
+	a := awstest.Start(t, ecr.Options{})
+	if err := samples.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
 	logged = &bytes.Buffer{}
@@ -151,8 +152,8 @@ func TestAccess(t *testing.T) {
 
 // Public badges are open to everyone, and nothing else is, however its path is written.
 func TestPublicBadges(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
-	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
+	a := awstest.Start(t, ecr.Options{})
+	if err := samples.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
 	api := a.Service(awstest.Silent()).API(base)
@@ -256,7 +257,7 @@ func TestLinksCarryTheReadKey(t *testing.T) {
 }
 
 func TestOrigin(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	access, err := httpapi.ParseAccess(hash(fullKey), "")
 	if err != nil {
 		t.Fatal(err)

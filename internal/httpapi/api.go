@@ -1,7 +1,7 @@
 // Package httpapi is the REST API: paths and methods, strict decoding of what comes in, and the form of what goes out, errors included. It
 // is plain net/http, the same behind API Gateway and on a laptop.
 //
-// What the calls do is the business of package scan, and how results look that of package render.
+// What the calls do is the business of package scan, and how results look that of package render and of those below it.
 package httpapi
 
 import (
@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -23,7 +24,7 @@ const Budget = 25 * time.Second
 
 // ConfigStore keeps the configs.
 type ConfigStore interface {
-	scan.ConfigReader
+	report.ConfigReader
 	// Put keeps a config under its id. Errors: Unavailable.
 	Put(ctx context.Context, c scan.Config) error
 	// Delete removes the config with this id. Errors: NotFound, Unavailable.
@@ -38,7 +39,7 @@ type Visits interface {
 // API answers the requests. Its fields are set once; those that its routes don't need may be nil.
 type API struct {
 	Configs ConfigStore
-	Reports *scan.Reader
+	Reports *report.Reader
 	// Visits may be nil: then a new config waits for the schedule.
 	Visits Visits
 	Now    func() time.Time

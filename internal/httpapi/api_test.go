@@ -14,7 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/awslocal/samples"
 	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/contract"
@@ -47,8 +50,8 @@ type service struct {
 }
 
 func start(t *testing.T) (*awstest.AWS, *service) {
-	a := awstest.Start(t, awslocal.ECROptions{})
-	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
+	a := awstest.Start(t, ecr.Options{})
+	if err := samples.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
 	s := a.Service(awstest.Silent())
@@ -192,9 +195,9 @@ func TestHardCases(t *testing.T) {
 	for _, repo := range []string{"test/hardcases", "test/gone", "test/locked", "test/empty", "test/centos"} {
 		call(h, "POST", "/configs", "application/json", strings.Replace(valid, `"test/ubuntu","tags":["16.04","latest"]`, `"`+repo+`"`, 1))
 	}
-	a.ECR.PutRepository(awslocal.RepositoryID{Name: "test/locked"}, awslocal.Repository{})
-	a.ECR.PutRepository(awslocal.RepositoryID{Name: "test/empty"}, awslocal.Repository{})
-	a.ECR.Disturb(awslocal.Deny("", awslocal.RepositoryID{Name: "test/locked"}))
+	a.ECR.PutRepository(ecr.RepositoryID{Name: "test/locked"}, ecr.Repository{})
+	a.ECR.PutRepository(ecr.RepositoryID{Name: "test/empty"}, ecr.Repository{})
+	a.ECR.Disturb(ecr.Deny("", ecr.RepositoryID{Name: "test/locked"}))
 	got := call(h, "GET", "/summary/", "", "").body
 	for _, block := range []string{
 		"Results for test/hardcases:archived in us-west-2:\n NOT SCANNED: archived\n\n\n",
@@ -379,14 +382,14 @@ func TestFeedWhenECRFails(t *testing.T) {
 		checkProblem(t, got, 503)
 	}
 	undo()
-	a.ECR.Disturb(awslocal.Deny("DescribeImageScanFindings", awslocal.RepositoryID{}))
+	a.ECR.Disturb(ecr.Deny("DescribeImageScanFindings", ecr.RepositoryID{}))
 	got := call(h, "GET", "/findings/"+c.ID, "", "")
 	if got.status != 200 || !strings.Contains(got.body, "Without a result: [16.04] UNAVAILABLE: no access to ecr:DescribeImageScanFindings, [latest] UNAVAILABLE") {
 		t.Errorf("for good: %d %.1500s", got.status, got.body)
 	}
 	a.ECR.Calm()
-	a.ECR.DeleteRepository(awslocal.RepositoryID{Name: "test/ubuntu"})
-	a.Later(scan.Trust)
+	a.ECR.DeleteRepository(ecr.RepositoryID{Name: "test/ubuntu"})
+	a.Later(refresh.Trust)
 	got = call(h, "GET", "/findings/"+c.ID, "", "")
 	if got.status != 200 || !strings.Contains(got.body, "Without a result: REPOSITORY NOT FOUND</subtitle>") {
 		t.Errorf("repository gone: %d %.1500s", got.status, got.body)

@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
@@ -56,14 +58,14 @@ func bucketBefore(t *testing.T) *awslocal.S3 {
 }
 
 // registryBefore is the registry as it was then.
-func registryBefore() *awslocal.ECR {
-	e := awslocal.NewECR(awslocal.ECROptions{})
+func registryBefore() *ecr.ECR {
+	e := ecr.New(ecr.Options{})
 	scanned := time.Now().Add(-time.Minute)
-	e.PutImage(told, awslocal.Image{
+	e.PutImage(told, ecr.Image{
 		Tags: []string{"v1"}, Digest: "sha256:" + strings.Repeat("1a", 32), ScannedAt: scanned,
-		Findings: []awslocal.Finding{vulnerability("CVE-3", "CRITICAL"), vulnerability("CVE-2", "MEDIUM")},
+		Findings: []ecr.Finding{vulnerability("CVE-3", "CRITICAL"), vulnerability("CVE-2", "MEDIUM")},
 	})
-	e.PutImage(told, awslocal.Image{Tags: []string{"v2"}, Digest: "sha256:" + strings.Repeat("2b", 32), ScannedAt: scanned.Add(-25 * time.Hour)})
+	e.PutImage(told, ecr.Image{Tags: []string{"v2"}, Digest: "sha256:" + strings.Repeat("2b", 32), ScannedAt: scanned.Add(-25 * time.Hour)})
 	return e
 }
 
@@ -90,7 +92,7 @@ func TestBucketOfTheVersionBefore(t *testing.T) {
 		}
 		check("before a visit")
 		visits := h.visit(t)
-		if visits.Count(scan.VisitEnded) != 1 || len(visits.Reports) != 1 || visits.Started != 1 {
+		if visits.Count(rescan.VisitEnded) != 1 || len(visits.Reports) != 1 || visits.Started != 1 {
 			t.Errorf("the first visit: %+v", visits)
 		}
 		check("after a visit")

@@ -12,8 +12,9 @@ import (
 	"github.com/mmcdole/gofeed/atom"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/s3store"
-	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -25,11 +26,11 @@ type story struct {
 	id  string
 }
 
-var told = awslocal.RepositoryID{Name: "team/app"}
+var told = ecr.RepositoryID{Name: "team/app"}
 
-func tell(t *testing.T, findings ...awslocal.Finding) *story {
+func tell(t *testing.T, findings ...ecr.Finding) *story {
 	a, h := start(t)
-	a.ECR.PutImage(told, awslocal.Image{Tags: []string{"v1"}, ScannedAt: a.Now().Add(-time.Minute), Findings: findings})
+	a.ECR.PutImage(told, ecr.Image{Tags: []string{"v1"}, ScannedAt: a.Now().Add(-time.Minute), Findings: findings})
 	// The story itself says when there is a scan.
 	a.ECR.Disturb(awslocal.Fault{Operation: "StartImageScan", Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."})
 	s := &story{t, a, h, add(t, h, "team/app")}
@@ -37,21 +38,21 @@ func tell(t *testing.T, findings ...awslocal.Finding) *story {
 	return s
 }
 
-func vulnerability(name, severity string) awslocal.Finding {
-	return awslocal.Finding{Name: name, Severity: severity, Attributes: []awslocal.Attribute{{Key: "package_name", Value: "ssl"}}}
+func vulnerability(name, severity string) ecr.Finding {
+	return ecr.Finding{Name: name, Severity: severity, Attributes: []ecr.Attribute{{Key: "package_name", Value: "ssl"}}}
 }
 
 // nextDay scans the image again, which then has these findings.
-func (s *story) nextDay(findings ...awslocal.Finding) {
+func (s *story) nextDay(findings ...ecr.Finding) {
 	s.Helper()
 	s.aws.Later(25 * time.Hour)
-	s.update(func(i *awslocal.Image) {
+	s.update(func(i *ecr.Image) {
 		i.ScannedAt, i.Findings = s.aws.Now().Add(-time.Minute), findings
 	})
 	s.api.visit(s.T)
 }
 
-func (s *story) update(change func(*awslocal.Image)) {
+func (s *story) update(change func(*ecr.Image)) {
 	s.Helper()
 	if err := s.aws.ECR.UpdateImage(told, "v1", change); err != nil {
 		s.Fatal(err)
@@ -177,7 +178,7 @@ func TestOldNewsLeaves(t *testing.T) {
 // More changes of one scan than anybody reads are rolled into one entry.
 func TestManyChanges(t *testing.T) {
 	s := tell(t, vulnerability("CVE-1", "CRITICAL"))
-	var many []awslocal.Finding
+	var many []ecr.Finding
 	for i := range 50 {
 		many = append(many, vulnerability("CVE-"+string(rune('A'+i/26))+string(rune('A'+i%26)), "LOW"))
 	}
@@ -200,13 +201,13 @@ func TestNewsOfTheWatch(t *testing.T) {
 	s.aws.Later(2 * time.Hour)
 	begun := s.feed("/changes")
 	s.want("/changes", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
-	s.update(func(i *awslocal.Image) {
+	s.update(func(i *ecr.Image) {
 		i.ScannedAt, i.ScanStatus, i.ScanDescription = s.aws.Now(), "FAILED", "UnsupportedImageError: x"
 	})
-	s.later(scan.Trust)
+	s.later(refresh.Trust)
 	s.want("", "[HIGH] found CVE-1")
 	s.want("/changes", "[SCAN FAILED] image team/app:v1 can't be scanned", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
-	s.update(func(i *awslocal.Image) { i.ScanStatus = "" })
+	s.update(func(i *ecr.Image) { i.ScanStatus = "" })
 	s.nextDay(vulnerability("CVE-1", "HIGH"))
 	s.want("/changes", "[NOT SCANNED, OVER] image team/app:v1 was scanned again", "[SCAN FAILED, OVER] the scans of image team/app:v1 no longer fail",
 		"[SCAN FAILED] image team/app:v1 can't be scanned", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
@@ -215,12 +216,12 @@ func TestNewsOfTheWatch(t *testing.T) {
 	}
 
 	undo := s.aws.ECR.Disturb(awslocal.Fault{Code: "RepositoryNotFoundException"})
-	s.later(scan.Trust)
+	s.later(refresh.Trust)
 	if got := s.feed("/changes"); got.Entries[0].Title != "[REPOSITORY GONE] the registry has no repository team/app in us-west-2 any more" {
 		t.Errorf("gone: %q", titles(got))
 	}
 	undo()
-	s.later(scan.Trust)
+	s.later(refresh.Trust)
 	if got := s.feed("/changes"); got.Entries[0].Title != "[REPOSITORY GONE, OVER] the registry has the repository team/app in us-west-2 again" {
 		t.Errorf("back: %q", titles(got))
 	}
@@ -284,7 +285,7 @@ func TestLastModified(t *testing.T) {
 			t.Errorf("%s: a scan that changed nothing changed the bytes", path)
 		}
 		date := settled.header.Get("Last-Modified")
-		s.aws.Later(scan.Trust - time.Minute)
+		s.aws.Later(refresh.Trust - time.Minute)
 		if got := get(path, "If-Modified-Since", date); got.status != 304 {
 			t.Errorf("%s: %d when nothing changed", path, got.status)
 		}
@@ -359,8 +360,8 @@ func TestPollingByTheDate(t *testing.T) {
 }
 
 // push replaces the image of v1 by another, which is scanned.
-func (s *story) push(digest string, findings ...awslocal.Finding) {
-	s.aws.ECR.PutImage(told, awslocal.Image{Tags: []string{"v1"}, Digest: digest, ScannedAt: s.aws.Now().Add(-time.Minute), Findings: findings})
+func (s *story) push(digest string, findings ...ecr.Finding) {
+	s.aws.ECR.PutImage(told, ecr.Image{Tags: []string{"v1"}, Digest: digest, ScannedAt: s.aws.Now().Add(-time.Minute), Findings: findings})
 }
 
 // What ECR refuses leaves no date: once it is allowed again, whoever saw the refusal is given more than a 304.
@@ -370,7 +371,7 @@ func TestNoDateOfARefusal(t *testing.T) {
 			s := tell(t, vulnerability("CVE-1", "HIGH"))
 			get := func(header ...string) answer { return call(s.api, "GET", "/findings/"+s.id, "", "", header...) }
 			date := get().header.Get("Last-Modified")
-			undo := s.aws.ECR.Disturb(awslocal.Deny(operation, told))
+			undo := s.aws.ECR.Disturb(ecr.Deny(operation, told))
 			s.push("sha256:"+strings.Repeat("1a", 32), vulnerability("CVE-2", "HIGH"))
 			for _, visited := range []bool{false, true} {
 				s.aws.Later(25 * time.Hour)

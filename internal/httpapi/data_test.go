@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/test/feedrules"
 )
 
@@ -81,12 +81,12 @@ func TestSummaryNegotiation(t *testing.T) {
 // Every format of the findings tells of the same ones, page by page.
 func TestFindingsAsData(t *testing.T) {
 	a, h := start(t)
-	var list []awslocal.Finding
+	var list []ecr.Finding
 	for i := range 501 {
-		list = append(list, awslocal.Finding{Name: fmt.Sprintf("CVE-%04d", i), Severity: []string{"LOW", "HIGH", "MEDIUM"}[i%3]})
+		list = append(list, ecr.Finding{Name: fmt.Sprintf("CVE-%04d", i), Severity: []string{"LOW", "HIGH", "MEDIUM"}[i%3]})
 	}
-	a.ECR.PutImage(awslocal.RepositoryID{Name: "team/app"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: list})
-	a.ECR.PutImage(awslocal.RepositoryID{Name: "team/app"}, awslocal.Image{Tags: []string{"v2"}})
+	a.ECR.PutImage(ecr.RepositoryID{Name: "team/app"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: list})
+	a.ECR.PutImage(ecr.RepositoryID{Name: "team/app"}, ecr.Image{Tags: []string{"v2"}})
 	id := add(t, h, "team/app")
 	for _, path := range []string{"/findings/" + id, "/findings/all"} {
 		for page, want := range map[string]int{"1": 500, "2": 1} {

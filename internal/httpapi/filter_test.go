@@ -14,6 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/render/feed"
+	"ecr-continuous-scan/internal/render/page"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/contract"
 )
@@ -152,18 +155,18 @@ func checkNarrows(t *testing.T, f scan.Filter) {
 
 func checkSummary(t *testing.T, row scan.FilterRow, f scan.Filter, sample string) {
 	t.Helper()
-	image := func(tag string, counts scan.Counts) []scan.Item {
-		return []scan.Item{{Image: scan.Image{Tag: tag}, Result: scan.Result{State: scan.Completed, Counts: counts}}}
+	image := func(tag string, counts scan.Counts) []report.Item {
+		return []report.Item{{Image: scan.Image{Tag: tag}, Result: scan.Result{State: scan.Completed, Counts: counts}}}
 	}
-	o := scan.Overview{Reports: []scan.Report{
+	o := report.Overview{Reports: []report.Report{
 		{Config: scan.Config{Repository: "test/ubuntu"}, Images: image("latest", scan.Counts{scan.High: 1})},
 		{Config: scan.Config{Repository: "test/other"}, Images: image("other", scan.Counts{scan.Low: 1})},
 	}}
-	if kept := scan.Narrow(o.Reports, f); len(kept) != 1 || kept[0].Config.Repository != "test/ubuntu" {
+	if kept := report.Narrow(o.Reports, f); len(kept) != 1 || kept[0].Config.Repository != "test/ubuntu" {
 		t.Errorf("the summary has %+v", kept)
 	}
-	page, err := render.SummaryPage(o, f, nil, plainLink)
-	checkPage(t, "summary", page, err, row, sample)
+	shown, err := page.Summary(o, f, nil, plainLink)
+	checkPage(t, "summary", shown, err, row, sample)
 	if text := string(render.Summary(o, f)); !strings.HasPrefix(text, "Filtered by "+row.Noun) {
 		t.Errorf("the summary says %s", text)
 	}
@@ -174,15 +177,15 @@ func checkSummary(t *testing.T, row scan.FilterRow, f scan.Filter, sample string
 
 func checkListing(t *testing.T, row scan.FilterRow, f scan.Filter, sample string) {
 	t.Helper()
-	l := scan.Listing{View: scan.View{Filter: f}}
-	if l.FeedID() == (scan.Listing{}).FeedID() {
+	l := report.Listing{View: report.View{Filter: f}}
+	if l.FeedID() == (report.Listing{}).FeedID() {
 		t.Error("the feed has the id of the feed of everything")
 	}
-	page, err := render.FindingsPage(l, time.Unix(1569929237, 0), "/findings/all", nil, plainLink)
-	checkPage(t, "findings", page, err, row, sample)
-	feed, err := render.Atom(l, render.Links{})
-	if err != nil || !strings.Contains(string(feed), "findings: "+row.Noun) {
-		t.Errorf("the feed: %v, %s", err, feed)
+	shown, err := page.Findings(l, time.Unix(1569929237, 0), "/findings/all", nil, plainLink)
+	checkPage(t, "findings", shown, err, row, sample)
+	atom, err := feed.Atom(l, feed.Links{})
+	if err != nil || !strings.Contains(string(atom), "findings: "+row.Noun) {
+		t.Errorf("the feed: %v, %s", err, atom)
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/render"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/render/feed"
+	"ecr-continuous-scan/internal/render/page"
+	"ecr-continuous-scan/internal/report"
 )
 
 func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
@@ -27,17 +29,17 @@ func (a *API) allChanges(w http.ResponseWriter, r *http.Request) error {
 }
 
 // listingOf answers with a listing of the config that the path names; below is the rest of its path.
-func (a *API) listingOf(w http.ResponseWriter, r *http.Request, of resource, below string, list func(context.Context, string, scan.View) (scan.Listing, error)) error {
+func (a *API) listingOf(w http.ResponseWriter, r *http.Request, of resource, below string, list func(context.Context, string, report.View) (report.Listing, error)) error {
 	id, err := scanID(r)
 	if err != nil {
 		return err
 	}
-	return a.listing(w, r, of, "/findings/"+id+below, func(ctx context.Context, v scan.View) (scan.Listing, error) { return list(ctx, id, v) })
+	return a.listing(w, r, of, "/findings/"+id+below, func(ctx context.Context, v report.View) (report.Listing, error) { return list(ctx, id, v) })
 }
 
 // listing answers with 200 whatever ECR says for good, since readers drop a feed that fails; the feed's subtitle tells it. When nothing can be
 // read just now the answer is 503, so that readers keep what they have.
-func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path string, list func(context.Context, scan.View) (scan.Listing, error)) error {
+func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path string, list func(context.Context, report.View) (report.Listing, error)) error {
 	q, err := parseQuery(r, of, a.Now())
 	if err != nil {
 		return err
@@ -71,7 +73,7 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 
 // lastModified is when the feed of one config changed last; zero when that can't be told. That of all configs is without: a config that is
 // deleted changes it, and leaves no date.
-func lastModified(l scan.Listing) time.Time {
+func lastModified(l report.Listing) time.Time {
 	if l.Config == nil || l.Changed.IsZero() {
 		return time.Time{}
 	}
@@ -83,10 +85,10 @@ func lastModified(l scan.Listing) time.Time {
 }
 
 // writeListing writes a listing in a format of feedOffers.
-func (a *API) writeListing(r *http.Request, format, path string, q query, l scan.Listing, links render.Links) ([]byte, error) {
+func (a *API) writeListing(r *http.Request, format, path string, q query, l report.Listing, links feed.Links) ([]byte, error) {
 	switch format {
 	case formatJSON:
-		return render.JSONFeed(l, links)
+		return feed.JSON(l, links)
 	case formatCSV:
 		return render.FindingsCSV(l)
 	case formatSARIF:
@@ -96,31 +98,31 @@ func (a *API) writeListing(r *http.Request, format, path string, q query, l scan
 		if err != nil {
 			return nil, err
 		}
-		return render.FindingsPage(l, a.Now(), path, q.values, link)
+		return page.Findings(l, a.Now(), path, q.values, link)
 	default:
-		return render.Atom(l, links)
+		return feed.Atom(l, links)
 	}
 }
 
 // feedLinks are the links of a page of a feed. The first page has the URL that readers subscribe to.
-func (a *API) feedLinks(r *http.Request, path string, q query, pages int) render.Links {
-	page := func(n int) string { return a.link(r, path, q.page(n)) }
-	links := render.Links{Self: page(q.view.Page), Summary: a.link(r, "/summary", nil)}
+func (a *API) feedLinks(r *http.Request, path string, q query, pages int) feed.Links {
+	at := func(n int) string { return a.link(r, path, q.page(n)) }
+	links := feed.Links{Self: at(q.view.Page), Summary: a.link(r, "/summary", nil)}
 	if pages == 1 {
 		return links
 	}
-	links.First, links.Last = page(1), page(pages)
+	links.First, links.Last = at(1), at(pages)
 	if q.view.Page > 1 {
-		links.Previous = page(q.view.Page - 1)
+		links.Previous = at(q.view.Page - 1)
 	}
 	if q.view.Page < pages {
-		links.Next = page(q.view.Page + 1)
+		links.Next = at(q.view.Page + 1)
 	}
 	return links
 }
 
 // linkHeader names the pages around for formats that have no place for them (RFC 8288).
-func linkHeader(w http.ResponseWriter, links render.Links) {
+func linkHeader(w http.ResponseWriter, links feed.Links) {
 	for _, link := range [][2]string{{"first", links.First}, {"previous", links.Previous}, {"next", links.Next}, {"last", links.Last}} {
 		if link[1] != "" {
 			w.Header().Add("Link", fmt.Sprintf("<%s>; rel=%q", link[1], link[0]))
@@ -138,14 +140,14 @@ func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	feeds := make([]render.Subscription, len(configs))
+	feeds := make([]feed.Subscription, len(configs))
 	for i, c := range configs {
-		feeds[i] = render.Subscription{Config: c, View: q.view, URL: a.link(r, "/findings/"+c.ID, q.values)}
+		feeds[i] = feed.Subscription{Config: c, View: q.view, URL: a.link(r, "/findings/"+c.ID, q.values)}
 		if feeds[i].URL == "" {
 			return fmt.Errorf("list the feeds: the API's own URL is unknown")
 		}
 	}
-	list, err := render.OPML(feeds)
+	list, err := feed.OPML(feeds)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,9 @@ import (
 	"github.com/mmcdole/gofeed/atom"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/refresh"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/feedrules"
@@ -165,18 +168,18 @@ func TestWrongQueries(t *testing.T) {
 // One entry per vulnerability and package, under an id of its own that the images' coming and going does not change.
 func TestByVulnerability(t *testing.T) {
 	a, h := start(t)
-	repo := awslocal.RepositoryID{Name: "team/app"}
-	put := func(tag string, findings ...awslocal.Finding) {
-		a.ECR.PutImage(repo, awslocal.Image{Tags: []string{tag}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+	repo := ecr.RepositoryID{Name: "team/app"}
+	put := func(tag string, findings ...ecr.Finding) {
+		a.ECR.PutImage(repo, ecr.Image{Tags: []string{tag}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
 	}
-	named := func(severity, description string) awslocal.Finding {
-		return awslocal.Finding{Name: "CVE-1", Severity: severity, Description: description, Attributes: []awslocal.Attribute{{Key: "package_name", Value: "ssl"}}}
+	named := func(severity, description string) ecr.Finding {
+		return ecr.Finding{Name: "CVE-1", Severity: severity, Description: description, Attributes: []ecr.Attribute{{Key: "package_name", Value: "ssl"}}}
 	}
 	put("v1", named("LOW", "one"))
 	id := add(t, h, "team/app")
 	first := feed(t, h, "/findings/"+id+"?by=vulnerability").Entries
-	put("v2", named("HIGH", "two"), awslocal.Finding{Name: "CVE-1", Severity: "LOW"})
-	a.Later(scan.Trust)
+	put("v2", named("HIGH", "two"), ecr.Finding{Name: "CVE-1", Severity: "LOW"})
+	a.Later(refresh.Trust)
 	then := feed(t, h, "/findings/"+id+"?by=vulnerability").Entries
 	if len(first) != 1 || len(then) != 2 || len(feed(t, h, "/findings/"+id).Entries) != 3 {
 		t.Fatalf("%d entries, then %d", len(first), len(then))
@@ -194,18 +197,18 @@ func TestByVulnerability(t *testing.T) {
 func TestPages(t *testing.T) {
 	a, h := start(t)
 	const findings = 1203
-	var list []awslocal.Finding
+	var list []ecr.Finding
 	for i := range findings {
-		list = append(list, awslocal.Finding{Name: fmt.Sprintf("CVE-%04d", i), Severity: []string{"LOW", "HIGH", "MEDIUM"}[i%3]})
+		list = append(list, ecr.Finding{Name: fmt.Sprintf("CVE-%04d", i), Severity: []string{"LOW", "HIGH", "MEDIUM"}[i%3]})
 	}
-	a.ECR.PutImage(awslocal.RepositoryID{Name: "team/app"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: list})
+	a.ECR.PutImage(ecr.RepositoryID{Name: "team/app"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: list})
 	id := add(t, h, "team/app")
 	for _, path := range []string{"/findings/" + id, "/findings/all"} {
 		seen, previous, feedID := map[string]bool{}, "", ""
 		next := path + "?severity=LOW"
 		for n := 1; next != ""; n++ {
 			f := feed(t, h, next)
-			if len(f.Entries) > scan.PageSize || linkOf(f, "self") != next || linkOf(f, "previous") != previous ||
+			if len(f.Entries) > report.PageSize || linkOf(f, "self") != next || linkOf(f, "previous") != previous ||
 				linkOf(f, "first") != path+"?severity=LOW" || linkOf(f, "last") != path+"?page=3&severity=LOW" || feedID != "" && f.ID != feedID {
 				t.Errorf("page %d: %d entries, id %s, links %v", n, len(f.Entries), f.ID, f.Links)
 			}
@@ -292,7 +295,7 @@ func TestNegotiation(t *testing.T) {
 }
 
 func TestVaryByOriginToo(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	api := a.Service(awstest.Silent()).API(base)
 	api.Origin = "https://a.example"
 	got := call(handler(t, api), "GET", "/findings/all", "", "", "Origin", "https://a.example")
@@ -335,7 +338,7 @@ func TestFeedList(t *testing.T) {
 }
 
 func TestFeedListNeedsItsOwnURL(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	api := a.Service(awstest.Silent()).API("")
 	h := handler(t, api)
 	if got := call(h, "POST", "/configs", "application/json", valid); !strings.HasPrefix(got.header.Get("Location"), "/configs/") {
@@ -387,8 +390,8 @@ func TestAllFindings(t *testing.T) {
 		t.Errorf("one repository can't be read: %d entries, %s", len(f.Entries), f.Subtitle)
 	}
 	undo()
-	a.ECR.Disturb(awslocal.Deny("", awslocal.RepositoryID{}))
-	a.Later(scan.Trust)
+	a.ECR.Disturb(ecr.Deny("", ecr.RepositoryID{}))
+	a.Later(refresh.Trust)
 	if f := feed(t, h, "/findings/all"); len(f.Entries) != 0 || !strings.Contains(f.Subtitle, "[test/centos in us-west-2] NO ACCESS") {
 		t.Errorf("refused for good: %d entries, %s", len(f.Entries), f.Subtitle)
 	}

@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/refresh"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/feedrules"
@@ -16,7 +19,7 @@ import (
 
 // oneConfig is a store with one config and no record, and a registry in which its repository has two images with the same findings.
 type oneConfig struct {
-	scan.Registry
+	refresh.Registry
 	config scan.Config
 	tag    string
 	result scan.Result
@@ -32,11 +35,11 @@ func (o oneConfig) Findings(context.Context, scan.Repository, string) (scan.Resu
 }
 
 // Load is the record of a repository that no visit has come to.
-func (o oneConfig) Load(context.Context, scan.Repository) (scan.Record, error) {
-	return scan.Record{}, nil
+func (o oneConfig) Load(context.Context, scan.Repository) (history.Record, error) {
+	return history.Record{}, nil
 }
-func (o oneConfig) History(context.Context, scan.Repository, string) (scan.History, error) {
-	return scan.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history"}
+func (o oneConfig) History(context.Context, scan.Repository, string) (history.History, error) {
+	return history.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history"}
 }
 
 // Whatever is in the URL and whatever a scanner writes: the answer is a feed that keeps the rules, or a problem that names what is wrong.
@@ -56,7 +59,7 @@ func FuzzFeedOfQuery(f *testing.F) {
 			result: scan.Result{State: scan.Completed, CompletedAt: time.Unix(1569929237, 0), Findings: []scan.Finding{finding, other}},
 		}
 		api := &httpapi.API{
-			Reports: &scan.Reader{Configs: o, Source: scan.Source{Registry: o, Records: o, Now: time.Now, Log: awstest.Silent()}},
+			Reports: &report.Reader{Configs: o, Source: refresh.Source{Registry: o, Records: o, Now: time.Now, Log: awstest.Silent()}},
 			BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Now: time.Now, Log: awstest.Silent(),
 		}
 		for _, path := range []string{"/findings/" + gone, "/findings/all", "/findings"} {

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"ecr-continuous-scan/internal/render"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/report"
 )
 
 // gate answers with 200 when all images of a config pass, and with 409 and the reasons otherwise, so that a script needs the status alone.
@@ -30,9 +30,9 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func refusal(v scan.Verdict) error {
+func refusal(v report.Verdict) error {
 	p := &problem{Status: http.StatusConflict}
 	p.Reasons, p.ReasonsOmitted = render.GateReasons(v)
-	p.Detail = fmt.Sprintf("The gate stays shut: not every image of the config has a scan of the last %.0f hours with nothing above %s.", scan.StaleAfter.Hours(), v.Max)
+	p.Detail = fmt.Sprintf("The gate stays shut: not every image of the config has a scan of the last %.0f hours with nothing above %s.", report.StaleAfter.Hours(), v.Max)
 	return p
 }

@@ -10,22 +10,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
 )
 
 // gateRepository has an image of each kind that matters to a gate.
-func gateRepository(a *awslocal.ECR) {
+func gateRepository(a *ecr.ECR) {
 
 	put := func(tag string, ago time.Duration, severities ...string) {
-		image := awslocal.Image{Tags: []string{tag}}
+		image := ecr.Image{Tags: []string{tag}}
 		if ago > 0 {
 			image.ScannedAt = time.Now().Add(-ago)
 		}
 		for i, s := range severities {
-			image.Findings = append(image.Findings, awslocal.Finding{Name: fmt.Sprint("CVE-", i), Severity: s})
+			image.Findings = append(image.Findings, ecr.Finding{Name: fmt.Sprint("CVE-", i), Severity: s})
 		}
-		a.PutImage(awslocal.RepositoryID{Name: "team/app"}, image)
+		a.PutImage(ecr.RepositoryID{Name: "team/app"}, image)
 	}
 	put("clean", time.Hour)
 	put("medium", 47*time.Hour, "MEDIUM", "LOW")
@@ -96,7 +97,7 @@ func TestGateWithoutAnAnswer(t *testing.T) {
 
 	// What can't be read doesn't pass.
 	for reason, disturb := range map[string]awslocal.Fault{
-		"unavailable": {Operation: "DescribeImageScanFindings", Status: 500}, "no access": awslocal.Deny("", awslocal.RepositoryID{}),
+		"unavailable": {Operation: "DescribeImageScanFindings", Status: 500}, "no access": ecr.Deny("", ecr.RepositoryID{}),
 	} {
 		undo := a.ECR.Disturb(disturb)
 		got := call(h, "GET", "/gate/"+id+"?max=CRITICAL&tag=clean", "", "")
@@ -105,7 +106,7 @@ func TestGateWithoutAnAnswer(t *testing.T) {
 		}
 		undo()
 	}
-	a.ECR.DeleteRepository(awslocal.RepositoryID{Name: "team/app"})
+	a.ECR.DeleteRepository(ecr.RepositoryID{Name: "team/app"})
 	if got := call(h, "GET", "/gate/"+id+"?max=CRITICAL", "", ""); got.status != 409 || !strings.Contains(got.body, "repository not found") {
 		t.Errorf("repository gone: %d %s", got.status, got.body)
 	}
@@ -116,7 +117,7 @@ func TestGateWithoutAnAnswer(t *testing.T) {
 func TestGateOfManyImages(t *testing.T) {
 	a, h := start(t)
 	for i := range 150 {
-		a.ECR.PutImage(awslocal.RepositoryID{Name: "team/app"}, awslocal.Image{Tags: []string{fmt.Sprint("v", i)}})
+		a.ECR.PutImage(ecr.RepositoryID{Name: "team/app"}, ecr.Image{Tags: []string{fmt.Sprint("v", i)}})
 	}
 	got := call(h, "GET", "/gate/"+add(t, h, "team/app")+"?max=LOW", "", "")
 	if checkProblem(t, got, 409); strings.Count(got.body, `"reason": "not scanned"`) != 100 || !strings.Contains(got.body, `"reasonsOmitted": 50`) {

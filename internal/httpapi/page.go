@@ -5,11 +5,11 @@ import (
 	"net/http"
 	"net/url"
 
-	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/render/page"
 )
 
 // linker links to the API for the client of r, as link does.
-func (a *API) linker(r *http.Request) (render.Link, error) {
+func (a *API) linker(r *http.Request) (page.Link, error) {
 	if a.BaseURL(r) == "" {
 		return nil, errors.New("write a page: the API's own URL is unknown")
 	}
@@ -20,7 +20,7 @@ func (a *API) linker(r *http.Request) (render.Link, error) {
 // URL may have a key in it.
 func pageHeader(w http.ResponseWriter) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", render.PagePolicy())
+	h.Set("Content-Security-Policy", page.Policy())
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "private, no-cache")
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/render/page"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -40,7 +40,7 @@ func TestPageHeaders(t *testing.T) {
 	for _, target := range []string{"/summary?format=html", "/findings/" + id + "?format=html", "/findings/all?format=html&sort=-cve&page=1"} {
 		got := call(h, "GET", target, "", "")
 		for name, want := range map[string]string{
-			"Content-Type": isHTML, "Content-Security-Policy": render.PagePolicy(), "Referrer-Policy": "no-referrer",
+			"Content-Type": isHTML, "Content-Security-Policy": page.Policy(), "Referrer-Policy": "no-referrer",
 			"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache",
 		} {
 			if got.status != 200 || got.header.Get(name) != want {
@@ -125,7 +125,7 @@ func TestSortedFindings(t *testing.T) {
 }
 
 func TestPagesNeedTheirOwnURL(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	api := a.Service(awstest.Silent()).API("")
 	h := handler(t, api)
 	checkProblem(t, call(h, "GET", "/summary?format=html", "", ""), 500)

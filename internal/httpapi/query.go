@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -51,7 +53,7 @@ func badgeResource() resource { return newResource(nil, scan.ImageFilters()) }
 
 // query is what a request asks for in its URL.
 type query struct {
-	view   scan.View
+	view   report.View
 	since  time.Time     // of a summary; zero when it isn't given
 	format string        // one of the resource's, or empty for what the client likes best
 	given  string        // of since, as it was given
@@ -78,7 +80,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 		}
 	}
 	q := query{
-		view:   scan.View{Page: p.page(), ByVulnerability: p.choice("by", "vulnerability") != ""},
+		view:   report.View{Page: p.page(), ByVulnerability: p.choice("by", "vulnerability") != ""},
 		format: p.choice("format", formatsOf(of.offers)...),
 	}
 	q.since, q.given = p.since(now)
@@ -91,8 +93,8 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 		return query{}, invalidQuery(p.wrong)
 	}
 	q.values = q.canonical()
-	if q.format == formatHTML && q.view.Order == scan.FeedOrder {
-		q.view.Order = scan.BySeverity
+	if q.format == formatHTML && q.view.Order == report.FeedOrder {
+		q.view.Order = report.BySeverity
 	}
 	return q, nil
 }
@@ -149,7 +151,7 @@ func (p *queryParser) since(now time.Time) (time.Time, string) {
 		return time.Time{}, ""
 	}
 	since, ok := parseSince(value, now)
-	if !ok || since.After(now) || since.Before(now.Add(-scan.MemoryTime)) {
+	if !ok || since.After(now) || since.Before(now.Add(-history.MemoryTime)) {
 		p.fail("since", "must be a time such as 2026-11-20T08:00:00Z, a date, or a span before now such as 36h or 7d; at most 30 days ago and not in the future")
 	}
 	return since, value
@@ -197,23 +199,23 @@ func (p *queryParser) page() int {
 		return 1
 	}
 	page, err := strconv.Atoi(value)
-	if err != nil || page < 1 || page > scan.MaxPages {
-		p.fail("page", fmt.Sprintf("must be a number from 1 to %d", scan.MaxPages))
+	if err != nil || page < 1 || page > report.MaxPages {
+		p.fail("page", fmt.Sprintf("must be a number from 1 to %d", report.MaxPages))
 	}
 	return page
 }
 
 // order is how a page is sorted; a leading - turns it around. A feed keeps its own order.
-func (p *queryParser) order(format string) (scan.Order, bool) {
-	choices := make([]string, 0, 2*len(scan.Orders()))
-	for _, o := range scan.Orders() {
+func (p *queryParser) order(format string) (report.Order, bool) {
+	choices := make([]string, 0, 2*len(report.Orders()))
+	for _, o := range report.Orders() {
 		choices = append(choices, string(o), "-"+string(o))
 	}
 	order, reverse := strings.CutPrefix(p.choice("sort", choices...), "-")
 	if order != "" && format != formatHTML {
 		p.fail("sort", "is for format="+formatHTML+" alone")
 	}
-	return scan.Order(order), reverse
+	return report.Order(order), reverse
 }
 
 // tidyForm takes out what a form sends for fields that were left empty, and blanks around what was typed.

@@ -5,7 +5,8 @@ import (
 	"net/url"
 
 	"ecr-continuous-scan/internal/render"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/render/page"
+	"ecr-continuous-scan/internal/report"
 )
 
 func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
@@ -30,7 +31,7 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 }
 
 // writeSummary writes an overview in a format of summaryOffers.
-func (a *API) writeSummary(r *http.Request, format string, o scan.Overview, q query) ([]byte, error) {
+func (a *API) writeSummary(r *http.Request, format string, o report.Overview, q query) ([]byte, error) {
 	switch format {
 	case formatJSON:
 		return render.SummaryJSON(o, q.view.Filter, a.feedOf(r, q))
@@ -41,7 +42,7 @@ func (a *API) writeSummary(r *http.Request, format string, o scan.Overview, q qu
 		if err != nil {
 			return nil, err
 		}
-		return render.SummaryPage(o, q.view.Filter, q.values, link)
+		return page.Summary(o, q.view.Filter, q.values, link)
 	default:
 		return render.Summary(o, q.view.Filter), nil
 	}

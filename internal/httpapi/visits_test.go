@@ -14,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/contract"
@@ -32,7 +34,7 @@ func TestPostRequestsAVisit(t *testing.T) {
 	if len(messages) != 1 {
 		t.Fatalf("%d messages", len(messages))
 	}
-	if diff := cmp.Diff(scan.NewMessage(c.Repo(), c.ID), messages[0].Message); diff != "" {
+	if diff := cmp.Diff(rescan.NewMessage(c.Repo(), c.ID), messages[0].Message); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	call(h, "POST", "/configs", "application/json", "{}")
@@ -50,7 +52,7 @@ func TestVisitsOfEqualConfigs(t *testing.T) {
 	a, _ := start(t)
 	s := a.Service(awstest.Silent())
 	api, sent := s.API(base), &sentMessages{}
-	api.Visits = scan.Requests{Queue: sent, Log: awstest.Silent()}
+	api.Visits = rescan.Requests{Queue: sent, Log: awstest.Silent()}
 	h := handler(t, api)
 	for range 2 {
 		id := add(t, h, "test/ubuntu")
@@ -64,9 +66,9 @@ func TestVisitsOfEqualConfigs(t *testing.T) {
 }
 
 // sentMessages is a queue that keeps what is sent. It implements [scan.Queue].
-type sentMessages []scan.Sending
+type sentMessages []rescan.Sending
 
-func (s *sentMessages) Send(_ context.Context, sendings []scan.Sending) []error {
+func (s *sentMessages) Send(_ context.Context, sendings []rescan.Sending) []error {
 	*s = append(*s, sendings...)
 	return nil
 }
@@ -80,7 +82,7 @@ func TestPostWhileTheQueueFails(t *testing.T) {
 	s := a.Service(slog.New(slog.NewJSONHandler(&log, nil)))
 	s.Queue.Fails = true
 	api, counted := s.API(base), 0
-	requests, ok := api.Visits.(scan.Requests)
+	requests, ok := api.Visits.(rescan.Requests)
 	if !ok {
 		t.Fatalf("visits are requested by a %T", api.Visits)
 	}
@@ -181,7 +183,7 @@ func situations() map[string]func(*testing.T, *awstest.AWS, *service) {
 		"with a push and a scan since": func(t *testing.T, a *awstest.AWS, h *service) {
 			h.visit(t)
 			a.Later(25 * time.Hour)
-			a.ECR.PutImage(awslocal.RepositoryID{Name: "test/ubuntu"}, awslocal.Image{Tags: []string{"latest"}, ScannedAt: a.Now(), Findings: []awslocal.Finding{vulnerability("CVE-1", "HIGH")}})
+			a.ECR.PutImage(ecr.RepositoryID{Name: "test/ubuntu"}, ecr.Image{Tags: []string{"latest"}, ScannedAt: a.Now(), Findings: []ecr.Finding{vulnerability("CVE-1", "HIGH")}})
 		},
 		"ECR refuses everything": func(t *testing.T, a *awstest.AWS, h *service) {
 			h.visit(t)
@@ -190,7 +192,7 @@ func situations() map[string]func(*testing.T, *awstest.AWS, *service) {
 		},
 		"a repository is gone": func(t *testing.T, a *awstest.AWS, h *service) {
 			h.visit(t)
-			a.ECR.DeleteRepository(awslocal.RepositoryID{Name: "test/ubuntu"})
+			a.ECR.DeleteRepository(ecr.RepositoryID{Name: "test/ubuntu"})
 			a.Later(time.Hour)
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -19,12 +20,12 @@ const (
 // Badge is a small picture (SVG) that tells of the images of one config in a few words: the worst severity and how many such findings there
 // are. It looks clean when every image has a completed scan without findings that is current, and then alone. It names neither the config
 // nor its repository.
-func Badge(r scan.Report, now time.Time) []byte {
+func Badge(r report.Report, now time.Time) []byte {
 	text, color := badgeWords(r, now)
 	return drawBadge(badgeLabel, text, color)
 }
 
-func badgeWords(r scan.Report, now time.Time) (text, color string) {
+func badgeWords(r report.Report, now time.Time) (text, color string) {
 	if state := r.Condition().State; state != "" {
 		return string(state), grey
 	}
@@ -45,7 +46,7 @@ func badgeWords(r scan.Report, now time.Time) (text, color string) {
 	worst := counts.Ordered()
 	switch {
 	case len(worst) > 0:
-		text, color = fmt.Sprintf("%d %s", worst[0].Count, oneLine(string(worst[0].Severity), maxSeverity)), severityColor(worst[0].Severity)
+		text, color = fmt.Sprintf("%d %s", worst[0].Count, OneLine(string(worst[0].Severity), maxSeverity)), severityColor(worst[0].Severity)
 	case incomplete:
 		return "not scanned", grey
 	case stale:

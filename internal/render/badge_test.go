@@ -7,40 +7,42 @@ import (
 	"testing"
 	"time"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/rendered"
 )
 
 func TestBadge(t *testing.T) {
-	c, now := config("test/ubuntu"), scanned.Add(time.Hour)
-	fresh := func(tag string, counts scan.Counts) scan.Item {
-		item := image(c, tag, scan.Result{State: scan.Completed, CompletedAt: scanned, Counts: counts})
+	c, now := rendered.Config("test/ubuntu"), rendered.Scanned.Add(time.Hour)
+	fresh := func(tag string, counts scan.Counts) report.Item {
+		item := rendered.Image(c, tag, scan.Result{State: scan.Completed, CompletedAt: rendered.Scanned, Counts: counts})
 		item.Image.Digest = tag
 		return item
 	}
 	old := fresh("old", scan.Counts{})
-	old.Result.CompletedAt = scanned.Add(-48 * time.Hour)
+	old.Result.CompletedAt = rendered.Scanned.Add(-48 * time.Hour)
 	oldBad := fresh("old", scan.Counts{scan.Low: 2})
 	oldBad.Result.CompletedAt = time.Time{}
-	waiting := image(c, "new", scan.Result{State: scan.NotScanned, Counts: scan.Counts{}})
+	waiting := rendered.Image(c, "new", scan.Result{State: scan.NotScanned, Counts: scan.Counts{}})
 	same := fresh("v1", scan.Counts{scan.High: 7})
 	same.Image.Tag = "v2"
 	for name, test := range map[string]struct {
-		report scan.Report
+		report report.Report
 		want   string
 		clean  bool
 	}{
-		"clean":              {report(c, fresh("v1", scan.Counts{}), fresh("v2", scan.Counts{scan.High: 0})), "no findings", true},
-		"findings":           {report(c, fresh("v1", scan.Counts{scan.High: 7, scan.Low: 1}), fresh("v2", scan.Counts{scan.High: 2})), "9 HIGH", false},
-		"one image, twice":   {report(c, fresh("v1", scan.Counts{scan.High: 7}), same), "7 HIGH", false},
-		"never scanned":      {report(c, waiting), "not scanned", false},
-		"one not scanned":    {report(c, fresh("v1", scan.Counts{}), waiting), "not scanned", false},
-		"some, but findings": {report(c, fresh("v1", scan.Counts{scan.Low: 3}), waiting), "3 LOW, incomplete", false},
-		"stale":              {report(c, fresh("v1", scan.Counts{}), old), "stale", false},
-		"stale findings":     {report(c, oldBad, waiting), "2 LOW, incomplete, stale", false},
-		"no images":          {report(c), "no images", false},
-		"gone":               {scan.Report{Config: c, Err: &scan.Error{Code: scan.RepositoryNotFound}}, "repository not found", false},
-		"unreadable":         {scan.Report{Config: c, Err: io.EOF}, "unavailable", false},
-		"something new":      {report(c, fresh("v1", scan.Counts{"<B>&\"": 1})), "1 <B>&\"", false},
+		"clean":              {rendered.ReportOf(c, fresh("v1", scan.Counts{}), fresh("v2", scan.Counts{scan.High: 0})), "no findings", true},
+		"findings":           {rendered.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7, scan.Low: 1}), fresh("v2", scan.Counts{scan.High: 2})), "9 HIGH", false},
+		"one image, twice":   {rendered.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7}), same), "7 HIGH", false},
+		"never scanned":      {rendered.ReportOf(c, waiting), "not scanned", false},
+		"one not scanned":    {rendered.ReportOf(c, fresh("v1", scan.Counts{}), waiting), "not scanned", false},
+		"some, but findings": {rendered.ReportOf(c, fresh("v1", scan.Counts{scan.Low: 3}), waiting), "3 LOW, incomplete", false},
+		"stale":              {rendered.ReportOf(c, fresh("v1", scan.Counts{}), old), "stale", false},
+		"stale findings":     {rendered.ReportOf(c, oldBad, waiting), "2 LOW, incomplete, stale", false},
+		"no images":          {rendered.ReportOf(c), "no images", false},
+		"gone":               {report.Report{Config: c, Err: &scan.Error{Code: scan.RepositoryNotFound}}, "repository not found", false},
+		"unreadable":         {report.Report{Config: c, Err: io.EOF}, "unavailable", false},
+		"something new":      {rendered.ReportOf(c, fresh("v1", scan.Counts{"<B>&\"": 1})), "1 <B>&\"", false},
 	} {
 		svg := Badge(test.report, now)
 		var parsed struct {
@@ -61,14 +63,14 @@ func TestBadge(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "badge.svg", Badge(report(c, fresh("v1", scan.Counts{scan.High: 7})), now))
+	rendered.Golden(t, "badge.svg", Badge(rendered.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7})), now))
 }
 
 // Whatever the state is: nothing but completed scans looks clean.
 func TestOnlyCompletedLooksCleanOnABadge(t *testing.T) {
-	c := config("test/hard")
+	c := rendered.Config("test/hard")
 	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
-		if svg := string(Badge(report(c, image(c, "x", scan.Result{State: state, CompletedAt: scanned, Counts: scan.Counts{}})), scanned)); !strings.Contains(svg, ">not scanned<") {
+		if svg := string(Badge(rendered.ReportOf(c, rendered.Image(c, "x", scan.Result{State: state, CompletedAt: rendered.Scanned, Counts: scan.Counts{}})), rendered.Scanned)); !strings.Contains(svg, ">not scanned<") {
 			t.Errorf("state %q: %s", state, svg)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -30,8 +31,8 @@ type (
 		New        countsData `json:"new,omitzero"`
 		Fixed      countsData `json:"fixed,omitzero"`
 	}
-	// unreadData is an image, or a whole config, of which nobody knows what it holds now.
-	unreadData struct {
+	// UnreadData is an image, or a whole config, of which nobody knows what it holds now.
+	UnreadData struct {
 		repositoryData
 		Tag      string `json:"tag,omitempty"`
 		Platform string `json:"platform,omitempty"`
@@ -45,8 +46,8 @@ type (
 		Registry   string `json:"registry"`
 		Repository string `json:"repository"`
 	}
-	// findingData is a finding and where it was found. Grouped by vulnerability it has Images and ImageCount in place of Tag, Platform and Digest.
-	findingData struct {
+	// FindingData is a finding and where it was found. Grouped by vulnerability it has Images and ImageCount in place of Tag, Platform and Digest.
+	FindingData struct {
 		Severity      string   `json:"severity"`
 		Vulnerability string   `json:"vulnerability"`
 		Package       string   `json:"package,omitempty"`
@@ -84,7 +85,7 @@ func (c countsData) MarshalJSON() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	for i, count := range c {
-		name, err := json.Marshal(oneLine(string(count.Severity), maxSeverity))
+		name, err := json.Marshal(OneLine(string(count.Severity), maxSeverity))
 		if err != nil {
 			return nil, err
 		}
@@ -100,11 +101,11 @@ func (c countsData) MarshalJSON() ([]byte, error) {
 // maxSeverity bounds a severity that nobody has heard of, in characters.
 const maxSeverity = 50
 
-func newImageData(item scan.Item, since, now time.Time) imageData {
+func newImageData(item report.Item, since, now time.Time) imageData {
 	image, result, condition := item.Image, item.Result, item.Condition()
 	d := imageData{
-		Tag: oneLine(image.Tag, maxReason), Platform: oneLine(image.Platform, maxReason), Digest: oneLine(image.Digest, maxReason),
-		AsOf: optionalTime(condition.AsOf), ScannedAt: optionalTime(result.CompletedAt),
+		Tag: OneLine(image.Tag, maxReason), Platform: OneLine(image.Platform, maxReason), Digest: OneLine(image.Digest, maxReason),
+		AsOf: OptionalTime(condition.AsOf), ScannedAt: OptionalTime(result.CompletedAt),
 	}
 	d.State, d.Reason = conditionData(condition)
 	if !result.CompletedAt.IsZero() {
@@ -117,23 +118,23 @@ func newImageData(item scan.Item, since, now time.Time) imageData {
 	d.Counts = newCounts(result.Counts)
 	if !item.KnownSince.IsZero() {
 		added, fixed := item.ChangedSince(since)
-		d.KnownSince, d.New, d.Fixed = rfc3339(item.KnownSince), newCounts(added), newCounts(fixed)
+		d.KnownSince, d.New, d.Fixed = RFC3339(item.KnownSince), newCounts(added), newCounts(fixed)
 	}
 	return d
 }
 
 // conditionData is a condition as programs read it; both are empty for a config whose images tell.
-func conditionData(c scan.Condition) (state, reason string) {
-	return oneLine(string(c.State), maxReason), oneLine(c.Reason, maxReason)
+func conditionData(c report.Condition) (state, reason string) {
+	return OneLine(string(c.State), maxReason), OneLine(c.Reason, maxReason)
 }
 
 // maxUnread is how many images and configs without a current result a page of findings names.
 const maxUnread = 1000
 
-// unreadOf is what a listing says nothing of, since nobody knows, and how much more of it there is.
-func unreadOf(l scan.Listing) (named []unreadData, more int) {
-	named = []unreadData{}
-	add := func(d unreadData) {
+// UnreadOf is what a listing says nothing of, since nobody knows: the first thousand images and configs, and how many more there are.
+func UnreadOf(l report.Listing) (named []UnreadData, more int) {
+	named = []UnreadData{}
+	add := func(d UnreadData) {
 		if len(named) < maxUnread {
 			named = append(named, d)
 		} else {
@@ -145,7 +146,7 @@ func unreadOf(l scan.Listing) (named []unreadData, more int) {
 		repo := repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}
 		state, reason := conditionData(r.Condition())
 		if elsewhere := r.Err == nil && l.Config == nil && l.View.Filter.NarrowsImages(); state != "" && !elsewhere {
-			add(unreadData{repositoryData: repo, State: state, Reason: reason})
+			add(UnreadData{repositoryData: repo, State: state, Reason: reason})
 		}
 		for _, item := range r.Images {
 			if item.Condition().Current() || seen[item.Image] {
@@ -153,41 +154,41 @@ func unreadOf(l scan.Listing) (named []unreadData, more int) {
 			}
 			seen[item.Image] = true
 			d := newImageData(item, time.Time{}, time.Time{})
-			add(unreadData{repo, d.Tag, d.Platform, d.Digest, d.State, d.Reason, d.AsOf})
+			add(UnreadData{repo, d.Tag, d.Platform, d.Digest, d.State, d.Reason, d.AsOf})
 		}
 	}
 	return named, more
 }
 
 // fitFindings writes the findings of a listing with as much of their texts as fits.
-func fitFindings(l scan.Listing, write func([]findingData) ([]byte, error)) ([]byte, error) {
-	return fit(func(room int) ([]byte, error) {
-		findings := make([]findingData, len(l.Entries))
+func fitFindings(l report.Listing, write func([]FindingData) ([]byte, error)) ([]byte, error) {
+	return Fit(func(room int) ([]byte, error) {
+		findings := make([]FindingData, len(l.Entries))
 		for i, e := range l.Entries {
-			findings[i] = newFindingData(l, e, room)
+			findings[i] = NewFindingData(l, e, room)
 		}
 		return write(findings)
-	}, listingRooms()...)
+	}, ListingRooms()...)
 }
 
-// newFindingData is an entry's data, with room for so many characters in its texts and in each of its lists.
-func newFindingData(l scan.Listing, found scan.Entry, room int) findingData {
+// NewFindingData is an entry's data, with room for so many characters in its texts and in each of its lists.
+func NewFindingData(l report.Listing, found report.Entry, room int) FindingData {
 	f, image := found.Finding, found.Images[0]
-	most := min(maxName, max(room, 100))
-	d := findingData{
-		ID: l.EntryID(found).URN(), Severity: oneLine(string(f.Severity), maxSeverity), Vulnerability: oneLine(f.Name, most), Package: oneLine(f.Package, most),
+	most := min(MaxName, max(room, 100))
+	d := FindingData{
+		ID: l.EntryID(found).URN(), Severity: OneLine(string(f.Severity), maxSeverity), Vulnerability: OneLine(f.Name, most), Package: OneLine(f.Package, most),
 		Versions: few(f.Versions, room), FixedIn: few(f.FixedIn, room),
-		FixAvailable: oneLine(f.FixAvailable, maxSeverity), Exploit: oneLine(f.Exploit, maxSeverity), Score: scoreOf(f), Vector: oneLine(f.Vector, most),
+		FixAvailable: OneLine(f.FixAvailable, maxSeverity), Exploit: OneLine(f.Exploit, maxSeverity), Score: scoreOf(f), Vector: OneLine(f.Vector, most),
 		repositoryData: repositoryData{image.Repository.Region, image.Repository.Registry, image.Repository.Name},
-		Published:      rfc3339(found.Published), Updated: rfc3339(found.Updated), Resolved: optionalTime(found.Resolved),
-		URL: advisory(f, room), Description: strings.TrimSpace(clean(f.Description, room)),
+		Published:      RFC3339(found.Published), Updated: RFC3339(found.Updated), Resolved: OptionalTime(found.Resolved),
+		URL: Advisory(f, room), Description: strings.TrimSpace(Clean(f.Description, room)),
 	}
 	if !l.View.ByVulnerability {
-		d.Tag, d.Platform, d.Digest = oneLine(image.Tag, most), oneLine(image.Platform, most), oneLine(image.Digest, most)
+		d.Tag, d.Platform, d.Digest = OneLine(image.Tag, most), OneLine(image.Platform, most), OneLine(image.Digest, most)
 		return d
 	}
 	d.ImageCount = found.Count
-	d.Images = few(labels(found.Images, func(s string) string { return s }), room)
+	d.Images = few(Labels(found.Images, func(s string) string { return s }), room)
 	return d
 }
 
@@ -195,7 +196,7 @@ func newFindingData(l scan.Listing, found scan.Entry, room int) findingData {
 func few(texts []string, room int) []string {
 	var kept []string
 	for _, s := range texts {
-		s = oneLine(s, min(maxName, max(room, 100)))
+		s = OneLine(s, min(MaxName, max(room, 100)))
 		room -= len(s)
 		if len(kept) > 0 && room < 0 {
 			break
@@ -214,8 +215,8 @@ func scoreOf(f scan.Finding) *float64 {
 	return &score
 }
 
-// encode writes JSON, indented or on one line.
-func encode(v any, indent bool) ([]byte, error) {
+// EncodeJSON writes JSON, indented or on one line. It fails for what JSON can't hold, such as a function.
+func EncodeJSON(v any, indent bool) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
@@ -230,9 +231,9 @@ func encode(v any, indent bool) ([]byte, error) {
 
 // encodeFitting indents where the whole fits into an answer then.
 func encodeFitting(v any) ([]byte, error) {
-	b, err := encode(v, true)
-	if err != nil || sentSize(b) <= maxSent {
+	b, err := EncodeJSON(v, true)
+	if err != nil || sentSize(b) <= MaxSent {
 		return b, err
 	}
-	return encode(v, false)
+	return EncodeJSON(v, false)
 }

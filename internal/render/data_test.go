@@ -1,4 +1,4 @@
-package render
+package render_test
 
 import (
 	"bytes"
@@ -9,53 +9,58 @@ import (
 	"testing"
 	"time"
 
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/render/feed"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/feedrules"
+	"ecr-continuous-scan/test/rendered"
 )
 
-func feedOf(id string) string { return api + "/findings/" + id + "?key=k%26" }
+func feedOf(id string) string { return rendered.API + "/findings/" + id + "?key=k%26" }
 
 // overview has an image in each state, and configs that can't be read.
-func overview() scan.Overview {
-	ubuntu, hard := config("test/ubuntu", "16.04", "latest"), config("test/hard")
-	now := scanned.Add(100 * time.Hour)
-	changed := image(ubuntu, "latest", scan.Result{
+func overview() report.Overview {
+	ubuntu, hard := rendered.Config("test/ubuntu", "16.04", "latest"), rendered.Config("test/hard")
+	now := rendered.Scanned.Add(100 * time.Hour)
+	changed := rendered.Image(ubuntu, "latest", scan.Result{
 		State: scan.Completed, CompletedAt: now.Add(-90 * time.Minute), Counts: scan.Counts{scan.High: 7, scan.Low: 2, "BRAND NEW": 1},
 	})
-	changed.KnownSince, changed.Changes = scanned, []scan.CountChange{
+	changed.KnownSince, changed.Changes = rendered.Scanned, []history.CountChange{
 		{At: now.Add(-50 * time.Hour), New: scan.Counts{scan.High: 5}},
 		{At: now.Add(-90 * time.Minute), New: scan.Counts{scan.High: 2, scan.Low: 1}, Fixed: scan.Counts{scan.Medium: 3}},
 	}
-	same := image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: scanned, Counts: scan.Counts{}})
-	same.KnownSince, same.AsOf, same.AsOfReason = scanned, now.Add(-30*time.Hour), "throttled by ECR"
-	child := image(hard, "multi", scan.Result{State: scan.Completed, CompletedAt: now.Add(-25 * time.Hour), Counts: scan.Counts{scan.Critical: 1}})
+	same := rendered.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: rendered.Scanned, Counts: scan.Counts{}})
+	same.KnownSince, same.AsOf, same.AsOfReason = rendered.Scanned, now.Add(-30*time.Hour), "throttled by ECR"
+	child := rendered.Image(hard, "multi", scan.Result{State: scan.Completed, CompletedAt: now.Add(-25 * time.Hour), Counts: scan.Counts{scan.Critical: 1}})
 	child.Image.Platform = "linux/arm64"
-	missing := image(hard, "gone", scan.Result{State: scan.NoSuchTag})
+	missing := rendered.Image(hard, "gone", scan.Result{State: scan.NoSuchTag})
 	missing.Image.Digest = ""
-	return scan.Overview{Since: now.Add(-scan.DefaultSince), Now: now, Reports: []scan.Report{
-		report(ubuntu, same, changed),
-		report(hard, image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: \x1b[31m\n<b>"}), missing, child, image(hard, "odd", scan.Result{})),
-		report(config("test/empty")),
-		{Config: config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
-		{Config: config("test/dead"), Err: &scan.Error{Code: scan.Internal, Err: fmt.Errorf("secret cause")}},
+	return report.Overview{Since: now.Add(-report.DefaultSince), Now: now, Reports: []report.Report{
+		rendered.ReportOf(ubuntu, same, changed),
+		rendered.ReportOf(hard, rendered.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: \x1b[31m\n<b>"}), missing, child, rendered.Image(hard, "odd", scan.Result{})),
+		rendered.ReportOf(rendered.Config("test/empty")),
+		{Config: rendered.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
+		{Config: rendered.Config("test/dead"), Err: &scan.Error{Code: scan.Internal, Err: fmt.Errorf("secret cause")}},
 	}}
 }
 
 func TestSummaryData(t *testing.T) {
 	for name, filter := range map[string]scan.Filter{"summary": {}, "summary-filtered": {Severity: scan.High, Tags: []string{"latest", "multi"}}} {
-		asJSON, err := SummaryJSON(overview(), filter, feedOf)
+		asJSON, err := render.SummaryJSON(overview(), filter, feedOf)
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name+".json", asJSON)
-		table, err := SummaryCSV(overview(), filter, feedOf)
+		rendered.Golden(t, name+".json", asJSON)
+		table, err := render.SummaryCSV(overview(), filter, feedOf)
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name+".csv", table)
+		rendered.Golden(t, name+".csv", table)
 		feedrules.CSV(t, table)
 	}
-	none, err := SummaryJSON(scan.Overview{Now: scanned, Since: scanned}, scan.Filter{}, func(string) string { return "" })
+	none, err := render.SummaryJSON(report.Overview{Now: rendered.Scanned, Since: rendered.Scanned}, scan.Filter{}, func(string) string { return "" })
 	if want := `{
   "generated": "2019-10-01T11:27:17Z",
   "since": "2019-10-01T11:27:17Z",
@@ -78,12 +83,12 @@ type parsed struct {
 
 // What isn't known is null or empty in every format, and never zero.
 func TestOnlyCompletedHasCountsInData(t *testing.T) {
-	c := config("test/hard")
+	c := rendered.Config("test/hard")
 	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
-		one := image(c, "x", scan.Result{State: state, Counts: scan.Counts{}})
-		one.KnownSince = scanned
-		o := scan.Overview{Now: scanned, Reports: []scan.Report{report(c, one)}}
-		b, err := SummaryJSON(o, scan.Filter{}, feedOf)
+		one := rendered.Image(c, "x", scan.Result{State: state, Counts: scan.Counts{}})
+		one.KnownSince = rendered.Scanned
+		o := report.Overview{Now: rendered.Scanned, Reports: []report.Report{rendered.ReportOf(c, one)}}
+		b, err := render.SummaryJSON(o, scan.Filter{}, feedOf)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +96,7 @@ func TestOnlyCompletedHasCountsInData(t *testing.T) {
 		if err := json.Unmarshal(b, &p); err != nil || p.Configs[0].Images[0].Counts != nil || p.Configs[0].Images[0].State == "" || p.Configs[0].Images[0].State == "completed" {
 			t.Errorf("state %q: %s, %v", state, b, err)
 		}
-		table, err := SummaryCSV(o, scan.Filter{}, feedOf)
+		table, err := render.SummaryCSV(o, scan.Filter{}, feedOf)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +106,7 @@ func TestOnlyCompletedHasCountsInData(t *testing.T) {
 				t.Errorf("state %q: %s is %q", state, column, row[column])
 			}
 		}
-		l := listing(report(c, image(c, "x", scan.Result{State: state})))
+		l := rendered.Listing(rendered.ReportOf(c, rendered.Image(c, "x", scan.Result{State: state})))
 		for _, text := range inEachFormat(t, l) {
 			if !strings.Contains(text, string(cmp.Or(state, scan.NotScanned))) {
 				t.Errorf("state %q is not in %s", state, text)
@@ -111,10 +116,13 @@ func TestOnlyCompletedHasCountsInData(t *testing.T) {
 }
 
 // inEachFormat writes a listing as data, by the name of the format, and holds it to the rules.
-func inEachFormat(t *testing.T, l scan.Listing) map[string]string {
+func inEachFormat(t *testing.T, l report.Listing) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	for name, write := range map[string]func(scan.Listing) ([]byte, error){"csv": FindingsCSV, "json": linked(JSONFeed), "sarif": SARIF} {
+	inJSON := func(l report.Listing) ([]byte, error) {
+		return feed.JSON(l, feed.Links{Self: rendered.API + "/findings/all"})
+	}
+	for name, write := range map[string]func(report.Listing) ([]byte, error){"csv": render.FindingsCSV, "json": inJSON, "sarif": render.SARIF} {
 		b, err := write(l)
 		if err != nil {
 			t.Fatal(err)
@@ -128,17 +136,17 @@ func inEachFormat(t *testing.T, l scan.Listing) map[string]string {
 }
 
 // resolved is the sample with a finding that is gone.
-func resolved() scan.Listing {
-	l := sample()
-	l.Entries[1].Resolved = scanned.Add(3 * time.Hour)
+func resolved() report.Listing {
+	l := rendered.Sample()
+	l.Entries[1].Resolved = rendered.Scanned.Add(3 * time.Hour)
 	return l
 }
 
 func TestFindingsData(t *testing.T) {
-	for name, l := range map[string]scan.Listing{"feed": sample(), "feed-by-vulnerability": byVulnerability(), "feed-all": ofAll(), "feed-page-2": secondPage(), "feed-resolved": resolved()} {
+	for name, l := range map[string]report.Listing{"feed": rendered.Sample(), "feed-by-vulnerability": rendered.ByVulnerability(), "feed-all": rendered.OfAll(), "feed-page-2": rendered.SecondPage(), "feed-resolved": resolved()} {
 		texts := inEachFormat(t, l)
-		golden(t, name+".csv", []byte(texts["csv"]))
-		golden(t, name+".sarif", []byte(texts["sarif"]))
+		rendered.Golden(t, name+".csv", []byte(texts["csv"]))
+		rendered.Golden(t, name+".sarif", []byte(texts["sarif"]))
 	}
 	texts := inEachFormat(t, resolved())
 	if run := feedrules.SARIF(t, []byte(texts["sarif"])); len(run.Results) != 2 {
@@ -148,13 +156,13 @@ func TestFindingsData(t *testing.T) {
 
 // A table names what has no result once, on its first page.
 func TestUnreadIsNamedOnce(t *testing.T) {
-	l := secondPage()
-	second, err := FindingsCSV(l)
+	l := rendered.SecondPage()
+	second, err := render.FindingsCSV(l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.View.Page = 1
-	first, err := FindingsCSV(l)
+	first, err := render.FindingsCSV(l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,15 +176,41 @@ func TestUnreadIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
-	c := config("test/" + strings.Repeat("r", 250))
-	var items []scan.Item
+	c := rendered.Config("test/" + strings.Repeat("r", 250))
+	var items []report.Item
 	for i := range 10_000 {
-		items = append(items, image(c, fmt.Sprint(strings.Repeat("t", 120), i), scan.Result{State: scan.Failed, Reason: strings.Repeat(`"`, 300)}))
+		items = append(items, rendered.Image(c, fmt.Sprint(strings.Repeat("t", 120), i), scan.Result{State: scan.Failed, Reason: strings.Repeat(`"`, 300)}))
 	}
-	texts := inEachFormat(t, listing(report(c, items...)))
+	texts := inEachFormat(t, rendered.Listing(rendered.ReportOf(c, items...)))
 	for name, text := range texts {
-		if n := sentSize([]byte(text)); n > maxSent || !strings.Contains(text, "9000") {
+		if n := rendered.JSONSize([]byte(text)); n > render.MaxSent || !strings.Contains(text, "9000") {
 			t.Errorf("%s: %d bytes as sent", name, n)
+		}
+	}
+}
+
+// Findings with nothing but the worst texts are all there, shortened, and fit into an answer.
+func TestFindingsDataStaysSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
+	for _, test := range []struct {
+		name, nasty string
+		by          bool
+		write       func(report.Listing) ([]byte, error)
+		finding     string // is there once in each
+	}{
+		{"quotes as CSV, by vulnerability", `"`, true, render.FindingsCSV, "\r\nurn:uuid:"},
+		{"backslashes as SARIF", `\`, false, render.SARIF, `"ruleIndex": `},
+	} {
+		l := rendered.Nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
+		l.View.ByVulnerability = test.by
+		b, err := test.write(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(b, []byte(test.finding)); n != report.PageSize || rendered.JSONSize(b) > render.MaxSent {
+			t.Errorf("%s: %d findings, %d bytes as sent", test.name, n, rendered.JSONSize(b))
 		}
 	}
 }
@@ -186,51 +220,26 @@ func TestSummaryDataAtSize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
-	o := scan.Overview{Now: scanned.Add(time.Hour), Since: scanned.Add(-time.Hour)}
+	o := report.Overview{Now: rendered.Scanned.Add(time.Hour), Since: rendered.Scanned.Add(-time.Hour)}
 	counts := scan.Counts{}
 	for i, s := range scan.Severities() {
 		counts[s] = 100 + i
 	}
 	for r := range 10 {
-		c := config(fmt.Sprintf("some-team/some-application-%d", r))
-		one := report(c)
+		c := rendered.Config(fmt.Sprintf("some-team/some-application-%d", r))
+		one := rendered.ReportOf(c)
 		for i := range 1000 {
-			item := image(c, fmt.Sprintf("release-2026-11-25-%08d", i), scan.Result{State: scan.Completed, CompletedAt: scanned, Counts: counts})
-			item.KnownSince = scanned.Add(-time.Hour)
-			item.Changes = []scan.CountChange{{At: scanned, New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}}}
+			item := rendered.Image(c, fmt.Sprintf("release-2026-11-25-%08d", i), scan.Result{State: scan.Completed, CompletedAt: rendered.Scanned, Counts: counts})
+			item.KnownSince = rendered.Scanned.Add(-time.Hour)
+			item.Changes = []history.CountChange{{At: rendered.Scanned, New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}}}
 			one.Images = append(one.Images, item)
 		}
 		o.Reports = append(o.Reports, one)
 	}
-	for name, write := range map[string]func(scan.Overview, scan.Filter, FeedOf) ([]byte, error){"JSON": SummaryJSON, "CSV": SummaryCSV} {
+	for name, write := range map[string]func(report.Overview, scan.Filter, render.FeedOf) ([]byte, error){"JSON": render.SummaryJSON, "CSV": render.SummaryCSV} {
 		b, err := write(o, scan.Filter{}, feedOf)
-		if err != nil || sentSize(b) > maxSent {
-			t.Errorf("%s: %d bytes as sent, %v", name, sentSize(b), err)
-		}
-	}
-}
-
-func TestCells(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                         "",
-		"openssl":                  "openssl",
-		"a-b=c":                    "a-b=c",
-		`=HYPERLINK("http://x")`:   `'=HYPERLINK("http://x")`,
-		"+1":                       "'+1",
-		"-1":                       "'-1",
-		"@SUM(1)":                  "'@SUM(1)",
-		"  =1":                     "  '=1",
-		"\t=1":                     "\t'=1",
-		"＝1":                       "'＝1",
-		"harmless; =1;+2":          "harmless; '=1;'+2",
-		"a, =1":                    "a, =1", // quoted, and so one cell
-		`","=1`:                    `","=1`,
-		"CVSS:3.1/AV:N;-":          "CVSS:3.1/AV:N;'-",
-		"2019-10-01T11:27:17Z":     "2019-10-01T11:27:17Z",
-		"https://example.org/?a=b": "https://example.org/?a=b",
-	} {
-		if got := cell(text); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
+		if err != nil || rendered.JSONSize(b) > render.MaxSent {
+			t.Errorf("%s: %d bytes as sent, %v", name, rendered.JSONSize(b), err)
 		}
 	}
 }
@@ -245,49 +254,33 @@ func TestHostileData(t *testing.T) {
 			Name: text, Package: text, Severity: scan.ParseSeverity(text), Description: text, Score: text, Vector: text, Exploit: text, FixAvailable: text,
 			Versions: []string{text, text}, FixedIn: []string{text}, Remediation: text,
 		}
-		one := found(text, f)
+		one := rendered.Found(text, f)
 		one.Images[0].Platform = text
-		c := config("test/ubuntu")
-		l := listing(report(c, image(c, text, scan.Result{State: scan.Failed, Reason: text})), one)
+		c := rendered.Config("test/ubuntu")
+		l := rendered.Listing(rendered.ReportOf(c, rendered.Image(c, text, scan.Result{State: scan.Failed, Reason: text})), one)
 		inEachFormat(t, l)
 		l.View.ByVulnerability = true
 		inEachFormat(t, l)
-		o := scan.Overview{Now: scanned, Reports: []scan.Report{report(c,
-			image(c, text, scan.Result{State: scan.Failed, Reason: text}), image(c, text, scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Severity(text): 1}}))}}
-		table, err := SummaryCSV(o, scan.Filter{}, feedOf)
+		o := report.Overview{Now: rendered.Scanned, Reports: []report.Report{rendered.ReportOf(c,
+			rendered.Image(c, text, scan.Result{State: scan.Failed, Reason: text}), rendered.Image(c, text, scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Severity(text): 1}}))}}
+		table, err := render.SummaryCSV(o, scan.Filter{}, feedOf)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if rows := feedrules.CSV(t, table); rows[1]["OTHER"] != "1" {
 			t.Errorf("a severity nobody has heard of is in no column: %v", rows[1])
 		}
-		asJSON, err := SummaryJSON(o, scan.Filter{}, feedOf)
+		asJSON, err := render.SummaryJSON(o, scan.Filter{}, feedOf)
 		if err != nil || !json.Valid(asJSON) || bytes.ContainsAny(asJSON, "\x1b\u202e") {
 			t.Errorf("%q, %v", asJSON, err)
 		}
 	}
 }
 
-func TestSecuritySeverity(t *testing.T) {
-	for _, test := range []struct {
-		severity scan.Severity
-		score    string
-		want     string
-	}{
-		{scan.Medium, "9.8", "9.8"}, {scan.Medium, "", "5.5"}, {scan.Critical, "NaN", "9.5"}, {scan.High, "11", "8.0"}, {scan.Low, "-1", "2.0"},
-		{scan.Informational, "", ""}, {scan.Untriaged, "0", "0.0"}, {"BRAND NEW", "", ""},
-	} {
-		d := newFindingData(sample(), found("x", scan.Finding{Severity: test.severity, Score: test.score}), 100)
-		if got := securitySeverity(d); got != test.want {
-			t.Errorf("%s with score %q: %q, want %q", test.severity, test.score, got, test.want)
-		}
-	}
-}
-
 // One vulnerability in two packages is one rule, with the worst score.
 func TestRulesAreMerged(t *testing.T) {
-	one, other := found("x", scan.Finding{Name: "CVE-1", Package: "a", Score: "4.0"}), found("x", scan.Finding{Name: "CVE-1", Package: "b", Score: "10.0"})
-	b, err := SARIF(listing(report(config("test/ubuntu")), one, other))
+	one, other := rendered.Found("x", scan.Finding{Name: "CVE-1", Package: "a", Score: "4.0"}), rendered.Found("x", scan.Finding{Name: "CVE-1", Package: "b", Score: "10.0"})
+	b, err := render.SARIF(rendered.Listing(rendered.ReportOf(rendered.Config("test/ubuntu")), one, other))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
-// Package render turns results into bytes: the text of the summary, the feeds and the pages for a browser. It is pure: the same values give the
-// same bytes, and it asks nobody for anything.
+// Package render writes results as text, JSON, CSV, SARIF and as a badge. It also has what all formats share: the words for states, reasons and
+// filters, texts without control characters, and the bound of an answer's size. It is pure: the same values give the same bytes, and it
+// asks nobody for anything.
 //
-// Every string that comes from a registry or a scanner is made harmless here, where it lands. Which results there are is the business of
-// package scan, and how they are served that of package httpapi.
+// Feeds are the business of package feed, and pages for a browser that of package page. Which results there are is decided in package report, and
+// package httpapi serves them.
 package render

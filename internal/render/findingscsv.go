@@ -5,12 +5,13 @@ import (
 	"strconv"
 	"strings"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
 // FindingsCSV is a page of a listing as a table with a row for each finding. The first page also has, behind them, a row without a finding for
 // each image or config of which nothing current is known: a table that left them out would call them clean.
-func FindingsCSV(l scan.Listing) ([]byte, error) {
+func FindingsCSV(l report.Listing) ([]byte, error) {
 	head := []string{
 		"id", "severity", "vulnerability", "package", "versions", "fixedIn", "fixAvailable", "exploit", "score", "vector",
 		"region", "registry", "repository", "tag", "platform", "digest", "images", "imageCount", "published", "updated", "resolved", "url", "description",
@@ -20,7 +21,7 @@ func FindingsCSV(l scan.Listing) ([]byte, error) {
 	if l.View.Page <= 1 {
 		unread = unreadRows(l, len(head))
 	}
-	return fitFindings(l, func(findings []findingData) ([]byte, error) {
+	return fitFindings(l, func(findings []FindingData) ([]byte, error) {
 		rows := make([][]string, 0, len(findings)+len(unread))
 		for _, d := range findings {
 			rows = append(rows, findingCells(d))
@@ -29,7 +30,7 @@ func FindingsCSV(l scan.Listing) ([]byte, error) {
 	})
 }
 
-func findingCells(d findingData) []string {
+func findingCells(d FindingData) []string {
 	score, count := "", ""
 	if d.Score != nil {
 		score = strconv.FormatFloat(*d.Score, 'f', -1, 64)
@@ -40,13 +41,13 @@ func findingCells(d findingData) []string {
 	return []string{
 		d.ID, d.Severity, d.Vulnerability, d.Package, strings.Join(d.Versions, ", "), strings.Join(d.FixedIn, ", "), d.FixAvailable, d.Exploit, score, d.Vector,
 		d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest, strings.Join(d.Images, ", "), count, d.Published, d.Updated, d.Resolved, d.URL,
-		oneLine(d.Description, maxSummary), "", "", "",
+		OneLine(d.Description, MaxSummary), "", "", "",
 	}
 }
 
 // unreadRows have so many columns, the last three of which are state, reason and asOf.
-func unreadRows(l scan.Listing, columns int) [][]string {
-	unread, more := unreadOf(l)
+func unreadRows(l report.Listing, columns int) [][]string {
+	unread, more := UnreadOf(l)
 	var rows [][]string
 	row := func(state, reason, asOf string) []string {
 		cells := make([]string, columns)

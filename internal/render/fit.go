@@ -1,20 +1,21 @@
 package render
 
-// maxSent bounds an answer in bytes, as it is sent: a Lambda function may answer 6 MB, of a JSON document that has the answer as a string.
-const maxSent = 5_500_000
+// MaxSent bounds an answer in bytes, as it is sent: a Lambda function may answer 6 MB, of a JSON document that has the answer as a string.
+const MaxSent = 5_500_000
 
-// leastRoom is the least room that a text of a listing has, in characters.
-const leastRoom = 16
+// LeastRoom is the least room that a text of a listing has, in characters.
+const LeastRoom = 16
 
-// listingRooms are the rooms for the texts of a listing, in characters.
-func listingRooms() []int { return []int{5000, 1000, 200, leastRoom} }
+// ListingRooms are the rooms for the texts of a listing, in characters, from the most to the least.
+func ListingRooms() []int { return []int{5000, 1000, 200, LeastRoom} }
 
-// fit writes with as much room as what is written may have to be sent. write may give nil for what has too much, but for the last of the rooms.
-func fit(write func(room int) ([]byte, error), rooms ...int) ([]byte, error) {
+// Fit writes with the first of the rooms, in characters, with which the result is at most MaxSent as sent; with the last whatever its size is. The
+// rooms go from the most to the least. write may give nil for what is too large, but not for the last of them. The only errors are those of write.
+func Fit(write func(room int) ([]byte, error), rooms ...int) ([]byte, error) {
 	last := len(rooms) - 1
 	for _, room := range rooms[:last] {
 		b, err := write(room)
-		if err != nil || b != nil && sentSize(b) <= maxSent {
+		if err != nil || b != nil && sentSize(b) <= MaxSent {
 			return b, err
 		}
 	}

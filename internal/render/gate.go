@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/report"
 )
 
 type (
@@ -25,37 +25,37 @@ type (
 )
 
 // NewGatePass says of a verdict without obstacles what was looked at.
-func NewGatePass(v scan.Verdict) GatePass {
-	return GatePass{true, string(v.Max), v.Images, rfc3339(v.OldestScan)}
+func NewGatePass(v report.Verdict) GatePass {
+	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan)}
 }
 
 // maxGateReasons is how many reasons are named before the rest is counted.
 const maxGateReasons = 100
 
 // GateReasons are the reasons of a verdict in words, the first hundred of them, and how many more there are.
-func GateReasons(v scan.Verdict) (reasons []GateReason, more int) {
+func GateReasons(v report.Verdict) (reasons []GateReason, more int) {
 	for _, o := range v.Obstacles[:min(len(v.Obstacles), maxGateReasons)] {
 		name := v.Config.Repository
 		if o.Image != nil {
-			name += ":" + oneLine(o.Image.Label(), maxReason)
+			name += ":" + OneLine(o.Image.Label(), maxReason)
 		}
-		reasons = append(reasons, GateReason{name, oneLine(o.Reason, maxReason), obstacleWords(o)})
+		reasons = append(reasons, GateReason{name, OneLine(o.Reason, maxReason), obstacleWords(o)})
 	}
 	return reasons, len(v.Obstacles) - len(reasons)
 }
 
-func obstacleWords(o scan.Obstacle) string {
+func obstacleWords(o report.Obstacle) string {
 	switch {
-	case o.Reason == scan.AboveMax:
+	case o.Reason == report.AboveMax:
 		var counts []string
 		for _, c := range o.Counts.Ordered() {
-			counts = append(counts, fmt.Sprintf("%s: %d", oneLine(string(c.Severity), maxSeverity), c.Count))
+			counts = append(counts, fmt.Sprintf("%s: %d", OneLine(string(c.Severity), maxSeverity), c.Count))
 		}
 		return strings.Join(counts, ", ")
-	case o.Reason == scan.Stale && o.At.IsZero():
+	case o.Reason == report.Stale && o.At.IsZero():
 		return "when the last scan was completed isn't known"
-	case o.Reason == scan.Stale:
-		return fmt.Sprintf("what is known is of %s, more than %d hours ago", rfc3339(o.At), scan.StaleAfter/time.Hour)
+	case o.Reason == report.Stale:
+		return fmt.Sprintf("what is known is of %s, more than %d hours ago", RFC3339(o.At), report.StaleAfter/time.Hour)
 	}
-	return oneLine(o.Detail, maxReason)
+	return OneLine(o.Detail, maxReason)
 }

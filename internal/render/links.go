@@ -8,8 +8,9 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// advisory is the link of a finding, empty when it has none or one beyond reason: a link can't be cut.
-func advisory(f scan.Finding, room int) string {
+// Advisory is the link of a finding as a URI. It is empty when the finding has none, or one of more than 2000 bytes or four times the room: a link
+// can't be cut.
+func Advisory(f scan.Finding, room int) string {
 	var b strings.Builder
 	for i := range len(f.URL) { // an IRI becomes a URI (RFC 3987, section 3.1): what it is made of shows, whatever it looks like
 		if c := f.URL[i]; c > ' ' && c <= '~' {

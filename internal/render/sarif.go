@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -66,7 +67,7 @@ type (
 		Message      sarifText         `json:"message"`
 		Locations    []sarifLocation   `json:"locations"`
 		Fingerprints map[string]string `json:"partialFingerprints"`
-		Properties   findingData       `json:"properties"`
+		Properties   FindingData       `json:"properties"`
 	}
 	sarifLocation struct {
 		Physical sarifPhysical  `json:"physicalLocation"`
@@ -98,9 +99,9 @@ const sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/
 
 // SARIF is a page of a listing for code scanning tools (SARIF 2.1.0). What is resolved is left out, so that they close it. Images of which
 // nothing current is known are notifications, and the run is no successful one then.
-func SARIF(l scan.Listing) ([]byte, error) {
+func SARIF(l report.Listing) ([]byte, error) {
 	notifications := sarifNotifications(l)
-	return fitFindings(l, func(findings []findingData) ([]byte, error) {
+	return fitFindings(l, func(findings []FindingData) ([]byte, error) {
 		run := sarifRun{
 			Tool:        sarifTool{sarifDriver{Name: "ecr-continuous-scan", Rules: []sarifRule{}}},
 			Automation:  sarifAutomation{fmt.Sprintf("ecr-image-scan/%s/page-%d/", l.FeedID(), max(1, l.View.Page))},
@@ -113,9 +114,9 @@ func SARIF(l scan.Listing) ([]byte, error) {
 				run.add(d, rules)
 			}
 		}
-		b, err := encode(sarifLog{sarifSchema, "2.1.0", []sarifRun{run}}, true)
+		b, err := EncodeJSON(sarifLog{sarifSchema, "2.1.0", []sarifRun{run}}, true)
 		if err != nil {
-			return nil, fmt.Errorf("write the SARIF of %s: %w", listingTitle(l), err)
+			return nil, fmt.Errorf("write the SARIF of %s: %w", ListingTitle(l), err)
 		}
 		return b, nil
 	})
@@ -123,7 +124,7 @@ func SARIF(l scan.Listing) ([]byte, error) {
 
 // add adds a finding, and its rule when none of that name is there; rules tells where they are. Of one vulnerability in several packages the
 // worst score counts.
-func (r *sarifRun) add(d findingData, rules map[string]int) {
+func (r *sarifRun) add(d FindingData, rules map[string]int) {
 	id := cmp.Or(d.Vulnerability, "unnamed")
 	at, known := rules[id]
 	if !known {
@@ -145,15 +146,15 @@ func (r *sarifRun) add(d findingData, rules map[string]int) {
 // The most that code scanning takes of a description, in characters.
 const maxSarifText = 1000
 
-func newSarifRule(id string, d findingData) sarifRule {
+func newSarifRule(id string, d FindingData) sarifRule {
 	description := cmp.Or(d.Description, "The scanner gives no description.")
 	return sarifRule{
-		ID: id, Short: sarifMessage(id), Full: sarifMessage(oneLine(description, maxSarifText)), Help: sarifMessage(description), HelpURI: d.URL,
+		ID: id, Short: sarifMessage(id), Full: sarifMessage(OneLine(description, maxSarifText)), Help: sarifMessage(description), HelpURI: d.URL,
 		Properties: sarifRuleProperties{Tags: []string{"security", "vulnerability"}},
 	}
 }
 
-func findingWords(id string, d findingData) string {
+func findingWords(id string, d FindingData) string {
 	words := d.Severity + ": " + id
 	if d.Package != "" {
 		words += " in " + strings.TrimSpace(d.Package+" "+strings.Join(d.Versions, ", "))
@@ -172,7 +173,7 @@ func findingWords(id string, d findingData) string {
 }
 
 // imageWords is the image, or when there are several, their repository.
-func imageWords(d findingData) string {
+func imageWords(d FindingData) string {
 	if d.Tag == "" {
 		return d.Repository
 	}
@@ -181,7 +182,7 @@ func imageWords(d findingData) string {
 
 // newSarifLocation gives the image's name as the path of a file, for tools that know nothing but files. Its first part holds no colon, so that
 // it can't be taken for the scheme of a URL.
-func newSarifLocation(d findingData) sarifLocation {
+func newSarifLocation(d FindingData) sarifLocation {
 	host := registryHost(d.repositoryData)
 	path := host + "/" + d.Repository
 	if d.Tag != "" {
@@ -202,14 +203,14 @@ func registryHost(d repositoryData) string {
 	return host
 }
 
-func sarifNotifications(l scan.Listing) []sarifNotification {
-	unread, more := unreadOf(l)
+func sarifNotifications(l report.Listing) []sarifNotification {
+	unread, more := UnreadOf(l)
 	notifications := []sarifNotification{}
 	add := func(text string) {
 		notifications = append(notifications, sarifNotification{"warning", sarifMessage(text)})
 	}
 	for _, d := range unread {
-		words := imageWords(findingData{repositoryData: d.repositoryData, Tag: d.Tag, Platform: d.Platform}) + " in " + d.Region + ": " + d.State
+		words := imageWords(FindingData{repositoryData: d.repositoryData, Tag: d.Tag, Platform: d.Platform}) + " in " + d.Region + ": " + d.State
 		if d.AsOf != "" {
 			words += " as of " + d.AsOf
 		}
@@ -241,7 +242,7 @@ func sarifLevel(severity string) string {
 }
 
 // securitySeverity is the CVSS score, or one in the middle of the range that the severity stands for; empty for those that stand for none.
-func securitySeverity(d findingData) string {
+func securitySeverity(d FindingData) string {
 	if d.Score != nil {
 		return strconv.FormatFloat(*d.Score, 'f', 1, 64)
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -13,20 +14,20 @@ import (
 // says what is left out, and that is done here too.
 //
 // What is new and what is fixed since the overview's point in time stands behind a count; without a change there is nothing.
-func Summary(o scan.Overview, filter scan.Filter) []byte {
+func Summary(o report.Overview, filter scan.Filter) []byte {
 	var b bytes.Buffer
 	reports := o.Reports
 	if !filter.IsZero() {
-		fmt.Fprintf(&b, "Filtered by %s: the rest is left out.\n\n\n", filterWords(filter))
-		reports = scan.Narrow(reports, filter)
+		fmt.Fprintf(&b, "Filtered by %s: the rest is left out.\n\n\n", FilterWords(filter))
+		reports = report.Narrow(reports, filter)
 	}
 	for _, r := range reports {
-		if trouble := configTrouble(r); trouble != nil {
-			block(&b, r.Config.Repository, r.Config.Region, []string{trouble.line()})
+		if trouble := ConfigTrouble(r); trouble != nil {
+			block(&b, r.Config.Repository, r.Config.Region, []string{trouble.Line()})
 			continue
 		}
 		for _, item := range r.Images {
-			name := r.Config.Repository + ":" + oneLine(item.Image.Label(), maxReason)
+			name := r.Config.Repository + ":" + OneLine(item.Image.Label(), maxReason)
 			block(&b, name, r.Config.Region, resultLines(item, o.Since))
 		}
 	}
@@ -49,20 +50,20 @@ func write(b *bytes.Buffer, parts ...string) {
 }
 
 // resultLines are the counts of an image, or the one line that says why it has none, and when that was if it isn't now.
-func resultLines(item scan.Item, since time.Time) []string {
+func resultLines(item report.Item, since time.Time) []string {
 	c := item.Condition()
 	lines, why := countLines(item, since), c.Reason
-	if trouble := stateTrouble(c); trouble != nil {
-		lines, why = []string{trouble.line()}, ""
+	if trouble := StateTrouble(c); trouble != nil {
+		lines, why = []string{trouble.Line()}, ""
 	}
 	if !c.AsOf.IsZero() {
-		lines = append(lines, withReason("AS OF "+rfc3339(c.AsOf), why))
+		lines = append(lines, WithReason("AS OF "+RFC3339(c.AsOf), why))
 	}
 	return lines
 }
 
 // countLines are the counts, those too of which there is none any more since a point in time.
-func countLines(item scan.Item, since time.Time) []string {
+func countLines(item report.Item, since time.Time) []string {
 	added, fixed := item.ChangedSince(since)
 	all := item.Result.Counts
 	if len(added)+len(fixed) > 0 {
@@ -78,7 +79,7 @@ func countLines(item scan.Item, since time.Time) []string {
 	for _, c := range ordered {
 		n, change := item.Result.Counts[c.Severity], changeWords(added[c.Severity], fixed[c.Severity])
 		if n > 0 || change != "" {
-			lines = append(lines, oneLine(string(c.Severity), maxReason)+": "+strconv.Itoa(n)+change)
+			lines = append(lines, OneLine(string(c.Severity), maxReason)+": "+strconv.Itoa(n)+change)
 		}
 	}
 	return lines

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -12,14 +13,14 @@ const otherSeverities = "OTHER"
 
 // SummaryCSV is the summary as a table with a row for each image, and one for each config that has none to show. A cell is empty where
 // nothing is known; no count is zero unless a scan says so.
-func SummaryCSV(o scan.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
+func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
 	head := []string{"id", "region", "registry", "repository", "tag", "platform", "digest", "state", "reason", "asOf", "scannedAt", "ageHours"}
 	for _, s := range scan.Severities() {
 		head = append(head, string(s))
 	}
 	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed")
 	var rows [][]string
-	for _, r := range scan.Narrow(o.Reports, filter) {
+	for _, r := range report.Narrow(o.Reports, filter) {
 		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Config.Repository}
 		url := feed(r.Config.ID)
 		if state, reason := conditionData(r.Condition()); state != "" {

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -34,12 +35,12 @@ type (
 type FeedOf func(id string) string
 
 // SummaryJSON is the summary as JSON.
-func SummaryJSON(o scan.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
-	d := summaryData{Generated: rfc3339(o.Now), Since: rfc3339(o.Since), Feed: feed("all"), Configs: []configData{}}
+func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
+	d := summaryData{Generated: RFC3339(o.Now), Since: RFC3339(o.Since), Feed: feed("all"), Configs: []configData{}}
 	if !filter.IsZero() {
 		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Repositories}
 	}
-	for _, r := range scan.Narrow(o.Reports, filter) {
+	for _, r := range report.Narrow(o.Reports, filter) {
 		c := configData{
 			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, Tags: r.Config.Tags,
 			Feed: feed(r.Config.ID), Images: make([]imageData, len(r.Images)),

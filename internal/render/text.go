@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// clean is the beginning of a text, of at most the given number of characters, without what has no business in one: control characters but
+// Clean is the beginning of a text, of at most the given number of characters, without what has no business in one: control characters but
 // for line breaks and tabs, marks that turn the direction of writing (they can make a text read as another one), and what XML can't hold.
 // Where it is cut it ends in an ellipsis.
-func clean(s string, most int) string {
+func Clean(s string, most int) string {
 	if len(s) <= most && isClean(s) {
 		return s
 	}
@@ -52,22 +52,24 @@ func cleanRune(r rune) rune {
 	return r
 }
 
-// oneLine is a clean text on one line of at most the given number of characters. Of a text that is nearly all blank it may be less.
-func oneLine(s string, most int) string {
+// OneLine is a clean text on one line of at most the given number of characters. Of a text that is nearly all blank it may be less.
+func OneLine(s string, most int) string {
 	if len(s) <= most && isWord(s) {
 		return s
 	}
-	return clean(strings.Join(strings.Fields(clean(s, 8*most)), " "), most)
+	return Clean(strings.Join(strings.Fields(Clean(s, 8*most)), " "), most)
 }
 
 // isWord tells whether a text is clean as it is, and has no blanks.
 func isWord(s string) bool { return isClean(s) && !strings.ContainsFunc(s, unicode.IsSpace) }
 
-func optionalTime(t time.Time) string {
+// OptionalTime is a point in time in UTC as RFC 3339 has it, to the second; empty for the zero time.
+func OptionalTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return rfc3339(t)
+	return RFC3339(t)
 }
 
-func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// RFC3339 is a point in time in UTC as RFC 3339 has it, to the second.
+func RFC3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

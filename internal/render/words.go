@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"strings"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
-// filterWords puts a filter into words; empty for one that lets everything through.
-func filterWords(f scan.Filter) string {
+// FilterWords puts a filter into words; empty for one that lets everything through.
+func FilterWords(f scan.Filter) string {
 	var words []string
 	for _, row := range scan.Filters() {
 		values := row.Values(f)
@@ -19,7 +20,7 @@ func filterWords(f scan.Filter) string {
 		case row.Choices != nil:
 			words = append(words, row.Noun+" "+values[0]+" and above")
 		default:
-			words = append(words, row.Noun+" "+oneLine(strings.Join(values, " or "), 300))
+			words = append(words, row.Noun+" "+OneLine(strings.Join(values, " or "), 300))
 		}
 	}
 	return strings.Join(words, ", ")
@@ -28,27 +29,28 @@ func filterWords(f scan.Filter) string {
 // maxReason bounds a reason, in characters.
 const maxReason = 300
 
-// trouble is why nobody knows how an image or a config is now. Its texts are clean.
-type trouble struct{ State, Reason string }
+// Trouble is why nobody knows how an image or a config is now. Its texts are clean.
+type Trouble struct{ State, Reason string }
 
-// line is the trouble as the text summary and the feeds tell it.
-func (t *trouble) line() string { return withReason(strings.ToUpper(t.State), t.Reason) }
+// Line is the trouble as the text summary and the feeds tell it.
+func (t *Trouble) Line() string { return WithReason(strings.ToUpper(t.State), t.Reason) }
 
-func newTrouble(state, reason string) *trouble { return &trouble{state, oneLine(reason, maxReason)} }
+func newTrouble(state, reason string) *Trouble { return &Trouble{state, OneLine(reason, maxReason)} }
 
-func withReason(state, reason string) string {
-	if reason = oneLine(reason, maxReason); reason == "" {
+// WithReason is a state and, behind a colon, its reason on one line; the state alone when there is no reason.
+func WithReason(state, reason string) string {
+	if reason = OneLine(reason, maxReason); reason == "" {
 		return state
 	}
 	return state + ": " + reason
 }
 
-// configTrouble is why a config can't be read as a whole, or that it has nothing to read; nil when neither is so.
-func configTrouble(r scan.Report) *trouble {
+// ConfigTrouble is why a config can't be read as a whole, or that it has nothing to read; nil when neither is so.
+func ConfigTrouble(r report.Report) *Trouble {
 	switch c := r.Condition(); c.State {
 	case "":
 		return nil
-	case scan.NoImages:
+	case report.NoImages:
 		return newTrouble("No images", "")
 	case scan.NoSuchRepository:
 		return newTrouble("Repository not found", "")
@@ -59,8 +61,8 @@ func configTrouble(r scan.Report) *trouble {
 	}
 }
 
-// stateTrouble is why an image has no counts; it is nil for a completed scan alone.
-func stateTrouble(c scan.Condition) *trouble {
+// StateTrouble is why an image has no counts; it is nil for a completed scan alone.
+func StateTrouble(c report.Condition) *Trouble {
 	switch c.State {
 	case scan.Completed:
 		return nil
@@ -76,9 +78,9 @@ func stateTrouble(c scan.Condition) *trouble {
 	return newTrouble("Not scanned", c.Reason)
 }
 
-// configLine says in a list of findings or changes what is wrong with a config; empty when nothing is.
-func configLine(l scan.Listing, r scan.Report) string {
-	trouble := configTrouble(r)
+// ConfigLine says in a list of findings or changes what is wrong with a config; empty when nothing is.
+func ConfigLine(l report.Listing, r report.Report) string {
+	trouble := ConfigTrouble(r)
 	switch {
 	case trouble == nil:
 		return ""
@@ -88,18 +90,21 @@ func configLine(l scan.Listing, r scan.Report) string {
 		}
 		return "NO IMAGES with such a tag"
 	case l.Config == nil:
-		return fmt.Sprintf("[%s in %s] %s", r.Config.Repository, r.Config.Region, trouble.line())
+		return fmt.Sprintf("[%s in %s] %s", r.Config.Repository, r.Config.Region, trouble.Line())
 	}
-	return trouble.line()
+	return trouble.Line()
 }
 
-// Bounds of names and of a summary, in characters, and of a link, in bytes. An entry's content has the whole of what they cut. maxTrouble
-// is how many of those without a result are named before the rest is counted.
+// Bounds of texts. An entry's content has the whole of what they cut.
 const (
-	maxName    = 200
-	maxSummary = 1000
-	maxURL     = 2000
-	maxTrouble = 20
+	// MaxName bounds a name, in characters.
+	MaxName = 200
+	// MaxSummary bounds a summary, in characters.
+	MaxSummary = 1000
+	// maxURL bounds a link, in bytes.
+	maxURL = 2000
+	// MaxTroubles is how many of those without a result are named before the rest is counted.
+	MaxTroubles = 20
 )
 
 // configTitle is the title of the findings of a config.
@@ -107,8 +112,8 @@ func configTitle(c scan.Config) string {
 	return fmt.Sprintf("ECR repository %s in %s", c.Repository, c.Region)
 }
 
-// listingTitle is the title of a listing.
-func listingTitle(l scan.Listing) string {
+// ListingTitle is the title of a listing.
+func ListingTitle(l report.Listing) string {
 	title := "ECR image scan findings"
 	if l.Config != nil {
 		title = configTitle(*l.Config)
@@ -122,8 +127,8 @@ func listingTitle(l scan.Listing) string {
 	return title
 }
 
-func viewWords(v scan.View) string {
-	words := filterWords(v.Filter)
+func viewWords(v report.View) string {
+	words := FilterWords(v.Filter)
 	switch {
 	case !v.ByVulnerability:
 		return words
@@ -133,15 +138,16 @@ func viewWords(v scan.View) string {
 	return words + ", by vulnerability"
 }
 
-// imageName names an image within a listing.
-func imageName(l scan.Listing, image scan.Image) string {
+// ImageName names an image within a listing: with its repository when the listing is one of several configs.
+func ImageName(l report.Listing, image scan.Image) string {
 	if l.Config != nil {
-		return oneLine(image.Label(), maxName)
+		return OneLine(image.Label(), MaxName)
 	}
-	return image.Repository.Name + ":" + oneLine(image.Label(), maxName)
+	return image.Repository.Name + ":" + OneLine(image.Label(), MaxName)
 }
 
-func labels(images []*scan.Image, name func(string) string) []string {
+// Labels are the labels of images, each put through name.
+func Labels(images []*scan.Image, name func(string) string) []string {
 	all := make([]string, len(images))
 	for i, image := range images {
 		all[i] = name(image.Label())
@@ -149,12 +155,12 @@ func labels(images []*scan.Image, name func(string) string) []string {
 	return all
 }
 
-// tagList names as many tags as there is room for, and counts the rest.
-func tagList(found scan.Entry, room int) string {
+// TagList names as many tags as there is room for, in bytes, and counts the rest. The first is named in any case.
+func TagList(found report.Entry, room int) string {
 	const forCount = 16
 	list := ""
 	for i, image := range found.Images {
-		next := oneLine(image.Label(), maxName)
+		next := OneLine(image.Label(), MaxName)
 		if i > 0 {
 			next = ", " + next
 		}

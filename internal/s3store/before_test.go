@@ -16,7 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -110,9 +111,9 @@ func putBefore(t *testing.T, a *awstest.AWS) {
 }
 
 // recordBefore is what the record holds.
-func recordBefore() scan.Record {
+func recordBefore() history.Record {
 	r := aRecord()
-	r.Begin, r.Configs, r.Failure = 0, nil, scan.Failure{}
+	r.Begin, r.Configs, r.Failure = 0, nil, history.Failure{}
 	for label, image := range r.Images {
 		if image.History != "" {
 			image.History = historyBefore
@@ -129,7 +130,7 @@ func TestRecordOfTheVersionBefore(t *testing.T) {
 	repo := repository("team/app")
 	putBefore(t, a)
 	want := recordBefore()
-	same := cmp.Options{cmpopts.IgnoreUnexported(scan.Record{}), cmpopts.IgnoreFields(scan.Record{}, "Version", "Now")}
+	same := cmp.Options{cmpopts.IgnoreUnexported(history.Record{}), cmpopts.IgnoreFields(history.Record{}, "Version", "Now")}
 	got, err := store.Load(t.Context(), repo)
 	if diff := cmp.Diff(want, got, same); err != nil || diff != "" {
 		t.Fatalf("%v (-want +got):\n%s", err, diff)
@@ -170,7 +171,7 @@ func TestRecordOfTheVersionBefore(t *testing.T) {
 func TestUnknownFields(t *testing.T) {
 	a, store := records(t)
 	put(t, a, keyOfA+"index", packed(t, 1, `{"images":[{"t":"v1","f":5,"later":{}}],"later":[1]}`))
-	for who, of := range map[string]scan.Records{"reader": reader(a), "writer": store} {
+	for who, of := range map[string]refresh.Records{"reader": reader(a), "writer": store} {
 		if r, err := of.Load(t.Context(), repository("a")); err != nil || r.Images["v1"].First != 5 {
 			t.Errorf("%s: %+v, %v", who, r, err)
 		}

@@ -16,6 +16,8 @@ import (
 	"github.com/google/uuid"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
@@ -60,17 +62,17 @@ func TestReaderOfWhatIsBroken(t *testing.T) {
 	for name, body := range broken(t) {
 		t.Run(name, func(t *testing.T) {
 			a, _ := records(t)
-			history := uuid.NewString()
-			for _, name := range []string{"index", history} {
+			stored := uuid.NewString()
+			for _, name := range []string{"index", stored} {
 				put(t, a, keyOfA+name, body)
 			}
 			a.S3.ResetCount()
 			for range 2 {
 				r, err := reader(a).Load(t.Context(), repository("a"))
-				if scan.CodeOf(err) != scan.Unavailable || errors.Is(err, scan.ErrLaterFormat) || len(r.Images) > 0 || r.Version != "" {
+				if scan.CodeOf(err) != scan.Unavailable || errors.Is(err, history.ErrLaterFormat) || len(r.Images) > 0 || r.Version != "" {
 					t.Errorf("load: %+v, %v", r, err)
 				}
-				if _, err := reader(a).History(t.Context(), repository("a"), history); scan.CodeOf(err) != scan.NotFound {
+				if _, err := reader(a).History(t.Context(), repository("a"), stored); scan.CodeOf(err) != scan.NotFound {
 					t.Errorf("history: %v", err)
 				}
 			}
@@ -89,18 +91,18 @@ func TestWriterOfWhatIsBroken(t *testing.T) {
 	for name, body := range broken(t) {
 		t.Run(name, func(t *testing.T) {
 			a, store := records(t)
-			history := uuid.NewString()
-			for _, name := range []string{"index", history} {
+			stored := uuid.NewString()
+			for _, name := range []string{"index", stored} {
 				put(t, a, keyOfA+name, body)
 			}
-			if _, err := store.History(t.Context(), repository("a"), history); scan.CodeOf(err) != scan.NotFound {
+			if _, err := store.History(t.Context(), repository("a"), stored); scan.CodeOf(err) != scan.NotFound {
 				t.Errorf("history: %v", err)
 			}
 			r, err := store.Load(t.Context(), repository("a"))
 			if err != nil || len(r.Images) > 0 || r.Version == "" {
 				t.Fatalf("load: %+v, %v", r, err)
 			}
-			want := []string{history, "index"}
+			want := []string{stored, "index"}
 			slices.Sort(want)
 			if diff := cmp.Diff(want, objectsOf(t, a, s3store.SetAsidePrefix+keyOfA)); diff != "" {
 				t.Errorf("set aside (-want +got):\n%s", diff)
@@ -121,7 +123,7 @@ func TestWriterOfWhatIsBroken(t *testing.T) {
 func TestRebuild(t *testing.T) {
 	a, store := records(t)
 	repo := repository("a")
-	of := func(tag string, told scan.Stamp) scan.History {
+	of := func(tag string, told history.Stamp) history.History {
 		h := aHistory()
 		h.Tag, h.Platform, h.Told = tag, "", told
 		return h
@@ -160,17 +162,17 @@ func TestRebuildThatCantSetAside(t *testing.T) {
 // What a later version wrote is left alone by readers and by the writer, and both say so.
 func TestLaterFormat(t *testing.T) {
 	a, store := records(t)
-	repo, history := repository("a"), uuid.NewString()
+	repo, stored := repository("a"), uuid.NewString()
 	body := packed(t, s3store.Format+1, `{"images":"of another form"}`)
-	for _, name := range []string{"index", history} {
+	for _, name := range []string{"index", stored} {
 		put(t, a, keyOfA+name, body)
 	}
 	a.S3.ResetCount()
-	for who, of := range map[string]scan.Records{"reader": reader(a), "writer": store} {
+	for who, of := range map[string]refresh.Records{"reader": reader(a), "writer": store} {
 		_, loaded := of.Load(t.Context(), repo)
-		_, read := of.History(t.Context(), repo, history)
+		_, read := of.History(t.Context(), repo, stored)
 		for what, err := range map[string]error{"load": loaded, "history": read} {
-			if scan.CodeOf(err) != scan.Unavailable || !errors.Is(err, scan.ErrLaterFormat) || !strings.Contains(scan.MessageOf(err), "later version") {
+			if scan.CodeOf(err) != scan.Unavailable || !errors.Is(err, history.ErrLaterFormat) || !strings.Contains(scan.MessageOf(err), "later version") {
 				t.Errorf("%s, %s: %v", who, what, err)
 			}
 		}
@@ -185,14 +187,14 @@ func TestLaterFormat(t *testing.T) {
 func TestSweepFindsWhatIsLost(t *testing.T) {
 	a, store := records(t)
 	repo := repository("a")
-	r := scan.Record{Images: map[string]scan.ImageRecord{"never scanned": {Tag: "never scanned"}}}
+	r := history.Record{Images: map[string]history.ImageRecord{"never scanned": {Tag: "never scanned"}}}
 	names := make(map[string]string)
 	for _, tag := range []string{"whole", "lost", "broken"} {
 		names[tag] = addHistory(t, store, repo, aHistory())
-		r.Images[tag] = scan.ImageRecord{Tag: tag, History: names[tag]}
+		r.Images[tag] = history.ImageRecord{Tag: tag, History: names[tag]}
 	}
 	save(t, store, repo, r)
-	sweep := func(earlier scan.Record, reads int, want ...string) {
+	sweep := func(earlier history.Record, reads int, want ...string) {
 		t.Helper()
 		loaded, err := store.Load(t.Context(), repo)
 		if err != nil {
@@ -207,8 +209,8 @@ func TestSweepFindsWhatIsLost(t *testing.T) {
 			t.Errorf("%d histories were read, want %d", n, reads)
 		}
 	}
-	sweep(scan.Record{}, 3)
-	sweptAfter := scan.Record{Swept: scan.StampOf(a.Now().Add(time.Hour))}
+	sweep(history.Record{}, 3)
+	sweptAfter := history.Record{Swept: history.StampOf(a.Now().Add(time.Hour))}
 	sweep(sweptAfter, 0)
 	bucket, lost := awstest.Bucket, keyOfA+names["lost"]
 	if _, err := a.S3Client().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &lost}); err != nil {
@@ -216,14 +218,14 @@ func TestSweepFindsWhatIsLost(t *testing.T) {
 	}
 	put(t, a, keyOfA+names["broken"], "broken")
 	sweep(sweptAfter, 0, "lost")
-	sweep(scan.Record{Swept: scan.StampOf(a.Now().Add(-time.Hour))}, 2, "broken", "lost")
+	sweep(history.Record{Swept: history.StampOf(a.Now().Add(-time.Hour))}, 2, "broken", "lost")
 	if diff := cmp.Diff([]string{names["broken"]}, objectsOf(t, a, s3store.SetAsidePrefix+keyOfA)); diff != "" {
 		t.Errorf("set aside (-want +got):\n%s", diff)
 	}
 	a.S3.Disturb(awslocal.Fault{Operation: "GetObject", Code: "AccessDenied"})
 	loaded := r
 	loaded.Now = a.Now()
-	if labels, err := store.Sweep(t.Context(), repo, loaded, scan.Record{}); scan.CodeOf(err) != scan.Unavailable || labels != nil {
+	if labels, err := store.Sweep(t.Context(), repo, loaded, history.Record{}); scan.CodeOf(err) != scan.Unavailable || labels != nil {
 		t.Errorf("S3 refuses the histories: %q, %v", labels, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
@@ -41,7 +42,7 @@ func put(t *testing.T, a *awstest.AWS, key, body string) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	store := a.Service(awstest.Silent()).Configs
 	if configs, err := store.List(t.Context()); err != nil || len(configs) != 0 {
 		t.Errorf("an empty bucket lists %v, %v", configs, err)
@@ -73,7 +74,7 @@ func TestRoundTrip(t *testing.T) {
 func errorOf(_ scan.Config, err error) error { return err }
 
 func TestMoreThanAPage(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	store := a.Service(awstest.Silent()).Configs
 	const many = 2100
 	var wg sync.WaitGroup
@@ -102,7 +103,7 @@ func TestMoreThanAPage(t *testing.T) {
 
 // What the demo's functions wrote is read as it is.
 func TestDemoObjects(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	put(t, a, known+".json", `{"id":"`+known+`","created":"1569927812","region":"us-west-2","registry":"123456789012","repository":"amazonlinux","tags":["2018.03","2018.03"]}`)
 	other := "5471c156-29f5-40fe-883b-3cd26738d5a6"
 	put(t, a, other+".json", `{"id":"`+other+`","created":"1569927813","region":"us-west-2","registry":"123456789012","repository":"test/centos","tags":[],"more":1}`)
@@ -140,7 +141,7 @@ func TestForeignObjects(t *testing.T) {
 		"a plain file":        {"index.html", "<html>"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := awstest.Start(t, awslocal.ECROptions{})
+			a := awstest.Start(t, ecr.Options{})
 			put(t, a, object.key, object.body)
 			store := a.Service(awstest.Silent()).Configs
 			mine := newConfig(t, "test/app")
@@ -189,7 +190,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // for the back-off's sake
-			a := awstest.Start(t, awslocal.ECROptions{})
+			a := awstest.Start(t, ecr.Options{})
 			store := a.Service(awstest.Silent()).Configs
 			body, err := json.Marshal(scan.Config{ID: known, Created: 1, Region: "us-west-2", Registry: "123456789012", Repository: "test/app"})
 			if err != nil {
@@ -239,7 +240,7 @@ func TestStored(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // for the back-off's sake
-			a := awstest.Start(t, awslocal.ECROptions{})
+			a := awstest.Start(t, ecr.Options{})
 			put(t, a, known+".json", test.body)
 			if test.fault != (awslocal.Fault{}) {
 				test.fault.Operation = "GetObject"
@@ -252,7 +253,7 @@ func TestStored(t *testing.T) {
 			}
 		})
 	}
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
 	for _, id := range []string{known, "", "../x", "index"} {
 		if _, err := store.Stored(t.Context(), id); scan.CodeOf(err) != scan.NotFound {
@@ -279,7 +280,7 @@ func TestKeysThatXMLCantHold(t *testing.T) {
 
 // A burst of refusals costs its retries, and no quota that all calls share.
 func TestBurstOfSlowDown(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	store := a.Service(awstest.Silent()).Configs
 	for range 200 {
 		if err := store.Put(t.Context(), newConfig(t, "test/app")); err != nil {
@@ -293,7 +294,7 @@ func TestBurstOfSlowDown(t *testing.T) {
 }
 
 func TestNoAnswerEndsWithTheContext(t *testing.T) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	a.S3.Disturb(awslocal.Fault{Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

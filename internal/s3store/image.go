@@ -9,46 +9,47 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/scan"
 )
 
 // image is the stored form of a [scan.ImageRecord]. A repository may have a hundred thousand, so the names are short, what is zero is left out,
 // and of the remembered scan only what differs from the last answer is written: mostly nothing.
 type image struct {
-	Tag       string             `json:"t"`
-	Platform  string             `json:"p"`
-	Digest    string             `json:"d"`
-	Index     string             `json:"x"`
-	Kind      scan.Kind          `json:"k"`
-	Trouble   scan.Code          `json:"tr"`
-	Reason    string             `json:"trw"`
-	First     scan.Stamp         `json:"f"`
-	Seen      scan.Stamp         `json:"s"`
-	Left      scan.Stamp         `json:"l"`
-	Awaited   scan.Stamp         `json:"w"`
-	State     scan.State         `json:"st"`
-	Why       string             `json:"stw"`
-	Counts    []int              `json:"n"`  // of the known severities, in their order
-	Others    scan.Counts        `json:"no"` // of those that nobody has heard of
-	Completed scan.Stamp         `json:"c"`
-	Enhanced  bool               `json:"e"`
-	Asked     scan.Stamp         `json:"a"`
-	Read      scan.Stamp         `json:"r"`
-	History   string             `json:"h"`
-	OfDigest  string             `json:"hd"` // of the remembered scan, when it is another
-	OfScan    scan.Stamp         `json:"hc"` // likewise
-	OfOther   bool               `json:"he"` // it was of the other kind
-	Since     scan.Stamp         `json:"i"`
-	Changes   []scan.CountChange `json:"ch"`
-	News      int                `json:"ev"`
-	Gaps      []scan.Period      `json:"g"`
-	Failures  []scan.Period      `json:"fl"`
-	Failed    scan.Stamp         `json:"fs"`
+	Tag       string                `json:"t"`
+	Platform  string                `json:"p"`
+	Digest    string                `json:"d"`
+	Index     string                `json:"x"`
+	Kind      scan.Kind             `json:"k"`
+	Trouble   scan.Code             `json:"tr"`
+	Reason    string                `json:"trw"`
+	First     history.Stamp         `json:"f"`
+	Seen      history.Stamp         `json:"s"`
+	Left      history.Stamp         `json:"l"`
+	Awaited   history.Stamp         `json:"w"`
+	State     scan.State            `json:"st"`
+	Why       string                `json:"stw"`
+	Counts    []int                 `json:"n"`  // of the known severities, in their order
+	Others    scan.Counts           `json:"no"` // of those that nobody has heard of
+	Completed history.Stamp         `json:"c"`
+	Enhanced  bool                  `json:"e"`
+	Asked     history.Stamp         `json:"a"`
+	Read      history.Stamp         `json:"r"`
+	History   string                `json:"h"`
+	OfDigest  string                `json:"hd"` // of the remembered scan, when it is another
+	OfScan    history.Stamp         `json:"hc"` // likewise
+	OfOther   bool                  `json:"he"` // it was of the other kind
+	Since     history.Stamp         `json:"i"`
+	Changes   []history.CountChange `json:"ch"`
+	News      int                   `json:"ev"`
+	Gaps      []history.Period      `json:"g"`
+	Failures  []history.Period      `json:"fl"`
+	Failed    history.Stamp         `json:"fs"`
 }
 
 // images is the stored form of a record's images: a list in the order of their labels. It is read into the record itself, since a list beside it
 // would take as much memory again.
-type images map[string]scan.ImageRecord
+type images map[string]history.ImageRecord
 
 // MarshalJSONTo implements json.MarshalerTo.
 func (s images) MarshalJSONTo(text *jsontext.Encoder) error {
@@ -82,7 +83,7 @@ func (s *images) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 	return err
 }
 
-func newImage(r scan.ImageRecord) image {
+func newImage(r history.ImageRecord) image {
 	i := image{
 		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind, Trouble: r.Trouble, Reason: r.Reason,
 		First: r.First, Seen: r.Seen, Left: r.Left, Awaited: r.Awaited,
@@ -104,16 +105,16 @@ func newImage(r scan.ImageRecord) image {
 	return i
 }
 
-func (i image) record() scan.ImageRecord {
-	r := scan.ImageRecord{
+func (i image) record() history.ImageRecord {
+	r := history.ImageRecord{
 		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Index: i.Index, Kind: i.Kind, Trouble: i.Trouble, Reason: i.Reason,
 		First: i.First, Seen: i.Seen, Left: i.Left, Awaited: i.Awaited,
-		Last:  scan.Answer{State: i.State, Reason: i.Why, Counts: joined(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced},
+		Last:  history.Answer{State: i.State, Reason: i.Why, Counts: joined(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced},
 		Asked: i.Asked, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, News: i.News,
 		Gaps: i.Gaps, Failures: i.Failures, Failed: i.Failed,
 	}
 	if i.History != "" {
-		r.Scan = scan.Scan{Digest: cmp.Or(i.OfDigest, i.Digest), Completed: cmp.Or(i.OfScan, i.Completed), Enhanced: i.Enhanced != i.OfOther}
+		r.Scan = history.Scan{Digest: cmp.Or(i.OfDigest, i.Digest), Completed: cmp.Or(i.OfScan, i.Completed), Enhanced: i.Enhanced != i.OfOther}
 	}
 	return r
 }

@@ -3,7 +3,7 @@ package s3store
 import (
 	"sync"
 
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/history"
 )
 
 // kept has records as they were read last. Most are read again before they change, and to unpack one takes far longer than S3 takes to say that
@@ -15,7 +15,7 @@ type kept struct {
 }
 
 type keptRecord struct {
-	scan.Record
+	history.Record
 	size int // as sizeOf counts it
 }
 
@@ -24,7 +24,7 @@ const mostKept = 40_000
 
 // sizeOf counts what a record takes, in half KiB: two for itself and for each image, one for each
 // change of an image's counts, for 8 ids of configs, and for 32 periods.
-func sizeOf(r scan.Record) int {
+func sizeOf(r history.Record) int {
 	n, periods := 2+2*len(r.Images)+len(r.Configs)/8, len(r.Taken)+len(r.Absences)
 	for _, i := range r.Images {
 		n += len(i.Changes)
@@ -34,14 +34,14 @@ func sizeOf(r scan.Record) int {
 }
 
 // of is the record of a key; without a version when there is none.
-func (k *kept) of(key string) scan.Record {
+func (k *kept) of(key string) history.Record {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.records[key].Record
 }
 
 // keep keeps a record in the place of the one of its key, and of any others if there is no room for it beside them.
-func (k *kept) keep(key string, r scan.Record) {
+func (k *kept) keep(key string, r history.Record) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.drop(key)

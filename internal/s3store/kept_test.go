@@ -4,24 +4,24 @@ import (
 	"fmt"
 	"testing"
 
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/history"
 )
 
 // What is kept is the latest, and never more than there is room for.
 func TestKept(t *testing.T) {
-	of := func(version string, images int) scan.Record {
-		r := scan.Record{Version: version, Images: make(map[string]scan.ImageRecord)}
+	of := func(version string, images int) history.Record {
+		r := history.Record{Version: version, Images: make(map[string]history.ImageRecord)}
 		for i := range images {
-			r.Images[fmt.Sprint(i)] = scan.ImageRecord{}
+			r.Images[fmt.Sprint(i)] = history.ImageRecord{}
 		}
 		return r
 	}
-	dated := func(r scan.Record, periods int) scan.Record {
-		r.Taken = make(scan.Seconds, periods)
+	dated := func(r history.Record, periods int) history.Record {
+		r.Taken = make(history.Seconds, periods)
 		return r
 	}
-	changed := func(r scan.Record, times int) scan.Record {
-		r.Images["0"] = scan.ImageRecord{Changes: make([]scan.CountChange, times)}
+	changed := func(r history.Record, times int) history.Record {
+		r.Images["0"] = history.ImageRecord{Changes: make([]history.CountChange, times)}
 		return r
 	}
 	var k kept
@@ -37,7 +37,7 @@ func TestKept(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		key    string
-		record scan.Record
+		record history.Record
 		kept   bool
 		all    int
 	}{

@@ -25,6 +25,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -68,6 +69,8 @@ func NewRecords(client *s3.Client, bucket string) *Records {
 type RecordWriter struct {
 	*Records
 	log *slog.Logger
+	// zips are gzip writers to be used again: each takes most of a MiB, and a visit stores a history for each image.
+	zips sync.Pool
 }
 
 // NewRecordWriter makes the writer of a bucket that exists.
@@ -77,16 +80,16 @@ func NewRecordWriter(client *s3.Client, bucket string, log *slog.Logger) *Record
 
 // index is the stored form of a record.
 type index struct {
-	Begin    scan.Stamp    `json:"begin"`
-	Configs  []string      `json:"configs"`
-	Failure  scan.Failure  `json:"failure"`
-	Images   images        `json:"images"`
-	Listed   scan.Stamp    `json:"listed"`
-	Gone     scan.Stamp    `json:"gone"`
-	Absences []scan.Period `json:"absences"`
-	Changed  scan.Stamp    `json:"changed"`
-	Swept    scan.Stamp    `json:"swept"`
-	Taken    scan.Seconds  `json:"taken"`
+	Begin    history.Stamp    `json:"begin"`
+	Configs  []string         `json:"configs"`
+	Failure  history.Failure  `json:"failure"`
+	Images   images           `json:"images"`
+	Listed   history.Stamp    `json:"listed"`
+	Gone     history.Stamp    `json:"gone"`
+	Absences []history.Period `json:"absences"`
+	Changed  history.Stamp    `json:"changed"`
+	Swept    history.Stamp    `json:"swept"`
+	Taken    history.Seconds  `json:"taken"`
 }
 
 func folder(repo scan.Repository) string {
@@ -100,16 +103,16 @@ var (
 )
 
 // Load implements [scan.Records]. A record that is broken is Unavailable.
-func (s *Records) Load(ctx context.Context, repo scan.Repository) (scan.Record, error) {
+func (s *Records) Load(ctx context.Context, repo scan.Repository) (history.Record, error) {
 	r, o, err := s.load(ctx, repo)
 	if errors.Is(err, errBroken) {
-		return scan.Record{}, recordError("read", folder(repo)+indexName, fmt.Errorf("%w, %d bytes: a visit rebuilds it", err, len(o.body)))
+		return history.Record{}, recordError("read", folder(repo)+indexName, fmt.Errorf("%w, %d bytes: a visit rebuilds it", err, len(o.body)))
 	}
 	return r, err
 }
 
 // load is Load with the object that was read. A further error is errBroken.
-func (s *Records) load(ctx context.Context, repo scan.Repository) (scan.Record, object, error) {
+func (s *Records) load(ctx context.Context, repo scan.Repository) (history.Record, object, error) {
 	key := folder(repo) + indexName
 	last := s.kept.of(key)
 	o, err := getObject(ctx, s.s3, s.bucket, key, last.Version, maxStored)
@@ -118,16 +121,16 @@ func (s *Records) load(ctx context.Context, repo scan.Repository) (scan.Record, 
 		last.Now = o.now
 		return last, o, nil
 	case isCode(err, "NoSuchKey"):
-		return scan.Record{Now: o.now}, o, nil
+		return history.Record{Now: o.now}, o, nil
 	case err != nil:
-		return scan.Record{}, o, recordError("read", key, err)
+		return history.Record{}, o, recordError("read", key, err)
 	}
 	var x index
 	switch err := unpack(o.body, &x); {
 	case errors.Is(err, errNewer):
-		return scan.Record{}, o, laterFormat("the repository", key, err)
+		return history.Record{}, o, laterFormat("the repository", key, err)
 	case err != nil:
-		return scan.Record{}, o, err
+		return history.Record{}, o, err
 	}
 	r := x.record(o)
 	s.kept.keep(key, r)
@@ -137,12 +140,12 @@ func (s *Records) load(ctx context.Context, repo scan.Repository) (scan.Record, 
 func laterFormat(of, key string, cause error) error {
 	return &scan.Error{
 		Code: scan.Unavailable, Message: "what is recorded of " + of + " was written by a later version of this service",
-		Err: fmt.Errorf("%s: %w: %w", key, scan.ErrLaterFormat, cause),
+		Err: fmt.Errorf("%s: %w: %w", key, history.ErrLaterFormat, cause),
 	}
 }
 
 // Load implements [scan.RecordWriter].
-func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (scan.Record, error) {
+func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.Record, error) {
 	r, o, err := s.load(ctx, repo)
 	if errors.Is(err, errBroken) {
 		return s.rebuild(ctx, repo, folder(repo)+indexName, o, err)
@@ -150,30 +153,30 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (scan.Rec
 	return r, err
 }
 
-func newIndex(r scan.Record) index {
+func newIndex(r history.Record) index {
 	return index{
 		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
 	}
 }
 
-func (x index) record(o object) scan.Record {
-	return scan.Record{
+func (x index) record(o object) history.Record {
+	return history.Record{
 		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, Gone: x.Gone, Absences: x.Absences,
 		Changed: x.Changed, Swept: x.Swept, Taken: x.Taken, Version: o.version, Now: o.now,
 	}
 }
 
 // rebuild sets a broken record aside and puts together what its histories tell. The visit stores it.
-func (s *RecordWriter) rebuild(ctx context.Context, repo scan.Repository, key string, o object, cause error) (scan.Record, error) {
+func (s *RecordWriter) rebuild(ctx context.Context, repo scan.Repository, key string, o object, cause error) (history.Record, error) {
 	if err := s.setAside(ctx, key, o, cause); err != nil {
-		return scan.Record{}, err
+		return history.Record{}, err
 	}
-	r := scan.Record{Images: make(map[string]scan.ImageRecord), Version: o.version, Now: o.now}
+	r := history.Record{Images: make(map[string]history.ImageRecord), Version: o.version, Now: o.now}
 	names, err := s.histories(ctx, repo)
 	if err != nil {
-		return scan.Record{}, err
+		return history.Record{}, err
 	}
-	histories := make([]scan.History, len(names))
+	histories := make([]history.History, len(names))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(CallsAtOnce)
 	for i, name := range names {
@@ -187,9 +190,9 @@ func (s *RecordWriter) rebuild(ctx context.Context, repo scan.Repository, key st
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return scan.Record{}, err
+		return history.Record{}, err
 	}
-	latest := make(map[string]scan.Stamp)
+	latest := make(map[string]history.Stamp)
 	for i, h := range histories {
 		label := scan.Image{Tag: h.Tag, Platform: h.Platform}.Label()
 		if h.Since > 0 && h.Told > latest[label] {
@@ -222,9 +225,9 @@ func (s *RecordWriter) setAside(ctx context.Context, key string, o object, cause
 }
 
 // Save implements [scan.RecordWriter] by S3's conditional writes.
-func (s *RecordWriter) Save(ctx context.Context, repo scan.Repository, r scan.Record) (string, error) {
+func (s *RecordWriter) Save(ctx context.Context, repo scan.Repository, r history.Record) (string, error) {
 	key := folder(repo) + indexName
-	body, err := pack(newIndex(r))
+	body, err := s.pack(newIndex(r))
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", key, err)
 	}
@@ -259,38 +262,38 @@ func (s *RecordWriter) isSaved(ctx context.Context, key string, want []byte) (st
 }
 
 // History implements [scan.Records].
-func (s *Records) History(ctx context.Context, repo scan.Repository, name string) (scan.History, error) {
+func (s *Records) History(ctx context.Context, repo scan.Repository, name string) (history.History, error) {
 	h, _, err := s.history(ctx, repo, name)
 	return h, err
 }
 
 // History implements [scan.RecordWriter]: one that is broken is set aside.
-func (s *RecordWriter) History(ctx context.Context, repo scan.Repository, name string) (scan.History, error) {
+func (s *RecordWriter) History(ctx context.Context, repo scan.Repository, name string) (history.History, error) {
 	h, o, err := s.history(ctx, repo, name)
 	if errors.Is(err, errBroken) {
 		if err := s.setAside(ctx, folder(repo)+name, o, err); err != nil {
-			return scan.History{}, err
+			return history.History{}, err
 		}
 	}
 	return h, err
 }
 
 // history is History with the object that was read. Its NotFound wraps errBroken when the object is broken.
-func (s *Records) history(ctx context.Context, repo scan.Repository, name string) (scan.History, object, error) {
+func (s *Records) history(ctx context.Context, repo scan.Repository, name string) (history.History, object, error) {
 	if uuid.Validate(name) != nil {
-		return scan.History{}, object{}, noHistory(fmt.Errorf("%q is no name of one", name))
+		return history.History{}, object{}, noHistory(fmt.Errorf("%q is no name of one", name))
 	}
 	key := folder(repo) + name
 	o, err := getObject(ctx, s.s3, s.bucket, key, "", maxStored)
 	if err != nil {
-		return scan.History{}, o, recordError("read", key, err)
+		return history.History{}, o, recordError("read", key, err)
 	}
-	var h scan.History
+	var h history.History
 	switch err := unpack(o.body, &h); {
 	case errors.Is(err, errNewer):
-		return scan.History{}, o, laterFormat("the image", key, err)
+		return history.History{}, o, laterFormat("the image", key, err)
 	case err != nil:
-		return scan.History{}, o, noHistory(fmt.Errorf("%s: %w", key, err))
+		return history.History{}, o, noHistory(fmt.Errorf("%s: %w", key, err))
 	}
 	return h, o, nil
 }
@@ -300,10 +303,10 @@ func noHistory(cause error) error {
 }
 
 // AddHistory implements [scan.RecordWriter].
-func (s *RecordWriter) AddHistory(ctx context.Context, repo scan.Repository, h scan.History) (string, error) {
+func (s *RecordWriter) AddHistory(ctx context.Context, repo scan.Repository, h history.History) (string, error) {
 	name := uuid.NewString()
 	key := folder(repo) + name
-	body, err := pack(h)
+	body, err := s.pack(h)
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", key, err)
 	}
@@ -316,10 +319,10 @@ func (s *RecordWriter) AddHistory(ctx context.Context, repo scan.Repository, h s
 
 // Sweep implements [scan.RecordWriter]. Histories are written once, so one that was written since the last sweep and before it was named is
 // read, to see that nobody has broken it.
-func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earlier scan.Record) ([]string, error) {
+func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) ([]string, error) {
 	needed := map[string]bool{indexName: true}
 	labels := make(map[string]string, len(r.Images)) // of the histories that the record names
-	for _, named := range []scan.Record{earlier, r} {
+	for _, named := range []history.Record{earlier, r} {
 		for _, image := range named.Images {
 			needed[image.History] = true
 		}
@@ -334,7 +337,7 @@ func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earli
 		switch at := aws.ToTime(o.LastModified); {
 		case !needed[name] && at.Before(r.Now.Add(-sweepAge)):
 			unneeded = append(unneeded, name)
-		case labels[name] != "" && scan.StampOf(at) < earlier.Swept:
+		case labels[name] != "" && history.StampOf(at) < earlier.Swept:
 			delete(labels, name) // it was there at the last sweep
 		case labels[name] != "":
 			changed = append(changed, name)
@@ -468,9 +471,14 @@ func (s *RecordWriter) folders(ctx context.Context, prefix string) ([]string, er
 }
 
 // pack is the stored form of a value: a line that says what it is, and its JSON, compressed. What could not be read again isn't written.
-func pack(v any) ([]byte, error) {
+func (s *RecordWriter) pack(v any) ([]byte, error) {
 	var b bytes.Buffer
-	zip := gzip.NewWriter(&b)
+	zip, isUsed := s.zips.Get().(*gzip.Writer)
+	if !isUsed {
+		zip = gzip.NewWriter(nil)
+	}
+	defer s.zips.Put(zip)
+	zip.Reset(&b)
 	if _, err := fmt.Fprintf(zip, "%s%d\n", magic, Format); err != nil {
 		return nil, err
 	}

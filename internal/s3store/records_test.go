@@ -18,6 +18,9 @@ import (
 	"github.com/google/uuid"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
@@ -25,7 +28,7 @@ import (
 )
 
 func records(t *testing.T) (*awstest.AWS, *s3store.RecordWriter) {
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	return a, s3store.NewRecordWriter(a.S3Client(), awstest.Bucket, awstest.Silent())
 }
 
@@ -36,15 +39,15 @@ func repository(name string) scan.Repository {
 	return scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: name}
 }
 
-func recordWith(tags ...string) scan.Record {
-	r := scan.Record{Images: map[string]scan.ImageRecord{}}
+func recordWith(tags ...string) history.Record {
+	r := history.Record{Images: map[string]history.ImageRecord{}}
 	for _, tag := range tags {
-		r.Images[tag] = scan.ImageRecord{Tag: tag, First: 5}
+		r.Images[tag] = history.ImageRecord{Tag: tag, First: 5}
 	}
 	return r
 }
 
-func save(t *testing.T, store *s3store.RecordWriter, repo scan.Repository, r scan.Record) string {
+func save(t *testing.T, store *s3store.RecordWriter, repo scan.Repository, r history.Record) string {
 	t.Helper()
 	version, err := store.Save(t.Context(), repo, r)
 	if err != nil {
@@ -53,7 +56,7 @@ func save(t *testing.T, store *s3store.RecordWriter, repo scan.Repository, r sca
 	return version
 }
 
-func addHistory(t *testing.T, store *s3store.RecordWriter, repo scan.Repository, h scan.History) string {
+func addHistory(t *testing.T, store *s3store.RecordWriter, repo scan.Repository, h history.History) string {
 	t.Helper()
 	name, err := store.AddHistory(t.Context(), repo, h)
 	if err != nil {
@@ -63,32 +66,32 @@ func addHistory(t *testing.T, store *s3store.RecordWriter, repo scan.Repository,
 }
 
 // aRecord and aHistory have something in every field.
-func aRecord() scan.Record {
-	image := scan.ImageRecord{
+func aRecord() history.Record {
+	image := history.ImageRecord{
 		Tag: "latest", Platform: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, Awaited: 77, Trouble: scan.NotScannable, Reason: "\x00 <odd> \u2028",
-		First: 2, Seen: 3, Left: 4, Last: scan.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true},
-		Asked: 6, Read: 7, Scan: scan.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true}, History: "h", Since: 9,
-		Changes: []scan.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}}},
-		Gaps:    []scan.Period{{From: 11, Until: 12}}, Failures: []scan.Period{{From: 13, Until: 14}}, Failed: 15,
+		First: 2, Seen: 3, Left: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true},
+		Asked: 6, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true}, History: "h", Since: 9,
+		Changes: []history.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}}},
+		Gaps:    []history.Period{{From: 11, Until: 12}}, Failures: []history.Period{{From: 13, Until: 14}}, Failed: 15,
 	}
-	return scan.Record{
-		Images: map[string]scan.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, Gone: 17,
-		Absences: []scan.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, Taken: scan.Seconds{{From: 22, Until: 23}},
-		Begin: 24, Configs: []string{"a", "b"}, Failure: scan.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
+	return history.Record{
+		Images: map[string]history.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, Gone: 17,
+		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, Taken: history.Seconds{{From: 22, Until: 23}},
+		Begin: 24, Configs: []string{"a", "b"}, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
 	}
 }
 
-func aHistory() scan.History {
-	return scan.History{
-		Tag: "latest", Platform: "linux/arm64", Scan: scan.Scan{Digest: "sha256:a", Completed: 8}, Since: 5, Told: 8,
-		Findings: []scan.Tracked{{
+func aHistory() history.History {
+	return history.History{
+		Tag: "latest", Platform: "linux/arm64", Scan: history.Scan{Digest: "sha256:a", Completed: 8}, Since: 5, Told: 8,
+		Findings: []history.Tracked{{
 			Finding: scan.Finding{
 				Name: "CVE-1", Package: "p", Versions: []string{"1"}, Severity: "HIGH", Description: "<&>\u2028", URL: "https://example.com/?a&b", Score: "9.8", Vector: "v",
 				FixedIn: []string{"2"}, FixAvailable: "YES", Exploit: "NO", Remediation: "r", FirstSeen: time.Unix(1, 500).UTC(), Changed: time.Unix(2, 0).UTC(), Episode: 3,
-			}, Fate: scan.Gone, Published: 6, Updated: 7, Ended: 8, Note: "no longer found",
+			}, Fate: history.Gone, Published: 6, Updated: 7, Ended: 8, Note: "no longer found",
 		}},
-		Events:  []scan.Event{{Kind: scan.Raised, Scan: 8, At: 7, Name: "CVE-1", Package: "p", Episode: 3, From: scan.Low, To: scan.High}},
-		Changes: []scan.CountChange{{At: time.Unix(8, 0).UTC(), New: scan.Counts{scan.High: 1}}},
+		Events:  []history.Event{{Kind: history.Raised, Scan: 8, At: 7, Name: "CVE-1", Package: "p", Episode: 3, From: scan.Low, To: scan.High}},
+		Changes: []history.CountChange{{At: time.Unix(8, 0).UTC(), New: scan.Counts{scan.High: 1}}},
 	}
 }
 
@@ -110,14 +113,14 @@ func TestRecordRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Version = version
-	for who, got := range map[string]scan.Record{"writer": got, "reader": read} {
+	for who, got := range map[string]history.Record{"writer": got, "reader": read} {
 		want.Now = got.Now
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(scan.Record{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(history.Record{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", who, diff)
 		}
 	}
 	name := addHistory(t, store, repo, aHistory())
-	for who, of := range map[string]scan.Records{"writer": store, "reader": reader(a)} {
+	for who, of := range map[string]refresh.Records{"writer": store, "reader": reader(a)} {
 		h, err := of.History(t.Context(), repo, name)
 		if diff := cmp.Diff(aHistory(), h); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", who, err, diff)
@@ -246,19 +249,19 @@ func TestRecordReadAgain(t *testing.T) {
 	defer server.Close()
 	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
 	store, repo := s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent()), repository("a")
-	load := func(want scan.Record, calls ...int) scan.Record {
+	load := func(want history.Record, calls ...int) history.Record {
 		t.Helper()
 		sent = nil
 		got, err := store.Load(t.Context(), repo)
 		if err != nil || !slices.Equal(sent, calls) || time.Since(got.Now).Abs() > time.Hour {
 			t.Errorf("answers %v, want %v; now %s, %v", sent, calls, got.Now, err)
 		}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(scan.Record{}), cmpopts.IgnoreFields(scan.Record{}, "Version", "Now"), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(history.Record{}), cmpopts.IgnoreFields(history.Record{}, "Version", "Now"), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		return got
 	}
-	load(scan.Record{}, 404)
+	load(history.Record{}, 404)
 	save(t, other, repo, aRecord())
 	load(aRecord(), 200)
 	load(aRecord(), 304)
@@ -270,10 +273,10 @@ func TestRecordReadAgain(t *testing.T) {
 	if err := other.Remove(t.Context(), repo); err != nil {
 		t.Fatal(err)
 	}
-	load(scan.Record{}, 404)
+	load(history.Record{}, 404)
 	put(t, a, "record/123456789012/us-west-2/a/index", "broken")
-	load(scan.Record{}, 200, 200, 200) // read, set aside, and no histories listed
-	load(scan.Record{}, 200, 200, 200)
+	load(history.Record{}, 200, 200, 200) // read, set aside, and no histories listed
+	load(history.Record{}, 200, 200, 200)
 }
 
 func TestRepositoriesOfRecords(t *testing.T) {
@@ -319,9 +322,9 @@ func TestSweep(t *testing.T) {
 	named, earlier, orphan := addHistory(t, store, repo, aHistory()), addHistory(t, store, repo, aHistory()), addHistory(t, store, repo, aHistory())
 	put(t, a, "record/123456789012/us-west-2/a/notes.txt", "foreign")
 	neighbour := addHistory(t, store, repository("a/b"), aHistory())
-	naming := func(history string) scan.Record {
+	naming := func(name string) history.Record {
 		r := recordWith("x")
-		r.Images["x"] = scan.ImageRecord{Tag: "x", History: history}
+		r.Images["x"] = history.ImageRecord{Tag: "x", History: name}
 		return r
 	}
 	r := naming(named)
@@ -382,7 +385,7 @@ func TestRecordOutage(t *testing.T) {
 		_, read := store.History(ctx, repo, uuid.NewString())
 		_, added := store.AddHistory(ctx, repo, aHistory())
 		_, listed := store.Repositories(ctx)
-		_, swept := store.Sweep(ctx, repo, scan.Record{}, scan.Record{})
+		_, swept := store.Sweep(ctx, repo, history.Record{}, history.Record{})
 		_, loadedByReader := reader(a).Load(ctx, repo)
 		_, readByReader := reader(a).History(ctx, repo, uuid.NewString())
 		for what, err := range map[string]error{

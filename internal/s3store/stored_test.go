@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/history"
 )
 
 // Whatever stands in the bucket is refused, or is a record that is still the same when it was written and read again.
@@ -31,7 +31,7 @@ func FuzzStoredRecord(f *testing.F) {
 			return
 		}
 		record := read.record(object{})
-		body, err := pack(newIndex(record))
+		body, err := new(RecordWriter).pack(newIndex(record))
 		if err != nil {
 			t.Fatalf("%+v can't be written: %v", record, err)
 		}
@@ -39,7 +39,7 @@ func FuzzStoredRecord(f *testing.F) {
 		if err := unpack(body, &again); err != nil {
 			t.Fatalf("%+v can't be read again: %v", record, err)
 		}
-		if diff := cmp.Diff(record, again.record(object{}), cmpopts.IgnoreUnexported(scan.Record{}), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(record, again.record(object{}), cmpopts.IgnoreUnexported(history.Record{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("(-first +again):\n%s", diff)
 		}
 	})

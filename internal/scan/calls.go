@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 )
 
-// errNotVisited is why nothing is known of a repository or an image: no visit has come to it yet.
-var errNotVisited = &Error{Code: Unavailable, Message: "not visited yet"}
+// ErrNotVisited is why nothing is known of a repository or an image: no visit has come to it yet.
+var ErrNotVisited = &Error{Code: Unavailable, Message: "not visited yet"}
 
-// isNotAsked tells whether an error means that ECR was not asked: no visit has come yet, or the request has no calls left.
-func isNotAsked(err error) bool { return errors.Is(err, errNotVisited) }
+// IsNotAsked tells whether an error means that ECR was not asked: no visit has come yet, or the request has no calls left.
+func IsNotAsked(err error) bool { return errors.Is(err, ErrNotVisited) }
 
 // callsLeft is the key of a context's bound of calls.
 type callsLeft struct{}
@@ -26,7 +26,7 @@ func WithCalls(ctx context.Context, n int64) context.Context {
 func TakeCall(ctx context.Context) error {
 	left, bounded := ctx.Value(callsLeft{}).(*atomic.Int64)
 	if bounded && left.Add(-1) < 0 {
-		return errNotVisited
+		return ErrNotVisited
 	}
 	return nil
 }

@@ -1,8 +1,6 @@
-// Package scan is the domain: what is watched, what was found, and the three things the service does with it (sum up, list, re-scan).
+// Package scan has the nouns of the service and their rules, as values: a [Config] names a [Repository] and, if wanted, some of its tags. Each tag
+// points to an [Image]; what ECR says of an image is a [Result], and a completed one lists a [Finding] per vulnerability and package. A [Filter]
+// chooses among them.
 //
-// A [Config] names a [Repository] and, if wanted, some of its tags. Each tag points to an [Image]; what ECR says of an image is a [Result],
-// and a completed one lists a [Finding] per vulnerability and package. [Watch] holds the use cases and asks for what it needs through two
-// small interfaces, [ConfigStore] and [Registry].
-//
-// It knows nothing of AWS, HTTP, Lambda, files or the environment: those translate to it at the edge.
+// It asks nobody, and knows nothing of what is stored, of AWS, HTTP, Lambda, files or the environment.
 package scan

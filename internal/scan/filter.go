@@ -136,8 +136,8 @@ func anyOf(values []string, s string) bool {
 	return found
 }
 
-// fixable goes by the finding's own package: PARTIAL says that there is a fix for another one.
-func (f Finding) fixable() bool { return len(f.FixedIn) > 0 || f.FixAvailable == "YES" }
+// Fixable goes by the finding's own package: PARTIAL says that there is a fix for another one.
+func (f Finding) Fixable() bool { return len(f.FixedIn) > 0 || f.FixAvailable == "YES" }
 
 func isName(s string) bool {
 	return s != "" && len(s) <= maxFilterValue && utf8.ValidString(s) && strings.TrimSpace(s) == s &&

@@ -2,10 +2,8 @@ package scan
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -84,80 +82,5 @@ func TestFilterMatches(t *testing.T) {
 		if got := test.filter.Matches(test.finding); got != test.matches {
 			t.Errorf("%s: %t", name, got)
 		}
-	}
-}
-
-func TestFilterReports(t *testing.T) {
-	image := func(tag string, r Result) Item { return Item{Image: Image{Tag: tag}, Result: r} }
-	given := func() []Report {
-		return []Report{
-			{Config: config("1", "app"), Images: []Item{
-				image("a", Result{State: Completed, Counts: Counts{High: 1, Low: 2}}), image("b", Result{State: Completed, Counts: Counts{Low: 2, Medium: 0}}),
-				image("c", Result{State: Completed}), image("d", Result{State: Failed}), image("e", Result{State: NotScanned}),
-			}},
-			{Config: config("2", "gone"), Err: &Error{Code: RepositoryNotFound}},
-			{Config: config("3", "empty")},
-			{Config: config("4", "clean"), Images: []Item{image("a", Result{State: Completed})}},
-		}
-	}
-	for name, test := range map[string]struct {
-		filter Filter
-		want   []string
-	}{
-		"no filter": {Filter{}, []string{
-			"1: a map[HIGH:1 LOW:2]", "1: b map[LOW:2 MEDIUM:0]", "1: c map[]", "1: d map[]", "1: e map[]", "2: repository not found", "3: none", "4: a map[]",
-		}},
-		"severity":      {Filter{Severity: Medium}, []string{"1: a map[HIGH:1]", "1: d map[]", "1: e map[]", "2: repository not found", "3: none"}},
-		"tag":           {Filter{Tags: []string{"a", "c"}}, []string{"1: a map[HIGH:1 LOW:2]", "1: c map[]", "2: repository not found", "3: none", "4: a map[]"}},
-		"both":          {Filter{Severity: Medium, Tags: []string{"b", "d"}}, []string{"1: d map[]", "2: repository not found", "3: none"}},
-		"no image left": {Filter{Tags: []string{"x"}}, []string{"2: repository not found", "3: none"}},
-	} {
-		reports := given()
-		if diff := cmp.Diff(test.want, counted(Narrow(reports, test.filter))); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-		if diff := cmp.Diff(counted(given()), counted(reports)); diff != "" {
-			t.Errorf("%s: the given reports changed (-was +is):\n%s", name, diff)
-		}
-	}
-}
-
-// counted flattens reports to "config: tag counts" lines.
-func counted(reports []Report) []string {
-	var lines []string
-	for _, r := range reports {
-		switch {
-		case r.Err != nil:
-			lines = append(lines, fmt.Sprintf("%s: %s", r.Config.ID, CodeOf(r.Err)))
-		case len(r.Images) == 0:
-			lines = append(lines, r.Config.ID+": none")
-		}
-		for _, item := range r.Images {
-			lines = append(lines, fmt.Sprintf("%s: %s %v", r.Config.ID, item.Image.Tag, item.Result.Counts))
-		}
-	}
-	return lines
-}
-
-func TestReportsOfRepositories(t *testing.T) {
-	config := func(name string) Config { return Config{Repository: name} }
-	change := CountChange{At: time.Unix(1, 0), New: Counts{High: 1, Low: 2}, Fixed: Counts{Low: 1}}
-	reports := []Report{
-		{Config: config("test/a"), Images: []Item{{
-			Image: Image{Tag: "x"}, Result: Result{State: Completed, Counts: Counts{High: 1, Low: 2}}, Changes: []CountChange{change},
-		}}},
-		{Config: config("test/b"), Err: errors.New("x")},
-		{Config: config("test/c"), Err: errors.New("x")},
-	}
-	got := Narrow(reports, Filter{Repositories: []string{"test/a", "test/c"}, Severity: High})
-	if len(got) != 2 || got[0].Config.Repository != "test/a" || got[1].Config.Repository != "test/c" {
-		t.Fatalf("of two repositories: %+v", got)
-	}
-	want := []CountChange{{At: change.At, New: Counts{High: 1}, Fixed: Counts{}}}
-	if diff := cmp.Diff(want, got[0].Images[0].Changes); diff != "" {
-		t.Errorf("the changes (-want +got):\n%s", diff)
-	}
-	if len(reports[0].Images[0].Changes[0].New) != 2 {
-		t.Error("the reports were changed")
 	}
 }

@@ -49,7 +49,7 @@ func severityFilter() FilterRow {
 	return FilterRow{
 		Name: "severity", Noun: "severity", Choices: severityNames, upper: true,
 		text:     func(f *Filter) *string { return (*string)(&f.Severity) },
-		severity: func(f Filter, s Severity) bool { return f.Severity == "" || s.rank() <= f.Severity.rank() },
+		severity: func(f Filter, s Severity) bool { return f.Severity == "" || s.Rank() <= f.Severity.Rank() },
 	}
 }
 
@@ -93,7 +93,7 @@ func fixableFilter() FilterRow {
 	return FilterRow{
 		Name: "fixable", Noun: "with a fix",
 		flag:    func(f *Filter) *bool { return &f.Fixable },
-		finding: func(f Filter, found Finding) bool { return !f.Fixable || found.fixable() },
+		finding: func(f Filter, found Finding) bool { return !f.Fixable || found.Fixable() },
 	}
 }
 
@@ -168,11 +168,11 @@ func (r FilterRow) normal(values []string) []string {
 			values[i] = strings.ToUpper(v)
 		}
 	}
-	return distinct(values)
+	return Distinct(values)
 }
 
-// distinct is the values in order and without repetition, nil when there are none.
-func distinct(values []string) []string {
+// Distinct is the values in order and without repetition, nil when there are none.
+func Distinct(values []string) []string {
 	if len(values) == 0 {
 		return nil
 	}

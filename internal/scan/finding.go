@@ -47,17 +47,17 @@ var namespace = uuid.MustParse("9b1a7a44-64a7-4d0e-8f6b-2f4be0a3c6d1")
 // FindingID is the identity of a finding of an image over time: the same through re-scans, pushes under the same tag, new versions, new
 // texts and lower severities.
 func FindingID(image Image, f Finding) uuid.UUID {
-	return nameID("finding", image.Repository.Registry, image.Repository.Region, image.Repository.Name, image.Tag, image.Platform,
+	return NameID("finding", image.Repository.Registry, image.Repository.Region, image.Repository.Name, image.Tag, image.Platform,
 		f.Name, f.Package, strconv.Itoa(f.Episode))
 }
 
 // VulnerabilityID is the identity of a finding in all images of a repository, whatever their tags and platforms.
 func VulnerabilityID(repo Repository, f Finding) uuid.UUID {
-	return nameID("vulnerability", repo.Registry, repo.Region, repo.Name, f.Name, f.Package, strconv.Itoa(f.Episode))
+	return NameID("vulnerability", repo.Registry, repo.Region, repo.Name, f.Name, f.Package, strconv.Itoa(f.Episode))
 }
 
-// nameID quotes each part, so that no part can pose as two.
-func nameID(parts ...string) uuid.UUID {
+// NameID quotes each part, so that no part can pose as two.
+func NameID(parts ...string) uuid.UUID {
 	return uuid.NewSHA1(namespace, fmt.Appendf(nil, "%q", parts))
 }
 
@@ -75,7 +75,7 @@ func MergeFindings(findings []Finding) []Finding {
 	for _, f := range findings {
 		k := key{f.Name, f.Package}
 		if at, known := place[k]; known {
-			merged[at] = merge(merged[at], f)
+			merged[at] = MergeFinding(merged[at], f)
 			continue
 		}
 		place[k] = len(merged)
@@ -89,7 +89,8 @@ func MergeFindings(findings []Finding) []Finding {
 	return merged
 }
 
-func merge(a, b Finding) Finding {
+// MergeFinding is one finding of two of the same vulnerability and package: the more severe one, with the versions and the fixes of both.
+func MergeFinding(a, b Finding) Finding {
 	if CompareSeverity(b.Severity, a.Severity) < 0 {
 		a, b = b, a
 	}

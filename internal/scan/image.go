@@ -46,7 +46,8 @@ func (i Image) Label() string {
 	return i.Tag + " (" + i.Platform + ")"
 }
 
-func compareImages(a, b Image) int {
+// CompareImages orders by tag, platform and digest.
+func CompareImages(a, b Image) int {
 	return cmp.Or(strings.Compare(a.Tag, b.Tag), strings.Compare(a.Platform, b.Platform), strings.Compare(a.Digest, b.Digest))
 }
 
@@ -90,8 +91,8 @@ type Result struct {
 	Findings []Finding
 }
 
-// dueAt is when the image may be scanned again; the zero time is at once.
-func (r Result) dueAt() time.Time {
+// DueAt is when the image may be scanned again; the zero time is at once.
+func (r Result) DueAt() time.Time {
 	if r.CompletedAt.IsZero() {
 		return time.Time{}
 	}

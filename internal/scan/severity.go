@@ -37,10 +37,11 @@ func ParseSeverity(s string) Severity {
 
 // CompareSeverity orders worst first, and unknown severities last, by name.
 func CompareSeverity(a, b Severity) int {
-	return cmp.Or(cmp.Compare(a.rank(), b.rank()), strings.Compare(string(a), string(b)))
+	return cmp.Or(cmp.Compare(a.Rank(), b.Rank()), strings.Compare(string(a), string(b)))
 }
 
-func (s Severity) rank() int {
+// Rank is the place of a severity among the known ones, 0 for the worst; unknown ones come after them.
+func (s Severity) Rank() int {
 	known := Severities()
 	if i := slices.Index(known, s); i >= 0 {
 		return i

@@ -14,12 +14,12 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/uuid"
 
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/rescan"
 )
 
 // Handler handles the events of StartScanFunc.
 type Handler struct {
-	Visitor *scan.Visitor
+	Visitor *rescan.Visitor
 	Metrics Metrics
 	Log     *slog.Logger
 }
@@ -51,7 +51,7 @@ func messagesOf(event json.RawMessage) ([]events.SQSMessage, bool) {
 	return e.Records, true
 }
 
-func (h *Handler) schedule(ctx context.Context, event json.RawMessage) (scan.ScheduleReport, error) {
+func (h *Handler) schedule(ctx context.Context, event json.RawMessage) (rescan.ScheduleReport, error) {
 	report, err := h.Visitor.Schedule(ctx, onceFor(event))
 	if err == nil || report.Configs > 0 { // otherwise nothing is known, and zeros would be false
 		h.Metrics.schedule(ctx, report)
@@ -61,26 +61,26 @@ func (h *Handler) schedule(ctx context.Context, event json.RawMessage) (scan.Sch
 
 // onceFor makes the deduplication ids of the messages of one schedule. EventBridge may deliver an event twice: both have its time, and so the
 // same ids. A call by hand has none, and sends its messages in any case.
-func onceFor(event json.RawMessage) func(scan.Message) string {
+func onceFor(event json.RawMessage) func(rescan.Message) string {
 	var e events.EventBridgeEvent
 	if json.Unmarshal(event, &e) != nil || e.Time.IsZero() {
-		return func(scan.Message) string { return uuid.NewString() }
+		return func(rescan.Message) string { return uuid.NewString() }
 	}
 	at := strconv.FormatInt(e.Time.Unix(), 10)
-	return func(m scan.Message) string {
+	return func(m rescan.Message) string {
 		sum := sha256.Sum256([]byte(m.Group() + " " + at))
 		return hex.EncodeToString(sum[:])
 	}
 }
 
 func (h *Handler) visit(ctx context.Context, record events.SQSMessage) {
-	m, err := scan.ParseMessage([]byte(record.Body))
+	m, err := rescan.ParseMessage([]byte(record.Body))
 	if err != nil {
 		h.Log.WarnContext(ctx, "dropped a message that is not of this version", "id", record.MessageId, "bytes", len(record.Body), "error", err)
 		h.Metrics.dropped(ctx)
 		return
 	}
-	report := h.Visitor.Visit(ctx, scan.Received{Message: m, ID: record.MessageId, Sent: h.sentAt(record)})
+	report := h.Visitor.Visit(ctx, rescan.Received{Message: m, ID: record.MessageId, Sent: h.sentAt(record)})
 	h.Metrics.visit(ctx, report)
 }
 

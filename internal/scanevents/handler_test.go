@@ -16,15 +16,17 @@ import (
 	"github.com/google/uuid"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/scanevents"
 	"ecr-continuous-scan/test/awstest"
 )
 
 // sentMessages is a queue that keeps what is sent, with the deduplication ids. It implements [scan.Queue].
-type sentMessages []scan.Sending
+type sentMessages []rescan.Sending
 
-func (s *sentMessages) Send(_ context.Context, sendings []scan.Sending) []error {
+func (s *sentMessages) Send(_ context.Context, sendings []rescan.Sending) []error {
 	*s = append(*s, sendings...)
 	return nil
 }
@@ -41,12 +43,12 @@ type fixture struct {
 
 // start has two configs: of an image that is due, and of a repository that is gone.
 func start(t *testing.T) *fixture {
-	f := &fixture{AWS: awstest.Start(t, awslocal.ECROptions{}), sent: &sentMessages{}}
+	f := &fixture{AWS: awstest.Start(t, ecr.Options{}), sent: &sentMessages{}}
 	log := slog.New(slog.NewJSONHandler(&f.log, nil))
 	f.Service = f.AWS.Service(log)
 	f.Visitor.Queue = f.sent
 	f.handler = &scanevents.Handler{Visitor: f.Visitor, Metrics: scanevents.Metrics{Log: log, Function: "fn", Now: f.AWS.Now}, Log: log}
-	f.ECR.PutImage(awslocal.RepositoryID{Name: "app"}, awslocal.Image{Tags: []string{"1"}})
+	f.ECR.PutImage(ecr.RepositoryID{Name: "app"}, ecr.Image{Tags: []string{"1"}})
 	for _, repository := range []string{"app", "gone"} {
 		f.AddConfig(t, repository)
 	}
@@ -108,7 +110,7 @@ func (f *fixture) has(t *testing.T, texts ...string) {
 
 func (f *fixture) starts(t *testing.T) int {
 	t.Helper()
-	return f.ECR.Images(awslocal.RepositoryID{Name: "app"})[0].Starts
+	return f.ECR.Images(ecr.RepositoryID{Name: "app"})[0].Starts
 }
 
 // Everything that does not come from SQS is the schedule.
@@ -254,7 +256,7 @@ func TestForeignMessages(t *testing.T) {
 func TestContinuation(t *testing.T) {
 	f := start(t)
 	for _, tag := range []string{"2", "3"} {
-		f.ECR.PutImage(awslocal.RepositoryID{Name: "app"}, awslocal.Image{Tags: []string{tag}})
+		f.ECR.PutImage(ecr.RepositoryID{Name: "app"}, ecr.Image{Tags: []string{tag}})
 	}
 	e := event(f.AWS.Now(), f.bodies(t)["app"])
 	*f.sent = nil
@@ -294,13 +296,13 @@ func TestScheduleThatFails(t *testing.T) {
 func TestScheduleThatSendsSome(t *testing.T) {
 	f := start(t)
 	f.Visitor.Queue = refusing{"gone"}
-	var report scan.ScheduleReport
+	var report rescan.ScheduleReport
 	if err := json.Unmarshal([]byte(f.handle(t, nil)), &report); err != nil {
 		t.Fatal(err)
 	}
-	want := scan.ScheduleReport{
+	want := rescan.ScheduleReport{
 		Configs: 2, Repositories: 2, Sent: 1, NotSent: 1,
-		Problems: []scan.ScheduleProblem{{Registry: "123456789012", Region: "us-west-2", Repository: "gone", Error: "the queue refuses it"}},
+		Problems: []rescan.ScheduleProblem{{Registry: "123456789012", Region: "us-west-2", Repository: "gone", Error: "the queue refuses it"}},
 	}
 	if diff := cmp.Diff(want, report); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -311,7 +313,7 @@ func TestScheduleThatSendsSome(t *testing.T) {
 // refusing is a queue that does not take the messages of one repository.
 type refusing struct{ repository string }
 
-func (r refusing) Send(_ context.Context, sendings []scan.Sending) []error {
+func (r refusing) Send(_ context.Context, sendings []rescan.Sending) []error {
 	errs := make([]error, len(sendings))
 	for i, s := range sendings {
 		if s.Repository == r.repository {

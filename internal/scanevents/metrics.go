@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -57,7 +58,7 @@ func is(name string, so bool) metric {
 	return count(name, 0)
 }
 
-func (m Metrics) schedule(ctx context.Context, s scan.ScheduleReport) {
+func (m Metrics) schedule(ctx context.Context, s rescan.ScheduleReport) {
 	m.write(ctx, "metrics of a schedule", nil, []metric{
 		count("Configs", s.Configs), count("VisitsSent", s.Sent), count(VisitsNotSent, s.NotSent), count("MessagesWaiting", s.Waiting),
 	})
@@ -74,12 +75,12 @@ func (m Metrics) NotSent(ctx context.Context) {
 
 // visit writes the metrics of one visit. What is known of all images is written only by a visit that leaves nothing: one that is continued
 // would count them again and again.
-func (m Metrics) visit(ctx context.Context, v scan.VisitReport) {
+func (m Metrics) visit(ctx context.Context, v rescan.VisitReport) {
 	const message = "metrics of a visit"
-	failed := v.Outcome == scan.VisitFailed
+	failed := v.Outcome == rescan.VisitFailed
 	metrics := []metric{
-		is("VisitsEnded", v.Outcome == scan.VisitEnded), is("VisitsContinued", v.Outcome == scan.VisitContinued), is(VisitsCutOff, v.Outcome == scan.VisitCutOff),
-		is(VisitsFailed, failed && v.Code != scan.RepositoryNotFound), is("MessagesDropped", v.Outcome == scan.VisitDropped),
+		is("VisitsEnded", v.Outcome == rescan.VisitEnded), is("VisitsContinued", v.Outcome == rescan.VisitContinued), is(VisitsCutOff, v.Outcome == rescan.VisitCutOff),
+		is(VisitsFailed, failed && v.Code != scan.RepositoryNotFound), is("MessagesDropped", v.Outcome == rescan.VisitDropped),
 		count("ImagesDue", v.Started+v.ImagesFailed()+v.Left), count("ScansStarted", v.Started), count("ImagesFailed", v.ImagesFailed()),
 	}
 	if failed {
@@ -105,7 +106,7 @@ func (m Metrics) visit(ctx context.Context, v scan.VisitReport) {
 }
 
 // refusedBy counts images by reason. A reason is a dimension, of which CloudWatch makes a metric each: those with a number in them are one.
-func refusedBy(t scan.Tally) map[string]int {
+func refusedBy(t rescan.Tally) map[string]int {
 	refused := make(map[string]int, len(t.NotScannable)+len(t.Failed))
 	for _, counts := range []map[string]int{t.NotScannable, t.Failed} {
 		for reason, n := range counts {

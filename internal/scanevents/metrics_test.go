@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -75,31 +76,31 @@ func metricsOfVisit(outcome string, images ...string) string {
 // Reasons with a number in them are one; what is known of all images is told only by a visit that leaves nothing.
 func TestMetricsOfImages(t *testing.T) {
 	oldest := at.Add(-25 * time.Hour)
-	tally := scan.Tally{
+	tally := rescan.Tally{
 		Images: 10, Started: 4, NotScannable: map[string]int{"archived": 1}, Failed: map[string]int{"throttled by ECR": 2, "archived": 1, "image index of 70 images": 1, "image index of 90 images": 1},
 	}
 	unfinished := tally
 	unfinished.Left = 3
-	known := scan.Known{OldestScan: &oldest, Findings: scan.Counts{scan.Low: 4, scan.High: 2}}
+	known := rescan.Known{OldestScan: &oldest, Findings: scan.Counts{scan.Low: 4, scan.High: 2}}
 	const visit = "metrics of a visit"
 	refused := line(visit, "Reason=archived", "ImagesRefused 2") + line(visit, "Reason=image index of too many images", "ImagesRefused 2") +
 		line(visit, "Reason=throttled by ECR", "ImagesRefused 2")
 	checkVisits(t, map[string]visitMetrics{
 		"complete": {
-			scan.VisitReport{Outcome: scan.VisitEnded, Configs: 2, Tally: tally, Known: known},
+			rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 2, Tally: tally, Known: known},
 			metricsOfVisit("VisitsEnded", "ImagesDue 9", "ScansStarted 4", "ImagesFailed 5", "ImagesWatched 10", "OldestScanAge 90000 Seconds") +
 				refused + line(visit, "Severity=HIGH", "Findings 2") + line(visit, "Severity=LOW", "Findings 4"),
 		},
 		"continued": {
-			scan.VisitReport{Outcome: scan.VisitContinued, Configs: 2, Tally: unfinished, Known: known},
+			rescan.VisitReport{Outcome: rescan.VisitContinued, Configs: 2, Tally: unfinished, Known: known},
 			metricsOfVisit("VisitsContinued", "ImagesDue 12", "ScansStarted 4", "ImagesFailed 5") + refused,
 		},
 		"the continuation was not sent": {
-			scan.VisitReport{Outcome: scan.VisitEnded, Tally: scan.Tally{Left: 1}, Known: known},
+			rescan.VisitReport{Outcome: rescan.VisitEnded, Tally: rescan.Tally{Left: 1}, Known: known},
 			metricsOfVisit("VisitsEnded", "ImagesDue 1", "ScansStarted 0", "ImagesFailed 0"),
 		},
 		"cut off": {
-			scan.VisitReport{Outcome: scan.VisitCutOff, Tally: scan.Tally{Left: 1}, Known: known},
+			rescan.VisitReport{Outcome: rescan.VisitCutOff, Tally: rescan.Tally{Left: 1}, Known: known},
 			metricsOfVisit("VisitsCutOff", "ImagesDue 1", "ScansStarted 0", "ImagesFailed 0"),
 		},
 	})
@@ -109,20 +110,20 @@ func TestMetricsOfImages(t *testing.T) {
 func TestMetricsOfOutcomes(t *testing.T) {
 	none := []string{"ImagesDue 0", "ScansStarted 0", "ImagesFailed 0"}
 	checkVisits(t, map[string]visitMetrics{
-		"without a scan": {scan.VisitReport{Outcome: scan.VisitEnded}, metricsOfVisit("VisitsEnded", append(none, "ImagesWatched 0")...)},
+		"without a scan": {rescan.VisitReport{Outcome: rescan.VisitEnded}, metricsOfVisit("VisitsEnded", append(none, "ImagesWatched 0")...)},
 		"failed": {
-			scan.VisitReport{Outcome: scan.VisitFailed, Code: scan.NoAccess, Reason: "no access", Configs: 2}, metricsOfVisit("VisitsFailed", append(none, "ConfigsFailed 2")...),
+			rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.NoAccess, Reason: "no access", Configs: 2}, metricsOfVisit("VisitsFailed", append(none, "ConfigsFailed 2")...),
 		},
 		"repository not found": {
-			scan.VisitReport{Outcome: scan.VisitFailed, Code: scan.RepositoryNotFound, Configs: 2}, metricsOfVisit("", append(none, "ConfigsFailed 2")...),
+			rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.RepositoryNotFound, Configs: 2}, metricsOfVisit("", append(none, "ConfigsFailed 2")...),
 		},
-		"dropped": {scan.VisitReport{Outcome: scan.VisitDropped}, metricsOfVisit("MessagesDropped", none...)},
+		"dropped": {rescan.VisitReport{Outcome: rescan.VisitDropped}, metricsOfVisit("MessagesDropped", none...)},
 	})
 }
 
 // visitMetrics is a report, and what is written of it.
 type visitMetrics struct {
-	report scan.VisitReport
+	report rescan.VisitReport
 	want   string
 }
 
@@ -150,7 +151,7 @@ func checkMetrics(t *testing.T, write func(Metrics), want string) {
 
 func TestMetricsOfMessages(t *testing.T) {
 	checkMetrics(t, func(m Metrics) {
-		m.schedule(t.Context(), scan.ScheduleReport{Configs: 3, Repositories: 2, Waiting: 1, Sent: 1, NotSent: 1})
+		m.schedule(t.Context(), rescan.ScheduleReport{Configs: 3, Repositories: 2, Waiting: 1, Sent: 1, NotSent: 1})
 		m.dropped(t.Context())
 	}, line("metrics of a schedule", "", "Configs 3", "VisitsSent 1", "VisitsNotSent 1", "MessagesWaiting 1")+line("metrics of a message", "", "MessagesDropped 1"))
 }
@@ -159,10 +160,10 @@ func TestMetricsOfMessages(t *testing.T) {
 func TestAlarmMetricsAreWritten(t *testing.T) {
 	oldest := at.Add(-time.Hour)
 	got := written(func(m Metrics) {
-		for _, outcome := range []scan.Outcome{scan.VisitEnded, scan.VisitCutOff, scan.VisitFailed} {
-			m.visit(t.Context(), scan.VisitReport{Outcome: outcome, Code: scan.Unavailable, Known: scan.Known{OldestScan: &oldest}})
+		for _, outcome := range []rescan.Outcome{rescan.VisitEnded, rescan.VisitCutOff, rescan.VisitFailed} {
+			m.visit(t.Context(), rescan.VisitReport{Outcome: outcome, Code: scan.Unavailable, Known: rescan.Known{OldestScan: &oldest}})
 		}
-		m.schedule(t.Context(), scan.ScheduleReport{NotSent: 1})
+		m.schedule(t.Context(), rescan.ScheduleReport{NotSent: 1})
 	})
 	raised := make(map[string]bool)
 	for text := range strings.Lines(got) {

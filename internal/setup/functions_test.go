@@ -15,7 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
@@ -30,7 +32,7 @@ type stack struct {
 
 // start has a config of a repository with one image, which no visit has come to.
 func start(t *testing.T) *stack {
-	s := &stack{AWS: awstest.Start(t, awslocal.ECROptions{}), queue: awstest.StartQueue(t, awslocal.SQSOptions{})}
+	s := &stack{AWS: awstest.Start(t, ecr.Options{}), queue: awstest.StartQueue(t, awslocal.SQSOptions{})}
 	for name, value := range map[string]string{
 		"AWS_REGION": "us-west-2", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 		"AWS_ENDPOINT_URL_S3": s.S3URL, "AWS_ENDPOINT_URL_ECR": s.ECRURL, "AWS_ENDPOINT_URL_SQS": s.queue.Endpoint,
@@ -38,7 +40,7 @@ func start(t *testing.T) *stack {
 	} {
 		t.Setenv(name, value)
 	}
-	s.ECR.PutImage(awslocal.RepositoryID{Name: "app"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: s.Now()})
+	s.ECR.PutImage(ecr.RepositoryID{Name: "app"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: s.Now()})
 	s.config = s.Service(awstest.Silent()).AddConfig(t, "app")
 	s.resetCounts()
 	return s
@@ -157,13 +159,13 @@ func TestStartScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := handler.Handle(t.Context(), json.RawMessage(`{"time":"2026-11-28T12:00:00Z"}`))
-	if got, ok := report.(scan.ScheduleReport); err != nil || !ok || got.Sent != 1 || got.Configs != 1 {
+	if got, ok := report.(rescan.ScheduleReport); err != nil || !ok || got.Sent != 1 || got.Configs != 1 {
 		t.Errorf("schedule: %+v, %v", report, err)
 	}
 	if sent := s.queue.SQS.Count().Calls["SendMessageBatch"]; sent != 1 {
 		t.Errorf("%d calls of SendMessageBatch", sent)
 	}
-	body, err := json.Marshal(scan.NewMessage(s.config.Repo(), s.config.ID))
+	body, err := json.Marshal(rescan.NewMessage(s.config.Repo(), s.config.ID))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,10 @@ import (
 
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/refresh"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/s3store"
-	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/scanevents"
 	"ecr-continuous-scan/internal/sqsqueue"
 )
@@ -47,7 +49,7 @@ func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler,
 	api.Configs = NewConfigs(cfg, e.configBucket, log)
 	if e.queueURL != "" {
 		metrics := scanevents.Metrics{Log: log, Function: lambdacontext.FunctionName, Now: time.Now}
-		api.Visits = scan.Requests{Queue: sqsqueue.New(cfg, e.queueURL), Log: log, NotSent: metrics.NotSent}
+		api.Visits = rescan.Requests{Queue: sqsqueue.New(cfg, e.queueURL), Log: log, NotSent: metrics.NotSent}
 	}
 	return api.Handler(api.ConfigRoutes()), nil
 }
@@ -128,16 +130,16 @@ func NewConfigs(s3Config aws.Config, bucket string, log *slog.Logger) s3store.Co
 }
 
 // NewReader tells what is known; S3 and ECR may be reached differently.
-func NewReader(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *scan.Reader {
+func NewReader(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *report.Reader {
 	client := s3Client(s3Config)
-	source := scan.Source{Registry: ecrscan.New(ecrConfig), Records: s3store.NewRecords(client, bucket), Now: time.Now, Log: log}
-	return &scan.Reader{Configs: s3store.NewConfigs(client, bucket, log), Source: source}
+	source := refresh.Source{Registry: ecrscan.New(ecrConfig), Records: s3store.NewRecords(client, bucket), Now: time.Now, Log: log}
+	return &report.Reader{Configs: s3store.NewConfigs(client, bucket, log), Source: source}
 }
 
 // NewVisitor visits repositories and asks for visits through a queue; S3 and ECR may be reached differently.
-func NewVisitor(s3Config, ecrConfig aws.Config, bucket string, queue scan.Queue, log *slog.Logger) *scan.Visitor {
+func NewVisitor(s3Config, ecrConfig aws.Config, bucket string, queue rescan.Queue, log *slog.Logger) *rescan.Visitor {
 	client := s3Client(s3Config)
-	return &scan.Visitor{
+	return &rescan.Visitor{
 		Configs: s3store.NewConfigs(client, bucket, log), Scanner: ecrscan.New(ecrConfig), Records: s3store.NewRecordWriter(client, bucket, log), Queue: queue,
 		Now: time.Now, Log: log,
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"golang.org/x/sync/errgroup"
 
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -39,7 +40,7 @@ func New(cfg aws.Config, url string) *Queue {
 
 // Send implements [scan.Queue]. Messages of one call are sent side by side: two for the same repository may be queued in any order.
 // Errors: Unavailable; Internal for a message of more than 256 KiB.
-func (q *Queue) Send(ctx context.Context, s []scan.Sending) []error {
+func (q *Queue) Send(ctx context.Context, s []rescan.Sending) []error {
 	errs := make([]error, len(s))
 	var calls errgroup.Group
 	calls.SetLimit(callsAtOnce)
@@ -72,7 +73,7 @@ func (q *Queue) Waiting(ctx context.Context) (int, error) {
 
 // entriesOf makes the entries of batches. An entry's id is the index of its message. A message that can't be sent has its error in errs
 // and no entry.
-func entriesOf(s []scan.Sending, errs []error) []types.SendMessageBatchRequestEntry {
+func entriesOf(s []rescan.Sending, errs []error) []types.SendMessageBatchRequestEntry {
 	entries := make([]types.SendMessageBatchRequestEntry, 0, len(s))
 	for i, one := range s {
 		body, err := json.Marshal(one.Message)

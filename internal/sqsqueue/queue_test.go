@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/internal/sqsqueue"
@@ -28,10 +29,10 @@ func start(t *testing.T) (*awstest.Queue, *sqsqueue.Queue) {
 }
 
 // received is everything in the queue, in the order of repositories. It checks that groups and deduplication ids arrive.
-func received(t *testing.T, service *awstest.Queue) []scan.Sending {
+func received(t *testing.T, service *awstest.Queue) []rescan.Sending {
 	t.Helper()
 	client := service.Client()
-	var all []scan.Sending
+	var all []rescan.Sending
 	for {
 		out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
 			QueueUrl: &service.URL, MaxNumberOfMessages: 10, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
@@ -43,25 +44,25 @@ func received(t *testing.T, service *awstest.Queue) []scan.Sending {
 			break
 		}
 		for _, m := range out.Messages {
-			message, err := scan.ParseMessage([]byte(*m.Body))
+			message, err := rescan.ParseMessage([]byte(*m.Body))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := m.Attributes["MessageGroupId"]; got != message.Group() {
 				t.Errorf("%s is in the group %s, want %s", message.Repository, got, message.Group())
 			}
-			all = append(all, scan.Sending{Message: message, Once: m.Attributes["MessageDeduplicationId"]})
+			all = append(all, rescan.Sending{Message: message, Once: m.Attributes["MessageDeduplicationId"]})
 		}
 	}
-	slices.SortFunc(all, func(a, b scan.Sending) int { return strings.Compare(a.Repository, b.Repository) })
+	slices.SortFunc(all, func(a, b rescan.Sending) int { return strings.Compare(a.Repository, b.Repository) })
 	return all
 }
 
 // sendings are messages for n repositories, in the order of their names. The deduplication ids begin with prefix.
-func sendings(prefix string, n int) []scan.Sending {
-	all := make([]scan.Sending, n)
+func sendings(prefix string, n int) []rescan.Sending {
+	all := make([]rescan.Sending, n)
 	for i := range all {
-		all[i] = scan.Sending{Once: fmt.Sprint(prefix, i), Message: scan.Message{
+		all[i] = rescan.Sending{Once: fmt.Sprint(prefix, i), Message: rescan.Message{
 			Registry: "123456789012", Region: "us-west-2", Repository: fmt.Sprintf("test/%04d", i),
 			Configs: []string{"019aa000-0000-7000-8000-000000000001"}, Continues: i % 7,
 		}}
@@ -70,7 +71,7 @@ func sendings(prefix string, n int) []scan.Sending {
 }
 
 // withConfigs gives a message so many config ids that it has about so many bytes.
-func withConfigs(s scan.Sending, bytes int) scan.Sending {
+func withConfigs(s rescan.Sending, bytes int) rescan.Sending {
 	s.Configs = slices.Repeat(s.Configs, bytes/39)
 	return s
 }
@@ -82,7 +83,7 @@ func TestSend(t *testing.T) {
 	}
 	tests := []struct {
 		name  string
-		s     []scan.Sending
+		s     []rescan.Sending
 		calls int
 	}{
 		{"none", nil, 0},

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/setup"
 )
 
@@ -47,7 +48,7 @@ Results for test/ubuntu:latest in us-west-2:
 
 // AWS is a running stand-in. It ends with the test that started it.
 type AWS struct {
-	ECR           *awslocal.ECR
+	ECR           *ecr.ECR
 	S3            *awslocal.S3
 	ECRURL, S3URL string
 
@@ -57,7 +58,7 @@ type AWS struct {
 }
 
 // Start starts an ECR without repositories and an S3 with an empty bucket.
-func Start(tb testing.TB, o awslocal.ECROptions) *AWS {
+func Start(tb testing.TB, o ecr.Options) *AWS {
 	tb.Helper()
 	store, err := awslocal.NewMemoryS3(Bucket)
 	if err != nil {
@@ -67,7 +68,7 @@ func Start(tb testing.TB, o awslocal.ECROptions) *AWS {
 	if o.Now == nil {
 		o.Now = a.Now
 	}
-	a.ECR = awslocal.NewECR(o)
+	a.ECR = ecr.New(o)
 	ecrServer, s3Server := httptest.NewServer(a.queue(a.ECR)), httptest.NewServer(a.queue(a.S3))
 	tb.Cleanup(func() { // what hangs must not outlive the test
 		ecrServer.CloseClientConnections()

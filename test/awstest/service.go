@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 )
@@ -22,8 +24,8 @@ import (
 // messages there, and [Service.VisitAll] does their visits.
 type Service struct {
 	Configs httpapi.ConfigStore
-	Reader  *scan.Reader
-	Visitor *scan.Visitor
+	Reader  *report.Reader
+	Visitor *rescan.Visitor
 	Queue   *MemoryQueue
 	// AtOnce is how many repositories VisitAll visits at once.
 	AtOnce int
@@ -51,7 +53,7 @@ func (a *AWS) Service(log *slog.Logger) *Service {
 // API is the whole API of the service, open to everyone, with links that begin with base.
 func (s *Service) API(base string) *httpapi.API {
 	return &httpapi.API{
-		Configs: s.Configs, Reports: s.Reader, Visits: scan.Requests{Queue: s.Queue, Log: s.log},
+		Configs: s.Configs, Reports: s.Reader, Visits: rescan.Requests{Queue: s.Queue, Log: s.log},
 		BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Now: s.Reader.Now, Log: s.log,
 	}
 }
@@ -78,13 +80,13 @@ func (s *Service) AddConfig(tb testing.TB, repository string, tags ...string) sc
 // Visits is what some visits did.
 type Visits struct {
 	// Reports are those of the visits, in the order of their ends.
-	Reports []scan.VisitReport
+	Reports []rescan.VisitReport
 	// Tally is the sum of the reports' tallies.
-	scan.Tally
+	rescan.Tally
 }
 
 // Count is how many visits ended in a way.
-func (v Visits) Count(outcome scan.Outcome) int {
+func (v Visits) Count(outcome rescan.Outcome) int {
 	n := 0
 	for _, r := range v.Reports {
 		if r.Outcome == outcome {
@@ -96,7 +98,7 @@ func (v Visits) Count(outcome scan.Outcome) int {
 
 // ScheduleAndVisit has a schedule ask for a visit of each repository, and does them.
 func (s *Service) ScheduleAndVisit(ctx context.Context) (Visits, error) {
-	if _, err := s.Visitor.Schedule(ctx, func(scan.Message) string { return uuid.NewString() }); err != nil {
+	if _, err := s.Visitor.Schedule(ctx, func(rescan.Message) string { return uuid.NewString() }); err != nil {
 		return Visits{}, err
 	}
 	return s.VisitAll(ctx), nil
@@ -106,14 +108,14 @@ func (s *Service) ScheduleAndVisit(ctx context.Context) (Visits, error) {
 func (s *Service) VisitAll(ctx context.Context) Visits {
 	var (
 		mu  sync.Mutex
-		all = Visits{Tally: scan.Tally{NotScannable: map[string]int{}, Failed: map[string]int{}}}
+		all = Visits{Tally: rescan.Tally{NotScannable: map[string]int{}, Failed: map[string]int{}}}
 	)
 	for ctx.Err() == nil {
 		messages := s.Queue.Take()
 		if len(messages) == 0 {
 			break
 		}
-		byRepository := make(map[scan.Repository][]scan.Received)
+		byRepository := make(map[scan.Repository][]rescan.Received)
 		for _, m := range messages {
 			byRepository[m.Repo()] = append(byRepository[m.Repo()], m)
 		}
@@ -136,7 +138,7 @@ func (s *Service) VisitAll(ctx context.Context) Visits {
 }
 
 // Visit does the visit of a message.
-func (s *Service) Visit(ctx context.Context, m scan.Received) scan.VisitReport {
+func (s *Service) Visit(ctx context.Context, m rescan.Received) rescan.VisitReport {
 	if s.VisitTime > 0 {
 		within, cancel := context.WithTimeout(ctx, s.VisitTime)
 		defer cancel()
@@ -145,7 +147,7 @@ func (s *Service) Visit(ctx context.Context, m scan.Received) scan.VisitReport {
 	return s.Visitor.Visit(ctx, m)
 }
 
-func (v *Visits) add(r scan.VisitReport) {
+func (v *Visits) add(r rescan.VisitReport) {
 	v.Reports = append(v.Reports, r)
 	v.Images += r.Images
 	v.Started += r.Started
@@ -168,11 +170,11 @@ type MemoryQueue struct {
 	Fails bool
 
 	mu       sync.Mutex
-	messages []scan.Received
+	messages []rescan.Received
 }
 
 // Send implements [scan.Queue].
-func (q *MemoryQueue) Send(_ context.Context, sendings []scan.Sending) []error {
+func (q *MemoryQueue) Send(_ context.Context, sendings []rescan.Sending) []error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	errs := make([]error, len(sendings))
@@ -181,7 +183,7 @@ func (q *MemoryQueue) Send(_ context.Context, sendings []scan.Sending) []error {
 			errs[i] = errors.New("the queue fails")
 			continue
 		}
-		q.messages = append(q.messages, scan.Received{Message: one.Message, ID: uuid.NewString(), Sent: q.Now()})
+		q.messages = append(q.messages, rescan.Received{Message: one.Message, ID: uuid.NewString(), Sent: q.Now()})
 	}
 	return errs
 }
@@ -194,7 +196,7 @@ func (q *MemoryQueue) Waiting(context.Context) (int, error) {
 }
 
 // Take takes all messages out of the queue.
-func (q *MemoryQueue) Take() []scan.Received {
+func (q *MemoryQueue) Take() []rescan.Received {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	messages := q.messages

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
@@ -39,9 +40,9 @@ type service struct {
 	ids []string
 }
 
-func newService(b *testing.B, configs []string, fill func(*awslocal.ECR)) *service {
+func newService(b *testing.B, configs []string, fill func(*ecr.ECR)) *service {
 	b.Helper()
-	a := awstest.Start(b, awslocal.ECROptions{ScanTime: -1})
+	a := awstest.Start(b, ecr.Options{ScanTime: -1})
 	fill(a.ECR)
 	s := &service{aws: a}
 	s.restart()
@@ -128,11 +129,11 @@ func repositories(n int) []string {
 }
 
 // fill puts images into each repository; scanned says when each was scanned last.
-func fill(repositories []string, images int, scanned time.Time) func(*awslocal.ECR) {
-	return func(e *awslocal.ECR) {
+func fill(repositories []string, images int, scanned time.Time) func(*ecr.ECR) {
+	return func(e *ecr.ECR) {
 		for _, name := range repositories {
 			for i := range images {
-				e.PutImage(awslocal.RepositoryID{Name: name}, awslocal.Image{
+				e.PutImage(ecr.RepositoryID{Name: name}, ecr.Image{
 					Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: scanned, Findings: findings(5),
 				})
 			}
@@ -140,13 +141,13 @@ func fill(repositories []string, images int, scanned time.Time) func(*awslocal.E
 	}
 }
 
-func findings(n int) []awslocal.Finding {
-	all := make([]awslocal.Finding, n)
+func findings(n int) []ecr.Finding {
+	all := make([]ecr.Finding, n)
 	for i := range all {
-		all[i] = awslocal.Finding{
+		all[i] = ecr.Finding{
 			Name: fmt.Sprintf("CVE-2026-%05d", i), Severity: []string{"HIGH", "MEDIUM", "LOW"}[i%3], URI: "https://example.org/CVE",
 			Description: "A flaw in the parser lets a remote attacker read memory that is not theirs by sending a crafted header.",
-			Attributes:  []awslocal.Attribute{{Key: "package_name", Value: fmt.Sprintf("lib%d", i%50)}, {Key: "package_version", Value: "1.2.3"}},
+			Attributes:  []ecr.Attribute{{Key: "package_name", Value: fmt.Sprintf("lib%d", i%50)}, {Key: "package_version", Value: "1.2.3"}},
 		}
 	}
 	return all
@@ -154,7 +155,7 @@ func findings(n int) []awslocal.Finding {
 
 // GET /configs of 300: the list, then all objects.
 func BenchmarkConfigs300(b *testing.B) {
-	s := newService(b, repositories(300), func(*awslocal.ECR) {})
+	s := newService(b, repositories(300), func(*ecr.ECR) {})
 	s.measure(b, 2*s3Latency, func() { s.get(b, "/configs") })
 }
 
@@ -216,9 +217,9 @@ func BenchmarkFeedFirst1200(b *testing.B) {
 }
 
 // one fills the first repository with one image.
-func one(findings []awslocal.Finding) func(*awslocal.ECR) {
-	return func(e *awslocal.ECR) {
-		e.PutImage(awslocal.RepositoryID{Name: "team/app0"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+func one(findings []ecr.Finding) func(*ecr.ECR) {
+	return func(e *ecr.ECR) {
+		e.PutImage(ecr.RepositoryID{Name: "team/app0"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/awslocal/samples"
 	"ecr-continuous-scan/internal/httpapi"
 )
 
@@ -61,7 +62,7 @@ func TestPagesOfTheLocalServer(t *testing.T) {
 // A few weeks later there is a trend, and what is new is told. The pictures in docs are of this.
 func TestPagesWithAPast(t *testing.T) {
 	a, s, base := service(t, httpapi.OpenAccess())
-	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
+	if err := samples.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
 	for _, repository := range []string{"amazonlinux", "test/centos", "test/ubuntu", "test/hardcases"} {
@@ -154,7 +155,7 @@ func TestTheKeyIsCarriedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, s, base := service(t, access)
-	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
+	if err := samples.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
 	s.AddConfig(t, "test/ubuntu")
@@ -179,13 +180,13 @@ func TestTheKeyIsCarriedOn(t *testing.T) {
 func TestHostileTextsAreInert(t *testing.T) {
 	a, s, base := service(t, httpapi.OpenAccess())
 	attack := `<script>alert(1)</script><img src=x onerror=alert(2)>"'><svg onload=alert(3)>`
-	repository := awslocal.RepositoryID{Name: "test/hostile"}
-	a.ECR.PutRepository(repository, awslocal.Repository{})
-	a.ECR.PutImage(repository, awslocal.Image{Tags: []string{attack, "javascript:alert(4)"}, ScannedAt: time.Now().Add(-time.Hour), Findings: []awslocal.Finding{
-		{Name: attack, Severity: "<b>HIGH</b>", URI: "javascript:alert(5)", Description: attack, Attributes: []awslocal.Attribute{{Key: "package_name", Value: attack}, {Key: "package_version", Value: attack}}},
+	repository := ecr.RepositoryID{Name: "test/hostile"}
+	a.ECR.PutRepository(repository, ecr.Repository{})
+	a.ECR.PutImage(repository, ecr.Image{Tags: []string{attack, "javascript:alert(4)"}, ScannedAt: time.Now().Add(-time.Hour), Findings: []ecr.Finding{
+		{Name: attack, Severity: "<b>HIGH</b>", URI: "javascript:alert(5)", Description: attack, Attributes: []ecr.Attribute{{Key: "package_name", Value: attack}, {Key: "package_version", Value: attack}}},
 		{Name: "CVE-2020-1", Severity: "HIGH", URI: `https://example.org/"onmouseover="alert(6)`, Description: "</style></script>" + attack},
 	}})
-	a.ECR.PutImage(repository, awslocal.Image{Tags: []string{"failed"}, ScannedAt: time.Now().Add(-time.Hour), ScanStatus: "FAILED", ScanDescription: attack})
+	a.ECR.PutImage(repository, ecr.Image{Tags: []string{"failed"}, ScannedAt: time.Now().Add(-time.Hour), ScanStatus: "FAILED", ScanDescription: attack})
 	id := s.AddConfig(t, "test/hostile").ID
 	b := open(t, base)
 	for _, path := range []string{"/summary", "/findings/" + id + "?format=html", "/findings/all?format=html&by=vulnerability&cve=" + url.QueryEscape(strings.ToUpper(attack)+"x")} {
@@ -202,16 +203,16 @@ func TestHostileTextsAreInert(t *testing.T) {
 func TestManyImagesAndFindings(t *testing.T) {
 	a, s, base := service(t, httpapi.OpenAccess())
 	for r := range 25 {
-		repository := awslocal.RepositoryID{Name: fmt.Sprintf("team-%d/service-%d", r%5, r)}
-		a.ECR.PutRepository(repository, awslocal.Repository{})
+		repository := ecr.RepositoryID{Name: fmt.Sprintf("team-%d/service-%d", r%5, r)}
+		a.ECR.PutRepository(repository, ecr.Repository{})
 		for i := range 40 {
-			a.ECR.PutImage(repository, awslocal.Image{Tags: []string{fmt.Sprintf("v1.%d", i)}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(r*i%60 + i%3)})
+			a.ECR.PutImage(repository, ecr.Image{Tags: []string{fmt.Sprintf("v1.%d", i)}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(r*i%60 + i%3)})
 		}
 		s.AddConfig(t, repository.Name)
 	}
-	big := awslocal.RepositoryID{Name: "team-5/big"}
-	a.ECR.PutRepository(big, awslocal.Repository{})
-	a.ECR.PutImage(big, awslocal.Image{Tags: []string{"latest"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(5000)})
+	big := ecr.RepositoryID{Name: "team-5/big"}
+	a.ECR.PutRepository(big, ecr.Repository{})
+	a.ECR.PutImage(big, ecr.Image{Tags: []string{"latest"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings(5000)})
 	id := s.AddConfig(t, big.Name).ID
 	if _, err := s.ScheduleAndVisit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -232,14 +233,14 @@ func TestManyImagesAndFindings(t *testing.T) {
 	mustShow(t, b, "Findings 1 to 500 of 5000", "CVE-2020-10000")
 }
 
-func findings(n int) []awslocal.Finding {
+func findings(n int) []ecr.Finding {
 	severities := []string{"CRITICAL", "HIGH", "MEDIUM", "MEDIUM", "LOW", "LOW", "INFORMATIONAL"}
-	all := make([]awslocal.Finding, n)
+	all := make([]ecr.Finding, n)
 	for i := range all {
 		name := fmt.Sprintf("CVE-2020-%d", 10000+i)
-		all[i] = awslocal.Finding{
+		all[i] = ecr.Finding{
 			Name: name, Severity: severities[i%len(severities)], URI: "https://example.org/" + name, Description: "Something in a package can be made to do something else.",
-			Attributes: []awslocal.Attribute{{Key: "package_name", Value: fmt.Sprintf("package-%d", i%50)}, {Key: "package_version", Value: "1.2.3-4"}},
+			Attributes: []ecr.Attribute{{Key: "package_name", Value: fmt.Sprintf("package-%d", i%50)}, {Key: "package_version", Value: "1.2.3-4"}},
 		}
 	}
 	return all

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -18,8 +18,8 @@ func liveOn(t *testing.T, a *awstest.AWS, s *awstest.Service) {
 	for day := range 21 {
 		a.Later(25 * time.Hour)
 		for tag, name := range map[string]string{"7": "test/centos", "latest": "test/ubuntu"} {
-			change := func(i *awslocal.Image) { i.Findings = dayOf(day, tag, i.Findings) }
-			if err := a.ECR.UpdateImage(awslocal.RepositoryID{Name: name}, tag, change); err != nil {
+			change := func(i *ecr.Image) { i.Findings = dayOf(day, tag, i.Findings) }
+			if err := a.ECR.UpdateImage(ecr.RepositoryID{Name: name}, tag, change); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -34,13 +34,13 @@ func liveOn(t *testing.T, a *awstest.AWS, s *awstest.Service) {
 }
 
 // dayOf is what the scan of a day finds, where it has found something the day before.
-func dayOf(day int, tag string, before []awslocal.Finding) []awslocal.Finding {
+func dayOf(day int, tag string, before []ecr.Finding) []ecr.Finding {
 	add := func(n int, severity string) {
 		for i := range n {
 			name := fmt.Sprintf("CVE-2026-%d%02d%d", 4+len(tag), day, i)
-			before = append(slices.Clone(before), awslocal.Finding{
+			before = append(slices.Clone(before), ecr.Finding{
 				Name: name, Severity: severity, URI: "https://example.org/" + name, Description: "A crafted certificate makes the library read past the end of a buffer.",
-				Attributes: []awslocal.Attribute{{Key: "package_name", Value: "openssl"}, {Key: "package_version", Value: "1.1.1-4"}},
+				Attributes: []ecr.Attribute{{Key: "package_name", Value: "openssl"}, {Key: "package_version", Value: "1.1.1-4"}},
 			})
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
@@ -87,7 +87,7 @@ func sampleConfigs(t *testing.T) []string {
 // service serves the API on an embedded ECR that the test fills.
 func service(t *testing.T, access httpapi.Access) (*awstest.AWS, *awstest.Service, string) {
 	t.Helper()
-	a := awstest.Start(t, awslocal.ECROptions{ScanTime: -1})
+	a := awstest.Start(t, ecr.Options{ScanTime: -1})
 	s := a.Service(awstest.Silent())
 	api := s.API("")
 	api.Access, api.BaseURL = access, func(r *http.Request) string { return "http://" + r.Host }

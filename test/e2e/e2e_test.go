@@ -17,7 +17,8 @@ import (
 
 	"github.com/mmcdole/gofeed/atom"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/awslocal/samples"
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
@@ -62,8 +63,8 @@ func serve(t *testing.T, g *lambdaruntime.Gateway) string {
 }
 
 func walkthrough(t *testing.T) *awstest.AWS {
-	a := awstest.Start(t, awslocal.ECROptions{ScanTime: -1})
-	if err := awslocal.PutWalkthrough(a.ECR); err != nil {
+	a := awstest.Start(t, ecr.Options{ScanTime: -1})
+	if err := samples.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
 	}
 	return a

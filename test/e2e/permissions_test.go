@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
@@ -63,7 +64,7 @@ func TestCallsAreWithinPermissions(t *testing.T) {
 	readAll(t, api, ids)
 	s.visitAll(time.Minute) // POST asked for three
 	readAll(t, api, ids)
-	a.ECR.PutImage(awslocal.RepositoryID{Name: "test/ubuntu"}, awslocal.Image{Tags: []string{"new"}})
+	a.ECR.PutImage(ecr.RepositoryID{Name: "test/ubuntu"}, ecr.Image{Tags: []string{"new"}})
 	if _, err := s.schedule(); err != nil {
 		t.Fatal(err)
 	}

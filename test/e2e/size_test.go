@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/feedrules"
 	"ecr-continuous-scan/test/lambdaruntime"
@@ -50,14 +51,14 @@ func TestSummaryAtSize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
-	a := awstest.Start(t, awslocal.ECROptions{})
+	a := awstest.Start(t, ecr.Options{})
 	service := a.Service(awstest.Silent())
-	findings := []awslocal.Finding{{Name: "CVE-1", Severity: "HIGH"}, {Name: "CVE-2", Severity: "LOW"}}
+	findings := []ecr.Finding{{Name: "CVE-1", Severity: "HIGH"}, {Name: "CVE-2", Severity: "LOW"}}
 	for r := range 10 {
 		repo := fmt.Sprintf("team/app%d", r)
 		service.AddConfig(t, repo)
 		for i := range 1000 {
-			a.ECR.PutImage(awslocal.RepositoryID{Name: repo}, awslocal.Image{Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+			a.ECR.PutImage(ecr.RepositoryID{Name: repo}, ecr.Image{Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
 		}
 	}
 	if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Recent != 10_000 {
@@ -90,16 +91,16 @@ func TestFeedAtSize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
-	a := awstest.Start(t, awslocal.ECROptions{})
-	findings := make([]awslocal.Finding, 5000)
+	a := awstest.Start(t, ecr.Options{})
+	findings := make([]ecr.Finding, 5000)
 	for i := range findings {
-		findings[i] = awslocal.Finding{
+		findings[i] = ecr.Finding{
 			Name: fmt.Sprintf("CVE-2026-%05d", i), Severity: []string{"LOW", "MEDIUM", "HIGH", "CRITICAL"}[i%4], Description: strings.Repeat("<long> ", 20+i%400),
-			Attributes: []awslocal.Attribute{{Key: "package_name", Value: fmt.Sprint("lib", i%100)}},
+			Attributes: []ecr.Attribute{{Key: "package_name", Value: fmt.Sprint("lib", i%100)}},
 		}
 	}
 	c := a.Service(awstest.Silent()).AddConfig(t, "team/app")
-	a.ECR.PutImage(awslocal.RepositoryID{Name: "team/app"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+	a.ECR.PutImage(ecr.RepositoryID{Name: "team/app"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
 	a.ECR.Disturb(awslocal.Fault{Delay: 30 * time.Millisecond})
 	feed := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID)
 	if entries := strings.Count(feed, "<entry>"); entries != 500 || strings.Count(feed, "<title>[CRITICAL]") != 500 || !strings.Contains(feed, "5000 findings") {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
@@ -38,7 +39,7 @@ func newStartScan(t *testing.T, queue *awstest.Queue, settings map[string]string
 }
 
 // schedule is the schedule half an hour after the last one.
-func (s *startScan) schedule() (report scan.ScheduleReport, err error) {
+func (s *startScan) schedule() (report rescan.ScheduleReport, err error) {
 	s.t.Helper()
 	event := lambdaruntime.ScheduleEvent()
 	event.Time, s.at = s.at, s.at.Add(30*time.Minute)
@@ -55,11 +56,11 @@ func (s *startScan) schedule() (report scan.ScheduleReport, err error) {
 // visit is what the log says of one visit.
 type visit struct {
 	Message, Region, Repository string
-	Outcome                     scan.Outcome
+	Outcome                     rescan.Outcome
 	Code                        scan.Code
 	Reason                      string
 	Configs                     int
-	Tally                       scan.Tally
+	Tally                       rescan.Tally
 }
 
 // visitAll does the visits of all messages, each with so much time, and tells what the log says of them.
@@ -107,7 +108,7 @@ func (s *startScan) logged() []visit {
 }
 
 // tally is the sum of visits.
-func tally(visits []visit) (sum scan.Tally) {
+func tally(visits []visit) (sum rescan.Tally) {
 	sum.NotScannable = map[string]int{}
 	for _, v := range visits {
 		sum.Images += v.Tally.Images
@@ -122,7 +123,7 @@ func tally(visits []visit) (sum scan.Tally) {
 }
 
 func failed(visits []visit) []visit {
-	return slices.DeleteFunc(slices.Clone(visits), func(v visit) bool { return v.Outcome != scan.VisitFailed })
+	return slices.DeleteFunc(slices.Clone(visits), func(v visit) bool { return v.Outcome != rescan.VisitFailed })
 }
 
 func TestStartScan(t *testing.T) {
@@ -198,7 +199,7 @@ func TestStartScanFails(t *testing.T) {
 		undo()
 	}
 	a.S3.Disturb(awslocal.Fault{Status: 500})
-	if visits := s.visitAll(time.Minute); len(visits) != 1 || visits[0].Outcome != scan.VisitFailed || visits[0].Code != scan.Unavailable {
+	if visits := s.visitAll(time.Minute); len(visits) != 1 || visits[0].Outcome != rescan.VisitFailed || visits[0].Code != scan.Unavailable {
 		t.Errorf("a visit while S3 is down: %+v", visits)
 	}
 }

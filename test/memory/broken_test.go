@@ -11,7 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -132,7 +133,7 @@ func TestBrokenIndex(t *testing.T) {
 // unavailable checks that a reader says that the record can't be read.
 func unavailable(t *testing.T, p *awstest.Service) {
 	t.Helper()
-	l, err := p.Reader.AllFindings(t.Context(), scan.View{})
+	l, err := p.Reader.AllFindings(t.Context(), report.View{})
 	if outage := l.Outage(); err != nil || scan.CodeOf(outage) != scan.Unavailable {
 		t.Errorf("a reader gets %v, %v", err, outage)
 	}
@@ -175,7 +176,7 @@ func brokenHistoryOf(t *testing.T, w *world, breaks func(string) string, wait fu
 	put(t, w.s3, key, body)
 	var l log
 	p := (&process{log: l.logger()}).service(w.s3, w.ecr)
-	listing, err := p.Reader.AllFindings(t.Context(), scan.View{})
+	listing, err := p.Reader.AllFindings(t.Context(), report.View{})
 	if err != nil || listing.Reports[0].Images[0].Result.State != scan.Unread || string(get(t, w.s3, key)) != body || historyKey(t, w, "one") != key {
 		t.Errorf("a reader gets %v, %+v", err, listing.Reports)
 	}
@@ -205,12 +206,12 @@ func TestNewerFormat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		story(t, w)
-		w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{"due"}})
+		w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"due"}})
 		put(t, w.s3, indexKey, newer)
 		before := keys(t, w.s3, "")
 		var l log
 		p := (&process{log: l.logger()}).service(w.s3, w.ecr)
-		listing, err := p.Reader.AllFindings(t.Context(), scan.View{})
+		listing, err := p.Reader.AllFindings(t.Context(), report.View{})
 		if outage := listing.Outage(); err != nil || scan.CodeOf(outage) != scan.Unavailable || !strings.Contains(outage.Error(), "later version") {
 			t.Errorf("a reader gets %v, %v", err, outage)
 		}
@@ -247,7 +248,7 @@ func TestNewerHistory(t *testing.T) {
 		var l log
 		p := (&process{log: l.logger()}).service(w.s3, w.ecr)
 		visit(t, p)
-		l2, err := p.Reader.AllFindings(t.Context(), scan.View{})
+		l2, err := p.Reader.AllFindings(t.Context(), report.View{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/refresh"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -32,7 +35,7 @@ func (w *world) wantCalls(t *testing.T, what string, want map[string]int, do fun
 	}
 }
 
-func summary(t *testing.T, w *awstest.Service) scan.Overview {
+func summary(t *testing.T, w *awstest.Service) report.Overview {
 	t.Helper()
 	o, err := w.Reader.Summary(t.Context(), time.Time{})
 	if err != nil {
@@ -42,7 +45,7 @@ func summary(t *testing.T, w *awstest.Service) scan.Overview {
 }
 
 // states are the images of a summary's report in words.
-func states(r scan.Report) map[string]scan.State {
+func states(r report.Report) map[string]scan.State {
 	shown := make(map[string]scan.State)
 	for _, item := range r.Images {
 		shown[item.Image.Label()] = item.Result.State
@@ -68,7 +71,7 @@ func whatIsAsked(t *testing.T, skew time.Duration) {
 	w.push("two", "B:LOW")
 	w.wantCalls(t, "the first visit", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 2}, func() { visit(t, service) })
 	want := read(t, service)
-	time.Sleep(scan.Trust - 2*time.Second)
+	time.Sleep(refresh.Trust - 2*time.Second)
 	w.wantCalls(t, "a summary within trust", none, func() { summary(t, other) })
 	w.wantCalls(t, "a feed within trust", none, func() {
 		if diff := cmp.Diff(want, read(t, other)); diff != "" {
@@ -84,7 +87,7 @@ func whatIsAsked(t *testing.T, skew time.Duration) {
 		w.wantCalls(t, "a visit in which nothing is due", listing, func() { visit(t, service) })
 	}
 	time.Sleep(5 * time.Hour) // to be due by all clocks
-	w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{"new"}, Findings: findings("C:LOW")})
+	w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"new"}, Findings: findings("C:LOW")})
 	w.wantCalls(t, "a visit in which all is due", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 3, "StartImageScan": 3}, func() { visit(t, service) })
 	time.Sleep(time.Second)
 	w.wantCalls(t, "a summary right after it", none, func() {
@@ -118,8 +121,8 @@ func TestMovedTag(t *testing.T) {
 		addConfig(t, service, repo)
 		w.push("one", "A:LOW")
 		visit(t, service)
-		w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{"one"}})
-		time.Sleep(scan.Trust)
+		w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"one"}})
+		time.Sleep(refresh.Trust)
 		w.ecr.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500})
 		if got := states(summary(t, service).Reports[0]); got["one"] != scan.Unread {
 			t.Errorf("shown as %v while its result can't be read", got)
@@ -141,7 +144,7 @@ func TestConfigOfASecondAgo(t *testing.T) {
 		service := w.service()
 		w.push("one", "A:LOW")
 		w.push("two", "B:LOW")
-		last := func() scan.Report {
+		last := func() report.Report {
 			reports := summary(t, service).Reports
 			return reports[len(reports)-1]
 		}
@@ -260,7 +263,7 @@ func TestWhatNobodyWatchesAnyMore(t *testing.T) {
 		elsewhere := addConfig(t, service, other)
 		w.push("one", "A:LOW")
 		w.push("two", "B:LOW")
-		w.ecr.PutImage(ecrID(other), awslocal.Image{Tags: []string{"x"}, ScannedAt: time.Now(), Findings: findings("A:LOW")})
+		w.ecr.PutImage(ecrID(other), ecr.Image{Tags: []string{"x"}, ScannedAt: time.Now(), Findings: findings("A:LOW")})
 		foreign := []string{
 			"record/readme", "record/123456789012/readme", "record/123456789012/us-west-2/readme", "record/123456789012/us-west-2/nobody/notes.txt",
 			"record/123456789012/us-west-2/team~app/notes.txt", "record/123456789012/us-west-2/team~app/old/index", "record/a/b/c/index",

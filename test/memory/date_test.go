@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -19,7 +21,7 @@ func TestEachChangeHasItsDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		c := addConfig(t, w.service(), repo)
-		var last scan.Stamp
+		var last history.Stamp
 		for _, tag := range []string{"one", "two", "three"} { // all in one second
 			w.push(tag, "A:LOW")
 			gate(t, w.service(), c)
@@ -36,7 +38,7 @@ func TestEachChangeHasItsDate(t *testing.T) {
 	})
 }
 
-func changedIn(t *testing.T, w *world) scan.Stamp {
+func changedIn(t *testing.T, w *world) history.Stamp {
 	t.Helper()
 	r, err := store(w.s3).Load(t.Context(), repo)
 	if err != nil {
@@ -114,7 +116,7 @@ func TestPollingByDate(t *testing.T) {
 			func() { visit(t, service) },
 			func() { time.Sleep(time.Second) },
 			func() { w.push("two", "B:LOW") },
-			func() { time.Sleep(scan.Trust) },
+			func() { time.Sleep(refresh.Trust) },
 			func() { visit(t, service) },
 			func() { w.push("three", "C:LOW"); visit(t, service) },
 			func() { w.rescan(t, "one", "A:HIGH"); time.Sleep(6 * time.Minute) },
@@ -125,7 +127,7 @@ func TestPollingByDate(t *testing.T) {
 			func() { w.ecr.Calm() },
 			func() { visit(t, service) },
 			func() { time.Sleep(time.Minute) },
-			func() { _ = w.ecr.DeleteImage(ecrID(repo), "two"); time.Sleep(scan.Trust) },
+			func() { _ = w.ecr.DeleteImage(ecrID(repo), "two"); time.Sleep(refresh.Trust) },
 			func() { visit(t, service) },
 			func() { w.ecr.Disturb(noStarts); time.Sleep(49 * time.Hour) },
 			func() { visit(t, service) },

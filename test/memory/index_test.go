@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -46,8 +48,8 @@ func TestIndexThatCantBeRead(t *testing.T) {
 
 // pushIndex puts an index of one image that was scanned just now.
 func (w *world) pushIndex(found string) {
-	digest := w.ecr.PutImage(ecrID(repo), awslocal.Image{ScannedAt: time.Now(), Findings: findings(found)})
-	w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{"multi"}, Children: []awslocal.Child{{Digest: digest, OS: "linux", Arch: "arm64"}}})
+	digest := w.ecr.PutImage(ecrID(repo), ecr.Image{ScannedAt: time.Now(), Findings: findings(found)})
+	w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"multi"}, Children: []ecr.Child{{Digest: digest, OS: "linux", Arch: "arm64"}}})
 }
 
 // lowOf tells whether the summary counts a finding of low severity.
@@ -57,5 +59,5 @@ func lowOf(t *testing.T, w *world) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.ContainsFunc(o.Reports[0].Images, func(i scan.Item) bool { return i.Result.Counts[scan.Low] > 0 })
+	return slices.ContainsFunc(o.Reports[0].Images, func(i report.Item) bool { return i.Result.Counts[scan.Low] > 0 })
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/rescan"
 )
 
 // crash is when the process of a visit dies, and what becomes of the message of that visit.
@@ -103,11 +103,11 @@ func (c crash) live(t *testing.T) (r recorded, died bool) {
 		w.rescan(t, "one", "A:HIGH C:LOW")
 		w.rescan(t, "two", "B:LOW")
 		w.push("three", "C:LOW")
-		w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{"due"}, Findings: findings("D:HIGH")})
+		w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"due"}, Findings: findings("D:HIGH")})
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), visitTime)
 	defer cancel()
-	message := scan.Received{Message: scan.NewMessage(repo, config.ID), ID: "first", Sent: time.Now()}
+	message := rescan.Received{Message: rescan.NewMessage(repo, config.ID), ID: "first", Sent: time.Now()}
 	p := &process{dies: c.call, afterwards: c.afterwards, die: func() { died = true; cancel() }}
 	p.service(w.s3, w.ecr).Visitor.Visit(ctx, message)
 	r.after = remembered(t, w.s3)
@@ -135,10 +135,10 @@ func (c crash) live(t *testing.T) (r recorded, died bool) {
 }
 
 // deliver has the message of the visit delivered in its way, and the next schedule done, half an hour after the visit.
-func (c crash) deliver(t *testing.T, w *world, m scan.Received) {
+func (c crash) deliver(t *testing.T, w *world, m rescan.Received) {
 	t.Helper()
 	began := time.Now()
-	again := func() scan.Outcome {
+	again := func() rescan.Outcome {
 		ctx, cancel := context.WithTimeout(t.Context(), visitTime)
 		defer cancel()
 		return w.service().Visitor.Visit(ctx, m).Outcome
@@ -153,14 +153,14 @@ func (c crash) deliver(t *testing.T, w *world, m scan.Received) {
 	}
 	time.Sleep(time.Until(began.Add(30 * time.Minute)))
 	visit(t, w.service())
-	if outcome := scan.VisitDropped; c.delivery == late {
+	if outcome := rescan.VisitDropped; c.delivery == late {
 		if got := again(); got != outcome && !c.removes {
 			t.Errorf("call %d: a late message: the visit %s", c.call, got)
 		}
 	}
 }
 
-func atOnce(all ...func() scan.Outcome) {
+func atOnce(all ...func() rescan.Outcome) {
 	done := make(chan struct{})
 	for _, do := range all {
 		go func() {

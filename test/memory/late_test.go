@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/rescan"
 )
 
 // What doesn't fit into the time of one visit is done by the next: nothing that was read of ECR is read again, and little is left lying about.
@@ -23,7 +23,7 @@ func TestVisitsWithTooLittleTime(t *testing.T) {
 		}
 		w.ecr.Disturb(awslocal.Fault{Delay: time.Second})
 		w.ecr.ResetCount()
-		service.Visitor.Queue.Send(t.Context(), []scan.Sending{{Message: scan.NewMessage(repo, c.ID)}})
+		service.Visitor.Queue.Send(t.Context(), []rescan.Sending{{Message: rescan.NewMessage(repo, c.ID)}})
 		visits, left := 0, images
 		for left > 0 && visits < 10 {
 			messages := service.Queue.Take()
@@ -94,7 +94,7 @@ func visitInWhichACallHangs(t *testing.T, within time.Duration) {
 	w.ecr.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", After: images - 1, Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	report := w.service().Visitor.Visit(ctx, scan.Received{Message: scan.NewMessage(repo, c.ID), ID: "m", Sent: time.Now()})
+	report := w.service().Visitor.Visit(ctx, rescan.Received{Message: rescan.NewMessage(repo, c.ID), ID: "m", Sent: time.Now()})
 	if ctx.Err() != nil || report.Recent != images-1 {
 		t.Fatalf("%v, %+v", ctx.Err(), report)
 	}

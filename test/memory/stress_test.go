@@ -17,6 +17,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/refresh"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -97,7 +102,7 @@ func (o *overlap) disturbed(round int) {
 		o.t.Fatalf("round %d took %s", round, took)
 	}
 	ofOne(o.t, o.world, o.writers)
-	time.Sleep(scan.Trust)
+	time.Sleep(refresh.Trust)
 }
 
 // undisturbed has both buckets visited, and tells how what is told of them differs. No scan is started before both have seen the one before it.
@@ -145,7 +150,7 @@ func (w *writer) visit(ctx context.Context, configs []string) {
 	w.mu.Lock()
 	w.version, w.attempted, w.stored = "", false, nil
 	w.mu.Unlock()
-	w.Service.Visitor.Visit(ctx, scan.Received{Message: scan.NewMessage(repo, configs...), ID: "m", Sent: time.Now()})
+	w.Service.Visitor.Visit(ctx, rescan.Received{Message: rescan.NewMessage(repo, configs...), ID: "m", Sent: time.Now()})
 }
 
 func (w *writer) saw(r *http.Request, body []byte, answer *http.Response) {
@@ -189,18 +194,18 @@ func workAtOnce(t *testing.T, writers []*writer, configs []string) {
 		wg.Go(func() { w.visit(ctx, configs) })
 	}
 	wg.Go(func() { _, _ = writers[0].Reader.Summary(ctx, time.Time{}) })
-	wg.Go(func() { _, _ = writers[1].Reader.AllFindings(ctx, scan.View{}) })
+	wg.Go(func() { _, _ = writers[1].Reader.AllFindings(ctx, report.View{}) })
 	wg.Wait()
 }
 
 // ids are the ids of all findings, and what scans changed in words, sorted. The id of a change has its date, which ECR does not always give.
 func ids(t *testing.T, w *awstest.Service) []string {
 	t.Helper()
-	found, err := w.Reader.AllFindings(t.Context(), scan.View{})
+	found, err := w.Reader.AllFindings(t.Context(), report.View{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, err := w.Reader.AllChanges(t.Context(), scan.View{})
+	changes, err := w.Reader.AllChanges(t.Context(), report.View{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +216,7 @@ func ids(t *testing.T, w *awstest.Service) []string {
 	for _, c := range changes.Changes {
 		if !c.Scan.IsZero() {
 			all = append(all, fmt.Sprintf("%s %s %s#%d %s>%s, scan %s at %s", c.Image.Label(), c.Kind, c.Finding.Name, c.Finding.Episode, c.From, c.To,
-				hour(scan.StampOf(c.Scan)), hour(scan.StampOf(c.At))))
+				hour(history.StampOf(c.Scan)), hour(history.StampOf(c.At))))
 		}
 	}
 	slices.Sort(all)
@@ -253,9 +258,9 @@ func (u *upheaval) found() string {
 }
 
 // image is one with findings of both kinds of scanning.
-func (u *upheaval) image(tags ...string) awslocal.Image {
+func (u *upheaval) image(tags ...string) ecr.Image {
 	u.pushes++
-	i := awslocal.Image{Tags: tags, Digest: fmt.Sprintf("sha256:%064x", u.pushes)}
+	i := ecr.Image{Tags: tags, Digest: fmt.Sprintf("sha256:%064x", u.pushes)}
 	if u.random.IntN(3) > 0 {
 		i.ScannedAt = time.Now()
 	}
@@ -263,7 +268,7 @@ func (u *upheaval) image(tags ...string) awslocal.Image {
 	return i
 }
 
-func (u *upheaval) scan(i *awslocal.Image) {
+func (u *upheaval) scan(i *ecr.Image) {
 	text := u.found()
 	i.Findings, i.ScanStatus = findings(text), ""
 	i.Enhanced = inspected(u.found())
@@ -284,19 +289,19 @@ func (u *upheaval) change() {
 	case what < 7: // a tag moves to what was pushed before
 		digest := u.digests[len(u.digests)-1-u.random.IntN(min(4, len(u.digests)))]
 		if _, there := u.state(digest); there {
-			u.ecr.PutImage(ecrID(repo), awslocal.Image{Digest: digest, Tags: []string{u.tag()}})
+			u.ecr.PutImage(ecrID(repo), ecr.Image{Digest: digest, Tags: []string{u.tag()}})
 		}
 	case what < 8:
 		if u.random.IntN(4) == 0 {
 			u.kind = !u.kind
-			u.ecr.SetScanType("", "", map[bool]awslocal.ScanType{false: awslocal.Basic, true: awslocal.Enhanced}[u.kind])
+			u.ecr.SetScanType("", "", map[bool]ecr.ScanType{false: ecr.Basic, true: ecr.Enhanced}[u.kind])
 		}
 	default:
 		u.rescanOne(what < 10)
 	}
 }
 
-func (u *upheaval) put(i awslocal.Image) {
+func (u *upheaval) put(i ecr.Image) {
 	u.digests = append(u.digests, u.ecr.PutImage(ecrID(repo), i))
 }
 
@@ -304,16 +309,16 @@ func (u *upheaval) index() {
 	one, other := u.image(), u.image()
 	u.put(one)
 	u.put(other)
-	u.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{"multi"}, Children: []awslocal.Child{
+	u.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"multi"}, Children: []ecr.Child{
 		{Digest: one.Digest, OS: "linux", Arch: "amd64"}, {Digest: other.Digest, OS: "linux", Arch: "arm64"},
 	}})
 }
 
-func (u *upheaval) state(digest string) (awslocal.ImageState, bool) {
+func (u *upheaval) state(digest string) (ecr.ImageState, bool) {
 	states := u.ecr.Images(ecrID(repo))
-	at := slices.IndexFunc(states, func(s awslocal.ImageState) bool { return s.Digest == digest })
+	at := slices.IndexFunc(states, func(s ecr.ImageState) bool { return s.Digest == digest })
 	if at < 0 {
-		return awslocal.ImageState{}, false
+		return ecr.ImageState{}, false
 	}
 	return states[at], true
 }
@@ -325,7 +330,7 @@ func (u *upheaval) rescanOne(fails bool) {
 	if !there || time.Since(state.ScannedAt) < scan.Rescan {
 		return
 	}
-	_ = u.ecr.UpdateImage(ecrID(repo), digest, func(i *awslocal.Image) {
+	_ = u.ecr.UpdateImage(ecrID(repo), digest, func(i *ecr.Image) {
 		u.scan(i)
 		i.ScannedAt = time.Now()
 		if fails {

@@ -17,6 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
@@ -25,7 +28,7 @@ import (
 
 // world is an embedded ECR and S3 in one bubble of testing/synctest, whose clock is that of both.
 type world struct {
-	ecr *awslocal.ECR
+	ecr *ecr.ECR
 	s3  *awslocal.S3
 }
 
@@ -33,7 +36,7 @@ const scanTime = 10 * time.Minute
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return &world{ecr: awslocal.NewECR(awslocal.ECROptions{ScanTime: scanTime}), s3: newS3(t)}
+	return &world{ecr: ecr.New(ecr.Options{ScanTime: scanTime}), s3: newS3(t)}
 }
 
 func newS3(t *testing.T) *awslocal.S3 {
@@ -72,7 +75,7 @@ type process struct {
 }
 
 // service is the service in this process. The clock of its queue is right.
-func (p *process) service(store *awslocal.S3, ecr *awslocal.ECR) *awstest.Service {
+func (p *process) service(store *awslocal.S3, ecr *ecr.ECR) *awstest.Service {
 	log := p.log
 	if log == nil {
 		log = awstest.Silent()
@@ -173,8 +176,8 @@ func client(bucket *awslocal.S3) *s3.Client {
 
 var repo = scan.Repository{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: "team/app"} // read only
 
-func ecrID(r scan.Repository) awslocal.RepositoryID {
-	return awslocal.RepositoryID{Region: r.Region, Registry: r.Registry, Name: r.Name}
+func ecrID(r scan.Repository) ecr.RepositoryID {
+	return ecr.RepositoryID{Region: r.Region, Registry: r.Registry, Name: r.Name}
 }
 
 // addConfig makes a config that watches some tags of a repository, all when there are none.
@@ -191,23 +194,23 @@ func addConfig(t *testing.T, w *awstest.Service, r scan.Repository, tags ...stri
 }
 
 // findings are those that are written as "A:HIGH B:LOW".
-func findings(text string) []awslocal.Finding {
-	list := []awslocal.Finding{}
+func findings(text string) []ecr.Finding {
+	list := []ecr.Finding{}
 	for _, f := range strings.Fields(text) {
 		name, severity, _ := strings.Cut(f, ":")
-		list = append(list, awslocal.Finding{Name: name, Severity: severity, Attributes: []awslocal.Attribute{{Key: "package_name", Value: "p"}}})
+		list = append(list, ecr.Finding{Name: name, Severity: severity, Attributes: []ecr.Attribute{{Key: "package_name", Value: "p"}}})
 	}
 	return list
 }
 
 // inspected are findings as Amazon Inspector has them.
-func inspected(text string) []awslocal.EnhancedFinding {
-	list := []awslocal.EnhancedFinding{}
+func inspected(text string) []ecr.EnhancedFinding {
+	list := []ecr.EnhancedFinding{}
 	for _, f := range strings.Fields(text) {
 		name, severity, _ := strings.Cut(f, ":")
-		list = append(list, awslocal.EnhancedFinding{
+		list = append(list, ecr.EnhancedFinding{
 			Severity:       severity,
-			PackageDetails: &awslocal.PackageVulnerability{VulnerabilityID: name, VulnerablePackages: []awslocal.VulnerablePackage{{Name: "p"}}},
+			PackageDetails: &ecr.PackageVulnerability{VulnerabilityID: name, VulnerablePackages: []ecr.VulnerablePackage{{Name: "p"}}},
 		})
 	}
 	return list
@@ -215,16 +218,16 @@ func inspected(text string) []awslocal.EnhancedFinding {
 
 // push puts an image that was scanned just now.
 func (w *world) push(tag, found string) string {
-	return w.ecr.PutImage(ecrID(repo), awslocal.Image{Tags: []string{tag}, ScannedAt: time.Now(), Findings: findings(found)})
+	return w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{tag}, ScannedAt: time.Now(), Findings: findings(found)})
 }
 
 // rescan makes a scan of the image complete just now.
 func (w *world) rescan(t *testing.T, ref, found string) {
 	t.Helper()
-	w.update(t, ref, func(i *awslocal.Image) { i.ScannedAt, i.Findings, i.ScanStatus = time.Now(), findings(found), "" })
+	w.update(t, ref, func(i *ecr.Image) { i.ScannedAt, i.Findings, i.ScanStatus = time.Now(), findings(found), "" })
 }
 
-func (w *world) update(t *testing.T, ref string, change func(*awslocal.Image)) {
+func (w *world) update(t *testing.T, ref string, change func(*ecr.Image)) {
 	t.Helper()
 	if err := w.ecr.UpdateImage(ecrID(repo), ref, change); err != nil {
 		t.Fatal(err)
@@ -248,7 +251,7 @@ func visit(t *testing.T, w *awstest.Service) awstest.Visits {
 // read reads all findings, as a feed tells them.
 func read(t *testing.T, w *awstest.Service) []string {
 	t.Helper()
-	l, err := w.Reader.AllFindings(t.Context(), scan.View{})
+	l, err := w.Reader.AllFindings(t.Context(), report.View{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,10 +264,10 @@ func read(t *testing.T, w *awstest.Service) []string {
 }
 
 // lines are the entries of a listing in words, sorted: tag, name, severity, episode, whether resolved, and the hour of publication.
-func lines(l scan.Listing) []string {
+func lines(l report.Listing) []string {
 	told := make([]string, len(l.Entries))
 	for i, e := range l.Entries {
-		told[i] = fmt.Sprintf("%s %s %s #%d %s", e.Images[0].Label(), e.Finding.Name, e.Finding.Severity, e.Finding.Episode, hour(scan.StampOf(e.Published)))
+		told[i] = fmt.Sprintf("%s %s %s #%d %s", e.Images[0].Label(), e.Finding.Name, e.Finding.Severity, e.Finding.Episode, hour(history.StampOf(e.Published)))
 		if !e.Resolved.IsZero() {
 			told[i] += " resolved"
 		}
@@ -274,14 +277,14 @@ func lines(l scan.Listing) []string {
 }
 
 // hour is the nearest hour: when ECR has no date for something, it depends a little on who sees it first.
-func hour(s scan.Stamp) string {
+func hour(s history.Stamp) string {
 	if s == 0 {
 		return "never"
 	}
 	return s.Time().Add(30 * time.Minute).Format("Jan02-15h")
 }
 
-func exact(s scan.Stamp) string { return fmt.Sprint(int64(s)) }
+func exact(s history.Stamp) string { return fmt.Sprint(int64(s)) }
 
 // remembered is the record of the repository in words, with its histories. Each must be there. The dates that ECR gives are exact, but for some
 // labels, whose scans the service starts.
@@ -308,7 +311,7 @@ func remembered(t *testing.T, bucket *awslocal.S3, started ...string) []string {
 		told = append(told, fmt.Sprintf("%s: %.12s %s %s, scan %.12s %s %t, since %s, failed %s %s, gaps %s", label, i.Digest, i.Kind, left,
 			i.Scan.Digest, date(i.Scan.Completed), i.Scan.Enhanced, date(i.Since), hour(i.Failed), periods(i.Failures), periods(i.Gaps)))
 		for _, c := range i.Changes {
-			told = append(told, fmt.Sprintf("%s: at %s new %v fixed %v", label, hour(scan.StampOf(c.At)), c.New, c.Fixed))
+			told = append(told, fmt.Sprintf("%s: at %s new %v fixed %v", label, hour(history.StampOf(c.At)), c.New, c.Fixed))
 		}
 		if i.History == "" {
 			continue
@@ -326,7 +329,7 @@ func remembered(t *testing.T, bucket *awslocal.S3, started ...string) []string {
 	return told
 }
 
-func toldHistory(label string, h scan.History) []string {
+func toldHistory(label string, h history.History) []string {
 	var told []string
 	for _, f := range h.Findings {
 		told = append(told, fmt.Sprintf("%s: %s#%d %s %s, published %s updated %s ended %s: %s", label, f.Name, f.Episode, f.Severity, f.Fate,
@@ -339,10 +342,10 @@ func toldHistory(label string, h scan.History) []string {
 }
 
 // periods are those that have to be remembered still.
-func periods(all []scan.Period) string {
+func periods(all []history.Period) string {
 	var told []string
 	for _, p := range all {
-		if time.Since(p.Until.Time()) < scan.MemoryTime {
+		if time.Since(p.Until.Time()) < history.MemoryTime {
 			told = append(told, hour(p.From)+"-"+hour(p.Until))
 		}
 	}

@@ -9,8 +9,9 @@ import (
 
 	"github.com/mmcdole/gofeed/atom"
 
-	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -42,8 +43,8 @@ func TestMonth(t *testing.T) {
 		}
 	})
 	t.Logf("%v", kinds)
-	for _, kind := range []scan.EventKind{
-		scan.New, scan.Fixed, scan.Raised, scan.Lowered, scan.FixAvailable, scan.Unscanned, scan.Scanned, scan.Failing, scan.Recovered,
+	for _, kind := range []history.EventKind{
+		history.New, history.Fixed, history.Raised, history.Lowered, history.FixAvailable, history.Unscanned, history.Scanned, history.Failing, history.Recovered,
 	} {
 		if kinds[string(kind)] == 0 && !testing.Short() {
 			t.Errorf("%s never happened", kind)
@@ -54,7 +55,7 @@ func TestMonth(t *testing.T) {
 // subscription is a config with its feed, and what it watches.
 type subscription struct {
 	feed string
-	repo awslocal.RepositoryID
+	repo ecr.RepositoryID
 	tags []string // all when empty
 }
 
@@ -67,7 +68,7 @@ func month(t *testing.T, seed uint64) []event {
 	service := awstest.NewService(setup.Loopback(w.S3URL), setup.Loopback(w.ECRURL), func() time.Time { return w.Now().Add(w.off) }, awstest.Silent())
 	service.Queue.Now = w.Now
 	visit := func() {
-		if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Count(scan.VisitFailed) > 0 && w.calm == nil {
+		if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Count(rescan.VisitFailed) > 0 && w.calm == nil {
 			t.Fatalf("%v, %+v", err, visits)
 		}
 	}

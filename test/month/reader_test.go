@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/mmcdole/gofeed/atom"
 
+	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/contract"
@@ -115,7 +116,7 @@ func (r *reader) news(feed string, now time.Time) {
 		}
 	}
 	for id, e := range r.seen[feed] {
-		if !there[id] && now.Sub(*e.PublishedParsed) < scan.MemoryTime {
+		if !there[id] && now.Sub(*e.PublishedParsed) < history.MemoryTime {
 			r.Errorf("%s: %q of %s is gone on %s", feed, e.Title, e.Published, now.UTC().Format(time.RFC3339))
 			delete(r.seen[feed], id) // told once
 		}
@@ -130,7 +131,7 @@ func (r *reader) findings(feed string, labels []*label, now time.Time) {
 	for _, l := range labels {
 		for f, title := range l.listed() {
 			want[title+" "+f.pkg], episodes[title+" "+f.pkg] = title, fmt.Sprint(l.labelID, f, l.episodes[f])
-			if was, fixed := l.fixed[f]; fixed && now.Sub(was.from) > scan.MemoryTime-slack {
+			if was, fixed := l.fixed[f]; fixed && now.Sub(was.from) > history.MemoryTime-slack {
 				may[title+" "+f.pkg] = true
 			}
 		}

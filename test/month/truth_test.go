@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 )
 
 // event is a piece of news that a reader must be told, once: what it says, and between which times it is to be dated.
@@ -19,7 +19,7 @@ type event struct {
 }
 
 type labelID struct {
-	repo awslocal.RepositoryID
+	repo ecr.RepositoryID
 	name string
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -38,7 +39,7 @@ type scanned struct {
 
 // image is one digest. basic and inspector are what the next scan of each kind will find; Amazon Inspector doesn't scan it when inspector is nil.
 type image struct {
-	repo             awslocal.RepositoryID
+	repo             ecr.RepositoryID
 	digest, manifest string
 	pushed           time.Time
 	basic, inspector content
@@ -56,7 +57,7 @@ type world struct {
 	pushes int
 	// images are by digest; labels say which digest each label of a repository points to.
 	images map[string]*image
-	labels map[awslocal.RepositoryID]map[string]string
+	labels map[ecr.RepositoryID]map[string]string
 	// deleted is what the tag "old" pointed to when it was deleted.
 	deleted *image
 	// enhanced is the kind of scanning, which changes next at turns.
@@ -73,8 +74,8 @@ type world struct {
 }
 
 var (
-	app = awslocal.RepositoryID{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: "team/app"}
-	db  = awslocal.RepositoryID{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: "team/db"}
+	app = ecr.RepositoryID{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: "team/app"}
+	db  = ecr.RepositoryID{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: "team/db"}
 )
 
 func severities() []string { return []string{"INFORMATIONAL", "LOW", "MEDIUM", "HIGH", "CRITICAL"} }
@@ -84,8 +85,8 @@ const scanTime = time.Minute
 
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{
-		TB: t, AWS: awstest.Start(t, awslocal.ECROptions{ScanTime: scanTime}), random: rand.New(rand.NewPCG(seed, 30)),
-		images: map[string]*image{}, labels: map[awslocal.RepositoryID]map[string]string{app: {}, db: {}},
+		TB: t, AWS: awstest.Start(t, ecr.Options{ScanTime: scanTime}), random: rand.New(rand.NewPCG(seed, 30)),
+		images: map[string]*image{}, labels: map[ecr.RepositoryID]map[string]string{app: {}, db: {}},
 	}
 	w.turns = w.Now().Add(time.Duration(4+w.random.IntN(6)) * day)
 	for _, tag := range []string{"v1", "v2", "old", "extra"} {
@@ -159,26 +160,26 @@ func (w *world) change(old content) content {
 }
 
 // push pushes a new image under a tag.
-func (w *world) push(repo awslocal.RepositoryID, tag string) {
+func (w *world) push(repo ecr.RepositoryID, tag string) {
 	w.point(repo, tag, w.newImage(repo, w.images[w.labels[repo][tag]], tag).digest)
 }
 
 // pushIndex pushes a new index, with an image for each of some platforms.
 func (w *world) pushIndex(architectures ...string) {
-	var children []awslocal.Child
+	var children []ecr.Child
 	old := maps.Clone(w.labels[app])
 	w.unlabel(app, "multi")
 	for _, arch := range architectures {
 		label := "multi (linux/" + arch + ")"
 		i := w.newImage(app, w.images[old[label]])
-		children = append(children, awslocal.Child{Digest: i.digest, OS: "linux", Arch: arch})
+		children = append(children, ecr.Child{Digest: i.digest, OS: "linux", Arch: arch})
 		w.labels[app][label] = i.digest
 	}
-	w.ECR.PutImage(app, awslocal.Image{Tags: []string{"multi"}, MediaType: awslocal.OCIIndex, Children: children})
+	w.ECR.PutImage(app, ecr.Image{Tags: []string{"multi"}, MediaType: ecr.OCIIndex, Children: children})
 }
 
 // newImage puts an image: of what was there before, a little changed, or of something else altogether.
-func (w *world) newImage(repo awslocal.RepositoryID, old *image, tags ...string) *image {
+func (w *world) newImage(repo ecr.RepositoryID, old *image, tags ...string) *image {
 	w.pushes++
 	i := &image{repo: repo, manifest: fmt.Sprintf(`{"push":%d}`, w.pushes), basic: w.draw()}
 	if old != nil && w.chance(70) {
@@ -195,20 +196,20 @@ func (w *world) newImage(repo awslocal.RepositoryID, old *image, tags ...string)
 // put pushes an image, which ECR has not scanned then.
 func (w *world) put(i *image, tags ...string) {
 	i.pushed, i.last, i.failing = w.second(), nil, time.Time{}
-	i.digest = w.ECR.PutImage(i.repo, awslocal.Image{
-		Tags: tags, Manifest: i.manifest, MediaType: awslocal.OCIManifest, PushedAt: i.pushed,
+	i.digest = w.ECR.PutImage(i.repo, ecr.Image{
+		Tags: tags, Manifest: i.manifest, MediaType: ecr.OCIManifest, PushedAt: i.pushed,
 		Findings: basicFindings(i.basic), Enhanced: enhancedFindings(i.inspector),
 	})
 }
 
 // point makes a tag point to an image that is there.
-func (w *world) point(repo awslocal.RepositoryID, tag, digest string) {
-	w.ECR.PutImage(repo, awslocal.Image{Tags: []string{tag}, Digest: digest})
+func (w *world) point(repo ecr.RepositoryID, tag, digest string) {
+	w.ECR.PutImage(repo, ecr.Image{Tags: []string{tag}, Digest: digest})
 	w.unlabel(repo, tag)
 	w.labels[repo][tag] = digest
 }
 
-func (w *world) unlabel(repo awslocal.RepositoryID, tag string) {
+func (w *world) unlabel(repo ecr.RepositoryID, tag string) {
 	maps.DeleteFunc(w.labels[repo], func(label, _ string) bool { return label == tag || strings.HasPrefix(label, tag+" ") })
 }
 
@@ -234,7 +235,7 @@ func (w *world) toggle() {
 // pointed are the images that labels point to, each once and in order, so that chance is the same each time.
 func (w *world) pointed() []*image {
 	var all []*image
-	for _, repo := range []awslocal.RepositoryID{app, db} {
+	for _, repo := range []ecr.RepositoryID{app, db} {
 		for _, label := range slices.Sorted(maps.Keys(w.labels[repo])) {
 			if i := w.images[w.labels[repo][label]]; !slices.Contains(all, i) {
 				all = append(all, i)
@@ -280,7 +281,7 @@ func (w *world) live(round int) {
 	}
 	if w.Now().After(w.turns) {
 		w.enhanced, w.turns = !w.enhanced, w.Now().Add(w.days(2, 6))
-		w.ECR.SetScanType(app.Region, app.Registry, map[bool]awslocal.ScanType{true: awslocal.Enhanced, false: awslocal.Basic}[w.enhanced])
+		w.ECR.SetScanType(app.Region, app.Registry, map[bool]ecr.ScanType{true: ecr.Enhanced, false: ecr.Basic}[w.enhanced])
 	}
 }
 
@@ -309,10 +310,10 @@ func (w *world) turn(i *image) {
 }
 
 func (w *world) update(i *image) {
-	err := w.ECR.UpdateImage(i.repo, i.digest, func(def *awslocal.Image) {
+	err := w.ECR.UpdateImage(i.repo, i.digest, func(def *ecr.Image) {
 		def.Findings, def.Enhanced, def.ScanStatus, def.ScanDescription = basicFindings(i.basic), enhancedFindings(i.inspector), "", ""
 		if !i.failing.IsZero() {
-			def.ScanStatus, def.ScanDescription = "FAILED", awslocal.UnsupportedOS
+			def.ScanStatus, def.ScanDescription = "FAILED", ecr.UnsupportedOS
 		}
 	})
 	if err != nil {
@@ -370,33 +371,33 @@ func (c content) sorted() []flaw {
 	return slices.SortedFunc(maps.Keys(c), func(a, b flaw) int { return strings.Compare(a.name+a.pkg, b.name+b.pkg) })
 }
 
-func basicFindings(c content) []awslocal.Finding {
-	findings := []awslocal.Finding{}
+func basicFindings(c content) []ecr.Finding {
+	findings := []ecr.Finding{}
 	for _, f := range c.sorted() {
 		t := c[f]
-		one := awslocal.Finding{Name: f.name, Severity: t.severity, Description: fmt.Sprintf("Text %d.", t.text), Attributes: []awslocal.Attribute{
+		one := ecr.Finding{Name: f.name, Severity: t.severity, Description: fmt.Sprintf("Text %d.", t.text), Attributes: []ecr.Attribute{
 			{Key: "package_name", Value: f.pkg}, {Key: "package_version", Value: fmt.Sprintf("1.%d", t.text)},
 		}}
 		findings = append(findings, one)
 		if t.text%3 == 1 { // a second copy of the package, which seems less severe
-			one.Severity, one.Attributes = "INFORMATIONAL", []awslocal.Attribute{{Key: "package_name", Value: f.pkg}, {Key: "package_version", Value: "0.9"}}
+			one.Severity, one.Attributes = "INFORMATIONAL", []ecr.Attribute{{Key: "package_name", Value: f.pkg}, {Key: "package_version", Value: "0.9"}}
 			findings = append(findings, one)
 		}
 	}
 	return findings
 }
 
-func enhancedFindings(c content) []awslocal.EnhancedFinding {
+func enhancedFindings(c content) []ecr.EnhancedFinding {
 	if c == nil {
 		return nil
 	}
-	findings := []awslocal.EnhancedFinding{}
+	findings := []ecr.EnhancedFinding{}
 	for _, f := range c.sorted() {
 		t := c[f]
-		findings = append(findings, awslocal.EnhancedFinding{
+		findings = append(findings, ecr.EnhancedFinding{
 			Severity: t.severity, Description: fmt.Sprintf("Text %d.", t.text), FixAvailable: map[bool]string{true: "YES", false: "NO"}[t.fix],
-			FirstObservedAt: awslocal.Time{Time: t.first}, UpdatedAt: awslocal.Time{Time: t.changed},
-			PackageDetails: &awslocal.PackageVulnerability{VulnerabilityID: f.name, VulnerablePackages: []awslocal.VulnerablePackage{{Name: f.pkg, Version: "1"}}},
+			FirstObservedAt: ecr.Time{Time: t.first}, UpdatedAt: ecr.Time{Time: t.changed},
+			PackageDetails: &ecr.PackageVulnerability{VulnerabilityID: f.name, VulnerablePackages: []ecr.VulnerablePackage{{Name: f.pkg, Version: "1"}}},
 		})
 	}
 	return findings

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/scanevents"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/internal/sqsqueue"
@@ -29,7 +30,7 @@ const visitTime = 300 * time.Second
 type simulated struct {
 	*awstest.Service
 	t       *testing.T
-	ecr     *awslocal.ECR
+	ecr     *ecr.ECR
 	sqs     *awslocal.SQS
 	client  *sqs.Client
 	url     string
@@ -52,7 +53,7 @@ func inProcess(h http.Handler) aws.Config {
 // simulate makes a service of so many repositories, each with an image that is due.
 func simulate(t *testing.T, repositories int, o awslocal.SQSOptions) *simulated {
 	t.Helper()
-	s := &simulated{t: t, ecr: awslocal.NewECR(awslocal.ECROptions{ScanTime: time.Hour}), visits: map[string]int{}, ended: make(chan struct{}, 2*repositories)}
+	s := &simulated{t: t, ecr: ecr.New(ecr.Options{ScanTime: time.Hour}), visits: map[string]int{}, ended: make(chan struct{}, 2*repositories)}
 	store, err := awslocal.NewMemoryS3(awstest.Bucket)
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +69,7 @@ func simulate(t *testing.T, repositories int, o awslocal.SQSOptions) *simulated 
 	s.handler = &scanevents.Handler{Visitor: s.Visitor, Metrics: scanevents.Metrics{Log: awstest.Silent(), Now: time.Now}, Log: awstest.Silent()}
 	for i := range repositories {
 		repo := fmt.Sprintf("team/app%d", i)
-		s.ecr.PutImage(awslocal.RepositoryID{Name: repo}, awslocal.Image{Tags: []string{"v1"}})
+		s.ecr.PutImage(ecr.RepositoryID{Name: repo}, ecr.Image{Tags: []string{"v1"}})
 		s.AddConfig(t, repo)
 	}
 	store.Disturb(awslocal.Fault{Delay: 15 * time.Millisecond})

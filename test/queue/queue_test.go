@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
@@ -42,7 +43,7 @@ func (w *world) wantGone(deleted, neighbour string) {
 	if !w.shows("team/large:" + deleted) {
 		w.t.Errorf("%s is not there before it is deleted", deleted)
 	}
-	if err := w.ECR.DeleteImage(awslocal.RepositoryID{Name: "team/large"}, deleted); err != nil {
+	if err := w.ECR.DeleteImage(ecr.RepositoryID{Name: "team/large"}, deleted); err != nil {
 		w.t.Fatal(err)
 	}
 	w.schedule(1)

@@ -15,7 +15,8 @@ import (
 	"github.com/google/uuid"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
@@ -58,7 +59,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T, endpoint, queueURL string) *world {
-	a := awstest.Start(t, awslocal.ECROptions{ScanTime: time.Hour}) // nothing is due again
+	a := awstest.Start(t, ecr.Options{ScanTime: time.Hour}) // nothing is due again
 	w := &world{
 		AWS: a, Service: a.Service(awstest.Silent()), t: t, endpoint: endpoint, queueURL: queueURL, visiting: map[int]string{}, requests: map[int]int{},
 		client: sqs.NewFromConfig(setup.Loopback(endpoint)), binary: lambdaruntime.Build(t, "startscan"), env: map[string]string{
@@ -69,11 +70,11 @@ func newWorld(t *testing.T, endpoint, queueURL string) *world {
 	for repo, size := range sizes() {
 		var tags []string
 		for i := range size {
-			image := awslocal.Image{Tags: []string{fmt.Sprintf("v%d", i)}}
+			image := ecr.Image{Tags: []string{fmt.Sprintf("v%d", i)}}
 			if i%recent == 0 {
 				image.ScannedAt = time.Now().Add(-time.Hour)
 			}
-			a.ECR.PutImage(awslocal.RepositoryID{Name: repo}, image)
+			a.ECR.PutImage(ecr.RepositoryID{Name: repo}, image)
 			if repo == "team/named" {
 				tags = append(tags, image.Tags[0])
 			}
@@ -122,7 +123,7 @@ func (w *world) schedule(atOnce int) {
 	for range atOnce {
 		f := lambdaruntime.Start(w.t, w.binary, w.env)
 		wg.Go(func() {
-			var report scan.ScheduleReport
+			var report rescan.ScheduleReport
 			payload, err := f.Invoke(w.t.Context(), struct{}{}, time.Minute)
 			if err == nil {
 				err = json.Unmarshal(payload, &report)
@@ -251,7 +252,7 @@ func (w *world) wantOnceEach() {
 	w.t.Helper()
 	for repo, size := range sizes() {
 		wrong := 0
-		images := w.ECR.Images(awslocal.RepositoryID{Name: repo})
+		images := w.ECR.Images(ecr.RepositoryID{Name: repo})
 		for i, image := range images {
 			due := 1
 			if i%recent == 0 {

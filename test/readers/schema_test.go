@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/test/feedrules"
 )
 
@@ -60,15 +60,15 @@ func TestSchema(t *testing.T) {
 // hostile adds a repository of which every text is bad, with three pages of findings, and one that isn't there.
 func (s *service) hostile() {
 	s.t.Helper()
-	var findings []awslocal.Finding
-	for i := range 2*scan.PageSize + 1 {
-		findings = append(findings, awslocal.Finding{
+	var findings []ecr.Finding
+	for i := range 2*report.PageSize + 1 {
+		findings = append(findings, ecr.Finding{
 			Name: fmt.Sprintf("CVE-%d <b>]]>\x1b[31m\u202e\ufffe", i), Severity: "<i>", URI: "https://example.org/?a=1&b=<2>",
 			Description: "</content><script>alert(1)</script>\x00\n\n🙂 &#0; \u2028" + strings.Repeat("x", 10_000),
-			Attributes:  []awslocal.Attribute{{Key: "package_name", Value: "a & b\t\n"}, {Key: "CVSS3_VECTOR", Value: "\xff\xfe"}},
+			Attributes:  []ecr.Attribute{{Key: "package_name", Value: "a & b\t\n"}, {Key: "CVSS3_VECTOR", Value: "\xff\xfe"}},
 		})
 	}
-	s.aws.ECR.PutImage(awslocal.RepositoryID{Name: "team/hard"}, awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+	s.aws.ECR.PutImage(ecr.RepositoryID{Name: "team/hard"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
 	for _, repository := range []string{"team/hard", "test/gone"} {
 		s.ids[repository] = s.AddConfig(s.t, repository).ID
 	}

@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/awslocal/samples"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -26,8 +27,8 @@ type service struct {
 func start(t *testing.T) *service {
 	t.Helper()
 	s := &service{t: t, ids: map[string]string{}}
-	s.aws = awstest.Start(t, awslocal.ECROptions{ScanTime: -1})
-	if err := awslocal.PutWalkthrough(s.aws.ECR); err != nil {
+	s.aws = awstest.Start(t, ecr.Options{ScanTime: -1})
+	if err := samples.PutWalkthrough(s.aws.ECR); err != nil {
 		t.Fatal(err)
 	}
 	s.Service = s.aws.Service(awstest.Silent())
@@ -56,7 +57,7 @@ func (s *service) scan() {
 	s.t.Helper()
 	for visit := range 2 {
 		visits, err := s.ScheduleAndVisit(s.t.Context())
-		if err != nil || visits.Count(scan.VisitEnded) != 2 || (visits.Started > 0) != (visit == 0) || visits.Left+len(visits.Failed) > 0 {
+		if err != nil || visits.Count(rescan.VisitEnded) != 2 || (visits.Started > 0) != (visit == 0) || visits.Left+len(visits.Failed) > 0 {
 			s.t.Fatalf("visits: %+v, %v", visits, err)
 		}
 	}
@@ -65,10 +66,10 @@ func (s *service) scan() {
 // find puts a new vulnerability into one image; the next scan finds it.
 func (s *service) find(repository, tag, name string) {
 	s.t.Helper()
-	err := s.aws.ECR.UpdateImage(awslocal.RepositoryID{Name: repository}, tag, func(i *awslocal.Image) {
-		i.Findings = append([]awslocal.Finding{{
+	err := s.aws.ECR.UpdateImage(ecr.RepositoryID{Name: repository}, tag, func(i *ecr.Image) {
+		i.Findings = append([]ecr.Finding{{
 			Name: name, Severity: "HIGH", URI: "https://example.org/" + name, Description: "New & <b>bad</b>.",
-			Attributes: []awslocal.Attribute{{Key: "package_name", Value: "openssl"}},
+			Attributes: []ecr.Attribute{{Key: "package_name", Value: "openssl"}},
 		}}, i.Findings...)
 	})
 	if err != nil {

@@ -9,7 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -20,21 +22,21 @@ func TestFirstVisit(t *testing.T) {
 		c := Config("us-west-2", "app")
 		w := New(c)
 		for i := range images {
-			w.ECR.PutImage(ID(c), awslocal.Image{
+			w.ECR.PutImage(ID(c), ecr.Image{
 				Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: time.Now().Add(-25 * time.Hour),
-				Findings: []awslocal.Finding{{Name: "CVE-2026-0001", Severity: "HIGH"}, {Name: fmt.Sprintf("CVE-2026-%d", 1000+i), Severity: "LOW"}},
+				Findings: []ecr.Finding{{Name: "CVE-2026-0001", Severity: "HIGH"}, {Name: fmt.Sprintf("CVE-2026-%d", 1000+i), Severity: "LOW"}},
 			})
 		}
 		w.Limit(20, 0)
-		report, took, err := w.Run(t.Context())
-		if err != nil || report.Started != images || report.Left != 0 || report.ImagesFailed() != 0 {
-			t.Errorf("%v, report %+v", err, report)
+		visits, took, err := w.Run(t.Context())
+		if err != nil || visits.Started != images || visits.Left != 0 || visits.ImagesFailed() != 0 {
+			t.Errorf("%v, visits %+v", err, visits)
 		}
 		if took > most {
 			t.Errorf("took %s, want %s at most", took, most)
 		}
 		startedOnce(t, w, []scan.Config{c})
-		l, err := w.Reader.Findings(t.Context(), c.ID, scan.View{})
+		l, err := w.Reader.Findings(t.Context(), c.ID, report.View{})
 		if err != nil || l.Total != 2*images {
 			t.Errorf("%v, %d findings are recorded", err, l.Total)
 		}
@@ -50,10 +52,10 @@ func TestSummaryOfManyRepositories(t *testing.T) {
 		w := New(configs...)
 		for part := range parts {
 			for _, c := range configs[part*many/parts : (part+1)*many/parts] {
-				w.ECR.PutImage(ID(c), awslocal.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: []awslocal.Finding{{Name: "CVE-1", Severity: "LOW"}}})
-				w.Queue.Send(t.Context(), []scan.Sending{{Message: scan.NewMessage(c.Repo(), c.ID)}})
+				w.ECR.PutImage(ID(c), ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: []ecr.Finding{{Name: "CVE-1", Severity: "LOW"}}})
+				w.Queue.Send(t.Context(), []rescan.Sending{{Message: rescan.NewMessage(c.Repo(), c.ID)}})
 			}
-			if visits := w.VisitAll(t.Context()); visits.Count(scan.VisitEnded) != many/parts {
+			if visits := w.VisitAll(t.Context()); visits.Count(rescan.VisitEnded) != many/parts {
 				t.Fatalf("%+v", visits)
 			}
 			if part < parts-1 {

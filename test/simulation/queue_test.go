@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -17,18 +19,18 @@ import (
 type fifo struct {
 	mu      sync.Mutex
 	sent    int
-	waiting []scan.Received
+	waiting []rescan.Received
 	running map[scan.Repository]bool
 	most    int
 }
 
 // Send implements [scan.Queue].
-func (q *fifo) Send(_ context.Context, s []scan.Sending) []error {
+func (q *fifo) Send(_ context.Context, s []rescan.Sending) []error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, one := range s {
 		q.sent++
-		q.waiting = append(q.waiting, scan.Received{Message: one.Message, ID: fmt.Sprint(q.sent), Sent: time.Now()})
+		q.waiting = append(q.waiting, rescan.Received{Message: one.Message, ID: fmt.Sprint(q.sent), Sent: time.Now()})
 	}
 	q.most = max(q.most, len(q.waiting))
 	return nil
@@ -41,19 +43,19 @@ func (q *fifo) Waiting(context.Context) (int, error) {
 	return len(q.waiting), nil
 }
 
-func (q *fifo) take() (scan.Received, bool) {
+func (q *fifo) take() (rescan.Received, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	at := slices.IndexFunc(q.waiting, func(m scan.Received) bool { return !q.running[m.Repo()] })
+	at := slices.IndexFunc(q.waiting, func(m rescan.Received) bool { return !q.running[m.Repo()] })
 	if at < 0 {
-		return scan.Received{}, false
+		return rescan.Received{}, false
 	}
 	m := q.waiting[at]
 	q.waiting, q.running[m.Repo()] = slices.Delete(q.waiting, at, at+1), true
 	return m, true
 }
 
-func (q *fifo) end(m scan.Received) {
+func (q *fifo) end(m rescan.Received) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.running, m.Repo())
@@ -82,12 +84,12 @@ func (*slowECR) StartScan(context.Context, scan.Repository, string) error { retu
 
 // memoryRecords are records without histories.
 type memoryRecords struct {
-	scan.RecordWriter
+	rescan.RecordWriter
 	mu      sync.Mutex
-	records map[scan.Repository]scan.Record
+	records map[scan.Repository]history.Record
 }
 
-func (m *memoryRecords) Load(_ context.Context, repo scan.Repository) (scan.Record, error) {
+func (m *memoryRecords) Load(_ context.Context, repo scan.Repository) (history.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.records[repo]
@@ -95,7 +97,7 @@ func (m *memoryRecords) Load(_ context.Context, repo scan.Repository) (scan.Reco
 	return r, nil
 }
 
-func (m *memoryRecords) Save(_ context.Context, repo scan.Repository, r scan.Record) (string, error) {
+func (m *memoryRecords) Save(_ context.Context, repo scan.Repository, r history.Record) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.Version != m.records[repo].Version {
@@ -106,7 +108,7 @@ func (m *memoryRecords) Save(_ context.Context, repo scan.Repository, r scan.Rec
 	return r.Version, nil
 }
 
-func (*memoryRecords) Sweep(context.Context, scan.Repository, scan.Record, scan.Record) ([]string, error) {
+func (*memoryRecords) Sweep(context.Context, scan.Repository, history.Record, history.Record) ([]string, error) {
 	return nil, nil
 }
 
@@ -121,8 +123,8 @@ func TestQueueOfSlowVisits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many, atOnce, schedules = 10_000, 5, 24
 		queue, ecr := &fifo{running: map[scan.Repository]bool{}}, &slowECR{perSecond: 2, turn: make(chan struct{}, 1)}
-		records := &memoryRecords{records: make(map[scan.Repository]scan.Record, many)}
-		visitor := &scan.Visitor{
+		records := &memoryRecords{records: make(map[scan.Repository]history.Record, many)}
+		visitor := &rescan.Visitor{
 			Configs: indexed(repositories("us-west-2", many)), Scanner: ecr, Records: records, Queue: queue, Now: time.Now, Log: awstest.Silent(),
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -132,7 +134,7 @@ func TestQueueOfSlowVisits(t *testing.T) {
 		}
 		sent := 0
 		for range schedules {
-			report, err := visitor.Schedule(ctx, func(scan.Message) string { return "" })
+			report, err := visitor.Schedule(ctx, func(rescan.Message) string { return "" })
 			if err != nil || report.Sent != 0 && report.Sent != many {
 				t.Fatalf("%v, report %+v", err, report)
 			}
@@ -147,7 +149,7 @@ func TestQueueOfSlowVisits(t *testing.T) {
 		if sent < schedules/4 || sent == schedules {
 			t.Errorf("%d of %d schedules sent messages", sent, schedules)
 		}
-		begins := make([]scan.Stamp, 0, many)
+		begins := make([]history.Stamp, 0, many)
 		for _, r := range records.records {
 			begins = append(begins, r.Begin)
 		}
@@ -158,7 +160,7 @@ func TestQueueOfSlowVisits(t *testing.T) {
 	})
 }
 
-func work(ctx context.Context, queue *fifo, visitor *scan.Visitor) {
+func work(ctx context.Context, queue *fifo, visitor *rescan.Visitor) {
 	for ctx.Err() == nil {
 		m, is := queue.take()
 		if !is {

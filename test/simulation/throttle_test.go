@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -45,7 +46,7 @@ func TestThrottledVisits(t *testing.T) {
 				}
 				w.Limit(perSecond, test.burst)
 				report, took, err := w.Run(t.Context())
-				if err != nil || report.Started != images || report.ImagesFailed()+report.Left+report.Count(scan.VisitFailed) != 0 || len(report.Reports) != test.repositories {
+				if err != nil || report.Started != images || report.ImagesFailed()+report.Left+report.Count(rescan.VisitFailed) != 0 || len(report.Reports) != test.repositories {
 					t.Errorf("%v, report %+v", err, report)
 				}
 				startedOnce(t, w, configs)
@@ -145,7 +146,7 @@ func TestThrottledBeyondTheDeadline(t *testing.T) {
 		w.Fill(c, images)
 		w.Limit(1, 0)
 		began := time.Now()
-		message := scan.Received{Message: scan.NewMessage(c.Repo(), c.ID), ID: "first", Sent: began}
+		message := rescan.Received{Message: rescan.NewMessage(c.Repo(), c.ID), ID: "first", Sent: began}
 		report := w.Visit(t.Context(), message)
 		took := time.Since(began)
 		if took >= VisitTime || report.Images != images || report.Started+report.Left > images || report.Left == 0 || report.Started < 500/3 || report.ImagesFailed() != 0 {
@@ -160,7 +161,7 @@ func TestThrottledBeyondTheDeadline(t *testing.T) {
 		}
 		rest := w.VisitAll(t.Context())
 		last := rest.Reports[len(rest.Reports)-1]
-		if rest.Count(scan.VisitContinued) != len(rest.Reports)-1 || !last.IsComplete() || rest.Started != images-starts || rest.ImagesFailed() != 0 {
+		if rest.Count(rescan.VisitContinued) != len(rest.Reports)-1 || !last.IsComplete() || rest.Started != images-starts || rest.ImagesFailed() != 0 {
 			t.Errorf("%d visits continue it, %d start a scan, the last one ends with %+v", len(rest.Reports), rest.Started, last)
 		}
 		startedOnce(t, w, []scan.Config{c})

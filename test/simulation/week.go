@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
@@ -36,7 +37,7 @@ const (
 // called in a bubble of testing/synctest, and is the same each time.
 func Week(ctx context.Context) (WeekReport, error) {
 	w := week{
-		random: rand.New(rand.NewPCG(20261124, 7)), ecr: awslocal.NewECR(awslocal.ECROptions{ScanTime: 90 * time.Second}),
+		random: rand.New(rand.NewPCG(20261124, 7)), ecr: ecr.New(ecr.Options{ScanTime: 90 * time.Second}),
 		start: time.Now(), seen: map[string]time.Time{},
 	}
 	service, err := w.fill(ctx)
@@ -61,9 +62,9 @@ func Week(ctx context.Context) (WeekReport, error) {
 type week struct {
 	WeekReport
 	random       *rand.Rand
-	ecr          *awslocal.ECR
+	ecr          *ecr.ECR
 	start        time.Time
-	repositories []awslocal.RepositoryID
+	repositories []ecr.RepositoryID
 	seen         map[string]time.Time // when a digest was seen first
 }
 
@@ -75,10 +76,10 @@ func (w *week) fill(ctx context.Context) (*awstest.Service, error) {
 	}
 	service := awstest.NewService(inProcess(store), inProcess(w.ecr), time.Now, awstest.Silent())
 	for i := range 4 {
-		id := awslocal.RepositoryID{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: fmt.Sprintf("team/app%d", i)}
-		w.ecr.PutRepository(id, awslocal.Repository{ScanOnPush: i%2 == 1})
+		id := ecr.RepositoryID{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: fmt.Sprintf("team/app%d", i)}
+		w.ecr.PutRepository(id, ecr.Repository{ScanOnPush: i%2 == 1})
 		for tag := range images / 4 {
-			image := awslocal.Image{Tags: []string{fmt.Sprintf("v%d", tag)}, ScanTime: w.upTo(10 * time.Minute)}
+			image := ecr.Image{Tags: []string{fmt.Sprintf("v%d", tag)}, ScanTime: w.upTo(10 * time.Minute)}
 			if tag%3 != 0 {
 				image.ScannedAt = w.start.Add(-w.upTo(24 * time.Hour))
 			}
@@ -120,7 +121,7 @@ func (w *week) push() {
 	}
 	w.Pushes++
 	id := w.repositories[w.random.IntN(len(w.repositories))]
-	w.ecr.PutImage(id, awslocal.Image{Tags: []string{fmt.Sprintf("v%d", w.random.IntN(images/4))}, Manifest: fmt.Sprintf(`{"push":%d}`, w.Pushes)})
+	w.ecr.PutImage(id, ecr.Image{Tags: []string{fmt.Sprintf("v%d", w.random.IntN(images/4))}, Manifest: fmt.Sprintf(`{"push":%d}`, w.Pushes)})
 }
 
 // look notes how old the last scan of each image is that has a tag.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -21,7 +22,7 @@ const Latency = 30 * time.Millisecond
 // World is an embedded ECR and the service that watches it. Everything in it must be made and used in one bubble of testing/synctest. It
 // visits all repositories at once.
 type World struct {
-	ECR *awslocal.ECR
+	ECR *ecr.ECR
 	*awstest.Service
 }
 
@@ -30,13 +31,13 @@ const everything = 1000
 
 // New makes a world with the given configs, and no images yet. Each call to ECR takes Latency, and each to S3 no time.
 func New(configs ...scan.Config) *World {
-	ecr := awslocal.NewECR(awslocal.ECROptions{ScanTime: time.Minute})
-	ecr.Disturb(awslocal.Fault{Delay: Latency})
+	registry := ecr.New(ecr.Options{ScanTime: time.Minute})
+	registry.Disturb(awslocal.Fault{Delay: Latency})
 	store, err := awslocal.NewMemoryS3(awstest.Bucket)
 	if err != nil {
 		panic(err) // the name of the bucket is a constant
 	}
-	w := &World{ECR: ecr, Service: awstest.NewService(inProcess(store), inProcess(ecr), time.Now, awstest.Silent())}
+	w := &World{ECR: registry, Service: awstest.NewService(inProcess(store), inProcess(registry), time.Now, awstest.Silent())}
 	w.AtOnce, w.VisitTime = everything, VisitTime
 	w.Reader.Configs, w.Visitor.Configs = fixed(configs), fixed(configs)
 	return w
@@ -70,13 +71,13 @@ func Config(region, repository string) scan.Config {
 // Fill puts n images into the repository of a config, each of which was scanned long ago.
 func (w *World) Fill(c scan.Config, n int) {
 	for i := range n {
-		w.ECR.PutImage(ID(c), awslocal.Image{Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: time.Now().Add(-25 * time.Hour)})
+		w.ECR.PutImage(ID(c), ecr.Image{Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: time.Now().Add(-25 * time.Hour)})
 	}
 }
 
 // ID is the repository of a config, as the embedded ECR names it.
-func ID(c scan.Config) awslocal.RepositoryID {
-	return awslocal.RepositoryID{Region: c.Region, Registry: c.Registry, Name: c.Repository}
+func ID(c scan.Config) ecr.RepositoryID {
+	return ecr.RepositoryID{Region: c.Region, Registry: c.Registry, Name: c.Repository}
 }
 
 // VisitTime is what a function has for a visit.

@@ -17,7 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/go-cmp/cmp"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/contract"
@@ -35,7 +35,7 @@ func openAPI(t *testing.T) *contract.Document {
 // wholeAPI answers as the functions do, open to everyone, and watches nothing.
 func wholeAPI(t *testing.T) http.Handler {
 	t.Helper()
-	return awstest.Start(t, awslocal.ECROptions{}).Service(awstest.Silent()).Handler("https://api.test")
+	return awstest.Start(t, ecr.Options{}).Service(awstest.Silent()).Handler("https://api.test")
 }
 
 // request is one to a path of the document, with a config in its body if it is a POST.

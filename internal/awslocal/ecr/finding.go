@@ -1,0 +1,167 @@
+package ecr
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Time is a time as ECR's JSON has it, seconds since 1970 with a fraction; it
+// also reads the ISO form that the aws CLI prints.
+type Time struct{ time.Time }
+
+// MarshalJSON writes seconds since 1970, to the millisecond.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(t.UnixMilli())/1000, 'f', -1, 64), nil
+}
+
+// UnmarshalJSON reads seconds since 1970 or an RFC 3339 string.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	var seconds float64
+	if json.Unmarshal(b, &seconds) == nil {
+		t.Time = time.UnixMilli(int64(math.Round(seconds * 1000))).UTC()
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return fmt.Errorf("time %s is neither a number nor a string", b)
+	}
+	parsed, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return fmt.Errorf("time %q is neither seconds since 1970 nor like 2020-10-21T16:51:26+03:00", text)
+	}
+	t.Time = parsed.UTC()
+	return nil
+}
+
+// Finding is a finding of a basic scan, in the form and with the field names
+// of ECR's JSON; each field is optional.
+type Finding struct {
+	Name        string      `json:"name,omitempty"`
+	Description string      `json:"description,omitempty"`
+	URI         string      `json:"uri,omitempty"`
+	Severity    string      `json:"severity,omitempty"`
+	Attributes  []Attribute `json:"attributes,omitempty"`
+}
+
+// Attribute is a fact of a basic finding, such as package_name.
+type Attribute struct {
+	Key   string `json:"key"`
+	Value string `json:"value,omitempty"`
+}
+
+// EnhancedFinding is a finding of Amazon Inspector, in the form and with the
+// field names of ECR's JSON; each field is optional.
+type EnhancedFinding struct {
+	AWSAccountID     string                `json:"awsAccountId,omitempty"`
+	Description      string                `json:"description,omitempty"`
+	ARN              string                `json:"findingArn,omitempty"`
+	FirstObservedAt  Time                  `json:"firstObservedAt,omitzero"`
+	LastObservedAt   Time                  `json:"lastObservedAt,omitzero"`
+	PackageDetails   *PackageVulnerability `json:"packageVulnerabilityDetails,omitempty"`
+	Remediation      *Remediation          `json:"remediation,omitempty"`
+	Resources        []Resource            `json:"resources,omitempty"`
+	Score            float64               `json:"score,omitempty"`
+	ScoreDetails     json.RawMessage       `json:"scoreDetails,omitempty"` // no times in it: kept as it is
+	Severity         string                `json:"severity,omitempty"`
+	Status           string                `json:"status,omitempty"`
+	Title            string                `json:"title,omitempty"`
+	Type             string                `json:"type,omitempty"`
+	UpdatedAt        Time                  `json:"updatedAt,omitzero"`
+	FixAvailable     string                `json:"fixAvailable,omitempty"`     // YES, NO or PARTIAL
+	ExploitAvailable string                `json:"exploitAvailable,omitempty"` // YES or NO
+}
+
+// PackageVulnerability is the vulnerability that an enhanced finding is about.
+type PackageVulnerability struct {
+	CVSS                   []CVSS              `json:"cvss,omitempty"`
+	ReferenceURLs          []string            `json:"referenceUrls,omitempty"`
+	RelatedVulnerabilities []string            `json:"relatedVulnerabilities,omitempty"`
+	Source                 string              `json:"source,omitempty"`
+	SourceURL              string              `json:"sourceUrl,omitempty"`
+	VendorCreatedAt        Time                `json:"vendorCreatedAt,omitzero"`
+	VendorSeverity         string              `json:"vendorSeverity,omitempty"`
+	VendorUpdatedAt        Time                `json:"vendorUpdatedAt,omitzero"`
+	VulnerabilityID        string              `json:"vulnerabilityId,omitempty"`
+	VulnerablePackages     []VulnerablePackage `json:"vulnerablePackages,omitempty"`
+}
+
+// CVSS is one rating of a vulnerability.
+type CVSS struct {
+	BaseScore     float64 `json:"baseScore,omitempty"`
+	ScoringVector string  `json:"scoringVector,omitempty"`
+	Source        string  `json:"source,omitempty"`
+	Version       string  `json:"version,omitempty"`
+}
+
+// VulnerablePackage is one installed package with a vulnerability.
+type VulnerablePackage struct {
+	Arch            string `json:"arch,omitempty"`
+	Epoch           int    `json:"epoch,omitempty"`
+	FilePath        string `json:"filePath,omitempty"`
+	FixedInVersion  string `json:"fixedInVersion,omitempty"` // may be NotAvailable
+	Name            string `json:"name,omitempty"`
+	PackageManager  string `json:"packageManager,omitempty"`
+	Release         string `json:"release,omitempty"`
+	SourceLayerHash string `json:"sourceLayerHash,omitempty"`
+	Version         string `json:"version,omitempty"`
+}
+
+// Remediation says what to do about an enhanced finding.
+type Remediation struct {
+	Recommendation Recommendation `json:"recommendation,omitzero"`
+}
+
+// Recommendation is the text of a Remediation.
+type Recommendation struct {
+	Text string `json:"text,omitempty"`
+	URL  string `json:"url,omitempty"`
+}
+
+// Resource is what an enhanced finding was found in.
+type Resource struct {
+	Details ResourceDetails   `json:"details,omitzero"`
+	ID      string            `json:"id,omitempty"`
+	Tags    map[string]string `json:"tags,omitempty"`
+	Type    string            `json:"type,omitempty"`
+}
+
+// ResourceDetails holds the image of a Resource.
+type ResourceDetails struct {
+	Image *ResourceImage `json:"awsEcrContainerImage,omitempty"`
+}
+
+// ResourceImage is the image of a Resource.
+type ResourceImage struct {
+	Architecture   string   `json:"architecture,omitempty"`
+	Author         string   `json:"author,omitempty"`
+	ImageHash      string   `json:"imageHash,omitempty"`
+	ImageTags      []string `json:"imageTags,omitempty"`
+	Platform       string   `json:"platform,omitempty"`
+	PushedAt       Time     `json:"pushedAt,omitzero"`
+	LastInUseAt    Time     `json:"lastInUseAt,omitzero"`
+	InUseCount     int64    `json:"inUseCount,omitempty"`
+	Registry       string   `json:"registry,omitempty"`
+	RepositoryName string   `json:"repositoryName,omitempty"`
+}
+
+// countSeverities counts a whole image's findings. One without a severity is
+// counted as UNDEFINED, so that the counts add up to the findings.
+func countSeverities(findings []Finding, enhanced []EnhancedFinding) map[string]int {
+	counts := map[string]int{}
+	add := func(severity string) {
+		if severity == "" {
+			severity = "UNDEFINED"
+		}
+		counts[severity]++
+	}
+	for i := range findings {
+		add(findings[i].Severity)
+	}
+	for i := range enhanced {
+		add(enhanced[i].Severity)
+	}
+	return counts
+}

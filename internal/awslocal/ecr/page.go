@@ -1,0 +1,51 @@
+package ecr
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"hash/crc32"
+
+	"ecr-continuous-scan/internal/awslocal"
+)
+
+// position is where a page ended: what stands in a nextToken. Scope ties a
+// token to the call that gave it.
+type position struct {
+	Scope uint32 `json:"s"`
+	Seq   int64  `json:"n"`
+	Text  string `json:"t,omitempty"`
+}
+
+// scope sums up what must stay the same from page to page.
+func scope(call awslocal.Call, q *request) uint32 {
+	id := imageID{}
+	if q.ImageID != nil {
+		id = *q.ImageID
+	}
+	return crc32.ChecksumIEEE([]byte(awslocal.MustJSON([]any{call, q.Filter, id})))
+}
+
+func (p position) token() string {
+	body := []byte(awslocal.MustJSON(p))
+	sum := crc32.ChecksumIEEE(body)
+	return base64.URLEncoding.EncodeToString(append(body, byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)))
+}
+
+// start returns where the call's page starts: behind start when there is no
+// token, behind the token's place otherwise.
+func (q *request) start(call awslocal.Call, start position) (position, error) {
+	start.Scope = scope(call, q)
+	if q.NextToken == "" {
+		return start, nil
+	}
+	bad := invalidParameter("nextToken", "is not a token of this operation with these parameters")
+	raw, err := base64.URLEncoding.DecodeString(q.NextToken)
+	if err != nil || len(raw) < 4 {
+		return start, bad
+	}
+	var p position
+	if json.Unmarshal(raw[:len(raw)-4], &p) != nil || p.token() != q.NextToken || p.Scope != start.Scope {
+		return start, bad
+	}
+	return p, nil
+}

@@ -1,0 +1,201 @@
+package samples_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/awslocal/samples"
+	"ecr-continuous-scan/test/ecrclient"
+)
+
+const goodDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// record writes files into a folder.
+func record(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// replayed sums up every image of an ECR: place, digest, status, counts, kinds.
+func replayed(t *testing.T, e *ecr.ECR) []string {
+	t.Helper()
+	c := ecrclient.Serve(t, e)
+	var got []string
+	for _, id := range e.Repositories() {
+		for _, img := range e.Images(id) {
+			ref := img.Digest
+			out, err := c.DescribeImageScanFindings(t.Context(), &sdk.DescribeImageScanFindingsInput{
+				RegistryId: &id.Registry, RepositoryName: &id.Name, ImageId: imageByDigest(ref),
+			}, func(o *sdk.Options) { o.Region = id.Region })
+			line := fmt.Sprintf("%s/%s:%s", id.Registry, id.Name, strings.Join(img.Tags, ","))
+			if err != nil {
+				got = append(got, line+" "+ecrclient.FailureOf(err).Code)
+				continue
+			}
+			line += " " + string(out.ImageScanStatus.Status)
+			if f := out.ImageScanFindings; f != nil {
+				line += fmt.Sprintf(" %v %d %d", f.FindingSeverityCounts, len(f.Findings), len(f.EnhancedFindings))
+				if f.ImageScanCompletedAt != nil {
+					line += " " + f.ImageScanCompletedAt.UTC().Format(time.RFC3339)
+				}
+			}
+			got = append(got, line)
+		}
+	}
+	return got
+}
+
+func TestLoadFindings(t *testing.T) {
+	const (
+		old    = "2026-11-23T11:00:00Z" // 25 hours before the test's clock
+		basic  = `{"name":"CVE-1","severity":"LOW"}`
+		basic2 = `{"name":"CVE-2","severity":"HIGH","attributes":[{"key":"package_name"}]}`
+		enh    = `{"title":"CVE-3 - zlib","severity":"UNTRIAGED","firstObservedAt":"2022-08-01T21:55:36.625000+00:00","updatedAt":1659390936.625}`
+	)
+	full := func(tag, digest, findings string) string {
+		return `{"registryId":"999999999999","repositoryName":"team/app","imageId":{"imageTag":"` + tag + `","imageDigest":"` + digest + `"},
+			"imageScanStatus":{"status":"COMPLETE","description":"d"},
+			"imageScanFindings":{"imageScanCompletedAt":"2020-10-21T16:51:26+03:00","vulnerabilitySourceUpdatedAt":1603270000,"findingSeverityCounts":{},"findings":[` + findings + `]}}`
+	}
+	tests := []struct {
+		name  string
+		files map[string]string
+		want  []string
+	}{
+		{"bare basic list", map[string]string{"My App_v1.json": "[" + basic + "," + basic2 + "]"},
+			[]string{"123456789012/my-app_v1:latest COMPLETE map[HIGH:1 LOW:1] 2 0 " + old}},
+		{"bare enhanced list", map[string]string{"a.json": "[" + enh + "]"},
+			[]string{"123456789012/findings-a:latest ACTIVE map[UNTRIAGED:1] 0 1 " + old}},
+		{"bare empty list", map[string]string{"clean.json": "[]"}, []string{"123456789012/clean:latest COMPLETE map[] 0 0 " + old}},
+		{"findings without envelope", map[string]string{"half.json": `{"findings":[` + basic + `],"enhancedFindings":[` + enh + `]}`},
+			[]string{"123456789012/half:latest COMPLETE map[LOW:1 UNTRIAGED:1] 1 1 " + old}},
+		{"full answer", map[string]string{"x.json": full("1.0", goodDigest, basic)},
+			[]string{"999999999999/team/app:1.0 COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z"}},
+		{"pages in two files", map[string]string{"x1.json": full("1.0", "none", basic), "x2.json": full("1.0", goodDigest, basic2)},
+			[]string{"999999999999/team/app:1.0 COMPLETE map[HIGH:1 LOW:1] 2 0 2020-10-21T13:51:26Z"}},
+		{"pages in one file", map[string]string{"x.json": full("1.0", "", basic) + "\n" + full("1.0", "", basic2)},
+			[]string{"999999999999/team/app:1.0 COMPLETE map[HIGH:1 LOW:1] 2 0 2020-10-21T13:51:26Z"}},
+		{"a list of answers", map[string]string{"x.json": "[" + full("1.0", "", basic) + "," + full("2.0", "", basic2) + "]"},
+			[]string{"999999999999/team/app:1.0 COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z", "999999999999/team/app:2.0 COMPLETE map[HIGH:1] 1 0 2020-10-21T13:51:26Z"}},
+		{"the same answer twice", map[string]string{"x1.json": full("1.0", "", basic+","+basic), "x2.json": full("1.0", "", basic+","+basic)},
+			[]string{"999999999999/team/app:1.0 COMPLETE map[LOW:2] 2 0 2020-10-21T13:51:26Z"}},
+		{"two tags of one image", map[string]string{"x1.json": full("1.0", goodDigest, basic), "x2.json": full("2.0", goodDigest, basic)},
+			[]string{"999999999999/team/app:1.0,2.0 COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z"}},
+		{"no tag", map[string]string{"x.json": strings.Replace(full("", goodDigest, basic), `"imageTag":"",`, "", 1)},
+			[]string{"999999999999/team/app: COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z"}},
+		{"failed", map[string]string{"x.json": `{"repositoryName":"team/app","imageId":{"imageTag":"1"},"imageScanStatus":{"status":"FAILED","description":"UnsupportedImageError: x"}}`},
+			[]string{"123456789012/team/app:1 FAILED"}},
+		{"not ready", map[string]string{"x.json": `{"repositoryName":"team/app","imageId":{"imageTag":"1"},"imageScanStatus":{"status":"ACTIVE"},"imageScanFindings":{"findings":[]}}`},
+			[]string{"123456789012/team/app:1 ACTIVE map[] 0 0"}},
+		{"expired", map[string]string{"x.json": `{"repositoryName":"team/app","imageScanStatus":{"status":"SCAN_ELIGIBILITY_EXPIRED","description":"x"}}`},
+			[]string{"123456789012/team/app:latest SCAN_ELIGIBILITY_EXPIRED"}},
+		{"byte order mark and other files", map[string]string{"ok.json": "\xef\xbb\xbf[]", "README.md": "# no"}, []string{"123456789012/ok:latest COMPLETE map[] 0 0 " + old}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			e := ecr.New(ecr.Options{Now: ecrclient.NewClock().Now})
+			if _, err := samples.LoadFindings(e, record(t, test.files)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, replayed(t, e)); diff != "" {
+				t.Errorf("images differ (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLoadFindingsRefuses(t *testing.T) {
+	tests := []struct {
+		name, content string
+		want          []string // in the error
+	}{
+		{"empty", "", []string{"bad.json", "not JSON", "record an answer with: aws ecr"}},
+		{"cut", "[\n{\"name\":\n", []string{"bad.json", "not JSON", "line 1"}},
+		{"trailing", "[]\n[]\nx", []string{"at or after line 2"}},
+		{"text", `"x"`, []string{"neither an answer of describe-image-scan-findings nor a list of findings"}},
+		{"null", `null`, []string{"neither an answer"}},
+		{"other object", `{"imageDetails":[]}`, []string{"neither an answer"}},
+		{"list of numbers", `[1]`, []string{"a finding is not an object: 1"}},
+		{"wrong type", `[{"name":"CVE-1","severity":3}]`, []string{"bad.json", "severity"}},
+		{"wrong time", `[{"title":"x","updatedAt":"yesterday"}]`, []string{`time "yesterday" is neither`}},
+		{"wrong registry", `{"registryId":"1","imageScanStatus":{"status":"COMPLETE"}}`, []string{`registryId "1" is not twelve digits`}},
+		{"wrong repository", `{"repositoryName":"A","imageScanStatus":{"status":"COMPLETE"}}`, []string{`repositoryName "A"`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			e := ecr.New(ecr.Options{})
+			_, err := samples.LoadFindings(e, record(t, map[string]string{"bad.json": test.content, "good.json": "[]"}))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q has no %q", err, want)
+				}
+			}
+			if ids := e.Repositories(); len(ids) != 0 {
+				t.Errorf("loaded %v all the same", ids)
+			}
+		})
+	}
+	e := ecr.New(ecr.Options{})
+	if _, err := samples.LoadFindings(e, filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "give a folder") {
+		t.Errorf("no folder: %v", err)
+	}
+	if _, err := samples.LoadFindings(e, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no *.json files") {
+		t.Errorf("no files: %v", err)
+	}
+}
+
+// TestCaptures replays answers that real registries gave.
+func TestCaptures(t *testing.T) {
+	const dir = "../../../shared/captures"
+	if _, err := os.Stat(dir); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("no recorded answers: %v", err)
+		}
+		t.Skipf("no recorded answers: %v", err)
+	}
+	clock := ecrclient.NewClock()
+	e := ecr.New(ecr.Options{Now: clock.Now})
+	if _, err := samples.LoadFindings(e, dir); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"000000000000/repository-name:latest COMPLETE map[LOW:4 MEDIUM:25] 29 0 2020-10-21T13:51:26Z",
+		"123456789012/basic-58-findings:latest COMPLETE map[HIGH:1 MEDIUM:57] 58 0 2026-11-23T11:00:00Z",
+		"123456789012/enhanced-7-findings:latest ACTIVE map[CRITICAL:6 MEDIUM:1] 0 7 2026-11-23T11:00:00Z",
+	}
+	if diff := cmp.Diff(want, replayed(t, e)); diff != "" {
+		t.Errorf("images differ (-want +got):\n%s", diff)
+	}
+
+	// Each is due, and a scan brings the same again.
+	c := ecrclient.Serve(t, e)
+	for _, id := range e.Repositories() {
+		_, err := c.StartImageScan(t.Context(), &sdk.StartImageScanInput{RegistryId: &id.Registry, RepositoryName: &id.Name, ImageId: ecrclient.Tag("latest")})
+		if err != nil {
+			t.Errorf("scan %v: %v", id, err)
+		}
+	}
+	clock.Move(2 * time.Second)
+	for i, line := range replayed(t, e) {
+		if was := want[i][:len(want[i])-len("2026-11-23T11:00:00Z")] + "2026-11-24T12:00:02Z"; line != was {
+			t.Errorf("after a scan: %s, want %s", line, was)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package feed
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+
+	"github.com/gorilla/feeds"
+
+	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/report"
+)
+
+const (
+	atomNamespace = "http://www.w3.org/2005/Atom"
+	atomType      = "application/atom+xml"
+)
+
+// gorilla/feeds has no room for several links or for an attribute of a category, so the elements that need them are redefined here; the
+// outer field hides the embedded one of the same element.
+type (
+	atomFeed struct {
+		feeds.AtomFeed
+		Links   []feeds.AtomLink
+		Entries []atomEntry `xml:"entry"`
+	}
+	atomEntry struct {
+		feeds.AtomEntry
+		Links      []feeds.AtomLink
+		Categories []atomCategory
+	}
+	atomCategory struct {
+		XMLName xml.Name `xml:"category"`
+		Term    string   `xml:"term,attr"`
+		Scheme  string   `xml:"scheme,attr,omitempty"`
+	}
+)
+
+// FeedXml implements feeds.XmlFeed. The method of the embedded feed would give the embedded feed.
+func (f *atomFeed) FeedXml() any { return f }
+
+// Atom is a listing as an Atom feed (RFC 4287), one page of it (RFC 5005). It fails when the XML can't be written.
+func Atom(l report.Listing, links Links) ([]byte, error) {
+	return fitFeed(l, links, writeAtom)
+}
+
+func writeAtom(f feed) ([]byte, error) {
+	var b bytes.Buffer
+	if err := feeds.WriteXML(newAtomFeed(f), &b); err != nil {
+		return nil, fmt.Errorf("write the feed %s: %w", f.title, err)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+func newAtomFeed(f feed) *atomFeed {
+	a := &atomFeed{AtomFeed: feeds.AtomFeed{
+		Xmlns: atomNamespace, Title: f.title, Id: f.id, Updated: render.RFC3339(f.updated), Subtitle: f.subtitle,
+		Author: &feeds.AtomAuthor{AtomPerson: feeds.AtomPerson{Name: feedAuthor}},
+	}}
+	a.Links = []feeds.AtomLink{{Href: f.home, Rel: "alternate", Type: "text/html"}}
+	for _, link := range []feeds.AtomLink{
+		{Rel: "self", Href: f.links.Self}, {Rel: "first", Href: f.links.First}, {Rel: "previous", Href: f.links.Previous},
+		{Rel: "next", Href: f.links.Next}, {Rel: "last", Href: f.links.Last},
+	} {
+		if link.Href != "" {
+			link.Type = atomType
+			a.Links = append(a.Links, link)
+		}
+	}
+	for _, e := range f.entries {
+		a.Entries = append(a.Entries, newAtomEntry(e))
+	}
+	return a
+}
+
+func newAtomEntry(e entry) atomEntry {
+	a := atomEntry{AtomEntry: feeds.AtomEntry{
+		Title: e.title, Id: e.id, Published: render.RFC3339(e.published), Updated: render.RFC3339(e.updated),
+		Summary: &feeds.AtomSummary{Type: "html", Content: htmlText(e.summary)},
+		Content: &feeds.AtomContent{Type: "html", Content: e.content},
+	}}
+	a.Links = []feeds.AtomLink{{Href: e.url, Rel: "alternate", Type: "text/html"}}
+	for _, term := range e.categories {
+		a.Categories = append(a.Categories, atomCategory{Term: term})
+	}
+	return a
+}

@@ -1,0 +1,106 @@
+package feed
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/feedrules"
+	"ecr-continuous-scan/test/rendered"
+)
+
+// news is a listing of every kind of change.
+func news() report.Listing {
+	c := rendered.Config("test/ubuntu", "16.04")
+	one := rendered.Image(c, "16.04", scan.Result{State: scan.Completed})
+	at := rendered.Scanned
+	next := func() time.Time { at = at.Add(-time.Second); return at }
+	f := scan.Finding{
+		Name: "CVE-2016-1585", Package: "apparmor", Versions: []string{"2.10"}, FixedIn: []string{"2.11"}, Score: "3.9", Vector: "AV:L/AC:L",
+		URL: "http://people.ubuntu.com/~ubuntu-security/cve/CVE-2016-1585", Description: "In all versions of AppArmor mount rules are widened.\n\nWhen <compiled>.",
+	}
+	of := func(kind history.EventKind, from, to scan.Severity) history.Change {
+		return history.Change{Kind: kind, At: next(), Repository: c.Repo(), Image: &one.Image, Finding: f, From: from, To: to}
+	}
+	l := rendered.Listing(rendered.ReportOf(c, one))
+	l.News = true
+	l.Changes = []history.Change{
+		of(history.New, "", scan.High), of(history.Fixed, scan.High, ""), of(history.Raised, scan.Medium, scan.High), of(history.Lowered, scan.High, scan.Low),
+		of(history.FixAvailable, scan.High, scan.High),
+	}
+	rolled := history.Change{At: next(), Repository: c.Repo(), Image: &one.Image}
+	for i := range 3 {
+		change := of(history.New, "", scan.Low)
+		change.Finding.Name = fmt.Sprintf("CVE-2020-%d", i)
+		rolled.Rolled = append(rolled.Rolled, change)
+	}
+	rolled.Rolled = append(rolled.Rolled, of(history.Fixed, scan.Medium, ""))
+	l.Changes = append(l.Changes, rolled)
+	for _, kind := range []history.EventKind{history.Scanned, history.Unscanned, history.Recovered, history.Failing} {
+		l.Changes = append(l.Changes, history.Change{Kind: kind, At: next(), Repository: c.Repo(), Image: &one.Image})
+	}
+	l.Changes[len(l.Changes)-1].Reason = "UnsupportedImageError: <x>"
+	for _, kind := range []history.EventKind{history.RepositoryBack, history.RepositoryGone} {
+		l.Changes = append(l.Changes, history.Change{Kind: kind, At: next(), Repository: c.Repo(), Since: at.Add(-time.Hour)})
+	}
+	l.Total = len(l.Changes)
+	return l
+}
+
+func TestChangeFeed(t *testing.T) {
+	links := Links{Self: here.Self + "/changes"}
+	atom, err := Atom(news(), links)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered.Golden(t, "changes.xml", atom)
+	parsed := feedrules.Atom(t, atom)
+	asJSON, err := JSON(news(), links)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered.Golden(t, "changes.json", asJSON)
+	items := feedrules.JSON(t, asJSON).Items
+	if len(items) != len(parsed.Entries) || len(items) != len(news().Changes) {
+		t.Fatalf("%d entries as Atom, %d as JSON", len(parsed.Entries), len(items))
+	}
+	plain := news()
+	plain.News = false
+	if plain.FeedID() == news().FeedID() {
+		t.Error("the feed of the changes has the id of that of the findings")
+	}
+}
+
+// A page of nothing but rolled up changes has them all, shortened, and fits into an answer.
+func TestChangeFeedStaysSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
+	l := news()
+	rolled := l.Changes[5]
+	for i := range 3000 {
+		change := rolled.Rolled[0]
+		change.Finding.Name = fmt.Sprintf("CVE-%d", i) + strings.Repeat("<&>", 60)
+		rolled.Rolled = append(rolled.Rolled, change)
+	}
+	l.Changes = nil
+	for i := range report.PageSize {
+		one := rolled
+		one.At = rendered.Scanned.Add(-time.Duration(i) * time.Second)
+		one.Repository.Name = fmt.Sprint("test/app", i)
+		l.Changes = append(l.Changes, one)
+	}
+	feed, err := Atom(l, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(feed), "<entry>"); n != report.PageSize || rendered.JSONSize(feed) > render.MaxSent {
+		t.Errorf("%d entries in %d bytes", n, rendered.JSONSize(feed))
+	}
+	feedrules.Atom(t, feed)
+}

@@ -1,0 +1,215 @@
+package feed
+
+import (
+	"bytes"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/feedrules"
+	"ecr-continuous-scan/test/rendered"
+)
+
+var here = Links{Self: rendered.API + "/findings/fc41dda8-f15e-4826-8908-11603b01dac4"}
+
+// Each variant, whole, in both formats.
+func TestFeeds(t *testing.T) {
+	around := Links{Self: here.Self + "?page=2", First: here.Self, Previous: here.Self, Next: here.Self + "?page=3", Last: here.Self + "?page=3"}
+	for name, variant := range map[string]struct {
+		listing func() report.Listing
+		links   Links
+	}{
+		"feed":                  {rendered.Sample, here},
+		"feed-by-vulnerability": {rendered.ByVulnerability, Links{Self: here.Self + "?by=vulnerability&severity=LOW"}},
+		"feed-all":              {rendered.OfAll, Links{Self: rendered.API + "/findings/all", Summary: rendered.API + "/summary"}},
+		"feed-page-2":           {rendered.SecondPage, around},
+	} {
+		t.Run(name, func(t *testing.T) {
+			atom, err := Atom(variant.listing(), variant.links)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rendered.Golden(t, name+".xml", atom)
+			parsed := feedrules.Atom(t, atom)
+			if again, _ := Atom(variant.listing(), variant.links); !bytes.Equal(atom, again) {
+				t.Error("the same findings gave other bytes")
+			}
+			asJSON, err := JSON(variant.listing(), variant.links)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rendered.Golden(t, name+".json", asJSON)
+			items := feedrules.JSON(t, asJSON).Items
+			if len(items) != len(parsed.Entries) {
+				t.Fatalf("%d entries as Atom, %d as JSON", len(parsed.Entries), len(items))
+			}
+			for i, e := range parsed.Entries {
+				if items[i].ID != e.ID || items[i].Title != e.Title || strings.TrimSpace(items[i].ContentHTML) != e.Content.Value {
+					t.Errorf("the formats tell different things: %+v and %+v", e, items[i])
+				}
+			}
+		})
+	}
+}
+
+func TestFeedsWithoutEntries(t *testing.T) {
+	c := rendered.Config("test/gone")
+	filtered := rendered.Listing(rendered.ReportOf(c))
+	filtered.View.Filter.Tags = []string{"x"}
+	none := report.Listing{View: report.View{Filter: scan.Filter{Tags: []string{"x"}}}, Reports: []report.Report{rendered.ReportOf(c)}}
+	for name, test := range map[string]struct {
+		listing  report.Listing
+		subtitle string
+	}{
+		"clean":           {rendered.Listing(rendered.ReportOf(c, rendered.Image(c, "1", scan.Result{State: scan.Completed}))), "Details of the image scan findings across the tags: [1]"},
+		"not scanned":     {rendered.Listing(rendered.ReportOf(c, rendered.Image(c, "1", scan.Result{State: scan.NotScanned}))), "Details of the image scan findings across the tags: [1]. Without a result: [1] NOT SCANNED"},
+		"repository gone": {rendered.Listing(report.Report{Config: rendered.Config("test/gone", "a", "b"), Err: &scan.Error{Code: scan.RepositoryNotFound}}), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
+		"no images":       {rendered.Listing(rendered.ReportOf(c)), "Details of the image scan findings. Without a result: NO IMAGES"},
+		"no such tag":     {filtered, "Details of the image scan findings. Without a result: NO IMAGES with such a tag"},
+		"none of all":     {none, "Details of the image scan findings across the repositories: [test/gone]"},
+	} {
+		feed, err := Atom(test.listing, Links{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed := feedrules.Atom(t, feed)
+		if parsed.Subtitle != test.subtitle || len(parsed.Entries) != 0 || parsed.UpdatedParsed.Unix() != c.Created {
+			t.Errorf("%s: subtitle %q, %d entries, updated %s", name, parsed.Subtitle, len(parsed.Entries), parsed.Updated)
+		}
+		feed, err = JSON(test.listing, Links{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parsed := feedrules.JSON(t, feed); len(parsed.Items) != 0 || parsed.Description != test.subtitle {
+			t.Errorf("%s as JSON: %+v", name, parsed)
+		}
+	}
+}
+
+func TestFeedOfNoConfig(t *testing.T) {
+	feed, err := Atom(report.Listing{}, Links{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	feedrules.Atom(t, feed)
+}
+
+func TestSubtitleOfPages(t *testing.T) {
+	for name, test := range map[string]struct {
+		page, total, entries int
+		want                 string
+	}{
+		"all":           {1, 500, 500, ""},
+		"first":         {1, 2000, 500, ". Listed are the 500 most severe of 2000 findings"},
+		"last":          {3, 1001, 1, ". Listed are findings 1001 to 1001 of 1001, the most severe first"},
+		"out of reach":  {1, 20001, 500, ". Listed are the 500 most severe of 20001 findings; the pages end after 20000"},
+		"last in reach": {40, 20001, 500, ". Listed are findings 19501 to 20000 of 20001, the most severe first; the pages end after 20000"},
+	} {
+		l := rendered.Listing(rendered.ReportOf(rendered.Config("test/ubuntu")), make([]report.Entry, test.entries)...)
+		l.View.Page, l.Total = test.page, test.total
+		if got := leftOut(l); got != test.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// A feed of nothing but the worst texts has all its entries, shortened, and fits into an answer.
+func TestFeedsStaySmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
+	for _, test := range []struct {
+		name, nasty string
+		by          bool
+		write       func(report.Listing, Links) ([]byte, error)
+		entry       string // is there once in each
+	}{
+		{"markup", "<&>", false, Atom, "<entry>"},
+		{"quotes, by vulnerability", `"`, true, Atom, "<entry>"},
+		{"backslashes as JSON", `\`, true, JSON, `"date_modified": `},
+	} {
+		l := rendered.Nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
+		l.View.ByVulnerability = test.by
+		feed, err := test.write(l, here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(feed, []byte(test.entry)); n != report.PageSize || rendered.JSONSize(feed) > render.MaxSent {
+			t.Errorf("%s: %d entries, %d bytes as sent", test.name, n, rendered.JSONSize(feed))
+		}
+	}
+}
+
+func TestHostileTextIsReadable(t *testing.T) {
+	long := strings.Repeat("x", 10_000)
+	f := scan.Finding{
+		Name: "CVE-1\n\x1b[31m<i>", Severity: "HIGH\u202e", Package: "a\tb", Score: "\ufeff9", Vector: "<script>alert(1)</script>",
+		URL:         "https://example.org/ü?a=\u202e\u2066&b=" + strings.Repeat("é", 10),
+		Description: "One <script>alert(1)</script>\x00 & \"two\"\u202e\u2066 🏳️‍🌈.\n\nSecond\nparagraph.\u2029\u2029" + long,
+	}
+	feed, err := Atom(rendered.Listing(rendered.ReportOf(rendered.Config("test/ubuntu")), rendered.Found("16.04\r\n", f)), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := feedrules.Atom(t, feed).Entries[0]
+	if want := "[HIGH] in image test/ubuntu:16.04 found CVE-1 [31m<i>"; e.Title != want {
+		t.Errorf("title %q, want %q", e.Title, want)
+	}
+	if want := "https://example.org/%C3%BC?a=%E2%80%AE%E2%81%A6&b=" + strings.Repeat("%C3%A9", 10); e.Links[0].Href != want {
+		t.Errorf("link %q, want %q", e.Links[0].Href, want)
+	}
+	want := `<p>One &lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;two&#34; 🏳️‍🌈.</p> <p>Second
+paragraph.</p> <p>` + long[:4000]
+	if !strings.HasPrefix(e.Content.Value, want) || !strings.Contains(e.Content.Value, `…</p> <table><tr><th>Severity</th> <td>HIGH</td></tr> <tr><th>CVSS score</th> <td>9 &lt;script&gt;`) {
+		t.Errorf("content %.400q", e.Content.Value)
+	}
+}
+
+// Whatever a scanner or a registry writes, the feed is well-formed, keeps the rules and is inert.
+func FuzzFeed(f *testing.F) {
+	f.Add("CVE-2016-1585", "apparmor", "MEDIUM", "text", "http://example.org/", "16.04", int64(1569929237), int64(0))
+	f.Add("<script>alert(1)</script>", "]]>", "\x00", "\x1b[31m\u202e\ufffe</content>&#0;🙂", "javascript:alert(1)", "\xff\xfe", int64(-1), int64(1))
+	f.Add("", "", "", strings.Repeat("x ", 50), "http://a/ b\"'<>", "a:b", int64(1)<<40, int64(5))
+	f.Fuzz(func(t *testing.T, name, pkg, severity, text, link, tag string, at, added int64) {
+		finding := scan.Finding{Name: name, Package: pkg, Severity: scan.ParseSeverity(severity), Description: text, Remediation: text, Score: text, FixedIn: []string{text, pkg}}
+		if strings.HasPrefix(link, "http://a/") {
+			finding.URL = (&url.URL{Scheme: "http", Host: "a", Path: link, RawQuery: text}).String()
+		}
+		one, other := rendered.Found(tag, finding), rendered.Found(tag, finding)
+		other.Finding.Package = pkg + "2"
+		one.Updated, other.Updated = time.Unix(at%(1<<37), 0), time.Unix(at%(1<<37), 0)
+		one.Published, other.Published = one.Updated, other.Updated
+		c := rendered.Config("test/ubuntu")
+		l := rendered.Listing(rendered.ReportOf(c, rendered.Image(c, tag, scan.Result{State: scan.Failed, Reason: text})), one, other)
+		l.View.ByVulnerability = added%2 == 0
+		if added%3 == 0 {
+			l.Config = nil
+		}
+		atom, err := Atom(l, here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asJSON, err := JSON(l, here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, m := len(feedrules.Atom(t, atom).Entries), len(feedrules.JSON(t, asJSON).Items); n != 2 || m != 2 {
+			t.Errorf("%d entries as Atom, %d as JSON", n, m)
+		}
+		table, err := render.FindingsCSV(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, err := render.SARIF(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, m := len(feedrules.CSV(t, table)), len(feedrules.SARIFRules(t, log).Results); n != 3 || m != 2 {
+			t.Errorf("%d rows, one of them of an image without a result, and %d results", n, m)
+		}
+	})
+}

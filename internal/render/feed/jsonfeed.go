@@ -1,0 +1,64 @@
+package feed
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gorilla/feeds"
+
+	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/report"
+)
+
+type (
+	// jsonFeed hides the embedded feed's items, which it would leave out when there are none; the format wants them.
+	jsonFeed struct {
+		feeds.JSONFeed
+		Findings feedData   `json:"_findings"`
+		Items    []jsonItem `json:"items"`
+	}
+	jsonItem struct {
+		feeds.JSONItem
+		Finding *render.FindingData `json:"_finding,omitempty"` // of a list of findings
+	}
+	// feedData is what programs want to know of a feed as a whole. An extension's name begins with an underscore.
+	feedData struct {
+		Total       int                 `json:"total"`
+		Page        int                 `json:"page"`
+		Pages       int                 `json:"pages"`
+		Unread      []render.UnreadData `json:"withoutResult"`
+		MoreWithout int                 `json:"moreWithoutResult,omitempty"`
+	}
+)
+
+// JSON is a listing in the format JSON Feed 1.1, one page of it. It fails when the JSON can't be written.
+func JSON(l report.Listing, links Links) ([]byte, error) {
+	data := feedData{Total: l.Total, Page: max(1, l.View.Page), Pages: l.Pages()}
+	data.Unread, data.MoreWithout = render.UnreadOf(l)
+	return fitFeed(l, links, func(f feed) ([]byte, error) { return writeJSONFeed(f, data) })
+}
+
+func writeJSONFeed(f feed, data feedData) ([]byte, error) {
+	j := jsonFeed{
+		JSONFeed: feeds.JSONFeed{
+			Version: "https://jsonfeed.org/version/1.1", Title: f.title, Description: f.subtitle, Language: "en", HomePageUrl: f.home,
+			FeedUrl: f.links.Self, NextUrl: f.links.Next, Authors: []*feeds.JSONAuthor{{Name: feedAuthor}},
+		},
+		Findings: data, Items: make([]jsonItem, len(f.entries)),
+	}
+	for i, e := range f.entries {
+		published, updated := e.published.UTC().Truncate(time.Second), e.updated.UTC().Truncate(time.Second)
+		j.Items[i] = jsonItem{JSONItem: feeds.JSONItem{
+			Id: e.id, Url: e.url, Title: e.title, ContentHTML: e.content, Summary: e.summary,
+			PublishedDate: &published, ModifiedDate: &updated, Tags: e.categories,
+		}}
+		if e.data.ID != "" {
+			j.Items[i].Finding = &e.data
+		}
+	}
+	b, err := render.EncodeJSON(j, true)
+	if err != nil {
+		return nil, fmt.Errorf("write the feed %s: %w", f.title, err)
+	}
+	return b, nil
+}

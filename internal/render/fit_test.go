@@ -1,0 +1,16 @@
+package render
+
+import (
+	"testing"
+
+	"ecr-continuous-scan/test/rendered"
+)
+
+// What Lambda makes of a feed is a JSON string.
+func TestSentSize(t *testing.T) {
+	for _, s := range []string{"", "a\"\\\n\r\t", "\x01ü🙂<&>"} {
+		if got, want := sentSize([]byte(s)), rendered.JSONSize([]byte(s)); got != want {
+			t.Errorf("%q: %d, want %d", s, got, want)
+		}
+	}
+}

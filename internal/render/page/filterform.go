@@ -1,0 +1,106 @@
+package page
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// filterForm is a form that narrows a page. A browser drops the query of a form's URL, so what must stay in it comes as hidden fields.
+type filterForm struct {
+	About, Action                   string
+	Hidden, Selects, Inputs, Checks []field
+	Clear                           string // the page without a filter; empty when there is none
+}
+
+type (
+	// field is a field of a form: hidden, a list of choices, for a text, or to be checked.
+	field struct {
+		ID, Name, Label, Value string
+		List                   string // the id of a list of suggestions
+		Pattern, Hint          string // what the browser lets through, and that in words
+		Choices                []choice
+		Checked                bool
+	}
+	choice struct {
+		Value, Text string
+		Chosen      bool
+	}
+)
+
+// newFilterForm is a form with a field for each of the filters. asked are the parameters of the page; those that no field is for are kept.
+func newFilterForm(to Link, path string, asked url.Values, filters []scan.FilterRow, f scan.Filter) filterForm {
+	keep := maps.Clone(asked)
+	for _, row := range filters {
+		delete(keep, row.Name)
+	}
+	form := filterForm{}
+	var query string
+	form.Action, query, _ = strings.Cut(to(path, keep), "?")
+	values, _ := url.ParseQuery(query) // our own
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		for _, value := range values[name] {
+			form.Hidden = append(form.Hidden, field{Name: name, Value: value})
+		}
+	}
+	for _, row := range filters {
+		form.add(row, row.Values(f))
+	}
+	if !f.IsZero() {
+		form.Clear = to(path, keep)
+	}
+	return form
+}
+
+// add adds the field of a filter that has some values.
+func (f *filterForm) add(row scan.FilterRow, values []string) {
+	label := strings.ToUpper(row.Noun[:1]) + row.Noun[1:]
+	switch {
+	case row.IsSwitch():
+		f.Checks = append(f.Checks, field{Name: row.Name, Label: label, Checked: len(values) > 0})
+	case row.Choices != nil:
+		f.Selects = append(f.Selects, field{Name: row.Name, Label: label, Choices: choicesOf(row, values)})
+	default:
+		f.addInputs(field{Name: row.Name, Label: label, Pattern: row.Pattern, Hint: row.Hint}, values)
+	}
+}
+
+func choicesOf(row scan.FilterRow, values []string) []choice {
+	var choices []choice
+	for i, value := range row.Choices() {
+		text := value[:1] + strings.ToLower(value[1:])
+		if i > 0 {
+			text += " and above"
+		}
+		choices = append(choices, choice{value, text, slices.Contains(values, value)})
+	}
+	return choices
+}
+
+// addInputs adds an input for each value of a filter, and an empty one when there is none.
+func (f *filterForm) addInputs(one field, values []string) {
+	if len(values) == 0 {
+		values = []string{""}
+	}
+	name, label := one.Name, one.Label
+	for i, value := range values {
+		one.ID, one.Value = name, value
+		if i > 0 {
+			one.ID, one.Label = fmt.Sprintf("%s-%d", name, i+1), "or "+strings.ToLower(label)
+		}
+		f.Inputs = append(f.Inputs, one)
+	}
+}
+
+// suggest gives the inputs of a filter the list of suggestions with an id.
+func (f *filterForm) suggest(name, list string) {
+	for i := range f.Inputs {
+		if f.Inputs[i].Name == name {
+			f.Inputs[i].List = list
+		}
+	}
+}

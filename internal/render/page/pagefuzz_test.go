@@ -1,0 +1,90 @@
+package page
+
+import (
+	"bytes"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/rendered"
+)
+
+// inert fails the test if a page has an element, an attribute or a link that ours don't have.
+func inert(t *testing.T, page []byte) {
+	t.Helper()
+	root, err := html.Parse(bytes.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := 0
+	for n := range root.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		if slices.Contains([]string{"script", "img", "iframe", "object", "embed", "base", "audio", "video", "frame", "math"}, n.Data) {
+			t.Errorf("the page has an element %s", n.Data)
+		}
+		if n.Data == "form" {
+			forms++
+		}
+		for _, a := range n.Attr {
+			if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "src" || a.Key == "srcdoc" {
+				t.Errorf("%s has an attribute %s: %s", n.Data, a.Key, a.Val)
+			}
+			if a.Key == "href" || a.Key == "action" {
+				u, err := url.Parse(a.Val)
+				if err != nil || !slices.Contains([]string{"https", "http", "", "data"}, u.Scheme) || u.Scheme == "data" && n.Data != "link" || u.Scheme == "" && !strings.HasPrefix(a.Val, "#") {
+					t.Errorf("%s leads to %q: %v", n.Data, a.Val, err)
+				}
+			}
+		}
+	}
+	if forms > 1 {
+		t.Errorf("%d forms", forms)
+	}
+}
+
+// Whatever a scanner or a registry writes, the pages are inert.
+func FuzzPages(f *testing.F) {
+	f.Add("CVE-2016-1585", "apparmor", "MEDIUM", "text", "http://example.org/", "16.04", int64(3))
+	f.Add("<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "</style><script>", "</title></textarea>' onload='x", "http://a/ b\"'<>", "{{.}}", int64(-1))
+	f.Add("\x00\u202e", "]]><!--", "", "--></table></form><form action=//x>", "https://a", "a:b (c)", int64(1)<<40)
+	f.Fuzz(func(t *testing.T, name, pkg, severity, text, link, tag string, count int64) {
+		finding := scan.Finding{
+			Name: name, Package: pkg, Severity: scan.ParseSeverity(severity), Description: text, Versions: []string{text}, FixedIn: []string{pkg}, Exploit: text, FixAvailable: "YES",
+		}
+		if strings.HasPrefix(link, "http://a/") {
+			finding.URL = (&url.URL{Scheme: "http", Host: "a", Path: link, RawQuery: text}).String()
+		}
+		c := rendered.Config("test/ubuntu")
+		one := rendered.Found(tag, finding)
+		one.Published = time.Unix(count%(1<<37), 0)
+		failed := rendered.Image(c, tag, scan.Result{State: scan.State(pkg), Reason: text})
+		done := remembered(c, tag+"2", scan.Counts{scan.ParseSeverity(severity): int(count % 1000)}, history.CountChange{At: noon, New: scan.Counts{scan.ParseSeverity(severity): 1}})
+		done.AsOf, done.AsOfReason = noon, text
+		r := rendered.ReportOf(c, failed, done)
+		l := rendered.Listing(r, one)
+		l.View.ByVulnerability = count%2 == 0
+		broken := report.Report{Config: rendered.Config("test/gone"), Err: &scan.Error{Code: scan.Unavailable, Message: text}}
+		l.Reports = append(l.Reports, broken)
+		filter := scan.Filter{Packages: []string{pkg}, Names: []string{name}, Tags: []string{tag}}
+		asked := url.Values{"package": {pkg}, "cve": {name}, "tag": {tag}, "since": {text}}
+		inert(t, findingsPageOf(t, l, linkTo))
+		l.View.Filter, l.Config = filter, nil
+		page, err := Findings(l, noon, "/findings/all", asked, linkTo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inert(t, page)
+		o := report.Overview{Since: noon.Add(-time.Hour), Now: noon, Reports: []report.Report{r, broken}}
+		inert(t, summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
+		inert(t, summaryPageOf(t, o, filter, asked, linkTo))
+	})
+}

@@ -1,0 +1,503 @@
+package page
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+)
+
+// How much the page shows at once: of each list on the cards, of the images of a config and of the configs, before the rest is folded away.
+const (
+	cardLines    = 5
+	openImages   = 25
+	openConfigs  = 50
+	maxFolded    = 300
+	maxSuggested = 1000
+	maxCardText  = 100 // characters of a reason; its row has all
+)
+
+// summaryPage is the page's own part.
+type summaryPage struct {
+	Curl, Export        string // what to type when nothing is watched yet; empty otherwise
+	Intro, Span         string
+	Narrowed, LeftOut   string
+	Text                string // the URL of the same as text
+	Worst, New          card
+	Unwatched           card
+	Totals              []shownCount
+	TotalBar            []segment
+	Filter              filterForm
+	Repositories, Tags  []string
+	Configs, MoreConfig []configBlock
+	Nothing             bool // the filter leaves nothing
+	columns             []column
+	full                int // how many findings make a full bar
+}
+
+// card says one thing in a few words, and then of which images or configs it is true.
+type card struct {
+	Big, Small  string
+	Lines, More []cardLine
+	Hidden      int // how many lines are left out for good
+}
+
+// Folded is how many lines are folded away or left out.
+func (c card) Folded() int { return len(c.More) + c.Hidden }
+
+type cardLine struct {
+	Name, URL, State, Text string
+	Counts                 []shownCount
+}
+
+// configBlock is a config with its images.
+type configBlock struct {
+	ID, Name, About, URL, Feed, Console string
+	Trouble                             *render.Trouble
+	Trend                               *trendline
+	Columns                             []column
+	Rows, More                          []imageRow
+	LeftOut                             int
+	rows                                []imageRow
+	counts                              scan.Counts
+}
+
+// imageRow is an image with its counts, or why it has none.
+type imageRow struct {
+	Label, Name, URL, Feed, Console string
+	Trouble                         *render.Trouble
+	HasCounts                       bool
+	Span                            int // how many columns a row without counts leaves to its reason
+	Cells                           []countCell
+	Bar                             []segment
+	Change                          change
+	Scanned                         *stamp
+	counts                          scan.Counts
+}
+
+type countCell struct {
+	Name  string
+	Count int
+	Of    []string // what it is the sum of, if of several severities
+}
+
+// Summary is the overview as a page, worst first. asked are the parameters that it was asked for with. It fails when the template does.
+func Summary(o report.Overview, f scan.Filter, asked url.Values, to Link) ([]byte, error) {
+	p := newPage("Summary", to, "Summary")
+	p.Feed, p.FeedTitle = to("/findings/all", nil), "Findings of all configs"
+	main, blocks := newSummaryPage(o, f, asked, to)
+	return render.Fit(func(room int) ([]byte, error) {
+		main.list(blocks, room)
+		p.Main = main
+		return p.write(summaryTemplate())
+	}, 3000, 1000, 300, 50)
+}
+
+// newSummaryPage is all of the page but the list of the configs, which it gives besides.
+func newSummaryPage(o report.Overview, f scan.Filter, asked url.Values, to Link) (summaryPage, []configBlock) {
+	p := summaryPage{Span: spanWords(o)}
+	if len(o.Reports) == 0 {
+		p.Curl, p.Export = addCommand(to)
+		return p, nil
+	}
+	p.Narrowed = render.FilterWords(f)
+	asText := without(asHTML(asked))
+	asText.Set("format", "text")
+	p.Text = to("/summary", asText)
+	p.Filter = newFilterForm(to, "/summary", asHTML(asked), scan.SummaryFilters(), f)
+	p.Filter.About = "Filter the summary"
+	p.Filter.suggest("repository", "repositories")
+	p.Filter.suggest("tag", "tags")
+	p.Repositories, p.Tags = suggestions(o.Reports)
+	reports := report.Narrow(o.Reports, f)
+	blocks := make([]configBlock, len(reports))
+	for i, r := range reports {
+		blocks[i] = newConfigBlock(r, o, f, to)
+	}
+	slices.SortStableFunc(blocks, compareBlocks)
+	rows := distinctRows(blocks)
+	p.Nothing = len(blocks) == 0
+	p.Intro = introWords(len(rows), len(blocks))
+	p.glance(blocks, rows)
+	p.columns = columnsOf(rows)
+	for _, row := range rows {
+		p.full = max(p.full, sumOf(row.counts))
+	}
+	return p, blocks
+}
+
+// list lists as many configs and images as there is room for.
+func (p *summaryPage) list(blocks []configBlock, room int) {
+	blocks, p.LeftOut = bound(blocks, room)
+	for i := range blocks {
+		blocks[i].fill(p.columns, p.full)
+	}
+	p.Configs, p.MoreConfig = split(blocks, openConfigs)
+}
+
+func spanWords(o report.Overview) string {
+	if o.Now.Sub(o.Since) == report.DefaultSince {
+		return "in the last 24 hours"
+	}
+	return "since " + o.Since.UTC().Format("2006-01-02 15:04")
+}
+
+func introWords(images, configs int) string {
+	return counted(images, "image") + " of " + counted(configs, "config") + ", worst first."
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// addCommand is what adds the first config, and what must be set for it. Deployed, it takes a key that no page knows.
+func addCommand(to Link) (curl, export string) {
+	base, _, _ := strings.Cut(to("", nil), "?")
+	export = "export ECRSCANAPI_URL=" + base
+	if strings.HasPrefix(base, "https:") {
+		export = "export ECRSCANAPI_URL=$(make -s url)"
+	}
+	return `curl -s --header "Content-Type: application/json" --request POST --data ` +
+		`'{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu"}' $ECRSCANAPI_URL/configs/`, export
+}
+
+// suggestions are the repositories and tags that a filter can name.
+func suggestions(reports []report.Report) (repositories, tags []string) {
+	for _, r := range reports {
+		repositories = append(repositories, r.Config.Repository)
+		for _, item := range r.Images[:min(len(r.Images), maxSuggested)] {
+			tags = append(tags, render.OneLine(item.Image.Tag, render.MaxName))
+		}
+	}
+	return firstDistinct(repositories), firstDistinct(tags)
+}
+
+func firstDistinct(values []string) []string {
+	slices.Sort(values)
+	values = slices.Compact(values)
+	return values[:min(len(values), maxSuggested)]
+}
+
+func newConfigBlock(r report.Report, o report.Overview, f scan.Filter, to Link) configBlock {
+	c := r.Config
+	narrow := url.Values{} // what narrows the findings of each image
+	for _, row := range scan.FindingsFilters() {
+		if values := row.Values(f); len(values) > 0 && !row.NarrowsImages() {
+			narrow[row.Name] = values
+		}
+	}
+	b := configBlock{
+		ID: c.ID, Name: c.Repository, About: aboutConfig(r), URL: to("/findings/"+c.ID, asHTML(narrow)), Feed: to("/findings/"+c.ID, narrow),
+		Console: render.ConsoleURL(c.Repo()), Trouble: render.ConfigTrouble(r), Trend: newTrendline(report.Trend(r, o.Now)), counts: scan.Counts{},
+	}
+	for _, item := range r.Images {
+		row := newImageRow(b, item, o, narrow, to)
+		b.rows = append(b.rows, row)
+		for s, n := range row.counts {
+			b.counts[s] += n
+		}
+	}
+	slices.SortStableFunc(b.rows, compareRows)
+	return b
+}
+
+func aboutConfig(r report.Report) string {
+	about := r.Config.Region + " · " + r.Config.Registry
+	if len(r.Config.Tags) == 0 {
+		about += " · all tags"
+	} else {
+		about += " · " + counted(len(r.Config.Tags), "tag")
+	}
+	if r.Artifacts > 0 {
+		about += fmt.Sprintf(" · %d that are no images are left out", r.Artifacts)
+	}
+	return about
+}
+
+func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.Values, to Link) imageRow {
+	image, result := item.Image, item.Result
+	values := without(narrow)
+	values.Set("tag", image.Tag)
+	label := render.OneLine(image.Label(), render.MaxName)
+	row := imageRow{
+		Label: label, Name: b.Name + ":" + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),
+		Console: b.Console, Trouble: imageTrouble(item, o.Now), HasCounts: result.State == scan.Completed, Scanned: dayOf(result.CompletedAt),
+		Change: changeOf(item, o.Since),
+	}
+	if row.HasCounts {
+		row.counts = result.Counts
+	}
+	return row
+}
+
+// imageTrouble is nil only for an image whose last scan is complete and fresh.
+func imageTrouble(item report.Item, now time.Time) *render.Trouble {
+	c := item.Condition()
+	switch {
+	case c.State != scan.Completed:
+		return render.StateTrouble(c)
+	case !c.AsOf.IsZero():
+		return &render.Trouble{State: "Outdated", Reason: render.WithReason("as of "+stampOf(c.AsOf).Text, c.Reason)}
+	case item.Result.Enhanced: // goes on by itself
+	case item.Result.CompletedAt.IsZero():
+		return &render.Trouble{State: "Stale", Reason: "scanned at an unknown time"}
+	case item.Stale(now):
+		return &render.Trouble{State: "Stale", Reason: "last scanned " + stampOf(item.Result.CompletedAt).Text}
+	}
+	return nil
+}
+
+// rank puts what has findings first, then what nobody knows, and what is clean last.
+func rank(counts scan.Counts, known bool) int {
+	switch {
+	case sumOf(counts) > 0:
+		return 0
+	case !known:
+		return 1
+	}
+	return 2
+}
+
+func compareRows(a, b imageRow) int {
+	return cmp.Or(cmp.Compare(rank(a.counts, a.HasCounts), rank(b.counts, b.HasCounts)), compareCounts(a.counts, b.counts), strings.Compare(a.Name, b.Name))
+}
+
+// compareBlocks goes by the worst image, and then by all of them.
+func compareBlocks(a, b configBlock) int {
+	worst := func(b configBlock) (scan.Counts, int) {
+		if len(b.rows) == 0 {
+			return nil, rank(nil, false)
+		}
+		return b.rows[0].counts, rank(b.rows[0].counts, b.rows[0].HasCounts)
+	}
+	x, xRank := worst(a)
+	y, yRank := worst(b)
+	return cmp.Or(cmp.Compare(xRank, yRank), compareCounts(x, y), compareCounts(a.counts, b.counts), strings.Compare(a.Name, b.Name))
+}
+
+// compareCounts puts what has more of the worst severity first.
+func compareCounts(a, b scan.Counts) int {
+	for _, s := range scan.Severities() {
+		if a[s] != b[s] {
+			return cmp.Compare(b[s], a[s])
+		}
+	}
+	return cmp.Compare(sumOf(b), sumOf(a))
+}
+
+// distinctRows are the images of all configs, each once.
+func distinctRows(blocks []configBlock) []imageRow {
+	var rows []imageRow
+	seen := map[string]bool{}
+	for _, b := range blocks {
+		for _, row := range b.rows {
+			if key := row.Console + " " + row.Label; !seen[key] {
+				seen[key] = true
+				rows = append(rows, row)
+			}
+		}
+	}
+	return rows
+}
+
+// column is a severity, or several that share it.
+type column struct {
+	severityLook
+	severities []scan.Severity
+}
+
+// columnsOf are the four severities that everyone knows, and one for what else there is.
+func columnsOf(rows []imageRow) []column {
+	known := []scan.Severity{scan.Critical, scan.High, scan.Medium, scan.Low}
+	columns := make([]column, 0, len(known)+1)
+	for _, s := range known {
+		columns = append(columns, column{lookOf(s), []scan.Severity{s}})
+	}
+	var rest []scan.Severity
+	for _, row := range rows {
+		for s, n := range row.counts {
+			if n > 0 && !slices.Contains(known, s) && !slices.Contains(rest, s) {
+				rest = append(rest, s)
+			}
+		}
+	}
+	slices.SortFunc(rest, scan.CompareSeverity)
+	switch {
+	case len(rest) == 0:
+		return columns
+	case len(rest) == 1 && len(shortName(rest[0])) <= len(scan.Untriaged):
+		return append(columns, column{severityLook{shortName(rest[0]), "other"}, rest})
+	}
+	return append(columns, column{severityLook{"Other", "other"}, rest})
+}
+
+// shortName fits into a column for nearly all.
+func shortName(s scan.Severity) string {
+	if s == scan.Informational {
+		return "Info"
+	}
+	return lookOf(s).Name
+}
+
+func (c column) cell(counts scan.Counts) countCell {
+	one := countCell{Name: c.Name}
+	var of []string
+	for _, s := range c.severities {
+		if n := counts[s]; n > 0 {
+			one.Count += n
+			of = append(of, fmt.Sprintf("%d %s", n, shortName(s)))
+		}
+	}
+	if c.Name == "Other" {
+		one.Of = of
+	}
+	return one
+}
+
+// bound keeps as many configs and images as there is room for. Each config keeps its worst ones.
+func bound(blocks []configBlock, room int) (kept []configBlock, leftOut string) {
+	configs, images := 0, 0
+	for _, b := range blocks {
+		if room <= 0 {
+			configs++
+			images += len(b.rows)
+			continue
+		}
+		if n := len(b.rows) - max(1, room-1); n > 0 {
+			b.rows, b.LeftOut = b.rows[:len(b.rows)-n], n
+		}
+		room -= 1 + len(b.rows)
+		kept = append(kept, b)
+	}
+	if configs == 0 {
+		return kept, ""
+	}
+	return kept, counted(configs, "more config") + " with " + counted(images, "image") + " left out of this page: narrow it with the filter, or read it"
+}
+
+func (b *configBlock) fill(columns []column, full int) {
+	b.Columns = columns
+	for i := range b.rows {
+		row := &b.rows[i]
+		if !row.HasCounts {
+			row.Span = len(columns) + 3 // the bar, the change and the time
+			continue
+		}
+		row.Bar, row.Cells = bar(row.counts, full), nil
+		for _, c := range columns {
+			row.Cells = append(row.Cells, c.cell(row.counts))
+		}
+	}
+	b.Rows, b.More = split(b.rows, openImages)
+}
+
+// split folds away what is more than a few; a handful more is not worth it.
+func split[T any](all []T, open int) (shown, more []T) {
+	if len(all) <= open+open/5 {
+		return all, nil
+	}
+	return all[:open], all[open:]
+}
+
+// glance fills the cards and the totals.
+func (p *summaryPage) glance(blocks []configBlock, rows []imageRow) {
+	rows = slices.Clone(rows)
+	slices.SortStableFunc(rows, compareRows)
+	totals := scan.Counts{}
+	for _, row := range rows {
+		for s, n := range row.counts {
+			totals[s] += n
+		}
+	}
+	p.Totals, p.TotalBar = shownCounts(totals), bar(totals, sumOf(totals))
+	p.Worst = worstCard(rows, p.Totals)
+	p.New = newCard(rows)
+	p.Unwatched = unwatchedCard(blocks, rows)
+}
+
+func worstCard(rows []imageRow, totals []shownCount) card {
+	c := card{Big: "Nothing found", Small: "by the scans that are complete"}
+	if len(totals) == 0 {
+		return c
+	}
+	images := 0
+	for _, row := range rows {
+		counts := shownCounts(row.counts)
+		if len(counts) > 0 && counts[0].Name == totals[0].Name {
+			images++
+		}
+		if len(counts) > 0 && len(c.Lines) < cardLines {
+			c.Lines = append(c.Lines, cardLine{Name: row.Name, URL: row.URL, Counts: counts[:min(len(counts), 3)]})
+		}
+	}
+	c.Big, c.Small = fmt.Sprintf("%d %s", totals[0].Count, totals[0].Name), fmt.Sprintf("in %d of %s", images, counted(len(rows), "image"))
+	return c
+}
+
+func newCard(rows []imageRow) card {
+	var changed []imageRow
+	known, added, fixed := false, 0, 0
+	for _, row := range rows {
+		known = known || row.Change.Known
+		added, fixed = added+row.Change.AddedN, fixed+row.Change.FixedN
+		if row.Change.AddedN > 0 {
+			changed = append(changed, row)
+		}
+	}
+	if !known {
+		return card{Big: "Not known yet", Small: "It takes two scans to tell what is new."}
+	}
+	c := card{Big: fmt.Sprintf("%d new", added), Small: fmt.Sprintf("%d fixed", fixed)}
+	slices.SortStableFunc(changed, func(a, b imageRow) int { return compareCounts(a.Change.Added, b.Change.Added) })
+	lines := make([]cardLine, len(changed))
+	for i, row := range changed {
+		lines[i] = cardLine{Name: row.Name, URL: row.URL, Counts: shownCounts(row.Change.Added)}
+	}
+	c.fold(lines)
+	return c
+}
+
+func unwatchedCard(blocks []configBlock, rows []imageRow) card {
+	var lines []cardLine
+	configs := 0
+	for _, b := range blocks {
+		if b.Trouble != nil {
+			configs++
+			lines = append(lines, cardLine{Name: b.Name, URL: "#config-" + b.ID, State: b.Trouble.State, Text: render.OneLine(b.Trouble.Reason, maxCardText)})
+		}
+	}
+	images := 0
+	for _, row := range rows {
+		if row.Trouble != nil {
+			images++
+			lines = append(lines, cardLine{Name: row.Name, URL: row.URL, State: row.Trouble.State, Text: render.OneLine(row.Trouble.Reason, maxCardText)})
+		}
+	}
+	c := card{Big: "Nothing", Small: "all images have a fresh result"}
+	switch {
+	case images > 0 && configs > 0:
+		c.Big, c.Small = counted(images, "image"), fmt.Sprintf("of %d, and %s", len(rows), counted(configs, "config"))
+	case images > 0:
+		c.Big, c.Small = counted(images, "image"), fmt.Sprintf("of %d", len(rows))
+	case configs > 0:
+		c.Big, c.Small = counted(configs, "config"), fmt.Sprintf("of %d", len(blocks))
+	}
+	c.fold(lines)
+	return c
+}
+
+func (c *card) fold(lines []cardLine) {
+	if len(lines) > maxFolded {
+		c.Hidden, lines = len(lines)-maxFolded, lines[:maxFolded]
+	}
+	c.Lines, c.More = split(lines, cardLines)
+}

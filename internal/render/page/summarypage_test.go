@@ -1,0 +1,214 @@
+package page
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/rendered"
+)
+
+// noon is when the pages of the tests are made.
+var noon = time.Date(2019, 10, 2, 12, 0, 0, 0, time.UTC)
+
+// linkTo links as the API does for a client that came with a key in its URL.
+func linkTo(path string, values url.Values) string {
+	values = without(values)
+	if values == nil {
+		values = url.Values{}
+	}
+	values.Set("key", "k&y")
+	return rendered.API + path + "?" + values.Encode()
+}
+
+// remembered is an image whose counts are known for the days before.
+func remembered(c scan.Config, tag string, counts scan.Counts, changes ...history.CountChange) report.Item {
+	item := rendered.Image(c, tag, scan.Result{State: scan.Completed, Counts: counts, CompletedAt: rendered.Scanned})
+	item.KnownSince, item.Changes = noon.Add(-20*24*time.Hour), changes
+	return item
+}
+
+func ago(days float64) time.Time { return noon.Add(-time.Duration(days * 24 * float64(time.Hour))) }
+
+// pageOverview has a bit of everything.
+func pageOverview() report.Overview {
+	amazon, centos, ubuntu, hard := rendered.Config("amazonlinux", "2018.03"), rendered.Config("test/centos"), rendered.Config("test/ubuntu", "16.04", "latest"), rendered.Config("test/hard")
+	for i, c := range []*scan.Config{&amazon, &centos, &ubuntu, &hard} {
+		c.ID = fmt.Sprintf("fc41dda8-f15e-4826-8908-11603b01dac%d", i)
+	}
+	platform := remembered(hard, "multi", scan.Counts{scan.Untriaged: 1, "BRAND NEW": 2})
+	platform.Image.Platform = "linux/arm64"
+	stale := remembered(hard, "stale", scan.Counts{scan.Low: 3})
+	stale.Result.CompletedAt = ago(4)
+	kept := remembered(hard, "kept", scan.Counts{scan.Medium: 1})
+	kept.AsOf, kept.AsOfReason = ago(0.2), "throttled by ECR"
+	gone := rendered.Config("test/gone")
+	gone.ID = "fc41dda8-f15e-4826-8908-11603b01dac9"
+	return report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{
+		rendered.ReportOf(amazon, remembered(amazon, "2018.03", scan.Counts{})),
+		rendered.ReportOf(centos, remembered(centos, "7", scan.Counts{scan.High: 7, scan.Medium: 20, scan.Low: 7},
+			history.CountChange{At: ago(10), New: scan.Counts{scan.Medium: 4}, Fixed: scan.Counts{scan.High: 1}},
+			history.CountChange{At: ago(0.5), New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}})),
+		rendered.ReportOf(ubuntu,
+			rendered.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: rendered.Scanned, Counts: scan.Counts{scan.Medium: 8, scan.Low: 24, scan.Informational: 19}}),
+			remembered(ubuntu, "latest", scan.Counts{scan.Critical: 1, scan.Medium: 7}, history.CountChange{At: ago(0.4), Fixed: scan.Counts{scan.Low: 2}})),
+		rendered.ReportOf(hard,
+			rendered.Image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
+			rendered.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: <script>alert(1)</script>"}),
+			kept, rendered.Image(hard, "running", scan.Result{State: scan.InProgress}), stale, platform),
+		{Config: gone, Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
+	}}
+}
+
+func summaryPageOf(t *testing.T, o report.Overview, f scan.Filter, asked url.Values, to Link) []byte {
+	t.Helper()
+	b, err := Summary(o, f, asked, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Summary(o, f, asked, to)
+	if err != nil || !bytes.Equal(b, again) {
+		t.Errorf("the same values gave other bytes: %v", err)
+	}
+	return b
+}
+
+func plainLink(path string, values url.Values) string {
+	if len(values) == 0 {
+		return "http://localhost:8080" + path
+	}
+	return "http://localhost:8080" + path + "?" + values.Encode()
+}
+
+func TestSummaryPage(t *testing.T) {
+	rendered.Golden(t, "page-summary.html", summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
+	rendered.Golden(t, "page-summary-empty.html", summaryPageOf(t, report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}, scan.Filter{}, nil, plainLink))
+	filter := scan.Filter{Severity: scan.High, Repositories: []string{"test/centos", "test/ubuntu"}}
+	asked := url.Values{"severity": {"HIGH"}, "repository": filter.Repositories, "since": {"2019-10-01"}, "format": {"html"}}
+	rendered.Golden(t, "page-summary-filtered.html", summaryPageOf(t, pageOverview(), filter, asked, linkTo))
+	nothing := summaryPageOf(t, pageOverview(), scan.Filter{Repositories: []string{"test/none"}}, nil, linkTo)
+	if !bytes.Contains(nothing, []byte("Nothing matches this filter")) {
+		t.Errorf("a filter that leaves nothing: %s", nothing)
+	}
+}
+
+func TestEmptySummaryPageTellsHowToBegin(t *testing.T) {
+	empty := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
+	deployed := string(summaryPageOf(t, empty, scan.Filter{}, nil, linkTo))
+	if !strings.Contains(deployed, "export ECRSCANAPI_URL=$(make -s url)\ncurl ") || strings.Contains(strings.SplitAfter(deployed, "<pre>")[1], "k&amp;y") {
+		t.Errorf("deployed: %s", deployed)
+	}
+}
+
+// Only a completed scan without findings may look like one, and only a fresh result like one that is.
+func TestOnlyFreshImagesLookWatched(t *testing.T) {
+	c := rendered.Config("test/ubuntu")
+	of := func(r scan.Result) report.Item { return rendered.Image(c, "latest", r) }
+	fresh := of(scan.Result{State: scan.Completed, CompletedAt: noon.Add(-47 * time.Hour), Counts: scan.Counts{}})
+	stale, kept, enhanced := fresh, fresh, fresh
+	stale.Result.CompletedAt, kept.AsOf = noon.Add(-49*time.Hour), noon.Add(-time.Minute)
+	enhanced.Result.CompletedAt, enhanced.Result.Enhanced = ago(90), true
+	for name, test := range map[string]struct {
+		item    report.Item
+		watched bool
+	}{
+		"fresh": {fresh, true}, "enhanced": {enhanced, true}, "stale": {stale, false}, "kept": {kept, false},
+		"never": {of(scan.Result{State: scan.NotScanned}), false}, "failed": {of(scan.Result{State: scan.Failed}), false},
+		"running": {of(scan.Result{State: scan.InProgress}), false}, "gone": {of(scan.Result{State: scan.NoSuchTag}), false},
+		"unread": {of(scan.Result{State: scan.Unread, Reason: "x"}), false}, "odd": {of(scan.Result{State: "unheard of"}), false},
+	} {
+		o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{rendered.ReportOf(c, test.item)}}
+		page := string(summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
+		if watched := strings.Contains(page, "all images have a fresh result"); watched != test.watched {
+			t.Errorf("%s: watched %t", name, watched)
+		}
+		if clean := strings.Contains(page, "no findings"); clean != (test.item.Result.State == scan.Completed) {
+			t.Errorf("%s: clean %t", name, clean)
+		}
+	}
+}
+
+func TestWorstFirst(t *testing.T) {
+	page := string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
+	var order []string
+	for _, match := range regexp.MustCompile(`<h3 [^>]*><a [^>]*>([^<]*)`).FindAllStringSubmatch(page, -1) {
+		order = append(order, match[1])
+	}
+	if got := strings.Join(order, " "); got != "test/ubuntu test/centos test/hard test/gone amazonlinux" {
+		t.Errorf("order of the configs: %s", got)
+	}
+}
+
+// The policy's hash is that of the style in the page, and nothing in a page needs more than the policy allows.
+func TestPagesKeepTheirPolicy(t *testing.T) {
+	for _, page := range []string{string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo)), string(findingsPageOf(t, rendered.Sample(), linkTo))} {
+		_, style, _ := strings.Cut(page, "<style>")
+		style, _, _ = strings.Cut(style, "</style>")
+		sum := sha256.Sum256([]byte(style))
+		if !strings.Contains(Policy(), "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") {
+			t.Errorf("the policy %s isn't that of the style", Policy())
+		}
+		if found := regexp.MustCompile(`<script|\sstyle=|\son[a-z]+=|javascript:|<img|<iframe|<base|@import`).FindString(page); found != "" {
+			t.Errorf("the page has %s", found)
+		}
+		for _, link := range regexp.MustCompile(`<a [^>]*>`).FindAllString(page, -1) {
+			ours := strings.Contains(link, `href="`+rendered.API) || strings.Contains(link, `href="#`)
+			if leaves := strings.Contains(link, `rel="noreferrer"`); leaves == ours {
+				t.Errorf("a link of the wrong kind: %s", link)
+			}
+			if strings.Contains(link, "k%26y") != strings.Contains(link, rendered.API) {
+				t.Errorf("the key is where it mustn't be, or isn't where it must be: %s", link)
+			}
+		}
+	}
+}
+
+// At any size the page says what it leaves out, and can be sent.
+func TestSummaryPageOfManyImages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
+	}
+	o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
+	for i := range 20 {
+		c := rendered.Config(fmt.Sprintf("test/%s%d", strings.Repeat("long-", 40), i))
+		var images []report.Item
+		for n := range 500 {
+			images = append(images, rendered.Image(c, fmt.Sprintf("t%d-%s", n, strings.Repeat("x", 100)), scan.Result{State: scan.Failed, Reason: strings.Repeat("<>", 200)}))
+		}
+		o.Reports = append(o.Reports, rendered.ReportOf(c, images...))
+	}
+	page := summaryPageOf(t, o, scan.Filter{}, nil, linkTo)
+	if n := rendered.JSONSize(page); n > render.MaxSent {
+		t.Errorf("%d bytes", n)
+	}
+	if !bytes.Contains(page, []byte("10000 images of 20 configs")) || !bytes.Contains(page, []byte("left out of this page")) {
+		t.Error("what is left out isn't said")
+	}
+}
+
+func BenchmarkSummaryPage(b *testing.B) {
+	o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
+	for i := range 20 {
+		c := rendered.Config(fmt.Sprintf("test/r%d", i))
+		var images []report.Item
+		for n := range 50 {
+			images = append(images, remembered(c, fmt.Sprintf("t%d", n), scan.Counts{scan.High: n, scan.Low: 3}, history.CountChange{At: ago(3), New: scan.Counts{scan.High: 1}}))
+		}
+		o.Reports = append(o.Reports, rendered.ReportOf(c, images...))
+	}
+	for b.Loop() {
+		if _, err := Summary(o, scan.Filter{}, nil, linkTo); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package page
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+)
+
+// trendline is a small picture of how the findings of a config came about, 100 wide and 30 high, and the same in words.
+type trendline struct {
+	All, Area, Severe string // paths of SVG: the line of all findings, the area below it, and that of the critical and high ones
+	Words             string
+}
+
+const trendHeight = 28.0
+
+// newTrendline is nil as long as less than two days are known.
+func newTrendline(days []report.TrendDay) *trendline {
+	for len(days) > 0 && days[0].Images == 0 {
+		days = days[1:]
+	}
+	if len(days) < 2 {
+		return nil
+	}
+	first, last := days[0], days[len(days)-1]
+	most, all, severe := 1, make([]int, len(days)), make([]int, len(days))
+	for i, day := range days {
+		all[i], severe[i] = sumOf(day.Counts), day.Counts[scan.Critical]+day.Counts[scan.High]
+		most = max(most, all[i])
+	}
+	line := polyline(all, most)
+	return &trendline{
+		All: line, Area: closed(line), Severe: closed(polyline(severe, most)),
+		Words: trendWords(all[0], all[len(all)-1], int(last.At.Sub(first.At).Hours()+12)/24),
+	}
+}
+
+func trendWords(from, to, days int) string {
+	span := fmt.Sprintf("%d days", days)
+	if days == 1 {
+		span = "a day"
+	}
+	if from == to {
+		return counted(to, "finding") + ", as " + span + " ago"
+	}
+	return fmt.Sprintf("from %d to %s in %s", from, counted(to, "finding"), span)
+}
+
+// polyline runs over the whole width; the last value is at its right end.
+func polyline(values []int, most int) string {
+	var b strings.Builder
+	for i, v := range values {
+		command := "L"
+		if i == 0 {
+			command = "M"
+		}
+		fmt.Fprintf(&b, "%s%.1f %.1f", command, 100*float64(i)/float64(len(values)-1), trendHeight*(1-float64(max(v, 0))/float64(most))+1)
+	}
+	return b.String()
+}
+
+func closed(line string) string {
+	return fmt.Sprintf("%sL100 %.0fL0 %.0fZ", line, trendHeight+1, trendHeight+1)
+}
+
+// change is what became of the findings since a point in time.
+type change struct {
+	Known          bool // false as long as there is nothing to compare with
+	Added, Fixed   scan.Counts
+	AddedN, FixedN int
+}
+
+func changeOf(item report.Item, since time.Time) change {
+	c := change{Known: !item.KnownSince.IsZero()}
+	c.Added, c.Fixed = item.ChangedSince(since)
+	c.AddedN, c.FixedN = sumOf(c.Added), sumOf(c.Fixed)
+	return c
+}

@@ -1,0 +1,123 @@
+package report
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/scan"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// historyOf is the history of an image of which one result is known, all of whose findings are dated alike.
+func historyOf(r scan.Result) history.History {
+	return history.History{}.After("", r, 0, func(at history.Stamp) history.Stamp { return at })
+}
+
+// A group tells the worst of its images, and in what order they are read makes no difference.
+func TestGroups(t *testing.T) {
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	image := func(tag string) []*scan.Image { return []*scan.Image{{Tag: tag, Digest: tag}} }
+	results := map[string]scan.Result{
+		"a": {CompletedAt: at, Findings: []scan.Finding{{Name: "CVE-1", Package: "ssl", Severity: scan.Low, Description: "low", Versions: []string{"1"}}}},
+		"b": {CompletedAt: at.Add(-time.Hour), Findings: []scan.Finding{{Name: "CVE-1", Package: "ssl", Severity: scan.High, Description: "b", Versions: []string{"3"}, FixedIn: []string{"9"}}}},
+		"c": {CompletedAt: at.Add(time.Hour), Findings: []scan.Finding{
+			{Name: "CVE-1", Package: "ssl", Severity: scan.High, Description: "c", Versions: []string{"2", "1"}}, {Name: "CVE-1", Package: "tar", Severity: scan.Low},
+		}},
+	}
+	want := []Entry{
+		{
+			Finding: scan.Finding{Name: "CVE-1", Package: "ssl", Severity: scan.High, Description: "b", Versions: []string{"1", "2", "3"}, FixedIn: []string{"9"}},
+			Images:  []*scan.Image{{Tag: "a", Digest: "a"}, {Tag: "b", Digest: "b"}, {Tag: "c", Digest: "c"}}, Count: 3,
+			Published: at.Add(-time.Hour), Updated: at.Add(time.Hour),
+		},
+		{Finding: scan.Finding{Name: "CVE-1", Package: "tar", Severity: scan.Low}, Images: image("c"), Count: 1, Published: at.Add(time.Hour), Updated: at.Add(time.Hour)},
+	}
+	for range 20 {
+		g := newGathering(View{ByVulnerability: true})
+		tags := []string{"a", "b", "c"}
+		rand.Shuffle(len(tags), func(i, j int) { tags[i], tags[j] = tags[j], tags[i] })
+		for _, tag := range tags {
+			g.add(image(tag)[0], historyOf(results[tag]), 0)
+		}
+		got, total := g.page()
+		if diff := cmp.Diff(want, got); diff != "" || total != 2 {
+			t.Errorf("read in the order %v: total %d (-want +got):\n%s", tags, total, diff)
+		}
+	}
+}
+
+// A group keeps its id when one of its images loses the finding, and its last change is told with its own date.
+func TestEpisodesOfGroups(t *testing.T) {
+	of := func(tag string, founds ...string) history.History {
+		h, taken := history.History{Tag: tag}, history.Seconds{}
+		for day, found := range founds {
+			if found != "-" {
+				h = h.After("d", scanned(float64(day), found), onDay(float64(day)), taken.Take)
+			}
+		}
+		return h
+	}
+	entry := func(f scan.Filter, histories ...history.History) Entry {
+		g := newGathering(View{ByVulnerability: true, Filter: f})
+		for _, h := range histories {
+			g.add(&scan.Image{Tag: h.Tag}, h, onDay(40))
+		}
+		entries, _ := g.page()
+		if len(entries) != 1 {
+			t.Fatalf("%d entries", len(entries))
+		}
+		return entries[0]
+	}
+	long := slices.Repeat([]string{"-"}, 37)
+	other := of("b", "-", "-", "-", "A:LOW")
+	for name, one := range map[string]history.History{
+		"it came back":        of("a", "A:HIGH", "", "A:HIGH"),
+		"it is fixed":         of("a", "A:HIGH", "", "A:HIGH", ""),
+		"it was long ago":     of("a", append(append([]string{"A:HIGH", "", "A:HIGH", ""}, long...), "")...),
+		"it was another then": of("a", "A:LOW", "A:HIGH", "A:LOW"),
+	} {
+		if got := entry(scan.Filter{}, one, other); got.Finding.Episode != 1 || got.Updated.Before(onDay(2).Time()) {
+			t.Errorf("%s: episode %d, updated %v: %s", name, got.Finding.Episode, got.Updated, got.Note)
+		}
+	}
+	if got := entry(scan.Filter{}, of("a", "A:HIGH", "", "A:HIGH"), other); got.Note != "" || !got.Updated.Equal(onDay(3).Time()) {
+		t.Errorf("updated %v: %q", got.Updated, got.Note)
+	}
+	if got := entry(scan.Filter{Severity: scan.High}, of("a", "A:HIGH"), of("b", "A:LOW", "", "A:LOW")); got.Finding.Episode != 1 {
+		t.Errorf("filtered: episode %d", got.Finding.Episode)
+	}
+}
+
+// A group of very many images lists the first of them and counts the rest.
+func TestGroupsAreBounded(t *testing.T) {
+	g := newGathering(View{ByVulnerability: true})
+	for i := range 1000 {
+		g.add(&scan.Image{Tag: fmt.Sprintf("%04d", (i*7)%1000)}, historyOf(scan.Result{CompletedAt: time.Unix(1, 0), Findings: []scan.Finding{{Name: "CVE-1"}}}), 0)
+	}
+	got, _ := g.page()
+	if len(got) != 1 || got[0].Count != 1000 || len(got[0].Images) != maxImages || got[0].Images[maxImages-1].Tag != fmt.Sprintf("%04d", maxImages-1) {
+		t.Errorf("%d groups, count %d, %d images", len(got), got[0].Count, len(got[0].Images))
+	}
+}
+
+const dayZero = 1_790_000_000
+
+// onDay is a time of a day, counted from the first one.
+func onDay(day float64) history.Stamp { return dayZero + history.Stamp(day*86400) }
+
+// scanned is a completed scan that found what is written as "A:HIGH B:LOW", each in the package p.
+func scanned(day float64, found string) scan.Result {
+	r := scan.Result{State: scan.Completed, CompletedAt: onDay(day).Time(), Counts: scan.Counts{}}
+	for _, f := range strings.Fields(found) {
+		name, severity, _ := strings.Cut(f, ":")
+		r.Findings = append(r.Findings, scan.Finding{Name: name, Package: "p", Severity: scan.Severity(severity)})
+		r.Counts[scan.Severity(severity)]++
+	}
+	return r
+}

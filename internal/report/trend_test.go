@@ -1,0 +1,55 @@
+package report
+
+import (
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/scan"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTrend(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
+	watched := Item{Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 3, scan.Low: 1}}, KnownSince: ago(72), Changes: []history.CountChange{
+		{At: ago(47), New: scan.Counts{scan.High: 2, scan.Medium: 1}},
+		{At: ago(23), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{scan.Medium: 1}},
+	}}
+	unknown := Item{Result: scan.Result{State: scan.NotScanned, Counts: scan.Counts{scan.High: 9}}, KnownSince: ago(72)}
+	report := Report{Images: []Item{watched, unknown}}
+	got := Trend(report, now)
+	if len(got) != 31 {
+		t.Fatalf("%d points", len(got))
+	}
+	for i, want := range map[int]TrendDay{
+		26: {At: ago(96), Counts: scan.Counts{}},
+		27: {At: ago(72), Counts: scan.Counts{scan.High: 1, scan.Low: 0, scan.Medium: 0}, Images: 1},
+		28: {At: ago(48), Counts: scan.Counts{scan.High: 1, scan.Low: 0, scan.Medium: 0}, Images: 1},
+		29: {At: ago(24), Counts: scan.Counts{scan.High: 3, scan.Low: 0, scan.Medium: 1}, Images: 1},
+		30: {At: now, Counts: scan.Counts{scan.High: 3, scan.Low: 1}, Images: 1},
+	} {
+		if diff := cmp.Diff(want, got[i]); diff != "" {
+			t.Errorf("point %d (-want +got):\n%s", i, diff)
+		}
+	}
+	added, fixed := watched.ChangedSince(ago(24))
+	if diff := cmp.Diff([]scan.Counts{{scan.Low: 1}, {scan.Medium: 1}}, []scan.Counts{added, fixed}); diff != "" {
+		t.Errorf("in the last day (-want +got):\n%s", diff)
+	}
+}
+
+// What was before the changes that are kept is not known.
+func TestTrendOfBoundedChanges(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
+	item := Item{Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}}, KnownSince: ago(30), Changes: []history.CountChange{{At: ago(20), New: scan.Counts{scan.Low: 1}}}}
+	got := Trend(Report{Images: []Item{item}}, now)
+	if day := got[len(got)-2]; day.Counts[scan.Low] != 0 || day.Images != 1 {
+		t.Errorf("before the first change: %+v", day)
+	}
+	if day := got[len(got)-3]; day.Images != 0 {
+		t.Errorf("before anything was known: %+v", day)
+	}
+}

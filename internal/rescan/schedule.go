@@ -1,0 +1,108 @@
+package rescan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"ecr-continuous-scan/internal/refresh"
+	"ecr-continuous-scan/internal/scan"
+)
+
+// ScheduleReport is what one schedule sent to the queue.
+type ScheduleReport struct {
+	// Configs is how many configs there are, and Repositories how many they watch, with those that have a record.
+	Configs      int `json:"configs"`
+	Repositories int `json:"repositories"`
+	// Waiting is how many messages waited in the queue before.
+	Waiting int `json:"waiting"`
+	// Sent is how many messages were sent, and NotSent how many repositories got none. The next schedule sends theirs.
+	Sent    int `json:"sent"`
+	NotSent int `json:"notSent"`
+	// Problems tells why, for the first hundred of them.
+	Problems []ScheduleProblem `json:"problems"`
+}
+
+// ScheduleProblem is why a repository got no message.
+type ScheduleProblem struct {
+	Registry   string `json:"registry"`
+	Region     string `json:"region"`
+	Repository string `json:"repository"`
+	Error      string `json:"error"`
+}
+
+// maxProblems bounds how many problems a report lists.
+const maxProblems = 100
+
+// Schedule asks for a visit of each repository that a config watches or that has a record; once makes the deduplication id of each message.
+// Errors: that no message at all could be sent.
+func (v *Visitor) Schedule(ctx context.Context, once func(Message) string) (ScheduleReport, error) {
+	calls, cancel := refresh.CallsBefore(ctx)
+	defer cancel()
+	configs, err := v.Configs.List(calls)
+	if err != nil {
+		return ScheduleReport{}, fmt.Errorf("schedule: can't read the configs: %w", err)
+	}
+	recorded, err := v.Records.Repositories(calls)
+	if err != nil {
+		v.Log.WarnContext(calls, "can't list the records; those that no config watches are left for the next schedule", "error", err)
+	}
+	messages := messagesFor(configs, recorded)
+	report := ScheduleReport{Configs: len(configs), Repositories: len(messages), Problems: []ScheduleProblem{}}
+	if report.Waiting, err = v.Queue.Waiting(calls); err != nil {
+		report.NotSent = len(messages)
+		return report, fmt.Errorf("schedule: can't tell how many messages wait: %w", err)
+	}
+	if report.Waiting > len(messages) {
+		report.NotSent = len(messages)
+		v.Log.WarnContext(ctx, "the schedule sends nothing: more messages wait than there are repositories", "waiting", report.Waiting, "repositories", len(messages))
+		return report, nil
+	}
+	return report, v.send(ctx, calls, messages, once, &report)
+}
+
+// messagesFor is a message for each repository, in order.
+func messagesFor(configs []scan.Config, recorded []scan.Repository) []Message {
+	watching := make(map[scan.Repository][]string, len(configs))
+	for _, repo := range recorded {
+		watching[repo] = []string{}
+	}
+	for _, c := range configs {
+		watching[c.Repo()] = append(watching[c.Repo()], c.ID)
+	}
+	messages := make([]Message, 0, len(watching))
+	for repo, ids := range watching {
+		messages = append(messages, NewMessage(repo, ids[:min(len(ids), maxConfigIDs)]...))
+	}
+	slices.SortFunc(messages, func(a, b Message) int { return scan.CompareRepositories(a.Repo(), b.Repo()) })
+	return messages
+}
+
+func (v *Visitor) send(ctx, calls context.Context, messages []Message, once func(Message) string, report *ScheduleReport) error {
+	sendings := make([]Sending, len(messages))
+	for i, m := range messages {
+		sendings[i] = Sending{Message: m, Once: once(m)}
+	}
+	var failure error
+	for i, err := range v.Queue.Send(calls, sendings) {
+		if err == nil {
+			continue
+		}
+		failure = err
+		report.NotSent++
+		if m := messages[i]; len(report.Problems) < maxProblems {
+			report.Problems = append(report.Problems, ScheduleProblem{m.Registry, m.Region, m.Repository, scan.MessageOf(err)})
+		}
+	}
+	report.Sent = len(messages) - report.NotSent
+	attrs := []any{"configs", report.Configs, "repositories", report.Repositories, "sent", report.Sent, "notSent", report.NotSent}
+	if failure != nil {
+		v.Log.WarnContext(ctx, "schedule: some messages were not sent", append(attrs, "error", failure)...)
+	} else {
+		v.Log.InfoContext(ctx, "schedule", attrs...)
+	}
+	if report.Sent == 0 && failure != nil {
+		return fmt.Errorf("schedule: no message could be sent: %w", failure)
+	}
+	return nil
+}
