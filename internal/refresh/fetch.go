@@ -13,10 +13,11 @@ import (
 )
 
 // Bounds of what is asked side by side. Results are taken into the record batch by batch, so that dates never depend on which call ends
-// first; while one batch is taken in, the next one is read. All results of two batches are in memory: a result may take megabytes.
+// first; while one batch is taken in, the next ones are read. The results of all batches under way are in memory: one may take megabytes.
 const (
-	batchSize   = 32
-	readsAtOnce = 2 * batchSize
+	batchSize     = 16
+	batchesAtOnce = 4
+	readsAtOnce   = batchSize * batchesAtOnce
 )
 
 // Group is the images of a repository that are one to ECR: several tags of one digest. It has one at least.
@@ -91,13 +92,17 @@ type Fetcher struct {
 // Run reads groups and takes what ECR says into the record.
 func (f *Fetcher) Run(groups []Group) {
 	room := make(chan struct{}, readsAtOnce)
-	before := func() {}
+	var takes []func()
 	for batch := range slices.Chunk(groups, batchSize) {
-		take := f.read(batch, room)
-		before()
-		before = take
+		takes = append(takes, f.read(batch, room))
+		if len(takes) == batchesAtOnce {
+			takes[0]()
+			takes = takes[1:]
+		}
 	}
-	before()
+	for _, take := range takes {
+		take()
+	}
 	for range readsAtOnce { // waits for those who were told of an answer
 		room <- struct{}{}
 	}

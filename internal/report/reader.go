@@ -83,8 +83,15 @@ type watchedRepository struct {
 	tags    []string
 	*refresh.Refresher
 	err error
-	// ask tells that ECR may be asked.
-	ask bool
+	// ask tells that ECR may be asked, and wanted are the groups that it is asked for.
+	ask    bool
+	wanted []wantedGroup
+}
+
+// wantedGroup is a group whose result is asked for, and how long it is waited for.
+type wantedGroup struct {
+	refresh.Group
+	ctx context.Context
 }
 
 // answer is a report for each config, in the given order. One failure never touches another config.
@@ -101,6 +108,8 @@ func (q *request) answer(ctx context.Context, configs []scan.Config) []Report {
 	patience, cancelPatience := context.WithTimeout(calls, waitForECR)
 	defer cancelPatience()
 	q.patience = patience
+	forEach(repositories, q.list)
+	q.share(repositories)
 	reports := make([]Report, len(configs))
 	forEach(repositories, func(w *watchedRepository) { q.repository(ctx, w, reports) })
 	for _, r := range reports {
@@ -193,15 +202,13 @@ func (q *request) repository(ctx context.Context, w *watchedRepository, reports 
 			reports[i] = Report{Err: w.err}
 		}
 	} else {
-		if w.ask {
-			q.refresh(w)
-		}
+		q.fetch(w)
 		items := q.items(w)
 		if q.each != nil && (q.scope == recordsOnly || q.isShown(w)) {
 			q.each(ctx, w.Refresher, w.configs, items)
 		}
 		q.date(w.Refresher)
-		share(w, items, reports)
+		giveOut(w, items, reports)
 	}
 	for j, i := range w.at {
 		reports[i].Config = w.configs[j]
@@ -214,8 +221,11 @@ func (q *request) repository(ctx context.Context, w *watchedRepository, reports 
 	}
 }
 
-// refresh asks ECR for what the record of a repository lacks.
-func (q *request) refresh(w *watchedRepository) {
+// list asks ECR what the watched tags of a repository point to, if that may have changed, and finds the groups whose results are wanted.
+func (q *request) list(w *watchedRepository) {
+	if !w.ask {
+		return
+	}
 	isFresh := w.IsFresh(w.tags) && q.scope != asOfNow
 	if !isFresh {
 		ctx := q.calls
@@ -226,16 +236,47 @@ func (q *request) refresh(w *watchedRepository) {
 			return
 		}
 	}
+	for _, g := range w.Groups(w.watchedImages()) {
+		if ctx, wanted := q.wants(w, g, isFresh); wanted {
+			w.wanted = append(w.wanted, wantedGroup{g, ctx})
+		}
+	}
+}
+
+// share gives the calls that are left to the repositories in their order, so that every process asks for the same.
+func (q *request) share(repositories []*watchedRepository) {
+	if q.scope != allConfigs {
+		return
+	}
+	left := scan.CallsLeft(q.calls)
+	for _, w := range repositories {
+		w.wanted = w.wanted[:min(len(w.wanted), left)]
+		left -= len(w.wanted)
+	}
+}
+
+// fetch asks ECR for the results that are wanted.
+func (q *request) fetch(w *watchedRepository) {
+	if len(w.wanted) == 0 {
+		return
+	}
+	wanted := make(map[string]context.Context, len(w.wanted)) // by digest
+	for _, g := range w.wanted {
+		wanted[g.Group[0].Digest] = g.ctx
+	}
 	fetcher := refresh.Fetcher{
 		Refresher: w.Refresher,
-		Wants:     func(g refresh.Group) (context.Context, bool) { return q.wants(w, g, isFresh) },
+		Wants: func(g refresh.Group) (context.Context, bool) {
+			ctx, is := wanted[g[0].Digest]
+			return ctx, is
+		},
 		Answered: func(g refresh.Group, _ scan.Result, err error) {
 			if err != nil && !scan.IsNotAsked(err) {
 				refresh.LogImage(q.calls, q.Log, "can't read the scan result of an image", g[0], err)
 			}
 		},
 	}
-	fetcher.Run(w.Groups(w.watchedImages()))
+	fetcher.Run(w.Groups(w.watchedImages())) // all of them, so that a batch is what it is in a visit
 }
 
 // wants tells whether ECR is asked for a group, and how long it is waited for.
@@ -335,9 +376,9 @@ func (q *request) configError(w *watchedRepository, c scan.Config) error {
 	return scan.ErrNotVisited
 }
 
-// share gives each config its items. A config that names a tag is told of it whatever it is; one that watches all tags is spared what is no
+// giveOut gives each config its items. A config that names a tag is told of it whatever it is; one that watches all tags is spared what is no
 // image. Those share one list, since it may be long.
-func share(w *watchedRepository, items []Item, reports []Report) {
+func giveOut(w *watchedRepository, items []Item, reports []Report) {
 	for j, i := range w.at {
 		if tags := w.configs[j].Tags; len(tags) > 0 {
 			reports[i].Images = named(tags, items)

@@ -39,8 +39,8 @@ type work struct {
 	starts errgroup.Group
 	failed error
 
-	// recorded is closed when the record has been stored once: while ECR scans an image anew, it does not tell what the last scan found, so a
-	// first visit stores that before it starts scans.
+	// recorded is closed when the record has been stored once: while ECR scans an image again, it does not tell what the last scan found, so a
+	// first visit stores that before it starts the scan.
 	recorded  chan struct{}
 	firstSave sync.Once
 
@@ -170,6 +170,9 @@ func (w *work) settle(g refresh.Group, result scan.Result) {
 		w.add(outcome{kind: recent})
 	default:
 		w.starts.Go(func() error {
+			if result.State == scan.Completed {
+				<-w.recorded
+			}
 			w.add(w.start(g))
 			return nil
 		})
@@ -177,7 +180,6 @@ func (w *work) settle(g refresh.Group, result scan.Result) {
 }
 
 func (w *work) start(g refresh.Group) outcome {
-	<-w.recorded
 	w.mu.Lock()
 	enhanced := w.enhanced
 	w.mu.Unlock()

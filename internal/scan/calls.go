@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 )
 
@@ -29,4 +30,13 @@ func TakeCall(ctx context.Context) error {
 		return ErrNotVisited
 	}
 	return nil
+}
+
+// CallsLeft is how many calls a context has left, and a very large number when it has no bound.
+func CallsLeft(ctx context.Context) int {
+	left, bounded := ctx.Value(callsLeft{}).(*atomic.Int64)
+	if !bounded {
+		return math.MaxInt
+	}
+	return int(max(0, left.Load()))
 }

@@ -5,7 +5,7 @@ import "time"
 // The bounds that the tests hold reads and visits against.
 const (
 	mostReads        = 64
-	batch            = 32
+	batch            = 16
 	mostStarts       = 64
 	mostRepositories = 128
 	mostCalls        = 100

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,9 +63,16 @@ func TestReadersOfWhatIsNotVisited(t *testing.T) {
 		for i := range images {
 			w.push(fmt.Sprint("v", i), "A:LOW B:HIGH")
 		}
+		var first []string
 		for range 3 {
 			w.ecr.ResetCount()
 			got := read(t, w.service())
+			if first == nil {
+				first = got
+			}
+			if !slices.Equal(first, got) {
+				t.Errorf("two reads ask for different images: %v and %v", first, got)
+			}
 			if n := w.ecr.Count().Total(); n > most || len(got) < most {
 				t.Errorf("%d calls, %d findings", n, len(got))
 			}

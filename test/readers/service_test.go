@@ -51,13 +51,13 @@ func (s *service) rescan() {
 	s.scan()
 }
 
-// scan visits both repositories twice: the first visits start the scan of every image, each of which is due, and the second ones take the
+// scan visits each repository twice: the first visits start the scan of every image, each of which is due, and the second ones take the
 // results in.
 func (s *service) scan() {
 	s.t.Helper()
 	for visit := range 2 {
 		visits, err := s.ScheduleAndVisit(s.t.Context())
-		if err != nil || visits.Count(rescan.VisitEnded) != 2 || (visits.Started > 0) != (visit == 0) || visits.Left+len(visits.Failed) > 0 {
+		if err != nil || visits.Count(rescan.VisitEnded) < 2 || (visits.Started > 0) != (visit == 0) || visits.Left+len(visits.Failed) > 0 {
 			s.t.Fatalf("visits: %+v, %v", visits, err)
 		}
 	}

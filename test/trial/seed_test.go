@@ -45,7 +45,7 @@ func (s *standIn) seed() {
 
 func walkthrough(t *testing.T) []repository {
 	t.Helper()
-	text, err := os.ReadFile("../../internal/awslocal/walkthrough.json")
+	text, err := os.ReadFile("../../internal/awslocal/samples/walkthrough.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -185,14 +185,16 @@ func (s *standIn) walkthrough() {
 	if want := `[["us-west-2","123456789012","amazonlinux",["2018.03"]],["us-west-2","123456789012","test/centos",null],["us-west-2","123456789012","test/ubuntu",["16.04","latest"]]]`; strings.TrimSpace(got) != want {
 		t.Errorf("the configs are\n%s, want\n%s", got, want)
 	}
-	// Each new config has its repository visited.
+	// Each new config has its repository visited, which starts the scans; the next visit records what they found.
+	s.awaitVisits()
+	s.scanNow()
 	s.settle("curl -s $ECRSCANAPI_URL/summary", func(out string) bool { return out == summary })
 	for _, path := range []string{"/summary", "/summary/"} {
 		if got := s.shell("curl -s $ECRSCANAPI_URL" + path); got != summary {
 			t.Errorf("%s is\n%s\nwant\n%s", path, got, summary)
 		}
 	}
-	// So has the schedule, but nothing is due any more.
+	// Another schedule asks for visits in which nothing is due any more.
 	if report := s.scanNow(); report.Configs != 3 || report.Repositories != 3 || report.Sent != 3 || report.NotSent != 0 || len(report.Problems) > 0 {
 		t.Errorf("the schedule's report: %+v", report)
 	}

@@ -45,6 +45,8 @@ func TestUpdateFromTheVersionBefore(t *testing.T) {
 		t.Errorf("the first schedule's report: %+v", report)
 	}
 	want(t, s.shell("make logs FUNCTIONS=startscan"), `"configs":2`)
+	s.awaitVisits()
+	s.scanNow() // records what the scans found that the first visit has started
 	s.settle("curl -s $ECRSCANAPI_URL/summary", func(out string) bool {
 		return strings.HasPrefix(out, "Results for test/centos:7 in us-west-2:\n HIGH: 7\n")
 	})
