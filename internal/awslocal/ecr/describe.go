@@ -8,14 +8,11 @@ import (
 )
 
 type repositoryJSON struct {
-	ARN              string            `json:"repositoryArn"`
-	RegistryID       string            `json:"registryId"`
-	Name             string            `json:"repositoryName"`
-	URI              string            `json:"repositoryUri"`
-	CreatedAt        Time              `json:"createdAt,omitzero"`
-	Mutability       string            `json:"imageTagMutability"`
-	ScanningConfig   map[string]bool   `json:"imageScanningConfiguration"`
-	EncryptionConfig map[string]string `json:"encryptionConfiguration"`
+	ARN            string          `json:"repositoryArn"`
+	RegistryID     string          `json:"registryId"`
+	Name           string          `json:"repositoryName"`
+	CreatedAt      Time            `json:"createdAt,omitzero"`
+	ScanningConfig map[string]bool `json:"imageScanningConfiguration"`
 }
 
 type imageDetail struct {
@@ -45,131 +42,34 @@ func (e *ECR) open(call awslocal.Call, q *request) (*repository, error) {
 }
 
 func (e *ECR) describeRepositories(call awslocal.Call, q *request) (any, error) {
-	var ids []RepositoryID
-	var next string
-	var err error
-	if q.RepositoryNames != nil {
-		ids, err = e.namedRepositories(call, q)
-	} else {
-		ids, next, err = e.pageOfRepositories(call, q)
-	}
-	if err != nil {
-		return nil, err
-	}
-	answer := struct {
-		Repositories []repositoryJSON `json:"repositories"`
-		NextToken    string           `json:"nextToken,omitempty"`
-	}{make([]repositoryJSON, len(ids)), next}
-	for i, id := range ids {
-		info := e.repositories[id].info
-		answer.Repositories[i] = repositoryJSON{
-			ARN: id.arn(), RegistryID: id.Registry, Name: id.Name, URI: id.uri(),
-			CreatedAt: Time{info.CreatedAt}, Mutability: "MUTABLE",
-			ScanningConfig:   map[string]bool{"scanOnPush": info.ScanOnPush},
-			EncryptionConfig: map[string]string{"encryptionType": "AES256"},
-		}
-	}
-	return answer, nil
-}
-
-func (e *ECR) namedRepositories(call awslocal.Call, q *request) ([]RepositoryID, error) {
-	if err := q.noPaging("repositoryNames"); err != nil {
-		return nil, err
-	}
-	if err := checkCount("repositoryNames", len(q.RepositoryNames)); err != nil {
-		return nil, err
-	}
-	ids := make([]RepositoryID, len(q.RepositoryNames))
-	for i, name := range q.RepositoryNames {
-		if err := checkRepositoryName("repositoryNames", name); err != nil {
-			return nil, err
-		}
-		ids[i] = RepositoryID{call.Region, call.Registry, name}
-		if e.repositories[ids[i]] == nil {
-			return nil, noRepository(ids[i])
-		}
-	}
-	return ids, nil
-}
-
-func (e *ECR) pageOfRepositories(call awslocal.Call, q *request) (ids []RepositoryID, next string, err error) {
 	at, err := q.start(call, position{})
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
+	var ids []RepositoryID
 	for id := range e.repositories {
 		if id.registry() == (registryID{call.Region, call.Registry}) && id.Name > at.Text {
 			ids = append(ids, id)
 		}
 	}
 	slices.SortFunc(ids, func(a, b RepositoryID) int { return cmp.Compare(a.Name, b.Name) })
+	answer := struct {
+		Repositories []repositoryJSON `json:"repositories"`
+		NextToken    string           `json:"nextToken,omitempty"`
+	}{Repositories: []repositoryJSON{}}
 	if size := q.pageSize(); len(ids) > size {
 		ids = ids[:size]
 		at.Text = ids[size-1].Name
-		next = at.token()
+		answer.NextToken = at.token()
 	}
-	return ids, next, nil
-}
-
-// noPaging refuses what ECR's reference says cannot be combined.
-func (q *request) noPaging(with string) error {
-	if q.MaxResults != nil || q.NextToken != "" {
-		return invalidParameter(with, "cannot be used with maxResults or nextToken")
+	for _, id := range ids {
+		info := e.repositories[id].info
+		answer.Repositories = append(answer.Repositories, repositoryJSON{
+			ARN: id.arn(), RegistryID: id.Registry, Name: id.Name, CreatedAt: Time{info.CreatedAt},
+			ScanningConfig: map[string]bool{"scanOnPush": info.ScanOnPush},
+		})
 	}
-	return nil
-}
-
-func (e *ECR) listImages(call awslocal.Call, q *request) (any, error) {
-	r, err := e.open(call, q)
-	if err != nil {
-		return nil, err
-	}
-	at, err := q.start(call, position{Seq: -1})
-	if err != nil {
-		return nil, err
-	}
-	ids, next := r.pageOfIDs(at, q)
-	return struct {
-		ImageIDs  []imageID `json:"imageIds"`
-		NextToken string    `json:"nextToken,omitempty"`
-	}{ids, next}, nil
-}
-
-// pageOfIDs lists one id per tag, and one for an image without tags. The page
-// starts behind tag at.Text of image at.Seq; no text means behind that image.
-func (r *repository) pageOfIDs(at position, q *request) (ids []imageID, next string) {
-	size := q.pageSize()
-	ids = make([]imageID, 0, min(size, len(r.byTag)+len(r.order)))
-	from := at.Seq
-	if at.Text != "" {
-		from--
-	}
-	for _, img := range r.order[r.after(from):] {
-		if !q.Filter.matches(img) {
-			continue
-		}
-		tags := img.def.Tags
-		if img.seq == at.Seq {
-			i, found := slices.BinarySearch(tags, at.Text)
-			if found {
-				i++
-			}
-			if tags = tags[i:]; len(tags) == 0 {
-				continue
-			}
-		}
-		if len(tags) == 0 {
-			tags = []string{""}
-		}
-		for _, tag := range tags {
-			if len(ids) == size {
-				return ids, at.token()
-			}
-			ids = append(ids, imageID{img.def.Digest, tag})
-			at.Seq, at.Text = img.seq, tag
-		}
-	}
-	return ids, ""
+	return answer, nil
 }
 
 func (e *ECR) describeImages(call awslocal.Call, q *request) (any, error) {
@@ -200,10 +100,10 @@ func (e *ECR) describeImages(call awslocal.Call, q *request) (any, error) {
 // namedImages fails as a whole for one image that does not exist. Ids of one
 // image are answered once.
 func (r *repository) namedImages(q *request) ([]*image, error) {
-	if err := q.noPaging("imageIds"); err != nil {
-		return nil, err
+	if q.MaxResults != nil || q.NextToken != "" {
+		return nil, invalidParameter("imageIds", "cannot be used with maxResults or nextToken")
 	}
-	if err := checkCount("imageIds", len(q.ImageIDs)); err != nil {
+	if err := q.checkIDs(); err != nil {
 		return nil, err
 	}
 	var images []*image
@@ -269,7 +169,7 @@ func (e *ECR) batchGetImage(call awslocal.Call, q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCount("imageIds", len(q.ImageIDs)); err != nil {
+	if err := q.checkIDs(); err != nil {
 		return nil, err
 	}
 	answer := struct {

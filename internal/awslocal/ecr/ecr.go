@@ -20,8 +20,6 @@ func operationOf(name string) operation {
 	switch name {
 	case "DescribeRepositories":
 		return (*ECR).describeRepositories
-	case "ListImages":
-		return (*ECR).listImages
 	case "DescribeImages":
 		return (*ECR).describeImages
 	case "BatchGetImage":

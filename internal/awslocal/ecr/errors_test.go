@@ -54,9 +54,6 @@ func TestErrors(t *testing.T) {
 	repositories := func(in *sdk.DescribeRepositoriesInput) call {
 		return func(ctx context.Context, c *sdk.Client) error { _, err := c.DescribeRepositories(ctx, in); return err }
 	}
-	list := func(in *sdk.ListImagesInput) call {
-		return func(ctx context.Context, c *sdk.Client) error { _, err := c.ListImages(ctx, in); return err }
-	}
 	images := func(in *sdk.DescribeImagesInput) call {
 		return func(ctx context.Context, c *sdk.Client) error { _, err := c.DescribeImages(ctx, in); return err }
 	}
@@ -82,32 +79,26 @@ func TestErrors(t *testing.T) {
 		call call
 		want ecrclient.Failure
 	}{
-		{"DescribeRepositories unknown", repositories(&sdk.DescribeRepositoriesInput{RepositoryNames: []string{"test/app", "test/none"}}),
-			ecrclient.Failed("RepositoryNotFoundException", noRepository, 400)},
 		{"DescribeRepositories bad registry", repositories(&sdk.DescribeRepositoriesInput{RegistryId: aws.String("12345678901")}),
 			ecrclient.Failed("InvalidParameterException", badRegistry, 400)},
 		{"DescribeRepositories bad size", repositories(&sdk.DescribeRepositoriesInput{MaxResults: aws.Int32(1001)}),
 			ecrclient.Failed("InvalidParameterException", badSize, 400)},
 		{"DescribeRepositories bad token", repositories(&sdk.DescribeRepositoriesInput{NextToken: aws.String("eA==")}),
 			ecrclient.Failed("InvalidParameterException", badToken, 400)},
-		{"DescribeRepositories names and size", repositories(&sdk.DescribeRepositoriesInput{RepositoryNames: []string{"test/app"}, MaxResults: aws.Int32(1)}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'repositoryNames' failed to satisfy constraint: 'cannot be used with maxResults or nextToken'", 400)},
 
-		{"ListImages unknown", list(&sdk.ListImagesInput{RepositoryName: aws.String("test/none")}),
-			ecrclient.Failed("RepositoryNotFoundException", noRepository, 400)},
-		{"ListImages other region", func(ctx context.Context, c *sdk.Client) error {
-			_, err := c.ListImages(ctx, &sdk.ListImagesInput{RepositoryName: app}, func(o *sdk.Options) { o.Region = "eu-west-1" })
+		{"DescribeImages other region", func(ctx context.Context, c *sdk.Client) error {
+			_, err := c.DescribeImages(ctx, &sdk.DescribeImagesInput{RepositoryName: app}, func(o *sdk.Options) { o.Region = "eu-west-1" })
 			return err
 		}, ecrclient.Failed("RepositoryNotFoundException", strings.ReplaceAll(noRepository, "none", "app"), 400)},
-		{"ListImages bad name", list(&sdk.ListImagesInput{RepositoryName: aws.String("Test/App")}),
+		{"DescribeImages bad name", images(&sdk.DescribeImagesInput{RepositoryName: aws.String("Test/App")}),
 			ecrclient.Failed("InvalidParameterException", badName, 400)},
-		{"ListImages short name", list(&sdk.ListImagesInput{RepositoryName: aws.String("a")}),
+		{"DescribeImages short name", images(&sdk.DescribeImagesInput{RepositoryName: aws.String("a")}),
 			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must have length between 2 and 256'", 400)},
-		{"ListImages bad size", list(&sdk.ListImagesInput{RepositoryName: app, MaxResults: aws.Int32(0)}),
+		{"DescribeImages bad size", images(&sdk.DescribeImagesInput{RepositoryName: app, MaxResults: aws.Int32(0)}),
 			ecrclient.Failed("InvalidParameterException", badSize, 400)},
-		{"ListImages bad token", list(&sdk.ListImagesInput{RepositoryName: app, NextToken: aws.String("not a token")}),
+		{"DescribeImages bad token", images(&sdk.DescribeImagesInput{RepositoryName: app, NextToken: aws.String("not a token")}),
 			ecrclient.Failed("InvalidParameterException", badToken, 400)},
-		{"ListImages bad filter", list(&sdk.ListImagesInput{RepositoryName: app, Filter: &types.ListImagesFilter{TagStatus: "SOME"}}),
+		{"DescribeImages bad filter", images(&sdk.DescribeImagesInput{RepositoryName: app, Filter: &types.DescribeImagesFilter{TagStatus: "SOME"}}),
 			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'filter.tagStatus' failed to satisfy constraint: 'must satisfy enum value set: [TAGGED, UNTAGGED, ANY]'", 400)},
 
 		{"DescribeImages unknown", images(&sdk.DescribeImagesInput{RepositoryName: aws.String("test/none")}),
@@ -201,7 +192,7 @@ func TestWire(t *testing.T) {
 		{"no JSON", "POST", target, signed, "{", 400, "SerializationException", ""},
 		{"wrong type", "POST", target, signed, `{"registryId": 123456789012}`, 400, "SerializationException", ""},
 		{"null", "POST", target, signed, `null`, 200, "", `{"repositories":[]}`},
-		{"no repository", "POST", strings.Replace(target, "DescribeRepositories", "ListImages", 1), signed, `{}`, 400,
+		{"no repository", "POST", strings.Replace(target, "DescribeRepositories", "DescribeImages", 1), signed, `{}`, 400,
 			"InvalidParameterException", `{"__type":"InvalidParameterException","message":"Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must not be null'"}`},
 		{"no image id of no repository", "POST", strings.Replace(target, "DescribeRepositories", "StartImageScan", 1), signed, `{"repositoryName":"test/none"}`, 400,
 			"RepositoryNotFoundException", ""},

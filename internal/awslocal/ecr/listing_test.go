@@ -16,22 +16,22 @@ import (
 	"ecr-continuous-scan/test/ecrclient"
 )
 
-// listAll reads all pages of ListImages as digest:tag.
-func listAll(t *testing.T, c *sdk.Client, in *sdk.ListImagesInput) (ids []string, pages int) {
+// listAll reads all pages of DescribeImages as the digests' first letters.
+func listAll(t *testing.T, c *sdk.Client, in *sdk.DescribeImagesInput) (ids string, pages int) {
 	t.Helper()
-	for p := sdk.NewListImagesPaginator(c, in); p.HasMorePages(); pages++ {
+	for p := sdk.NewDescribeImagesPaginator(c, in); p.HasMorePages(); pages++ {
 		page, err := p.NextPage(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, id := range page.ImageIds {
-			ids = append(ids, aws.ToString(id.ImageDigest)[7:9]+":"+aws.ToString(id.ImageTag))
+		for _, image := range page.ImageDetails {
+			ids += aws.ToString(image.ImageDigest)[7:8]
 		}
 	}
 	return ids, pages
 }
 
-func TestListImages(t *testing.T) {
+func TestPagesOfImages(t *testing.T) {
 	e := ecr.New(ecr.Options{})
 	id := ecr.RepositoryID{Name: "test/app"}
 	e.PutImage(id, ecr.Image{Digest: digest('a'), Tags: []string{"3", "1", "2"}})
@@ -39,29 +39,28 @@ func TestListImages(t *testing.T) {
 	e.PutImage(id, ecr.Image{Digest: digest('c'), Tags: []string{"x"}, Status: ecr.Archived})
 	e.PutImage(id, ecr.Image{Digest: digest('d'), Tags: []string{"y"}, Status: ecr.Activating})
 	e.PutImage(id, ecr.Image{Digest: digest('e'), Tags: []string{"4", "5"}})
-	active := []string{"aa:1", "aa:2", "aa:3", "bb:", "ee:4", "ee:5"}
 
 	tests := []struct {
 		name   string
-		filter *types.ListImagesFilter
-		want   []string
+		filter *types.DescribeImagesFilter
+		want   string
 	}{
-		{"default", nil, active},
-		{"any tag", &types.ListImagesFilter{TagStatus: "ANY"}, active},
-		{"tagged", &types.ListImagesFilter{TagStatus: "TAGGED"}, []string{"aa:1", "aa:2", "aa:3", "ee:4", "ee:5"}},
-		{"untagged", &types.ListImagesFilter{TagStatus: "UNTAGGED"}, []string{"bb:"}},
-		{"archived", &types.ListImagesFilter{ImageStatus: "ARCHIVED"}, []string{"cc:x"}},
-		{"activating", &types.ListImagesFilter{ImageStatus: "ACTIVATING"}, []string{"dd:y"}},
-		{"all", &types.ListImagesFilter{ImageStatus: "ANY", TagStatus: "TAGGED"}, []string{"aa:1", "aa:2", "aa:3", "cc:x", "dd:y", "ee:4", "ee:5"}},
+		{"default", nil, "abe"},
+		{"any tag", &types.DescribeImagesFilter{TagStatus: "ANY"}, "abe"},
+		{"tagged", &types.DescribeImagesFilter{TagStatus: "TAGGED"}, "ae"},
+		{"untagged", &types.DescribeImagesFilter{TagStatus: "UNTAGGED"}, "b"},
+		{"archived", &types.DescribeImagesFilter{ImageStatus: "ARCHIVED"}, "c"},
+		{"activating", &types.DescribeImagesFilter{ImageStatus: "ACTIVATING"}, "d"},
+		{"all", &types.DescribeImagesFilter{ImageStatus: "ANY", TagStatus: "TAGGED"}, "acde"},
 	}
 	for _, test := range tests {
-		for size := int32(1); size <= 7; size++ {
+		for size := int32(1); size <= 5; size++ {
 			t.Run(fmt.Sprint(test.name, size), func(t *testing.T) {
-				got, pages := listAll(t, ecrclient.Serve(t, e), &sdk.ListImagesInput{
+				got, pages := listAll(t, ecrclient.Serve(t, e), &sdk.DescribeImagesInput{
 					RepositoryName: aws.String("test/app"), Filter: test.filter, MaxResults: aws.Int32(size),
 				})
-				if diff := cmp.Diff(test.want, got); diff != "" {
-					t.Errorf("ids differ (-want +got):\n%s", diff)
+				if got != test.want {
+					t.Errorf("images %s, want %s", got, test.want)
 				}
 				if want := (len(test.want) + int(size) - 1) / int(size); pages != want {
 					t.Errorf("%d pages, want %d", pages, want)
@@ -79,10 +78,6 @@ func TestDefaultPageIsHundred(t *testing.T) {
 	}
 	c := ecrclient.Serve(t, e)
 	app := aws.String("test/app")
-	ids, err := c.ListImages(t.Context(), &sdk.ListImagesInput{RepositoryName: app})
-	if err != nil || len(ids.ImageIds) != 100 || ids.NextToken == nil {
-		t.Errorf("ListImages: %d, %v", len(ids.ImageIds), err)
-	}
 	images, err := c.DescribeImages(t.Context(), &sdk.DescribeImagesInput{RepositoryName: app})
 	if err != nil || len(images.ImageDetails) != 100 || images.NextToken == nil {
 		t.Errorf("DescribeImages: %d, %v", len(images.ImageDetails), err)
@@ -102,23 +97,23 @@ func TestTokensAreTied(t *testing.T) {
 	}
 	c := ecrclient.Serve(t, e)
 	app, other := aws.String("test/app"), aws.String("test/other")
-	first, err := c.ListImages(t.Context(), &sdk.ListImagesInput{RepositoryName: app, MaxResults: aws.Int32(1)})
+	first, err := c.DescribeImages(t.Context(), &sdk.DescribeImagesInput{RepositoryName: app, MaxResults: aws.Int32(1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	token := first.NextToken
-	if _, err := c.ListImages(t.Context(), &sdk.ListImagesInput{RepositoryName: app, NextToken: token}); err != nil {
+	if _, err := c.DescribeImages(t.Context(), &sdk.DescribeImagesInput{RepositoryName: app, NextToken: token}); err != nil {
 		t.Errorf("with another size: %v", err)
 	}
-	_, err = c.ListImages(t.Context(), &sdk.ListImagesInput{RepositoryName: other, NextToken: token})
+	_, err = c.DescribeImages(t.Context(), &sdk.DescribeImagesInput{RepositoryName: other, NextToken: token})
 	if ecrclient.FailureOf(err).Code != "InvalidParameterException" {
 		t.Errorf("of another repository: %v", err)
 	}
-	_, err = c.DescribeImages(t.Context(), &sdk.DescribeImagesInput{RepositoryName: app, NextToken: token})
+	_, err = c.DescribeRepositories(t.Context(), &sdk.DescribeRepositoriesInput{NextToken: token})
 	if ecrclient.FailureOf(err).Code != "InvalidParameterException" {
 		t.Errorf("of another operation: %v", err)
 	}
-	_, err = c.ListImages(t.Context(), &sdk.ListImagesInput{RepositoryName: app, NextToken: token, Filter: &types.ListImagesFilter{TagStatus: "TAGGED"}})
+	_, err = c.DescribeImages(t.Context(), &sdk.DescribeImagesInput{RepositoryName: app, NextToken: token, Filter: &types.DescribeImagesFilter{TagStatus: "TAGGED"}})
 	if ecrclient.FailureOf(err).Code != "InvalidParameterException" {
 		t.Errorf("of another filter: %v", err)
 	}
@@ -235,12 +230,12 @@ func TestDescribeRepositories(t *testing.T) {
 		t.Errorf("repositories %v, want %v", names, want)
 	}
 
-	out, err := c.DescribeRepositories(t.Context(), &sdk.DescribeRepositoriesInput{RepositoryNames: []string{"zoo"}})
+	out, err := c.DescribeRepositories(t.Context(), &sdk.DescribeRepositoriesInput{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	zoo := out.Repositories[0]
-	if *zoo.RepositoryUri != "123456789012.dkr.ecr.us-west-2.amazonaws.com/zoo" || !zoo.CreatedAt.Equal(made) || !zoo.ImageScanningConfiguration.ScanOnPush {
+	zoo := out.Repositories[2]
+	if *zoo.RepositoryArn != "arn:aws:ecr:us-west-2:123456789012:repository/zoo" || !zoo.CreatedAt.Equal(made) || !zoo.ImageScanningConfiguration.ScanOnPush {
 		t.Errorf("repository %+v", zoo)
 	}
 	out, err = c.DescribeRepositories(t.Context(), &sdk.DescribeRepositoriesInput{}, func(o *sdk.Options) { o.Region = "cn-north-1" })
@@ -248,8 +243,8 @@ func TestDescribeRepositories(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := out.Repositories[0]
-	if *app.RepositoryArn != "arn:aws-cn:ecr:cn-north-1:123456789012:repository/app" || *app.RepositoryUri != "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/app" {
-		t.Errorf("ARN %s, URI %s", *app.RepositoryArn, *app.RepositoryUri)
+	if *app.RepositoryArn != "arn:aws-cn:ecr:cn-north-1:123456789012:repository/app" {
+		t.Errorf("ARN %s", *app.RepositoryArn)
 	}
 }
 

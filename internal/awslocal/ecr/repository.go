@@ -45,17 +45,6 @@ func (id RepositoryID) arn() string {
 	return "arn:" + partition + ":ecr:" + id.Region + ":" + id.Registry + ":repository/" + id.Name
 }
 
-func (id RepositoryID) uri() string {
-	suffix := "amazonaws.com"
-	switch {
-	case strings.HasPrefix(id.Region, "cn-"):
-		suffix = "amazonaws.com.cn"
-	case strings.HasPrefix(id.Region, "eusc-"):
-		suffix = "amazonaws.eu"
-	}
-	return id.Registry + ".dkr.ecr." + id.Region + "." + suffix + "/" + id.Name
-}
-
 // Repository is what PutRepository stores of a repository besides its images.
 type Repository struct {
 	CreatedAt  time.Time // when it was first put, if zero

@@ -21,15 +21,15 @@ import (
 
 // inProcess returns a client without a socket, which does not retry.
 func listImages(ctx context.Context, c *sdk.Client, repository string) error {
-	_, err := c.ListImages(ctx, &sdk.ListImagesInput{RepositoryName: &repository})
+	_, err := c.DescribeImages(ctx, &sdk.DescribeImagesInput{RepositoryName: &repository})
 	return err
 }
 
-// TestFaults makes ListImages of test/app go wrong in each way, over a socket and
+// TestFaults makes DescribeImages of test/app go wrong in each way, over a socket and
 // without one.
 func TestFaults(t *testing.T) {
-	const denied = "User: arn:aws:sts::123456789012:assumed-role/scan/session is not authorized to perform: ecr:ListImages on resource: " +
-		"arn:aws:ecr:us-west-2:123456789012:repository/test/app because no identity-based policy allows the ecr:ListImages action"
+	const denied = "User: arn:aws:sts::123456789012:assumed-role/scan/session is not authorized to perform: ecr:DescribeImages on resource: " +
+		"arn:aws:ecr:us-west-2:123456789012:repository/test/app because no identity-based policy allows the ecr:DescribeImages action"
 	tests := []struct {
 		name  string
 		fault awslocal.Fault
@@ -77,7 +77,7 @@ func TestFaults(t *testing.T) {
 					t.Errorf("after the fault: %v", err)
 				}
 				count := e.Count()
-				if count.Calls["ListImages"] != 3 || count.Total() != 3 || test.count != "" && count.Errors["ListImages"][test.count] != 1 {
+				if count.Calls["DescribeImages"] != 3 || count.Total() != 3 || test.count != "" && count.Errors["DescribeImages"][test.count] != 1 {
 					t.Errorf("count %+v", count)
 				}
 			})
@@ -97,8 +97,8 @@ func TestFaultSelection(t *testing.T) {
 		{"half", awslocal.Fault{Share: 0.5}, ".x.x.x.x.x"},
 		{"three tenths", awslocal.Fault{Share: 0.3}, "...x..x..x"},
 		{"burst of four", awslocal.Fault{PerSecond: 1e-9, Burst: 4}, "....xxxxxx"},
-		{"operation", awslocal.Fault{Operation: "ListImages"}, "xxxxxxxxxx"},
-		{"other operation", awslocal.Fault{Operation: "DescribeImages"}, ".........."},
+		{"operation", awslocal.Fault{Operation: "DescribeImages"}, "xxxxxxxxxx"},
+		{"other operation", awslocal.Fault{Operation: "BatchGetImage"}, ".........."},
 		{"region", awslocal.Fault{Region: "us-west-2"}, "xxxxxxxxxx"},
 		{"other region", awslocal.Fault{Region: "eu-west-1"}, ".........."},
 		{"other registry", awslocal.Fault{Registry: "999999999999"}, ".........."},
@@ -137,7 +137,7 @@ func TestThrottleRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := ecr.New(ecr.Options{})
 		e.PutImage(app, ecr.Image{})
-		e.Disturb(awslocal.Throttle("ListImages", 20))
+		e.Disturb(awslocal.Throttle("DescribeImages", 20))
 		c := ecrclient.InProcess(e)
 		passed := 0
 		for range 1000 {
@@ -152,7 +152,7 @@ func TestThrottleRate(t *testing.T) {
 		if passed < 218 || passed > 220 { // 20 a second and a burst of 20
 			t.Errorf("%d calls passed", passed)
 		}
-		if n := e.Count().Errors["ListImages"]["ThrottlingException"]; n != 1000-passed {
+		if n := e.Count().Errors["DescribeImages"]["ThrottlingException"]; n != 1000-passed {
 			t.Errorf("%d throttled, want %d", n, 1000-passed)
 		}
 	})
@@ -187,7 +187,7 @@ func TestHang(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			count := e.Count()
-			if count.MaxFlight != 5 || count.MaxOf["ListImages"] != 5 || count.Errors["ListImages"]["canceled"] != 5 {
+			if count.MaxFlight != 5 || count.MaxOf["DescribeImages"] != 5 || count.Errors["DescribeImages"]["canceled"] != 5 {
 				t.Errorf("count %+v", count)
 			}
 			e.ResetCount()

@@ -18,7 +18,6 @@ const (
 type request struct {
 	RegistryID         *string   `json:"registryId"`
 	RepositoryName     *string   `json:"repositoryName"`
-	RepositoryNames    []string  `json:"repositoryNames"`
 	ImageID            *imageID  `json:"imageId"`
 	ImageIDs           []imageID `json:"imageIds"`
 	Filter             filter    `json:"filter"`
@@ -104,18 +103,18 @@ func mustMatch(name, value, pattern string, re *regexp.Regexp) error {
 	return nil
 }
 
-func checkRepositoryName(param, name string) error {
+func checkRepositoryName(name string) error {
 	if len(name) < 2 || len(name) > 256 {
-		return invalidParameter(param, "must have length between 2 and 256")
+		return invalidParameter("repositoryName", "must have length between 2 and 256")
 	}
-	return mustMatch(param, name, repositoryPattern, formats.repository)
+	return mustMatch("repositoryName", name, repositoryPattern, formats.repository)
 }
 
 // ValidRegistry tells whether a text can be the id of a registry.
 func ValidRegistry(id string) bool { return formats.registry.MatchString(id) }
 
 // ValidRepositoryName tells whether a text can be the name of a repository.
-func ValidRepositoryName(name string) bool { return checkRepositoryName("repositoryName", name) == nil }
+func ValidRepositoryName(name string) bool { return checkRepositoryName(name) == nil }
 
 // check holds a request against the model; what an operation requires beyond
 // that, it checks itself.
@@ -126,7 +125,7 @@ func (q *request) check() error {
 		}
 	}
 	if q.RepositoryName != nil {
-		if err := checkRepositoryName("repositoryName", *q.RepositoryName); err != nil {
+		if err := checkRepositoryName(*q.RepositoryName); err != nil {
 			return err
 		}
 	}
@@ -165,9 +164,9 @@ func (id imageID) check(param string) error {
 	return nil
 }
 
-func checkCount(param string, n int) error {
-	if n < 1 || n > maxIDs {
-		return invalidParameter(param, "must have between 1 and 100 members")
+func (q *request) checkIDs() error {
+	if n := len(q.ImageIDs); n < 1 || n > maxIDs {
+		return invalidParameter("imageIds", "must have between 1 and 100 members")
 	}
 	return nil
 }
