@@ -180,17 +180,9 @@ func (p *queryParser) max() scan.Severity {
 	value, _ := p.one("max")
 	severity := scan.Severity(strings.ToUpper(value))
 	if !slices.Contains(scan.Severities(), severity) {
-		p.fail("max", "must be the worst severity that may pass: one of "+severityNames())
+		p.fail("max", "must be the worst severity that may pass: one of "+strings.Join(scan.SeverityNames(), ", "))
 	}
 	return severity
-}
-
-func severityNames() string {
-	var names []string
-	for _, s := range scan.Severities() {
-		names = append(names, string(s))
-	}
-	return strings.Join(names, ", ")
 }
 
 func (p *queryParser) page() int {

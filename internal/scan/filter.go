@@ -77,7 +77,7 @@ func (f Filter) IsZero() bool { return len(f.Values()) == 0 }
 func (f Filter) NarrowsImages() bool { return f.has(ImageFilters()) }
 
 // NarrowsFindings reports whether the filter looks for certain findings, of whatever severity.
-func (f Filter) NarrowsFindings() bool { return f.has(filtersWhere(FilterRow.narrowsFindings)) }
+func (f Filter) NarrowsFindings() bool { return f.has(filtersAbout(findings)) }
 
 func (f Filter) has(rows []FilterRow) bool {
 	return slices.ContainsFunc(rows, func(r FilterRow) bool { return len(r.Values(f)) > 0 })
@@ -85,25 +85,18 @@ func (f Filter) has(rows []FilterRow) bool {
 
 // Matches is the part of the filter that is about findings, their severity included.
 func (f Filter) Matches(found Finding) bool {
-	return everyFilter(func(r FilterRow) bool {
-		return (r.finding == nil || r.finding(f, found)) && (r.severity == nil || r.severity(f, found.Severity))
-	})
+	return f.Reaches(found.Severity) && anyOf(f.Packages, found.Package) && anyOf(f.Names, strings.ToUpper(found.Name)) &&
+		(!f.Fixable || found.Fixable())
 }
 
 // Reaches is the part of the filter that is about severities.
-func (f Filter) Reaches(s Severity) bool {
-	return everyFilter(func(r FilterRow) bool { return r.severity == nil || r.severity(f, s) })
-}
+func (f Filter) Reaches(s Severity) bool { return f.Severity == "" || s.Rank() <= f.Severity.Rank() }
 
 // MatchesImage is the part of the filter that is about images.
-func (f Filter) MatchesImage(image Image) bool {
-	return everyFilter(func(r FilterRow) bool { return r.image == nil || r.image(f, image) })
-}
+func (f Filter) MatchesImage(image Image) bool { return anyOf(f.Tags, image.Tag) }
 
 // MatchesRepository is the part of the filter that is about repositories, by their names.
-func (f Filter) MatchesRepository(name string) bool {
-	return everyFilter(func(r FilterRow) bool { return r.repository == nil || r.repository(f, name) })
-}
+func (f Filter) MatchesRepository(name string) bool { return anyOf(f.Repositories, name) }
 
 // Counts are those of the counts that the filter lets through, without those that are zero.
 func (f Filter) Counts(counts Counts) Counts {

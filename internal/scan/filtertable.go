@@ -6,17 +6,18 @@ import (
 )
 
 // FilterRow is one filter: a parameter of the URL, and everything that follows from it. A new filter is a new row, with a field of [Filter] for
-// its values and at least one function that says what it matches.
+// its values and a place in the method of [Filter] that says what it matches.
 type FilterRow struct {
 	// Name is the name of the parameter. It stands in the ids of feeds too.
 	Name string
 	// Noun says to people what the filter goes by; of one that is on or off, what it lets through.
 	Noun string
 	// Choices are all values, on a scale: each lets through those before it as well. It is nil where other values may be given.
-	Choices func() []string
+	Choices []string
 	// Pattern is what a browser lets be sent, a regular expression of JavaScript, and Hint the same in words. The rule is stricter.
 	Pattern, Hint string
 
+	about subject
 	// rule says what a value must be, and valid checks it; they are left out where Choices or flag say it. upper values are taken in any case.
 	rule  string
 	valid func(string) bool
@@ -26,114 +27,80 @@ type FilterRow struct {
 	text func(*Filter) *string
 	list func(*Filter) *[]string
 	flag func(*Filter) *bool
-
-	// What it matches. A summary knows no findings, only counts by severity.
-	finding    func(Filter, Finding) bool
-	severity   func(Filter, Severity) bool
-	image      func(Filter, Image) bool
-	repository func(f Filter, name string) bool
 }
 
-// Filters is the table of all filters. Its order is that of the words for people, of the page's forms and of the parts of a feed's id.
-func Filters() []FilterRow {
-	table := filterTable()
-	return table[:]
-}
+// subject is what a filter looks at. A summary knows no findings, only counts by severity.
+type subject int
 
-// filterTable is an array, so that a call for each finding allocates nothing.
-func filterTable() [6]FilterRow {
-	return [...]FilterRow{severityFilter(), repositoryFilter(), tagFilter(), packageFilter(), vulnerabilityFilter(), fixableFilter()}
-}
-
-func severityFilter() FilterRow {
-	return FilterRow{
-		Name: "severity", Noun: "severity", Choices: severityNames, upper: true,
-		text:     func(f *Filter) *string { return (*string)(&f.Severity) },
-		severity: func(f Filter, s Severity) bool { return f.Severity == "" || s.Rank() <= f.Severity.Rank() },
-	}
-}
-
-func repositoryFilter() FilterRow {
-	return FilterRow{
-		Name: "repository", Noun: "repository", rule: repositoryRule, valid: isRepository,
-		Pattern: `\s*[a-z0-9][a-z0-9._\-\/]{1,255}\s*`, Hint: "the whole name of a repository: lower-case letters, digits and . _ - /",
-		list:       func(f *Filter) *[]string { return &f.Repositories },
-		repository: func(f Filter, name string) bool { return anyOf(f.Repositories, name) },
-	}
-}
-
-func tagFilter() FilterRow {
-	return FilterRow{
-		Name: "tag", Noun: "tag", rule: tagRule, valid: isTag,
-		Pattern: `\s*[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}\s*`, Hint: "an image tag: letters, digits and . _ -, the first no . or -",
-		list:  func(f *Filter) *[]string { return &f.Tags },
-		image: func(f Filter, image Image) bool { return anyOf(f.Tags, image.Tag) },
-	}
-}
-
-func packageFilter() FilterRow {
-	return FilterRow{
-		Name: "package", Noun: "package", rule: "must be the name of a package, at most 200 bytes", valid: isName,
-		Pattern: namePattern, Hint: nameHint,
-		list:    func(f *Filter) *[]string { return &f.Packages },
-		finding: func(f Filter, found Finding) bool { return anyOf(f.Packages, found.Package) },
-	}
-}
-
-func vulnerabilityFilter() FilterRow {
-	return FilterRow{
-		Name: "cve", Noun: "vulnerability", rule: "must be the name of a vulnerability, such as CVE-2016-1585, at most 200 bytes", valid: isName, upper: true,
-		Pattern: namePattern, Hint: nameHint,
-		list:    func(f *Filter) *[]string { return &f.Names },
-		finding: func(f Filter, found Finding) bool { return anyOf(f.Names, strings.ToUpper(found.Name)) },
-	}
-}
-
-func fixableFilter() FilterRow {
-	return FilterRow{
-		Name: "fixable", Noun: "with a fix",
-		flag:    func(f *Filter) *bool { return &f.Fixable },
-		finding: func(f Filter, found Finding) bool { return !f.Fixable || found.Fixable() },
-	}
-}
+const (
+	findings subject = iota
+	severities
+	images
+	repositories
+)
 
 const (
 	namePattern = `.{1,200}`
 	nameHint    = "at most 200 characters"
 )
 
-// everyFilter reports whether something is so for every filter.
-func everyFilter(ok func(FilterRow) bool) bool {
-	for _, row := range filterTable() {
-		if !ok(row) {
-			return false
-		}
+// Filters is the table of all filters. Its order is that of the words for people, of the page's forms and of the parts of a feed's id.
+func Filters() []FilterRow {
+	return []FilterRow{
+		{
+			Name: "severity", Noun: "severity", about: severities, Choices: SeverityNames(), upper: true,
+			text: func(f *Filter) *string { return (*string)(&f.Severity) },
+		},
+		{
+			Name: "repository", Noun: "repository", about: repositories, rule: repositoryRule, valid: isRepository,
+			Pattern: `\s*[a-z0-9][a-z0-9._\-\/]{1,255}\s*`, Hint: "the whole name of a repository: lower-case letters, digits and . _ - /",
+			list: func(f *Filter) *[]string { return &f.Repositories },
+		},
+		{
+			Name: "tag", Noun: "tag", about: images, rule: tagRule, valid: isTag,
+			Pattern: `\s*[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}\s*`, Hint: "an image tag: letters, digits and . _ -, the first no . or -",
+			list: func(f *Filter) *[]string { return &f.Tags },
+		},
+		{
+			Name: "package", Noun: "package", rule: "must be the name of a package, at most 200 bytes", valid: isName,
+			Pattern: namePattern, Hint: nameHint,
+			list: func(f *Filter) *[]string { return &f.Packages },
+		},
+		{
+			Name: "cve", Noun: "vulnerability", rule: "must be the name of a vulnerability, such as CVE-2016-1585, at most 200 bytes", valid: isName, upper: true,
+			Pattern: namePattern, Hint: nameHint,
+			list: func(f *Filter) *[]string { return &f.Names },
+		},
+		{
+			Name: "fixable", Noun: "with a fix",
+			flag: func(f *Filter) *bool { return &f.Fixable },
+		},
 	}
-	return true
 }
 
-func filtersWhere(ok func(FilterRow) bool) []FilterRow {
-	return slices.DeleteFunc(Filters(), func(r FilterRow) bool { return !ok(r) })
+// filtersNotAbout are those that look at anything else.
+func filtersNotAbout(what subject) []FilterRow {
+	return slices.DeleteFunc(Filters(), func(r FilterRow) bool { return r.about == what })
+}
+
+func filtersAbout(what subject) []FilterRow {
+	return slices.DeleteFunc(Filters(), func(r FilterRow) bool { return r.about != what })
 }
 
 // SummaryFilters are those that a summary takes: what it needs no findings for.
-func SummaryFilters() []FilterRow { return slices.DeleteFunc(Filters(), FilterRow.narrowsFindings) }
+func SummaryFilters() []FilterRow { return filtersNotAbout(findings) }
 
 // FindingsFilters are those that a list of findings or of their changes takes.
-func FindingsFilters() []FilterRow {
-	return filtersWhere(func(r FilterRow) bool { return r.repository == nil })
-}
+func FindingsFilters() []FilterRow { return filtersNotAbout(repositories) }
 
 // ImageFilters are those that choose images, whatever these hold.
-func ImageFilters() []FilterRow { return filtersWhere(FilterRow.NarrowsImages) }
+func ImageFilters() []FilterRow { return filtersAbout(images) }
 
 // IsSwitch reports whether the filter is on or off, and takes no other value than true.
 func (r FilterRow) IsSwitch() bool { return r.flag != nil }
 
 // NarrowsImages reports whether the filter chooses images, whatever these hold.
-func (r FilterRow) NarrowsImages() bool { return r.image != nil }
-
-func (r FilterRow) narrowsFindings() bool { return r.finding != nil }
+func (r FilterRow) NarrowsImages() bool { return r.about == images }
 
 // Values are the values that a filter has for the row, nil when it has none.
 func (r FilterRow) Values(f Filter) []string {
@@ -184,22 +151,14 @@ func (r FilterRow) accepts(value string) bool {
 	case r.flag != nil:
 		return value == "true"
 	case r.Choices != nil:
-		return slices.Contains(r.Choices(), value)
+		return slices.Contains(r.Choices, value)
 	}
 	return r.valid(value)
 }
 
 func (r FilterRow) ruleWords() string {
 	if r.Choices != nil {
-		return "must be one of " + strings.Join(r.Choices(), ", ")
+		return "must be one of " + strings.Join(r.Choices, ", ")
 	}
 	return r.rule
-}
-
-func severityNames() []string {
-	names := make([]string, 0, len(Severities()))
-	for _, s := range Severities() {
-		names = append(names, string(s))
-	}
-	return names
 }

@@ -26,6 +26,15 @@ func Severities() []Severity {
 	return []Severity{Critical, High, Medium, Low, Informational, Undefined, Untriaged}
 }
 
+// SeverityNames are the known severities as text, worst first.
+func SeverityNames() []string {
+	var names []string
+	for _, s := range Severities() {
+		names = append(names, string(s))
+	}
+	return names
+}
+
 // ParseSeverity takes what a scanner wrote; nothing at all is Undefined.
 func ParseSeverity(s string) Severity {
 	s = strings.ToUpper(strings.TrimSpace(s))

@@ -71,7 +71,7 @@ func (f *filterForm) add(row scan.FilterRow, values []string) {
 
 func choicesOf(row scan.FilterRow, values []string) []choice {
 	var choices []choice
-	for i, value := range row.Choices() {
+	for i, value := range row.Choices {
 		text := value[:1] + strings.ToLower(value[1:])
 		if i > 0 {
 			text += " and above"
