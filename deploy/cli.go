@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -104,12 +105,7 @@ func (e *callError) Error() string {
 }
 
 func (e *callError) saysOneOf(words ...string) bool {
-	for _, w := range words {
-		if strings.Contains(e.said, w) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(e.said, w) })
 }
 
 // says tells whether err is a failed call in whose message one of the words occurs.

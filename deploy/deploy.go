@@ -181,13 +181,11 @@ func (t *tool) change(ctx context.Context, c cli, artifacts string, parameters [
 	if len(parameters) > 0 {
 		args = append(append(args, "--parameter-overrides"), parameters...)
 	}
-	if err := c.call(ctx, t.stdout, t.stderr, args...); err != nil {
-		for _, reason := range t.whyFailed(ctx, c) {
-			fmt.Fprintln(t.stderr, reason)
-		}
-		return err
+	err = c.call(ctx, t.stdout, t.stderr, args...)
+	if err != nil {
+		t.sayWhyFailed(ctx, c)
 	}
-	return nil
+	return err
 }
 
 // sayNext closes a deploy that made some keys, or none.

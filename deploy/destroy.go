@@ -7,11 +7,7 @@ import (
 
 // destroy deletes the stack and the artifacts, and says what it leaves.
 func (t *tool) destroy(ctx context.Context, _ []string) error {
-	c, err := t.connect(ctx)
-	if err != nil {
-		return err
-	}
-	s, err := t.find(ctx, c)
+	c, s, err := t.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -32,10 +28,7 @@ func (t *tool) deleteStack(ctx context.Context, c cli, s *stack) error {
 	if _, err := c.text(ctx, "cloudformation", "delete-stack", "--stack-name", s.StackID); err != nil {
 		return err
 	}
-	if _, err := c.text(ctx, "cloudformation", "wait", "stack-delete-complete", "--stack-name", s.StackID); err != nil {
-		for _, reason := range t.whyFailed(ctx, c) {
-			fmt.Fprintln(t.stderr, reason)
-		}
+	if err := t.wait(ctx, c, s, "stack-delete-complete"); err != nil {
 		return err
 	}
 	fmt.Fprintf(t.stdout, "Deleted stack %s with its functions, API, alarms and logs.\n", t.Stack)

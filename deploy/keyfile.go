@@ -72,6 +72,15 @@ func (f keyFile) read() (keys, error) {
 	return k, nil
 }
 
+// both reads the file and the second one.
+func (f keyFile) both() (kept, pending keys, err error) {
+	if kept, err = f.read(); err != nil {
+		return keys{}, keys{}, err
+	}
+	pending, err = f.pending().read()
+	return kept, pending, err
+}
+
 // write writes the file as a whole or not at all.
 func (f keyFile) write(k keys) error {
 	text, err := json.MarshalIndent(k, "", "  ")

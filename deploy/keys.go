@@ -107,12 +107,7 @@ func (t *tool) haveKeys(ctx context.Context, c cli, s *stack) (keys, error) {
 	if !s.closed() {
 		return keys{}, nil
 	}
-	file := t.keysOf(s.account(), c.region)
-	kept, err := file.read()
-	if err != nil {
-		return keys{}, err
-	}
-	pending, err := file.pending().read()
+	kept, pending, err := t.keysOf(s.account(), c.region).both()
 	if err != nil {
 		return keys{}, err
 	}
@@ -155,11 +150,7 @@ func (t *tool) inForce(ctx context.Context, c cli, candidates ...keys) (keys, er
 
 // finishChange ends a change of keys that was cut off, now that the stack is at rest: keys that came into force are kept, others dropped.
 func (t *tool) finishChange(ctx context.Context, c cli, s *stack, file keyFile) error {
-	kept, err := file.read()
-	if err != nil {
-		return err
-	}
-	pending, err := file.pending().read()
+	kept, pending, err := file.both()
 	if err != nil || pending == (keys{}) || !s.closed() {
 		return err
 	}

@@ -76,11 +76,5 @@ func (t *tool) changeParameter(ctx context.Context, c cli, s *stack, name, value
 	if _, err := c.text(ctx, args...); err != nil {
 		return err
 	}
-	_, err := c.text(ctx, "cloudformation", "wait", "stack-update-complete", "--stack-name", s.StackID)
-	if err != nil {
-		for _, reason := range t.whyFailed(ctx, c) {
-			fmt.Fprintln(t.stderr, reason)
-		}
-	}
-	return err
+	return t.wait(ctx, c, s, "stack-update-complete")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -24,17 +25,12 @@ type Settings struct {
 
 // Environment reads the settings.
 func Environment(getenv func(string) string) Settings {
-	s := Settings{
-		Stack: getenv("ECR_SCAN_STACK_NAME"), ArtifactBucket: getenv("ECR_SCAN_SVC_BUCKET"), ConfigBucket: getenv("ECR_SCAN_CONFIG_BUCKET"),
-		Region: getenv("AWS_REGION"), FullKey: getenv("ECR_SCAN_API_KEY"), ReadKey: getenv("ECR_SCAN_READ_KEY"),
+	return Settings{
+		Stack:          cmp.Or(getenv("ECR_SCAN_STACK_NAME"), "ecr-continuous-scan"),
+		ArtifactBucket: getenv("ECR_SCAN_SVC_BUCKET"), ConfigBucket: getenv("ECR_SCAN_CONFIG_BUCKET"),
+		Region:  cmp.Or(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")), // version 1 of the AWS CLI reads the second alone by itself
+		FullKey: getenv("ECR_SCAN_API_KEY"), ReadKey: getenv("ECR_SCAN_READ_KEY"),
 	}
-	if s.Stack == "" {
-		s.Stack = "ecr-continuous-scan"
-	}
-	if s.Region == "" {
-		s.Region = getenv("AWS_DEFAULT_REGION") // the only one that version 1 of the AWS CLI reads by itself
-	}
-	return s
 }
 
 // tool carries out the commands.
@@ -71,10 +67,7 @@ func Run(ctx context.Context, args []string, s Settings, stdout, stderr io.Write
 
 func (t *tool) dispatch(ctx context.Context, args []string) int {
 	all := commands()
-	i := -1
-	if len(args) > 0 {
-		i = slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
-	}
+	i := slices.IndexFunc(all, func(c command) bool { return len(args) > 0 && c.name == args[0] })
 	if i < 0 {
 		t.usage(all)
 		return 2

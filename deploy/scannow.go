@@ -44,14 +44,10 @@ func (t *tool) scanNow(ctx context.Context, _ []string) error {
 	if result.FunctionError != "" {
 		return fmt.Errorf("the schedule failed: %s (`make logs` tells more)", bytes.TrimSpace(report))
 	}
-	return printJSON(t, report)
-}
-
-func printJSON(t *tool, text []byte) error {
-	var b bytes.Buffer
-	if err := json.Indent(&b, bytes.TrimSpace(text), "", "  "); err != nil {
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, bytes.TrimSpace(report), "", "  "); err != nil {
 		return fmt.Errorf("the schedule's report is not JSON: %w", err)
 	}
-	_, err := fmt.Fprintln(t.stdout, b.String())
+	_, err = fmt.Fprintln(t.stdout, indented.String())
 	return err
 }

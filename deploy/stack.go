@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,20 +46,23 @@ func (t *tool) find(ctx context.Context, c cli) (*stack, error) {
 	return &answer.Stacks[0], nil
 }
 
-// need describes the stack, which must exist.
-func (t *tool) need(ctx context.Context) (cli, *stack, error) {
+// look connects and describes the stack; nil when there is none.
+func (t *tool) look(ctx context.Context) (cli, *stack, error) {
 	c, err := t.connect(ctx)
 	if err != nil {
 		return cli{}, nil, err
 	}
 	s, err := t.find(ctx, c)
-	if err != nil {
-		return cli{}, nil, err
+	return c, s, err
+}
+
+// need is look for a stack that must exist.
+func (t *tool) need(ctx context.Context) (cli, *stack, error) {
+	c, s, err := t.look(ctx)
+	if err == nil && s == nil {
+		err = fmt.Errorf("there is no stack %s in %s: run `make deploy`, or set ECR_SCAN_STACK_NAME or AWS_REGION", t.Stack, c.region)
 	}
-	if s == nil {
-		return cli{}, nil, fmt.Errorf("there is no stack %s in %s: run `make deploy`, or set ECR_SCAN_STACK_NAME or AWS_REGION", t.Stack, c.region)
-	}
-	return c, s, nil
+	return c, s, err
 }
 
 // resources lists the stack's resources of one type.
@@ -67,13 +71,7 @@ func (t *tool) resources(ctx context.Context, c cli, kind string) ([]resource, e
 	if err := c.json(ctx, &answer, "cloudformation", "describe-stack-resources", "--stack-name", t.Stack); err != nil {
 		return nil, err
 	}
-	var found []resource
-	for _, r := range answer.StackResources {
-		if r.Type == kind {
-			found = append(found, r)
-		}
-	}
-	return found, nil
+	return slices.DeleteFunc(answer.StackResources, func(r resource) bool { return r.Type != kind }), nil
 }
 
 // output is the value of an output of the stack, or "".
@@ -117,9 +115,18 @@ func (t *tool) changeable(s *stack) error {
 	return nil
 }
 
-// whyFailed are the reasons that the stack's events give for the last change that failed, newest last. It is a help beside an error, so
+// wait waits until a change of the stack is done.
+func (t *tool) wait(ctx context.Context, c cli, s *stack, until string) error {
+	_, err := c.text(ctx, "cloudformation", "wait", until, "--stack-name", s.StackID)
+	if err != nil {
+		t.sayWhyFailed(ctx, c)
+	}
+	return err
+}
+
+// sayWhyFailed says the reasons that the stack's events give for the last change that failed, newest last. It is a help beside an error, so
 // that its own failure says nothing.
-func (t *tool) whyFailed(ctx context.Context, c cli) []string {
+func (t *tool) sayWhyFailed(ctx context.Context, c cli) {
 	var answer struct {
 		StackEvents []struct {
 			LogicalResourceID                    string `json:"LogicalResourceId"`
@@ -127,7 +134,7 @@ func (t *tool) whyFailed(ctx context.Context, c cli) []string {
 		}
 	}
 	if c.json(ctx, &answer, "cloudformation", "describe-stack-events", "--stack-name", t.Stack, "--max-items", "200") != nil {
-		return nil
+		return
 	}
 	var reasons []string
 	for _, e := range answer.StackEvents { // the newest comes first
@@ -138,5 +145,7 @@ func (t *tool) whyFailed(ctx context.Context, c cli) []string {
 			reasons = append([]string{e.LogicalResourceID + ": " + e.ResourceStatusReason}, reasons...)
 		}
 	}
-	return reasons
+	for _, reason := range reasons {
+		fmt.Fprintln(t.stderr, reason)
+	}
 }

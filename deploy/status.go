@@ -56,10 +56,7 @@ func (t *tool) status(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	changed := s.LastUpdatedTime
-	if changed.IsZero() {
-		changed = s.CreationTime
-	}
+	changed := cmp.Or(s.LastUpdatedTime, s.CreationTime)
 	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "stack\t%s in %s, %s\n", t.Stack, c.region, s.StackStatus)
 	fmt.Fprintf(w, "changed\t%s\n", changed.UTC().Format(time.RFC3339))
