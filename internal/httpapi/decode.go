@@ -30,10 +30,8 @@ func decodeConfig(w http.ResponseWriter, r *http.Request) (scan.Config, error) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return scan.Config{}, &problem{
-			Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("A scan config may have at most %d bytes.", MaxBody),
-			Errors: []scan.FieldError{{Pointer: "", Detail: fmt.Sprintf("must have at most %d bytes", MaxBody)}},
-		}
+		return scan.Config{}, bodyProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A scan config may have at most %d bytes.", MaxBody),
+			fmt.Sprintf("must have at most %d bytes", MaxBody))
 	}
 	if err != nil {
 		return scan.Config{}, badBody("The body could not be read to its end.")
@@ -45,16 +43,24 @@ func wantJSON(contentType string) error {
 	mediaType, params, err := mime.ParseMediaType(contentType)
 	charset := strings.ToLower(params["charset"])
 	if err != nil || mediaType != "application/json" || charset != "" && charset != "utf-8" {
-		return &problem{
-			Status: http.StatusUnsupportedMediaType, Detail: "A scan config is sent as Content-Type: application/json.",
-			Errors: []scan.FieldError{{Pointer: "", Detail: "must be JSON, sent as application/json"}},
-		}
+		return bodyProblem(http.StatusUnsupportedMediaType, "A scan config is sent as Content-Type: application/json.", "must be JSON, sent as application/json")
 	}
 	return nil
 }
 
-func badBody(detail string) error {
-	return &problem{Status: http.StatusBadRequest, Detail: detail, Errors: []scan.FieldError{{Pointer: "", Detail: detail}}}
+func badBody(detail string) error { return bodyProblem(http.StatusBadRequest, detail, detail) }
+
+// bodyProblem is about the body as a whole.
+func bodyProblem(status int, detail, rule string) error {
+	return &problem{Status: status, Detail: detail, Errors: []scan.FieldError{{Pointer: "", Detail: rule}}}
+}
+
+// invalid is an error of several fields, of which it names the first ones.
+func invalid(message, what string, wrong []scan.FieldError) error {
+	if len(wrong) > maxErrors {
+		wrong = append(wrong[:maxErrors:maxErrors], scan.FieldError{Detail: fmt.Sprintf("has %d more wrong %s", len(wrong)-maxErrors, what)})
+	}
+	return &scan.Error{Code: scan.Invalid, Message: message, Fields: wrong}
 }
 
 func parseConfig(body []byte) (scan.Config, error) {
@@ -70,10 +76,7 @@ func parseConfig(body []byte) (scan.Config, error) {
 	if len(wrong) == 0 {
 		return c, nil
 	}
-	if len(wrong) > maxErrors {
-		wrong = append(wrong[:maxErrors:maxErrors], scan.FieldError{Detail: fmt.Sprintf("has %d more wrong fields", len(wrong)-maxErrors)})
-	}
-	return scan.Config{}, &scan.Error{Code: scan.Invalid, Message: "The scan config has fields that are missing or wrong.", Fields: wrong}
+	return scan.Config{}, invalid("The scan config has fields that are missing or wrong.", "fields", wrong)
 }
 
 // ruleErrors are the errors of the domain's rules in fields of which nothing is said yet.
@@ -138,11 +141,10 @@ func setField(c *scan.Config, m member) []scan.FieldError {
 	into := map[string]*string{"region": &c.Region, "registry": &c.Registry, "repository": &c.Repository}
 	target, isString := into[m.name]
 	switch {
-	case isString:
-		if !decodeString(m.value, target) {
-			return []scan.FieldError{{Pointer: pointer(m.name), Detail: "must be a string"}}
-		}
+	case isString && decodeString(m.value, target):
 		return nil
+	case isString:
+		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "must be a string"}}
 	case m.name == "tags":
 		return setTags(c, m.value)
 	case m.name == "id", m.name == "created":

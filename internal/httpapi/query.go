@@ -100,10 +100,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 }
 
 func invalidQuery(wrong []scan.FieldError) error {
-	if len(wrong) > maxErrors {
-		wrong = append(wrong[:maxErrors:maxErrors], scan.FieldError{Detail: fmt.Sprintf("has %d more wrong parameters", len(wrong)-maxErrors)})
-	}
-	return &scan.Error{Code: scan.Invalid, Message: "The query has parameters that are unknown or wrong.", Fields: wrong}
+	return invalid("The query has parameters that are unknown or wrong.", "parameters", wrong)
 }
 
 // queryParser gathers everything that is wrong with a query.
@@ -243,11 +240,11 @@ func (q query) canonical() url.Values {
 	if q.view.ByVulnerability {
 		set("by", "vulnerability")
 	}
+	order := string(q.view.Order)
 	if q.view.Reverse {
-		set("sort", "-"+string(q.view.Order))
-	} else {
-		set("sort", string(q.view.Order))
+		order = "-" + order
 	}
+	set("sort", order)
 	return values
 }
 

@@ -56,31 +56,23 @@ func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler,
 
 // Summary builds what SummaryFunc serves: it only reads.
 func Summary(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
-	api, err := reading(ctx, log, base)
-	if err != nil {
-		return nil, err
-	}
-	return api.Handler(api.SummaryRoutes()), nil
+	return reading(ctx, log, base, (*httpapi.API).SummaryRoutes)
 }
 
 // Findings builds what FindingsFunc serves: it only reads.
 func Findings(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
-	api, err := reading(ctx, log, base)
-	if err != nil {
-		return nil, err
-	}
-	return api.Handler(api.FindingsRoutes()), nil
+	return reading(ctx, log, base, (*httpapi.API).FindingsRoutes)
 }
 
-// reading is an API that can't store anything.
-func reading(ctx context.Context, log *slog.Logger, base BaseURL) (*httpapi.API, error) {
+// reading serves routes of an API that can't store anything.
+func reading(ctx context.Context, log *slog.Logger, base BaseURL, routes func(*httpapi.API) httpapi.Routes) (http.Handler, error) {
 	cfg, e, err := fromEnvironment(ctx, log)
 	if err != nil {
 		return nil, err
 	}
 	api := newAPI(ctx, log, base, e)
 	api.Reports = NewReader(cfg, cfg, e.configBucket, log)
-	return api, nil
+	return api.Handler(routes(api)), nil
 }
 
 // newAPI is an API without anything to serve. Without a key that it can use it lets nobody in, and says so in the log: a function that doesn't
