@@ -1,9 +1,10 @@
 package ecr
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -269,12 +270,7 @@ func (e *ECR) Images(id RepositoryID) []ImageState {
 func (e *ECR) Repositories() []RepositoryID {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	ids := make([]RepositoryID, 0, len(e.repositories))
-	for id := range e.repositories {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b RepositoryID) int {
-		return strings.Compare(a.Region+" "+a.Registry+" "+a.Name, b.Region+" "+b.Registry+" "+b.Name)
+	return slices.SortedFunc(maps.Keys(e.repositories), func(a, b RepositoryID) int {
+		return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.Registry, b.Registry), cmp.Compare(a.Name, b.Name))
 	})
-	return ids
 }

@@ -35,7 +35,7 @@ func LoadFindings(e *ecr.ECR, dir string) ([]ecr.RepositoryID, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("findings folder %s has no *.json files; %s > %s", dir, howToRecord, filepath.Join(dir, "NAME.json"))
 	}
-	rec := recording{old: e.Now().Add(-25 * time.Hour), byPlace: map[place]*recordedImage{}}
+	rec := recording{old: e.Now().Add(-25 * time.Hour)}
 	for _, file := range files {
 		if err := rec.read(file); err != nil {
 			return nil, fmt.Errorf("findings file %s: %w; %s > %s, or move the file away", file, err, howToRecord, filepath.Base(file))
@@ -46,23 +46,19 @@ func LoadFindings(e *ecr.ECR, dir string) ([]ecr.RepositoryID, error) {
 
 // document is a full answer, or the imageScanFindings of one.
 type document struct {
-	RegistryID     string            `json:"registryId"`
-	RepositoryName string            `json:"repositoryName"`
-	ImageID        recordedID        `json:"imageId"`
-	Status         *recordedStatus   `json:"imageScanStatus"`
-	Scan           *recordedScan     `json:"imageScanFindings"`
-	Findings       []recordedFinding `json:"findings"`
-	Enhanced       []recordedFinding `json:"enhancedFindings"`
-}
-
-type recordedID struct {
-	Digest string `json:"imageDigest"`
-	Tag    string `json:"imageTag"`
-}
-
-type recordedStatus struct {
-	Status      string `json:"status"`
-	Description string `json:"description"`
+	RegistryID     string `json:"registryId"`
+	RepositoryName string `json:"repositoryName"`
+	ImageID        struct {
+		Digest string `json:"imageDigest"`
+		Tag    string `json:"imageTag"`
+	} `json:"imageId"`
+	Status *struct {
+		Status      string `json:"status"`
+		Description string `json:"description"`
+	} `json:"imageScanStatus"`
+	Scan     *recordedScan     `json:"imageScanFindings"`
+	Findings []recordedFinding `json:"findings"`
+	Enhanced []recordedFinding `json:"enhancedFindings"`
 }
 
 type recordedScan struct {
@@ -105,15 +101,14 @@ type place struct {
 
 type recordedImage struct {
 	ecr.Image
+	at    place
 	files map[string]map[string]bool // the raw findings of each file
 }
 
 // recording collects the answers of all files before any is put.
 type recording struct {
-	old     time.Time // when a scan without a time completed
-	order   []*recordedImage
-	places  []place // of order
-	byPlace map[place]*recordedImage
+	old    time.Time // when a scan without a time completed
+	images []*recordedImage
 }
 
 func (rec *recording) read(file string) error {
@@ -156,16 +151,16 @@ func (rec *recording) value(file string, raw json.RawMessage) error {
 		return nil
 	}
 	var doc document
+	var err error
 	switch raw[0] {
 	case '[':
 		doc.Findings = []recordedFinding{}
-		if err := json.Unmarshal(raw, &doc.Findings); err != nil {
-			return err
-		}
+		err = json.Unmarshal(raw, &doc.Findings)
 	case '{':
-		if err := json.Unmarshal(raw, &doc); err != nil {
-			return err
-		}
+		err = json.Unmarshal(raw, &doc)
+	}
+	if err != nil {
+		return err
 	}
 	return rec.add(file, doc)
 }
@@ -185,22 +180,28 @@ func (rec *recording) add(file string, doc document) error {
 	if err != nil {
 		return err
 	}
-	img, ok := rec.byPlace[at]
-	if !ok {
-		img = &recordedImage{files: map[string]map[string]bool{}}
-		img.Recorded = true
-		if at.tag != "" {
-			img.Tags = []string{at.tag}
-		}
-		rec.byPlace[at] = img
-		rec.order = append(rec.order, img)
-		rec.places = append(rec.places, at)
-	}
+	img := rec.image(at)
 	img.merge(file, doc)
 	if img.Digest == "" && sha256Digest.MatchString(doc.ImageID.Digest) {
 		img.Digest = doc.ImageID.Digest
 	}
 	return nil
+}
+
+// image is the image of a place, a new one if there is none yet.
+func (rec *recording) image(at place) *recordedImage {
+	for _, img := range rec.images {
+		if img.at == at {
+			return img
+		}
+	}
+	img := &recordedImage{at: at, files: map[string]map[string]bool{}}
+	img.Recorded = true
+	if at.tag != "" {
+		img.Tags = []string{at.tag}
+	}
+	rec.images = append(rec.images, img)
+	return img
 }
 
 // Rules for what names an image in a file; compiled once, read only.
@@ -288,7 +289,7 @@ func (img *recordedImage) addFinding(file string, f recordedFinding) {
 }
 
 // finish fills what the answers left open.
-func (img *recordedImage) finish(at place, old time.Time) {
+func (img *recordedImage) finish(old time.Time) {
 	if len(img.Findings) == 0 && len(img.Enhanced) > 0 {
 		img.Findings = nil // a bare list of enhanced findings came in as the other kind
 	}
@@ -299,18 +300,17 @@ func (img *recordedImage) finish(at place, old time.Time) {
 		img.ScannedAt = old
 	}
 	if img.Digest == "" {
-		img.Digest = ecr.DigestOf(at.id.Registry + "/" + at.id.Name + ":" + at.tag + "@" + at.digest)
+		img.Digest = ecr.DigestOf(img.at.id.Registry + "/" + img.at.id.Name + ":" + img.at.tag + "@" + img.at.digest)
 	}
 }
 
 func (rec *recording) put(e *ecr.ECR) []ecr.RepositoryID {
 	var ids []ecr.RepositoryID
-	for i, img := range rec.order {
-		at := rec.places[i]
-		img.finish(at, rec.old)
-		e.PutImage(at.id, img.Image)
-		if !slices.Contains(ids, at.id) {
-			ids = append(ids, at.id)
+	for _, img := range rec.images {
+		img.finish(rec.old)
+		e.PutImage(img.at.id, img.Image)
+		if !slices.Contains(ids, img.at.id) {
+			ids = append(ids, img.at.id)
 		}
 	}
 	return ids
