@@ -41,11 +41,11 @@ func ParseFilter(given map[string][]string) (Filter, error) {
 			continue
 		}
 		values = row.normal(values)
-		switch bad := slices.ContainsFunc(values, func(v string) bool { return !row.accepts(v) }); {
+		switch bad := slices.ContainsFunc(values, func(v string) bool { return !row.valid(v) }); {
 		case bad && row.flag != nil:
-			form = append(form, wrong("must be true, or left out"))
+			form = append(form, wrong(row.rule))
 		case bad:
-			rules = append(rules, wrong(row.ruleWords()))
+			rules = append(rules, wrong(row.rule))
 		}
 		if len(values) > maxFilterValues {
 			rules = append(rules, wrong(fmt.Sprintf("may be given %d times", maxFilterValues)))

@@ -18,7 +18,7 @@ type FilterRow struct {
 	Pattern, Hint string
 
 	about subject
-	// rule says what a value must be, and valid checks it; they are left out where Choices or flag say it. upper values are taken in any case.
+	// rule says what a value must be, and valid checks it. upper values are taken in any case.
 	rule  string
 	valid func(string) bool
 	upper bool
@@ -49,6 +49,7 @@ func Filters() []FilterRow {
 	return []FilterRow{
 		{
 			Name: "severity", Noun: "severity", about: severities, Choices: SeverityNames(), upper: true,
+			rule: "must be one of " + strings.Join(SeverityNames(), ", "), valid: isSeverity,
 			text: func(f *Filter) *string { return (*string)(&f.Severity) },
 		},
 		{
@@ -72,7 +73,7 @@ func Filters() []FilterRow {
 			list: func(f *Filter) *[]string { return &f.Names },
 		},
 		{
-			Name: "fixable", Noun: "with a fix",
+			Name: "fixable", Noun: "with a fix", rule: "must be true, or left out", valid: isTrue,
 			flag: func(f *Filter) *bool { return &f.Fixable },
 		},
 	}
@@ -140,25 +141,9 @@ func (r FilterRow) normal(values []string) []string {
 
 // Distinct is the values in order and without repetition, nil when there are none.
 func Distinct(values []string) []string {
-	if len(values) == 0 {
-		return nil
-	}
 	return slices.Compact(slices.Sorted(slices.Values(values)))
 }
 
-func (r FilterRow) accepts(value string) bool {
-	switch {
-	case r.flag != nil:
-		return value == "true"
-	case r.Choices != nil:
-		return slices.Contains(r.Choices, value)
-	}
-	return r.valid(value)
-}
+func isSeverity(s string) bool { return slices.Contains(SeverityNames(), s) }
 
-func (r FilterRow) ruleWords() string {
-	if r.Choices != nil {
-		return "must be one of " + strings.Join(r.Choices, ", ")
-	}
-	return r.rule
-}
+func isTrue(s string) bool { return s == "true" }
