@@ -34,17 +34,15 @@ func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string
 }
 
 func (c *Client) namedImages(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
-	found := make([][]scan.Image, (len(tags)+idsPerCall-1)/idsPerCall)
+	calls := slices.Collect(slices.Chunk(tags, idsPerCall))
+	found := make([][]scan.Image, len(calls))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookupsAtOnce)
-	at := 0
-	for some := range slices.Chunk(tags, idsPerCall) {
-		i := at
+	for i, some := range calls {
 		g.Go(func() (err error) {
 			found[i], err = c.taggedImages(ctx, repo, some)
 			return err
 		})
-		at++
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err

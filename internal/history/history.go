@@ -2,6 +2,7 @@ package history
 
 import (
 	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -216,11 +217,7 @@ func (t *telling) findings(found []scan.Finding) []Tracked {
 		delete(t.old, keyOf(f))
 		all = append(all, t.found(f, old, known))
 	}
-	rest := make([]Tracked, 0, len(t.old))
-	for _, f := range t.old {
-		rest = append(rest, f)
-	}
-	slices.SortFunc(rest, func(a, b Tracked) int { return scan.CompareFindings(a.Finding, b.Finding) })
+	rest := slices.SortedFunc(maps.Values(t.old), func(a, b Tracked) int { return scan.CompareFindings(a.Finding, b.Finding) })
 	for _, f := range rest {
 		if f.Fate == Present {
 			f = t.ended(f)
@@ -354,9 +351,6 @@ func (t *telling) pruned(all []Tracked) []Tracked {
 
 // bounded are the old events with the new ones, scan by scan and in the order of their dates, without those that are too old or too many.
 func bounded(old, added []Event, at Stamp) []Event {
-	if len(old)+len(added) == 0 {
-		return nil
-	}
 	events := slices.Concat(old, added)
 	events = slices.DeleteFunc(events, func(e Event) bool { return e.Scan < at.Plus(-MemoryTime) })
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Or(cmp.Compare(a.Scan, b.Scan), cmp.Compare(a.At, b.At)) })
