@@ -2,6 +2,7 @@ package awslocal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -125,9 +126,7 @@ func s3Fault(w http.ResponseWriter, _ Call, f Fault) {
 			"InternalError": http.StatusInternalServerError, "SlowDown": http.StatusServiceUnavailable,
 		}[f.Code]
 	}
-	if f.Status == 0 {
-		f.Status = http.StatusBadRequest
-	}
+	f.Status = cmp.Or(f.Status, http.StatusBadRequest)
 	if f.Message == "" {
 		f.Message = map[string]string{
 			"AccessDenied": "Access Denied", "SlowDown": "Please reduce your request rate.",

@@ -1,6 +1,7 @@
 package awslocal
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -53,9 +54,7 @@ func NewSQS(name string, o SQSOptions) (*SQS, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Visibility == 0 {
-		o.Visibility = defaultVisibility
-	}
+	o.Visibility = cmp.Or(o.Visibility, defaultVisibility)
 	return &SQS{Traffic: NewTraffic(o.Now, sqsFault), name: name, queue: newQueue(o)}, nil
 }
 

@@ -2,6 +2,7 @@ package awslocal
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -24,9 +25,7 @@ func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	in := req.Clone(req.Context())
 	in.RequestURI = req.URL.RequestURI()
 	in.RemoteAddr = "in-process"
-	if in.Host == "" {
-		in.Host = req.URL.Host
-	}
+	in.Host = cmp.Or(in.Host, req.URL.Host)
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}

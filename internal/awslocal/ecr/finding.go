@@ -1,6 +1,7 @@
 package ecr
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -151,12 +152,7 @@ type ResourceImage struct {
 // counted as UNDEFINED, so that the counts add up to the findings.
 func countSeverities(findings []Finding, enhanced []EnhancedFinding) map[string]int {
 	counts := map[string]int{}
-	add := func(severity string) {
-		if severity == "" {
-			severity = "UNDEFINED"
-		}
-		counts[severity]++
-	}
+	add := func(severity string) { counts[cmp.Or(severity, "UNDEFINED")]++ }
 	for i := range findings {
 		add(findings[i].Severity)
 	}

@@ -1,6 +1,7 @@
 package ecr
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -93,9 +94,7 @@ func (i *Image) normalise(r *repository, now time.Time) {
 			}
 		}
 	}
-	if i.Status == "" {
-		i.Status = Active
-	}
+	i.Status = cmp.Or(i.Status, Active)
 	if i.PushedAt.IsZero() {
 		i.PushedAt = now
 		if !i.ScannedAt.IsZero() && i.ScannedAt.Before(now) {
@@ -150,10 +149,7 @@ type platform struct {
 func indexManifest(mediaType string, children []Child) string {
 	manifests := make([]descriptor, len(children))
 	for i, c := range children {
-		if c.MediaType == "" {
-			c.MediaType = OCIManifest
-		}
-		manifests[i] = descriptor{c.MediaType, c.Size, c.Digest, &platform{c.Arch, c.OS, c.Variant}}
+		manifests[i] = descriptor{cmp.Or(c.MediaType, OCIManifest), c.Size, c.Digest, &platform{c.Arch, c.OS, c.Variant}}
 	}
 	return awslocal.MustJSON(map[string]any{"schemaVersion": 2, "mediaType": mediaType, "manifests": manifests})
 }
@@ -164,10 +160,7 @@ func (i *Image) manifest() string {
 	if i.Manifest != "" {
 		return i.Manifest
 	}
-	config := i.ArtifactMediaType
-	if config == "" {
-		config = OCIImageConfig
-	}
+	config := cmp.Or(i.ArtifactMediaType, OCIImageConfig)
 	m := map[string]any{
 		"schemaVersion": 2,
 		"mediaType":     i.MediaType,

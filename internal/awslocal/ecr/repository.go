@@ -1,6 +1,7 @@
 package ecr
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -24,12 +25,8 @@ type RepositoryID struct {
 
 // WithDefaults fills in what is empty.
 func (id RepositoryID) WithDefaults() RepositoryID {
-	if id.Region == "" {
-		id.Region = awslocal.DefaultRegion
-	}
-	if id.Registry == "" {
-		id.Registry = awslocal.DefaultRegistry
-	}
+	id.Region = cmp.Or(id.Region, awslocal.DefaultRegion)
+	id.Registry = cmp.Or(id.Registry, awslocal.DefaultRegistry)
 	return id
 }
 
@@ -88,15 +85,6 @@ func (r *repository) find(id imageID) (*image, bool) {
 		img = r.byTag[id.Tag]
 	}
 	return img, img != nil
-}
-
-// ref finds an image by what a caller in Go calls it: a digest or a tag.
-func (r *repository) ref(ref string) (*image, bool) {
-	if img, ok := r.byDigest[ref]; ok {
-		return img, true
-	}
-	img, ok := r.byTag[ref]
-	return img, ok
 }
 
 // Deny is the fault of a missing permission; operation and repository may be

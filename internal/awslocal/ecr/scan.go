@@ -1,6 +1,9 @@
 package ecr
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 const (
 	day              = 24 * time.Hour
@@ -30,12 +33,9 @@ type scanResult struct {
 // outcome returns what a scan of i brings that completes at t.
 func (i *Image) outcome(t time.Time, good, description string) *scanResult {
 	r := &scanResult{
-		status: i.ScanStatus, description: i.ScanDescription,
+		status: cmp.Or(i.ScanStatus, good), description: i.ScanDescription,
 		completed: t, sourceUpdated: i.SourceUpdatedAt, notReady: i.NotReady,
 		findings: i.Findings, enhanced: i.Enhanced,
-	}
-	if r.status == "" {
-		r.status = good
 	}
 	if r.status == good && r.description == "" {
 		r.description = description

@@ -39,17 +39,11 @@ func New(o Options) *ECR {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.ScanTime == 0 {
-		o.ScanTime = defaultScanTime
-	}
-	if o.ScanQuota == 0 {
-		o.ScanQuota = defaultScanQuota
-	}
 	return &ECR{
 		Traffic:      awslocal.NewTraffic(o.Now, ecrFault),
 		now:          o.Now,
-		scanTime:     max(o.ScanTime, 0),
-		scanQuota:    o.ScanQuota,
+		scanTime:     max(cmp.Or(o.ScanTime, defaultScanTime), 0),
+		scanQuota:    cmp.Or(o.ScanQuota, defaultScanQuota),
 		repositories: map[RepositoryID]*repository{},
 		kinds:        map[registryID]ScanType{},
 		quotas:       map[registryID]*quota{},
@@ -149,10 +143,7 @@ func (e *ECR) quotaOf(id RepositoryID) *quota {
 }
 
 func (e *ECR) start(img *image, at time.Time) {
-	takes := img.def.ScanTime
-	if takes == 0 {
-		takes = e.scanTime
-	}
+	takes := cmp.Or(img.def.ScanTime, e.scanTime)
 	img.done = at.Add(max(takes, 0))
 	img.starts++
 }
@@ -234,8 +225,8 @@ func (e *ECR) lookUp(id RepositoryID, ref string) (*image, error) {
 	if !ok {
 		return nil, fmt.Errorf("embedded ECR: no repository %s", id.WithDefaults().arn())
 	}
-	img, ok := r.ref(ref)
-	if !ok {
+	img := cmp.Or(r.byDigest[ref], r.byTag[ref])
+	if img == nil {
 		return nil, fmt.Errorf("embedded ECR: no image %s in repository %s", ref, r.id.arn())
 	}
 	return img, nil

@@ -1,6 +1,7 @@
 package ecr
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -33,13 +34,7 @@ type imageID struct {
 
 // String is an image id as ECR's messages have it.
 func (id imageID) String() string {
-	orNull := func(s string) string {
-		if s == "" {
-			return "null"
-		}
-		return s
-	}
-	return fmt.Sprintf("{imageDigest:'%s', imageTag:'%s'}", orNull(id.Digest), orNull(id.Tag))
+	return fmt.Sprintf("{imageDigest:'%s', imageTag:'%s'}", cmp.Or(id.Digest, "null"), cmp.Or(id.Tag, "null"))
 }
 
 type filter struct {

@@ -2,6 +2,7 @@ package samples
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -212,10 +213,8 @@ var (
 )
 
 func (doc *document) place(file string) (place, error) {
-	at := place{id: ecr.RepositoryID{Registry: doc.RegistryID, Name: doc.RepositoryName}.WithDefaults(), tag: doc.ImageID.Tag}
-	if at.id.Name == "" {
-		at.id.Name = repositoryNameOf(file)
-	}
+	name := cmp.Or(doc.RepositoryName, repositoryNameOf(file))
+	at := place{id: ecr.RepositoryID{Registry: doc.RegistryID, Name: name}.WithDefaults(), tag: doc.ImageID.Tag}
 	if !ecr.ValidRegistry(at.id.Registry) {
 		return at, fmt.Errorf("registryId %q is not twelve digits", at.id.Registry)
 	}
