@@ -1,10 +1,10 @@
 package ecrscan
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
@@ -59,7 +59,7 @@ func enhancedFindings(f types.EnhancedImageScanFinding) []scan.Finding {
 	common := scan.Finding{
 		Severity: scan.ParseSeverity(aws.ToString(f.Severity)), Description: shorten(aws.ToString(f.Description)),
 		FixAvailable: aws.ToString(f.FixAvailable), Exploit: aws.ToString(f.ExploitAvailable),
-		FirstSeen: utc(f.FirstObservedAt), Changed: utc(f.UpdatedAt),
+		FirstSeen: aws.ToTime(f.FirstObservedAt).UTC(), Changed: aws.ToTime(f.UpdatedAt).UTC(),
 	}
 	if r := f.Remediation; r != nil && r.Recommendation != nil {
 		common.Remediation = shorten(aws.ToString(r.Recommendation.Text))
@@ -98,10 +98,7 @@ func cvss(score float64, all []types.CvssScore) (string, string) {
 			best = s
 		}
 	}
-	if score == 0 {
-		score = best.BaseScore
-	}
-	if score == 0 {
+	if score = cmp.Or(score, best.BaseScore); score == 0 {
 		return "", aws.ToString(best.ScoringVector)
 	}
 	return strconv.FormatFloat(score, 'f', 1, 64), aws.ToString(best.ScoringVector)
@@ -139,11 +136,4 @@ func shorten(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:maxText], "") + " …"
-}
-
-func utc(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.UTC()
 }
