@@ -19,7 +19,7 @@ type JSONAPI struct {
 	Target      string // before the operation in X-Amz-Target
 	Service     string // in the scope of a signature
 	ContentType string
-	namespace   string // before the code of an error in a body
+	Namespace   string // before the code of an error in a body
 	ErrorHeader bool   // the code of an error is in a header too
 	Failed      string // the code of an error of the service itself
 	Throttled   string // the code of too many calls
@@ -77,11 +77,11 @@ func (a JSONAPI) Write(w http.ResponseWriter, v any, err error) {
 			e = &Error{http.StatusInternalServerError, a.Failed, err.Error()}
 		}
 		if a.ErrorHeader {
-			w.Header().Set("X-Amzn-ErrorType", e.code)
+			w.Header().Set("X-Amzn-ErrorType", e.Code)
 		}
-		body := map[string]string{"__type": a.namespace + e.code}
-		if e.message != "" {
-			body["message"] = e.message
+		body := map[string]string{"__type": a.Namespace + e.Code}
+		if e.Message != "" {
+			body["message"] = e.Message
 		}
 		status, v = e.status, body
 	}
@@ -95,20 +95,20 @@ func (a JSONAPI) Write(w http.ResponseWriter, v any, err error) {
 // a code.
 func (a JSONAPI) Fault(w http.ResponseWriter, f Fault, message func(code string) string) {
 	e := &Error{f.Status, f.Code, f.Message}
-	if e.code == "" {
-		e.code = a.Failed
+	if e.Code == "" {
+		e.Code = a.Failed
 		if f.PerSecond > 0 {
-			e.code, e.status = a.Throttled, http.StatusBadRequest
+			e.Code, e.status = a.Throttled, http.StatusBadRequest
 		}
 	}
 	if e.status == 0 {
 		e.status = http.StatusBadRequest
-		if e.code == a.Failed {
+		if e.Code == a.Failed {
 			e.status = http.StatusInternalServerError
 		}
 	}
-	if e.message == "" {
-		e.message = message(e.code)
+	if e.Message == "" {
+		e.Message = message(e.Code)
 	}
 	a.Write(w, nil, e)
 }
@@ -116,10 +116,10 @@ func (a JSONAPI) Fault(w http.ResponseWriter, f Fault, message func(code string)
 // Error is an error as a service answers it.
 type Error struct {
 	status        int
-	code, message string
+	Code, Message string
 }
 
-func (e *Error) Error() string { return e.code + ": " + e.message }
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
 // BadRequest is an error with the status 400.
 func BadRequest(code, format string, args ...any) *Error {

@@ -21,6 +21,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/sqslocal"
 )
 
 // stack is what a stack has: the services of AWS, and the environment that names them.
@@ -32,7 +33,7 @@ type stack struct {
 
 // start has a config of a repository with one image, which no visit has come to.
 func start(t *testing.T) *stack {
-	s := &stack{AWS: awstest.Start(t, ecr.Options{}), queue: awstest.StartQueue(t, awslocal.SQSOptions{})}
+	s := &stack{AWS: awstest.Start(t, ecr.Options{}), queue: awstest.StartQueue(t, sqslocal.Options{})}
 	for name, value := range map[string]string{
 		"AWS_REGION": "us-west-2", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 		"AWS_ENDPOINT_URL_S3": s.S3URL, "AWS_ENDPOINT_URL_ECR": s.ECRURL, "AWS_ENDPOINT_URL_SQS": s.queue.Endpoint,

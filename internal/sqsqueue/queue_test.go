@@ -20,11 +20,12 @@ import (
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/internal/sqsqueue"
 	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/sqslocal"
 )
 
 func start(t *testing.T) (*awstest.Queue, *sqsqueue.Queue) {
 	t.Helper()
-	service := awstest.StartQueue(t, awslocal.SQSOptions{})
+	service := awstest.StartQueue(t, sqslocal.Options{})
 	return service, sqsqueue.New(setup.Loopback(service.Endpoint), service.URL)
 }
 
@@ -145,7 +146,7 @@ func TestSendOnce(t *testing.T) {
 // Eight batches are under way at once, and no more.
 func TestSendSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		service, err := awslocal.NewSQS("visits.fifo", awslocal.SQSOptions{})
+		service, err := sqslocal.New("visits.fifo", sqslocal.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

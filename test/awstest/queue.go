@@ -8,20 +8,21 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/sqslocal"
 )
 
 // Queue is a running embedded SQS with one FIFO queue. It ends with the test that started it.
 type Queue struct {
-	SQS *awslocal.SQS
+	SQS *sqslocal.SQS
 	// Endpoint is the service's URL, and URL the queue's.
 	Endpoint, URL string
 }
 
 // StartQueue starts an SQS with an empty FIFO queue.
-func StartQueue(tb testing.TB, o awslocal.SQSOptions) *Queue {
+func StartQueue(tb testing.TB, o sqslocal.Options) *Queue {
 	tb.Helper()
 	const name = "visits.fifo"
-	service, err := awslocal.NewSQS(name, o)
+	service, err := sqslocal.New(name, o)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -10,11 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
+	"ecr-continuous-scan/test/sqslocal"
 )
 
 // allowedCalls is what the template allows each function, by folder: a call, and for S3 what kind of object it is about.
@@ -43,7 +43,7 @@ func recorded(t *testing.T, a *awstest.AWS, q *awstest.Queue) (*awstest.Recorder
 
 // Over the whole walkthrough, with reads before and after visits, each function makes the calls that the template allows it, and no other.
 func TestCallsAreWithinPermissions(t *testing.T) {
-	a, q := walkthrough(t), awstest.StartQueue(t, awslocal.SQSOptions{})
+	a, q := walkthrough(t), awstest.StartQueue(t, sqslocal.Options{})
 	service := a.Service(awstest.Silent())
 	recorders := map[string]*awstest.Recorder{}
 	g := &lambdaruntime.Gateway{Functions: map[string]*lambdaruntime.Function{}}

@@ -16,6 +16,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
+	"ecr-continuous-scan/test/sqslocal"
 )
 
 // startScan is StartScanFunc with its queue.
@@ -132,7 +133,7 @@ func TestStartScan(t *testing.T) {
 	for _, repo := range []string{"amazonlinux", "test/centos", "test/ubuntu", "test/gone", "test/hardcases"} {
 		service.AddConfig(t, repo)
 	}
-	q := awstest.StartQueue(t, awslocal.SQSOptions{})
+	q := awstest.StartQueue(t, sqslocal.Options{})
 	s := newStartScan(t, q, withQueue(a, q))
 	run := func() []visit {
 		t.Helper()
@@ -167,7 +168,7 @@ func TestStartScan(t *testing.T) {
 // Only a schedule that sends nothing is an error of the function. A visit that fails is logged, and its message is done with.
 func TestStartScanFails(t *testing.T) {
 	a := walkthrough(t)
-	q := awstest.StartQueue(t, awslocal.SQSOptions{})
+	q := awstest.StartQueue(t, sqslocal.Options{})
 	s := newStartScan(t, q, withQueue(a, q))
 	if report, err := s.schedule(); err != nil || report.Sent != 0 {
 		t.Errorf("no configs: %+v, %v", report, err)
@@ -217,7 +218,7 @@ func TestStartScanLeavesBeforeTheDeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.ECR.Disturb(awslocal.Fault{Region: "eu-west-1", Hang: true})
-	q := awstest.StartQueue(t, awslocal.SQSOptions{})
+	q := awstest.StartQueue(t, sqslocal.Options{})
 	s := newStartScan(t, q, withQueue(a, q))
 	if report, err := s.schedule(); err != nil || report.Sent != 2 {
 		t.Fatalf("schedule: %+v, %v", report, err)

@@ -16,14 +16,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 
-	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/test/sqslocal"
 )
 
 // fixture is an event source of an embedded queue.
 type fixture struct {
 	EventSource
 	t     *testing.T
-	queue *awslocal.SQS
+	queue *sqslocal.SQS
 
 	mu       sync.Mutex
 	started  int
@@ -31,9 +31,9 @@ type fixture struct {
 }
 
 // newFixture makes an event source of two processes of the function at binary.
-func newFixture(t *testing.T, binary string, o awslocal.SQSOptions) *fixture {
+func newFixture(t *testing.T, binary string, o sqslocal.Options) *fixture {
 	t.Helper()
-	queue, err := awslocal.NewSQS("visits.fifo", o)
+	queue, err := sqslocal.New("visits.fifo", o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func (f *fixture) send(messages ...string) {
 }
 
 // runUntil runs the event source until the queue has a state. It gives the bodies that were received, by group.
-func (f *fixture) runUntil(want awslocal.QueueState) map[string][]string {
+func (f *fixture) runUntil(want sqslocal.QueueState) map[string][]string {
 	f.t.Helper()
 	ctx, stop := context.WithCancel(f.t.Context())
 	ended := make(chan error, 1)
@@ -102,9 +102,9 @@ func (f *fixture) runUntil(want awslocal.QueueState) map[string][]string {
 }
 
 func TestEventSourceDeletes(t *testing.T) {
-	f := newFixture(t, Build(t, bare), awslocal.SQSOptions{})
+	f := newFixture(t, Build(t, bare), sqslocal.Options{})
 	f.send("a/1", "a/2", "b/1", "a/3", "c/1", "b/2")
-	got := f.runUntil(awslocal.QueueState{})
+	got := f.runUntil(sqslocal.QueueState{})
 	if diff := cmp.Diff(map[string][]string{"a": {"1", "2", "3"}, "b": {"1", "2"}, "c": {"1"}}, got); diff != "" || f.started != 2 {
 		t.Errorf("%d processes, received (-want +got):\n%s", f.started, diff)
 	}
@@ -112,9 +112,9 @@ func TestEventSourceDeletes(t *testing.T) {
 
 // A message whose function fails is delivered again until it is a dead letter. Only then it is the turn of the next of its group.
 func TestEventSourceLeavesFailures(t *testing.T) {
-	f := newFixture(t, Build(t, faulty), awslocal.SQSOptions{Visibility: 10 * time.Millisecond, MaxReceive: 3})
+	f := newFixture(t, Build(t, faulty), sqslocal.Options{Visibility: 10 * time.Millisecond, MaxReceive: 3})
 	f.send("a/1", "a/2") // the function takes strings, not events, and fails
-	got := f.runUntil(awslocal.QueueState{Dead: 2})
+	got := f.runUntil(sqslocal.QueueState{Dead: 2})
 	if diff := cmp.Diff(map[string][]string{"a": {"1", "1", "1", "2", "2", "2"}}, got); diff != "" {
 		t.Errorf("received (-want +got):\n%s", diff)
 	}
@@ -125,7 +125,7 @@ func TestEventSourceLeavesFailures(t *testing.T) {
 
 // A process that has ended is replaced, and its message is delivered again.
 func TestEventSourceReplacesProcesses(t *testing.T) {
-	f := newFixture(t, Build(t, bare), awslocal.SQSOptions{Visibility: 10 * time.Millisecond})
+	f := newFixture(t, Build(t, bare), sqslocal.Options{Visibility: 10 * time.Millisecond})
 	f.Concurrency = 1
 	var process *Function
 	start, received := f.Start, f.Received
@@ -140,7 +140,7 @@ func TestEventSourceReplacesProcesses(t *testing.T) {
 		}
 	}
 	f.send("a/1")
-	got := f.runUntil(awslocal.QueueState{})
+	got := f.runUntil(sqslocal.QueueState{})
 	if f.started != 2 || len(got["a"]) < 2 {
 		t.Errorf("%d processes, want 2; received %v, want the message twice", f.started, got)
 	}
@@ -150,7 +150,7 @@ func TestEventSourceReplacesProcesses(t *testing.T) {
 func TestEventSourceTooLate(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Now()
-	f := newFixture(t, Build(t, bare), awslocal.SQSOptions{Visibility: time.Minute, Now: func() time.Time {
+	f := newFixture(t, Build(t, bare), sqslocal.Options{Visibility: time.Minute, Now: func() time.Time {
 		mu.Lock()
 		defer mu.Unlock()
 		return now
@@ -166,14 +166,14 @@ func TestEventSourceTooLate(t *testing.T) {
 		}
 	}
 	f.send("a/1", "a/2")
-	got := f.runUntil(awslocal.QueueState{})
+	got := f.runUntil(sqslocal.QueueState{})
 	if diff := cmp.Diff(map[string][]string{"a": {"1", "1", "2", "2"}}, got); diff != "" {
 		t.Errorf("received (-want +got):\n%s", diff)
 	}
 }
 
 func TestSQSEvent(t *testing.T) {
-	f := newFixture(t, "", awslocal.SQSOptions{})
+	f := newFixture(t, "", sqslocal.Options{})
 	f.send("a/1")
 	out, err := f.Client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
 		QueueUrl: &f.QueueURL, MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},

@@ -21,6 +21,7 @@ import (
 	"ecr-continuous-scan/internal/sqsqueue"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
+	"ecr-continuous-scan/test/sqslocal"
 )
 
 // visitTime is the time that the template gives a function.
@@ -31,7 +32,7 @@ type simulated struct {
 	*awstest.Service
 	t       *testing.T
 	ecr     *ecr.ECR
-	sqs     *awslocal.SQS
+	sqs     *sqslocal.SQS
 	client  *sqs.Client
 	url     string
 	handler *scanevents.Handler
@@ -51,7 +52,7 @@ func inProcess(h http.Handler) aws.Config {
 }
 
 // simulate makes a service of so many repositories, each with an image that is due.
-func simulate(t *testing.T, repositories int, o awslocal.SQSOptions) *simulated {
+func simulate(t *testing.T, repositories int, o sqslocal.Options) *simulated {
 	t.Helper()
 	s := &simulated{t: t, ecr: ecr.New(ecr.Options{ScanTime: time.Hour}), visits: map[string]int{}, ended: make(chan struct{}, 2*repositories)}
 	store, err := awslocal.NewMemoryS3(awstest.Bucket)
@@ -59,7 +60,7 @@ func simulate(t *testing.T, repositories int, o awslocal.SQSOptions) *simulated 
 		t.Fatal(err)
 	}
 	const name = "visits.fifo"
-	if s.sqs, err = awslocal.NewSQS(name, o); err != nil {
+	if s.sqs, err = sqslocal.New(name, o); err != nil {
 		t.Fatal(err)
 	}
 	s.url = "http://127.0.0.1:1/" + awslocal.DefaultRegistry + "/" + name
@@ -132,7 +133,7 @@ func (s *simulated) receive(ctx context.Context) {
 // visitMany has one schedule and so many functions at once, and tells how long it takes until so many visits have ended.
 func visitMany(t *testing.T, repositories, functions, until int, disturb awslocal.Fault) (took time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
-		s := simulate(t, repositories, awslocal.SQSOptions{Visibility: 2 * visitTime, MaxReceive: 3})
+		s := simulate(t, repositories, sqslocal.Options{Visibility: 2 * visitTime, MaxReceive: 3})
 		if disturb.Resource != "" {
 			s.ecr.Disturb(disturb)
 		}
@@ -181,7 +182,7 @@ func TestVisitsSideBySide(t *testing.T) {
 func TestVisitThatAlwaysDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const schedules, every = 48, 30 * time.Minute
-		s := simulate(t, 2, awslocal.SQSOptions{Visibility: 600 * time.Second, MaxReceive: 3, Retention: 6 * time.Hour})
+		s := simulate(t, 2, sqslocal.Options{Visibility: 600 * time.Second, MaxReceive: 3, Retention: 6 * time.Hour})
 		var dying string
 		s.dies = func(m types.Message) bool {
 			s.mu.Lock()

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/sqslocal"
 )
 
 // killing kills all functions each time when so many scans were tried.
@@ -59,7 +59,7 @@ func TestEverythingIsStartedOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
-	queue := awstest.StartQueue(t, awslocal.SQSOptions{Visibility: visibility, MaxReceive: 50})
+	queue := awstest.StartQueue(t, sqslocal.Options{Visibility: visibility, MaxReceive: 50})
 	w := newWorld(t, queue.Endpoint, queue.URL)
 	w.schedule(2)
 	if state := queue.SQS.State(); state.Visible != 2*len(sizes()) {

@@ -1,9 +1,11 @@
-package awslocal
+package sqslocal
 
 import (
 	"crypto/md5"
 	"encoding/hex"
 	"regexp"
+
+	"ecr-continuous-scan/internal/awslocal"
 )
 
 type sentMessage struct {
@@ -47,7 +49,7 @@ func (q *queue) sendBatch(r *sqsRequest) (any, error) {
 	for _, e := range r.Entries {
 		switch err := e.check(); {
 		case err != nil:
-			answer.Failed = append(answer.Failed, failedEntry{e.ID, err.code, err.message, true})
+			answer.Failed = append(answer.Failed, failedEntry{e.ID, err.Code, err.Message, true})
 		case q.refused > 0:
 			q.refused--
 			answer.Failed = append(answer.Failed, failedEntry{e.ID, "InternalError", "", false})
@@ -74,9 +76,9 @@ func bodySum(body string) string {
 func (e sqsEntry) checkGroup() error {
 	switch {
 	case e.MessageGroupID == "":
-		return BadRequest("MissingParameter", "The request must contain the parameter MessageGroupId.")
+		return awslocal.BadRequest("MissingParameter", "The request must contain the parameter MessageGroupId.")
 	case e.MessageDeduplicationID == "":
-		return BadRequest("InvalidParameterValue",
+		return awslocal.BadRequest("InvalidParameterValue",
 			"The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
 	}
 	return nil
@@ -87,16 +89,16 @@ func (e sqsEntry) checkGroup() error {
 var fifoID = regexp.MustCompile(`^[!-~]{1,128}$`)
 
 // check is about what can be wrong with one entry of a batch alone.
-func (e sqsEntry) check() *Error {
-	invalid := func(parameter string, value any, reason string) *Error {
-		return BadRequest("InvalidParameterValue", "Value %v for parameter %s is invalid. Reason: %s", value, parameter, reason)
+func (e sqsEntry) check() *awslocal.Error {
+	invalid := func(parameter string, value any, reason string) *awslocal.Error {
+		return awslocal.BadRequest("InvalidParameterValue", "Value %v for parameter %s is invalid. Reason: %s", value, parameter, reason)
 	}
 	const form = " can only include alphanumeric and punctuation characters. 1 to 128 in length."
 	switch {
 	case e.MessageBody == "":
-		return BadRequest("MissingParameter", "The request must contain the parameter MessageBody.")
+		return awslocal.BadRequest("MissingParameter", "The request must contain the parameter MessageBody.")
 	case len(e.MessageBody) > sqsMaxBytes:
-		return BadRequest("InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", sqsMaxBytes)
+		return awslocal.BadRequest("InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", sqsMaxBytes)
 	case e.DelaySeconds != 0:
 		return invalid("DelaySeconds", e.DelaySeconds, "The request include parameter that is not valid for this queue type.")
 	case !fifoID.MatchString(e.MessageGroupID):
@@ -113,17 +115,17 @@ var entryID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 func checkBatch(entries []sqsEntry) error {
 	switch {
 	case len(entries) == 0:
-		return BadRequest("EmptyBatchRequest", "There should be at least one SendMessageBatchRequestEntry in the request.")
+		return awslocal.BadRequest("EmptyBatchRequest", "There should be at least one SendMessageBatchRequestEntry in the request.")
 	case len(entries) > sqsMaxBatch:
-		return BadRequest("TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10. You have sent %d.", len(entries))
+		return awslocal.BadRequest("TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10. You have sent %d.", len(entries))
 	}
 	seen, size := map[string]bool{}, 0
 	for _, e := range entries {
 		if !entryID.MatchString(e.ID) {
-			return BadRequest("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores.")
+			return awslocal.BadRequest("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores.")
 		}
 		if seen[e.ID] {
-			return BadRequest("BatchEntryIdsNotDistinct", "Id %s repeated.", e.ID)
+			return awslocal.BadRequest("BatchEntryIdsNotDistinct", "Id %s repeated.", e.ID)
 		}
 		if err := e.checkGroup(); err != nil {
 			return err
@@ -132,7 +134,7 @@ func checkBatch(entries []sqsEntry) error {
 		size += len(e.MessageBody)
 	}
 	if size > sqsMaxBytes {
-		return BadRequest("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", sqsMaxBytes, size)
+		return awslocal.BadRequest("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", sqsMaxBytes, size)
 	}
 	return nil
 }

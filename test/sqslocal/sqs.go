@@ -1,4 +1,4 @@
-package awslocal
+package sqslocal
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"ecr-continuous-scan/internal/awslocal"
 )
 
 const (
@@ -17,14 +19,14 @@ const (
 )
 
 // sqsAPI is SQS's protocol; read only.
-var sqsAPI = JSONAPI{
+var sqsAPI = awslocal.JSONAPI{
 	Target: "AmazonSQS.", Service: "sqs", ContentType: "application/x-amz-json-1.0",
-	namespace: "com.amazonaws.sqs#", Failed: "InternalFailure", Throttled: "RequestThrottled",
+	Namespace: "com.amazonaws.sqs#", Failed: "InternalFailure", Throttled: "RequestThrottled",
 }
 
 // SQSOptions says how an embedded queue behaves; the zero value is a queue at
 // its best.
-type SQSOptions struct {
+type Options struct {
 	Now        func() time.Time // time.Now, when nil
 	Visibility time.Duration    // how long a message received is hidden: 30 s when zero
 	MaxReceive int              // after so many receives a message goes to the dead letters; never when zero
@@ -35,7 +37,7 @@ type SQSOptions struct {
 // The queue has no content-based deduplication, and deduplication ids are those
 // of the whole queue. All methods are safe for concurrent use.
 type SQS struct {
-	*Traffic
+	*awslocal.Traffic
 
 	name  string
 	queue *queue
@@ -44,10 +46,10 @@ type SQS struct {
 // queueName is the form of a FIFO queue's name; compiled once, read only.
 var queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,75}\.fifo$`)
 
-// NewSQS returns an SQS with an empty queue of that name, which must end in
+// New returns an SQS with an empty queue of that name, which must end in
 // ".fifo", as AWS demands. Its URL is that of the service, a slash,
 // DefaultRegistry, a slash and the name.
-func NewSQS(name string, o SQSOptions) (*SQS, error) {
+func New(name string, o Options) (*SQS, error) {
 	if !queueName.MatchString(name) {
 		return nil, fmt.Errorf("make a FIFO queue: the name %q must have up to 75 letters, digits, - and _, then .fifo", name)
 	}
@@ -55,7 +57,7 @@ func NewSQS(name string, o SQSOptions) (*SQS, error) {
 		o.Now = time.Now
 	}
 	o.Visibility = cmp.Or(o.Visibility, defaultVisibility)
-	return &SQS{Traffic: NewTraffic(o.Now, sqsFault), name: name, queue: newQueue(o)}, nil
+	return &SQS{Traffic: awslocal.NewTraffic(o.Now, sqsFault), name: name, queue: newQueue(o)}, nil
 }
 
 // QueueState is how many messages there are in a queue. Visible are those that
@@ -111,8 +113,8 @@ func (s *SQS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *SQS) do(r *http.Request, operation string, q *sqsRequest) (any, error) {
-	if !strings.HasSuffix(q.QueueURL, "/"+DefaultRegistry+"/"+s.name) {
-		return nil, BadRequest("QueueDoesNotExist", "The specified queue does not exist.")
+	if !strings.HasSuffix(q.QueueURL, "/"+awslocal.DefaultRegistry+"/"+s.name) {
+		return nil, awslocal.BadRequest("QueueDoesNotExist", "The specified queue does not exist.")
 	}
 	switch operation {
 	case "SendMessage":
@@ -128,10 +130,10 @@ func (s *SQS) do(r *http.Request, operation string, q *sqsRequest) (any, error) 
 	case "GetQueueAttributes":
 		return s.queue.attributes(q.AttributeNames), nil
 	}
-	return nil, BadRequest("UnknownOperationException", "")
+	return nil, awslocal.BadRequest("UnknownOperationException", "")
 }
 
 // sqsFault puts a fault into SQS's words.
-func sqsFault(w http.ResponseWriter, _ Call, f Fault) {
+func sqsFault(w http.ResponseWriter, _ awslocal.Call, f awslocal.Fault) {
 	sqsAPI.Fault(w, f, func(string) string { return "" })
 }

@@ -1,4 +1,4 @@
-package awslocal_test
+package sqslocal_test
 
 import (
 	"fmt"
@@ -17,19 +17,20 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/test/ecrclient"
+	"ecr-continuous-scan/test/sqslocal"
 )
 
 // mailbox is a client of an embedded queue.
 type mailbox struct {
 	t *testing.T
-	*awslocal.SQS
+	*sqslocal.SQS
 	client *sqs.Client
 	url    *string
 }
 
-func serveQueue(t *testing.T, o awslocal.SQSOptions) mailbox {
+func serveQueue(t *testing.T, o sqslocal.Options) mailbox {
 	t.Helper()
-	service, err := awslocal.NewSQS("visits.fifo", o)
+	service, err := sqslocal.New("visits.fifo", o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func (m mailbox) want(most int32, bodies ...string) []types.Message {
 	return messages
 }
 
-func (m mailbox) wantState(want awslocal.QueueState) {
+func (m mailbox) wantState(want sqslocal.QueueState) {
 	m.t.Helper()
 	if diff := cmp.Diff(want, m.State()); diff != "" {
 		m.t.Errorf("state (-want +got):\n%s", diff)
@@ -118,10 +119,10 @@ func wantCode(t *testing.T, err error, code, message string) {
 
 func TestQueueLocksGroups(t *testing.T) {
 	clock := ecrclient.NewClock()
-	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute})
+	m := serveQueue(t, sqslocal.Options{Now: clock.Now, Visibility: time.Minute})
 	m.send("a/1", "b/1", "a/2", "c/1", "a/3", "b/2")
 	first := m.want(2, "a/1", "a/2") // of one group, as many as it may
-	m.wantState(awslocal.QueueState{Visible: 4, InFlight: 2})
+	m.wantState(sqslocal.QueueState{Visible: 4, InFlight: 2})
 	b := m.want(1, "b/1")
 	c := m.want(10, "c/1")
 	m.want(10)
@@ -137,17 +138,17 @@ func TestQueueLocksGroups(t *testing.T) {
 		t.Errorf("delivered again: %+v, at first %+v", again[0], b[0])
 	}
 	wantCode(t, m.delete(c[0]), "InvalidParameterValue", "The receipt handle has expired.")
-	m.wantState(awslocal.QueueState{InFlight: 4})
+	m.wantState(sqslocal.QueueState{InFlight: 4})
 	for _, message := range again {
 		m.mustDelete(message)
 		m.mustDelete(message) // a second time changes nothing
 	}
-	m.wantState(awslocal.QueueState{})
+	m.wantState(sqslocal.QueueState{})
 }
 
 func TestQueueVisibility(t *testing.T) {
 	clock := ecrclient.NewClock()
-	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute})
+	m := serveQueue(t, sqslocal.Options{Now: clock.Now, Visibility: time.Minute})
 	m.send("a/1", "a/2")
 	a := m.want(1, "a/1")[0]
 	if err := m.changeVisibility(a, 600); err != nil {
@@ -168,7 +169,7 @@ func TestQueueVisibility(t *testing.T) {
 
 func TestQueueDeadLetters(t *testing.T) {
 	clock := ecrclient.NewClock()
-	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute, MaxReceive: 3})
+	m := serveQueue(t, sqslocal.Options{Now: clock.Now, Visibility: time.Minute, MaxReceive: 3})
 	m.send("a/1", "b/1", "a/2")
 	for i := range 3 {
 		got := m.want(1, "a/1")[0].Attributes["ApproximateReceiveCount"]
@@ -178,7 +179,7 @@ func TestQueueDeadLetters(t *testing.T) {
 		clock.Move(time.Minute)
 	}
 	m.want(1, "a/2") // in the place of the dead one
-	m.wantState(awslocal.QueueState{Visible: 1, InFlight: 1, Dead: 1})
+	m.wantState(sqslocal.QueueState{Visible: 1, InFlight: 1, Dead: 1})
 	if diff := cmp.Diff([]string{"a/1"}, m.DeadLetters()); diff != "" {
 		t.Errorf("dead letters (-want +got):\n%s", diff)
 	}
@@ -186,7 +187,7 @@ func TestQueueDeadLetters(t *testing.T) {
 
 func TestQueueDeduplicates(t *testing.T) {
 	clock := ecrclient.NewClock()
-	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now})
+	m := serveQueue(t, sqslocal.Options{Now: clock.Now})
 	first := m.send("a/1")[0]
 	clock.Move(time.Minute)
 	m.wantSame(first, "while it waits")
@@ -194,7 +195,7 @@ func TestQueueDeduplicates(t *testing.T) {
 	m.wantSame(first, "in flight")
 	m.mustDelete(received)
 	m.wantSame(first, "after it was deleted")
-	m.wantState(awslocal.QueueState{})
+	m.wantState(sqslocal.QueueState{})
 	clock.Move(4*time.Minute - time.Second)
 	m.wantSame(first, "a second before the end, which no copy moves")
 	clock.Move(time.Second)
@@ -226,7 +227,7 @@ func (m mailbox) wantSame(first *sqs.SendMessageOutput, when string) {
 
 func TestMessageAttributes(t *testing.T) {
 	clock := ecrclient.NewClock()
-	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: time.Minute})
+	m := serveQueue(t, sqslocal.Options{Now: clock.Now, Visibility: time.Minute})
 	stamp := func() string { return fmt.Sprint(clock.Now().UnixMilli()) }
 	sent, sequence := stamp(), *m.send("a/1")[0].SequenceNumber
 	clock.Move(1500 * time.Millisecond)
@@ -259,7 +260,7 @@ func TestMessageAttributes(t *testing.T) {
 }
 
 func TestQueueAttributes(t *testing.T) {
-	m := serveQueue(t, awslocal.SQSOptions{Visibility: time.Minute})
+	m := serveQueue(t, sqslocal.Options{Visibility: time.Minute})
 	m.send("a/1", "a/2", "b/1")
 	m.want(1, "a/1")
 	for _, test := range []struct {
@@ -286,7 +287,7 @@ func TestQueueAttributes(t *testing.T) {
 
 func TestQueueRetention(t *testing.T) {
 	clock := ecrclient.NewClock()
-	m := serveQueue(t, awslocal.SQSOptions{Now: clock.Now, Visibility: 2 * time.Hour, Retention: 6 * time.Hour})
+	m := serveQueue(t, sqslocal.Options{Now: clock.Now, Visibility: 2 * time.Hour, Retention: 6 * time.Hour})
 	m.send("a/1", "b/1")
 	a := m.want(1, "a/1")[0]
 	clock.Move(time.Hour)
@@ -295,9 +296,9 @@ func TestQueueRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock.Move(5 * time.Hour)
-	m.wantState(awslocal.QueueState{Visible: 2, InFlight: 1})
+	m.wantState(sqslocal.QueueState{Visible: 2, InFlight: 1})
 	clock.Move(time.Second)
-	m.wantState(awslocal.QueueState{Visible: 1}) // in flight or not
+	m.wantState(sqslocal.QueueState{Visible: 1}) // in flight or not
 	m.mustDelete(a)
 	m.want(10, "c/1")
 }
@@ -321,7 +322,7 @@ func TestQueueWaits(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := serveQueue(t, awslocal.SQSOptions{Visibility: 10 * time.Second})
+				m := serveQueue(t, sqslocal.Options{Visibility: 10 * time.Second})
 				m.send("a/1", "a/2")
 				inFlight := m.want(1, "a/1")[0]
 				began := time.Now()
@@ -342,7 +343,7 @@ func TestQueueWaits(t *testing.T) {
 }
 
 func TestQueueRefusesMessages(t *testing.T) {
-	m := serveQueue(t, awslocal.SQSOptions{})
+	m := serveQueue(t, sqslocal.Options{})
 	for _, test := range []struct {
 		name               string
 		change             func(*sqs.SendMessageInput)
@@ -383,13 +384,13 @@ func TestQueueRefusesMessages(t *testing.T) {
 			case len(out.Failed) != 1 || *out.Failed[0].Code != test.code || !out.Failed[0].SenderFault:
 				t.Errorf("the entry does not fail with %s: %+v", test.code, out)
 			}
-			m.wantState(awslocal.QueueState{})
+			m.wantState(sqslocal.QueueState{})
 		})
 	}
 }
 
 func TestQueueRefusesBatches(t *testing.T) {
-	m := serveQueue(t, awslocal.SQSOptions{})
+	m := serveQueue(t, sqslocal.Options{})
 	entry := func(id, body string) types.SendMessageBatchRequestEntry {
 		return types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &body, MessageGroupId: aws.String("a"), MessageDeduplicationId: &id}
 	}
@@ -423,7 +424,7 @@ func TestQueueRefusesBatches(t *testing.T) {
 }
 
 func TestQueueRefusesCalls(t *testing.T) {
-	m := serveQueue(t, awslocal.SQSOptions{})
+	m := serveQueue(t, sqslocal.Options{})
 	other := aws.String(*m.url + "x")
 	_, err := m.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: other})
 	wantCode(t, err, "QueueDoesNotExist", "")
@@ -443,7 +444,7 @@ func TestQueueName(t *testing.T) {
 		"visits.fifo": true, strings.Repeat("x", 75) + ".fifo": true,
 		"visits": false, ".fifo": false, "a.b.fifo": false, "visits.fifo/": false, strings.Repeat("x", 76) + ".fifo": false,
 	} {
-		if _, err := awslocal.NewSQS(name, awslocal.SQSOptions{}); (err == nil) != ok {
+		if _, err := sqslocal.New(name, sqslocal.Options{}); (err == nil) != ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -451,7 +452,7 @@ func TestQueueName(t *testing.T) {
 
 // TestQueueWire asks without the SDK and looks at the bare answer.
 func TestQueueWire(t *testing.T) {
-	service, err := awslocal.NewSQS("visits.fifo", awslocal.SQSOptions{})
+	service, err := sqslocal.New("visits.fifo", sqslocal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

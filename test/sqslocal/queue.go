@@ -1,4 +1,4 @@
-package awslocal
+package sqslocal
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"ecr-continuous-scan/internal/awslocal"
 )
 
 // deduplicationTime is how long SQS remembers deduplication ids.
@@ -19,7 +21,7 @@ const deduplicationTime = 5 * time.Minute
 // queue is a FIFO queue. It has no timers: each call finds what is visible
 // then.
 type queue struct {
-	o SQSOptions
+	o Options
 
 	mu       sync.Mutex
 	changed  chan struct{}       // closed when a message may have become visible sooner than expected
@@ -39,7 +41,7 @@ type message struct {
 	received int
 }
 
-func newQueue(o SQSOptions) *queue {
+func newQueue(o Options) *queue {
 	return &queue{o: o, changed: make(chan struct{}), known: map[string]*message{}}
 }
 
@@ -124,7 +126,7 @@ func (r *sqsRequest) receiveOptions(visibility time.Duration) (receiveOptions, e
 		o.hide = time.Duration(*r.VisibilityTimeout) * time.Second
 	}
 	if o.most < 1 || o.most > sqsMaxBatch || r.WaitTimeSeconds < 0 || r.WaitTimeSeconds > 20 || o.hide < 0 || o.hide > 12*time.Hour {
-		return o, BadRequest("InvalidParameterValue", "One or more parameters are invalid.")
+		return o, awslocal.BadRequest("InvalidParameterValue", "One or more parameters are invalid.")
 	}
 	return o, nil
 }
@@ -189,7 +191,7 @@ func (m *message) receive(now time.Time, o receiveOptions) receivedMessage {
 	stamp := func(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 	return receivedMessage{m.id, m.handle(), bodySum(m.body), m.body, asked(o.attributes, map[string]string{
 		"ApproximateReceiveCount": strconv.Itoa(m.received), "SentTimestamp": stamp(m.sent),
-		"ApproximateFirstReceiveTimestamp": stamp(m.first), "SenderId": DefaultRegistry,
+		"ApproximateFirstReceiveTimestamp": stamp(m.first), "SenderId": awslocal.DefaultRegistry,
 		"MessageGroupId": m.group, "MessageDeduplicationId": m.once, "SequenceNumber": m.sequence,
 	})}
 }
@@ -210,7 +212,7 @@ func (m *message) handle() string { return m.id + "/" + strconv.Itoa(m.received)
 func (q *queue) find(handle string) (m *message, expired bool, err error) {
 	id, _, ok := strings.Cut(handle, "/")
 	if !ok || uuid.Validate(id) != nil {
-		return nil, false, BadRequest("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
+		return nil, false, awslocal.BadRequest("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
 	}
 	now := q.o.Now()
 	q.expire(now)
@@ -232,7 +234,7 @@ func (q *queue) delete(handle string) error {
 	case err != nil:
 		return err
 	case expired:
-		return BadRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", handle)
+		return awslocal.BadRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", handle)
 	case m != nil:
 		q.drop(m)
 		q.wake() // its group may be free now
@@ -242,7 +244,7 @@ func (q *queue) delete(handle string) error {
 
 func (q *queue) changeVisibility(r *sqsRequest) error {
 	if r.VisibilityTimeout == nil || *r.VisibilityTimeout < 0 || *r.VisibilityTimeout > 43200 {
-		return BadRequest("InvalidParameterValue", "VisibilityTimeout must be >= 0 and <= 43200.")
+		return awslocal.BadRequest("InvalidParameterValue", "VisibilityTimeout must be >= 0 and <= 43200.")
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -251,10 +253,10 @@ func (q *queue) changeVisibility(r *sqsRequest) error {
 	case err != nil:
 		return err
 	case m == nil:
-		return BadRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. "+
+		return awslocal.BadRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. "+
 			"Reason: Message does not exist or is not available for visibility timeout change.", r.ReceiptHandle)
 	case expired:
-		return BadRequest("MessageNotInflight", "The specified message isn't in flight.")
+		return awslocal.BadRequest("MessageNotInflight", "The specified message isn't in flight.")
 	}
 	m.visible = q.o.Now().Add(time.Duration(*r.VisibilityTimeout) * time.Second)
 	q.wake()
