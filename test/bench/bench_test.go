@@ -193,8 +193,9 @@ func BenchmarkScanRun200(b *testing.B) {
 	s := newService(b, names, fill(names, 20, time.Now().Add(-25*time.Hour)))
 	s.measure(b, 11*s3Latency+3*ecrLatency, func() {
 		s.aws.Later(25 * time.Hour)
-		if visits, err := s.ScheduleAndVisit(b.Context()); err != nil || visits.Started != 200 {
-			b.Fatalf("started %d, %v", visits.Started, err)
+		// One by one, a call may wait for longer than an attempt may take. The next attempt is told that the scan was started a moment ago.
+		if visits, err := s.ScheduleAndVisit(b.Context()); err != nil || visits.Started+visits.Recent != 200 {
+			b.Fatalf("%v, visits %+v", err, visits.Tally)
 		}
 	})
 }
