@@ -163,7 +163,7 @@ func TestLoadFindingsRefuses(t *testing.T) {
 
 // TestCaptures replays answers that real registries gave.
 func TestCaptures(t *testing.T) {
-	const dir = "../../../shared/captures"
+	const dir = "../../../../shared/captures"
 	if _, err := os.Stat(dir); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("no recorded answers: %v", err)
