@@ -63,7 +63,7 @@ type news struct {
 
 // gatherChanges takes in the changes of one repository, in whatever the configs watch of it.
 func (q *request) gatherChanges(ctx context.Context, r *refresh.Refresher, configs []scan.Config, n *news) {
-	tags, now := wantedTags(configs), r.Clock()
+	tags, now := scan.WatchedTags(configs), r.Clock()
 	n.add(n.told(r.Record.ChangesOf(r.Repo), now))
 	var wg sync.WaitGroup
 	for _, known := range r.Record.Images {

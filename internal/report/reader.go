@@ -146,22 +146,9 @@ func watchedRepositories(configs []scan.Config) []*watchedRepository {
 		w.at, w.configs = append(w.at, i), append(w.configs, c)
 	}
 	for _, w := range all {
-		w.tags = wantedTags(w.configs)
+		w.tags = scan.WatchedTags(w.configs)
 	}
 	return all
-}
-
-// wantedTags are the tags that configs of one repository name, sorted; none when one of them watches all tags.
-func wantedTags(configs []scan.Config) []string {
-	var tags []string
-	for _, c := range configs {
-		if len(c.Tags) == 0 {
-			return nil
-		}
-		tags = append(tags, c.Tags...)
-	}
-	slices.Sort(tags)
-	return slices.Compact(tags)
 }
 
 // choose decides of which repositories ECR may be asked, and puts them first. A request over all configs asks for as many as it has calls, the
@@ -366,7 +353,7 @@ func (q *request) configError(w *watchedRepository, c scan.Config) error {
 		return &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}
 	case w.Silent == nil && !w.Asked && IsLasting(failure.Code):
 		return &scan.Error{Code: failure.Code, Message: failure.Reason}
-	case w.HasListing(c.Tags) || w.Silent == nil && (w.Asked || w.Record.Begin > 0):
+	case w.Silent == nil && (w.Asked || w.Record.Begin > 0), w.HasListing(c.Tags): // which looks at every image, so it is asked last
 		return nil
 	case w.Silent != nil:
 		return w.Silent

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -289,21 +290,15 @@ func (w *visit) remove() (Outcome, error) {
 // watched are the tags that are watched, none when it is all of them: those that the configs name, and with one that can't be read those
 // too that the record has.
 func (w *visit) watched() []string {
-	var tags []string
-	for _, c := range w.configs {
-		if len(c.Tags) == 0 {
-			return nil
-		}
-		tags = append(tags, c.Tags...)
+	tags := scan.WatchedTags(w.configs)
+	isAll := len(w.configs) > 0 && len(tags) == 0
+	if isAll || w.unreadable == nil {
+		return tags
 	}
-	if w.unreadable != nil {
-		if w.Record.HasListedAll() {
-			return nil
-		}
-		for tag := range w.Record.Tags() {
-			tags = append(tags, tag)
-		}
+	if w.Record.HasListedAll() {
+		return nil
 	}
+	tags = slices.AppendSeq(tags, maps.Keys(w.Record.Tags()))
 	slices.Sort(tags)
 	return slices.Compact(tags)
 }

@@ -46,6 +46,19 @@ func CompareRepositories(a, b Repository) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Region, b.Region), strings.Compare(a.Registry, b.Registry))
 }
 
+// WatchedTags are the tags that configs of one repository name, sorted; none when one of them watches all tags.
+func WatchedTags(configs []Config) []string {
+	var tags []string
+	for _, c := range configs {
+		if len(c.Tags) == 0 {
+			return nil
+		}
+		tags = append(tags, c.Tags...)
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
+
 // NewConfig gives a checked draft its identity: a UUIDv7 and its time of creation. An empty list of tags is none given.
 func NewConfig(draft Config, now time.Time) (Config, error) {
 	if err := draft.Validate(); err != nil {
