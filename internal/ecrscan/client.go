@@ -19,7 +19,7 @@ import (
 // that doesn't answer holds up no other.
 const CallsAtOnce = 64
 
-// Client answers for every registry and Region. It implements [scan.Scanner]. A call that ECR throttles is made again, ever more slowly,
+// Client answers for every registry and Region. It implements [rescan.Scanner]. A call that ECR throttles is made again, ever more slowly,
 // until its context ends: give each context a deadline.
 type Client struct {
 	ecr *ecr.Client

@@ -19,7 +19,7 @@ const (
 	lookupsAtOnce = 16
 )
 
-// Images implements [scan.Registry]: what the tags of a repository point to. Archived images are listed too, so that they are not taken for
+// Images implements [refresh.Registry]: what the tags of a repository point to. Archived images are listed too, so that they are not taken for
 // gone.
 func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string) (images []scan.Image, err error) {
 	if len(tags) == 0 {

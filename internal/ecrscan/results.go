@@ -11,7 +11,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Findings implements [scan.Registry]: the first page has the counts of the whole image, and every page some of its findings.
+// Findings implements [refresh.Registry]: the first page has the counts of the whole image, and every page some of its findings.
 func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error) {
 	page, err := c.findingsPage(ctx, repo, digest, pageSize, nil)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest stri
 	return result, nil
 }
 
-// StartScan implements [scan.Scanner].
+// StartScan implements [rescan.Scanner].
 func (c *Client) StartScan(ctx context.Context, repo scan.Repository, digest string) error {
 	in := ecr.StartImageScanInput{
 		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageId: &types.ImageIdentifier{ImageDigest: &digest},

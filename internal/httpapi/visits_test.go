@@ -65,7 +65,7 @@ func TestVisitsOfEqualConfigs(t *testing.T) {
 	}
 }
 
-// sentMessages is a queue that keeps what is sent. It implements [scan.Queue].
+// sentMessages is a queue that keeps what is sent. It implements [rescan.Queue].
 type sentMessages []rescan.Sending
 
 func (s *sentMessages) Send(_ context.Context, sendings []rescan.Sending) []error {

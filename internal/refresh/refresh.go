@@ -24,7 +24,7 @@ type Registry interface {
 // Records gives the stored records. Its errors have the code Unavailable unless it says otherwise.
 type Records interface {
 	// Load is the record of a repository; one that is not there is empty. What it gives is to be read only: others may be given the same.
-	// An error that wraps [ErrLaterFormat] is a record that a later version of this program wrote.
+	// An error that wraps [history.ErrLaterFormat] is a record that a later version of this program wrote.
 	Load(ctx context.Context, repo scan.Repository) (history.Record, error)
 	// History is a stored history. A further error is NotFound, for one that is not there or is broken.
 	History(ctx context.Context, repo scan.Repository, name string) (history.History, error)

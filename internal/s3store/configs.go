@@ -33,7 +33,7 @@ const maxCreated = 253402300799
 
 const suffix = ".json"
 
-// Configs reads the configs in one bucket. It implements [scan.ConfigReader], [scan.StoredConfigs] and
+// Configs reads the configs in one bucket. It implements [report.ConfigReader], [rescan.StoredConfigs] and
 // [httpapi.ConfigStore].
 type Configs struct {
 	s3     *s3.Client
@@ -57,7 +57,7 @@ func NewConfigs(client *s3.Client, bucket string, log *slog.Logger) *Configs {
 // errForeign marks an object that is no config of ours, or not any more.
 var errForeign = errors.New("not a scan config")
 
-// List implements [scan.ConfigReader]. Objects that are no configs are logged and left out. One that can't be read for now fails the list: a
+// List implements [report.ConfigReader]. Objects that are no configs are logged and left out. One that can't be read for now fails the list: a
 // config that goes missing from the answer would look deleted, or its images clean.
 func (s *Configs) List(ctx context.Context) ([]scan.Config, error) {
 	ids, err := s.ids(ctx)
@@ -140,7 +140,7 @@ func (s *Configs) ids(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// Get implements [scan.ConfigReader].
+// Get implements [report.ConfigReader].
 func (s *Configs) Get(ctx context.Context, id string) (scan.Config, error) {
 	c, err := s.read(ctx, id)
 	switch {
@@ -153,7 +153,7 @@ func (s *Configs) Get(ctx context.Context, id string) (scan.Config, error) {
 	return c, err
 }
 
-// Stored implements [scan.StoredConfigs].
+// Stored implements [rescan.StoredConfigs].
 func (s *Configs) Stored(ctx context.Context, id string) (scan.Config, error) {
 	c, err := s.read(ctx, id)
 	if err != nil && scan.CodeOf(err) != scan.NotFound {

@@ -53,7 +53,7 @@ const (
 // sweepAge is how old a history must be to be removed when its record doesn't name it: younger, its writer may be about to write the record.
 const sweepAge = time.Hour
 
-// Records reads what is recorded. It implements [scan.Records], and stores nothing.
+// Records reads what is recorded. It implements [refresh.Records], and stores nothing.
 type Records struct {
 	s3     *s3.Client
 	bucket string
@@ -65,7 +65,7 @@ func NewRecords(client *s3.Client, bucket string) *Records {
 	return &Records{s3: client, bucket: bucket}
 }
 
-// RecordWriter reads and writes what is recorded. It implements [scan.RecordWriter].
+// RecordWriter reads and writes what is recorded. It implements [rescan.RecordWriter].
 type RecordWriter struct {
 	*Records
 	log *slog.Logger
@@ -102,7 +102,7 @@ var (
 	errNewer  = errors.New("written by a later version of this service")
 )
 
-// Load implements [scan.Records]. A record that is broken is Unavailable.
+// Load implements [refresh.Records]. A record that is broken is Unavailable.
 func (s *Records) Load(ctx context.Context, repo scan.Repository) (history.Record, error) {
 	r, o, err := s.load(ctx, repo)
 	if errors.Is(err, errBroken) {
@@ -144,7 +144,7 @@ func laterFormat(of, key string, cause error) error {
 	}
 }
 
-// Load implements [scan.RecordWriter].
+// Load implements [rescan.RecordWriter].
 func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.Record, error) {
 	r, o, err := s.load(ctx, repo)
 	if errors.Is(err, errBroken) {
@@ -224,7 +224,7 @@ func (s *RecordWriter) setAside(ctx context.Context, key string, o object, cause
 	return nil
 }
 
-// Save implements [scan.RecordWriter] by S3's conditional writes.
+// Save implements [rescan.RecordWriter] by S3's conditional writes.
 func (s *RecordWriter) Save(ctx context.Context, repo scan.Repository, r history.Record) (string, error) {
 	key := folder(repo) + indexName
 	body, err := s.pack(newIndex(r))
@@ -261,13 +261,13 @@ func (s *RecordWriter) isSaved(ctx context.Context, key string, want []byte) (st
 	return "", nil
 }
 
-// History implements [scan.Records].
+// History implements [refresh.Records].
 func (s *Records) History(ctx context.Context, repo scan.Repository, name string) (history.History, error) {
 	h, _, err := s.history(ctx, repo, name)
 	return h, err
 }
 
-// History implements [scan.RecordWriter]: one that is broken is set aside.
+// History implements [rescan.RecordWriter]: one that is broken is set aside.
 func (s *RecordWriter) History(ctx context.Context, repo scan.Repository, name string) (history.History, error) {
 	h, o, err := s.history(ctx, repo, name)
 	if errors.Is(err, errBroken) {
@@ -302,7 +302,7 @@ func noHistory(cause error) error {
 	return &scan.Error{Code: scan.NotFound, Message: "no such history", Err: cause}
 }
 
-// AddHistory implements [scan.RecordWriter].
+// AddHistory implements [rescan.RecordWriter].
 func (s *RecordWriter) AddHistory(ctx context.Context, repo scan.Repository, h history.History) (string, error) {
 	name := uuid.NewString()
 	key := folder(repo) + name
@@ -317,7 +317,7 @@ func (s *RecordWriter) AddHistory(ctx context.Context, repo scan.Repository, h h
 	return name, nil
 }
 
-// Sweep implements [scan.RecordWriter]. Histories are written once, so one that was written since the last sweep and before it was named is
+// Sweep implements [rescan.RecordWriter]. Histories are written once, so one that was written since the last sweep and before it was named is
 // read, to see that nobody has broken it.
 func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) ([]string, error) {
 	needed := map[string]bool{indexName: true}
@@ -377,7 +377,7 @@ func (s *RecordWriter) whole(ctx context.Context, repo scan.Repository, names []
 	return whole, g.Wait()
 }
 
-// Repositories implements [scan.RecordWriter].
+// Repositories implements [rescan.RecordWriter].
 func (s *RecordWriter) Repositories(ctx context.Context) ([]scan.Repository, error) {
 	prefixes := []string{RecordPrefix}
 	for range 3 { // registry, Region, repository
@@ -402,7 +402,7 @@ func (s *RecordWriter) Repositories(ctx context.Context) ([]scan.Repository, err
 	return repositories, nil
 }
 
-// Remove implements [scan.RecordWriter]. The record itself goes first, so that none is ever there that names histories that are not. What is left
+// Remove implements [rescan.RecordWriter]. The record itself goes first, so that none is ever there that names histories that are not. What is left
 // when this fails is found again.
 func (s *RecordWriter) Remove(ctx context.Context, repo scan.Repository) error {
 	names, err := s.histories(ctx, repo)

@@ -23,7 +23,7 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// sentMessages is a queue that keeps what is sent, with the deduplication ids. It implements [scan.Queue].
+// sentMessages is a queue that keeps what is sent, with the deduplication ids. It implements [rescan.Queue].
 type sentMessages []rescan.Sending
 
 func (s *sentMessages) Send(_ context.Context, sendings []rescan.Sending) []error {

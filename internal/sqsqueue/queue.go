@@ -27,7 +27,7 @@ const (
 	backoff     = 100 * time.Millisecond // doubles
 )
 
-// Queue sends to one queue. It implements [scan.Queue].
+// Queue sends to one queue. It implements [rescan.Queue].
 type Queue struct {
 	sqs *sqs.Client
 	url string
@@ -38,7 +38,7 @@ func New(cfg aws.Config, url string) *Queue {
 	return &Queue{sqs: sqs.NewFromConfig(cfg), url: url}
 }
 
-// Send implements [scan.Queue]. Messages of one call are sent side by side: two for the same repository may be queued in any order.
+// Send implements [rescan.Queue]. Messages of one call are sent side by side: two for the same repository may be queued in any order.
 // Errors: Unavailable; Internal for a message of more than 256 KiB.
 func (q *Queue) Send(ctx context.Context, s []rescan.Sending) []error {
 	errs := make([]error, len(s))
@@ -57,7 +57,7 @@ func (q *Queue) Send(ctx context.Context, s []rescan.Sending) []error {
 	return errs
 }
 
-// Waiting implements [scan.Queue]. Errors: Unavailable.
+// Waiting implements [rescan.Queue]. Errors: Unavailable.
 func (q *Queue) Waiting(ctx context.Context) (int, error) {
 	const name = types.QueueAttributeNameApproximateNumberOfMessages
 	out, err := q.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{name}})

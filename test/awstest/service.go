@@ -163,7 +163,7 @@ func (v *Visits) add(r rescan.VisitReport) {
 	}
 }
 
-// MemoryQueue is a list of messages. It implements [scan.Queue].
+// MemoryQueue is a list of messages. It implements [rescan.Queue].
 type MemoryQueue struct {
 	Now func() time.Time
 	// Fails makes Send fail while it is set.
@@ -173,7 +173,7 @@ type MemoryQueue struct {
 	messages []rescan.Received
 }
 
-// Send implements [scan.Queue].
+// Send implements [rescan.Queue].
 func (q *MemoryQueue) Send(_ context.Context, sendings []rescan.Sending) []error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -188,7 +188,7 @@ func (q *MemoryQueue) Send(_ context.Context, sendings []rescan.Sending) []error
 	return errs
 }
 
-// Waiting implements [scan.Queue].
+// Waiting implements [rescan.Queue].
 func (q *MemoryQueue) Waiting(context.Context) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -24,7 +24,7 @@ type fifo struct {
 	most    int
 }
 
-// Send implements [scan.Queue].
+// Send implements [rescan.Queue].
 func (q *fifo) Send(_ context.Context, s []rescan.Sending) []error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -36,7 +36,7 @@ func (q *fifo) Send(_ context.Context, s []rescan.Sending) []error {
 	return nil
 }
 
-// Waiting implements [scan.Queue].
+// Waiting implements [rescan.Queue].
 func (q *fifo) Waiting(context.Context) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -186,7 +186,7 @@ func indexed(configs []scan.Config) indexedConfigs {
 	return indexedConfigs{configs, byID}
 }
 
-// Stored implements [scan.StoredConfigs].
+// Stored implements [rescan.StoredConfigs].
 func (c indexedConfigs) Stored(_ context.Context, id string) (scan.Config, error) {
 	return c.byID[id], nil
 }

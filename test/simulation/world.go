@@ -48,7 +48,7 @@ type fixed []scan.Config
 
 func (f fixed) List(context.Context) ([]scan.Config, error) { return f, nil }
 
-// Get implements [scan.ConfigReader].
+// Get implements [report.ConfigReader].
 func (f fixed) Get(_ context.Context, id string) (scan.Config, error) {
 	for _, c := range f {
 		if c.ID == id {
@@ -58,7 +58,7 @@ func (f fixed) Get(_ context.Context, id string) (scan.Config, error) {
 	return scan.Config{}, &scan.Error{Code: scan.NotFound, Message: "no such config"}
 }
 
-// Stored implements [scan.StoredConfigs].
+// Stored implements [rescan.StoredConfigs].
 func (f fixed) Stored(ctx context.Context, id string) (scan.Config, error) { return f.Get(ctx, id) }
 
 // Config watches all images of a repository.
