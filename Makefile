@@ -63,9 +63,9 @@ destroy: ## delete the stack
 lint: $(STATICCHECK) ## check the code's form
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
 	go vet ./...
-	go vet -tags trial,readers,browser ./test/trial ./test/queue ./test/readers ./test/browser
+	go vet -tags deployment,feedreaders,browser ./test/deployment ./test/queue ./test/feedreaders ./test/browser
 	$(STATICCHECK) ./...
-	$(STATICCHECK) -tags trial,readers,browser ./test/trial ./test/queue ./test/readers ./test/browser
+	$(STATICCHECK) -tags deployment,feedreaders,browser ./test/deployment ./test/queue ./test/feedreaders ./test/browser
 
 $(STATICCHECK): .ci/tools/go.mod .ci/tools/go.sum
 	go build -C .ci/tools -o "$(CURDIR)/$@" honnef.co/go/tools/cmd/staticcheck

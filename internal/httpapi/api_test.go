@@ -20,7 +20,7 @@ import (
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
-	"ecr-continuous-scan/test/contract"
+	"ecr-continuous-scan/test/openapi"
 )
 
 const (
@@ -70,7 +70,7 @@ func (s *service) visit(t *testing.T) awstest.Visits {
 
 // handler is the whole API. What goes through it is held against openapi.yaml.
 func handler(t *testing.T, api *httpapi.API) http.Handler {
-	return contract.Handler(t, "", api.Handler(api.Routes()))
+	return openapi.Handler(t, "", api.Handler(api.Routes()))
 }
 
 func call(h http.Handler, method, target, contentType, body string, header ...string) answer {

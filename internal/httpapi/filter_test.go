@@ -18,7 +18,7 @@ import (
 	"ecr-continuous-scan/internal/render/page"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/test/contract"
+	"ecr-continuous-scan/test/openapi"
 )
 
 // A filter that is added by half fails here: each row of the table must be read, be kept in the URL, narrow something, stand in the id of a
@@ -64,7 +64,7 @@ func names(rows []scan.FilterRow) []string {
 
 func documented(t *testing.T, name string) *openapi3.Parameter {
 	t.Helper()
-	d, err := contract.Load()
+	d, err := openapi.Load()
 	if err != nil {
 		t.Fatal(err)
 	}

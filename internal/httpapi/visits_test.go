@@ -19,7 +19,7 @@ import (
 	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
-	"ecr-continuous-scan/test/contract"
+	"ecr-continuous-scan/test/openapi"
 )
 
 // A new config asks for the visit of its repository, and no other call does.
@@ -131,7 +131,7 @@ func TestPostWaitsTwoSecondsForTheQueue(t *testing.T) {
 			Configs: storing{}, Visits: hanging{&waited}, Now: time.Now, BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent(),
 		}
 		began := time.Now()
-		got := call(contract.Handler(t, "", api.Handler(api.ConfigRoutes())), "POST", "/configs", "application/json", valid)
+		got := call(openapi.Handler(t, "", api.Handler(api.ConfigRoutes())), "POST", "/configs", "application/json", valid)
 		if took := time.Since(began); got.status != 201 || took != 2*time.Second || waited != took {
 			t.Errorf("%d after %s", got.status, took)
 		}

@@ -9,21 +9,21 @@ import (
 
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/test/rendered"
+	"ecr-continuous-scan/test/rendertest"
 )
 
 func TestBadge(t *testing.T) {
-	c, now := rendered.Config("test/ubuntu"), rendered.Scanned.Add(time.Hour)
+	c, now := rendertest.Config("test/ubuntu"), rendertest.Scanned.Add(time.Hour)
 	fresh := func(tag string, counts scan.Counts) report.Item {
-		item := rendered.Image(c, tag, scan.Result{State: scan.Completed, CompletedAt: rendered.Scanned, Counts: counts})
+		item := rendertest.Image(c, tag, scan.Result{State: scan.Completed, CompletedAt: rendertest.Scanned, Counts: counts})
 		item.Image.Digest = tag
 		return item
 	}
 	old := fresh("old", scan.Counts{})
-	old.Result.CompletedAt = rendered.Scanned.Add(-48 * time.Hour)
+	old.Result.CompletedAt = rendertest.Scanned.Add(-48 * time.Hour)
 	oldBad := fresh("old", scan.Counts{scan.Low: 2})
 	oldBad.Result.CompletedAt = time.Time{}
-	waiting := rendered.Image(c, "new", scan.Result{State: scan.NotScanned, Counts: scan.Counts{}})
+	waiting := rendertest.Image(c, "new", scan.Result{State: scan.NotScanned, Counts: scan.Counts{}})
 	same := fresh("v1", scan.Counts{scan.High: 7})
 	same.Image.Tag = "v2"
 	for name, test := range map[string]struct {
@@ -31,18 +31,18 @@ func TestBadge(t *testing.T) {
 		want   string
 		clean  bool
 	}{
-		"clean":              {rendered.ReportOf(c, fresh("v1", scan.Counts{}), fresh("v2", scan.Counts{scan.High: 0})), "no findings", true},
-		"findings":           {rendered.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7, scan.Low: 1}), fresh("v2", scan.Counts{scan.High: 2})), "9 HIGH", false},
-		"one image, twice":   {rendered.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7}), same), "7 HIGH", false},
-		"never scanned":      {rendered.ReportOf(c, waiting), "not scanned", false},
-		"one not scanned":    {rendered.ReportOf(c, fresh("v1", scan.Counts{}), waiting), "not scanned", false},
-		"some, but findings": {rendered.ReportOf(c, fresh("v1", scan.Counts{scan.Low: 3}), waiting), "3 LOW, incomplete", false},
-		"stale":              {rendered.ReportOf(c, fresh("v1", scan.Counts{}), old), "stale", false},
-		"stale findings":     {rendered.ReportOf(c, oldBad, waiting), "2 LOW, incomplete, stale", false},
-		"no images":          {rendered.ReportOf(c), "no images", false},
+		"clean":              {rendertest.ReportOf(c, fresh("v1", scan.Counts{}), fresh("v2", scan.Counts{scan.High: 0})), "no findings", true},
+		"findings":           {rendertest.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7, scan.Low: 1}), fresh("v2", scan.Counts{scan.High: 2})), "9 HIGH", false},
+		"one image, twice":   {rendertest.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7}), same), "7 HIGH", false},
+		"never scanned":      {rendertest.ReportOf(c, waiting), "not scanned", false},
+		"one not scanned":    {rendertest.ReportOf(c, fresh("v1", scan.Counts{}), waiting), "not scanned", false},
+		"some, but findings": {rendertest.ReportOf(c, fresh("v1", scan.Counts{scan.Low: 3}), waiting), "3 LOW, incomplete", false},
+		"stale":              {rendertest.ReportOf(c, fresh("v1", scan.Counts{}), old), "stale", false},
+		"stale findings":     {rendertest.ReportOf(c, oldBad, waiting), "2 LOW, incomplete, stale", false},
+		"no images":          {rendertest.ReportOf(c), "no images", false},
 		"gone":               {report.Report{Config: c, Err: &scan.Error{Code: scan.RepositoryNotFound}}, "repository not found", false},
 		"unreadable":         {report.Report{Config: c, Err: io.EOF}, "unavailable", false},
-		"something new":      {rendered.ReportOf(c, fresh("v1", scan.Counts{"<B>&\"": 1})), "1 <B>&\"", false},
+		"something new":      {rendertest.ReportOf(c, fresh("v1", scan.Counts{"<B>&\"": 1})), "1 <B>&\"", false},
 	} {
 		svg := Badge(test.report, now)
 		var parsed struct {
@@ -63,14 +63,14 @@ func TestBadge(t *testing.T) {
 			}
 		}
 	}
-	rendered.Golden(t, "badge.svg", Badge(rendered.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7})), now))
+	rendertest.Golden(t, "badge.svg", Badge(rendertest.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7})), now))
 }
 
 // Whatever the state is: nothing but completed scans looks clean.
 func TestOnlyCompletedLooksCleanOnABadge(t *testing.T) {
-	c := rendered.Config("test/hard")
+	c := rendertest.Config("test/hard")
 	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
-		if svg := string(Badge(rendered.ReportOf(c, rendered.Image(c, "x", scan.Result{State: state, CompletedAt: rendered.Scanned, Counts: scan.Counts{}})), rendered.Scanned)); !strings.Contains(svg, ">not scanned<") {
+		if svg := string(Badge(rendertest.ReportOf(c, rendertest.Image(c, "x", scan.Result{State: state, CompletedAt: rendertest.Scanned, Counts: scan.Counts{}})), rendertest.Scanned)); !strings.Contains(svg, ">not scanned<") {
 			t.Errorf("state %q: %s", state, svg)
 		}
 	}

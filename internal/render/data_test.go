@@ -15,34 +15,34 @@ import (
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/feedrules"
-	"ecr-continuous-scan/test/rendered"
+	"ecr-continuous-scan/test/rendertest"
 )
 
-func feedOf(id string) string { return rendered.API + "/findings/" + id + "?key=k%26" }
+func feedOf(id string) string { return rendertest.API + "/findings/" + id + "?key=k%26" }
 
 // overview has an image in each state, and configs that can't be read.
 func overview() report.Overview {
-	ubuntu, hard := rendered.Config("test/ubuntu", "16.04", "latest"), rendered.Config("test/hard")
-	now := rendered.Scanned.Add(100 * time.Hour)
-	changed := rendered.Image(ubuntu, "latest", scan.Result{
+	ubuntu, hard := rendertest.Config("test/ubuntu", "16.04", "latest"), rendertest.Config("test/hard")
+	now := rendertest.Scanned.Add(100 * time.Hour)
+	changed := rendertest.Image(ubuntu, "latest", scan.Result{
 		State: scan.Completed, CompletedAt: now.Add(-90 * time.Minute), Counts: scan.Counts{scan.High: 7, scan.Low: 2, "BRAND NEW": 1},
 	})
-	changed.KnownSince, changed.Changes = rendered.Scanned, []history.CountChange{
+	changed.KnownSince, changed.Changes = rendertest.Scanned, []history.CountChange{
 		{At: now.Add(-50 * time.Hour), New: scan.Counts{scan.High: 5}},
 		{At: now.Add(-90 * time.Minute), New: scan.Counts{scan.High: 2, scan.Low: 1}, Fixed: scan.Counts{scan.Medium: 3}},
 	}
-	same := rendered.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: rendered.Scanned, Counts: scan.Counts{}})
-	same.KnownSince, same.AsOf, same.AsOfReason = rendered.Scanned, now.Add(-30*time.Hour), "throttled by ECR"
-	child := rendered.Image(hard, "multi", scan.Result{State: scan.Completed, CompletedAt: now.Add(-25 * time.Hour), Counts: scan.Counts{scan.Critical: 1}})
+	same := rendertest.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: rendertest.Scanned, Counts: scan.Counts{}})
+	same.KnownSince, same.AsOf, same.AsOfReason = rendertest.Scanned, now.Add(-30*time.Hour), "throttled by ECR"
+	child := rendertest.Image(hard, "multi", scan.Result{State: scan.Completed, CompletedAt: now.Add(-25 * time.Hour), Counts: scan.Counts{scan.Critical: 1}})
 	child.Image.Platform = "linux/arm64"
-	missing := rendered.Image(hard, "gone", scan.Result{State: scan.NoSuchTag})
+	missing := rendertest.Image(hard, "gone", scan.Result{State: scan.NoSuchTag})
 	missing.Image.Digest = ""
 	return report.Overview{Since: now.Add(-report.DefaultSince), Now: now, Reports: []report.Report{
-		rendered.ReportOf(ubuntu, same, changed),
-		rendered.ReportOf(hard, rendered.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: \x1b[31m\n<b>"}), missing, child, rendered.Image(hard, "odd", scan.Result{})),
-		rendered.ReportOf(rendered.Config("test/empty")),
-		{Config: rendered.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
-		{Config: rendered.Config("test/dead"), Err: &scan.Error{Code: scan.Internal, Err: fmt.Errorf("secret cause")}},
+		rendertest.ReportOf(ubuntu, same, changed),
+		rendertest.ReportOf(hard, rendertest.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: \x1b[31m\n<b>"}), missing, child, rendertest.Image(hard, "odd", scan.Result{})),
+		rendertest.ReportOf(rendertest.Config("test/empty")),
+		{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
+		{Config: rendertest.Config("test/dead"), Err: &scan.Error{Code: scan.Internal, Err: fmt.Errorf("secret cause")}},
 	}}
 }
 
@@ -52,15 +52,15 @@ func TestSummaryData(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rendered.Golden(t, name+".json", asJSON)
+		rendertest.Golden(t, name+".json", asJSON)
 		table, err := render.SummaryCSV(overview(), filter, feedOf)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rendered.Golden(t, name+".csv", table)
+		rendertest.Golden(t, name+".csv", table)
 		feedrules.CSV(t, table)
 	}
-	none, err := render.SummaryJSON(report.Overview{Now: rendered.Scanned, Since: rendered.Scanned}, scan.Filter{}, func(string) string { return "" })
+	none, err := render.SummaryJSON(report.Overview{Now: rendertest.Scanned, Since: rendertest.Scanned}, scan.Filter{}, func(string) string { return "" })
 	if want := `{
   "generated": "2019-10-01T11:27:17Z",
   "since": "2019-10-01T11:27:17Z",
@@ -83,11 +83,11 @@ type parsed struct {
 
 // What isn't known is null or empty in every format, and never zero.
 func TestOnlyCompletedHasCountsInData(t *testing.T) {
-	c := rendered.Config("test/hard")
+	c := rendertest.Config("test/hard")
 	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
-		one := rendered.Image(c, "x", scan.Result{State: state, Counts: scan.Counts{}})
-		one.KnownSince = rendered.Scanned
-		o := report.Overview{Now: rendered.Scanned, Reports: []report.Report{rendered.ReportOf(c, one)}}
+		one := rendertest.Image(c, "x", scan.Result{State: state, Counts: scan.Counts{}})
+		one.KnownSince = rendertest.Scanned
+		o := report.Overview{Now: rendertest.Scanned, Reports: []report.Report{rendertest.ReportOf(c, one)}}
 		b, err := render.SummaryJSON(o, scan.Filter{}, feedOf)
 		if err != nil {
 			t.Fatal(err)
@@ -106,7 +106,7 @@ func TestOnlyCompletedHasCountsInData(t *testing.T) {
 				t.Errorf("state %q: %s is %q", state, column, row[column])
 			}
 		}
-		l := rendered.Listing(rendered.ReportOf(c, rendered.Image(c, "x", scan.Result{State: state})))
+		l := rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "x", scan.Result{State: state})))
 		for _, text := range inEachFormat(t, l) {
 			if !strings.Contains(text, string(cmp.Or(state, scan.NotScanned))) {
 				t.Errorf("state %q is not in %s", state, text)
@@ -120,7 +120,7 @@ func inEachFormat(t *testing.T, l report.Listing) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
 	inJSON := func(l report.Listing) ([]byte, error) {
-		return feed.JSON(l, feed.Links{Self: rendered.API + "/findings/all"})
+		return feed.JSON(l, feed.Links{Self: rendertest.API + "/findings/all"})
 	}
 	for name, write := range map[string]func(report.Listing) ([]byte, error){"csv": render.FindingsCSV, "json": inJSON, "sarif": render.SARIF} {
 		b, err := write(l)
@@ -137,16 +137,16 @@ func inEachFormat(t *testing.T, l report.Listing) map[string]string {
 
 // resolved is the sample with a finding that is gone.
 func resolved() report.Listing {
-	l := rendered.Sample()
-	l.Entries[1].Resolved = rendered.Scanned.Add(3 * time.Hour)
+	l := rendertest.Sample()
+	l.Entries[1].Resolved = rendertest.Scanned.Add(3 * time.Hour)
 	return l
 }
 
 func TestFindingsData(t *testing.T) {
-	for name, l := range map[string]report.Listing{"feed": rendered.Sample(), "feed-by-vulnerability": rendered.ByVulnerability(), "feed-all": rendered.OfAll(), "feed-page-2": rendered.SecondPage(), "feed-resolved": resolved()} {
+	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.OfAll(), "feed-page-2": rendertest.SecondPage(), "feed-resolved": resolved()} {
 		texts := inEachFormat(t, l)
-		rendered.Golden(t, name+".csv", []byte(texts["csv"]))
-		rendered.Golden(t, name+".sarif", []byte(texts["sarif"]))
+		rendertest.Golden(t, name+".csv", []byte(texts["csv"]))
+		rendertest.Golden(t, name+".sarif", []byte(texts["sarif"]))
 	}
 	texts := inEachFormat(t, resolved())
 	if run := feedrules.SARIF(t, []byte(texts["sarif"])); len(run.Results) != 2 {
@@ -156,7 +156,7 @@ func TestFindingsData(t *testing.T) {
 
 // A table names what has no result once, on its first page.
 func TestUnreadIsNamedOnce(t *testing.T) {
-	l := rendered.SecondPage()
+	l := rendertest.SecondPage()
 	second, err := render.FindingsCSV(l)
 	if err != nil {
 		t.Fatal(err)
@@ -176,14 +176,14 @@ func TestUnreadIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
-	c := rendered.Config("test/" + strings.Repeat("r", 250))
+	c := rendertest.Config("test/" + strings.Repeat("r", 250))
 	var items []report.Item
 	for i := range 10_000 {
-		items = append(items, rendered.Image(c, fmt.Sprint(strings.Repeat("t", 120), i), scan.Result{State: scan.Failed, Reason: strings.Repeat(`"`, 300)}))
+		items = append(items, rendertest.Image(c, fmt.Sprint(strings.Repeat("t", 120), i), scan.Result{State: scan.Failed, Reason: strings.Repeat(`"`, 300)}))
 	}
-	texts := inEachFormat(t, rendered.Listing(rendered.ReportOf(c, items...)))
+	texts := inEachFormat(t, rendertest.Listing(rendertest.ReportOf(c, items...)))
 	for name, text := range texts {
-		if n := rendered.JSONSize([]byte(text)); n > render.MaxSent || !strings.Contains(text, "9000") {
+		if n := rendertest.JSONSize([]byte(text)); n > render.MaxSent || !strings.Contains(text, "9000") {
 			t.Errorf("%s: %d bytes as sent", name, n)
 		}
 	}
@@ -203,14 +203,14 @@ func TestFindingsDataStaysSmall(t *testing.T) {
 		{"quotes as CSV, by vulnerability", `"`, true, render.FindingsCSV, "\r\nurn:uuid:"},
 		{"backslashes as SARIF", `\`, false, render.SARIF, `"ruleIndex": `},
 	} {
-		l := rendered.Nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
+		l := rendertest.Nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
 		l.View.ByVulnerability = test.by
 		b, err := test.write(l)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := bytes.Count(b, []byte(test.finding)); n != report.PageSize || rendered.JSONSize(b) > render.MaxSent {
-			t.Errorf("%s: %d findings, %d bytes as sent", test.name, n, rendered.JSONSize(b))
+		if n := bytes.Count(b, []byte(test.finding)); n != report.PageSize || rendertest.JSONSize(b) > render.MaxSent {
+			t.Errorf("%s: %d findings, %d bytes as sent", test.name, n, rendertest.JSONSize(b))
 		}
 	}
 }
@@ -220,26 +220,26 @@ func TestSummaryDataAtSize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
-	o := report.Overview{Now: rendered.Scanned.Add(time.Hour), Since: rendered.Scanned.Add(-time.Hour)}
+	o := report.Overview{Now: rendertest.Scanned.Add(time.Hour), Since: rendertest.Scanned.Add(-time.Hour)}
 	counts := scan.Counts{}
 	for i, s := range scan.Severities() {
 		counts[s] = 100 + i
 	}
 	for r := range 10 {
-		c := rendered.Config(fmt.Sprintf("some-team/some-application-%d", r))
-		one := rendered.ReportOf(c)
+		c := rendertest.Config(fmt.Sprintf("some-team/some-application-%d", r))
+		one := rendertest.ReportOf(c)
 		for i := range 1000 {
-			item := rendered.Image(c, fmt.Sprintf("release-2026-11-25-%08d", i), scan.Result{State: scan.Completed, CompletedAt: rendered.Scanned, Counts: counts})
-			item.KnownSince = rendered.Scanned.Add(-time.Hour)
-			item.Changes = []history.CountChange{{At: rendered.Scanned, New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}}}
+			item := rendertest.Image(c, fmt.Sprintf("release-2026-11-25-%08d", i), scan.Result{State: scan.Completed, CompletedAt: rendertest.Scanned, Counts: counts})
+			item.KnownSince = rendertest.Scanned.Add(-time.Hour)
+			item.Changes = []history.CountChange{{At: rendertest.Scanned, New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}}}
 			one.Images = append(one.Images, item)
 		}
 		o.Reports = append(o.Reports, one)
 	}
 	for name, write := range map[string]func(report.Overview, scan.Filter, render.FeedOf) ([]byte, error){"JSON": render.SummaryJSON, "CSV": render.SummaryCSV} {
 		b, err := write(o, scan.Filter{}, feedOf)
-		if err != nil || rendered.JSONSize(b) > render.MaxSent {
-			t.Errorf("%s: %d bytes as sent, %v", name, rendered.JSONSize(b), err)
+		if err != nil || rendertest.JSONSize(b) > render.MaxSent {
+			t.Errorf("%s: %d bytes as sent, %v", name, rendertest.JSONSize(b), err)
 		}
 	}
 }
@@ -254,15 +254,15 @@ func TestHostileData(t *testing.T) {
 			Name: text, Package: text, Severity: scan.ParseSeverity(text), Description: text, Score: text, Vector: text, Exploit: text, FixAvailable: text,
 			Versions: []string{text, text}, FixedIn: []string{text}, Remediation: text,
 		}
-		one := rendered.Found(text, f)
+		one := rendertest.Found(text, f)
 		one.Images[0].Platform = text
-		c := rendered.Config("test/ubuntu")
-		l := rendered.Listing(rendered.ReportOf(c, rendered.Image(c, text, scan.Result{State: scan.Failed, Reason: text})), one)
+		c := rendertest.Config("test/ubuntu")
+		l := rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, text, scan.Result{State: scan.Failed, Reason: text})), one)
 		inEachFormat(t, l)
 		l.View.ByVulnerability = true
 		inEachFormat(t, l)
-		o := report.Overview{Now: rendered.Scanned, Reports: []report.Report{rendered.ReportOf(c,
-			rendered.Image(c, text, scan.Result{State: scan.Failed, Reason: text}), rendered.Image(c, text, scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Severity(text): 1}}))}}
+		o := report.Overview{Now: rendertest.Scanned, Reports: []report.Report{rendertest.ReportOf(c,
+			rendertest.Image(c, text, scan.Result{State: scan.Failed, Reason: text}), rendertest.Image(c, text, scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Severity(text): 1}}))}}
 		table, err := render.SummaryCSV(o, scan.Filter{}, feedOf)
 		if err != nil {
 			t.Fatal(err)
@@ -279,8 +279,8 @@ func TestHostileData(t *testing.T) {
 
 // One vulnerability in two packages is one rule, with the worst score.
 func TestRulesAreMerged(t *testing.T) {
-	one, other := rendered.Found("x", scan.Finding{Name: "CVE-1", Package: "a", Score: "4.0"}), rendered.Found("x", scan.Finding{Name: "CVE-1", Package: "b", Score: "10.0"})
-	b, err := render.SARIF(rendered.Listing(rendered.ReportOf(rendered.Config("test/ubuntu")), one, other))
+	one, other := rendertest.Found("x", scan.Finding{Name: "CVE-1", Package: "a", Score: "4.0"}), rendertest.Found("x", scan.Finding{Name: "CVE-1", Package: "b", Score: "10.0"})
+	b, err := render.SARIF(rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), one, other))
 	if err != nil {
 		t.Fatal(err)
 	}

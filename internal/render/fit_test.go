@@ -3,13 +3,13 @@ package render
 import (
 	"testing"
 
-	"ecr-continuous-scan/test/rendered"
+	"ecr-continuous-scan/test/rendertest"
 )
 
 // What Lambda makes of a feed is a JSON string.
 func TestSentSize(t *testing.T) {
 	for _, s := range []string{"", "a\"\\\n\r\t", "\x01ü🙂<&>"} {
-		if got, want := sentSize([]byte(s)), rendered.JSONSize([]byte(s)); got != want {
+		if got, want := sentSize([]byte(s)), rendertest.JSONSize([]byte(s)); got != want {
 			t.Errorf("%q: %d, want %d", s, got, want)
 		}
 	}

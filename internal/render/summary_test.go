@@ -8,46 +8,46 @@ import (
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/test/rendered"
+	"ecr-continuous-scan/test/rendertest"
 )
 
 func TestSummary(t *testing.T) {
-	amazon, centos, ubuntu := rendered.Config("amazonlinux", "2018.03"), rendered.Config("test/centos"), rendered.Config("test/ubuntu", "16.04", "latest")
-	hard, multi := rendered.Config("test/hard"), rendered.Config("test/multi")
-	child := rendered.Image(multi, "latest", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}})
+	amazon, centos, ubuntu := rendertest.Config("amazonlinux", "2018.03"), rendertest.Config("test/centos"), rendertest.Config("test/ubuntu", "16.04", "latest")
+	hard, multi := rendertest.Config("test/hard"), rendertest.Config("test/multi")
+	child := rendertest.Image(multi, "latest", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}})
 	child.Image.Platform = "linux/arm64"
 	failed := func(repo string, err error) report.Report {
-		return report.Report{Config: rendered.Config(repo), Err: err}
+		return report.Report{Config: rendertest.Config(repo), Err: err}
 	}
-	rendered.Golden(t, "summary.txt", Summary(report.Overview{Reports: []report.Report{
-		rendered.ReportOf(amazon, rendered.Image(amazon, "2018.03", scan.Result{State: scan.Completed, Counts: scan.Counts{}})),
-		rendered.ReportOf(centos, rendered.Image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
-		rendered.ReportOf(ubuntu,
-			rendered.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Informational: 19, scan.Low: 24, scan.Medium: 8}}),
-			rendered.Image(ubuntu, "latest", scan.Result{State: scan.Completed, Counts: scan.Counts{
+	rendertest.Golden(t, "summary.txt", Summary(report.Overview{Reports: []report.Report{
+		rendertest.ReportOf(amazon, rendertest.Image(amazon, "2018.03", scan.Result{State: scan.Completed, Counts: scan.Counts{}})),
+		rendertest.ReportOf(centos, rendertest.Image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
+		rendertest.ReportOf(ubuntu,
+			rendertest.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Informational: 19, scan.Low: 24, scan.Medium: 8}}),
+			rendertest.Image(ubuntu, "latest", scan.Result{State: scan.Completed, Counts: scan.Counts{
 				scan.Untriaged: 1, scan.Undefined: 2, scan.Informational: 3, scan.Low: 4, scan.Medium: 5, scan.High: 0, scan.Critical: 7, "BRAND NEW": 8,
 			}}),
 		),
-		rendered.ReportOf(hard,
-			rendered.Image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
-			rendered.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: the\noperating system \x1b[31m'x'\u202e is not supported " + strings.Repeat("long ", 100)}),
-			rendered.Image(hard, "gone", scan.Result{State: scan.NoSuchTag}),
-			rendered.Image(hard, "never", scan.Result{State: scan.NotScanned}),
-			rendered.Image(hard, "refused", scan.Result{State: scan.Refused, Reason: "no access to inspector2:ListFindings"}),
-			rendered.Image(hard, "running", scan.Result{State: scan.InProgress}),
-			rendered.Image(hard, "silent", scan.Result{State: scan.Failed}),
-			rendered.Image(hard, "throttled", scan.Result{State: scan.Unread, Reason: "throttled by ECR"}),
+		rendertest.ReportOf(hard,
+			rendertest.Image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
+			rendertest.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: the\noperating system \x1b[31m'x'\u202e is not supported " + strings.Repeat("long ", 100)}),
+			rendertest.Image(hard, "gone", scan.Result{State: scan.NoSuchTag}),
+			rendertest.Image(hard, "never", scan.Result{State: scan.NotScanned}),
+			rendertest.Image(hard, "refused", scan.Result{State: scan.Refused, Reason: "no access to inspector2:ListFindings"}),
+			rendertest.Image(hard, "running", scan.Result{State: scan.InProgress}),
+			rendertest.Image(hard, "silent", scan.Result{State: scan.Failed}),
+			rendertest.Image(hard, "throttled", scan.Result{State: scan.Unread, Reason: "throttled by ECR"}),
 		),
-		rendered.ReportOf(multi, rendered.Image(multi, "index", scan.Result{State: scan.NotScanned, Reason: "image index"}), child),
+		rendertest.ReportOf(multi, rendertest.Image(multi, "index", scan.Result{State: scan.NotScanned, Reason: "image index"}), child),
 		failed("test/gone", &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}),
 		failed("test/locked", &scan.Error{Code: scan.NoAccess, Message: "no access to ecr:DescribeImages"}),
 		failed("test/dead", &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}),
 		failed("test/odd", &scan.Error{Code: scan.Internal, Message: "ECR refused the request"}),
-		rendered.ReportOf(rendered.Config("test/empty")),
+		rendertest.ReportOf(rendertest.Config("test/empty")),
 	}}, scan.Filter{}))
-	rendered.Golden(t, "summary-filtered.txt", Summary(report.Overview{Reports: []report.Report{
-		rendered.ReportOf(centos, rendered.Image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
-		rendered.ReportOf(ubuntu, rendered.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 24}}), rendered.Image(ubuntu, "7", scan.Result{State: scan.InProgress})),
+	rendertest.Golden(t, "summary-filtered.txt", Summary(report.Overview{Reports: []report.Report{
+		rendertest.ReportOf(centos, rendertest.Image(centos, "7", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 7, scan.High: 7, scan.Medium: 20}})),
+		rendertest.ReportOf(ubuntu, rendertest.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 24}}), rendertest.Image(ubuntu, "7", scan.Result{State: scan.InProgress})),
 		failed("test/gone", &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}),
 	}}, scan.Filter{Severity: scan.Medium, Tags: []string{"16.04", "7"}}))
 }
@@ -56,8 +56,8 @@ func TestSummary(t *testing.T) {
 func TestSummaryOfChanges(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
-	app := rendered.Config("test/app")
-	changed := rendered.Image(app, "1", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 7, scan.Low: 3, scan.Undefined: 1}})
+	app := rendertest.Config("test/app")
+	changed := rendertest.Image(app, "1", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 7, scan.Low: 3, scan.Undefined: 1}})
 	changed.KnownSince, changed.Changes = ago(500), []history.CountChange{
 		{At: ago(25), New: scan.Counts{scan.High: 5, scan.Critical: 1}, Fixed: scan.Counts{scan.Low: 5}},
 		{At: ago(23), New: scan.Counts{scan.High: 1}, Fixed: scan.Counts{scan.Critical: 1}},
@@ -65,11 +65,11 @@ func TestSummaryOfChanges(t *testing.T) {
 	}
 	old := changed
 	old.Image.Tag, old.AsOf, old.AsOfReason = "2", ago(3), "ECR in us-west-2 can't be reached"
-	running := rendered.Image(app, "3", scan.Result{State: scan.InProgress})
+	running := rendertest.Image(app, "3", scan.Result{State: scan.InProgress})
 	running.AsOf, running.AsOfReason = ago(2), "ECR in us-west-2 can't be reached"
-	o := report.Overview{Since: ago(24), Now: now, Reports: []report.Report{rendered.ReportOf(app, changed, old, running)}}
-	rendered.Golden(t, "summary-changes.txt", Summary(o, scan.Filter{}))
-	rendered.Golden(t, "summary-changes-filtered.txt", Summary(o, scan.Filter{Severity: scan.High}))
+	o := report.Overview{Since: ago(24), Now: now, Reports: []report.Report{rendertest.ReportOf(app, changed, old, running)}}
+	rendertest.Golden(t, "summary-changes.txt", Summary(o, scan.Filter{}))
+	rendertest.Golden(t, "summary-changes-filtered.txt", Summary(o, scan.Filter{Severity: scan.High}))
 }
 
 // Only a completed scan without findings may look like one.

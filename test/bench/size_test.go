@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/test/simulation"
+	"ecr-continuous-scan/test/scale"
 )
 
 // cost is what one operation on a simulated ECR takes.
@@ -25,7 +25,7 @@ type cost struct {
 
 // BenchmarkScanRun visits so many images, each of them due, on a fake clock and with ECR answering after 30 ms.
 func BenchmarkScanRun(b *testing.B) {
-	growing(b, func(context.Context, *simulation.World) error { return nil }, func(ctx context.Context, w *simulation.World, images int) error {
+	growing(b, func(context.Context, *scale.World) error { return nil }, func(ctx context.Context, w *scale.World, images int) error {
 		visits, _, err := w.Run(ctx)
 		if err == nil && visits.Started != images {
 			err = fmt.Errorf("started %d of %d", visits.Started, images)
@@ -36,11 +36,11 @@ func BenchmarkScanRun(b *testing.B) {
 
 // BenchmarkSummarySimulated sums the same images up, from the records of visits.
 func BenchmarkSummarySimulated(b *testing.B) {
-	visit := func(ctx context.Context, w *simulation.World) error {
+	visit := func(ctx context.Context, w *scale.World) error {
 		_, _, err := w.Run(ctx)
 		return err
 	}
-	growing(b, visit, func(ctx context.Context, w *simulation.World, images int) error {
+	growing(b, visit, func(ctx context.Context, w *scale.World, images int) error {
 		overview, err := w.Reader.Summary(ctx, time.Time{})
 		n := 0
 		for _, r := range overview.Reports {
@@ -56,7 +56,7 @@ func BenchmarkSummarySimulated(b *testing.B) {
 // growing measures an operation for more and more images, in one repository and at last in a thousand, and how its cost grows in relation to
 // them: 1 is linear. A simulation gives the same figures each time, so each is made once, whatever the number of rounds.
 // What prepare does before is not measured.
-func growing(b *testing.B, prepare func(context.Context, *simulation.World) error, operation func(context.Context, *simulation.World, int) error) {
+func growing(b *testing.B, prepare func(context.Context, *scale.World) error, operation func(context.Context, *scale.World, int) error) {
 	var last cost
 	for _, size := range []struct{ images, repositories int }{{100, 1}, {1_000, 1}, {10_000, 1}, {100_000, 1}, {100_000, 1_000}} {
 		var c cost
@@ -87,7 +87,7 @@ func (c cost) report(b *testing.B, last cost) {
 }
 
 // simulate measures the operation in a bubble of synctest, which only a test can have.
-func simulate(b *testing.B, images, repositories int, prepare func(context.Context, *simulation.World) error, operation func(context.Context, *simulation.World, int) error) (c cost) {
+func simulate(b *testing.B, images, repositories int, prepare func(context.Context, *scale.World) error, operation func(context.Context, *scale.World, int) error) (c cost) {
 	b.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(20)) // so that what is alive is known closely enough
 	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
@@ -97,9 +97,9 @@ func simulate(b *testing.B, images, repositories int, prepare func(context.Conte
 			synctest.Test(t, func(t *testing.T) {
 				configs := make([]scan.Config, repositories)
 				for i := range configs {
-					configs[i] = simulation.Config("us-west-2", fmt.Sprintf("team/app%d", i))
+					configs[i] = scale.Config("us-west-2", fmt.Sprintf("team/app%d", i))
 				}
-				w := simulation.New(configs...)
+				w := scale.New(configs...)
 				for _, config := range configs {
 					w.Fill(config, images/repositories)
 				}
@@ -120,7 +120,7 @@ func simulate(b *testing.B, images, repositories int, prepare func(context.Conte
 }
 
 // measureOne leaves what was alive before in peak.
-func measureOne(t *testing.T, w *simulation.World, images int, operation func(context.Context, *simulation.World, int) error) cost {
+func measureOne(t *testing.T, w *scale.World, images int, operation func(context.Context, *scale.World, int) error) cost {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -160,8 +160,8 @@ func alive() uint64 {
 func BenchmarkThrottledRun(b *testing.B) {
 	const images, perSecond = 2000, 20
 	bubble(b, func(t *testing.T) {
-		c := simulation.Config("us-west-2", "team/app")
-		w := simulation.New(c)
+		c := scale.Config("us-west-2", "team/app")
+		w := scale.New(c)
 		w.Fill(c, images)
 		w.Limit(perSecond, 0)
 		visits, took, err := w.Run(t.Context())
@@ -169,7 +169,7 @@ func BenchmarkThrottledRun(b *testing.B) {
 			t.Errorf("%v, visits %+v", err, visits.Tally)
 		}
 		count, throttled := w.ECR.Count(), 0
-		for _, op := range simulation.Operations() {
+		for _, op := range scale.Operations() {
 			throttled += count.Errors[op]["ThrottlingException"]
 		}
 		b.ReportMetric(took.Seconds()/(images/perSecond), "×floor")
@@ -181,7 +181,7 @@ func BenchmarkThrottledRun(b *testing.B) {
 // BenchmarkWeek lives through a week, on a fake clock.
 func BenchmarkWeek(b *testing.B) {
 	bubble(b, func(t *testing.T) {
-		r, err := simulation.Week(t.Context())
+		r, err := scale.Week(t.Context())
 		if err != nil {
 			t.Error(err)
 		}

@@ -22,9 +22,9 @@ import (
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
-	"ecr-continuous-scan/test/contract"
 	"ecr-continuous-scan/test/feedrules"
 	"ecr-continuous-scan/test/lambdaruntime"
+	"ecr-continuous-scan/test/openapi"
 )
 
 // functions are the HTTP functions, by folder, with their routes.
@@ -57,7 +57,7 @@ func deploy(t *testing.T, a *awstest.AWS) string {
 
 // serve serves a gateway, whose answers are held against openapi.yaml, and gives the API's URL.
 func serve(t *testing.T, g *lambdaruntime.Gateway) string {
-	server := httptest.NewServer(contract.Handler(t, lambdaruntime.Stage, g))
+	server := httptest.NewServer(openapi.Handler(t, lambdaruntime.Stage, g))
 	t.Cleanup(server.Close)
 	return server.URL + "/Prod"
 }
@@ -167,9 +167,9 @@ func decode(t *testing.T, event map[string]any, payload []byte) proxyAnswer {
 	return a
 }
 
-func document(t *testing.T) *contract.Document {
+func document(t *testing.T) *openapi.Document {
 	t.Helper()
-	d, err := contract.Load()
+	d, err := openapi.Load()
 	if err != nil {
 		t.Fatal(err)
 	}

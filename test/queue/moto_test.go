@@ -1,4 +1,4 @@
-//go:build trial
+//go:build deployment
 
 package queue
 
@@ -52,7 +52,7 @@ func startMoto(t *testing.T) string {
 	}
 	server := exec.Command("moto_server", "-H", "127.0.0.1", "-p", strconv.Itoa(port))
 	if err := server.Start(); err != nil {
-		t.Fatalf("the trial needs moto_server: %v", err)
+		t.Fatalf("this test needs moto_server: %v", err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Wait() }()

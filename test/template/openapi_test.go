@@ -20,12 +20,12 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/test/awstest"
-	"ecr-continuous-scan/test/contract"
+	"ecr-continuous-scan/test/openapi"
 )
 
-func openAPI(t *testing.T) *contract.Document {
+func openAPI(t *testing.T) *openapi.Document {
 	t.Helper()
-	d, err := contract.Load()
+	d, err := openapi.Load()
 	if err != nil {
 		t.Fatal(err)
 	}

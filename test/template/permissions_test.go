@@ -75,7 +75,7 @@ const (
 	inspector = "*" // Inspector knows no narrower resource
 )
 
-// Each function may do its own part alone. That each does what it may is seen in test/trial, where the functions run with these permissions.
+// Each function may do its own part alone. That each does what it may is seen in test/deployment, where the functions run with these permissions.
 func TestPermissions(t *testing.T) {
 	read := map[string][]string{
 		bucket: {"s3:ListBucket"}, configs: {"s3:GetObject"}, records: {"s3:GetObject"},

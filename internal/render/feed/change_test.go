@@ -11,14 +11,14 @@ import (
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/feedrules"
-	"ecr-continuous-scan/test/rendered"
+	"ecr-continuous-scan/test/rendertest"
 )
 
 // news is a listing of every kind of change.
 func news() report.Listing {
-	c := rendered.Config("test/ubuntu", "16.04")
-	one := rendered.Image(c, "16.04", scan.Result{State: scan.Completed})
-	at := rendered.Scanned
+	c := rendertest.Config("test/ubuntu", "16.04")
+	one := rendertest.Image(c, "16.04", scan.Result{State: scan.Completed})
+	at := rendertest.Scanned
 	next := func() time.Time { at = at.Add(-time.Second); return at }
 	f := scan.Finding{
 		Name: "CVE-2016-1585", Package: "apparmor", Versions: []string{"2.10"}, FixedIn: []string{"2.11"}, Score: "3.9", Vector: "AV:L/AC:L",
@@ -27,7 +27,7 @@ func news() report.Listing {
 	of := func(kind history.EventKind, from, to scan.Severity) history.Change {
 		return history.Change{Kind: kind, At: next(), Repository: c.Repo(), Image: &one.Image, Finding: f, From: from, To: to}
 	}
-	l := rendered.Listing(rendered.ReportOf(c, one))
+	l := rendertest.Listing(rendertest.ReportOf(c, one))
 	l.News = true
 	l.Changes = []history.Change{
 		of(history.New, "", scan.High), of(history.Fixed, scan.High, ""), of(history.Raised, scan.Medium, scan.High), of(history.Lowered, scan.High, scan.Low),
@@ -58,13 +58,13 @@ func TestChangeFeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rendered.Golden(t, "changes.xml", atom)
+	rendertest.Golden(t, "changes.xml", atom)
 	parsed := feedrules.Atom(t, atom)
 	asJSON, err := JSON(news(), links)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rendered.Golden(t, "changes.json", asJSON)
+	rendertest.Golden(t, "changes.json", asJSON)
 	items := feedrules.JSON(t, asJSON).Items
 	if len(items) != len(parsed.Entries) || len(items) != len(news().Changes) {
 		t.Fatalf("%d entries as Atom, %d as JSON", len(parsed.Entries), len(items))
@@ -91,7 +91,7 @@ func TestChangeFeedStaysSmall(t *testing.T) {
 	l.Changes = nil
 	for i := range report.PageSize {
 		one := rolled
-		one.At = rendered.Scanned.Add(-time.Duration(i) * time.Second)
+		one.At = rendertest.Scanned.Add(-time.Duration(i) * time.Second)
 		one.Repository.Name = fmt.Sprint("test/app", i)
 		l.Changes = append(l.Changes, one)
 	}
@@ -99,8 +99,8 @@ func TestChangeFeedStaysSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(feed), "<entry>"); n != report.PageSize || rendered.JSONSize(feed) > render.MaxSent {
-		t.Errorf("%d entries in %d bytes", n, rendered.JSONSize(feed))
+	if n := strings.Count(string(feed), "<entry>"); n != report.PageSize || rendertest.JSONSize(feed) > render.MaxSent {
+		t.Errorf("%d entries in %d bytes", n, rendertest.JSONSize(feed))
 	}
 	feedrules.Atom(t, feed)
 }

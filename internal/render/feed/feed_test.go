@@ -11,10 +11,10 @@ import (
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/feedrules"
-	"ecr-continuous-scan/test/rendered"
+	"ecr-continuous-scan/test/rendertest"
 )
 
-var here = Links{Self: rendered.API + "/findings/fc41dda8-f15e-4826-8908-11603b01dac4"}
+var here = Links{Self: rendertest.API + "/findings/fc41dda8-f15e-4826-8908-11603b01dac4"}
 
 // Each variant, whole, in both formats.
 func TestFeeds(t *testing.T) {
@@ -23,17 +23,17 @@ func TestFeeds(t *testing.T) {
 		listing func() report.Listing
 		links   Links
 	}{
-		"feed":                  {rendered.Sample, here},
-		"feed-by-vulnerability": {rendered.ByVulnerability, Links{Self: here.Self + "?by=vulnerability&severity=LOW"}},
-		"feed-all":              {rendered.OfAll, Links{Self: rendered.API + "/findings/all", Summary: rendered.API + "/summary"}},
-		"feed-page-2":           {rendered.SecondPage, around},
+		"feed":                  {rendertest.Sample, here},
+		"feed-by-vulnerability": {rendertest.ByVulnerability, Links{Self: here.Self + "?by=vulnerability&severity=LOW"}},
+		"feed-all":              {rendertest.OfAll, Links{Self: rendertest.API + "/findings/all", Summary: rendertest.API + "/summary"}},
+		"feed-page-2":           {rendertest.SecondPage, around},
 	} {
 		t.Run(name, func(t *testing.T) {
 			atom, err := Atom(variant.listing(), variant.links)
 			if err != nil {
 				t.Fatal(err)
 			}
-			rendered.Golden(t, name+".xml", atom)
+			rendertest.Golden(t, name+".xml", atom)
 			parsed := feedrules.Atom(t, atom)
 			if again, _ := Atom(variant.listing(), variant.links); !bytes.Equal(atom, again) {
 				t.Error("the same findings gave other bytes")
@@ -42,7 +42,7 @@ func TestFeeds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rendered.Golden(t, name+".json", asJSON)
+			rendertest.Golden(t, name+".json", asJSON)
 			items := feedrules.JSON(t, asJSON).Items
 			if len(items) != len(parsed.Entries) {
 				t.Fatalf("%d entries as Atom, %d as JSON", len(parsed.Entries), len(items))
@@ -57,18 +57,18 @@ func TestFeeds(t *testing.T) {
 }
 
 func TestFeedsWithoutEntries(t *testing.T) {
-	c := rendered.Config("test/gone")
-	filtered := rendered.Listing(rendered.ReportOf(c))
+	c := rendertest.Config("test/gone")
+	filtered := rendertest.Listing(rendertest.ReportOf(c))
 	filtered.View.Filter.Tags = []string{"x"}
-	none := report.Listing{View: report.View{Filter: scan.Filter{Tags: []string{"x"}}}, Reports: []report.Report{rendered.ReportOf(c)}}
+	none := report.Listing{View: report.View{Filter: scan.Filter{Tags: []string{"x"}}}, Reports: []report.Report{rendertest.ReportOf(c)}}
 	for name, test := range map[string]struct {
 		listing  report.Listing
 		subtitle string
 	}{
-		"clean":           {rendered.Listing(rendered.ReportOf(c, rendered.Image(c, "1", scan.Result{State: scan.Completed}))), "Details of the image scan findings across the tags: [1]"},
-		"not scanned":     {rendered.Listing(rendered.ReportOf(c, rendered.Image(c, "1", scan.Result{State: scan.NotScanned}))), "Details of the image scan findings across the tags: [1]. Without a result: [1] NOT SCANNED"},
-		"repository gone": {rendered.Listing(report.Report{Config: rendered.Config("test/gone", "a", "b"), Err: &scan.Error{Code: scan.RepositoryNotFound}}), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
-		"no images":       {rendered.Listing(rendered.ReportOf(c)), "Details of the image scan findings. Without a result: NO IMAGES"},
+		"clean":           {rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "1", scan.Result{State: scan.Completed}))), "Details of the image scan findings across the tags: [1]"},
+		"not scanned":     {rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "1", scan.Result{State: scan.NotScanned}))), "Details of the image scan findings across the tags: [1]. Without a result: [1] NOT SCANNED"},
+		"repository gone": {rendertest.Listing(report.Report{Config: rendertest.Config("test/gone", "a", "b"), Err: &scan.Error{Code: scan.RepositoryNotFound}}), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
+		"no images":       {rendertest.Listing(rendertest.ReportOf(c)), "Details of the image scan findings. Without a result: NO IMAGES"},
 		"no such tag":     {filtered, "Details of the image scan findings. Without a result: NO IMAGES with such a tag"},
 		"none of all":     {none, "Details of the image scan findings across the repositories: [test/gone]"},
 	} {
@@ -109,7 +109,7 @@ func TestSubtitleOfPages(t *testing.T) {
 		"out of reach":  {1, 20001, 500, ". Listed are the 500 most severe of 20001 findings; the pages end after 20000"},
 		"last in reach": {40, 20001, 500, ". Listed are findings 19501 to 20000 of 20001, the most severe first; the pages end after 20000"},
 	} {
-		l := rendered.Listing(rendered.ReportOf(rendered.Config("test/ubuntu")), make([]report.Entry, test.entries)...)
+		l := rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), make([]report.Entry, test.entries)...)
 		l.View.Page, l.Total = test.page, test.total
 		if got := leftOut(l); got != test.want {
 			t.Errorf("%s: %q", name, got)
@@ -132,14 +132,14 @@ func TestFeedsStaySmall(t *testing.T) {
 		{"quotes, by vulnerability", `"`, true, Atom, "<entry>"},
 		{"backslashes as JSON", `\`, true, JSON, `"date_modified": `},
 	} {
-		l := rendered.Nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
+		l := rendertest.Nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
 		l.View.ByVulnerability = test.by
 		feed, err := test.write(l, here)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := bytes.Count(feed, []byte(test.entry)); n != report.PageSize || rendered.JSONSize(feed) > render.MaxSent {
-			t.Errorf("%s: %d entries, %d bytes as sent", test.name, n, rendered.JSONSize(feed))
+		if n := bytes.Count(feed, []byte(test.entry)); n != report.PageSize || rendertest.JSONSize(feed) > render.MaxSent {
+			t.Errorf("%s: %d entries, %d bytes as sent", test.name, n, rendertest.JSONSize(feed))
 		}
 	}
 }
@@ -151,7 +151,7 @@ func TestHostileTextIsReadable(t *testing.T) {
 		URL:         "https://example.org/ü?a=\u202e\u2066&b=" + strings.Repeat("é", 10),
 		Description: "One <script>alert(1)</script>\x00 & \"two\"\u202e\u2066 🏳️‍🌈.\n\nSecond\nparagraph.\u2029\u2029" + long,
 	}
-	feed, err := Atom(rendered.Listing(rendered.ReportOf(rendered.Config("test/ubuntu")), rendered.Found("16.04\r\n", f)), here)
+	feed, err := Atom(rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), rendertest.Found("16.04\r\n", f)), here)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,12 +179,12 @@ func FuzzFeed(f *testing.F) {
 		if strings.HasPrefix(link, "http://a/") {
 			finding.URL = (&url.URL{Scheme: "http", Host: "a", Path: link, RawQuery: text}).String()
 		}
-		one, other := rendered.Found(tag, finding), rendered.Found(tag, finding)
+		one, other := rendertest.Found(tag, finding), rendertest.Found(tag, finding)
 		other.Finding.Package = pkg + "2"
 		one.Updated, other.Updated = time.Unix(at%(1<<37), 0), time.Unix(at%(1<<37), 0)
 		one.Published, other.Published = one.Updated, other.Updated
-		c := rendered.Config("test/ubuntu")
-		l := rendered.Listing(rendered.ReportOf(c, rendered.Image(c, tag, scan.Result{State: scan.Failed, Reason: text})), one, other)
+		c := rendertest.Config("test/ubuntu")
+		l := rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, tag, scan.Result{State: scan.Failed, Reason: text})), one, other)
 		l.View.ByVulnerability = added%2 == 0
 		if added%3 == 0 {
 			l.Config = nil

@@ -11,7 +11,7 @@ import (
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/test/rendered"
+	"ecr-continuous-scan/test/rendertest"
 )
 
 const findingsPath = "/findings/fc41dda8-f15e-4826-8908-11603b01dac4"
@@ -30,29 +30,29 @@ func findingsPageOf(t *testing.T, l report.Listing, to Link) []byte {
 }
 
 func TestFindingsPage(t *testing.T) {
-	l := rendered.Sample()
+	l := rendertest.Sample()
 	l.View.Order = report.BySeverity
 	known := &l.Reports[0].Images[0] // of 16.04
-	known.Result.CompletedAt, known.KnownSince = rendered.Scanned, ago(20)
+	known.Result.CompletedAt, known.KnownSince = rendertest.Scanned, ago(20)
 	l.Entries[0].Published, l.Entries[0].Finding.FirstSeen, l.Entries[0].Finding.Exploit = ago(0.2), ago(0.2), "YES"
 	l.Entries[2].Resolved = ago(0.1)
-	rendered.Golden(t, "page-findings.html", findingsPageOf(t, l, linkTo))
-	rendered.Golden(t, "page-findings-all.html", findingsPageOf(t, rendered.OfAll(), linkTo))
-	grouped := rendered.ByVulnerability()
+	rendertest.Golden(t, "page-findings.html", findingsPageOf(t, l, linkTo))
+	rendertest.Golden(t, "page-findings-all.html", findingsPageOf(t, rendertest.OfAll(), linkTo))
+	grouped := rendertest.ByVulnerability()
 	grouped.View.Page, grouped.Total = 2, 2*report.PageSize+1
-	rendered.Golden(t, "page-findings-grouped.html", findingsPageOf(t, grouped, linkTo))
+	rendertest.Golden(t, "page-findings-grouped.html", findingsPageOf(t, grouped, linkTo))
 }
 
 func TestFindingsPageWithoutFindings(t *testing.T) {
-	c := rendered.Config("test/ubuntu")
-	clean := rendered.Image(c, "7", scan.Result{State: scan.Completed})
+	c := rendertest.Config("test/ubuntu")
+	clean := rendertest.Image(c, "7", scan.Result{State: scan.Completed})
 	for want, l := range map[string]report.Listing{
-		"The last scan of every image is complete, and found nothing.": rendered.Listing(rendered.ReportOf(c, clean)),
-		"The scans that are complete found nothing: 1 of 2 images.":    rendered.Listing(rendered.ReportOf(c, clean, rendered.Image(c, "8", scan.Result{State: scan.Failed}))),
-		"No image has a completed scan.":                               rendered.Listing(rendered.ReportOf(c, rendered.Image(c, "8", scan.Result{State: scan.InProgress}))),
-		"No result yet":                                                rendered.Listing(rendered.ReportOf(c)),
-		"Nothing matches this filter":                                  {Config: &c, Reports: []report.Report{rendered.ReportOf(c, clean)}, View: report.View{Filter: scan.Filter{Severity: scan.High}}},
-		"NO IMAGES with such a tag":                                    {Config: &c, Reports: []report.Report{rendered.ReportOf(c)}, View: report.View{Filter: scan.Filter{Tags: []string{"7"}}}},
+		"The last scan of every image is complete, and found nothing.": rendertest.Listing(rendertest.ReportOf(c, clean)),
+		"The scans that are complete found nothing: 1 of 2 images.":    rendertest.Listing(rendertest.ReportOf(c, clean, rendertest.Image(c, "8", scan.Result{State: scan.Failed}))),
+		"No image has a completed scan.":                               rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "8", scan.Result{State: scan.InProgress}))),
+		"No result yet":                                                rendertest.Listing(rendertest.ReportOf(c)),
+		"Nothing matches this filter":                                  {Config: &c, Reports: []report.Report{rendertest.ReportOf(c, clean)}, View: report.View{Filter: scan.Filter{Severity: scan.High}}},
+		"NO IMAGES with such a tag":                                    {Config: &c, Reports: []report.Report{rendertest.ReportOf(c)}, View: report.View{Filter: scan.Filter{Tags: []string{"7"}}}},
 	} {
 		if page := string(findingsPageOf(t, l, linkTo)); !strings.Contains(page, want) {
 			t.Errorf("without %q: %s", want, page)
@@ -73,12 +73,12 @@ func TestNewFindings(t *testing.T) {
 		"as Inspector says":       {ago(0.1), ago(0.1), time.Time{}, true},
 		"as Inspector says, long": {ago(3), ago(3), time.Time{}, false},
 	} {
-		entry := rendered.Found("16.04", scan.Finding{Name: "CVE-1", Severity: scan.Low, FirstSeen: test.inspector})
+		entry := rendertest.Found("16.04", scan.Finding{Name: "CVE-1", Severity: scan.Low, FirstSeen: test.inspector})
 		entry.Published = test.published
-		c := rendered.Config("test/ubuntu")
-		one := rendered.Image(c, "16.04", scan.Result{State: scan.Completed})
+		c := rendertest.Config("test/ubuntu")
+		one := rendertest.Image(c, "16.04", scan.Result{State: scan.Completed})
 		one.KnownSince = test.known
-		l := rendered.Listing(rendered.ReportOf(c, one), entry)
+		l := rendertest.Listing(rendertest.ReportOf(c, one), entry)
 		if isNew := strings.Contains(string(findingsPageOf(t, l, linkTo)), ">New<"); isNew != test.isNew {
 			t.Errorf("%s: new %t", name, isNew)
 		}
@@ -90,12 +90,12 @@ func TestFindingsPageOfLongTexts(t *testing.T) {
 	long := strings.Repeat(`<"&'>`, 400)
 	var entries []report.Entry
 	for i := range report.PageSize {
-		entries = append(entries, rendered.Found("16.04", scan.Finding{
+		entries = append(entries, rendertest.Found("16.04", scan.Finding{
 			Name: fmt.Sprint(i, long), Package: long, Versions: []string{long}, FixedIn: []string{long}, Severity: scan.High, Description: long, URL: "https://example.org/" + strings.Repeat("&", 1900),
 		}))
 	}
-	page := findingsPageOf(t, rendered.Listing(rendered.ReportOf(rendered.Config("test/ubuntu")), entries...), linkTo)
-	if n := rendered.JSONSize(page); n > render.MaxSent {
+	page := findingsPageOf(t, rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), entries...), linkTo)
+	if n := rendertest.JSONSize(page); n > render.MaxSent {
 		t.Errorf("%d bytes", n)
 	}
 	if n := bytes.Count(page, []byte("<tr ")); n != report.PageSize+1 {
@@ -104,7 +104,7 @@ func TestFindingsPageOfLongTexts(t *testing.T) {
 }
 
 func BenchmarkFindingsPage(b *testing.B) {
-	l := rendered.Sample()
+	l := rendertest.Sample()
 	one := l.Entries[0]
 	for range report.PageSize {
 		l.Entries = append(l.Entries, one)

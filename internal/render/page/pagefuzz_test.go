@@ -13,7 +13,7 @@ import (
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/test/rendered"
+	"ecr-continuous-scan/test/rendertest"
 )
 
 // inert fails the test if a page has an element, an attribute or a link that ours don't have.
@@ -63,16 +63,16 @@ func FuzzPages(f *testing.F) {
 		if strings.HasPrefix(link, "http://a/") {
 			finding.URL = (&url.URL{Scheme: "http", Host: "a", Path: link, RawQuery: text}).String()
 		}
-		c := rendered.Config("test/ubuntu")
-		one := rendered.Found(tag, finding)
+		c := rendertest.Config("test/ubuntu")
+		one := rendertest.Found(tag, finding)
 		one.Published = time.Unix(count%(1<<37), 0)
-		failed := rendered.Image(c, tag, scan.Result{State: scan.State(pkg), Reason: text})
+		failed := rendertest.Image(c, tag, scan.Result{State: scan.State(pkg), Reason: text})
 		done := remembered(c, tag+"2", scan.Counts{scan.ParseSeverity(severity): int(count % 1000)}, history.CountChange{At: noon, New: scan.Counts{scan.ParseSeverity(severity): 1}})
 		done.AsOf, done.AsOfReason = noon, text
-		r := rendered.ReportOf(c, failed, done)
-		l := rendered.Listing(r, one)
+		r := rendertest.ReportOf(c, failed, done)
+		l := rendertest.Listing(r, one)
 		l.View.ByVulnerability = count%2 == 0
-		broken := report.Report{Config: rendered.Config("test/gone"), Err: &scan.Error{Code: scan.Unavailable, Message: text}}
+		broken := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.Unavailable, Message: text}}
 		l.Reports = append(l.Reports, broken)
 		filter := scan.Filter{Packages: []string{pkg}, Names: []string{name}, Tags: []string{tag}}
 		asked := url.Values{"package": {pkg}, "cve": {name}, "tag": {tag}, "since": {text}}

@@ -15,7 +15,7 @@ import (
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/test/rendered"
+	"ecr-continuous-scan/test/rendertest"
 )
 
 // noon is when the pages of the tests are made.
@@ -28,12 +28,12 @@ func linkTo(path string, values url.Values) string {
 		values = url.Values{}
 	}
 	values.Set("key", "k&y")
-	return rendered.API + path + "?" + values.Encode()
+	return rendertest.API + path + "?" + values.Encode()
 }
 
 // remembered is an image whose counts are known for the days before.
 func remembered(c scan.Config, tag string, counts scan.Counts, changes ...history.CountChange) report.Item {
-	item := rendered.Image(c, tag, scan.Result{State: scan.Completed, Counts: counts, CompletedAt: rendered.Scanned})
+	item := rendertest.Image(c, tag, scan.Result{State: scan.Completed, Counts: counts, CompletedAt: rendertest.Scanned})
 	item.KnownSince, item.Changes = noon.Add(-20*24*time.Hour), changes
 	return item
 }
@@ -42,7 +42,7 @@ func ago(days float64) time.Time { return noon.Add(-time.Duration(days * 24 * fl
 
 // pageOverview has a bit of everything.
 func pageOverview() report.Overview {
-	amazon, centos, ubuntu, hard := rendered.Config("amazonlinux", "2018.03"), rendered.Config("test/centos"), rendered.Config("test/ubuntu", "16.04", "latest"), rendered.Config("test/hard")
+	amazon, centos, ubuntu, hard := rendertest.Config("amazonlinux", "2018.03"), rendertest.Config("test/centos"), rendertest.Config("test/ubuntu", "16.04", "latest"), rendertest.Config("test/hard")
 	for i, c := range []*scan.Config{&amazon, &centos, &ubuntu, &hard} {
 		c.ID = fmt.Sprintf("fc41dda8-f15e-4826-8908-11603b01dac%d", i)
 	}
@@ -52,20 +52,20 @@ func pageOverview() report.Overview {
 	stale.Result.CompletedAt = ago(4)
 	kept := remembered(hard, "kept", scan.Counts{scan.Medium: 1})
 	kept.AsOf, kept.AsOfReason = ago(0.2), "throttled by ECR"
-	gone := rendered.Config("test/gone")
+	gone := rendertest.Config("test/gone")
 	gone.ID = "fc41dda8-f15e-4826-8908-11603b01dac9"
 	return report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{
-		rendered.ReportOf(amazon, remembered(amazon, "2018.03", scan.Counts{})),
-		rendered.ReportOf(centos, remembered(centos, "7", scan.Counts{scan.High: 7, scan.Medium: 20, scan.Low: 7},
+		rendertest.ReportOf(amazon, remembered(amazon, "2018.03", scan.Counts{})),
+		rendertest.ReportOf(centos, remembered(centos, "7", scan.Counts{scan.High: 7, scan.Medium: 20, scan.Low: 7},
 			history.CountChange{At: ago(10), New: scan.Counts{scan.Medium: 4}, Fixed: scan.Counts{scan.High: 1}},
 			history.CountChange{At: ago(0.5), New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}})),
-		rendered.ReportOf(ubuntu,
-			rendered.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: rendered.Scanned, Counts: scan.Counts{scan.Medium: 8, scan.Low: 24, scan.Informational: 19}}),
+		rendertest.ReportOf(ubuntu,
+			rendertest.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: rendertest.Scanned, Counts: scan.Counts{scan.Medium: 8, scan.Low: 24, scan.Informational: 19}}),
 			remembered(ubuntu, "latest", scan.Counts{scan.Critical: 1, scan.Medium: 7}, history.CountChange{At: ago(0.4), Fixed: scan.Counts{scan.Low: 2}})),
-		rendered.ReportOf(hard,
-			rendered.Image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
-			rendered.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: <script>alert(1)</script>"}),
-			kept, rendered.Image(hard, "running", scan.Result{State: scan.InProgress}), stale, platform),
+		rendertest.ReportOf(hard,
+			rendertest.Image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
+			rendertest.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: <script>alert(1)</script>"}),
+			kept, rendertest.Image(hard, "running", scan.Result{State: scan.InProgress}), stale, platform),
 		{Config: gone, Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
 	}}
 }
@@ -91,11 +91,11 @@ func plainLink(path string, values url.Values) string {
 }
 
 func TestSummaryPage(t *testing.T) {
-	rendered.Golden(t, "page-summary.html", summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
-	rendered.Golden(t, "page-summary-empty.html", summaryPageOf(t, report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}, scan.Filter{}, nil, plainLink))
+	rendertest.Golden(t, "page-summary.html", summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
+	rendertest.Golden(t, "page-summary-empty.html", summaryPageOf(t, report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}, scan.Filter{}, nil, plainLink))
 	filter := scan.Filter{Severity: scan.High, Repositories: []string{"test/centos", "test/ubuntu"}}
 	asked := url.Values{"severity": {"HIGH"}, "repository": filter.Repositories, "since": {"2019-10-01"}, "format": {"html"}}
-	rendered.Golden(t, "page-summary-filtered.html", summaryPageOf(t, pageOverview(), filter, asked, linkTo))
+	rendertest.Golden(t, "page-summary-filtered.html", summaryPageOf(t, pageOverview(), filter, asked, linkTo))
 	nothing := summaryPageOf(t, pageOverview(), scan.Filter{Repositories: []string{"test/none"}}, nil, linkTo)
 	if !bytes.Contains(nothing, []byte("Nothing matches this filter")) {
 		t.Errorf("a filter that leaves nothing: %s", nothing)
@@ -112,8 +112,8 @@ func TestEmptySummaryPageTellsHowToBegin(t *testing.T) {
 
 // Only a completed scan without findings may look like one, and only a fresh result like one that is.
 func TestOnlyFreshImagesLookWatched(t *testing.T) {
-	c := rendered.Config("test/ubuntu")
-	of := func(r scan.Result) report.Item { return rendered.Image(c, "latest", r) }
+	c := rendertest.Config("test/ubuntu")
+	of := func(r scan.Result) report.Item { return rendertest.Image(c, "latest", r) }
 	fresh := of(scan.Result{State: scan.Completed, CompletedAt: noon.Add(-47 * time.Hour), Counts: scan.Counts{}})
 	stale, kept, enhanced := fresh, fresh, fresh
 	stale.Result.CompletedAt, kept.AsOf = noon.Add(-49*time.Hour), noon.Add(-time.Minute)
@@ -127,7 +127,7 @@ func TestOnlyFreshImagesLookWatched(t *testing.T) {
 		"running": {of(scan.Result{State: scan.InProgress}), false}, "gone": {of(scan.Result{State: scan.NoSuchTag}), false},
 		"unread": {of(scan.Result{State: scan.Unread, Reason: "x"}), false}, "odd": {of(scan.Result{State: "unheard of"}), false},
 	} {
-		o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{rendered.ReportOf(c, test.item)}}
+		o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, test.item)}}
 		page := string(summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
 		if watched := strings.Contains(page, "all images have a fresh result"); watched != test.watched {
 			t.Errorf("%s: watched %t", name, watched)
@@ -151,7 +151,7 @@ func TestWorstFirst(t *testing.T) {
 
 // The policy's hash is that of the style in the page, and nothing in a page needs more than the policy allows.
 func TestPagesKeepTheirPolicy(t *testing.T) {
-	for _, page := range []string{string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo)), string(findingsPageOf(t, rendered.Sample(), linkTo))} {
+	for _, page := range []string{string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo)), string(findingsPageOf(t, rendertest.Sample(), linkTo))} {
 		_, style, _ := strings.Cut(page, "<style>")
 		style, _, _ = strings.Cut(style, "</style>")
 		sum := sha256.Sum256([]byte(style))
@@ -162,11 +162,11 @@ func TestPagesKeepTheirPolicy(t *testing.T) {
 			t.Errorf("the page has %s", found)
 		}
 		for _, link := range regexp.MustCompile(`<a [^>]*>`).FindAllString(page, -1) {
-			ours := strings.Contains(link, `href="`+rendered.API) || strings.Contains(link, `href="#`)
+			ours := strings.Contains(link, `href="`+rendertest.API) || strings.Contains(link, `href="#`)
 			if leaves := strings.Contains(link, `rel="noreferrer"`); leaves == ours {
 				t.Errorf("a link of the wrong kind: %s", link)
 			}
-			if strings.Contains(link, "k%26y") != strings.Contains(link, rendered.API) {
+			if strings.Contains(link, "k%26y") != strings.Contains(link, rendertest.API) {
 				t.Errorf("the key is where it mustn't be, or isn't where it must be: %s", link)
 			}
 		}
@@ -180,15 +180,15 @@ func TestSummaryPageOfManyImages(t *testing.T) {
 	}
 	o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
 	for i := range 20 {
-		c := rendered.Config(fmt.Sprintf("test/%s%d", strings.Repeat("long-", 40), i))
+		c := rendertest.Config(fmt.Sprintf("test/%s%d", strings.Repeat("long-", 40), i))
 		var images []report.Item
 		for n := range 500 {
-			images = append(images, rendered.Image(c, fmt.Sprintf("t%d-%s", n, strings.Repeat("x", 100)), scan.Result{State: scan.Failed, Reason: strings.Repeat("<>", 200)}))
+			images = append(images, rendertest.Image(c, fmt.Sprintf("t%d-%s", n, strings.Repeat("x", 100)), scan.Result{State: scan.Failed, Reason: strings.Repeat("<>", 200)}))
 		}
-		o.Reports = append(o.Reports, rendered.ReportOf(c, images...))
+		o.Reports = append(o.Reports, rendertest.ReportOf(c, images...))
 	}
 	page := summaryPageOf(t, o, scan.Filter{}, nil, linkTo)
-	if n := rendered.JSONSize(page); n > render.MaxSent {
+	if n := rendertest.JSONSize(page); n > render.MaxSent {
 		t.Errorf("%d bytes", n)
 	}
 	if !bytes.Contains(page, []byte("10000 images of 20 configs")) || !bytes.Contains(page, []byte("left out of this page")) {
@@ -199,12 +199,12 @@ func TestSummaryPageOfManyImages(t *testing.T) {
 func BenchmarkSummaryPage(b *testing.B) {
 	o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
 	for i := range 20 {
-		c := rendered.Config(fmt.Sprintf("test/r%d", i))
+		c := rendertest.Config(fmt.Sprintf("test/r%d", i))
 		var images []report.Item
 		for n := range 50 {
 			images = append(images, remembered(c, fmt.Sprintf("t%d", n), scan.Counts{scan.High: n, scan.Low: 3}, history.CountChange{At: ago(3), New: scan.Counts{scan.High: 1}}))
 		}
-		o.Reports = append(o.Reports, rendered.ReportOf(c, images...))
+		o.Reports = append(o.Reports, rendertest.ReportOf(c, images...))
 	}
 	for b.Loop() {
 		if _, err := Summary(o, scan.Filter{}, nil, linkTo); err != nil {

@@ -1,0 +1,56 @@
+package architecture
+
+import (
+	"go/ast"
+	"strings"
+	"testing"
+)
+
+// calledIn is the X and the name of a call X.name(…); empty for any other.
+func calledIn(n ast.Node) (x, name string) {
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return "", ""
+	}
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return "", ""
+	}
+	if of, ok := selector.X.(*ast.Ident); ok {
+		x = of.Name
+	}
+	return x, selector.Sel.Name
+}
+
+// TestExchangesAreChecked is about the tests that ask the whole API: they do so through openapi.Handler, which holds each request and answer
+// against openapi.yaml. Fuzz targets ask what no document foresees.
+func TestExchangesAreChecked(t *testing.T) {
+	checked := 0
+	for _, s := range allSources(t) {
+		if !s.isTest() || s.pkg != "internal/httpapi" && s.pkg != "test/e2e" {
+			continue
+		}
+		for _, declared := range s.Decls {
+			if f, ok := declared.(*ast.FuncDecl); ok && strings.HasPrefix(f.Name.Name, "Fuzz") {
+				continue
+			}
+			ast.Inspect(declared, func(n ast.Node) bool {
+				switch x, name := calledIn(n); {
+				case x == "openapi" && name == "Handler":
+					checked++
+					return false
+				case name == "Handler":
+					t.Errorf("%s: %s.Handler is asked without openapi.Handler around it", s.at(n), x)
+				case x == "httptest" && name == "NewServer":
+					if by, with := calledIn(n.(*ast.CallExpr).Args[0]); by != "openapi" || with != "Handler" {
+						t.Errorf("%s: a server without openapi.Handler around what it serves", s.at(n))
+					}
+				}
+				return true
+			})
+		}
+	}
+	if checked < 2 {
+		t.Errorf("openapi.Handler is called %d times, want once in each package", checked)
+	}
+}

@@ -1,0 +1,271 @@
+package durability
+
+import (
+	"bytes"
+	"compress/gzip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+)
+
+func zipped(text string) string {
+	var b bytes.Buffer
+	zip := gzip.NewWriter(&b)
+	if _, err := zip.Write([]byte(text)); err != nil {
+		panic(err) // of a buffer
+	}
+	if err := zip.Close(); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+const ours = "ecr-continuous-scan record 1\n"
+
+// broken are bodies that are no record, some made of one that is.
+func broken() map[string]func(whole string) string {
+	return map[string]func(string) string{
+		"cut in half":             func(whole string) string { return whole[:len(whole)/2] },
+		"cut by a byte":           func(whole string) string { return whole[:len(whole)-1] },
+		"empty":                   func(_ string) string { return "" },
+		"not gzip":                func(_ string) string { return "hello" },
+		"gzip of something else":  func(_ string) string { return zipped("hello") },
+		"JSON without a format":   func(_ string) string { return zipped(`{"images":[]}`) },
+		"no JSON":                 func(_ string) string { return zipped(ours + "{") },
+		"other JSON":              func(_ string) string { return zipped(ours + `[1]`) },
+		"two values":              func(_ string) string { return zipped(ours + `{} {}`) },
+		"an odd format":           func(_ string) string { return zipped("ecr-continuous-scan record 1x\n{}") },
+		"a format before all":     func(_ string) string { return zipped("ecr-continuous-scan record 0\n{}") },
+		"much from little":        func(_ string) string { return zipped(strings.Repeat("x", 5<<20)) },
+		"foreign JSON, not gzip":  func(_ string) string { return `{"images":[{"tag":"x"}]}` },
+		"a record and then trash": func(whole string) string { return whole + "trash" },
+	}
+}
+
+// brokenIndexes are broken as an index alone.
+func brokenIndexes() map[string]func(string) string {
+	all := broken()
+	for name, text := range map[string]string{
+		"images by name": `{"images":{"x":{"t":"x"}}}`, "no images": `{"images":null}`, "an odd image": `{"images":[{"t":"x"},7]}`, "images without an end": `{"images":[{"t":"x"}`,
+	} {
+		all[name] = func(string) string { return zipped(ours + text) }
+	}
+	return all
+}
+
+// story is a record with a past: two scans, of which the second found something back.
+func story(t *testing.T, w *world) {
+	t.Helper()
+	defer w.ecr.Disturb(noStarts)()
+	addConfig(t, w.service(), repo)
+	w.push("one", "A:LOW B:LOW")
+	w.push("two", "B:LOW")
+	visit(t, w.service())
+	for _, found := range []string{"B:LOW", "A:LOW B:HIGH", "A:LOW B:HIGH C:LOW"} {
+		time.Sleep(25 * time.Hour)
+		w.rescan(t, "one", found)
+		visit(t, w.service())
+	}
+	time.Sleep(time.Hour)
+}
+
+// historyKey is the history of one image.
+func historyKey(t *testing.T, w *world, tag string) string {
+	t.Helper()
+	r, err := store(w.s3).Load(t.Context(), repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "record/123456789012/us-west-2/team~app/" + r.Images[tag].History
+}
+
+const indexKey = "record/123456789012/us-west-2/team~app/index"
+
+func TestBrokenIndex(t *testing.T) {
+	for name, breaks := range brokenIndexes() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				story(t, w)
+				want, wantFeed := remembered(t, w.s3), read(t, w.service())
+				body := breaks(string(get(t, w.s3, indexKey)))
+				put(t, w.s3, indexKey, body)
+				var l log
+				p := (&process{log: l.logger()}).service(w.s3, w.ecr)
+				unavailable(t, p)
+				if string(get(t, w.s3, indexKey)) != body || l.has("set aside") {
+					t.Errorf("a reader has changed it; the log has %s", l.String())
+				}
+				w.ecr.Disturb(noStarts)
+				visit(t, p)
+				if diff := cmp.Diff(wantFeed, read(t, p)); diff != "" {
+					t.Errorf("the feed (-want +got):\n%s", diff)
+				}
+				if !l.has("set aside") || !l.has(indexKey) {
+					t.Errorf("the log has %s", l.String())
+				}
+				if string(get(t, w.s3, indexKey)) == body {
+					t.Error("it is still there")
+				}
+				if diff := cmp.Diff(want, remembered(t, w.s3)); diff != "" {
+					t.Errorf("rebuilt (-want +got):\n%s", diff)
+				}
+				if aside := keys(t, w.s3, "set-aside/"); !slices.Equal(aside, []string{"set-aside/" + indexKey}) {
+					t.Errorf("set aside: %v", aside)
+				}
+				if string(get(t, w.s3, "set-aside/"+indexKey)) != body {
+					t.Error("what was set aside is something else")
+				}
+			})
+		})
+	}
+}
+
+// unavailable checks that a reader says that the record can't be read.
+func unavailable(t *testing.T, p *awstest.Service) {
+	t.Helper()
+	l, err := p.Reader.AllFindings(t.Context(), report.View{})
+	if outage := l.Outage(); err != nil || scan.CodeOf(outage) != scan.Unavailable {
+		t.Errorf("a reader gets %v, %v", err, outage)
+	}
+	if report := summary(t, p).Reports[0]; scan.CodeOf(report.Err) != scan.Unavailable {
+		t.Errorf("the summary has %v", report.Err)
+	}
+}
+
+// What is lost with a history is lost, but the others stay, and the image gets a new one at a visit that sweeps, or one that adds to it.
+func TestBrokenHistory(t *testing.T) {
+	for name, breaks := range broken() {
+		t.Run("swept, "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { brokenHistory(t, breaks, func() { time.Sleep(7 * time.Hour) }) })
+		})
+	}
+	t.Run("added to", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			story(t, w)
+			time.Sleep(5 * time.Hour)
+			visit(t, w.service()) // which sweeps, so that the next does not
+			brokenHistoryOf(t, w, func(string) string { return "broken" }, func() {
+				time.Sleep(time.Hour)
+				w.rescan(t, "one", "A:LOW B:HIGH C:LOW")
+			})
+		})
+	})
+}
+
+func brokenHistory(t *testing.T, breaks func(string) string, wait func()) {
+	w := newWorld(t)
+	story(t, w)
+	brokenHistoryOf(t, w, breaks, wait)
+}
+
+func brokenHistoryOf(t *testing.T, w *world, breaks func(string) string, wait func()) {
+	defer w.ecr.Disturb(noStarts)()
+	key := historyKey(t, w, "one")
+	body := breaks(string(get(t, w.s3, key)))
+	put(t, w.s3, key, body)
+	var l log
+	p := (&process{log: l.logger()}).service(w.s3, w.ecr)
+	listing, err := p.Reader.AllFindings(t.Context(), report.View{})
+	if err != nil || listing.Reports[0].Images[0].Result.State != scan.Unread || string(get(t, w.s3, key)) != body || historyKey(t, w, "one") != key {
+		t.Errorf("a reader gets %v, %+v", err, listing.Reports)
+	}
+	wait()
+	visit(t, p)
+	got := read(t, p)
+	if !l.has("set aside") || !l.has(key) {
+		t.Errorf("the log has %s", l.String())
+	}
+	for _, image := range []string{"one A LOW #0", "one B HIGH #0", "one C LOW #0", "two B LOW #0 Jan01"} {
+		if !slices.ContainsFunc(got, func(line string) bool { return strings.HasPrefix(line, image) }) {
+			t.Errorf("the feed lacks %s: %v", image, got)
+		}
+	}
+	if len(got) != 4 {
+		t.Errorf("the feed has %v", got)
+	}
+	if historyKey(t, w, "one") == key {
+		t.Error("the record still names it")
+	}
+	remembered(t, w.s3) // all histories are there
+}
+
+// A record of a later form is none of ours to touch: a reader says so, and a visit starts scans all the same.
+func TestNewerFormat(t *testing.T) {
+	newer := zipped("ecr-continuous-scan record 2\nwhatever that will be")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		story(t, w)
+		w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"due"}})
+		put(t, w.s3, indexKey, newer)
+		before := keys(t, w.s3, "")
+		var l log
+		p := (&process{log: l.logger()}).service(w.s3, w.ecr)
+		listing, err := p.Reader.AllFindings(t.Context(), report.View{})
+		if outage := listing.Outage(); err != nil || scan.CodeOf(outage) != scan.Unavailable || !strings.Contains(outage.Error(), "later version") {
+			t.Errorf("a reader gets %v, %v", err, outage)
+		}
+		overview := summary(t, p)
+		if scan.CodeOf(overview.Reports[0].Err) != scan.Unavailable || !strings.Contains(scan.MessageOf(overview.Reports[0].Err), "later version") {
+			t.Errorf("the summary has %v", overview.Reports)
+		}
+		if report := visit(t, p); report.Started != 2 || report.Recent != 1 { // due, and two, which was scanned days ago
+			t.Errorf("the visit started %d scans, and %d were recent", report.Started, report.Recent)
+		}
+		if !l.has("later version") {
+			t.Errorf("the log has %s", l.String())
+		}
+		if diff := cmp.Diff(before, keys(t, w.s3, "")); diff != "" || string(get(t, w.s3, indexKey)) != newer {
+			t.Errorf("something was written:\n%s", diff)
+		}
+		time.Sleep(10 * 24 * time.Hour)
+		visit(t, p)
+		if diff := cmp.Diff(before, keys(t, w.s3, "")); diff != "" {
+			t.Errorf("something was removed later:\n%s", diff)
+		}
+	})
+}
+
+func TestNewerHistory(t *testing.T) {
+	newer := zipped("ecr-continuous-scan record 99\n")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		story(t, w)
+		key := historyKey(t, w, "one")
+		put(t, w.s3, key, newer)
+		time.Sleep(25 * time.Hour)
+		w.rescan(t, "one", "C:LOW")
+		var l log
+		p := (&process{log: l.logger()}).service(w.s3, w.ecr)
+		visit(t, p)
+		l2, err := p.Reader.AllFindings(t.Context(), report.View{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range l2.Reports[0].Images {
+			if unread := item.Result.State == scan.Unread; unread != (item.Image.Tag == "one") {
+				t.Errorf("%s is %s", item.Image.Tag, item.Result.State)
+			}
+		}
+		if !l.has("later version") || string(get(t, w.s3, key)) != newer || historyKey(t, w, "one") != key {
+			t.Errorf("the history was replaced; the log has %s", l.String())
+		}
+		// A broken record can't be rebuilt of what can't be read, and must not be rebuilt without it.
+		put(t, w.s3, indexKey, "broken")
+		visit(t, p)
+		unavailable(t, p)
+		if string(get(t, w.s3, indexKey)) != "broken" {
+			t.Error("the record was rebuilt without a history")
+		}
+	})
+}

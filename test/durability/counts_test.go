@@ -1,0 +1,337 @@
+package durability
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/refresh"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+)
+
+// calls are the calls to ECR that something makes.
+func (w *world) calls(do func()) map[string]int {
+	w.ecr.ResetCount()
+	do()
+	return w.ecr.Count().Calls
+}
+
+func (w *world) wantCalls(t *testing.T, what string, want map[string]int, do func()) {
+	t.Helper()
+	if got := w.calls(do); !maps.Equal(got, want) {
+		t.Errorf("%s: calls %v, want %v", what, got, want)
+	}
+}
+
+func summary(t *testing.T, w *awstest.Service) report.Overview {
+	t.Helper()
+	o, err := w.Reader.Summary(t.Context(), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// states are the images of a summary's report in words.
+func states(r report.Report) map[string]scan.State {
+	shown := make(map[string]scan.State)
+	for _, item := range r.Images {
+		shown[item.Image.Label()] = item.Result.State
+	}
+	return shown
+}
+
+func TestWhatIsAskedOfECR(t *testing.T) {
+	for _, skew := range []time.Duration{0, time.Hour, -time.Hour} {
+		t.Run(skew.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { whatIsAsked(t, skew) })
+		})
+	}
+}
+
+func whatIsAsked(t *testing.T, skew time.Duration) {
+	none, listing := map[string]int{}, map[string]int{"DescribeImages": 1}
+	w := newWorld(t)
+	service := (&process{skew: skew}).service(w.s3, w.ecr)
+	other := (&process{skew: -skew}).service(w.s3, w.ecr)
+	c := addConfig(t, service, repo)
+	w.push("one", "A:LOW")
+	w.push("two", "B:LOW")
+	w.wantCalls(t, "the first visit", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 2}, func() { visit(t, service) })
+	want := read(t, service)
+	time.Sleep(refresh.Trust - 2*time.Second)
+	w.wantCalls(t, "a summary within trust", none, func() { summary(t, other) })
+	w.wantCalls(t, "a feed within trust", none, func() {
+		if diff := cmp.Diff(want, read(t, other)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+	time.Sleep(2 * time.Second)
+	w.wantCalls(t, "a summary after it", listing, func() { summary(t, other) })
+	w.wantCalls(t, "a feed after it", listing, func() { read(t, service) })
+	w.wantCalls(t, "changes", none, func() { kinds(t, other, c.ID) })
+	for range 20 {
+		time.Sleep(time.Hour)
+		w.wantCalls(t, "a visit in which nothing is due", listing, func() { visit(t, service) })
+	}
+	time.Sleep(5 * time.Hour) // to be due by all clocks
+	w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"new"}, Findings: findings("C:LOW")})
+	w.wantCalls(t, "a visit in which all is due", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 3, "StartImageScan": 3}, func() { visit(t, service) })
+	time.Sleep(time.Second)
+	w.wantCalls(t, "a summary right after it", none, func() {
+		if got := states(summary(t, other).Reports[0]); got["one"] != scan.Completed || got["new"] != scan.InProgress {
+			t.Errorf("right after scans were started: %v", got)
+		}
+	})
+	time.Sleep(scanTime)
+	w.wantCalls(t, "a summary after the scan", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 1}, func() {
+		if got := states(summary(t, other).Reports[0]); got["one"] != scan.Completed || got["new"] != scan.Completed {
+			t.Errorf("after the scan: %v", got)
+		}
+	})
+	w.wantCalls(t, "the gate", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 3}, func() { gate(t, other, c) })
+	w.wantCalls(t, "the next visit", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 3}, func() { visit(t, service) })
+	w.wantCalls(t, "the gate after it", listing, func() { gate(t, other, c) })
+}
+
+func gate(t *testing.T, w *awstest.Service, c scan.Config) {
+	t.Helper()
+	if _, err := w.Reader.Gate(t.Context(), c.ID, scan.Severities()[0], nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A tag that moved is not shown with its old result, once that it moved is known.
+func TestMovedTag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		service := w.service()
+		addConfig(t, service, repo)
+		w.push("one", "A:LOW")
+		visit(t, service)
+		w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"one"}})
+		time.Sleep(refresh.Trust)
+		w.ecr.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500})
+		if got := states(summary(t, service).Reports[0]); got["one"] != scan.Unread {
+			t.Errorf("shown as %v while its result can't be read", got)
+		}
+		if got := read(t, service); len(got) > 0 {
+			t.Errorf("the feed has %v", got)
+		}
+		w.ecr.Calm()
+		if got := states(summary(t, service).Reports[0]); got["one"] != scan.NotScanned {
+			t.Errorf("shown as %v", got)
+		}
+	})
+}
+
+// A config that was added a second ago shows its images at once, whatever was listed or forgotten just before.
+func TestConfigOfASecondAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		service := w.service()
+		w.push("one", "A:LOW")
+		w.push("two", "B:LOW")
+		last := func() report.Report {
+			reports := summary(t, service).Reports
+			return reports[len(reports)-1]
+		}
+		addConfig(t, service, repo, "one")
+		visit(t, service)
+		time.Sleep(time.Second)
+		addConfig(t, service, repo, "two")
+		if got := states(last()); got["two"] != scan.Completed {
+			t.Errorf("another tag: %v", got)
+		}
+		visit(t, service)
+		time.Sleep(time.Second)
+		w.push("other", "B:LOW")
+		all := addConfig(t, service, repo)
+		if got := states(last()); len(got) != 3 {
+			t.Errorf("all tags: %v", got)
+		}
+		visit(t, service)
+		time.Sleep(time.Second)
+		w.push("three", "C:LOW")
+		if err := service.Configs.Delete(t.Context(), all.ID); err != nil {
+			t.Fatal(err)
+		}
+		addConfig(t, service, repo, "three")
+		if got := states(last()); got["three"] != scan.Completed {
+			t.Errorf("a tag that was pushed since all were listed: %v", got)
+		}
+		visit(t, service) // which forgets what is no longer watched, that is the other
+		addConfig(t, service, repo)
+		if got := states(last()); len(got) != 4 {
+			t.Errorf("all tags again: %v", got)
+		}
+	})
+}
+
+// Tags that some configs name and others don't make no difference to what a visit meets.
+func TestVisitOfMixedConfigs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		service := w.service()
+		addConfig(t, service, repo)
+		addConfig(t, service, repo, "one", "nowhere")
+		w.push("one", "A:LOW")
+		w.push("two", "B:LOW")
+		visit(t, service)
+		w.wantCalls(t, "a summary after the visit", map[string]int{}, func() {
+			o := summary(t, service)
+			if diff := cmp.Diff(map[string]scan.State{"one": scan.Completed, "two": scan.Completed}, states(o.Reports[0])); diff != "" {
+				t.Errorf("all tags (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(map[string]scan.State{"one": scan.Completed, "nowhere": scan.NoSuchTag}, states(o.Reports[1])); diff != "" {
+				t.Errorf("some tags (-want +got):\n%s", diff)
+			}
+		})
+	})
+}
+
+// While ECR does not answer, what is recorded is shown. That it is old is said when the last visit began more than 2 hours ago.
+func TestECRIsDown(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault awslocal.Fault
+		lists bool
+	}{
+		"all":             {fault: awslocal.Fault{Status: 500}},
+		"the listing":     {fault: awslocal.Fault{Operation: "DescribeImages", Status: 500}},
+		"the results":     {fault: awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500}, lists: true},
+		"it doesn't tell": {fault: awslocal.Fault{Hang: true}},
+		"it throttles":    {fault: awslocal.Fault{Code: "ThrottlingException"}},
+	} {
+		for _, after := range []time.Duration{20 * time.Minute, 3 * time.Hour, 30 * time.Hour} {
+			t.Run(fmt.Sprint(name, ", ", after), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { ecrIsDown(t, test.fault, after, after > 2*time.Hour && !test.lists) })
+			})
+		}
+	}
+}
+
+func ecrIsDown(t *testing.T, fault awslocal.Fault, after time.Duration, isOld bool) {
+	w := newWorld(t)
+	service := w.service()
+	addConfig(t, service, repo)
+	w.push("one", "A:LOW")
+	visit(t, service)
+	want, begin := read(t, service), time.Now().Truncate(time.Second)
+	time.Sleep(after)
+	w.ecr.Disturb(fault)
+	for range 3 {
+		began := time.Now()
+		item := summary(t, service).Reports[0].Images[0]
+		if item.Result.State != scan.Completed || item.Result.Counts[scan.Low] != 1 {
+			t.Errorf("%+v", item)
+		}
+		if isOld != item.AsOf.Equal(begin) || isOld != (item.AsOfReason != "") || !isOld && !item.AsOf.IsZero() {
+			t.Errorf("want as of %s: %t; %+v", begin, isOld, item)
+		}
+		if took := time.Since(began); took > 2500*time.Millisecond {
+			t.Errorf("a reader waits for %s", took)
+		}
+		if diff := cmp.Diff(want, read(t, service)); diff != "" {
+			t.Errorf("the feed (-want +got):\n%s", diff)
+		}
+	}
+	w.ecr.Calm()
+	if item := summary(t, service).Reports[0].Images[0]; !item.AsOf.IsZero() {
+		t.Errorf("when it answers again: %+v", item)
+	}
+}
+
+func TestWhatNobodyWatchesAnyMore(t *testing.T) {
+	other := scan.Repository{Region: "eu-central-1", Registry: awslocal.DefaultRegistry, Name: "other/app"}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		service := w.service()
+		whole := addConfig(t, service, repo)
+		addConfig(t, service, repo, "one")
+		elsewhere := addConfig(t, service, other)
+		w.push("one", "A:LOW")
+		w.push("two", "B:LOW")
+		w.ecr.PutImage(ecrID(other), ecr.Image{Tags: []string{"x"}, ScannedAt: time.Now(), Findings: findings("A:LOW")})
+		foreign := []string{
+			"record/readme", "record/123456789012/readme", "record/123456789012/us-west-2/readme", "record/123456789012/us-west-2/nobody/notes.txt",
+			"record/123456789012/us-west-2/team~app/notes.txt", "record/123456789012/us-west-2/team~app/old/index", "record/a/b/c/index",
+		}
+		for _, key := range foreign {
+			put(t, w.s3, key, "not ours")
+		}
+		visit(t, service)
+		for _, c := range []scan.Config{whole, elsewhere} {
+			if err := service.Configs.Delete(t.Context(), c.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := remembered(t, w.s3)
+		visit(t, service)
+		if got := keys(t, w.s3, "record/123456789012/eu-central-1/"); len(got) > 0 {
+			t.Errorf("of another repository there is still %v", got)
+		}
+		want := slices.DeleteFunc(before, func(line string) bool { return strings.HasPrefix(line, "two") })
+		if diff := cmp.Diff(want, remembered(t, w.s3)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		time.Sleep(7 * time.Hour)
+		visit(t, service)
+		got := keys(t, w.s3, "record/")
+		for _, key := range foreign {
+			if !slices.Contains(got, key) {
+				t.Errorf("%s is gone", key)
+			}
+		}
+		if n := len(got) - len(foreign); n != 2 {
+			t.Errorf("an index and a history are needed, and there are %d objects: %v", n, got)
+		}
+	})
+}
+
+// What a visit removes may just be read by a reader who began before it.
+func TestReaderOfWhatIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		addConfig(t, w.service(), repo)
+		w.push("one", "A:LOW")
+		visit(t, w.service())
+		for _, found := range []string{"", "A:LOW"} { // which is another episode then
+			time.Sleep(25 * time.Hour)
+			w.rescan(t, "one", found)
+			visit(t, w.service())
+		}
+		time.Sleep(25 * time.Hour)
+		visit(t, w.service())
+		w.rescan(t, "one", "A:LOW B:LOW")
+		var (
+			l    log
+			once sync.Once
+			wg   sync.WaitGroup
+			got  []string
+		)
+		slow := &process{log: l.logger(), pause: func(r *http.Request) {
+			if strings.Contains(r.URL.Path, "/team~app/") && !strings.HasSuffix(r.URL.Path, "/index") {
+				once.Do(func() { time.Sleep(10 * time.Second) })
+			}
+		}}
+		wg.Go(func() { got = read(t, slow.service(w.s3, w.ecr)) })
+		time.Sleep(time.Second)
+		visit(t, w.service())
+		wg.Wait()
+		if l.has("lost") || len(got) == 0 || !strings.HasPrefix(got[0], "one A LOW #1") {
+			t.Errorf("the feed has %v, the log %s", got, l.String())
+		}
+	})
+}

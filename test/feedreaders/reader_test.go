@@ -1,0 +1,254 @@
+//go:build feedreaders
+
+package feedreaders
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mmcdole/gofeed"
+	"github.com/mmcdole/gofeed/atom"
+)
+
+// subscription is a feed in a feed reader. Reading it fetches the feed, tells how many entries the reader keeps and how many of them it had
+// not seen before, and marks all as read.
+type subscription func(t *testing.T) (kept, unread int)
+
+// readers are the ways to subscribe to a feed.
+func readers() map[string]func(t *testing.T, url string) subscription {
+	return map[string]func(*testing.T, string) subscription{
+		"newsboat": newsboat, "sfeed": sfeed, "rss2email": rss2email, "feedparser": feedparser, "gofeed": gofeedAtom,
+	}
+}
+
+// run runs a command in a home folder of its own and gives what it prints.
+func run(t *testing.T, home, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, name, args...)
+	c.Dir = home
+	c.Env = []string{"HOME=" + home, "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "TERM=dumb", "XDG_CONFIG_HOME=" + home + "/.config", "XDG_DATA_HOME=" + home + "/.data"}
+	var stderr strings.Builder
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr.String())
+	}
+	return string(out)
+}
+
+func write(t *testing.T, home, name, text string) string {
+	t.Helper()
+	file := filepath.Join(home, name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// python runs a script with Debian's Python, which has the packages; it prints one JSON value.
+func python(t *testing.T, home, script string, into any, args ...string) {
+	t.Helper()
+	out := run(t, home, "/usr/bin/python3", append([]string{"-c", script}, args...)...)
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+}
+
+// newsboat keeps its articles in a database; marking them as read there is what its key A does.
+func newsboat(t *testing.T, url string) subscription {
+	home := t.TempDir()
+	urls, config, cache := write(t, home, "urls", url+"\n"), write(t, home, "config", ""), filepath.Join(home, "cache.db")
+	return func(t *testing.T) (kept, unread int) {
+		t.Helper()
+		flags := []string{"-u", urls, "-C", config, "-c", cache, "-x"}
+		run(t, home, "newsboat", append(flags, "reload")...)
+		said := run(t, home, "newsboat", append(flags, "print-unread")...)
+		var counts [2]int
+		python(t, home, `
+import json, sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+print(json.dumps(db.execute("select count(*), coalesce(sum(unread), 0) from rss_item where deleted = 0").fetchone()))
+db.execute("update rss_item set unread = 0")
+db.commit()
+`, &counts, cache)
+		if !strings.HasPrefix(said, fmt.Sprint(counts[1], " ")) {
+			t.Errorf("newsboat has %d unread articles in its database and says %q", counts[1], said)
+		}
+		return counts[0], counts[1]
+	}
+}
+
+// sfeed keeps a line for each entry, and leaves it to others to remember which were read: by id, here.
+func sfeed(t *testing.T, url string) subscription {
+	home := t.TempDir()
+	config := write(t, home, "sfeedrc", fmt.Sprintf("sfeedpath=%q\nfeeds() {\n\tfeed \"findings\" '%s'\n}\n", home, url))
+	seen := map[string]bool{}
+	return func(t *testing.T) (kept, unread int) {
+		t.Helper()
+		if log := run(t, home, "sfeed_update", config); strings.Contains(log, "FAIL") {
+			t.Errorf("sfeed: %s", log)
+		}
+		lines, err := os.ReadFile(filepath.Join(home, "findings"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(lines)) {
+			kept++
+			id := strings.Split(line, "\t")[5]
+			if !seen[id] {
+				unread++
+			}
+			seen[id] = true
+		}
+		return kept, unread
+	}
+}
+
+// rss2email sends a mail for each entry that it has not sent before.
+func rss2email(t *testing.T, url string) subscription {
+	home := t.TempDir()
+	config, data := filepath.Join(home, "config"), filepath.Join(home, "data.json")
+	r2e := func(t *testing.T, args ...string) {
+		run(t, home, "r2e", append([]string{"-c", config, "-d", data}, args...)...)
+	}
+	r2e(t, "new", "me@example.org")
+	settings, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(home, "mail"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	maildir := strings.NewReplacer("email-protocol = sendmail", "email-protocol = maildir", "maildir-path = ~/Maildir", "maildir-path = "+filepath.Join(home, "mail"))
+	write(t, home, "config", maildir.Replace(string(settings)))
+	r2e(t, "add", "findings", url)
+	return func(t *testing.T) (kept, unread int) {
+		t.Helper()
+		r2e(t, "run")
+		var feeds struct {
+			Feeds []struct{ Seen map[string]any }
+		}
+		known, err := os.ReadFile(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(known, &feeds); err != nil || len(feeds.Feeds) != 1 {
+			t.Fatalf("rss2email remembers %s: %v", known, err)
+		}
+		mails, err := filepath.Glob(filepath.Join(home, "mail", "INBOX", "new", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mail := range mails {
+			if err := os.Remove(mail); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(feeds.Feeds[0].Seen), len(mails)
+	}
+}
+
+// seenBy counts the ids that a reader which remembers ids has not seen before. Of entries with the same id it keeps one.
+func seenBy(seen map[string]bool, ids []string) (kept, unread int) {
+	now := map[string]bool{}
+	for _, id := range ids {
+		now[id] = true
+		if !seen[id] {
+			unread++
+		}
+		seen[id] = true
+	}
+	return len(now), unread
+}
+
+func feedparser(t *testing.T, url string) subscription {
+	home, seen := t.TempDir(), map[string]bool{}
+	return func(t *testing.T) (kept, unread int) {
+		t.Helper()
+		var feed struct {
+			Bozo    bool
+			Version string
+			Entries []struct{ ID, Title, Link, Content string }
+		}
+		python(t, home, `
+import feedparser, json, sys
+f = feedparser.parse(sys.argv[1])
+print(json.dumps({"bozo": bool(f.bozo), "version": f.version, "entries": [
+    {"id": e.id, "title": e.title, "link": e.link, "content": e.content[0].value} for e in f.entries]}))
+`, &feed, url)
+		if feed.Bozo || feed.Version != "atom10" {
+			t.Errorf("feedparser: version %q, complains: %t", feed.Version, feed.Bozo)
+		}
+		var ids []string
+		for _, e := range feed.Entries {
+			ids = append(ids, e.ID)
+			if e.Title == "" || !strings.HasPrefix(e.Link, "http") || !strings.Contains(e.Content, "<th>Severity</th> <td>") {
+				t.Errorf("feedparser: %+v", e)
+			}
+		}
+		return seenBy(seen, ids)
+	}
+}
+
+func get(t *testing.T, url string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s", url, res.Status)
+	}
+	return res
+}
+
+func gofeedAtom(_ *testing.T, url string) subscription {
+	seen := map[string]bool{}
+	return func(t *testing.T) (kept, unread int) {
+		t.Helper()
+		feed, err := (&atom.Parser{}).Parse(get(t, url).Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, e := range feed.Entries {
+			ids = append(ids, e.ID)
+		}
+		return seenBy(seen, ids)
+	}
+}
+
+// gofeedAny reads whatever format the URL gives.
+func gofeedAny(_ *testing.T, url string) subscription {
+	seen := map[string]bool{}
+	return func(t *testing.T) (kept, unread int) {
+		t.Helper()
+		feed, err := gofeed.NewParser().Parse(get(t, url).Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, item := range feed.Items {
+			ids = append(ids, item.GUID)
+			if item.PublishedParsed == nil || item.UpdatedParsed == nil || item.Content == "" || item.Link == "" {
+				t.Errorf("gofeed: %+v", item)
+			}
+		}
+		return seenBy(seen, ids)
+	}
+}

@@ -1,0 +1,112 @@
+//go:build feedreaders
+
+package feedreaders
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ecr-continuous-scan/test/feedrules"
+)
+
+// feeds are the variants that readers subscribe to: the path and query, and how many entries each has at first. What is found on the way is
+// HIGH and in openssl of one image of test/ubuntu, so that each gets one entry more.
+func (s *service) feeds() map[string]int {
+	ubuntu := "/findings/" + s.ids["test/ubuntu"]
+	counts := map[string]int{ubuntu: 80, ubuntu + "?tag=latest&key=a%26b": 29, ubuntu + "?severity=MEDIUM": 15, "/findings/all": 80 + 34}
+	for _, by := range []string{ubuntu + "?by=vulnerability", "/findings/all?by=vulnerability"} {
+		body, err := io.ReadAll(get(s.t, s.url+by).Body)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		counts[by] = len(feedrules.Atom(s.t, body).Entries)
+	}
+	counts[ubuntu+"/changes"], counts["/changes"] = 0, 0 // what is there at first is no news
+	return counts
+}
+
+// reading is a reader's subscription to a feed.
+type reading struct {
+	name string
+	read subscription
+	kept int // entries, as it should be
+}
+
+func (r reading) check(t *testing.T, when string, kept, unread int) {
+	t.Helper()
+	if k, u := r.read(t); k != kept || u != unread {
+		t.Errorf("%s %s: %d entries kept and %d unread, want %d and %d", r.name, when, k, u, kept, unread)
+	}
+}
+
+func TestReaders(t *testing.T) {
+	s := start(t)
+	var all []reading
+	for path, count := range s.feeds() {
+		for name, subscribe := range readers() {
+			all = append(all, reading{name + " " + path, subscribe(t, s.url+path), count})
+		}
+		json := path + "?format=json"
+		if strings.Contains(path, "?") {
+			json = path + "&format=json"
+		}
+		all = append(all, reading{"gofeed " + json, gofeedAny(t, s.url+json), count})
+	}
+	each := func(when string, more, unread int) {
+		for _, r := range all {
+			if unread < 0 {
+				r.check(t, when, r.kept, r.kept)
+			} else {
+				r.check(t, when, r.kept+more, unread)
+			}
+		}
+	}
+	each("at first", 0, -1)
+	each("asked again", 0, 0)
+	s.rescan()
+	each("after a scan that found nothing new", 0, 0)
+	s.find("test/ubuntu", "latest", "CVE-2026-99999")
+	s.rescan()
+	each("after a scan that found one thing", 1, 1)
+}
+
+func TestReadersImportTheList(t *testing.T) {
+	s := start(t)
+	body, err := io.ReadAll(get(t, s.url+"/findings?key=a%26b&severity=medium").Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	list := write(t, home, "feeds.opml", string(body))
+	feeds := feedrules.OPML(t, body)
+	if len(feeds) != 2 {
+		t.Fatalf("%d feeds in %s", len(feeds), body)
+	}
+
+	urls, config := filepath.Join(home, "urls"), write(t, home, "config", "")
+	run(t, home, "newsboat", "-u", urls, "-C", config, "-c", filepath.Join(home, "cache.db"), "-i", list)
+	newsboatHas, err := os.ReadFile(urls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sfeedHas := run(t, home, "sh", "-c", "sfeed_opml_import < feeds.opml")
+	r2e := []string{"-c", filepath.Join(home, "r2e"), "-d", filepath.Join(home, "r2e.json")}
+	run(t, home, "r2e", append(r2e, "new", "me@example.org")...)
+	run(t, home, "r2e", append(r2e, "opmlimport", list)...)
+	rss2emailHas := run(t, home, "r2e", append(r2e, "list")...)
+	for reader, has := range map[string]string{"newsboat": string(newsboatHas), "sfeed": sfeedHas, "rss2email": rss2emailHas} {
+		for _, f := range feeds {
+			if !strings.Contains(has, f.XMLURL) {
+				t.Errorf("%s imported %s, without %s", reader, has, f.XMLURL)
+			}
+		}
+	}
+	for _, f := range feeds {
+		if kept, _ := newsboat(t, f.XMLURL)(t); kept == 0 {
+			t.Errorf("nothing is at the imported %s", f.XMLURL)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+//go:build feedreaders
+
+package feedreaders
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/test/feedrules"
+)
+
+// schema is RFC 4287's appendix B as RelaxNG, which lies beside the project.
+const schema = "../../../shared/atom.rng"
+
+// The second opinion on what the rules say: every variant is valid by the RFC's own schema.
+func TestSchema(t *testing.T) {
+	if _, err := os.Stat(schema); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("without the schema: ", err)
+	}
+	s := start(t)
+	s.hostile()
+	for path := range s.feeds() { // so that what comes is news
+		get(t, s.url+path).Body.Close()
+	}
+	s.find("test/ubuntu", "latest", "CVE-2026-99999 <b>&")
+	s.rescan()
+	ubuntu, hard := "/findings/"+s.ids["test/ubuntu"], "/findings/"+s.ids["team/hard"]
+	home, args := t.TempDir(), []string{}
+	for i, path := range []string{
+		ubuntu, ubuntu + "?by=vulnerability", ubuntu + "?severity=HIGH&tag=a&tag=b&package=x&cve=CVE-1&fixable=true", ubuntu + "?key=a%26b%3C", "/findings/all",
+		"/findings/all?by=vulnerability&severity=LOW", hard, hard + "?page=2", hard + "?by=vulnerability&page=3", "/findings/" + s.ids["test/gone"],
+		ubuntu + "/changes", "/changes", "/findings/" + s.ids["test/gone"] + "/changes",
+	} {
+		body, err := io.ReadAll(get(t, s.url+path).Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if entries := feedrules.Atom(t, body).Entries; strings.HasSuffix(path, "changes") && len(entries) == 0 {
+			t.Errorf("%s: nothing has changed", path)
+		}
+		args = append(args, write(t, home, fmt.Sprintf("%d.xml", i), string(body)))
+	}
+	grammar, err := os.ReadFile(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, home, "jing", append([]string{write(t, home, "atom.rng", string(grammar))}, args...)...)
+	run(t, home, "xmllint", append([]string{"--noout"}, args...)...)
+}
+
+// hostile adds a repository of which every text is bad, with three pages of findings, and one that isn't there.
+func (s *service) hostile() {
+	s.t.Helper()
+	var findings []ecr.Finding
+	for i := range 2*report.PageSize + 1 {
+		findings = append(findings, ecr.Finding{
+			Name: fmt.Sprintf("CVE-%d <b>]]>\x1b[31m\u202e\ufffe", i), Severity: "<i>", URI: "https://example.org/?a=1&b=<2>",
+			Description: "</content><script>alert(1)</script>\x00\n\n🙂 &#0; \u2028" + strings.Repeat("x", 10_000),
+			Attributes:  []ecr.Attribute{{Key: "package_name", Value: "a & b\t\n"}, {Key: "CVSS3_VECTOR", Value: "\xff\xfe"}},
+		})
+	}
+	s.aws.ECR.PutImage(ecr.RepositoryID{Name: "team/hard"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+	for _, repository := range []string{"team/hard", "test/gone"} {
+		s.ids[repository] = s.AddConfig(s.t, repository).ID
+	}
+}

@@ -1,0 +1,78 @@
+//go:build feedreaders
+
+package feedreaders
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/awslocal/samples"
+	"ecr-continuous-scan/internal/rescan"
+	"ecr-continuous-scan/test/awstest"
+)
+
+// service is the whole service on embedded S3 and ECR, whose clock the test sets.
+type service struct {
+	t   *testing.T
+	aws *awstest.AWS
+	*awstest.Service
+	url string
+	ids map[string]string // of configs, by repository
+}
+
+// start serves two repositories with findings, one of them with two tags that share most of them.
+func start(t *testing.T) *service {
+	t.Helper()
+	s := &service{t: t, ids: map[string]string{}}
+	s.aws = awstest.Start(t, ecr.Options{ScanTime: -1})
+	if err := samples.PutWalkthrough(s.aws.ECR); err != nil {
+		t.Fatal(err)
+	}
+	s.Service = s.aws.Service(awstest.Silent())
+	for _, repository := range []string{"test/ubuntu", "test/centos"} {
+		s.ids[repository] = s.AddConfig(t, repository).ID
+	}
+	api := s.API("")
+	api.BaseURL = func(r *http.Request) string { return "http://" + r.Host }
+	server := httptest.NewServer(api.Handler(api.Routes()))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	s.scan()
+	return s
+}
+
+// rescan lets a day pass and scans every image again.
+func (s *service) rescan() {
+	s.t.Helper()
+	s.aws.Later(25 * time.Hour)
+	s.scan()
+}
+
+// scan visits each repository twice: the first visits start the scan of every image, each of which is due, and the second ones take the
+// results in.
+func (s *service) scan() {
+	s.t.Helper()
+	for visit := range 2 {
+		visits, err := s.ScheduleAndVisit(s.t.Context())
+		if err != nil || visits.Count(rescan.VisitEnded) < 2 || (visits.Started > 0) != (visit == 0) || visits.Left+len(visits.Failed) > 0 {
+			s.t.Fatalf("visits: %+v, %v", visits, err)
+		}
+	}
+}
+
+// find puts a new vulnerability into one image; the next scan finds it.
+func (s *service) find(repository, tag, name string) {
+	s.t.Helper()
+	err := s.aws.ECR.UpdateImage(ecr.RepositoryID{Name: repository}, tag, func(i *ecr.Image) {
+		i.Findings = append([]ecr.Finding{{
+			Name: name, Severity: "HIGH", URI: "https://example.org/" + name, Description: "New & <b>bad</b>.",
+			Attributes: []ecr.Attribute{{Key: "package_name", Value: "openssl"}},
+		}}, i.Findings...)
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}

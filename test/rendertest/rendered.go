@@ -1,0 +1,156 @@
+// Package rendertest has what the tests of internal/render and of the packages below it share: results to write, and the comparison with golden
+// files.
+//
+// It doesn't write anything in a format itself, and imports none of the packages whose tests use it.
+package rendertest
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+)
+
+// API is the URL of the API.
+const API = "https://a1.execute-api.us-west-2.amazonaws.com/Prod"
+
+// Scanned is when the images were scanned, and their findings published.
+var Scanned = time.Date(2019, 10, 1, 11, 27, 17, 0, time.UTC)
+
+// Config is the config of a repository. All have the same id, region, registry and time of creation.
+func Config(repo string, tags ...string) scan.Config {
+	return scan.Config{ID: "fc41dda8-f15e-4826-8908-11603b01dac4", Created: 1569927812, Region: "us-west-2", Registry: "123456789012", Repository: repo, Tags: tags}
+}
+
+// Image is an image of a config's repository with its result. All have the same digest.
+func Image(c scan.Config, tag string, r scan.Result) report.Item {
+	return report.Item{Image: scan.Image{Repository: c.Repo(), Tag: tag, Digest: "sha256:" + strings.Repeat("ab", 32)}, Result: r}
+}
+
+// ReportOf is the report of a config that could be read.
+func ReportOf(c scan.Config, images ...report.Item) report.Report {
+	return report.Report{Config: c, Images: images}
+}
+
+// Found is an entry of a finding in one image of test/ubuntu.
+func Found(tag string, f scan.Finding) report.Entry {
+	c := Config("test/ubuntu")
+	one := Image(c, tag, scan.Result{}).Image
+	return report.Entry{Finding: f, Images: []*scan.Image{&one}, Count: 1, Published: Scanned, Updated: Scanned}
+}
+
+// Listing is a listing of one config.
+func Listing(r report.Report, entries ...report.Entry) report.Listing {
+	return report.Listing{Config: &r.Config, Reports: []report.Report{r}, Entries: entries, Total: len(entries)}
+}
+
+// Sample is a listing with a bit of everything.
+func Sample() report.Listing {
+	c := Config("test/ubuntu", "16.04", "latest", "old")
+	enhanced := Found("latest", scan.Finding{
+		Name: "CVE-2021-1", Package: "openssl", Versions: []string{"1.1", "1.2"}, Severity: scan.Critical, Score: "9.8",
+		Vector: "CVSS:3.1/AV:N", FixedIn: []string{"1.3"}, FixAvailable: "YES", Exploit: "NO", URL: "https://example.org/CVE-2021-1?a=b&c=d",
+		Description: "Bad <b>things</b> & more.", Remediation: "Upgrade.", FirstSeen: Scanned.Add(time.Hour),
+	})
+	enhanced.Published, enhanced.Updated = Scanned.Add(time.Hour), Scanned.Add(2*time.Hour)
+	return Listing(
+		ReportOf(c,
+			Image(c, "16.04", scan.Result{State: scan.Completed}), Image(c, "latest", scan.Result{State: scan.Completed}),
+			Image(c, "old", scan.Result{State: scan.NotScanned, Reason: "archived"})),
+		enhanced,
+		Found("16.04", scan.Finding{
+			Name: "CVE-2016-1585", Package: "apparmor", Versions: []string{"2.10"}, Severity: scan.Medium, URL: "http://people.ubuntu.com/~ubuntu-security/cve/CVE-2016-1585",
+			Description: "In all versions of AppArmor mount rules are accidentally widened when compiled.", Score: "3.9", Vector: "AV:L/AC:L",
+		}),
+		Found("16.04", scan.Finding{Name: "unnamed finding", Severity: scan.Undefined}))
+}
+
+// ByVulnerability is the sample with one vulnerability in several images.
+func ByVulnerability() report.Listing {
+	l := Sample()
+	l.View = report.View{ByVulnerability: true, Filter: scan.Filter{Severity: scan.Low, Tags: []string{"16.04", "latest"}, Packages: []string{"apparmor", "openssl"}, Names: []string{"CVE-2021-1"}, Fixable: true}}
+	l.Entries[0].Images = append(l.Entries[0].Images, l.Entries[1].Images[0])
+	l.Entries[0].Count = 7
+	return l
+}
+
+// OfAll is a listing of all configs, two of which watch the same image.
+func OfAll() report.Listing {
+	l := Sample()
+	l.Config = nil
+	hard := Config("test/hard")
+	l.Reports = append(l.Reports,
+		l.Reports[0], ReportOf(hard, Image(hard, "x", scan.Result{State: scan.Failed, Reason: "why"})), ReportOf(Config("test/empty")),
+		report.Report{Config: Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}},
+		report.Report{Config: Config("test/dead"), Err: &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}})
+	return l
+}
+
+// SecondPage is the second page of a listing of three pages.
+func SecondPage() report.Listing {
+	l := Sample()
+	l.View.Page, l.Total = 2, 2*report.PageSize+1
+	return l
+}
+
+// Nasty is a full page with the same text wherever there is room for one.
+func Nasty(text string) report.Listing {
+	tags := make([]*scan.Image, 200)
+	for i := range tags {
+		one := Image(Config(strings.Repeat("r", 256)), fmt.Sprint(strings.Repeat("t", 120), i), scan.Result{}).Image
+		tags[i] = &one
+	}
+	l := Listing(ReportOf(Config("test/ubuntu")))
+	for i := range report.PageSize {
+		l.Entries = append(l.Entries, report.Entry{
+			Finding: scan.Finding{
+				Name: fmt.Sprint(i, text), Package: text, Severity: scan.Severity(text), Description: text, Remediation: text, Score: text, Exploit: text,
+				FixAvailable: text, Versions: []string{text, text, text}, FixedIn: []string{text, text}, URL: "https://example.org/?" + strings.Repeat("&", 1500), FirstSeen: Scanned,
+			},
+			Images: tags, Count: 1000, Published: Scanned, Updated: Scanned,
+		})
+	}
+	l.Total = report.PageSize
+	return l
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Golden compares with a file in testdata, beside the test; the flag -update writes it anew.
+func Golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+// JSONSize is the length in bytes of b as a JSON string, without its quotes: what Lambda makes of an answer.
+func JSONSize(b []byte) int {
+	var encoded bytes.Buffer
+	e := json.NewEncoder(&encoded)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(string(b)); err != nil {
+		panic(err) // a string can always be written
+	}
+	return encoded.Len() - len("\"\"\n")
+}

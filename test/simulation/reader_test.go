@@ -1,0 +1,292 @@
+package simulation
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/mmcdole/gofeed/atom"
+
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/feedrules"
+	"ecr-continuous-scan/test/openapi"
+)
+
+// reader comes once a day, and remembers each id that it was ever told.
+type reader struct {
+	testing.TB
+	api http.Handler
+	// seen are the entries of each feed by id, as they were when they came.
+	seen map[string]map[string]*atom.Entry
+	// ids are those of the findings.
+	ids map[string]string
+	// compared counts what was held against the truth.
+	compared int
+	parsed   int
+}
+
+func newReader(t testing.TB, service *awstest.Service) *reader {
+	return &reader{
+		TB: t, api: openapi.Handler(t, "", service.Handler("http://api.test")), seen: make(map[string]map[string]*atom.Entry), ids: make(map[string]string),
+	}
+}
+
+func (r *reader) call(method, target, body string) string {
+	r.Helper()
+	request := httptest.NewRequest(method, "http://api.test"+target, strings.NewReader(body))
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	w := httptest.NewRecorder()
+	r.api.ServeHTTP(w, request)
+	if w.Code >= http.StatusBadRequest {
+		r.Fatalf("%s %s: %d %s", method, target, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// watch adds a config, and gives the path of its feed.
+func (r *reader) watch(repository string, tags ...string) string {
+	r.Helper()
+	draft, err := json.Marshal(map[string]any{"region": app.Region, "registry": app.Registry, "repository": repository, "tags": tags})
+	if err != nil {
+		r.Fatal(err)
+	}
+	var c scan.Config
+	if err := json.Unmarshal([]byte(r.call("POST", "/configs", string(draft))), &c); err != nil {
+		r.Fatal(err)
+	}
+	return "/findings/" + c.ID
+}
+
+// pages are the entries of all pages of a feed.
+func (r *reader) pages(target string) []*atom.Entry {
+	r.Helper()
+	var all []*atom.Entry
+	for target != "" {
+		feed := r.parse(r.call("GET", target, ""))
+		all, target = append(all, feed.Entries...), ""
+		for _, link := range feed.Links {
+			if next, err := url.Parse(link.Href); link.Rel == "next" && err == nil {
+				target = next.RequestURI()
+			}
+		}
+	}
+	return all
+}
+
+// parse reads a feed, which must keep the rules of its format; to see to that each time takes long.
+func (r *reader) parse(body string) *atom.Feed {
+	if r.parsed++; r.parsed%10 == 0 {
+		return feedrules.Atom(r, []byte(body))
+	}
+	feed, err := (&atom.Parser{}).Parse(strings.NewReader(body))
+	if err != nil {
+		r.Fatal(err)
+	}
+	return feed
+}
+
+// news reads a feed of changes. What was told stays what it is, for 30 days.
+func (r *reader) news(feed string, now time.Time) {
+	r.Helper()
+	if r.seen[feed] == nil {
+		r.seen[feed] = make(map[string]*atom.Entry)
+	}
+	there := make(map[string]bool)
+	for _, e := range r.pages(feed) {
+		there[e.ID] = true
+		if old := r.seen[feed][e.ID]; old == nil {
+			r.seen[feed][e.ID] = e
+		} else if old.Title != e.Title || old.Published != e.Published {
+			r.Errorf("%s: %q of %s became %q of %s", feed, old.Title, old.Published, e.Title, e.Published)
+		}
+	}
+	for id, e := range r.seen[feed] {
+		if !there[id] && now.Sub(*e.PublishedParsed) < history.MemoryTime {
+			r.Errorf("%s: %q of %s is gone on %s", feed, e.Title, e.Published, now.UTC().Format(time.RFC3339))
+			delete(r.seen[feed], id) // told once
+		}
+	}
+}
+
+// findings reads a feed of findings, which must be those of some labels. An id stays until what it names returns or rises.
+func (r *reader) findings(feed string, labels []*label, now time.Time) {
+	r.Helper()
+	want, may := make(map[string]string), make(map[string]bool)
+	episodes := make(map[string]string)
+	for _, l := range labels {
+		for f, title := range l.listed() {
+			want[title+" "+f.pkg], episodes[title+" "+f.pkg] = title, fmt.Sprint(l.labelID, f, l.episodes[f])
+			if was, fixed := l.fixed[f]; fixed && now.Sub(was.from) > history.MemoryTime-slack {
+				may[title+" "+f.pkg] = true
+			}
+		}
+	}
+	for _, e := range r.pages(feed) {
+		key := e.Title + " " + e.Categories[2].Term
+		if _, told := want[key]; !told {
+			r.Errorf("%s lists %q, updated %s, which is not so on %s", feed, key, e.Updated, now.UTC().Format(time.RFC3339))
+			continue
+		}
+		delete(want, key)
+		r.identify(episodes[key], e.ID)
+		r.compared++
+	}
+	for key := range want {
+		if !may[key] {
+			r.Errorf("%s doesn't list %q on %s", feed, key, now.UTC().Format(time.RFC3339))
+		}
+	}
+}
+
+// identify sees to it that one episode of a finding has one id, and no other has it.
+func (r *reader) identify(episode, id string) {
+	for _, pair := range [][2]string{{episode, id}, {id, episode}} {
+		if old, known := r.ids[pair[0]]; known && old != pair[1] {
+			r.Errorf("%s was %s and is %s", pair[0], old, pair[1])
+		}
+		r.ids[pair[0]] = pair[1]
+	}
+}
+
+// summary reads what changed in the counts since some time ago.
+func (r *reader) summary(ago string, t *truth) {
+	r.Helper()
+	var got struct {
+		Since   time.Time
+		Configs []struct {
+			Repository string
+			Images     []struct {
+				Tag, Platform string
+				New, Fixed    map[string]int
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(r.call("GET", "/summary?format=json&since="+ago, "")), &got); err != nil {
+		r.Fatal(err)
+	}
+	for _, c := range got.Configs {
+		for _, i := range c.Images {
+			id := labelID{app, i.Tag}
+			if i.Platform != "" {
+				id.name += " (" + i.Platform + ")"
+			}
+			if id.repo.Name = c.Repository; i.New == nil {
+				continue
+			}
+			added, fixed := t.labels[id].since(got.Since)
+			if diff := cmp.Diff([]map[string]int{added, fixed}, []map[string]int{i.New, i.Fixed}); diff != "" {
+				r.Errorf("%v since %s (-want +got):\n%s", id, got.Since, diff)
+			}
+			r.compared++
+		}
+	}
+}
+
+// since sums up what changed after a time.
+func (l *label) since(at time.Time) (added, fixed map[string]int) {
+	added, fixed = map[string]int{}, map[string]int{}
+	for _, one := range l.tallies {
+		if one.at.After(at) {
+			for severity, n := range one.new {
+				added[severity] += n
+			}
+			for severity, n := range one.fixed {
+				fixed[severity] += n
+			}
+		}
+	}
+	return added, fixed
+}
+
+// told is a piece of news as it was read.
+type told struct {
+	title, pkg string
+	at         time.Time
+	rolled     bool
+}
+
+// unrolled are the pieces of news in some entries.
+func (r *reader) unrolled(entries []*atom.Entry) []told {
+	var all []told
+	for _, e := range entries {
+		one := told{title: e.Title, at: *e.PublishedParsed}
+		if e.Categories[0].Term == "ROLLED UP" {
+			all = append(all, r.unroll(e)...)
+			continue
+		}
+		if len(e.Categories) == 4 {
+			one.pkg = e.Categories[2].Term
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// unroll takes an entry apart that tells of many changes.
+func (r *reader) unroll(e *atom.Entry) []told {
+	rows := regexp.MustCompile(`<tr><th>([A-Z ]+)</th> <td>([A-Z]+) (\S+) (\S+)</td></tr>`).FindAllStringSubmatch(e.Content.Value, -1)
+	image := regexp.MustCompile(`^(\d+) more changes in image (.*): \d`).FindStringSubmatch(e.Title)
+	if image == nil || image[1] != strconv.Itoa(len(rows)) {
+		r.Fatalf("%q has %d rows: %s", e.Title, len(rows), e.Content.Value)
+	}
+	var all []told
+	for _, row := range rows {
+		kind, severity, name, pkg := row[1], row[2], row[3], html.UnescapeString(row[4])
+		title := fmt.Sprintf("[%s] [%s] in image %s", kind, severity, image[2])
+		switch kind {
+		case "FIXED":
+			title += ": " + name + " is no longer found"
+		case "FIX AVAILABLE":
+			title += " for " + name
+		default:
+			title += " found " + name
+		}
+		all = append(all, told{title, pkg, *e.PublishedParsed, true})
+	}
+	return all
+}
+
+// compare holds what was told against what happened: each once, and nothing else.
+func (r *reader) compare(what string, happened []event, entries []*atom.Entry) {
+	r.Helper()
+	left := r.unrolled(entries)
+	slices.SortFunc(left, func(a, b told) int { return a.at.Compare(b.at) })
+	for _, e := range happened {
+		at := slices.IndexFunc(left, e.is)
+		if at < 0 {
+			r.Errorf("%s: missed %q (%s) of %s", what, e.title, e.pkg, e.to.UTC().Format(time.RFC3339))
+			continue
+		}
+		left = slices.Delete(left, at, at+1)
+		r.compared++
+	}
+	for _, one := range left {
+		r.Errorf("%s: told %q (%s) of %s, which did not happen, or twice", what, one.title, one.pkg, one.at.Format(time.RFC3339))
+	}
+}
+
+// is tells whether something that was told is this.
+func (e event) is(one told) bool {
+	title := e.title
+	if one.rolled {
+		title, _, _ = strings.Cut(title, ", was ")
+	}
+	return title == one.title && e.pkg == one.pkg && !one.at.Before(e.from) && !one.at.After(e.to)
+}
+
+func (r *reader) all(feed string) []*atom.Entry { return slices.Collect(maps.Values(r.seen[feed])) }

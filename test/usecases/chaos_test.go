@@ -1,0 +1,369 @@
+package usecases
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/rescan"
+	"ecr-continuous-scan/internal/scan"
+)
+
+// killed is the key of a context's channel that is closed when the function dies.
+type killed struct{}
+
+// dead is the error of a call by a function that is dead.
+func dead(ctx context.Context) error {
+	died, _ := ctx.Value(killed{}).(chan struct{})
+	select {
+	case <-died:
+		return fmt.Errorf("the function is dead: %w", context.Canceled)
+	default:
+		return nil
+	}
+}
+
+// slowRegistry takes a second for each call, half of it before it acts, scans an image in two minutes, and refuses to do so twice in 24 h.
+type slowRegistry struct {
+	images map[string][]scan.Image
+
+	mu      sync.Mutex
+	started map[string][]time.Time // by digest
+	refused int
+}
+
+const (
+	callTime = time.Second
+	scanTime = 2 * time.Minute
+)
+
+// wait is half a call; its error is that of a caller who gave up or was killed.
+func wait(ctx context.Context) error {
+	died, _ := ctx.Value(killed{}).(chan struct{})
+	select {
+	case <-time.After(callTime / 2):
+		return dead(ctx)
+	case <-died:
+		return dead(ctx)
+	case <-ctx.Done():
+		return &scan.Error{Code: scan.Unavailable, Message: "no answer in time", Err: ctx.Err()}
+	}
+}
+
+func (r *slowRegistry) Images(ctx context.Context, repo scan.Repository, _ []string) ([]scan.Image, error) {
+	if err := wait(ctx); err != nil {
+		return nil, err
+	}
+	images := make([]scan.Image, len(r.images[repo.Name]))
+	for i, image := range r.images[repo.Name] {
+		image.Repository = repo
+		images[i] = image
+	}
+	return images, wait(ctx)
+}
+
+func (r *slowRegistry) Findings(ctx context.Context, _ scan.Repository, digest string) (scan.Result, error) {
+	if err := wait(ctx); err != nil {
+		return scan.Result{}, err
+	}
+	r.mu.Lock()
+	starts := r.started[digest]
+	r.mu.Unlock()
+	result := scan.Result{State: scan.NotScanned}
+	if len(starts) > 0 {
+		result.State = scan.InProgress
+		if done := starts[len(starts)-1].Add(scanTime); !time.Now().Before(done) {
+			result = scan.Result{State: scan.Completed, CompletedAt: done, Counts: scan.Counts{scan.High: 1}, Findings: []scan.Finding{{Name: "CVE-1", Severity: scan.High}}}
+		}
+	}
+	return result, wait(ctx)
+}
+
+func (r *slowRegistry) StartScan(ctx context.Context, _ scan.Repository, digest string) error {
+	if err := wait(ctx); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	starts := r.started[digest]
+	refused := len(starts) > 0 && time.Since(starts[len(starts)-1]) < scanTime+scan.Rescan
+	if refused {
+		r.refused++
+	} else {
+		r.started[digest] = append(starts, time.Now())
+	}
+	r.mu.Unlock()
+	if refused {
+		return &scan.Error{Code: scan.ScannedRecently}
+	}
+	return wait(ctx)
+}
+
+// wantOnceEach checks that every image was started once and that no second start of one was tried.
+func (r *slowRegistry) wantOnceEach(t *testing.T, images int) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.started) != images {
+		t.Errorf("%d of %d images were started", len(r.started), images)
+	}
+	for digest, starts := range r.started {
+		if len(starts) != 1 {
+			t.Errorf("%s was started at %v", digest, starts)
+		}
+	}
+	if r.refused > 0 {
+		t.Errorf("%d starts of images that were scanned already were tried", r.refused)
+	}
+}
+
+// mortalRecords stores nothing for functions that are dead.
+type mortalRecords struct{ *fakeRecords }
+
+func (m mortalRecords) Load(ctx context.Context, repo scan.Repository) (history.Record, error) {
+	if err := dead(ctx); err != nil {
+		return history.Record{}, err
+	}
+	return m.fakeRecords.Load(ctx, repo)
+}
+
+func (m mortalRecords) Save(ctx context.Context, repo scan.Repository, r history.Record) (string, error) {
+	if err := wait(ctx); err != nil {
+		return "", err
+	}
+	version, err := m.fakeRecords.Save(ctx, repo, r)
+	if lost := wait(ctx); lost != nil {
+		return "", lost
+	}
+	return version, err
+}
+
+func (m mortalRecords) AddHistory(ctx context.Context, repo scan.Repository, h history.History) (string, error) {
+	if err := wait(ctx); err != nil {
+		return "", err
+	}
+	return m.fakeRecords.AddHistory(ctx, repo, h)
+}
+
+func (m mortalRecords) Remove(ctx context.Context, repo scan.Repository) error {
+	if err := dead(ctx); err != nil {
+		return err
+	}
+	return m.fakeRecords.Remove(ctx, repo)
+}
+
+// cloud is a FIFO queue and the functions that work from it. It delivers messages late, and again though they were worked on, and functions die
+// in the middle.
+type cloud struct {
+	visitor *rescan.Visitor
+	rand    *rand.Rand
+
+	mu    sync.Mutex
+	queue []*delivery
+	sent  map[string]time.Time // by deduplication id
+	kills int                  // left
+
+	died, continued, dropped int
+}
+
+// delivery is a message in the queue.
+type delivery struct {
+	rescan.Received
+	visible time.Time
+	gone    bool
+}
+
+const (
+	functionTime = 30 * time.Second
+	visibility   = 2 * functionTime
+	functions    = 4
+)
+
+func (c *cloud) Send(ctx context.Context, sendings []rescan.Sending) []error {
+	errs := make([]error, len(sendings))
+	for i := range errs {
+		errs[i] = dead(ctx)
+	}
+	if len(errs) == 0 || errs[0] != nil {
+		return errs
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range sendings {
+		if at, known := c.sent[s.Once]; known && time.Since(at) < 5*time.Minute {
+			continue
+		}
+		c.sent[s.Once] = time.Now()
+		late := time.Duration(c.rand.Int64N(int64(20 * time.Second)))
+		m := rescan.Received{Message: s.Message, ID: fmt.Sprint("message", len(c.queue)), Sent: time.Now().Truncate(time.Millisecond)}
+		c.queue = append(c.queue, &delivery{Received: m, visible: time.Now().Add(late)})
+	}
+	return nil
+}
+
+func (c *cloud) Waiting(context.Context) (int, error) { return c.left(), nil }
+
+// receive is the first message of a repository none of whose messages is being worked on.
+func (c *cloud) receive() *delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := make(map[scan.Repository]bool)
+	for _, d := range c.queue {
+		if d.gone || held[d.Repo()] {
+			continue
+		}
+		if held[d.Repo()] = true; !d.visible.After(time.Now()) {
+			d.visible = time.Now().Add(visibility)
+			return d
+		}
+	}
+	return nil
+}
+
+// function works from the queue until the context ends.
+func (c *cloud) function(ctx context.Context) {
+	for ctx.Err() == nil {
+		d := c.receive()
+		if d == nil {
+			time.Sleep(5 * time.Second)
+			continue
+		}
+		died := make(chan struct{})
+		invocation, end := context.WithTimeout(context.WithValue(ctx, killed{}, died), functionTime)
+		killer := c.killer(died)
+		report := c.visitor.Visit(invocation, d.Received)
+		end()
+		killer.Stop()
+		c.answered(d, report, dead(invocation) != nil)
+	}
+}
+
+// killer ends some of the functions in the middle.
+func (c *cloud) killer(died chan struct{}) *time.Timer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	after := time.Duration(c.rand.Int64N(c.rand.Int64N(int64(functionTime/2)) + 1)) // rather sooner than later: some live for a moment only
+	if c.kills == 0 || c.rand.IntN(2) == 0 {
+		return time.AfterFunc(24*time.Hour, func() {})
+	}
+	return time.AfterFunc(after, func() { close(died) })
+}
+
+// answered deletes a message that was worked on, but now and then not at once: it is delivered again.
+func (c *cloud) answered(d *delivery, report rescan.VisitReport, died bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case died:
+		c.died++
+		c.kills = max(c.kills-1, 0)
+		return
+	case report.Outcome == rescan.VisitContinued:
+		c.continued++
+	case report.Outcome == rescan.VisitDropped:
+		c.dropped++
+	}
+	d.gone = c.rand.IntN(5) > 0
+}
+
+func (c *cloud) left() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	left := 0
+	for _, d := range c.queue {
+		if !d.gone {
+			left++
+		}
+	}
+	return left
+}
+
+// Whatever the queue and the functions do, every image is started once, no start is tried that ECR would refuse, and all is recorded.
+func TestChaos(t *testing.T) {
+	var died, continued, dropped atomic.Int64
+	t.Run("seed", func(t *testing.T) {
+		for seed := range uint64(12) {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					c := chaos(t, seed)
+					died.Add(int64(c.died))
+					continued.Add(int64(c.continued))
+					dropped.Add(int64(c.dropped))
+				})
+			})
+		}
+	})
+	if died.Load() < 24 || continued.Load() < 24 || dropped.Load() < 24 {
+		t.Errorf("%d functions died, %d visits were continued, %d messages dropped: too quiet to show anything", died.Load(), continued.Load(), dropped.Load())
+	}
+}
+
+func chaos(t *testing.T, seed uint64) *cloud {
+	r := &slowRegistry{images: map[string][]scan.Image{}, started: map[string][]time.Time{}}
+	w := liveWorld(nil)
+	repositories := []string{"large", "middle", "small", "tiny", "none"}
+	total := 0
+	for i, size := range []int{2000, 800, 400, 100, 0} {
+		for j := range size {
+			name := fmt.Sprintf("%s%d", repositories[i], j)
+			r.images[repositories[i]] = append(r.images[repositories[i]], scan.Image{Tag: name, Digest: name})
+		}
+		w.configs.configs = append(w.configs.configs, config(fmt.Sprint(i), repositories[i]))
+		total += size
+	}
+	c := &cloud{visitor: w.visitor, rand: rand.New(rand.NewPCG(seed, 0)), sent: map[string]time.Time{}, kills: 10}
+	w.visitor.Scanner, w.visitor.Records, w.visitor.Queue = r, mortalRecords{w.records}, c
+
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for range functions {
+		running.Go(func() { c.function(ctx) })
+	}
+	for range 8 {
+		var schedules sync.WaitGroup
+		at := time.Now()
+		for n := range 2 { // at once, as the same event or as two
+			schedules.Go(func() {
+				once := func(m rescan.Message) string { return fmt.Sprint(m.Group(), at, uint64(n)*(seed%2)) }
+				if _, err := w.visitor.Schedule(ctx, once); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		schedules.Wait()
+		time.Sleep(30 * time.Minute)
+	}
+	for waited := time.Duration(0); c.left() > 0 && waited < 100*visibility; waited += visibility {
+		time.Sleep(visibility)
+	}
+	stop()
+	running.Wait()
+	r.wantOnceEach(t, total)
+	if left := c.left(); left > 0 {
+		t.Errorf("%d messages stay in the queue", left)
+	}
+	r.wantRecorded(t, w.records)
+	return c
+}
+
+// wantRecorded checks that the result of every image is recorded.
+func (r *slowRegistry) wantRecorded(t *testing.T, records *fakeRecords) {
+	t.Helper()
+	for repo, images := range r.images {
+		record := records.of(repo)
+		for label, i := range record.Images {
+			if i.Last.State != scan.Completed || !i.IsRemembered() || records.histories[i.History].Tag != i.Tag {
+				t.Errorf("%s is recorded as %+v", label, i)
+			}
+		}
+		if len(record.Images) != len(images) {
+			t.Errorf("%s: %d images are recorded", repo, len(record.Images))
+		}
+	}
+}

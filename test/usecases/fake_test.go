@@ -1,0 +1,396 @@
+package usecases
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/refresh"
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
+	"ecr-continuous-scan/internal/scan"
+)
+
+// fakeRegistry answers from maps and counts its calls.
+type fakeRegistry struct {
+	mu      sync.Mutex
+	images  map[string][]scan.Image // by repository name
+	results map[string]scan.Result  // by digest
+	start   map[string]error        // by digest
+	fail    map[string]error        // by repository name or digest
+	calls   map[string]int          // by "call key"
+	order   []string                // the calls, one after another
+	block   func(ctx context.Context, digest string)
+	list    func() // what a listing waits for
+	starts  func() // what a start waits for
+	scans   bool   // what is started is in progress from then on
+}
+
+// count counts a call, if the request may make it.
+func (f *fakeRegistry) count(ctx context.Context, call, key string) error {
+	if err := scan.TakeCall(ctx); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.calls == nil {
+		f.calls = map[string]int{}
+	}
+	f.calls[call+" "+key]++
+	f.order = append(f.order, call+" "+key)
+	return nil
+}
+
+// asked gives the calls since the last time it was called.
+func (f *fakeRegistry) asked() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls, f.order = nil, nil
+	return calls
+}
+
+func (f *fakeRegistry) Images(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+	if err := f.count(ctx, "images", repo.Name); err != nil {
+		return nil, err
+	}
+	if f.list != nil {
+		f.list()
+	}
+	if err := f.fail[repo.Name]; err != nil {
+		return nil, err
+	}
+	images := slices.Clone(f.images[repo.Name])
+	if len(tags) > 0 {
+		images = slices.DeleteFunc(images, func(i scan.Image) bool { return !slices.Contains(tags, i.Tag) })
+	}
+	for i := range images {
+		images[i].Repository = repo
+	}
+	return images, nil
+}
+
+func (f *fakeRegistry) Findings(ctx context.Context, _ scan.Repository, digest string) (scan.Result, error) {
+	if err := f.count(ctx, "result", digest); err != nil {
+		return scan.Result{}, err
+	}
+	if f.block != nil {
+		f.block(ctx, digest)
+	}
+	if err := ctx.Err(); err != nil {
+		return scan.Result{}, &scan.Error{Code: scan.Unavailable, Message: "no answer in time", Err: err}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.fail[digest]; err != nil {
+		return scan.Result{}, err
+	}
+	return f.results[digest], nil
+}
+
+func (f *fakeRegistry) StartScan(ctx context.Context, _ scan.Repository, digest string) error {
+	if err := f.count(ctx, "start", digest); err != nil {
+		return err
+	}
+	if f.starts != nil {
+		f.starts()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.scans {
+		f.results[digest] = scan.Result{State: scan.InProgress}
+	}
+	return f.start[digest]
+}
+
+// fakeStore is the configs, for readers and for visits.
+type fakeStore struct {
+	mu      sync.Mutex
+	configs []scan.Config
+	err     error
+	refused map[string]error // why the config with an id can't be read
+}
+
+func (s *fakeStore) List(context.Context) ([]scan.Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	return slices.Clone(s.configs), nil
+}
+
+func (s *fakeStore) Get(_ context.Context, id string) (scan.Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.configs {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return scan.Config{}, &scan.Error{Code: scan.NotFound}
+}
+
+func (s *fakeStore) Stored(ctx context.Context, id string) (scan.Config, error) {
+	if err := s.refused[id]; err != nil {
+		return scan.Config{}, err
+	}
+	return s.Get(ctx, id)
+}
+
+func (s *fakeStore) set(configs ...scan.Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.configs = configs
+}
+
+// fakeRecords keeps records in memory, with versions as S3 has them.
+type fakeRecords struct {
+	now func() time.Time
+
+	mu        sync.Mutex
+	records   map[scan.Repository]history.Record
+	histories map[string]history.History
+	made      int      // versions and names
+	saves     int      // records that were stored
+	lost      []string // what the next sweep finds to be lost
+	// Why calls fail, if they do: by repository, by name, and by label.
+	load    map[scan.Repository]error
+	history map[string]error
+	add     map[string]error
+	save    error
+	// saving, if it is set, is called before each save, and loading before each load.
+	saving, loading func()
+}
+
+func newFakeRecords(now func() time.Time) *fakeRecords {
+	return &fakeRecords{
+		now: now, records: map[scan.Repository]history.Record{}, histories: map[string]history.History{}, load: map[scan.Repository]error{}, history: map[string]error{}, add: map[string]error{},
+	}
+}
+
+func (f *fakeRecords) Load(_ context.Context, repo scan.Repository) (history.Record, error) {
+	if f.loading != nil {
+		f.loading()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.load[repo]; err != nil {
+		return history.Record{}, err
+	}
+	r := f.records[repo].Clone()
+	r.Now = f.now().Truncate(time.Second) // as HTTP dates are
+	return r, nil
+}
+
+func (f *fakeRecords) History(_ context.Context, _ scan.Repository, name string) (history.History, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.history[name]; err != nil {
+		return history.History{}, err
+	}
+	h, known := f.histories[name]
+	if !known {
+		return history.History{}, &scan.Error{Code: scan.NotFound}
+	}
+	return h, nil
+}
+
+func (f *fakeRecords) Save(ctx context.Context, repo scan.Repository, r history.Record) (string, error) {
+	if f.saving != nil {
+		f.saving()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return "", &scan.Error{Code: scan.Unavailable, Err: ctx.Err()}
+	case f.save != nil:
+		return "", f.save
+	case f.records[repo].Version != r.Version:
+		return "", nil
+	}
+	f.made++
+	f.saves++
+	r.Version = fmt.Sprint("version", f.made)
+	r.Images, r.Taken = maps.Clone(r.Images), slices.Clone(r.Taken)
+	f.records[repo] = r
+	return r.Version, nil
+}
+
+func (f *fakeRecords) AddHistory(_ context.Context, _ scan.Repository, h history.History) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.add[scan.Image{Tag: h.Tag, Platform: h.Platform}.Label()]; err != nil {
+		return "", err
+	}
+	f.made++
+	name := fmt.Sprint("history", f.made)
+	f.histories[name] = h
+	return name, nil
+}
+
+func (f *fakeRecords) Sweep(context.Context, scan.Repository, history.Record, history.Record) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lost := f.lost
+	f.lost = nil
+	return lost, nil
+}
+
+func (f *fakeRecords) Repositories(context.Context) ([]scan.Repository, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.records)), nil
+}
+
+func (f *fakeRecords) Remove(_ context.Context, repo scan.Repository) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.records, repo)
+	return nil
+}
+
+// of is the stored record of a repository, whose name is enough in most tests.
+func (f *fakeRecords) of(repo string) history.Record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.records[config("", repo).Repo()]
+}
+
+// set stores a record as another writer does.
+func (f *fakeRecords) set(repo string, change func(*history.Record)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.records[config("", repo).Repo()].Clone()
+	change(&r)
+	f.made++
+	r.Version = fmt.Sprint("version", f.made)
+	f.records[config("", repo).Repo()] = r
+}
+
+// fakeQueue gives messages out in the order of their sending.
+type fakeQueue struct {
+	now func() time.Time
+
+	mu         sync.Mutex
+	waiting    []rescan.Received
+	sent       []rescan.Sending
+	fail       func(rescan.Message) error
+	waitingErr error
+}
+
+func (q *fakeQueue) Send(_ context.Context, sendings []rescan.Sending) []error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var errs []error
+	for i, s := range sendings {
+		if q.fail != nil && q.fail(s.Message) != nil {
+			errs = append(errs, make([]error, len(sendings)-len(errs))...)
+			errs[i] = q.fail(s.Message)
+			continue
+		}
+		q.sent = append(q.sent, s)
+		q.waiting = append(q.waiting, rescan.Received{Message: s.Message, ID: fmt.Sprint("message", len(q.sent)), Sent: q.now()})
+	}
+	return errs
+}
+
+func (q *fakeQueue) Waiting(context.Context) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting), q.waitingErr
+}
+
+// next takes the first message.
+func (q *fakeQueue) next() (m rescan.Received, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		return m, false
+	}
+	m, q.waiting = q.waiting[0], q.waiting[1:]
+	return m, true
+}
+
+// world is a service in memory: configs, records, a queue, and a registry.
+type world struct {
+	*report.Reader
+	visitor  *rescan.Visitor
+	registry *fakeRegistry
+	configs  *fakeStore
+	records  *fakeRecords
+	queue    *fakeQueue
+	log      *bytes.Buffer // to be read when nothing runs
+	// at is the time that it is, unless the world has the clock of a bubble.
+	at time.Time
+}
+
+// worldOf is a service at noon of a day; only pass moves its time on.
+func worldOf(r *fakeRegistry, configs ...scan.Config) *world {
+	w := &world{at: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	w.make(r, func() time.Time { return w.at }, configs)
+	return w
+}
+
+// liveWorld is a service with the clock of a synctest bubble.
+func liveWorld(r *fakeRegistry, configs ...scan.Config) *world {
+	w := &world{}
+	w.make(r, time.Now, configs)
+	return w
+}
+
+func (w *world) make(r *fakeRegistry, now func() time.Time, configs []scan.Config) {
+	w.registry, w.configs, w.log = r, &fakeStore{configs: configs}, &bytes.Buffer{}
+	w.records, w.queue = newFakeRecords(now), &fakeQueue{now: now}
+	log := slog.New(slog.NewTextHandler(w.log, nil))
+	w.Reader = &report.Reader{Configs: w.configs, Source: refresh.Source{Registry: r, Records: w.records, Now: now, Log: log}}
+	w.visitor = &rescan.Visitor{Configs: w.configs, Scanner: r, Records: w.records, Queue: w.queue, Now: now, Log: log}
+}
+
+func (w *world) pass(d time.Duration) { w.at = w.at.Add(d) }
+
+// visit visits a repository for a message that names configs and is sent now.
+func (w *world) visit(t *testing.T, repo string, ids ...string) rescan.VisitReport {
+	t.Helper()
+	return w.visitor.Visit(t.Context(), w.message(repo, ids...))
+}
+
+func (w *world) message(repo string, ids ...string) rescan.Received {
+	return rescan.Received{Message: rescan.NewMessage(config("", repo).Repo(), ids...), ID: "by hand", Sent: w.visitor.Now()}
+}
+
+// scheduleAndVisit runs a schedule and all visits that it leads to, one after another. It gives the reports in their order.
+func (w *world) scheduleAndVisit(t *testing.T) []rescan.VisitReport {
+	t.Helper()
+	if _, err := w.visitor.Schedule(t.Context(), func(m rescan.Message) string { return m.Group() }); err != nil {
+		t.Fatal(err)
+	}
+	var reports []rescan.VisitReport
+	for m, ok := w.queue.next(); ok; m, ok = w.queue.next() {
+		reports = append(reports, w.visitor.Visit(t.Context(), m))
+	}
+	return reports
+}
+
+func config(id, repo string, tags ...string) scan.Config {
+	return scan.Config{ID: id, Region: "us-west-2", Registry: "123456789012", Repository: repo, Tags: tags}
+}
+
+// elsewhere is a config in another Region.
+func elsewhere(id, repo string) scan.Config {
+	c := config(id, repo)
+	c.Region = "eu-west-1"
+	return c
+}
+
+func completed(w *world, ago time.Duration, counts scan.Counts) scan.Result {
+	return scan.Result{State: scan.Completed, Counts: counts, CompletedAt: w.Now().Add(-ago)}
+}

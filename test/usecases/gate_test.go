@@ -1,0 +1,114 @@
+package usecases
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
+)
+
+func TestJudge(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	fresh := now.Add(-25 * time.Hour)
+	done := func(at time.Time, counts scan.Counts) report.Item {
+		return report.Item{Result: scan.Result{State: scan.Completed, CompletedAt: at, Counts: counts}}
+	}
+	last := func(asOf time.Time) report.Item {
+		return report.Item{Result: scan.Result{State: scan.Completed, CompletedAt: now.Add(-time.Hour)}, AsOf: asOf, AsOfReason: "throttled by ECR"}
+	}
+	for name, test := range map[string]struct {
+		max  scan.Severity
+		item report.Item
+		want []string
+	}{
+		"clean":                          {scan.Untriaged, done(fresh, scan.Counts{}), nil},
+		"at the maximum":                 {scan.Medium, done(fresh, scan.Counts{scan.Medium: 3, scan.Low: 1}), nil},
+		"above it":                       {scan.Medium, done(fresh, scan.Counts{scan.High: 1, scan.Medium: 3}), []string{report.AboveMax}},
+		"counts of zero":                 {scan.Medium, done(fresh, scan.Counts{scan.High: 0}), nil},
+		"undefined is low":               {scan.Informational, done(fresh, scan.Counts{scan.Undefined: 1, scan.Untriaged: 1}), nil},
+		"untriaged is lower":             {scan.Undefined, done(fresh, scan.Counts{scan.Untriaged: 1}), nil},
+		"undefined above untriaged":      {scan.Untriaged, done(fresh, scan.Counts{scan.Undefined: 1}), []string{report.AboveMax}},
+		"informational above undefined":  {scan.Undefined, done(fresh, scan.Counts{scan.Informational: 1}), []string{report.AboveMax}},
+		"a severity nobody has heard of": {scan.Critical, done(fresh, scan.Counts{"SEVERE": 1}), []string{report.AboveMax}},
+		"exactly 48 hours old":           {scan.Critical, done(now.Add(-48*time.Hour), scan.Counts{}), nil},
+		"a second older":                 {scan.Critical, done(now.Add(-48*time.Hour-time.Second), scan.Counts{}), []string{report.Stale}},
+		"at an unknown time":             {scan.Critical, done(time.Time{}, scan.Counts{}), []string{report.Stale}},
+		"old and bad":                    {scan.Low, done(now.Add(-72*time.Hour), scan.Counts{scan.Critical: 1}), []string{report.Stale, report.AboveMax}},
+		"the last good answer":           {scan.Critical, last(now.Add(-10 * time.Minute)), []string{string(scan.Unread)}},
+		"an old last good answer":        {scan.Critical, last(now.Add(-49 * time.Hour)), []string{string(scan.Unread)}},
+		"not scanned":                    {scan.Critical, report.Item{Result: scan.Result{State: scan.NotScanned, Reason: "archived", Counts: scan.Counts{}}}, []string{"not scanned"}},
+		"no state":                       {scan.Critical, report.Item{Result: scan.Result{}}, []string{"not scanned"}},
+		"in progress":                    {scan.Critical, report.Item{Result: scan.Result{State: scan.InProgress, CompletedAt: fresh}}, []string{"in progress"}},
+		"failed":                         {scan.Critical, report.Item{Result: scan.Result{State: scan.Failed}}, []string{"failed"}},
+		"no such tag":                    {scan.Critical, report.Item{Result: scan.Result{State: scan.NoSuchTag}}, []string{"tag not found"}},
+		"unread":                         {scan.Critical, report.Item{Result: scan.Result{State: scan.Unread}}, []string{"unavailable"}},
+		"refused":                        {scan.Critical, report.Item{Result: scan.Result{State: scan.Refused}}, []string{"no access"}},
+	} {
+		good := done(fresh, scan.Counts{})
+		v := report.Judge(report.Report{Images: []report.Item{good, test.item}}, test.max, now)
+		var got []string
+		for _, o := range v.Obstacles {
+			got = append(got, o.Reason)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" || v.Images != 2 {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	for name, test := range map[string]struct {
+		report report.Report
+		want   string
+	}{
+		"no images":  {report.Report{}, string(report.NoImages)},
+		"gone":       {report.Report{Err: &scan.Error{Code: scan.RepositoryNotFound}}, string(scan.RepositoryNotFound)},
+		"unreadable": {report.Report{Err: io.EOF}, string(scan.Internal)},
+	} {
+		if v := report.Judge(test.report, scan.Critical, now); len(v.Obstacles) != 1 || v.Obstacles[0].Reason != test.want || v.Obstacles[0].Image != nil {
+			t.Errorf("%s: %+v", name, v.Obstacles)
+		}
+	}
+}
+
+// A gate goes by one config, and says of each tag that it is asked about how it is.
+func TestGateReadsOneConfig(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]scan.Image{
+		"app":   {{Tag: "a", Digest: "good"}, {Tag: "b", Digest: "bad"}, {Tag: "c", Digest: "good"}, {Tag: "sig", Digest: "s", Kind: scan.Artifact}},
+		"other": {{Tag: "1", Digest: "bad"}},
+	}}
+	w := worldOf(r, config("all", "app"), config("some", "app", "a", "b"), config("other", "other"))
+	r.results = map[string]scan.Result{"good": completed(w, time.Hour, scan.Counts{scan.Low: 1}), "bad": completed(w, time.Hour, scan.Counts{scan.High: 1})}
+	for name, test := range map[string]struct {
+		id     string
+		tags   []string
+		images int
+		want   []string // the tags with an obstacle, and which
+	}{
+		"all":                      {"all", nil, 3, []string{"b: above max"}},
+		"a good one of all":        {"all", []string{"a"}, 1, nil},
+		"one that isn't there":     {"all", []string{"a", "nix"}, 2, []string{"nix: tag not found"}},
+		"no image":                 {"all", []string{"sig"}, 1, []string{"sig: tag not found"}},
+		"some":                     {"some", nil, 2, []string{"b: above max"}},
+		"a good one of some":       {"some", []string{"a"}, 1, nil},
+		"one that isn't watched":   {"some", []string{"a", "c"}, 2, []string{"c: tag not found"}},
+		"none that is watched":     {"some", []string{"c"}, 1, []string{"c: tag not found"}},
+		"none of the other config": {"other", []string{"a"}, 1, []string{"a: tag not found"}},
+	} {
+		v, err := w.Gate(t.Context(), test.id, scan.Low, test.tags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, o := range v.Obstacles {
+			got = append(got, o.Image.Label()+": "+o.Reason)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" || v.Images != test.images || v.Config.ID != test.id {
+			t.Errorf("%s: %d images (-want +got):\n%s", name, v.Images, diff)
+		}
+	}
+	if _, err := w.Gate(t.Context(), "nobody's", scan.Low, nil); scan.CodeOf(err) != scan.NotFound {
+		t.Errorf("no such config: %v", err)
+	}
+}

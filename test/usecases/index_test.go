@@ -1,0 +1,145 @@
+package usecases
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
+	"ecr-continuous-scan/internal/scan"
+)
+
+// withIndexes is a repository with indexes that were resolved, or not, and a plain tag for one of the images in them.
+func withIndexes() *fakeRegistry {
+	nested := &scan.Error{Code: scan.NotScannable, Message: "nested image index"}
+	down := &scan.Error{Code: scan.Unavailable, Message: "ECR answered with an error"}
+	return &fakeRegistry{
+		images: map[string][]scan.Image{"app": {
+			{Tag: "multi", Digest: "amd", Platform: "linux/amd64"}, {Tag: "multi", Digest: "arm", Platform: "linux/arm64"},
+			{Tag: "multi", Digest: "gone", Platform: "linux/s390x"},
+			{Tag: "again", Digest: "amd", Platform: "linux/amd64"}, {Tag: "again", Digest: "i2", Kind: scan.Index, Err: nested},
+			{Tag: "plain", Digest: "amd"}, {Tag: "down", Digest: "i3", Kind: scan.Index, Err: down}, {Tag: "down2", Digest: "i3", Kind: scan.Index, Err: down},
+			{Tag: "gone", Digest: "gone2"},
+		}},
+		fail: map[string]error{
+			"gone": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"}, "gone2": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"},
+		},
+		start: map[string]error{
+			"gone": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"}, "gone2": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"},
+		},
+	}
+}
+
+func TestIndexesInASummary(t *testing.T) {
+	r := withIndexes()
+	w := worldOf(r, config("1", "app"), config("2", "app", "multi"))
+	r.results = map[string]scan.Result{"amd": completed(w, time.Hour, nil), "arm": {State: scan.NotScanned}}
+	overview, err := w.Summary(t.Context(), time.Time{})
+	reports := overview.Reports
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"1: again not scanned nested image index",
+		"1: again (linux/amd64) completed ",
+		"1: down unavailable ECR answered with an error",
+		"1: down2 unavailable ECR answered with an error",
+		"1: gone tag not found ",
+		"1: multi (linux/amd64) completed ",
+		"1: multi (linux/arm64) not scanned ",
+		"1: multi (linux/s390x) not scanned image not found",
+		"1: plain completed ",
+		"2: multi (linux/amd64) completed ",
+		"2: multi (linux/arm64) not scanned ",
+		"2: multi (linux/s390x) not scanned image not found",
+	}
+	if diff := cmp.Diff(want, states(reports)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if n := r.calls["result amd"]; n != 1 {
+		t.Errorf("%d calls for an image with two indexes and a tag", n)
+	}
+}
+
+func TestIndexesInAVisit(t *testing.T) {
+	r := withIndexes()
+	w := worldOf(r, config("1", "app"))
+	r.results = map[string]scan.Result{"amd": {State: scan.NotScanned}, "arm": {State: scan.NotScanned}}
+	report := w.visit(t, "app", "1")
+	want := rescan.Tally{
+		Images: 6, Started: 2, NotScannable: map[string]int{"nested image index": 1, "image not found": 1},
+		Failed: map[string]int{"ECR answered with an error": 1, "image not found": 1},
+	}
+	if diff := cmp.Diff(want, report.Tally); report.Outcome != rescan.VisitEnded || diff != "" {
+		t.Errorf("%s (-want +got):\n%s", report.Outcome, diff)
+	}
+	if r.calls["start amd"] != 1 || r.calls["start i2"]+r.calls["start i3"]+r.calls["result i2"]+r.calls["result i3"] != 0 {
+		t.Errorf("calls %v", r.calls)
+	}
+}
+
+func TestFindingsOfAnIndexThatIsDown(t *testing.T) {
+	down := &scan.Error{Code: scan.Unavailable, Message: "throttled by ECR"}
+	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "multi", Digest: "i", Kind: scan.Index, Err: down}}}}
+	l, err := worldOf(r, config("1", "app")).Findings(t.Context(), "1", report.View{})
+	if err != nil || scan.CodeOf(l.Outage()) != scan.Unavailable {
+		t.Errorf("%v, outage %v", err, l.Outage())
+	}
+}
+
+// A signature's tag that points to an image must not hide the image's other tags, nor show them as none.
+func TestOneDigestOfTwoKinds(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]scan.Image{"app": {
+		{Tag: "a", Digest: "1"}, {Tag: "a.sig", Digest: "1", Kind: scan.Artifact}, {Tag: "b", Digest: "1"}, {Tag: "b.sig", Digest: "1", Kind: scan.Artifact},
+	}}}
+	w := worldOf(r, config("1", "app"), config("2", "app", "a.sig", "b"))
+	r.results = map[string]scan.Result{"1": completed(w, 30*time.Hour, nil)}
+	overview, err := w.Summary(t.Context(), time.Time{})
+	reports := overview.Reports
+	want := []string{"1: a completed ", "1: b completed ", "2: a.sig not scanned not an image", "2: b completed "}
+	if diff := cmp.Diff(want, states(reports)); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	w.configs.set(config("2", "app", "a.sig", "b"))
+	if n := r.calls["result 1"]; n != 1 {
+		t.Errorf("%d calls for one image", n)
+	}
+	if v := w.visit(t, "app", "2"); v.Started != 1 || v.NotScannable["not an image"] != 1 {
+		t.Errorf("visit %+v", v)
+	}
+}
+
+// A registry that says once that it starts no scans by hand is not asked again in that visit, and in the next it is.
+func TestEnhancedScanningIsAskedOnce(t *testing.T) {
+	const images = 1000
+	r := &fakeRegistry{images: map[string][]scan.Image{"basic": {{Tag: "1", Digest: "basic"}}}, start: map[string]error{}}
+	for i := range images {
+		digest := fmt.Sprintf("a%04d", i)
+		r.images["a"] = append(r.images["a"], scan.Image{Tag: digest, Digest: digest})
+		r.start[digest] = &scan.Error{Code: scan.EnhancedScanning}
+	}
+	w := worldOf(r, config("a", "a"), config("basic", "basic"))
+	for range 2 {
+		report := w.visit(t, "a", "a")
+		if report.NotScannable["enhanced scanning"] != images || report.Started != 0 || report.ImagesFailed() != 0 {
+			t.Errorf("%+v", report.Tally)
+		}
+		starts := 0
+		for call, n := range r.asked() {
+			if strings.HasPrefix(call, "start ") {
+				starts += n
+			}
+		}
+		if starts == 0 || starts > mostStarts {
+			t.Errorf("%d starts, want no more than were under way at once, and one", starts)
+		}
+		w.pass(scan.Rescan)
+	}
+	if report := w.visit(t, "basic", "basic"); report.Started != 1 {
+		t.Errorf("another repository: %+v", report.Tally)
+	}
+}
