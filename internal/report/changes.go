@@ -12,10 +12,11 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// maxSingle is how many changes of one scan of one image are told one by one; the rest is rolled into one.
+// maxSingle is the maximum number of separate entries for the changes of one scan of one image. The other changes are combined into one entry.
 const maxSingle = 20
 
-// Changes lists what changed in the config with this id, newest first. Errors: as with Findings.
+// Changes lists the changes of the config with this id, newest first. Errors: NotFound when there is no such config, Unavailable when it can't be
+// read.
 func (r *Reader) Changes(ctx context.Context, id string, v View) (Listing, error) {
 	config, err := r.Configs.Get(ctx, id)
 	if err != nil {
@@ -26,7 +27,7 @@ func (r *Reader) Changes(ctx context.Context, id string, v View) (Listing, error
 	return l, nil
 }
 
-// AllChanges lists what changed over all configs, each change once. Errors: Unavailable when the configs can't be read.
+// AllChanges lists the changes of all configs, each change once. Errors: Unavailable when the configs can't be read.
 func (r *Reader) AllChanges(ctx context.Context, v View) (Listing, error) {
 	configs, err := r.Configs.List(ctx)
 	if err != nil {
@@ -35,44 +36,44 @@ func (r *Reader) AllChanges(ctx context.Context, v View) (Listing, error) {
 	return r.changes(ctx, configs, v), nil
 }
 
-// changes tells only what is recorded, since what was told once must stay.
+// changes lists only recorded changes. A change that was only computed by a request could disappear from the feed again.
 func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View) Listing {
-	found := &news{view: v, list: newShortlist(v.page(), newerChange)}
+	found := &changeCollector{view: v, list: newShortlist(v.page(), newestChangeFirst)}
 	q := request{Reader: r, scope: recordsOnly, filter: v.Filter}
-	q.each = func(ctx context.Context, r *refresh.Refresher, configs []scan.Config, _ []Item) {
-		q.gatherChanges(ctx, r, configs, found)
+	q.process = func(ctx context.Context, r *refresh.Refresher, configs []scan.Config, _ []Item) {
+		q.collectChanges(ctx, r, configs, found)
 	}
-	reports := q.answer(ctx, configs)
-	entries := found.list.page()
+	reports := q.buildReports(ctx, configs)
+	page := found.list.page()
 	return Listing{
-		Reports: reports, View: v, News: true, Changes: entries, Total: found.list.total, Changed: q.lastChange(reports, found.moved), Incomplete: found.missed,
+		Reports: reports, View: v, IsChangeFeed: true, Changes: page, Total: found.list.total, Changed: q.lastChange(reports, found.lastExpiry), Incomplete: found.err,
 	}
 }
 
-// news takes in changes and keeps the newest.
-type news struct {
+// changeCollector collects changes and keeps the newest.
+type changeCollector struct {
 	view View
 
 	mu   sync.Mutex
 	list shortlist[history.Change]
-	// moved is when time alone changed the list last: something had been so for long enough to be told, or became too old for it.
-	moved history.Stamp
-	// missed is why some could not be read.
-	missed error
+	// lastExpiry is when the list last changed without a change of the records: an entry became too old, or a delay became long enough for an entry.
+	lastExpiry history.Stamp
+	// err is the error of a history that could not be read.
+	err error
 }
 
-// gatherChanges takes in the changes of one repository, in whatever the configs watch of it.
-func (q *request) gatherChanges(ctx context.Context, r *refresh.Refresher, configs []scan.Config, n *news) {
+// collectChanges adds the changes of one repository and of its watched images to found.
+func (q *request) collectChanges(ctx context.Context, r *refresh.Refresher, configs []scan.Config, found *changeCollector) {
 	tags, now := scan.WatchedTags(configs), r.Clock()
-	n.add(n.told(r.Record.ChangesOf(r.Repo), now))
+	found.add(found.recent(r.Record.ChangesOf(r.Repo), now))
 	var wg sync.WaitGroup
 	for _, known := range r.Record.Images {
 		image := known.Image(r.Repo)
-		if _, named := slices.BinarySearch(tags, known.Tag); len(tags) > 0 && !named || !q.filter.MatchesImage(image) {
+		if _, isWatched := slices.BinarySearch(tags, known.Tag); len(tags) > 0 && !isWatched || !q.filter.MatchesImage(image) {
 			continue
 		}
-		n.add(n.told(known.ChangesOf(&image, now), now))
-		if known.News == 0 {
+		found.add(found.recent(known.ChangesOf(&image, now), now))
+		if known.EventCount == 0 {
 			continue
 		}
 		q.histories <- struct{}{}
@@ -80,57 +81,57 @@ func (q *request) gatherChanges(ctx context.Context, r *refresh.Refresher, confi
 			defer func() { <-q.histories }()
 			h, err := q.Records.History(ctx, r.Repo, known.History)
 			if err != nil {
-				refresh.LogImage(ctx, q.Log, "can't read the changes of an image", image, err)
+				refresh.LogImage(ctx, q.Log, "could not read the changes of an image", image, err)
 			}
-			if scan.CodeOf(err) == scan.NotFound { // for good: a visit begins a new history
+			if scan.CodeOf(err) == scan.NotFound { // its changes are lost: the next visit starts a new history
 				return
 			}
 			if err != nil {
-				n.miss(err)
+				found.fail(err)
 				return
 			}
-			h.Events = slices.DeleteFunc(h.Events, func(e history.Event) bool { return n.isPast(e.Scan, now) })
-			n.add(rolled(h.ChangesByScan(&image), q.filter))
+			h.Events = slices.DeleteFunc(h.Events, func(e history.Event) bool { return found.isTooOld(e.Scan, now) })
+			found.add(rollUp(h.ChangesByScan(&image), q.filter))
 		})
 	}
 	wg.Wait()
 }
 
-// told are those of the watch's own changes that are news still.
-func (n *news) told(changes []history.Change, now history.Stamp) []history.Change {
-	return slices.DeleteFunc(changes, func(c history.Change) bool { return n.isPast(history.StampOf(c.At), now) })
+// recent returns the changes that are not too old. It is for changes that are about scanning or a repository.
+func (n *changeCollector) recent(changes []history.Change, now history.Stamp) []history.Change {
+	return slices.DeleteFunc(changes, func(c history.Change) bool { return n.isTooOld(history.StampOf(c.At), now) })
 }
 
-// isPast tells whether what happened at a time is too old to be news, and notes when time made it so, or made it news.
-func (n *news) isPast(at, now history.Stamp) bool {
-	end := at.Plus(history.MemoryTime)
-	past := end < now
+// isTooOld reports whether a change at this time is too old for the feed. It also updates lastExpiry.
+func (n *changeCollector) isTooOld(at, now history.Stamp) bool {
+	end := at.Plus(history.Retention)
+	tooOld := end < now
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if past {
+	if tooOld {
 		at = end + 1
 	}
-	n.moved = max(n.moved, at)
-	return past
+	n.lastExpiry = max(n.lastExpiry, at)
+	return tooOld
 }
 
-func (n *news) miss(err error) {
+func (n *changeCollector) fail(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.missed = err
+	n.err = err
 }
 
-func (n *news) add(changes []history.Change) {
+func (n *changeCollector) add(changes []history.Change) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range changes {
-		if len(c.Rolled) > 0 || tells(n.view.Filter, c) {
+		if len(c.RolledUp) > 0 || matchesChange(n.view.Filter, c) {
 			n.list.add(c)
 		}
 	}
 }
 
-func newerChange(a, b history.Change) int {
+func newestChangeFirst(a, b history.Change) int {
 	if order := cmp.Or(b.At.Compare(a.At), scan.CompareRepositories(a.Repository, b.Repository)); order != 0 {
 		return order
 	}
@@ -142,15 +143,15 @@ func newerChange(a, b history.Change) int {
 	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), scan.CompareFindings(a.Finding, b.Finding))
 }
 
-// rolled are the changes of each scan that a filter lets through, the worst of them one by one and the rest in one.
-func rolled(scans [][]history.Change, f scan.Filter) []history.Change {
+// rollUp returns the changes that match the filter. Of each scan it keeps the most severe maxSingle changes, and combines the others into one.
+func rollUp(scans [][]history.Change, f scan.Filter) []history.Change {
 	var changes []history.Change
 	for _, all := range scans {
-		all = slices.DeleteFunc(all, func(c history.Change) bool { return !tells(f, c) })
+		all = slices.DeleteFunc(all, func(c history.Change) bool { return !matchesChange(f, c) })
 		if len(all) > maxSingle+1 {
-			slices.SortStableFunc(all, func(a, b history.Change) int { return scan.CompareSeverity(a.Worst(), b.Worst()) })
+			slices.SortStableFunc(all, func(a, b history.Change) int { return scan.CompareSeverity(a.HighestSeverity(), b.HighestSeverity()) })
 			rest := all[maxSingle:]
-			one := history.Change{At: rest[0].At, Repository: rest[0].Repository, Image: rest[0].Image, Rolled: rest}
+			one := history.Change{At: rest[0].At, Repository: rest[0].Repository, Image: rest[0].Image, RolledUp: rest}
 			all = append(slices.Clip(all[:maxSingle]), one)
 		}
 		changes = append(changes, all...)

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Those that come first take their calls first, whatever the order of the configs.
-func TestWhoIsAskedFirst(t *testing.T) {
+// Repositories without a visit are first, then those with the oldest visit. The order of the configs does not matter.
+func TestRepositoriesWithTheOldestVisitAreSelectedFirst(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	begins := map[string]history.Stamp{"fresh": history.StampOf(now.Add(-time.Minute)), "late": history.StampOf(now.Add(-time.Hour)), "later": history.StampOf(now.Add(-2 * time.Hour))}
 	var repositories []*watchedRepository
@@ -23,10 +23,10 @@ func TestWhoIsAskedFirst(t *testing.T) {
 		repositories = append(repositories, w)
 	}
 	q := request{scope: allConfigs}
-	q.choose(repositories)
+	q.selectRepositories(repositories)
 	var got []string
 	for _, one := range repositories {
-		got = append(got, fmt.Sprint(one.repo.Name, " ", one.ask))
+		got = append(got, fmt.Sprint(one.repo.Name, " ", one.mayCall))
 	}
 	if diff := cmp.Diff([]string{"new true", "later true", "late true", "fresh false"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -1,5 +1,5 @@
-// Package report is the reader: it tells what is known of the images that the configs watch, as values: a summary, the findings, what changed, the
-// verdict of a gate.
+// Package report answers requests about the images that the configs watch. It returns values: the summary, the findings, the changes, and the
+// result of a gate.
 //
-// It stores nothing, starts no scan, and knows no format: package render writes the values.
+// It stores nothing and starts no scan. Package render writes the values in an output format.
 package report

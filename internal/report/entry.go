@@ -11,33 +11,33 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Entry is a finding and where it was found: what a feed tells in one entry.
+// Entry is a finding and the images that have it: one entry of a feed.
 type Entry struct {
 	Finding scan.Finding
-	// Images are where it was found, in order, one of them at least. Grouped by vulnerability there may be more than are listed.
+	// Images contains the images that have the finding, sorted, at least one. If the findings are grouped, it contains at most maxImages.
 	Images []*scan.Image
-	// Count is in how many images it was found.
+	// Count is the number of images that have the finding.
 	Count int
-	// Published is when it was first seen, Updated when it last changed, as well as is known.
+	// Published is when the finding was first seen. Updated is when it last changed.
 	Published, Updated time.Time
-	// Resolved is when a completed scan no longer found it; zero for what is still there.
+	// Resolved is when a completed scan no longer contained the finding; zero for an open finding.
 	Resolved time.Time
-	// Note says what changed last, empty when nothing did.
+	// Note describes the last change; empty when there was none.
 	Note string
 }
 
-func newEntry(image *scan.Image, f history.Tracked) Entry {
+func newEntry(image *scan.Image, f history.TrackedFinding) Entry {
 	return Entry{
 		Finding: f.Finding, Images: []*scan.Image{image}, Count: 1, Published: f.Published.Time(), Updated: f.Updated.Time(), Resolved: f.ResolvedAt(), Note: f.Note,
 	}
 }
 
-// worstFirst puts what is still there before what is resolved.
+// worstFirst sorts open findings before resolved ones, and then by severity.
 func worstFirst(a, b Entry) int {
 	return cmp.Or(CompareBool(a.Resolved.IsZero(), b.Resolved.IsZero()), scan.CompareSeverity(a.Finding.Severity, b.Finding.Severity), b.Updated.Compare(a.Updated), compareEntries(a, b))
 }
 
-// CompareBool orders true first.
+// CompareBool compares two values, with true before false.
 func CompareBool(a, b bool) int {
 	switch {
 	case a == b:
@@ -58,54 +58,54 @@ func compareEntries(a, b Entry) int {
 		strings.Compare(x.Repository.Region, y.Repository.Region), strings.Compare(x.Repository.Registry, y.Repository.Registry))
 }
 
-// maxGroups bounds how many vulnerabilities are grouped, and maxImages how many images each of them lists. Until the last image is read
-// none of them can be let go: it may be in that one too.
+// maxGroups is the maximum number of grouped vulnerabilities, and maxImages the maximum number of images that each of them lists. All groups stay
+// in memory until the last image is read, because it may have any of the vulnerabilities.
 const (
 	maxGroups = 100_000
 	maxImages = 200
 )
 
-// gathering takes in the findings of many images, side by side, and keeps those that are wanted without holding them all: the findings of a
-// thousand images don't fit into a function.
-type gathering struct {
+// findingsCollector collects the findings of many images and keeps only those that the requested page needs: the findings of a thousand images
+// don't fit into the memory of a function. It is safe for concurrent use.
+type findingsCollector struct {
 	view View
 
-	mu     sync.Mutex
-	list   shortlist[Entry]
-	left   history.Stamp // when something resolved became too old to be listed
-	groups map[vulnerability]*group
-	// episodes are the highest of each vulnerability, of all that is remembered of it, so that a group keeps its id when what gave it one is
-	// resolved, forgotten or filtered out; 0 is left out.
+	mu         sync.Mutex
+	list       shortlist[Entry]
+	lastExpiry history.Stamp // when the last resolved finding became too old for the list
+	groups     map[vulnerability]*group
+	// episodes contains the highest recorded episode of each vulnerability, unless it is 0. The id of a group contains it. It includes resolved and
+	// filtered findings, so that the group keeps its id without them.
 	episodes map[vulnerability]int
 }
 
-// group is an entry in the making. from is the image whose finding speaks for all.
+// group is the entry of several images. primary is the image whose finding represents the group.
 type group struct {
 	Entry
-	from *scan.Image
+	primary *scan.Image
 }
 
-// vulnerability is what is one when findings are grouped.
+// vulnerability is the key by which findings are grouped.
 type vulnerability struct {
 	repository scan.Repository
 	name, pkg  string
 }
 
-func newGathering(v View) *gathering {
-	choose, _ := v.order()
-	return &gathering{view: v, list: newShortlist(v.page(), choose), groups: make(map[vulnerability]*group), episodes: make(map[vulnerability]int)}
+func newFindingsCollector(v View) *findingsCollector {
+	paging, _ := v.order()
+	return &findingsCollector{view: v, list: newShortlist(v.page(), paging), groups: make(map[vulnerability]*group), episodes: make(map[vulnerability]int)}
 }
 
-// add takes in the history of an image. A history forgets what is long resolved when it takes in a scan, and that may be long ago.
-func (g *gathering) add(image *scan.Image, h history.History, now history.Stamp) {
+// add adds the findings of an image. It ignores findings that were resolved too long ago: a history still contains them until its next scan.
+func (g *findingsCollector) add(image *scan.Image, h history.History, now history.Stamp) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view.ByVulnerability {
-		g.count(image.Repository, h)
+		g.countEpisodes(image.Repository, h)
 	}
 	for _, f := range h.Listed() {
-		if end := f.Ended.Plus(history.MemoryTime); f.Fate == history.Gone && end < now {
-			g.left = max(g.left, end+1)
+		if end := f.Ended.Plus(history.Retention); f.Status == history.Resolved && end < now {
+			g.lastExpiry = max(g.lastExpiry, end+1)
 			continue
 		}
 		if !g.view.Filter.Matches(f.Finding) {
@@ -119,8 +119,8 @@ func (g *gathering) add(image *scan.Image, h history.History, now history.Stamp)
 	}
 }
 
-// count takes in the episodes of a history.
-func (g *gathering) count(repo scan.Repository, h history.History) {
+// countEpisodes adds the episodes of a history.
+func (g *findingsCollector) countEpisodes(repo scan.Repository, h history.History) {
 	for _, f := range h.Findings {
 		if key := (vulnerability{repo, f.Name, f.Package}); f.Episode > g.episodes[key] {
 			g.episodes[key] = f.Episode
@@ -128,30 +128,30 @@ func (g *gathering) count(repo scan.Repository, h history.History) {
 	}
 }
 
-func (g *gathering) group(e Entry) {
+func (g *findingsCollector) group(e Entry) {
 	key := vulnerability{e.Images[0].Repository, e.Finding.Name, e.Finding.Package}
 	switch known := g.groups[key]; {
 	case known != nil:
-		known.absorb(e)
-	case len(g.groups) <= maxGroups: // one more than may be tells that there are too many
+		known.merge(e)
+	case len(g.groups) <= maxGroups: // one more than allowed, so that page can see that there are too many
 		g.groups[key] = &group{e, e.Images[0]}
 	}
 }
 
-// absorb adds an entry of one image: the worst, and of equals that of the first image, speaks for all; where it is still there, those where it
-// is resolved say nothing. In what order entries come must make no difference.
-func (e *group) absorb(other Entry) {
-	if there, thereToo := e.Resolved.IsZero(), other.Resolved.IsZero(); there != thereToo {
-		if thereToo {
-			e.Entry, e.from = other, other.Images[0]
+// merge adds the entry of one image to the group. The most severe copy represents the group; the first image breaks ties. If an image still has the
+// finding, images where it is resolved are ignored. The result must not depend on the order of the calls.
+func (e *group) merge(other Entry) {
+	if isOpen, otherIsOpen := e.Resolved.IsZero(), other.Resolved.IsZero(); isOpen != otherIsOpen {
+		if otherIsOpen {
+			e.Entry, e.primary = other, other.Images[0]
 		}
 		return
 	}
-	speaks, adds := e.Finding, other.Finding
-	if cmp.Or(scan.CompareSeverity(adds.Severity, speaks.Severity), scan.CompareImages(*other.Images[0], *e.from)) < 0 {
-		speaks, adds, e.from = adds, speaks, other.Images[0]
+	first, second := e.Finding, other.Finding
+	if cmp.Or(scan.CompareSeverity(second.Severity, first.Severity), scan.CompareImages(*other.Images[0], *e.primary)) < 0 {
+		first, second, e.primary = second, first, other.Images[0]
 	}
-	e.Finding = scan.MergeFinding(speaks, adds)
+	e.Finding = scan.MergeFinding(first, second)
 	e.Count++
 	if other.Published.Before(e.Published) {
 		e.Published = other.Published
@@ -168,8 +168,8 @@ func (e *group) absorb(other Entry) {
 	}
 }
 
-// page is the page that the view asks for, newest first, and how many entries the list has. It ends the gathering.
-func (g *gathering) page() ([]Entry, int) {
+// page returns the requested page in the order of the view, and the number of entries on all pages. Nothing may be added after it.
+func (g *findingsCollector) page() ([]Entry, int) {
 	if len(g.groups) > maxGroups {
 		return nil, len(g.groups)
 	}
@@ -180,7 +180,7 @@ func (g *gathering) page() ([]Entry, int) {
 		g.list.add(e.Entry)
 	}
 	page := g.list.page()
-	_, show := g.view.order()
-	slices.SortFunc(page, show)
+	_, withinPage := g.view.order()
+	slices.SortFunc(page, withinPage)
 	return page, g.list.total
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// historyOf is the history of an image of which one result is known, all of whose findings are dated alike.
+// historyOf is the history of an image with one scan. All findings have the same date.
 func historyOf(r scan.Result) history.History {
-	return history.History{}.After("", r, 0, func(at history.Stamp) history.Stamp { return at })
+	return history.History{}.WithScan("", r, 0, func(at history.Stamp) history.Stamp { return at })
 }
 
-// A group tells the worst of its images, and in what order they are read makes no difference.
-func TestGroups(t *testing.T) {
+// A group has the highest severity of its images. It does not depend on the order in which the images are read.
+func TestGroupsDoNotDependOnTheOrderOfImages(t *testing.T) {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	image := func(tag string) []*scan.Image { return []*scan.Image{{Tag: tag, Digest: tag}} }
 	results := map[string]scan.Result{
@@ -39,7 +39,7 @@ func TestGroups(t *testing.T) {
 		{Finding: scan.Finding{Name: "CVE-1", Package: "tar", Severity: scan.Low}, Images: image("c"), Count: 1, Published: at.Add(time.Hour), Updated: at.Add(time.Hour)},
 	}
 	for range 20 {
-		g := newGathering(View{ByVulnerability: true})
+		g := newFindingsCollector(View{ByVulnerability: true})
 		tags := []string{"a", "b", "c"}
 		rand.Shuffle(len(tags), func(i, j int) { tags[i], tags[j] = tags[j], tags[i] })
 		for _, tag := range tags {
@@ -52,19 +52,19 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// A group keeps its id when one of its images loses the finding, and its last change is told with its own date.
-func TestEpisodesOfGroups(t *testing.T) {
+// A group keeps its episode, and so its id, when the finding is resolved in one of its images. Its note and its date are those of the same change.
+func TestGroupsKeepTheirEpisode(t *testing.T) {
 	of := func(tag string, founds ...string) history.History {
-		h, taken := history.History{Tag: tag}, history.Seconds{}
+		h, seconds := history.History{Tag: tag}, history.SecondSet{}
 		for day, found := range founds {
 			if found != "-" {
-				h = h.After("d", scanned(float64(day), found), onDay(float64(day)), taken.Take)
+				h = h.WithScan("d", scanned(float64(day), found), onDay(float64(day)), seconds.Reserve)
 			}
 		}
 		return h
 	}
 	entry := func(f scan.Filter, histories ...history.History) Entry {
-		g := newGathering(View{ByVulnerability: true, Filter: f})
+		g := newFindingsCollector(View{ByVulnerability: true, Filter: f})
 		for _, h := range histories {
 			g.add(&scan.Image{Tag: h.Tag}, h, onDay(40))
 		}
@@ -77,10 +77,10 @@ func TestEpisodesOfGroups(t *testing.T) {
 	long := slices.Repeat([]string{"-"}, 37)
 	other := of("b", "-", "-", "-", "A:LOW")
 	for name, one := range map[string]history.History{
-		"it came back":        of("a", "A:HIGH", "", "A:HIGH"),
-		"it is fixed":         of("a", "A:HIGH", "", "A:HIGH", ""),
-		"it was long ago":     of("a", append(append([]string{"A:HIGH", "", "A:HIGH", ""}, long...), "")...),
-		"it was another then": of("a", "A:LOW", "A:HIGH", "A:LOW"),
+		"it came back":         of("a", "A:HIGH", "", "A:HIGH"),
+		"it is fixed":          of("a", "A:HIGH", "", "A:HIGH", ""),
+		"it expired":           of("a", append(append([]string{"A:HIGH", "", "A:HIGH", ""}, long...), "")...),
+		"its severity changed": of("a", "A:LOW", "A:HIGH", "A:LOW"),
 	} {
 		if got := entry(scan.Filter{}, one, other); got.Finding.Episode != 1 || got.Updated.Before(onDay(2).Time()) {
 			t.Errorf("%s: episode %d, updated %v: %s", name, got.Finding.Episode, got.Updated, got.Note)
@@ -94,9 +94,9 @@ func TestEpisodesOfGroups(t *testing.T) {
 	}
 }
 
-// A group of very many images lists the first of them and counts the rest.
-func TestGroupsAreBounded(t *testing.T) {
-	g := newGathering(View{ByVulnerability: true})
+// A group of very many images lists the first of them and counts all.
+func TestGroupsListALimitedNumberOfImages(t *testing.T) {
+	g := newFindingsCollector(View{ByVulnerability: true})
 	for i := range 1000 {
 		g.add(&scan.Image{Tag: fmt.Sprintf("%04d", (i*7)%1000)}, historyOf(scan.Result{CompletedAt: time.Unix(1, 0), Findings: []scan.Finding{{Name: "CVE-1"}}}), 0)
 	}
@@ -108,10 +108,10 @@ func TestGroupsAreBounded(t *testing.T) {
 
 const dayZero = 1_790_000_000
 
-// onDay is a time of a day, counted from the first one.
+// onDay is the time so many days after day zero.
 func onDay(day float64) history.Stamp { return dayZero + history.Stamp(day*86400) }
 
-// scanned is a completed scan that found what is written as "A:HIGH B:LOW", each in the package p.
+// scanned is a completed scan with the findings of a text such as "A:HIGH B:LOW", all in the package p.
 func scanned(day float64, found string) scan.Result {
 	r := scan.Result{State: scan.Completed, CompletedAt: onDay(day).Time(), Counts: scan.Counts{}}
 	for _, f := range strings.Fields(found) {

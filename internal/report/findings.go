@@ -14,43 +14,43 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Listing is what was found in the images of one config, or of all.
+// Listing is one page of the findings or changes of one config, or of all configs.
 type Listing struct {
-	// Config is the one whose findings these are, nil when they are those of all.
+	// Config is nil for a listing of all configs.
 	Config *scan.Config
-	// Reports has each config's images with their results, without findings. Images that the view's filter leaves out are not in it.
+	// Reports contains the images of each config with their results, without findings. Images that don't match the view's filter are left out.
 	Reports []Report
 	View    View
-	// Entries are one page of the list, which is ordered worst first; within the page the newest come first.
+	// Entries is the page of findings, in the order of the view.
 	Entries []Entry
-	// News tells that it is a list of what changed: then Changes are the page, newest first, and there are no Entries.
-	News    bool
-	Changes []history.Change
-	// Total is how many entries, or changes, the whole list has.
+	// IsChangeFeed is true for a listing of changes. Then Changes is the page, newest first, and Entries is empty.
+	IsChangeFeed bool
+	Changes      []history.Change
+	// Total is the number of entries, or changes, on all pages.
 	Total int
-	// Changed is when anything of it changed last, as far as the images and their findings go; zero when that is unknown.
+	// Changed is when the images or their findings last changed; zero when that is unknown.
 	Changed time.Time
-	// Incomplete is why some changes could not be read; nil when all were.
+	// Incomplete is the error that kept some changes from being read; nil when all were read.
 	Incomplete error
 }
 
-// Pages is how many pages of the list can be asked for, at least 1.
+// Pages returns the number of pages that a client can request, at least 1.
 func (l Listing) Pages() int { return max(1, min(MaxPages, (l.Total+PageSize-1)/PageSize)) }
 
-// FeedID is the identity of the feed, the same for all its pages.
+// FeedID returns the id of the feed. All pages have the same id.
 func (l Listing) FeedID() uuid.UUID {
 	of := "all configs"
 	if l.Config != nil {
 		of = l.Config.ID
 	}
 	name := []string{"feed", of}
-	if l.News {
+	if l.IsChangeFeed {
 		name = append(name, "changes")
 	}
 	return scan.NameID(append(name, l.View.parts()...)...)
 }
 
-// EntryID is the identity of an entry of the listing over time.
+// EntryID returns the id of an entry, which stays the same over time.
 func (l Listing) EntryID(e Entry) uuid.UUID {
 	if l.View.ByVulnerability {
 		return scan.VulnerabilityID(e.Images[0].Repository, e.Finding)
@@ -58,15 +58,15 @@ func (l Listing) EntryID(e Entry) uuid.UUID {
 	return scan.FindingID(*e.Images[0], e.Finding)
 }
 
-// Outage is the reason why nothing at all could be read just now, or not all of the changes, which another try may mend; nil when anything was
-// read, or when ECR refuses for good.
+// Outage returns a temporary error: no image could be read, or not all changes. It returns nil if at least one image was read, or if the error is
+// permanent, such as missing access.
 func (l Listing) Outage() error {
 	if l.Incomplete != nil {
 		return l.Incomplete
 	}
 	var outage error
 	for _, r := range l.Reports {
-		if wasRead(r) || l.News && scan.IsNotAsked(r.Err) {
+		if wasRead(r) || l.IsChangeFeed && scan.IsNotVisited(r.Err) {
 			return nil
 		}
 		if outage == nil {
@@ -102,47 +102,47 @@ func outageOf(r Report) error {
 	return nil
 }
 
-// Findings lists the findings of the config with this id. Errors: NotFound when there is no such config, Unavailable when it can't be read,
-// Invalid when the view has more to group than fits. What can't be read of ECR stands in the reports.
+// Findings lists the findings of the config with this id. Errors: NotFound when there is no such config, Unavailable when the config can't be
+// read, Invalid when there are too many vulnerabilities to group. Errors of ECR are in the reports.
 func (r *Reader) Findings(ctx context.Context, id string, v View) (Listing, error) {
 	config, err := r.Configs.Get(ctx, id)
 	if err != nil {
 		return Listing{}, err
 	}
-	l, err := r.list(ctx, []scan.Config{config}, oneConfig, v)
+	l, err := r.listFindings(ctx, []scan.Config{config}, oneConfig, v)
 	l.Config = &config
 	return l, err
 }
 
-// AllFindings lists the findings of all configs, each once, however many configs watch its image. Errors: Unavailable when the configs can't
-// be read, Invalid as with Findings. What can't be read of ECR stands in the reports.
+// AllFindings lists the findings of all configs. A finding is listed once, even if several configs watch its image. Errors: Unavailable when the
+// configs can't be read, Invalid as for Findings. Errors of ECR are in the reports.
 func (r *Reader) AllFindings(ctx context.Context, v View) (Listing, error) {
 	configs, err := r.Configs.List(ctx)
 	if err != nil {
 		return Listing{}, err
 	}
-	return r.list(ctx, configs, allConfigs, v)
+	return r.listFindings(ctx, configs, allConfigs, v)
 }
 
-func (r *Reader) list(ctx context.Context, configs []scan.Config, of scope, v View) (Listing, error) {
-	found := newGathering(v)
+func (r *Reader) listFindings(ctx context.Context, configs []scan.Config, of scope, v View) (Listing, error) {
+	found := newFindingsCollector(v)
 	q := request{Reader: r, scope: of, filter: v.Filter}
-	q.each = func(ctx context.Context, r *refresh.Refresher, _ []scan.Config, items []Item) {
-		q.gather(ctx, r, items, found)
+	q.process = func(ctx context.Context, r *refresh.Refresher, _ []scan.Config, items []Item) {
+		q.collectFindings(ctx, r, items, found)
 	}
-	reports := q.answer(ctx, configs)
+	reports := q.buildReports(ctx, configs)
 	entries, total := found.page()
 	if v.ByVulnerability && total > maxGroups {
 		return Listing{}, &scan.Error{
-			Code: scan.Invalid, Message: fmt.Sprintf("There are more than %d vulnerabilities to group: narrow the feed with severity, tag, package or cve.", maxGroups),
-			Fields: []scan.FieldError{{Pointer: "/by", Detail: "can't group so many"}},
+			Code: scan.Invalid, Message: fmt.Sprintf("There are more than %d vulnerabilities to group. Use severity, tag, package or cve to select fewer.", maxGroups),
+			Fields: []scan.FieldError{{Pointer: "/by", Detail: "has too many vulnerabilities to group"}},
 		}
 	}
-	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: q.lastChange(reports, found.left)}, nil
+	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: q.lastChange(reports, found.lastExpiry)}, nil
 }
 
-// gather takes in the histories of the images of a repository. An image whose history can't be read has no result.
-func (q *request) gather(ctx context.Context, r *refresh.Refresher, items []Item, found *gathering) {
+// collectFindings adds the findings of a repository's images to found. An image whose history can't be read gets a result without findings.
+func (q *request) collectFindings(ctx context.Context, r *refresh.Refresher, items []Item, found *findingsCollector) {
 	var wg sync.WaitGroup
 	now := r.Clock()
 	for i := range items {
@@ -155,7 +155,7 @@ func (q *request) gather(ctx context.Context, r *refresh.Refresher, items []Item
 			defer func() { <-q.histories }()
 			h, err := q.historyOf(ctx, r, item.Image)
 			if err != nil {
-				item.Result = refresh.Unanswered(item.Image, err)
+				item.Result = refresh.ResultOfError(item.Image, err)
 				return
 			}
 			image := item.Image

@@ -7,9 +7,9 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Narrow is what a summary shows of the reports: images of a repository and with a tag of the filter, and of those that have counts only such
-// as reach its severity, with those counts and their changes. An image without a result stays, since nobody knows what it holds, and so does
-// a config that can't be read. The reports that it is given stay as they are. Only [SummaryFilters] are looked at.
+// Narrow returns the reports that a summary with this filter shows. It keeps images that match the repositories and tags of the filter. It keeps
+// only counts that reach the severity, and removes images without any such count. Images without a result and configs that can't be read are
+// kept, because their findings are unknown. Narrow does not change its argument. It uses only the filters of [scan.SummaryFilters].
 func Narrow(reports []Report, f scan.Filter) []Report {
 	if f.IsZero() {
 		return reports
@@ -34,7 +34,7 @@ func Narrow(reports []Report, f scan.Filter) []Report {
 	return kept
 }
 
-// narrowImages leaves out the images that the filter leaves out whatever they hold.
+// narrowImages removes the images whose repository or tag does not match the filter.
 func narrowImages(reports []Report, f scan.Filter) {
 	if !f.NarrowsImages() {
 		return
@@ -44,7 +44,7 @@ func narrowImages(reports []Report, f scan.Filter) {
 	}
 }
 
-// matchingItems are copies of those items whose image the filter lets through.
+// matchingItems returns a new list of the items whose image matches the filter.
 func matchingItems(items []Item, f scan.Filter) []Item {
 	var kept []Item
 	for _, item := range items {
@@ -63,12 +63,13 @@ func narrowChanges(changes []history.CountChange, f scan.Filter) []history.Count
 	return kept
 }
 
-// tells reports whether the filter lets a change through. The watch's own news is held back only by a filter for certain findings.
-func tells(f scan.Filter, c history.Change) bool {
+// matchesChange reports whether a change matches the filter. Changes that are about scanning or a repository are excluded only by a filter for
+// findings.
+func matchesChange(f scan.Filter, c history.Change) bool {
 	if c.Finding.Name == "" {
 		return !f.NarrowsFindings()
 	}
 	found := c.Finding
-	found.Severity = c.Worst()
+	found.Severity = c.HighestSeverity()
 	return f.Matches(found)
 }

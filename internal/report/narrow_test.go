@@ -16,7 +16,7 @@ func config(id, repo string) scan.Config {
 	return scan.Config{ID: id, Region: "us-west-2", Registry: "123456789012", Repository: repo}
 }
 
-func TestFilterReports(t *testing.T) {
+func TestNarrow(t *testing.T) {
 	image := func(tag string, r scan.Result) Item { return Item{Image: scan.Image{Tag: tag}, Result: r} }
 	given := func() []Report {
 		return []Report{
@@ -36,10 +36,10 @@ func TestFilterReports(t *testing.T) {
 		"no filter": {scan.Filter{}, []string{
 			"1: a map[HIGH:1 LOW:2]", "1: b map[LOW:2 MEDIUM:0]", "1: c map[]", "1: d map[]", "1: e map[]", "2: repository not found", "3: none", "4: a map[]",
 		}},
-		"severity":      {scan.Filter{Severity: scan.Medium}, []string{"1: a map[HIGH:1]", "1: d map[]", "1: e map[]", "2: repository not found", "3: none"}},
-		"tag":           {scan.Filter{Tags: []string{"a", "c"}}, []string{"1: a map[HIGH:1 LOW:2]", "1: c map[]", "2: repository not found", "3: none", "4: a map[]"}},
-		"both":          {scan.Filter{Severity: scan.Medium, Tags: []string{"b", "d"}}, []string{"1: d map[]", "2: repository not found", "3: none"}},
-		"no image left": {scan.Filter{Tags: []string{"x"}}, []string{"2: repository not found", "3: none"}},
+		"severity": {scan.Filter{Severity: scan.Medium}, []string{"1: a map[HIGH:1]", "1: d map[]", "1: e map[]", "2: repository not found", "3: none"}},
+		"tag":      {scan.Filter{Tags: []string{"a", "c"}}, []string{"1: a map[HIGH:1 LOW:2]", "1: c map[]", "2: repository not found", "3: none", "4: a map[]"}},
+		"both":     {scan.Filter{Severity: scan.Medium, Tags: []string{"b", "d"}}, []string{"1: d map[]", "2: repository not found", "3: none"}},
+		"no match": {scan.Filter{Tags: []string{"x"}}, []string{"2: repository not found", "3: none"}},
 	} {
 		reports := given()
 		if diff := cmp.Diff(test.want, counted(Narrow(reports, test.filter))); diff != "" {
@@ -51,7 +51,7 @@ func TestFilterReports(t *testing.T) {
 	}
 }
 
-// counted flattens reports to "config: tag counts" lines.
+// counted returns the reports as lines such as "config: tag counts".
 func counted(reports []Report) []string {
 	var lines []string
 	for _, r := range reports {
@@ -68,7 +68,7 @@ func counted(reports []Report) []string {
 	return lines
 }
 
-func TestReportsOfRepositories(t *testing.T) {
+func TestNarrowByRepository(t *testing.T) {
 	config := func(name string) scan.Config { return scan.Config{Repository: name} }
 	change := history.CountChange{At: time.Unix(1, 0), New: scan.Counts{scan.High: 1, scan.Low: 2}, Fixed: scan.Counts{scan.Low: 1}}
 	reports := []Report{
@@ -80,13 +80,13 @@ func TestReportsOfRepositories(t *testing.T) {
 	}
 	got := Narrow(reports, scan.Filter{Repositories: []string{"test/a", "test/c"}, Severity: scan.High})
 	if len(got) != 2 || got[0].Config.Repository != "test/a" || got[1].Config.Repository != "test/c" {
-		t.Fatalf("of two repositories: %+v", got)
+		t.Fatalf("reports of two repositories: %+v", got)
 	}
 	want := []history.CountChange{{At: change.At, New: scan.Counts{scan.High: 1}, Fixed: scan.Counts{}}}
 	if diff := cmp.Diff(want, got[0].Images[0].Changes); diff != "" {
-		t.Errorf("the changes (-want +got):\n%s", diff)
+		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 	if len(reports[0].Images[0].Changes[0].New) != 2 {
-		t.Error("the reports were changed")
+		t.Error("Narrow changed the given reports")
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// comparison orders a whole list.
+// comparison is the function that sorts a list of entries.
 type comparison func(a, b Entry) int
 
-// order is how the view chooses the entries of its pages, and how it sorts them within one.
-func (v View) order() (choose, show comparison) {
+// order returns two comparisons: one divides the list into pages, the other sorts the entries within a page.
+func (v View) order() (paging, withinPage comparison) {
 	if v.Order == FeedOrder {
 		return worstFirst, newestFirst
 	}
@@ -27,7 +27,7 @@ func (v View) order() (choose, show comparison) {
 	return whole, whole
 }
 
-// compare looks at what gives the order its name alone.
+// compare returns a comparison of only the field that the order is named after.
 func (o Order) compare() comparison {
 	switch o {
 	case ByName:

@@ -10,9 +10,9 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// ordered is the names of the first page, in order.
-func ordered(v View, found map[*scan.Image][]history.Tracked) []string {
-	g := newGathering(v)
+// ordered returns the names of the findings on the requested page, in order.
+func ordered(v View, found map[*scan.Image][]history.TrackedFinding) []string {
+	g := newFindingsCollector(v)
 	for image, findings := range found {
 		g.add(image, history.History{Findings: findings}, 0)
 	}
@@ -24,18 +24,18 @@ func ordered(v View, found map[*scan.Image][]history.Tracked) []string {
 	return names
 }
 
-// What is resolved comes last, whatever the order and whichever way round.
+// Resolved findings are last in every order, also in reverse.
 func TestOrders(t *testing.T) {
-	tracked := func(name, pkg string, s scan.Severity, fixed string, age float64) history.Tracked {
-		f := history.Tracked{Finding: scan.Finding{Name: name, Package: pkg, Severity: s}, Fate: history.Present, Published: onDay(30 - age)}
+	tracked := func(name, pkg string, s scan.Severity, fixed string, age float64) history.TrackedFinding {
+		f := history.TrackedFinding{Finding: scan.Finding{Name: name, Package: pkg, Severity: s}, Status: history.Present, Published: onDay(30 - age)}
 		if fixed != "" {
 			f.FixedIn = []string{fixed}
 		}
 		return f
 	}
 	gone := tracked("0", "aa", scan.Critical, "1", 0)
-	gone.Fate, gone.Ended = history.Gone, onDay(31)
-	found := map[*scan.Image][]history.Tracked{
+	gone.Status, gone.Ended = history.Resolved, onDay(31)
+	found := map[*scan.Image][]history.TrackedFinding{
 		{Tag: "b"}: {tracked("3", "a", scan.Low, "2", 9)},
 		{Tag: "a"}: {tracked("2", "b", scan.High, "1", 1), tracked("1", "c", scan.Critical, "", 5), gone},
 	}
@@ -45,29 +45,29 @@ func TestOrders(t *testing.T) {
 		if got := strings.Join(ordered(View{Order: order}, found), " "); got != want+" 0" {
 			t.Errorf("by %s: %s, want %s 0", order, got, want)
 		}
-		back := ordered(View{Order: order, Reverse: true}, found)
-		slices.Reverse(back[:3])
-		if order == ByImage { // of equals the worst goes first all the same
-			slices.Reverse(back[:2])
+		reversed := ordered(View{Order: order, Reverse: true}, found)
+		slices.Reverse(reversed[:3])
+		if order == ByImage { // findings of the same image stay sorted by severity
+			slices.Reverse(reversed[:2])
 		}
-		if got := strings.Join(back, " "); got != want+" 0" {
-			t.Errorf("by %s, the other way round, from its end: %s, want %s 0", order, got, want)
+		if got := strings.Join(reversed, " "); got != want+" 0" {
+			t.Errorf("by %s in reverse, read from the end: %s, want %s 0", order, got, want)
 		}
 	}
 }
 
-func TestASortedPageIsOfTheWholeList(t *testing.T) {
-	findings := make([]history.Tracked, 1200)
+func TestPagesOfASortedList(t *testing.T) {
+	findings := make([]history.TrackedFinding, 1200)
 	for i := range findings {
 		severity := scan.Low
 		if i%2 == 0 {
 			severity = scan.Critical
 		}
-		findings[i] = history.Tracked{Finding: scan.Finding{Name: fmt.Sprintf("n%04d", (i*7)%1200), Severity: severity}, Fate: history.Present}
+		findings[i] = history.TrackedFinding{Finding: scan.Finding{Name: fmt.Sprintf("n%04d", (i*7)%1200), Severity: severity}, Status: history.Present}
 	}
 	for page, want := range map[int]string{1: "n0000", 2: "n0500", 3: "n1000"} {
-		if got := ordered(View{Order: ByName, Page: page}, map[*scan.Image][]history.Tracked{{Tag: "a"}: findings}); got[0] != want {
-			t.Errorf("page %d begins with %s", page, got[0])
+		if got := ordered(View{Order: ByName, Page: page}, map[*scan.Image][]history.TrackedFinding{{Tag: "a"}: findings}); got[0] != want {
+			t.Errorf("page %d starts with %s", page, got[0])
 		}
 	}
 }

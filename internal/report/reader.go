@@ -14,114 +14,115 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// ConfigReader gives the configs to readers.
+// ConfigReader reads the stored configs.
 type ConfigReader interface {
-	// List is every config, in the order of the API. What is no config is left out. Errors: Unavailable when the store as a whole can't be
-	// read; then no config is returned, since a part would pass for the whole.
+	// List returns all configs, in the order of the API. Objects that are not configs are ignored. Errors: Unavailable when a config can't be read.
+	// Then no config is returned, because a client would take a part for the whole list.
 	List(ctx context.Context) ([]scan.Config, error)
-	// Get is the config with this id. Errors: NotFound, Unavailable.
+	// Get returns the config with this id. Errors: NotFound, Unavailable.
 	Get(ctx context.Context, id string) (scan.Config, error)
 }
 
-// Reader tells what is known of the images that the configs watch. It asks ECR for what a record lacks, and stores nothing. Its fields are set
-// once; its methods may be called side by side.
+// Reader returns summaries, findings, changes and gate results for the images that the configs watch. It reads the records, and calls ECR for what a
+// record lacks. It stores nothing. Its methods may be called concurrently; its fields must not change.
 type Reader struct {
 	Configs ConfigReader
 	refresh.Source
 }
 
-// Bounds of one request: how many repositories are worked on side by side, how many histories are read, how many calls to ECR a request over all
-// configs makes, and how long it waits for ECR in all where the record has an answer.
+// Limits of one request.
 const (
-	repositoriesAtOnce = 128
-	historiesAtOnce    = 32
-	callsPerRequest    = 100
-	waitForECR         = 2 * time.Second
+	repositoriesAtOnce = 128 // processed concurrently
+	historiesAtOnce    = 32  // read concurrently
+	callsPerRequest    = 100 // calls to ECR of a request for all configs
+	// waitForECR is the total time that a request waits for ECR if the record has a result.
+	waitForECR = 2 * time.Second
 )
 
-// asOfAfter is how long ago the last visit must have begun for an answer to say so, when ECR does not answer.
+// asOfAfter is the minimum age of a record at which its results are marked with their date, if ECR can't be read.
 const asOfAfter = 2 * time.Hour
 
-// scope is how much a request asks of ECR.
+// scope is how much a request reads from ECR.
 type scope int
 
 const (
-	// recordsOnly asks nothing.
+	// recordsOnly reads nothing from ECR.
 	recordsOnly scope = iota
-	// oneConfig asks for what may have changed since the last visit.
+	// oneConfig reads what may have changed since the last visit.
 	oneConfig
-	// allConfigs does the same within a bound of calls, for repositories without a record first, then for those that were not visited for the
-	// longest time.
+	// allConfigs reads the same as oneConfig, but makes at most callsPerRequest calls. Repositories without a record are first, then those with
+	// the oldest visit.
 	allConfigs
-	// asOfNow asks for everything that is not final: what can't be asked is not known.
-	asOfNow
+	// requireFresh reads everything that can still change. A result that can't be read counts as unknown, even if the record has one.
+	requireFresh
 )
 
-// request is one answer under way.
+// request is the state of one request.
 type request struct {
 	*Reader
 	scope  scope
 	filter scan.Filter
-	// each, if it is set, gets the items of a repository, those that are left out by no filter, and may change their results. It may be called
-	// side by side.
-	each func(ctx context.Context, r *refresh.Refresher, configs []scan.Config, items []Item)
-	// histories bounds how many histories are read.
+	// process, if set, is called with all items of a repository, before filters apply. It may change their results. It may be called concurrently.
+	process func(ctx context.Context, r *refresh.Refresher, configs []scan.Config, items []Item)
+	// histories is a semaphore that limits how many histories are read concurrently.
 	histories chan struct{}
-	// calls ends when no more calls are to be made, and patience when ECR is not waited for any more where the record has an answer.
-	calls, patience context.Context
+	// callCtx is canceled when no more calls to ECR may be made. waitCtx is canceled earlier: it is for calls whose result is also in the record.
+	callCtx, waitCtx context.Context
 
-	mu      sync.Mutex
-	changed history.Stamp
-	undated bool
+	mu sync.Mutex
+	// changedAt is the latest change in any record that was read.
+	changedAt history.Stamp
+	// changeUnknown is true if for some repository the time of its last change is unknown.
+	changeUnknown bool
 }
 
-// watchedRepository is a repository of a request, the places of the configs that watch it, and their tags, none when it is all of them.
+// watchedRepository is a repository of a request, with the configs that watch it.
 type watchedRepository struct {
-	repo    scan.Repository
-	at      []int
-	configs []scan.Config
-	tags    []string
+	repo          scan.Repository
+	configIndexes []int // in the configs of the request
+	configs       []scan.Config
+	tags          []string // the tags of all its configs; empty if a config watches all tags
 	*refresh.Refresher
 	err error
-	// ask tells that ECR may be asked, and wanted are the groups that it is asked for.
-	ask    bool
-	wanted []wantedGroup
+	// mayCall is true if the request may call ECR for this repository. toFetch lists the groups whose results it reads.
+	mayCall bool
+	toFetch []fetchGroup
 }
 
-// wantedGroup is a group whose result is asked for, and how long it is waited for.
-type wantedGroup struct {
+// fetchGroup is a group whose result is read from ECR. Its context limits how long.
+type fetchGroup struct {
 	refresh.Group
 	ctx context.Context
 }
 
-// answer is a report for each config, in the given order. One failure never touches another config.
-func (q *request) answer(ctx context.Context, configs []scan.Config) []Report {
-	calls, cancel := refresh.CallsBefore(ctx)
+// buildReports returns a report for each config, in the given order. An error of one repository does not affect the others.
+func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Report {
+	callCtx, cancel := refresh.WithCallDeadline(ctx)
 	defer cancel()
 	if q.scope == allConfigs {
-		calls = scan.WithCalls(calls, callsPerRequest)
+		callCtx = scan.WithCalls(callCtx, callsPerRequest)
 	}
-	q.calls, q.histories = calls, make(chan struct{}, historiesAtOnce)
+	q.callCtx, q.histories = callCtx, make(chan struct{}, historiesAtOnce)
 	repositories := watchedRepositories(configs)
 	forEach(repositories, func(w *watchedRepository) { w.Refresher, w.err = q.Open(ctx, w.repo) })
-	q.choose(repositories)
-	patience, cancelPatience := context.WithTimeout(calls, waitForECR)
-	defer cancelPatience()
-	q.patience = patience
-	forEach(repositories, q.list)
-	q.share(repositories)
+	q.selectRepositories(repositories)
+	waitCtx, cancelWait := context.WithTimeout(callCtx, waitForECR)
+	defer cancelWait()
+	q.waitCtx = waitCtx
+	forEach(repositories, q.listTags)
+	q.limitFetches(repositories)
 	reports := make([]Report, len(configs))
-	forEach(repositories, func(w *watchedRepository) { q.repository(ctx, w, reports) })
+	forEach(repositories, func(w *watchedRepository) { q.fillReports(ctx, w, reports) })
 	for _, r := range reports {
 		if r.Err != nil {
-			q.Log.WarnContext(ctx, "can't read what a config watches", append(refresh.RepositoryAttrs(r.Config.Repo()), "config", r.Config.ID, "error", r.Err)...)
+			q.Log.WarnContext(ctx, "could not read the images of a config", append(refresh.RepositoryAttrs(r.Config.Repo()), "config", r.Config.ID, "error", r.Err)...)
 		}
 	}
 	narrowImages(reports, q.filter)
 	return reports
 }
 
-// forEach does something for each repository, so many side by side.
+// forEach calls do for each repository, with at most repositoriesAtOnce calls at a time.
 func forEach(repositories []*watchedRepository, do func(*watchedRepository)) {
 	var g errgroup.Group
 	g.SetLimit(repositoriesAtOnce)
@@ -136,14 +137,14 @@ func forEach(repositories []*watchedRepository, do func(*watchedRepository)) {
 
 func watchedRepositories(configs []scan.Config) []*watchedRepository {
 	var all []*watchedRepository
-	of := make(map[scan.Repository]*watchedRepository)
+	byRepo := make(map[scan.Repository]*watchedRepository)
 	for i, c := range configs {
-		w := of[c.Repo()]
+		w := byRepo[c.Repo()]
 		if w == nil {
 			w = &watchedRepository{repo: c.Repo()}
-			of[c.Repo()], all = w, append(all, w)
+			byRepo[c.Repo()], all = w, append(all, w)
 		}
-		w.at, w.configs = append(w.at, i), append(w.configs, c)
+		w.configIndexes, w.configs = append(w.configIndexes, i), append(w.configs, c)
 	}
 	for _, w := range all {
 		w.tags = scan.WatchedTags(w.configs)
@@ -151,15 +152,15 @@ func watchedRepositories(configs []scan.Config) []*watchedRepository {
 	return all
 }
 
-// choose decides of which repositories ECR may be asked, and puts them first. A request over all configs asks for as many as it has calls, the
-// same ones in every process.
-func (q *request) choose(repositories []*watchedRepository) {
+// selectRepositories sets mayCall, and sorts the repositories that need calls to ECR to the front. A request for all configs selects at most
+// callsPerRequest repositories. The selection depends only on the records, so that every process reads the same ones.
+func (q *request) selectRepositories(repositories []*watchedRepository) {
 	var due []*watchedRepository
 	for _, w := range repositories {
-		switch w.ask = q.scope != recordsOnly && w.err == nil; {
-		case !w.ask || q.scope != allConfigs:
-		case w.IsFresh(w.tags) || IsLasting(w.Record.Failure.Code):
-			w.ask = false
+		switch w.mayCall = q.scope != recordsOnly && w.err == nil; {
+		case !w.mayCall || q.scope != allConfigs:
+		case w.IsFresh(w.tags) || IsPermanent(w.Record.Failure.Code):
+			w.mayCall = false
 		default:
 			due = append(due, w)
 		}
@@ -168,36 +169,38 @@ func (q *request) choose(repositories []*watchedRepository) {
 		return cmp.Or(cmp.Compare(a.Record.Begin, b.Record.Begin), scan.CompareRepositories(a.repo, b.repo))
 	})
 	for i, w := range due {
-		w.ask = i < callsPerRequest
+		w.mayCall = i < callsPerRequest
 	}
-	first := make(map[*watchedRepository]int, len(due))
+	rank := make(map[*watchedRepository]int, len(due)) // negative for the due ones, 0 for the others
 	for i, w := range due {
-		first[w] = i - len(due)
+		rank[w] = i - len(due)
 	}
-	slices.SortStableFunc(repositories, func(a, b *watchedRepository) int { return cmp.Compare(first[a], first[b]) })
+	slices.SortStableFunc(repositories, func(a, b *watchedRepository) int { return cmp.Compare(rank[a], rank[b]) })
 }
 
-// IsLasting tells whether a visit that fails with a code is likely to fail again.
-func IsLasting(code scan.Code) bool { return code == scan.RepositoryNotFound || code == scan.NoAccess }
+// IsPermanent reports whether a visit that failed with this code is likely to fail again.
+func IsPermanent(code scan.Code) bool {
+	return code == scan.RepositoryNotFound || code == scan.NoAccess
+}
 
-// repository fills the reports of the configs that watch one repository.
-func (q *request) repository(ctx context.Context, w *watchedRepository, reports []Report) {
+// fillReports fills the reports of the configs that watch one repository.
+func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports []Report) {
 	if w.err != nil {
-		q.Log.ErrorContext(ctx, "can't read the record of a repository", append(refresh.RepositoryAttrs(w.repo), "error", w.err)...)
-		q.date(nil)
-		for _, i := range w.at {
+		q.Log.ErrorContext(ctx, "could not read the record of a repository", append(refresh.RepositoryAttrs(w.repo), "error", w.err)...)
+		q.noteChange(nil)
+		for _, i := range w.configIndexes {
 			reports[i] = Report{Err: w.err}
 		}
 	} else {
 		q.fetch(w)
 		items := q.items(w)
-		if q.each != nil && (q.scope == recordsOnly || q.isShown(w)) {
-			q.each(ctx, w.Refresher, w.configs, items)
+		if q.process != nil && (q.scope == recordsOnly || q.isReadable(w)) {
+			q.process(ctx, w.Refresher, w.configs, items)
 		}
-		q.date(w.Refresher)
-		giveOut(w, items, reports)
+		q.noteChange(w.Refresher)
+		assignItems(w, items, reports)
 	}
-	for j, i := range w.at {
+	for j, i := range w.configIndexes {
 		reports[i].Config = w.configs[j]
 		if reports[i].Err == nil && w.err == nil {
 			reports[i].Err = q.configError(w, w.configs[j])
@@ -208,111 +211,111 @@ func (q *request) repository(ctx context.Context, w *watchedRepository, reports 
 	}
 }
 
-// list asks ECR what the watched tags of a repository point to, if that may have changed, and finds the groups whose results are wanted.
-func (q *request) list(w *watchedRepository) {
-	if !w.ask {
+// listTags reads from ECR which digests the watched tags point to, if that may have changed. Then it selects the groups whose results are read.
+func (q *request) listTags(w *watchedRepository) {
+	if !w.mayCall {
 		return
 	}
-	isFresh := w.IsFresh(w.tags) && q.scope != asOfNow
+	isFresh := w.IsFresh(w.tags) && q.scope != requireFresh
 	if !isFresh {
-		ctx := q.calls
-		if w.HasListing(w.tags) && q.scope != asOfNow {
-			ctx = q.patience
+		ctx := q.callCtx
+		if w.HasListing(w.tags) && q.scope != requireFresh {
+			ctx = q.waitCtx
 		}
 		if w.List(ctx, w.tags) != nil {
 			return
 		}
 	}
 	for _, g := range w.Groups(w.watchedImages()) {
-		if ctx, wanted := q.wants(w, g, isFresh); wanted {
-			w.wanted = append(w.wanted, wantedGroup{g, ctx})
+		if ctx, ok := q.shouldFetch(w, g, isFresh); ok {
+			w.toFetch = append(w.toFetch, fetchGroup{g, ctx})
 		}
 	}
 }
 
-// share gives the calls that are left to the repositories in their order, so that every process asks for the same.
-func (q *request) share(repositories []*watchedRepository) {
+// limitFetches drops the results for which no calls remain. The repositories keep their order, so that every process reads the same ones.
+func (q *request) limitFetches(repositories []*watchedRepository) {
 	if q.scope != allConfigs {
 		return
 	}
-	left := scan.CallsLeft(q.calls)
+	remaining := scan.RemainingCalls(q.callCtx)
 	for _, w := range repositories {
-		w.wanted = w.wanted[:min(len(w.wanted), left)]
-		left -= len(w.wanted)
+		w.toFetch = w.toFetch[:min(len(w.toFetch), remaining)]
+		remaining -= len(w.toFetch)
 	}
 }
 
-// fetch asks ECR for the results that are wanted.
+// fetch reads the selected results from ECR.
 func (q *request) fetch(w *watchedRepository) {
-	if len(w.wanted) == 0 {
+	if len(w.toFetch) == 0 {
 		return
 	}
-	wanted := make(map[string]context.Context, len(w.wanted)) // by digest
-	for _, g := range w.wanted {
-		wanted[g.Group[0].Digest] = g.ctx
+	contexts := make(map[string]context.Context, len(w.toFetch)) // by digest
+	for _, g := range w.toFetch {
+		contexts[g.Group[0].Digest] = g.ctx
 	}
 	fetcher := refresh.Fetcher{
 		Refresher: w.Refresher,
-		Wants: func(g refresh.Group) (context.Context, bool) {
-			ctx, is := wanted[g[0].Digest]
-			return ctx, is
+		ShouldRead: func(g refresh.Group) (context.Context, bool) {
+			ctx, ok := contexts[g[0].Digest]
+			return ctx, ok
 		},
-		Answered: func(g refresh.Group, _ scan.Result, err error) {
-			if err != nil && !scan.IsNotAsked(err) {
-				refresh.LogImage(q.calls, q.Log, "can't read the scan result of an image", g[0], err)
+		OnResult: func(g refresh.Group, _ scan.Result, err error) {
+			if err != nil && !scan.IsNotVisited(err) {
+				refresh.LogImage(q.callCtx, q.Log, "could not read the scan result of an image", g[0], err)
 			}
 		},
 	}
-	fetcher.Run(w.Groups(w.watchedImages())) // all of them, so that a batch is what it is in a visit
+	fetcher.Run(w.Groups(w.watchedImages())) // all groups, so that the batches are the same as in a visit
 }
 
-// wants tells whether ECR is asked for a group, and how long it is waited for.
-func (q *request) wants(w *watchedRepository, g refresh.Group, isFresh bool) (context.Context, bool) {
+// shouldFetch reports whether the result of a group is read from ECR, and returns the context that limits how long.
+func (q *request) shouldFetch(w *watchedRepository, g refresh.Group, isFresh bool) (context.Context, bool) {
 	latest, answered := w.Latest(g)
 	isOpen := latest.Last.State == scan.InProgress || latest.Last.State == scan.NotScanned
 	switch {
 	case !slices.ContainsFunc(g, q.filter.MatchesImage):
-		return nil, false // leaves with its image
-	case q.scope == asOfNow:
-		return q.calls, !w.IsFinal(g)
+		return nil, false // the filter excludes its images
+	case q.scope == requireFresh:
+		return q.callCtx, !w.IsFinal(g)
 	case !answered || slices.ContainsFunc(g, func(i scan.Image) bool { return w.Record.Images[i.Label()].Last.State == "" }):
-		return q.calls, true
+		return q.callCtx, true
 	}
-	return q.patience, isOpen && !isFresh || !w.Remembers(g)
+	return q.waitCtx, isOpen && !isFresh || !w.IsRecorded(g)
 }
 
-// watchedImages are those of the record that the configs of a request watch.
+// watchedImages returns the images of the record that the configs of the request watch.
 func (w *watchedRepository) watchedImages() []scan.Image {
 	images := w.Images()
 	if len(w.tags) == 0 {
 		return images
 	}
 	return slices.DeleteFunc(images, func(i scan.Image) bool {
-		_, named := slices.BinarySearch(w.tags, i.Tag)
-		return !named
+		_, isWatched := slices.BinarySearch(w.tags, i.Tag)
+		return !isWatched
 	})
 }
 
-// items are what is known of each image that the configs watch, in order, with those tags that don't exist.
+// items returns an item for each image that the configs watch, sorted. Configured tags that don't exist also get an item.
 func (q *request) items(w *watchedRepository) []Item {
 	images := w.watchedImages()
-	there := make(map[string]bool, len(images))
+	hasItem := make(map[string]bool, len(images)) // by tag
 	items := make([]Item, 0, len(images))
 	for _, image := range images {
-		there[image.Tag] = true
+		hasItem[image.Tag] = true
 		items = append(items, q.item(w.Refresher, image))
 	}
 	recorded, listedAll := w.Record.Tags(), w.Record.HasListedAll()
 	for _, c := range w.configs {
 		for _, tag := range c.Tags {
-			if there[tag] {
+			if hasItem[tag] {
 				continue
 			}
-			there[tag] = true
+			hasItem[tag] = true
 			image := scan.Image{Repository: w.repo, Tag: tag, Kind: scan.Missing}
 			result := scan.Result{State: scan.NoSuchTag}
-			if !listedAll && !recorded[tag] { // no visit has looked for it yet
-				image.Kind, result = scan.PlainImage, refresh.Unanswered(image, cmp.Or(w.Silent, error(scan.ErrNotVisited)))
+			if !listedAll && !recorded[tag] { // no visit has listed this tag yet
+				image.Kind, result = scan.PlainImage, refresh.ResultOfError(image, cmp.Or(w.ListError, error(scan.ErrNotVisited)))
 			}
 			items = append(items, Item{Image: image, Result: result})
 		}
@@ -321,12 +324,12 @@ func (q *request) items(w *watchedRepository) []Item {
 	return items
 }
 
-// item is what is known of one image.
+// item returns the item of one image, from the record and from what this request read from ECR.
 func (q *request) item(r *refresh.Refresher, image scan.Image) Item {
 	known := r.Record.Images[image.Label()]
 	item := Item{Image: image, Result: r.Answer(image), Changes: known.Changes, KnownSince: known.Since.Time()}
-	if err := r.Unread(image.Label()); err != nil && q.scope == asOfNow {
-		item.Result = refresh.Unanswered(image, err)
+	if err := r.ReadError(image.Label()); err != nil && q.scope == requireFresh {
+		item.Result = refresh.ResultOfError(image, err)
 	}
 	outage, begin := r.Outage(image.Label()), cmp.Or(r.Record.Begin, r.Record.SeenAt(known))
 	if outage != nil && item.Result.State != scan.Unread && r.Clock() > begin.Plus(asOfAfter) {
@@ -338,37 +341,37 @@ func (q *request) item(r *refresh.Refresher, image scan.Image) Item {
 	return item
 }
 
-// isShown tells whether there is a config that can be read as a whole.
-func (q *request) isShown(w *watchedRepository) bool {
+// isReadable reports whether at least one config of the repository can be read.
+func (q *request) isReadable(w *watchedRepository) bool {
 	return slices.ContainsFunc(w.configs, func(c scan.Config) bool { return q.configError(w, c) == nil })
 }
 
-// configError is why a config can't be read as a whole; nil when it can.
+// configError returns the error that keeps a whole config from being read; nil when there is none.
 func (q *request) configError(w *watchedRepository, c scan.Config) error {
 	failure := w.Record.Failure
 	switch {
-	case w.Silent != nil && (scan.CodeOf(w.Silent) != scan.Unavailable || q.scope == asOfNow):
-		return w.Silent
-	case w.Record.Gone > 0:
+	case w.ListError != nil && (scan.CodeOf(w.ListError) != scan.Unavailable || q.scope == requireFresh):
+		return w.ListError
+	case w.Record.MissingSince > 0:
 		return &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}
-	case w.Silent == nil && !w.Asked && IsLasting(failure.Code):
+	case w.ListError == nil && !w.CalledECR && IsPermanent(failure.Code):
 		return &scan.Error{Code: failure.Code, Message: failure.Reason}
-	case w.Silent == nil && (w.Asked || w.Record.Begin > 0), w.HasListing(c.Tags): // which looks at every image, so it is asked last
+	case w.ListError == nil && (w.CalledECR || w.Record.Begin > 0), w.HasListing(c.Tags): // slow: it checks every image, so it is the last condition
 		return nil
-	case w.Silent != nil:
-		return w.Silent
+	case w.ListError != nil:
+		return w.ListError
 	case failure.Code != "":
 		return &scan.Error{Code: failure.Code, Message: failure.Reason}
 	}
 	return scan.ErrNotVisited
 }
 
-// giveOut gives each config its items. A config that names a tag is told of it whatever it is; one that watches all tags is spared what is no
-// image. Those share one list, since it may be long.
-func giveOut(w *watchedRepository, items []Item, reports []Report) {
-	for j, i := range w.at {
+// assignItems assigns the items to the reports of the configs. A config with tags gets all items of these tags. A config that watches all tags
+// gets only images. All configs without tags use the same slice, because it may be long.
+func assignItems(w *watchedRepository, items []Item, reports []Report) {
+	for j, i := range w.configIndexes {
 		if tags := w.configs[j].Tags; len(tags) > 0 {
-			reports[i].Images = named(tags, items)
+			reports[i].Images = withTags(items, tags)
 		}
 	}
 	artifacts := 0
@@ -378,14 +381,14 @@ func giveOut(w *watchedRepository, items []Item, reports []Report) {
 		}
 		return item.Image.Kind == scan.Artifact || item.Image.Kind == scan.Missing || item.Image.Digest == "" && item.Image.Err == nil
 	})
-	for j, i := range w.at {
+	for j, i := range w.configIndexes {
 		if len(w.configs[j].Tags) == 0 {
 			reports[i].Images, reports[i].Artifacts = slices.Clip(images), artifacts
 		}
 	}
 }
 
-func named(tags []string, items []Item) []Item {
+func withTags(items []Item, tags []string) []Item {
 	wanted := make(map[string]bool, len(tags))
 	for _, tag := range tags {
 		wanted[tag] = true
@@ -399,35 +402,36 @@ func named(tags []string, items []Item) []Item {
 	return picked
 }
 
-// date takes in when something of a repository changed last that a reader would see. That is known only when all that is told comes from a
-// record.
-func (q *request) date(r *refresh.Refresher) {
+// noteChange notes when the visible data of a repository last changed. This is known only if all data comes from the record.
+func (q *request) noteChange(r *refresh.Refresher) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if r == nil || r.Asked || r.Record.Changed == 0 {
-		q.undated = true
+	if r == nil || r.CalledECR || r.Record.Changed == 0 {
+		q.changeUnknown = true
 		return
 	}
-	q.changed = max(q.changed, r.Record.Changed)
+	q.changedAt = max(q.changedAt, r.Record.Changed)
 }
 
-// lastChange is when something changed last that a reader would see, moved by time alone the latest; zero when that is unknown.
-func (q *request) lastChange(reports []Report, moved history.Stamp) time.Time {
-	if q.undated || slices.ContainsFunc(reports, passes) {
+// lastChange returns when the visible data last changed; zero when that is unknown. lastExpiry is the latest change that was caused by an entry
+// becoming too old.
+func (q *request) lastChange(reports []Report, lastExpiry history.Stamp) time.Time {
+	if q.changeUnknown || slices.ContainsFunc(reports, isTransient) {
 		return time.Time{}
 	}
-	return max(q.changed, moved).Time()
+	return max(q.changedAt, lastExpiry).Time()
 }
 
-// passes tells whether a report has an answer that leaves no mark in the record when it comes and goes.
-func passes(r Report) bool {
+// isTransient reports whether a report contains an error that is not recorded. When such an error appears or disappears, the time of the last change
+// in the record stays the same.
+func isTransient(r Report) bool {
 	if r.Err != nil {
 		return scan.CodeOf(r.Err) != scan.RepositoryNotFound
 	}
 	return slices.ContainsFunc(r.Images, func(i Item) bool { return i.Result.State == scan.Unread || i.Result.State == scan.Refused })
 }
 
-// historyOf is the history of what an image points to now; empty when there is none. Errors: Unavailable.
+// historyOf returns the history of an image; empty when there is none for its current digest. Errors: Unavailable.
 func (q *request) historyOf(ctx context.Context, r *refresh.Refresher, image scan.Image) (history.History, error) {
 	known, label := r.Record.Images[image.Label()], image.Label()
 	if h, isPending := r.PendingHistory(label); isPending {
@@ -438,10 +442,10 @@ func (q *request) historyOf(ctx context.Context, r *refresh.Refresher, image sca
 	}
 	h, err := q.Records.History(ctx, r.Repo, known.History)
 	if err != nil {
-		refresh.LogImage(ctx, q.Log, "can't read the history of an image", image, err)
+		refresh.LogImage(ctx, q.Log, "could not read the history of an image", image, err)
 	}
 	if scan.CodeOf(err) == scan.NotFound {
-		return h, &scan.Error{Code: scan.Unavailable, Message: "its history is broken until a visit rebuilds it", Err: err}
+		return h, &scan.Error{Code: scan.Unavailable, Message: "its stored history is damaged; the next visit rebuilds it", Err: err}
 	}
 	return h, err
 }

@@ -8,35 +8,35 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// StaleAfter is how old what is known of an image may be for a gate or a badge to go by it: twice the time in which it is scanned again.
-const StaleAfter = 2 * scan.Rescan
+// StaleAfter is the maximum age of a scan that a gate or a badge accepts: twice the time between two scans of an image.
+const StaleAfter = 2 * scan.RescanInterval
 
-// Report tells of one config: either Err, or an item for each of its images.
+// Report is the result for one config: either Err, or an item for each of its images.
 type Report struct {
 	Config scan.Config
 	// Err is why the config can't be read as a whole; Images is empty then.
 	Err error
-	// Images is sorted by tag and platform. Other reports may share it: it is to be read only.
+	// Images is sorted by tag and platform. Several reports may use the same slice, so it must not be changed.
 	Images []Item
-	// Artifacts is how many tags were left out since they are no images.
+	// Artifacts is the number of tags that are left out because they are not images, such as signatures.
 	Artifacts int
 }
 
-// Item is one image of a report: ECR's answer, and what is remembered of the image.
+// Item is one image of a report: the result from ECR, and the recorded changes of its counts.
 type Item struct {
 	Image scan.Image
-	// Result is ECR's answer and nothing else.
+	// Result is the result that ECR returned.
 	Result scan.Result
-	// Changes are the changes of the result's counts in the last MemoryTime, oldest first, and KnownSince is when the first recorded scan was
-	// completed; zero when there is none.
+	// Changes are the changes of the counts in the last [history.MemoryTime], oldest first. KnownSince is when the baseline scan was completed;
+	// zero when there is none.
 	Changes    []history.CountChange
 	KnownSince time.Time
-	// AsOf is set when Result is the last answer known, since ECR does not answer now: it is when ECR gave it. AsOfReason is why ECR does not.
+	// AsOf is set when ECR could not be read and Result is the recorded one: it is when ECR was last read. AsOfReason is the error of ECR.
 	AsOf       time.Time
 	AsOfReason string
 }
 
-// ChangedSince sums up what changed after a time.
+// ChangedSince returns the counts of new and of fixed findings after a time. Both are nil when nothing changed.
 func (i Item) ChangedSince(t time.Time) (added, fixed scan.Counts) {
 	if n := len(i.Changes); n == 0 || !i.Changes[n-1].At.After(t) {
 		return nil, nil
@@ -51,11 +51,11 @@ func (i Item) ChangedSince(t time.Time) (added, fixed scan.Counts) {
 	return added, fixed
 }
 
-// Stale tells that the last scan was completed too long ago to go by, or at an unknown time, or that the answer is that old. It only says
-// something of a completed scan.
+// Stale reports whether the last scan was completed, or ECR was last read, more than [StaleAfter] ago, or at an unknown time. It is meaningful only
+// for completed scans.
 func (i Item) Stale(now time.Time) bool { return now.Sub(i.knownAt()) > StaleAfter }
 
-// knownAt is the time of what is known: of the scan, or of the last answer known if that is older.
+// knownAt returns the time when the scan was completed, or when ECR was last read if that is earlier.
 func (i Item) knownAt() time.Time {
 	if !i.AsOf.IsZero() && i.AsOf.Before(i.Result.CompletedAt) {
 		return i.AsOf
@@ -63,24 +63,24 @@ func (i Item) knownAt() time.Time {
 	return i.Result.CompletedAt
 }
 
-// Condition is how an image is, or a config as a whole, and why; each format has its own words for it.
+// Condition is the state of an image or of a whole config, with its reason. Each output format has its own words for it.
 type Condition struct {
-	// State is one of the states of an image; of a config it is NoImages, NoSuchRepository, Refused or Unread, or empty when its images tell.
+	// State is one of the states of an image. For a config it is NoImages, NoSuchRepository, Refused or Unread, or empty if its images were read.
 	State scan.State
-	// Reason explains a state other than Completed, and with AsOf why there is no newer answer. It may hold the scanner's own words: escape it
-	// where it lands.
+	// Reason explains a state other than Completed. If AsOf is set, it explains why ECR could not be read. It may contain text of the scanner,
+	// so output formats must escape it.
 	Reason string
-	// AsOf is when the last answer known was given; zero when the answer is of now.
+	// AsOf is when ECR was last read; zero when the result is current.
 	AsOf time.Time
 }
 
-// NoImages is the state of a config that has nothing to watch.
+// NoImages is the state of a config whose repository has no image to watch.
 const NoImages scan.State = "no images"
 
-// Current tells that the last scan was completed and that ECR answers now.
+// Current reports whether the last scan is completed and the result is not an old recorded one.
 func (c Condition) Current() bool { return c.State == scan.Completed && c.AsOf.IsZero() }
 
-// Condition is how the image is. No state at all is that of an image that isn't scanned.
+// Condition returns the condition of the image. An empty state is returned as NotScanned.
 func (i Item) Condition() Condition {
 	c := Condition{State: cmp.Or(i.Result.State, scan.NotScanned), Reason: i.Result.Reason, AsOf: i.AsOf}
 	if c.State == scan.Completed {
@@ -89,7 +89,7 @@ func (i Item) Condition() Condition {
 	return c
 }
 
-// Condition is why the config can't be read as a whole, or has nothing to read.
+// Condition returns why the config can't be read or has no images. It is the zero value if the config has images.
 func (r Report) Condition() Condition {
 	switch {
 	case r.Err == nil && len(r.Images) > 0:

@@ -2,39 +2,39 @@ package report
 
 import "slices"
 
-// shortlist keeps the first of many, in an order, without holding them all.
+// shortlist keeps only the first values of a long list, so that the list need not fit into memory.
 type shortlist[T any] struct {
 	order func(a, b T) int
-	// most is how many are wanted: all pages up to the one that is shown.
-	most int
-	kept []T // the first, and some that have come since they were chosen
-	// total counts those that are, or were, in kept.
+	// limit is how many values are kept: those of all pages up to the requested one.
+	limit int
+	kept  []T // may contain more than limit until the next trim
+	// total is the number of all values that were added.
 	total int
 }
 
-// newShortlist is for the page that a view asks for.
+// newShortlist returns a shortlist for the page with this number.
 func newShortlist[T any](page int, order func(a, b T) int) shortlist[T] {
-	return shortlist[T]{order: order, most: page * PageSize}
+	return shortlist[T]{order: order, limit: page * PageSize}
 }
 
-func (s *shortlist[T]) add(one T) {
+func (s *shortlist[T]) add(value T) {
 	s.total++
-	s.kept = append(s.kept, one)
-	if len(s.kept) > s.most+s.most/4+PageSize {
-		s.cut()
+	s.kept = append(s.kept, value)
+	if len(s.kept) > s.limit+s.limit/4+PageSize {
+		s.trim()
 	}
 }
 
-func (s *shortlist[T]) cut() {
+func (s *shortlist[T]) trim() {
 	slices.SortFunc(s.kept, s.order)
-	if len(s.kept) > s.most {
-		clear(s.kept[s.most:]) // frees their strings
-		s.kept = s.kept[:s.most]
+	if len(s.kept) > s.limit {
+		clear(s.kept[s.limit:]) // lets the garbage collector free their strings
+		s.kept = s.kept[:s.limit]
 	}
 }
 
-// page are the last of those that are wanted, a page of them. It ends the list.
+// page returns the values of the requested page. Nothing may be added after it.
 func (s *shortlist[T]) page() []T {
-	s.cut()
-	return s.kept[min(len(s.kept), s.most-PageSize):]
+	s.trim()
+	return s.kept[min(len(s.kept), s.limit-PageSize):]
 }

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// Overview is what was found in every image of every config.
+// Overview contains the results of all images of all configs.
 type Overview struct {
-	// Reports are in the order of the configs. What went wrong with one config or image stands in its report.
+	// Reports is in the order of the configs. The error of a config or image is in its report.
 	Reports []Report
-	// Now is when the overview was made, and Since the point from which its readers count what is new and what is fixed.
+	// Now is when the overview was made. New and fixed findings are counted from Since on.
 	Since, Now time.Time
 }
 
-// DefaultSince is how far back the overview looks for changes unless it is told otherwise.
+// DefaultSince is the time span for which changes are counted if the client gives no other.
 const DefaultSince = 24 * time.Hour
 
-// Summary is the overview of all configs, with what changed since a point in time; the zero time is DefaultSince ago. It fails only when the
-// configs can't be read.
+// Summary returns the overview of all configs, with the changes since a time; the zero time means [DefaultSince] ago. It fails only when the configs
+// can't be read.
 func (r *Reader) Summary(ctx context.Context, since time.Time) (Overview, error) {
 	configs, err := r.Configs.List(ctx)
 	if err != nil {
@@ -28,6 +28,6 @@ func (r *Reader) Summary(ctx context.Context, since time.Time) (Overview, error)
 		o.Since = o.Now.Add(-DefaultSince)
 	}
 	q := request{Reader: r, scope: allConfigs}
-	o.Reports = q.answer(ctx, configs)
+	o.Reports = q.buildReports(ctx, configs)
 	return o, nil
 }

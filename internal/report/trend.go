@@ -8,17 +8,17 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// TrendDay is the findings of all images of a config at the end of a day, or now. Images is how many images that is the sum of.
+// TrendDay contains the counts of all images of a config at one time. Images is the number of images that were added up.
 type TrendDay struct {
 	At     time.Time
 	Counts scan.Counts
 	Images int
 }
 
-// Trend is how the counts of a config's images came about: the last point is now, the others lie 24 hours apart, 31 points in all. Images
-// that share a digest count as often as they are shown.
+// Trend returns the counts of a config's images over the last 30 days: 31 points, 24 hours apart, oldest first. The last point is now.
+// If several images have the same digest, each of them is counted.
 func Trend(r Report, now time.Time) []TrendDay {
-	const days = int(history.MemoryTime / (24 * time.Hour))
+	const days = int(history.Retention / (24 * time.Hour))
 	trend := make([]TrendDay, days+1)
 	for i := range trend {
 		trend[i] = TrendDay{At: now.Add(-time.Duration(days-i) * 24 * time.Hour), Counts: scan.Counts{}}
@@ -31,7 +31,8 @@ func Trend(r Report, now time.Time) []TrendDay {
 	return trend
 }
 
-// addTo goes back in time, from the counts of now, as far as is known.
+// addTo adds the counts of one image to each day. It starts with the current counts and undoes the recorded changes, newest first. It stops at
+// the first day that is before the baseline.
 func (i Item) addTo(trend []TrendDay) {
 	counts, later := maps.Clone(i.Result.Counts), i.Changes
 	if counts == nil {
@@ -51,7 +52,7 @@ func (i Item) addTo(trend []TrendDay) {
 	}
 }
 
-// undo goes back from the counts after a change to those before.
+// undo turns the counts after a change into the counts before it.
 func undo(c scan.Counts, change history.CountChange) {
 	for s, n := range change.New {
 		c[s] -= n

@@ -36,20 +36,20 @@ func TestTrend(t *testing.T) {
 	}
 	added, fixed := watched.ChangedSince(ago(24))
 	if diff := cmp.Diff([]scan.Counts{{scan.Low: 1}, {scan.Medium: 1}}, []scan.Counts{added, fixed}); diff != "" {
-		t.Errorf("in the last day (-want +got):\n%s", diff)
+		t.Errorf("changes of the last day (-want +got):\n%s", diff)
 	}
 }
 
-// What was before the changes that are kept is not known.
-func TestTrendOfBoundedChanges(t *testing.T) {
+// Days before the baseline have no counts.
+func TestTrendStartsAtTheBaseline(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
 	item := Item{Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}}, KnownSince: ago(30), Changes: []history.CountChange{{At: ago(20), New: scan.Counts{scan.Low: 1}}}}
 	got := Trend(Report{Images: []Item{item}}, now)
 	if day := got[len(got)-2]; day.Counts[scan.Low] != 0 || day.Images != 1 {
-		t.Errorf("before the first change: %+v", day)
+		t.Errorf("the day before the change: %+v", day)
 	}
 	if day := got[len(got)-3]; day.Images != 0 {
-		t.Errorf("before anything was known: %+v", day)
+		t.Errorf("the day before the baseline: %+v", day)
 	}
 }

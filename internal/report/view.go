@@ -4,42 +4,43 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// PageSize is how many entries a page of a feed has at most: readers refuse feeds of tens of megabytes.
+// PageSize is the maximum number of entries on a page of a feed. Feed readers reject feeds of tens of megabytes.
 const PageSize = 500
 
-// MaxPages is how many pages a feed has at most. To show one, the findings of all pages up to it are held in memory; what lies behind the
-// last is counted, and can be reached with a filter.
+// MaxPages is the maximum number of pages of a feed. To show a page, the findings of all pages up to it are kept in memory. Findings after the
+// last page are only counted; a filter makes them visible.
 const MaxPages = 40
 
-// View is what a feed shows of the findings, and how.
+// View selects which findings a feed shows, and how it shows them.
 type View struct {
 	Filter scan.Filter
-	// ByVulnerability makes one entry of a vulnerability in a package for all images of a repository, instead of one for each.
+	// ByVulnerability groups the findings: one entry for each vulnerability in a package, for all images of a repository.
 	ByVulnerability bool
-	// Page counts from 1, which is the page that readers see; 0 means 1.
+	// Page is the number of the page, starting at 1; 0 means 1.
 	Page int
-	// Order is how the list is sorted, and Reverse turns an order that has a name around. Neither makes another feed of it.
+	// Order is how the list is sorted. Reverse reverses a named order. Neither changes the id of the feed.
 	Order   Order
 	Reverse bool
 }
 
 func (v View) page() int { return max(v.Page, 1) }
 
-// parts are what makes the feed of one view another feed than that of the plain view. The page does not.
+// parts returns the properties of the view that are part of the feed's id. The page and the order are not.
 func (v View) parts() []string {
 	if v.ByVulnerability {
-		return append([]string{"by=vulnerability"}, v.Filter.Parts()...)
+		return append([]string{"by=vulnerability"}, v.Filter.IDParts()...)
 	}
-	return v.Filter.Parts()
+	return v.Filter.IDParts()
 }
 
 // Order is how a list of findings is sorted.
 type Order string
 
-// The orders; in each of them what is resolved comes last. That of a feed needs no name: the worst findings are on its first page, and within a page the newest come first.
+// The orders. Resolved findings are always last. FeedOrder puts the most severe findings on the first page, and sorts each page by date, newest
+// first.
 const (
 	FeedOrder   Order = ""
-	BySeverity  Order = "severity" // worst first
+	BySeverity  Order = "severity" // most severe first
 	ByName      Order = "cve"
 	ByPackage   Order = "package"
 	ByImage     Order = "image"
@@ -47,7 +48,7 @@ const (
 	ByFirstSeen Order = "seen" // newest first
 )
 
-// Orders lists the orders that have a name.
+// Orders returns the named orders, which a client can request.
 func Orders() []Order {
 	return []Order{BySeverity, ByName, ByPackage, ByImage, ByFix, ByFirstSeen}
 }

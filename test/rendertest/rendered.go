@@ -1,7 +1,6 @@
-// Package rendertest has what the tests of internal/render and of the packages below it share: results to write, and the comparison with golden
-// files.
+// Package rendertest contains test data and the comparison with golden files, for the tests of internal/render and of the packages below it.
 //
-// It doesn't write anything in a format itself, and imports none of the packages whose tests use it.
+// It imports none of the packages whose tests use it.
 package rendertest
 
 import (
@@ -24,37 +23,37 @@ import (
 // API is the URL of the API.
 const API = "https://a1.execute-api.us-west-2.amazonaws.com/Prod"
 
-// Scanned is when the images were scanned, and their findings published.
+// Scanned is when the images were scanned and their findings first seen.
 var Scanned = time.Date(2019, 10, 1, 11, 27, 17, 0, time.UTC)
 
-// Config is the config of a repository. All have the same id, region, registry and time of creation.
+// Config returns a config for a repository. All have the same id, region, registry and creation time.
 func Config(repo string, tags ...string) scan.Config {
 	return scan.Config{ID: "fc41dda8-f15e-4826-8908-11603b01dac4", Created: 1569927812, Region: "us-west-2", Registry: "123456789012", Repository: repo, Tags: tags}
 }
 
-// Image is an image of a config's repository with its result. All have the same digest.
+// Image returns an image of a config's repository with its result. All have the same digest.
 func Image(c scan.Config, tag string, r scan.Result) report.Item {
 	return report.Item{Image: scan.Image{Repository: c.Repo(), Tag: tag, Digest: "sha256:" + strings.Repeat("ab", 32)}, Result: r}
 }
 
-// ReportOf is the report of a config that could be read.
+// ReportOf returns the report of a config that could be read.
 func ReportOf(c scan.Config, images ...report.Item) report.Report {
 	return report.Report{Config: c, Images: images}
 }
 
-// Found is an entry of a finding in one image of test/ubuntu.
+// Found returns the entry of a finding in one image of test/ubuntu.
 func Found(tag string, f scan.Finding) report.Entry {
 	c := Config("test/ubuntu")
 	one := Image(c, tag, scan.Result{}).Image
 	return report.Entry{Finding: f, Images: []*scan.Image{&one}, Count: 1, Published: Scanned, Updated: Scanned}
 }
 
-// Listing is a listing of one config.
+// Listing returns a listing of one config.
 func Listing(r report.Report, entries ...report.Entry) report.Listing {
 	return report.Listing{Config: &r.Config, Reports: []report.Report{r}, Entries: entries, Total: len(entries)}
 }
 
-// Sample is a listing with a bit of everything.
+// Sample returns a listing with an entry of each kind and with an image that isn't scanned.
 func Sample() report.Listing {
 	c := Config("test/ubuntu", "16.04", "latest", "old")
 	enhanced := Found("latest", scan.Finding{
@@ -75,7 +74,7 @@ func Sample() report.Listing {
 		Found("16.04", scan.Finding{Name: "unnamed finding", Severity: scan.Undefined}))
 }
 
-// ByVulnerability is the sample with one vulnerability in several images.
+// ByVulnerability returns the sample, grouped and filtered, with one vulnerability in several images.
 func ByVulnerability() report.Listing {
 	l := Sample()
 	l.View = report.View{ByVulnerability: true, Filter: scan.Filter{Severity: scan.Low, Tags: []string{"16.04", "latest"}, Packages: []string{"apparmor", "openssl"}, Names: []string{"CVE-2021-1"}, Fixable: true}}
@@ -84,8 +83,8 @@ func ByVulnerability() report.Listing {
 	return l
 }
 
-// OfAll is a listing of all configs, two of which watch the same image.
-func OfAll() report.Listing {
+// AllConfigs returns a listing of all configs. Two of them watch the same image.
+func AllConfigs() report.Listing {
 	l := Sample()
 	l.Config = nil
 	hard := Config("test/hard")
@@ -96,15 +95,15 @@ func OfAll() report.Listing {
 	return l
 }
 
-// SecondPage is the second page of a listing of three pages.
+// SecondPage returns the second page of a listing of three pages.
 func SecondPage() report.Listing {
 	l := Sample()
 	l.View.Page, l.Total = 2, 2*report.PageSize+1
 	return l
 }
 
-// Nasty is a full page with the same text wherever there is room for one.
-func Nasty(text string) report.Listing {
+// FullPage returns a listing with the maximum number of entries and images, and with the same text in every field.
+func FullPage(text string) report.Listing {
 	tags := make([]*scan.Image, 200)
 	for i := range tags {
 		one := Image(Config(strings.Repeat("r", 256)), fmt.Sprint(strings.Repeat("t", 120), i), scan.Result{}).Image
@@ -124,9 +123,9 @@ func Nasty(text string) report.Listing {
 	return l
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Golden compares with a file in testdata, beside the test; the flag -update writes it anew.
+// Golden compares got with a file in the folder testdata of the test. With the flag -update it rewrites the file.
 func Golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	file := filepath.Join("testdata", name)
@@ -144,13 +143,13 @@ func Golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// JSONSize is the length in bytes of b as a JSON string, without its quotes: what Lambda makes of an answer.
+// JSONSize returns the length in bytes of b as a JSON string, without the quotes. Lambda sends a response body in this form.
 func JSONSize(b []byte) int {
 	var encoded bytes.Buffer
 	e := json.NewEncoder(&encoded)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(string(b)); err != nil {
-		panic(err) // a string can always be written
+		panic(err) // can't happen: every string can be encoded
 	}
 	return encoded.Len() - len("\"\"\n")
 }
