@@ -1,8 +1,8 @@
-# make, without a target, lists what there is. GNU make 3.81 will do.
+# make without a target lists the targets. GNU make 3.81 or later is required.
 
 .DEFAULT_GOAL := help
 
-# Names in AWS; see README.md. They reach the program in deploy/ through the environment, as ECR_SCAN_API_KEY and ECR_SCAN_READ_KEY do.
+# Names in AWS; see docs/deploy.md. The program in deploy/ reads them from the environment, like ECR_SCAN_API_KEY and ECR_SCAN_READ_KEY.
 ECR_SCAN_STACK_NAME ?= ecr-continuous-scan
 ECR_SCAN_SVC_BUCKET ?=
 ECR_SCAN_CONFIG_BUCKET ?=
@@ -10,7 +10,7 @@ export ECR_SCAN_STACK_NAME ECR_SCAN_SVC_BUCKET ECR_SCAN_CONFIG_BUCKET
 
 # make deploy PARAMETERS="'Schedule=rate(12 hours)' LogRetentionDays=90"
 PARAMETERS ?=
-# make rotate-key KEY=read (a variable KEY of the environment doesn't count)
+# make rotate-key KEY=read (an environment variable KEY is ignored)
 KEY := full
 # make logs SINCE=24h FUNCTIONS="startscan summary"
 SINCE ?= 1h
@@ -18,7 +18,8 @@ FUNCTIONS ?=
 # make run ARGS="-every 1h"
 ARGS ?=
 
-# built first and not `go run`, which would add a line of its own to every error
+# These build first because `go run` adds a line to every error, and does not record the commit for -version.
+LOCAL := go build -o .tools/local ./local && exec .tools/local
 DEPLOY := go build -o .tools/deploy ./deploy && .tools/deploy
 STATICCHECK := .tools/staticcheck
 
@@ -27,8 +28,8 @@ STATICCHECK := .tools/staticcheck
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: ## run everything on this machine, without AWS
-	@go run ./local $(ARGS)
+run: ## run the whole service on this machine, without AWS
+	@$(LOCAL) $(ARGS)
 
 test: ## run the tests
 	go test -shuffle=on ./...
@@ -39,19 +40,19 @@ bench: ## run the benchmarks
 build: ## compile the four functions into dist/
 	@$(DEPLOY) build
 
-deploy: ## build, then make or change the stack on AWS
+deploy: ## build, then create or update the stack on AWS
 	@$(DEPLOY) deploy $(PARAMETERS)
 
-status: ## show the deployed stack
+status: ## show the deployed stack and its version
 	@$(DEPLOY) status
 
 url: ## print the base URL of the deployed API, with the key
 	@$(DEPLOY) url
 
-rotate-key: ## make a new key for the API, or with KEY=read for its readers
+rotate-key: ## replace the full key of the API, or with KEY=read the read key
 	@$(DEPLOY) rotate-key $(KEY)
 
-scan-now: ## send a visit of each repository now
+scan-now: ## request a visit of each repository now
 	@$(DEPLOY) scan-now
 
 logs: ## print the functions' logs
@@ -60,7 +61,7 @@ logs: ## print the functions' logs
 destroy: ## delete the stack
 	@$(DEPLOY) destroy
 
-lint: $(STATICCHECK) ## check the code's form
+lint: $(STATICCHECK) ## check the formatting, run go vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go vet -tags deployment,feedreaders,browser ./test/deployment ./test/queue ./test/feedreaders ./test/browser
@@ -70,5 +71,5 @@ lint: $(STATICCHECK) ## check the code's form
 $(STATICCHECK): .ci/tools/go.mod .ci/tools/go.sum
 	go build -C .ci/tools -o "$(CURDIR)/$@" honnef.co/go/tools/cmd/staticcheck
 
-vuln: ## look for known vulnerabilities (asks vuln.go.dev)
+vuln: ## check for known vulnerabilities (reads vuln.go.dev)
 	go run golang.org/x/vuln/cmd/govulncheck@latest ./...

@@ -5,41 +5,42 @@ import (
 	"fmt"
 )
 
-// ownArtifactBucket is the name of the bucket that is made for the artifacts when none is given. All stacks of an account and Region share
-// it, each under a prefix of its own.
+// ownArtifactBucket returns the name of the bucket for the packaged functions that is created if the user names
+// none. All stacks of an account and Region share it, and each stack has its own prefix.
 func ownArtifactBucket(account, region string) string {
 	return "ecr-continuous-scan-svc-" + account + "-" + region
 }
 
-// needBucket checks that a bucket that the environment names exists and may be used.
+// needBucket checks that the bucket named by an environment variable exists and can be used.
 func (c cli) needBucket(ctx context.Context, bucket, variable string) error {
 	_, err := c.text(ctx, "s3api", "head-bucket", "--bucket", bucket)
 	switch {
 	case err == nil:
 		return nil
-	case says(err, "(404)", "NoSuchBucket"):
-		return fmt.Errorf("there is no bucket %s, which %s names: make it (aws s3 mb s3://%s --region %s), or unset %s to have one made",
+	case messageContains(err, "(404)", "NoSuchBucket"):
+		return fmt.Errorf("bucket %s, named by %s, does not exist: create it (aws s3 mb s3://%s --region %s), or unset %s and one is created",
 			bucket, variable, bucket, c.region, variable)
-	case says(err, "(403)", "(301)", "(400)"):
-		return fmt.Errorf("bucket %s, which %s names, is not yours or not in %s", bucket, variable, c.region)
+	case messageContains(err, "(403)", "(301)", "(400)"):
+		return fmt.Errorf("bucket %s, named by %s, belongs to another account or is not in %s", bucket, variable, c.region)
 	}
 	return err
 }
 
-// makeArtifactBucket makes the bucket unless it is there. The name can be guessed, so that somebody else may have taken it to have their
-// functions deployed here: a bucket of another account is refused.
+// makeArtifactBucket creates the bucket if it does not exist. The bucket's name can be guessed, so another account
+// may own a bucket of that name and could replace the functions before they are deployed. Therefore a bucket of
+// another account is refused.
 func (t *tool) makeArtifactBucket(ctx context.Context, c cli, bucket, account string) error {
 	_, err := c.text(ctx, "s3api", "head-bucket", "--bucket", bucket, "--expected-bucket-owner", account)
 	switch {
 	case err == nil:
 		return nil
-	case says(err, "(403)"):
-		return fmt.Errorf("bucket %s belongs to another account, or these credentials may not use it: set ECR_SCAN_SVC_BUCKET to a bucket of yours", bucket)
-	case !says(err, "(404)", "NoSuchBucket"):
+	case messageContains(err, "(403)"):
+		return fmt.Errorf("bucket %s belongs to another account, or these credentials cannot use it: set ECR_SCAN_SVC_BUCKET to one of your buckets", bucket)
+	case !messageContains(err, "(404)", "NoSuchBucket"):
 		return err
 	}
 	create := []string{"s3api", "create-bucket", "--bucket", bucket}
-	if c.region != "us-east-1" { // which S3 takes for granted and refuses to be told
+	if c.region != "us-east-1" { // S3 rejects its default Region as a location constraint
 		create = append(create, "--create-bucket-configuration", "LocationConstraint="+c.region)
 	}
 	if _, err := c.text(ctx, create...); err != nil {
@@ -50,11 +51,12 @@ func (t *tool) makeArtifactBucket(ctx context.Context, c cli, bucket, account st
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t.stdout, "Made bucket %s for the packaged functions.\n", bucket)
+	fmt.Fprintf(t.stdout, "Created bucket %s for the packaged functions.\n", bucket)
 	return nil
 }
 
-// removeArtifacts removes what deploys of this stack have left in the bucket of our own making, and the bucket when nothing else is in it.
+// removeArtifacts deletes the packaged functions of this stack from the bucket that this tool created. It also
+// deletes the bucket if the bucket is then empty.
 func (t *tool) removeArtifacts(ctx context.Context, c cli) error {
 	account, err := c.account(ctx)
 	if err != nil {
@@ -62,8 +64,8 @@ func (t *tool) removeArtifacts(ctx context.Context, c cli) error {
 	}
 	bucket := ownArtifactBucket(account, c.region)
 	_, err = c.text(ctx, "s3api", "head-bucket", "--bucket", bucket, "--expected-bucket-owner", account)
-	if says(err, "(404)", "(403)", "NoSuchBucket") {
-		return nil // never made, or not ours
+	if messageContains(err, "(404)", "(403)", "NoSuchBucket") {
+		return nil // never created, or owned by another account
 	}
 	if err != nil {
 		return err
@@ -72,8 +74,8 @@ func (t *tool) removeArtifacts(ctx context.Context, c cli) error {
 		return err
 	}
 	_, err = c.text(ctx, "s3api", "delete-bucket", "--bucket", bucket)
-	if says(err, "BucketNotEmpty") {
-		fmt.Fprintf(t.stdout, "Kept: bucket %s, which holds the packaged functions of other stacks.\n", bucket)
+	if messageContains(err, "BucketNotEmpty") {
+		fmt.Fprintf(t.stdout, "Kept: bucket %s. It contains the packaged functions of other stacks.\n", bucket)
 		return nil
 	}
 	if err == nil {

@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-// functions are the folders of the four mains, and of their executables below dist.
+// functions returns the folders of the four main packages. Each executable is in the folder of the same name below
+// dist.
 func functions() []string { return []string{"configs", "summary", "findings", "startscan"} }
 
-// build compiles each function into a folder of its own, dist/<function>/bootstrap, so that the same source gives the same zip file byte
-// for byte: CloudFormation replaces a function whenever its zip file has another name, and the name is a hash of it.
+// build compiles each function into its own folder, dist/<function>/bootstrap. The same source gives a
+// byte-identical zip file. The name of the zip file is a hash of its content, and CloudFormation replaces a
+// function whenever that name changes.
 func (t *tool) build(ctx context.Context, _ []string) error {
 	for _, name := range functions() {
 		if err := t.buildFunction(ctx, name); err != nil {
@@ -24,7 +26,7 @@ func (t *tool) build(ctx context.Context, _ []string) error {
 
 func (t *tool) buildFunction(ctx context.Context, name string) error {
 	folder := filepath.Join(t.dir, "dist", name)
-	if err := os.RemoveAll(folder); err != nil { // whatever lies in it would be deployed too
+	if err := os.RemoveAll(folder); err != nil { // all files in it would be deployed
 		return err
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -41,11 +43,12 @@ func (t *tool) buildFunction(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return settle(filepath.Join(folder, "bootstrap"))
+	return setModeAndTime(filepath.Join(folder, "bootstrap"))
 }
 
-// settle gives a file the mode and time that every build gives it. The time is a local one, since that is what a zip file holds.
-func settle(path string) error {
+// setModeAndTime gives a file the same mode and modification time in every build. The time is local because zip
+// files store local times.
+func setModeAndTime(path string) error {
 	if err := os.Chmod(path, 0o755); err != nil {
 		return err
 	}

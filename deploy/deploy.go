@@ -17,8 +17,8 @@ const (
 	packagedFile = "dist/packaged.yaml"
 )
 
-// deploy builds, then makes or changes the stack. Whatever is missing is said before anything is built. Arguments are values for
-// parameters of the template; a parameter that isn't given keeps the value that the stack has.
+// deploy builds the functions, then creates or updates the stack. It checks the requirements before it builds.
+// Arguments are values of template parameters. A parameter that is not given keeps its current value.
 func (t *tool) deploy(ctx context.Context, args []string) error {
 	parameters, err := t.parameters(args)
 	if err != nil {
@@ -31,36 +31,37 @@ func (t *tool) deploy(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	on, err := t.prepare(ctx, c, parameters)
+	target, err := t.prepare(ctx, c, parameters)
 	if err != nil {
 		return err
 	}
 	if err := t.build(ctx, nil); err != nil {
 		return err
 	}
-	plan := t.planKeys(on.stack)
+	plan := t.planKeys(target.stack)
 	if plan.made != (keys{}) {
-		if err := on.keys.pending().write(plan.made); err != nil {
+		if err := target.keys.pending().write(plan.made); err != nil {
 			return err
 		}
 	}
-	if err := t.change(ctx, c, on.artifacts, append(parameters, plan.parameters...)); err != nil {
+	if err := t.updateStack(ctx, c, target.artifacts, append(parameters, plan.parameters...)); err != nil {
 		return err
 	}
 	if plan.made != (keys{}) {
-		if err := on.keys.settle(); err != nil {
+		if err := target.keys.commit(); err != nil {
 			return err
 		}
-		t.showKeys(plan.made, on.keys)
+		t.showKeys(plan.made, target.keys)
 	}
-	return t.sayNext(ctx, c, plan.made)
+	return t.printNextSteps(ctx, c, plan.made)
 }
 
-// parameters checks the arguments against the template: the AWS CLI passes over a name that the template doesn't know.
+// parameters checks the arguments against the template, because the AWS CLI ignores parameters that the template
+// does not have.
 func (t *tool) parameters(args []string) ([]string, error) {
 	text, err := os.ReadFile(filepath.Join(t.dir, templateFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("there is no template.yaml here: run it in the project's folder")
+		return nil, errors.New("template.yaml not found: run this in the project's folder")
 	}
 	if err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func (t *tool) parameters(args []string) ([]string, error) {
 			return nil, fmt.Errorf("%q is not of the form Parameter=value", arg)
 		}
 		if name == fullParameter || name == readParameter {
-			return nil, fmt.Errorf("%s comes from the key: set ECR_SCAN_API_KEY and ECR_SCAN_READ_KEY, or leave both to be made", name)
+			return nil, fmt.Errorf("%s is computed from the key: set ECR_SCAN_API_KEY or ECR_SCAN_READ_KEY instead, or unset both to get new keys", name)
 		}
 		if !slices.Contains(known, name) {
 			return nil, fmt.Errorf("the template has no parameter %q; it has %s", name, strings.Join(known, ", "))
@@ -84,7 +85,7 @@ func (t *tool) parameters(args []string) ([]string, error) {
 	return append([]string{"ConfigBucket=" + t.ConfigBucket}, args...), nil
 }
 
-// parameterNames finds the keys of the template's section Parameters, which are those that it indents by two spaces.
+// parameterNames returns the keys of the template's section Parameters. They are indented by two spaces.
 func parameterNames(template string) []string {
 	_, section, _ := strings.Cut(template, "\nParameters:\n")
 	if end := regexp.MustCompile(`(?m)^\S`).FindStringIndex(section); end != nil {
@@ -97,40 +98,42 @@ func parameterNames(template string) []string {
 	return names
 }
 
-// ground is what a deploy stands on.
-type ground struct {
-	stack     *stack // nil when there is none yet
+// deployTarget is what a deploy needs to know about the stack.
+type deployTarget struct {
+	stack     *stack // nil if the stack does not exist yet
 	keys      keyFile
 	artifacts string // the bucket for the packaged functions
 }
 
-// prepare checks that the stack can be deployed to, and that what it needs is there.
-func (t *tool) prepare(ctx context.Context, c cli, parameters []string) (ground, error) {
+// prepare checks that the stack can be deployed and completes an interrupted change of keys. It creates the bucket
+// for the packaged functions if the user names none.
+func (t *tool) prepare(ctx context.Context, c cli, parameters []string) (deployTarget, error) {
 	account, err := c.account(ctx)
 	if err != nil {
-		return ground{}, err
+		return deployTarget{}, err
 	}
-	on := ground{keys: t.keysOf(account, c.region)}
-	if on.stack, err = t.find(ctx, c); err != nil {
-		return on, err
+	target := deployTarget{keys: t.keysOf(account, c.region)}
+	if target.stack, err = t.describe(ctx, c); err != nil {
+		return target, err
 	}
-	if err := t.changeable(on.stack); err != nil {
-		return on, err
+	if err := t.changeable(target.stack); err != nil {
+		return target, err
 	}
-	if err := t.needLogRole(ctx, c, on.stack, parameters); err != nil {
-		return on, err
+	if err := t.needLogRole(ctx, c, target.stack, parameters); err != nil {
+		return target, err
 	}
-	if err := t.finishChange(ctx, c, on.stack, on.keys); err != nil {
-		return on, err
+	if err := t.finishChange(ctx, c, target.stack, target.keys); err != nil {
+		return target, err
 	}
 	if t.FullKey == none {
-		fmt.Fprintln(t.stderr, "warning: ECR_SCAN_API_KEY=none: whoever knows the URL may read the findings, and add and delete scan configs")
+		fmt.Fprintln(t.stderr, "warning: ECR_SCAN_API_KEY=none: everyone who knows the URL can read the findings, and add and delete scan configs")
 	}
-	on.artifacts, err = t.buckets(ctx, c, account)
-	return on, err
+	target.artifacts, err = t.buckets(ctx, c, account)
+	return target, err
 }
 
-// needLogRole checks that API Gateway may write logs when it is to. That is a setting of the account, which no stack should change.
+// needLogRole checks that API Gateway has a role for writing logs if access logs are enabled. The role is a setting
+// of the account, and a stack should not change the settings of the account.
 func (t *tool) needLogRole(ctx context.Context, c cli, s *stack, parameters []string) error {
 	wanted := s != nil && s.parameter("AccessLogs") == "true"
 	for _, p := range parameters {
@@ -147,11 +150,12 @@ func (t *tool) needLogRole(ctx context.Context, c cli, s *stack, parameters []st
 	if err := c.json(ctx, &account, "apigateway", "get-account"); err != nil || account.Role != "" {
 		return err
 	}
-	return fmt.Errorf("AccessLogs=true, and API Gateway may not write logs in %s yet: make a role that apigateway.amazonaws.com may assume, with the policy "+
-		"AmazonAPIGatewayPushToCloudWatchLogs, and name it by `aws apigateway update-account --patch-operations op=replace,path=/cloudwatchRoleArn,value=ARN`", c.region)
+	return fmt.Errorf("AccessLogs=true needs a role with which API Gateway writes logs in %s: create a role that apigateway.amazonaws.com can assume, with the policy "+
+		"AmazonAPIGatewayPushToCloudWatchLogs, and set it with `aws apigateway update-account --patch-operations op=replace,path=/cloudwatchRoleArn,value=ARN`", c.region)
 }
 
-// buckets sees to the buckets that the environment names, and to one for the artifacts, which it returns.
+// buckets checks the buckets that the environment names. It returns the bucket for the packaged functions, and
+// creates that bucket if the environment does not name it.
 func (t *tool) buckets(ctx context.Context, c cli, account string) (string, error) {
 	if t.ConfigBucket != "" {
 		if err := c.needBucket(ctx, t.ConfigBucket, "ECR_SCAN_CONFIG_BUCKET"); err != nil {
@@ -165,8 +169,8 @@ func (t *tool) buckets(ctx context.Context, c cli, account string) (string, erro
 	return own, t.makeArtifactBucket(ctx, c, own, account)
 }
 
-// change uploads the functions and the template, and has CloudFormation make or change the stack.
-func (t *tool) change(ctx context.Context, c cli, artifacts string, parameters []string) error {
+// updateStack uploads the functions and the template, then creates or updates the stack with CloudFormation.
+func (t *tool) updateStack(ctx context.Context, c cli, artifacts string, parameters []string) error {
 	store := []string{"--s3-bucket", artifacts, "--s3-prefix", t.Stack}
 	_, err := c.text(ctx, append([]string{
 		"cloudformation", "package", "--template-file", templateFile, "--output-template-file", packagedFile,
@@ -183,14 +187,14 @@ func (t *tool) change(ctx context.Context, c cli, artifacts string, parameters [
 	}
 	err = c.call(ctx, t.stdout, t.stderr, args...)
 	if err != nil {
-		t.sayWhyFailed(ctx, c)
+		t.printFailureReasons(ctx, c)
 	}
 	return err
 }
 
-// sayNext closes a deploy that made some keys, or none.
-func (t *tool) sayNext(ctx context.Context, c cli, made keys) error {
-	s, err := t.find(ctx, c)
+// printNextSteps prints the API's URL and what to do after a deploy. made contains the keys that the deploy created.
+func (t *tool) printNextSteps(ctx context.Context, c cli, made keys) error {
+	s, err := t.describe(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -199,14 +203,14 @@ func (t *tool) sayNext(ctx context.Context, c cli, made keys) error {
 	}
 	have := made
 	if made.Full == "" {
-		if have, err = t.haveKeys(ctx, c, s); err != nil {
+		if have, err = t.acceptedKeys(ctx, c, s); err != nil {
 			return err
 		}
 	}
 	url := s.output(endpointOutput)
 	fmt.Fprintf(t.stdout, "\nThe API is at %s\n", url)
-	if s.closed() && have.Full == "" {
-		fmt.Fprintf(t.stdout, "It has a key that this machine doesn't have, and keeps it: %s.\n", toGetIn)
+	if s.requiresKey() && have.Full == "" {
+		fmt.Fprintf(t.stdout, "The API's key was not changed, but this machine does not have it: %s.\n", adviceWithoutKey)
 	}
 	fmt.Fprint(t.stdout, `
 Next:
@@ -219,14 +223,15 @@ Next:
 	return nil
 }
 
-// feedURL is where the feeds are, with words in place of what differs. It holds no key, so that it may be shown at each deploy.
+// feedURL returns the URL of the feeds, with placeholders for the scan ID and the key. It contains no key, so it
+// can be printed after each deploy.
 func feedURL(s *stack, base string) string {
 	feed := base + "/findings/<scan id>"
 	switch s.output(keysOutput) {
 	case bothKeys:
 		return feed + "?key=<read key>"
 	case fullKeyOnly:
-		return feed + "?key=<read key>   (there is none yet: `make rotate-key KEY=read` makes one)"
+		return feed + "?key=<read key>   (the API has no read key: `make rotate-key KEY=read` creates one)"
 	}
 	return feed
 }

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// deployable is a world in which a deploy works: nothing is there yet, and then the stack is.
+// deployable returns the answers for a first deploy that succeeds: the stack does not exist before it and exists
+// after it.
 func deployable() map[string][]answer {
 	return map[string][]answer{
 		"sts get-caller-identity":                 {identity()},
@@ -45,9 +46,9 @@ func TestDeployFromNothing(t *testing.T) {
 		}
 	}
 	if got := w.called("s3api put-public-access-block"); len(got) != 1 {
-		t.Errorf("the bucket was closed to the public %d times", len(got))
+		t.Errorf("public access to the bucket was blocked %d times, want once", len(got))
 	}
-	for _, line := range []string{"Made bucket " + bucket, "The API is at https://abc.execute-api.us-west-2.amazonaws.com/Prod\n", "export ECRSCANAPI_URL=$(make -s url)", "make scan-now"} {
+	for _, line := range []string{"Created bucket " + bucket, "The API is at https://abc.execute-api.us-west-2.amazonaws.com/Prod\n", "export ECRSCANAPI_URL=$(make -s url)", "make scan-now"} {
 		if !strings.Contains(stdout, line) {
 			t.Errorf("stdout lacks %q:\n%s", line, stdout)
 		}
@@ -78,7 +79,7 @@ func TestDeployWithBuckets(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	if got := w.called("s3api create-bucket"); len(got) != 0 {
-		t.Errorf("made a bucket: %q", got)
+		t.Errorf("created a bucket: %q", got)
 	}
 	got := w.called("cloudformation deploy")
 	if len(got) != 1 || !strings.Contains(got[0], " --s3-bucket svc ") || !strings.Contains(got[0], " --parameter-overrides ConfigBucket=cfg Schedule=rate(12 hours) ApiKeySha256=") {
@@ -86,7 +87,7 @@ func TestDeployWithBuckets(t *testing.T) {
 	}
 	deploy := w.calls[slices.IndexFunc(w.calls, func(c Command) bool { return c.Name == "aws" && c.Args[1] == "deploy" })]
 	if !slices.Contains(deploy.Args, "Schedule=rate(12 hours)") {
-		t.Errorf("the value with a blank is torn apart: %q", deploy.Args)
+		t.Errorf("the value with a space was split: %q", deploy.Args)
 	}
 }
 
@@ -97,39 +98,39 @@ func TestDeployRefuses(t *testing.T) {
 		args     []string
 		want     string
 	}{
-		"a config bucket that isn't there": {
+		"a config bucket that does not exist": {
 			Settings{ConfigBucket: "cfg"}, map[string][]answer{"s3api head-bucket": {noBucket()}}, nil,
-			"there is no bucket cfg, which ECR_SCAN_CONFIG_BUCKET names: make it (aws s3 mb s3://cfg --region us-west-2)",
+			"bucket cfg, named by ECR_SCAN_CONFIG_BUCKET, does not exist: create it (aws s3 mb s3://cfg --region us-west-2)",
 		},
-		"an artifact bucket that isn't there": {
+		"an artifact bucket that does not exist": {
 			Settings{ArtifactBucket: "svc"}, map[string][]answer{"s3api head-bucket": {noBucket()}}, nil,
-			"there is no bucket svc, which ECR_SCAN_SVC_BUCKET names",
+			"bucket svc, named by ECR_SCAN_SVC_BUCKET, does not exist",
 		},
-		"somebody else's bucket under the name of ours": {
+		"another account's bucket with the default name": {
 			Settings{}, map[string][]answer{"s3api head-bucket": {noAccess()}}, nil,
 			"bucket ecr-continuous-scan-svc-123456789012-us-west-2 belongs to another account",
 		},
-		"somebody else's config bucket": {
+		"another account's config bucket": {
 			Settings{ConfigBucket: "cfg"}, map[string][]answer{"s3api head-bucket": {noAccess()}}, nil,
-			"bucket cfg, which ECR_SCAN_CONFIG_BUCKET names, is not yours or not in us-west-2",
+			"bucket cfg, named by ECR_SCAN_CONFIG_BUCKET, belongs to another account or is not in us-west-2",
 		},
 		"a stack whose first deploy failed": {
 			Settings{}, map[string][]answer{"cloudformation describe-stacks": {stackIs("ROLLBACK_COMPLETE")}}, nil,
-			"run `make destroy`, then again `make deploy`",
+			"run `make destroy`, then `make deploy`",
 		},
 		"a stack that is being changed": {
 			Settings{}, map[string][]answer{"cloudformation describe-stacks": {stackIs("UPDATE_IN_PROGRESS")}}, nil,
 			"try again when that is done",
 		},
-		"a parameter that isn't": {
+		"an unknown parameter": {
 			Settings{}, nil, []string{"Scedule=rate(1 hour)"}, `the template has no parameter "Scedule"; it has ConfigBucket, Schedule`,
 		},
-		"a key's hash as a parameter": {Settings{}, nil, []string{"ApiKeySha256=none"}, "ApiKeySha256 comes from the key: set ECR_SCAN_API_KEY"},
-		"access logs in an account without a role for them": {
+		"a key's hash as a parameter": {Settings{}, nil, []string{"ApiKeySha256=none"}, "ApiKeySha256 is computed from the key: set ECR_SCAN_API_KEY"},
+		"access logs without a role for them": {
 			Settings{}, map[string][]answer{"apigateway get-account": {{stdout: `{"throttleSettings": {}}`}}}, []string{"AccessLogs=true"},
-			"API Gateway may not write logs in us-west-2 yet: make a role that apigateway.amazonaws.com may assume",
+			"AccessLogs=true needs a role with which API Gateway writes logs in us-west-2: create a role that apigateway.amazonaws.com can assume",
 		},
-		"access logs from before, without a role for them": {
+		"access logs enabled earlier, without a role for them": {
 			Settings{}, map[string][]answer{
 				"cloudformation describe-stacks": {stackWith("UPDATE_COMPLETE", bothKeys, "AccessLogs=true")}, "apigateway get-account": {{stdout: `{}`}},
 			}, nil, "aws apigateway update-account",
@@ -150,7 +151,7 @@ func TestDeployRefuses(t *testing.T) {
 			}
 			for _, call := range []string{"s3api create-bucket", "cloudformation package", "cloudformation deploy"} {
 				if got := w.called(call); len(got) != 0 {
-					t.Errorf("called %q all the same", got)
+					t.Errorf("called %q after the refusal", got)
 				}
 			}
 		})
@@ -161,11 +162,11 @@ func TestDeployWithAccessLogs(t *testing.T) {
 	tests := map[string]struct {
 		stack answer
 		args  []string
-		asked int
+		reads int // of the account's settings
 	}{
 		"off":              {stackWith("UPDATE_COMPLETE", bothKeys, "AccessLogs=false"), nil, 0},
 		"on, with a role":  {noStack(), []string{"AccessLogs=true"}, 1},
-		"on from before":   {stackWith("UPDATE_COMPLETE", bothKeys, "AccessLogs=true"), nil, 1},
+		"already on":       {stackWith("UPDATE_COMPLETE", bothKeys, "AccessLogs=true"), nil, 1},
 		"to be turned off": {stackWith("UPDATE_COMPLETE", bothKeys, "AccessLogs=true"), []string{"AccessLogs=false"}, 0},
 	}
 	for name, tt := range tests {
@@ -175,15 +176,15 @@ func TestDeployWithAccessLogs(t *testing.T) {
 			answers["apigateway get-account"] = []answer{{stdout: `{"cloudwatchRoleArn": "arn:aws:iam::123456789012:role/logs"}`}}
 			w := newWorld(t, answers)
 			code, _, stderr := w.run(Settings{Region: "us-west-2"}, append([]string{"deploy"}, tt.args...)...)
-			if asked := len(w.called("apigateway get-account")); code != 0 || asked != tt.asked {
-				t.Errorf("code %d, stderr %q, asked for the role %d times", code, stderr, asked)
+			if reads := len(w.called("apigateway get-account")); code != 0 || reads != tt.reads {
+				t.Errorf("code %d, stderr %q, read the account's settings %d times, want %d", code, stderr, reads, tt.reads)
 			}
 		})
 	}
 }
 
-// A first deploy that was cut off before it began leaves a stack of nothing, which the AWS CLI takes up again.
-func TestDeployAfterOneThatNeverBegan(t *testing.T) {
+// A first deploy that was interrupted at its start leaves an empty stack in review. The AWS CLI continues with it.
+func TestDeployAfterAnInterruptedFirstDeploy(t *testing.T) {
 	answers := deployable()
 	answers["cloudformation describe-stacks"] = []answer{{stdout: `{"Stacks": [{"StackId": "a:b:c:d:123456789012:e", "StackStatus": "REVIEW_IN_PROGRESS"}]}`}, stackIs("CREATE_COMPLETE")}
 	w := newWorld(t, answers)
@@ -198,12 +199,12 @@ func TestDeployOutsideTheProject(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, stderr := w.run(Settings{Region: "us-west-2"}, "deploy")
-	if code != 1 || !strings.Contains(stderr, "run it in the project's folder") {
+	if code != 1 || !strings.Contains(stderr, "run this in the project's folder") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 }
 
-func TestDeployThatFailsSaysWhy(t *testing.T) {
+func TestFailedDeployPrintsTheReasons(t *testing.T) {
 	answers := deployable()
 	answers["cloudformation deploy"] = []answer{{fails: true, stderr: "\nFailed to create/update the stack.\n"}}
 	answers["cloudformation describe-stack-events"] = []answer{{stdout: `{"StackEvents": [
@@ -221,13 +222,13 @@ func TestDeployThatFailsSaysWhy(t *testing.T) {
 	}
 	for _, noise := range []string{"cancelled", "of an earlier deploy"} {
 		if strings.Contains(stderr, noise) {
-			t.Errorf("stderr tells of what is %q: %q", noise, stderr)
+			t.Errorf("stderr contains %q, which is not a reason: %q", noise, stderr)
 		}
 	}
 }
 
-// A rebuild must give the same zip files, or every deploy replaces every function.
-func TestBuild(t *testing.T) {
+// If a rebuild gave other zip files, each deploy would replace each function.
+func TestBuildIsReproducible(t *testing.T) {
 	w := newWorld(t, nil)
 	stale := filepath.Join(w.dir, "dist", "summary", "left-behind")
 	if err := os.MkdirAll(filepath.Dir(stale), 0o755); err != nil {
@@ -240,7 +241,7 @@ func TestBuild(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	if _, err := os.Stat(stale); err == nil {
-		t.Error("a file that was left behind would be deployed")
+		t.Error("a file of an earlier build would be deployed")
 	}
 	for _, name := range functions() {
 		info, err := os.Stat(filepath.Join(w.dir, "dist", name, "bootstrap"))
@@ -248,7 +249,7 @@ func TestBuild(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := time.Date(2001, 1, 1, 0, 0, 0, 0, time.Local); !info.ModTime().Equal(want) || info.Mode().Perm() != 0o755 {
-			t.Errorf("%s: of %v with mode %v", name, info.ModTime(), info.Mode())
+			t.Errorf("%s: modified %v, mode %v", name, info.ModTime(), info.Mode())
 		}
 	}
 	for _, c := range w.calls {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// destroy deletes the stack and the artifacts, and says what it leaves.
+// destroy deletes the stack and the packaged functions, and prints what it keeps.
 func (t *tool) destroy(ctx context.Context, _ []string) error {
-	c, s, err := t.look(ctx)
+	c, s, err := t.find(ctx)
 	if err != nil {
 		return err
 	}

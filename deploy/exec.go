@@ -12,18 +12,19 @@ type Command struct {
 	Name string
 	Args []string
 	Dir  string
-	// Env is set on top of this program's own environment.
+	// Env is added to the environment of this process.
 	Env            []string
 	Stdout, Stderr io.Writer
 }
 
-// Runner runs programs: for real, or in a test's imagination.
+// Runner runs programs. Tests use a fake.
 type Runner interface {
-	// Run returns when the program has ended, with an error that matches exec.ErrNotFound when there is no such program.
+	// Run runs the program and waits until it has ended. The error matches exec.ErrNotFound if the program is not
+	// installed.
 	Run(ctx context.Context, c Command) error
 }
 
-// Exec runs programs for real.
+// Exec is the Runner that starts processes.
 type Exec struct{}
 
 // Run implements [Runner].

@@ -13,14 +13,15 @@ import (
 	"testing"
 )
 
-// world is an imagined machine: what the programs on it answer, and a record of how they were called.
+// world is a fake machine. It answers the programs that are run and records how they were run.
 type world struct {
 	t *testing.T
 	// dir is the project's folder.
 	dir string
-	// answers are by the first two arguments of the AWS CLI. The last of several answers is for all further calls.
+	// answers are keyed by the first two arguments of the AWS CLI. The last answer of a list is repeated for all
+	// further calls.
 	answers map[string][]answer
-	// missing are programs that aren't installed.
+	// missing are the programs that are not installed.
 	missing []string
 	calls   []Command
 }
@@ -28,10 +29,10 @@ type world struct {
 type answer struct {
 	stdout, stderr string
 	fails          bool
-	// writes is put into the file that the call's last argument before --region names.
+	// writes is written to the output file that the call names.
 	writes string
-	// sees looks at the world at the time of the call.
-	sees func()
+	// onCall is called during the call.
+	onCall func()
 }
 
 func newWorld(t *testing.T, answers map[string][]answer) *world {
@@ -67,8 +68,8 @@ func (w *world) Run(_ context.Context, c Command) error {
 	if len(queue) > 1 {
 		w.answers[call] = queue[1:]
 	}
-	if a.sees != nil {
-		a.sees()
+	if a.onCall != nil {
+		a.onCall()
 	}
 	fmt.Fprint(c.Stdout, a.stdout)
 	fmt.Fprint(c.Stderr, a.stderr)
@@ -84,7 +85,7 @@ func (w *world) Run(_ context.Context, c Command) error {
 	return nil
 }
 
-// run carries out a command in this world.
+// run runs a command on this machine.
 func (w *world) run(s Settings, args ...string) (code int, stdout, stderr string) {
 	if s.Stack == "" {
 		s.Stack = "watch"
@@ -92,28 +93,29 @@ func (w *world) run(s Settings, args ...string) (code int, stdout, stderr string
 	var out, errs bytes.Buffer
 	t := &tool{Settings: s, dir: w.dir, stdout: &out, stderr: &errs, runner: w}
 	code = t.dispatch(w.t.Context(), args)
-	w.hides(s)
+	w.checkNoKeyInCalls(s)
 	return code, out.String(), errs.String()
 }
 
-// hides checks that no key has come near the AWS CLI: what stands on a command line shows in every list of processes.
-func (w *world) hides(s Settings) {
+// checkNoKeyInCalls checks that no key is an argument or in the environment of a program: every user of a machine
+// can list the command lines of its processes.
+func (w *world) checkNoKeyInCalls(s Settings) {
 	w.t.Helper()
 	secret := []string{s.FullKey, s.ReadKey}
 	for _, f := range []keyFile{w.keyFile(), w.keyFile().pending()} {
-		k, _ := f.read() // some tests break it
+		k, _ := f.read() // some tests make the file invalid
 		secret = append(secret, k.Full, k.Read)
 	}
 	for _, c := range w.calls {
 		for _, key := range secret {
 			if len(key) >= minKey && strings.Contains(strings.Join(slices.Concat(c.Args, c.Env), " "), key) {
-				w.t.Errorf("a key is in the call %s %s", c.Name, strings.Join(c.Args[:2], " "))
+				w.t.Errorf("the call %s %s contains a key", c.Name, strings.Join(c.Args[:2], " "))
 			}
 		}
 	}
 }
 
-// called lists how the AWS CLI was called with these first two arguments, the Region left out.
+// called returns the command lines of the AWS CLI that begin with these two arguments, without the Region.
 func (w *world) called(call string) []string {
 	var lines []string
 	for _, c := range w.calls {
@@ -127,14 +129,14 @@ func (w *world) called(call string) []string {
 	return lines
 }
 
-// Answers of the AWS CLI, in the words of the real one.
+// Answers with the texts of the real AWS CLI.
 func noStack() answer {
 	return answer{fails: true, stderr: "\nAn error occurred (ValidationError) when calling the DescribeStacks operation: Stack with id watch does not exist\n"}
 }
 
 func stackIs(status string) answer { return stackWith(status, bothKeys) }
 
-// stackWith is a stack with the output ApiKeys, and with further parameters as "Name=value".
+// stackWith returns a stack with the output ApiKeys and more parameters, each as "Name=value".
 func stackWith(status, apiKeys string, parameters ...string) answer {
 	more := ""
 	for _, p := range parameters {
@@ -146,11 +148,12 @@ func stackWith(status, apiKeys string, parameters ...string) answer {
 		"Parameters": [{"ParameterKey": "Schedule", "ParameterValue": "rate(1 day)"}, {"ParameterKey": "ConfigBucket", "ParameterValue": ""},
 			{"ParameterKey": "ApiKeySha256", "ParameterValue": "****"}, {"ParameterKey": "ReadKeySha256", "ParameterValue": "****"}` + more + `],
 		"Outputs": [{"OutputKey": "ECRScanAPIEndpoint", "OutputValue": "https://abc.execute-api.us-west-2.amazonaws.com/Prod"},
-			{"OutputKey": "ApiKeys", "OutputValue": "` + apiKeys + `"}, {"OutputKey": "ConfigBucketName", "OutputValue": "watch-bucket-1"}]}]}`}
+			{"OutputKey": "ApiKeys", "OutputValue": "` + apiKeys + `"}, {"OutputKey": "ConfigBucketName", "OutputValue": "watch-bucket-1"},
+			{"OutputKey": "Version", "OutputValue": "1.2.3"}]}]}`}
 }
 
-// functionKnows is a function's settings with the hashes of two keys.
-func functionKnows(k keys) answer {
+// functionSettings returns a function's settings with the hashes of two keys.
+func functionSettings(k keys) answer {
 	return answer{stdout: `{"Environment": {"Variables": {"ECR_SCAN_API_KEY_SHA256": "` + hashOf(k.Full) + `", "ECR_SCAN_READ_KEY_SHA256": "` + hashOf(k.Read) + `"}}}`}
 }
 

@@ -14,41 +14,44 @@ import (
 	"strings"
 )
 
-// keys are the keys of one stack, as far as this machine has them: "" is one that it doesn't have.
+// keys are the keys of one stack that this machine has. An empty string is a key that this machine does not have.
 type keys struct {
-	// Full may do everything.
+	// Full permits every request.
 	Full string `json:"api"`
-	// Read may only read, and may stand in a URL.
+	// Read permits only reading. It may be part of a URL.
 	Read string `json:"read"`
 }
 
-// newKey makes a key of 32 random bytes, in letters and digits that mean themselves in a URL and in a shell.
+// newKey returns a key of 32 random bytes, encoded as letters and digits. Neither a URL nor a shell needs to escape
+// it.
 func newKey() string {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random))
 }
 
-// hashOf is all that AWS is told of a key.
+// hashOf returns the SHA-256 of a key in hexadecimal digits. AWS gets only this hash, never the key.
 func hashOf(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:])
 }
 
-// keyFile is where this machine keeps the keys of a stack: a file that its owner alone may read. Keys that a change of the stack is to
-// bring lie in a second one beside it, from before the change until it has succeeded. So whatever happens in between, those that the
-// stack knows are in one of the two.
+// keyFile is the path of the file with the keys of a stack. Only the owner can read the file. New keys are written
+// to a second file before the stack is updated. The second file replaces the first when the update has succeeded.
+// So one of the two files contains the keys that the stack accepts, even if the update is interrupted.
 type keyFile string
 
-// keysOf is the key file of the stack in an account and Region: stacks elsewhere may have the same name.
+// keysOf returns the key file of the stack in an account and Region. Stacks in other accounts or Regions can have
+// the same name.
 func (t *tool) keysOf(account, region string) keyFile {
 	return keyFile(filepath.Join(t.dir, ".ecr-scan-keys", t.Stack+"."+account+"."+region+".json"))
 }
 
-// pending is the second file.
+// pending returns the path of the second file.
 func (f keyFile) pending() keyFile { return f + ".new" }
 
-// read reads the file; there are no keys when there is no file. What it holds is in no error.
+// read returns the keys in the file. It returns no keys if the file does not exist. Its errors do not contain the
+// file's content.
 func (f keyFile) read() (keys, error) {
 	file, err := os.Open(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,16 +66,16 @@ func (f keyFile) read() (keys, error) {
 		return keys{}, err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return keys{}, fmt.Errorf("others may read the keys in %s (mode %04o): run `chmod 600 %s`, and `make rotate-key` if somebody may have", f, mode, f)
+		return keys{}, fmt.Errorf("other users can read the keys in %s (mode %04o): run `chmod 600 %s`, and `make rotate-key` if somebody may have read them", f, mode, f)
 	}
 	var k keys
 	if err := json.NewDecoder(file).Decode(&k); err != nil {
-		return keys{}, fmt.Errorf("%s holds no keys: remove it, and run `make rotate-key` for new ones", f)
+		return keys{}, fmt.Errorf("%s is not a valid key file: delete it, and run `make rotate-key` to create a new key", f)
 	}
 	return k, nil
 }
 
-// both reads the file and the second one.
+// both returns the keys in the file and those in the second file.
 func (f keyFile) both() (kept, pending keys, err error) {
 	if kept, err = f.read(); err != nil {
 		return keys{}, keys{}, err
@@ -81,7 +84,7 @@ func (f keyFile) both() (kept, pending keys, err error) {
 	return kept, pending, err
 }
 
-// write writes the file as a whole or not at all.
+// write writes the file atomically.
 func (f keyFile) write(k keys) error {
 	text, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
@@ -101,10 +104,10 @@ func (f keyFile) write(k keys) error {
 	return os.Rename(file.Name(), string(f))
 }
 
-// settle makes the keys of the second file those of the first.
-func (f keyFile) settle() error { return os.Rename(string(f.pending()), string(f)) }
+// commit replaces the file by the second file.
+func (f keyFile) commit() error { return os.Rename(string(f.pending()), string(f)) }
 
-// remove removes both files, and says whether there were any.
+// remove deletes both files and reports whether at least one of them existed.
 func (f keyFile) remove() (bool, error) {
 	first, second := os.Remove(string(f)), os.Remove(string(f.pending()))
 	for _, err := range []error{first, second} {

@@ -9,53 +9,53 @@ import (
 	"strings"
 )
 
-// Parameters of the template with the keys' hashes, and its output that says which keys there are.
+// The template's parameters for the hashes of the keys, and its output that says which keys exist.
 const (
 	fullParameter = "ApiKeySha256"
 	readParameter = "ReadKeySha256"
 	keysOutput    = "ApiKeys"
 )
 
-// Values of that output that matter here. The stack of an older template has none, and lets nobody in either.
+// Values of the output ApiKeys. A stack of an older template does not have the output and refuses every request.
 const (
 	openToAll   = "none"
 	fullKeyOnly = "full"
 	bothKeys    = "full and read"
 )
 
-// none, in place of a key, opens the API, and takes the read key away.
+// none as the full key opens the API to everyone. As the read key it removes the read key.
 const none = "none"
 
-// minKey is how long a key of the user's own must be, in characters.
+// minKey is the minimum length, in characters, of a key that the user sets.
 const minKey = 20
 
-// checkOwnKeys checks the keys that the environment gives. They must do in a header and in a URL.
+// checkOwnKeys checks the keys from the environment. They must be valid in an HTTP header and in a URL.
 func (s Settings) checkOwnKeys() error {
 	for _, own := range []struct{ variable, key string }{{"ECR_SCAN_API_KEY", s.FullKey}, {"ECR_SCAN_READ_KEY", s.ReadKey}} {
 		switch {
 		case own.key == "" || own.key == none:
 		case len(own.key) < minKey:
-			return fmt.Errorf("%s must have at least %d characters, as from `openssl rand -hex 32`", own.variable, minKey)
+			return fmt.Errorf("%s must have at least %d characters: use for example the output of `openssl rand -hex 32`", own.variable, minKey)
 		case strings.ContainsFunc(own.key, func(c rune) bool { return c <= ' ' || c > '~' }):
-			return fmt.Errorf("%s must be of ASCII characters without blanks, as from `openssl rand -hex 32`", own.variable)
+			return fmt.Errorf("%s must consist of ASCII characters without spaces: use for example the output of `openssl rand -hex 32`", own.variable)
 		}
 	}
 	if s.FullKey == s.ReadKey && s.FullKey != "" && s.FullKey != none {
-		return errors.New("ECR_SCAN_API_KEY and ECR_SCAN_READ_KEY must differ: the one may stand in a URL, the other must not")
+		return errors.New("ECR_SCAN_API_KEY and ECR_SCAN_READ_KEY must differ: the read key may be part of a URL, the full key must not")
 	}
 	return nil
 }
 
-// keyChange is what a deploy does about the keys.
+// keyChange is how a deploy changes the keys.
 type keyChange struct {
-	// parameters are those of the stack that change.
+	// parameters are the stack's parameters that change.
 	parameters []string
-	// made are the keys that are new and to be kept on this machine.
+	// made are the new keys, which this machine stores.
 	made keys
 }
 
-// planKeys decides about the keys: those of the environment go first; a stack that has keys keeps them; any other, also one that was open,
-// gets new ones.
+// planKeys decides how a deploy changes the keys. Keys from the environment have priority. A stack that has keys
+// keeps them. Every other stack gets new keys, including a stack that was open to everyone.
 func (t *tool) planKeys(s *stack) keyChange {
 	var c keyChange
 	set := func(parameter, hash string) { c.parameters = append(c.parameters, parameter+"="+hash) }
@@ -64,7 +64,7 @@ func (t *tool) planKeys(s *stack) keyChange {
 		set(fullParameter, none)
 	case t.FullKey != "":
 		set(fullParameter, hashOf(t.FullKey))
-	case !s.closed():
+	case !s.requiresKey():
 		c.made.Full = newKey()
 		set(fullParameter, hashOf(c.made.Full))
 	}
@@ -80,8 +80,8 @@ func (t *tool) planKeys(s *stack) keyChange {
 	return c
 }
 
-// closed tells whether the stack has a key, and so lets in those alone who have it.
-func (s *stack) closed() bool {
+// requiresKey reports whether the stack refuses requests without a key.
+func (s *stack) requiresKey() bool {
 	if s == nil {
 		return false
 	}
@@ -89,22 +89,22 @@ func (s *stack) closed() bool {
 	return state == fullKeyOnly || state == bothKeys
 }
 
-// keysInWords says which keys the stack has, and what that means when it has none.
+// keysInWords describes the stack's keys for the output of status.
 func (s *stack) keysInWords() string {
 	switch state := s.output(keysOutput); {
 	case state == openToAll:
 		return "none: everyone may call the API"
-	case !s.closed():
+	case !s.requiresKey():
 		return "missing: every request is refused"
 	default:
 		return state
 	}
 }
 
-// haveKeys are the keys that this machine has, from the environment or a file, and that the stack lets in. Others it may have from before
-// they were changed elsewhere.
-func (t *tool) haveKeys(ctx context.Context, c cli, s *stack) (keys, error) {
-	if !s.closed() {
+// acceptedKeys returns those keys of the environment and of the key file that the stack accepts. A key on this
+// machine is outdated if another machine has replaced it.
+func (t *tool) acceptedKeys(ctx context.Context, c cli, s *stack) (keys, error) {
+	if !s.requiresKey() {
 		return keys{}, nil
 	}
 	kept, pending, err := t.keysOf(s.account(), c.region).both()
@@ -115,11 +115,12 @@ func (t *tool) haveKeys(ctx context.Context, c cli, s *stack) (keys, error) {
 	if own == (keys{}) && kept == own && pending == own {
 		return keys{}, nil
 	}
-	return t.inForce(ctx, c, own, pending, kept)
+	return t.matchingKeys(ctx, c, own, pending, kept)
 }
 
-// inForce picks the keys that the functions let in. CloudFormation doesn't tell the hashes that it was given; the functions' settings do.
-func (t *tool) inForce(ctx context.Context, c cli, candidates ...keys) (keys, error) {
+// matchingKeys returns those candidates whose hashes are in the settings of ConfigsFunc. CloudFormation does not
+// return the hashes, because the parameters are marked NoEcho.
+func (t *tool) matchingKeys(ctx context.Context, c cli, candidates ...keys) (keys, error) {
 	function, err := t.physicalID(ctx, c, functionType, "ConfigsFunc")
 	if err != nil {
 		return keys{}, err
@@ -148,13 +149,14 @@ func (t *tool) inForce(ctx context.Context, c cli, candidates ...keys) (keys, er
 	return found, nil
 }
 
-// finishChange ends a change of keys that was cut off, now that the stack is at rest: keys that came into force are kept, others dropped.
+// finishChange completes an interrupted change of keys. It stores the keys that the stack accepts and deletes the
+// second file. The stack must not be changing.
 func (t *tool) finishChange(ctx context.Context, c cli, s *stack, file keyFile) error {
 	kept, pending, err := file.both()
-	if err != nil || pending == (keys{}) || !s.closed() {
+	if err != nil || pending == (keys{}) || !s.requiresKey() {
 		return err
 	}
-	have, err := t.inForce(ctx, c, pending, kept)
+	have, err := t.matchingKeys(ctx, c, pending, kept)
 	if err != nil {
 		return err
 	}
@@ -166,9 +168,9 @@ func (t *tool) finishChange(ctx context.Context, c cli, s *stack, file keyFile) 
 	return os.Remove(string(file.pending()))
 }
 
-// showKeys shows keys that are new, this once.
+// showKeys prints new keys. They are printed only once.
 func (t *tool) showKeys(made keys, file keyFile) {
-	fmt.Fprintf(t.stdout, "\nMade new keys, which are shown this once. This machine keeps them in %s\n", file)
+	fmt.Fprintf(t.stdout, "\nCreated new keys. They are shown only once. This machine stores them in %s\n", file)
 	if made.Full != "" {
 		fmt.Fprintf(t.stdout, "  full key, for everything      %s\n", made.Full)
 	}
@@ -177,10 +179,10 @@ func (t *tool) showKeys(made keys, file keyFile) {
 	}
 }
 
-// toGetIn is what to do on a machine that lacks the key.
-const toGetIn = "set ECR_SCAN_API_KEY to it, or make a new one with `make rotate-key`, which locks the old one out"
+// adviceWithoutKey says what to do on a machine that does not have the key.
+const adviceWithoutKey = "set ECR_SCAN_API_KEY to it, or create a new key with `make rotate-key` (the old key then stops working)"
 
-// withKey is the URL with the key as the password of HTTP Basic.
+// withKey returns the URL with the key as the HTTP Basic password.
 func withKey(base, key string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil {

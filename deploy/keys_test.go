@@ -13,7 +13,7 @@ import (
 
 const (
 	baseURL = "https://abc.execute-api.us-west-2.amazonaws.com/Prod"
-	// Keys of a user's own.
+	// The user's own keys.
 	ownFull = "own-full-key-of-the-user"
 	ownRead = "own-read-key-of-the-user"
 )
@@ -22,7 +22,7 @@ func (w *world) keyFile() keyFile {
 	return keyFile(filepath.Join(w.dir, ".ecr-scan-keys", "watch.123456789012.us-west-2.json"))
 }
 
-// kept are the keys on the machine.
+// kept returns the keys that the machine stores.
 func (w *world) kept() keys { return w.read(w.keyFile()) }
 
 func (w *world) read(f keyFile) keys {
@@ -41,14 +41,14 @@ func (w *world) write(f keyFile, k keys) {
 	}
 }
 
-// keep puts keys of the deployed stack on the machine.
+// keep stores the keys of the deployed stack on the machine.
 func (w *world) keep() keys {
 	k := keys{newKey(), newKey()}
 	w.write(w.keyFile(), k)
 	return k
 }
 
-// closedWorld is one with a stack that has both keys.
+// closedWorld returns a world with a stack that has both keys.
 func closedWorld(t *testing.T) *world {
 	answers := deployable()
 	answers["cloudformation describe-stacks"] = []answer{stackIs("UPDATE_COMPLETE")}
@@ -69,21 +69,21 @@ func TestNewKey(t *testing.T) {
 func TestFirstDeployMakesKeys(t *testing.T) {
 	w := newWorld(t, deployable())
 	var before keys
-	w.answers["cloudformation deploy"][0].sees = func() { before = w.read(w.keyFile().pending()) }
+	w.answers["cloudformation deploy"][0].onCall = func() { before = w.read(w.keyFile().pending()) }
 	code, stdout, stderr := w.run(west(), "deploy")
 	kept := w.kept()
 	if code != 0 || stderr != "" || kept.Full == "" || kept.Read == "" || kept.Full == kept.Read {
 		t.Fatalf("code %d, stderr %q, keys %q", code, stderr, kept)
 	}
 	if before != kept {
-		t.Error("the keys weren't on the disk before the stack was changed")
+		t.Error("the keys were not on the disk before the stack was changed")
 	}
 	for _, key := range []string{kept.Full, kept.Read} {
 		if strings.Count(stdout, key) != 1 {
 			t.Errorf("a key is shown %d times:\n%s", strings.Count(stdout, key), stdout)
 		}
 	}
-	if !strings.Contains(stdout, "keeps them in "+string(w.keyFile())) || !strings.Contains(stdout, baseURL+"/findings/<scan id>?key=<read key>") {
+	if !strings.Contains(stdout, "stores them in "+string(w.keyFile())) || !strings.Contains(stdout, baseURL+"/findings/<scan id>?key=<read key>") {
 		t.Errorf("stdout:\n%s", stdout)
 	}
 	for path, mode := range map[string]os.FileMode{string(w.keyFile()): 0o600, filepath.Dir(string(w.keyFile())): 0o700} {
@@ -96,29 +96,29 @@ func TestFirstDeployMakesKeys(t *testing.T) {
 	}
 }
 
-// What a deploy tells the stack of keys, by what the stack has and what the environment says.
+// A deploy sets the parameters for the keys according to the stack's keys and the environment.
 func TestDeployPlansKeys(t *testing.T) {
 	full, read := "ApiKeySha256="+hashOf(ownFull), "ReadKeySha256="+hashOf(ownRead)
 	const made = "made"
 	tests := map[string]struct {
 		has, full, read string
-		want            []string // parameters; "made" is one with a new key
+		want            []string // parameters; "made" is a parameter with a new key
 	}{
-		"a stack with keys":                  {bothKeys, "", "", nil},
-		"a stack with the full key":          {fullKeyOnly, "", "", nil},
-		"an open stack":                      {openToAll, "", "", []string{made, made}},
-		"a stack without":                    {"missing", "", "", []string{made, made}},
-		"a stack of an older template":       {"", "", "", []string{made, made}},
-		"a key of one's own":                 {"missing", ownFull, "", []string{full}},
-		"another key of one's own":           {bothKeys, ownFull, "", []string{full}},
-		"both of one's own":                  {openToAll, ownFull, ownRead, []string{full, read}},
-		"a read key of one's own":            {"missing", "", ownRead, []string{made, read}},
-		"another read key":                   {bothKeys, "", ownRead, []string{read}},
-		"no read key":                        {bothKeys, "", none, []string{"ReadKeySha256="}},
-		"no read key from the start":         {"missing", "", none, []string{made, "ReadKeySha256="}},
-		"to be opened":                       {bothKeys, none, "", []string{"ApiKeySha256=none"}},
-		"still open":                         {openToAll, none, "", []string{"ApiKeySha256=none"}},
-		"open, with a read key for later on": {openToAll, none, ownRead, []string{"ApiKeySha256=none", read}},
+		"a stack with keys":                 {bothKeys, "", "", nil},
+		"a stack with the full key":         {fullKeyOnly, "", "", nil},
+		"an open stack":                     {openToAll, "", "", []string{made, made}},
+		"a stack without keys":              {"missing", "", "", []string{made, made}},
+		"a stack of an older template":      {"", "", "", []string{made, made}},
+		"an own key":                        {"missing", ownFull, "", []string{full}},
+		"another own key":                   {bothKeys, ownFull, "", []string{full}},
+		"both own keys":                     {openToAll, ownFull, ownRead, []string{full, read}},
+		"an own read key":                   {"missing", "", ownRead, []string{made, read}},
+		"another read key":                  {bothKeys, "", ownRead, []string{read}},
+		"to remove the read key":            {bothKeys, "", none, []string{"ReadKeySha256="}},
+		"a first deploy without a read key": {"missing", "", none, []string{made, "ReadKeySha256="}},
+		"to be opened":                      {bothKeys, none, "", []string{"ApiKeySha256=none"}},
+		"still open":                        {openToAll, none, "", []string{"ApiKeySha256=none"}},
+		"open, with an own read key":        {openToAll, none, ownRead, []string{"ApiKeySha256=none", read}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -142,24 +142,24 @@ func TestDeployPlansKeys(t *testing.T) {
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("parameters %q, want %q", got, tt.want)
 			}
-			if strings.Contains(stdout, "Made new keys") != slices.Contains(tt.want, made) {
+			if strings.Contains(stdout, "Created new keys") != slices.Contains(tt.want, made) {
 				t.Errorf("stdout:\n%s", stdout)
 			}
 		})
 	}
 }
 
-func TestDeployElsewhereKeepsTheKeys(t *testing.T) {
+func TestDeployFromAnotherMachineKeepsTheKeys(t *testing.T) {
 	for name, prepare := range map[string]func(*world){
-		"without keys":  func(*world) {},
-		"with old keys": func(w *world) { w.keep() },
+		"without keys":       func(*world) {},
+		"with outdated keys": func(w *world) { w.keep() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := closedWorld(t)
 			prepare(w)
 			before := w.kept()
 			code, stdout, stderr := w.run(west(), "deploy")
-			if code != 0 || !strings.Contains(stdout, "It has a key that this machine doesn't have, and keeps it: set ECR_SCAN_API_KEY") {
+			if code != 0 || !strings.Contains(stdout, "The API's key was not changed, but this machine does not have it: set ECR_SCAN_API_KEY") {
 				t.Errorf("code %d, stdout %s, stderr %q", code, stdout, stderr)
 			}
 			if args := w.called("cloudformation deploy")[0]; strings.Contains(args, "Sha256") || w.kept() != before {
@@ -169,15 +169,15 @@ func TestDeployElsewhereKeepsTheKeys(t *testing.T) {
 	}
 }
 
-func TestOwnKeysThatDontDo(t *testing.T) {
+func TestInvalidOwnKeys(t *testing.T) {
 	for name, tt := range map[string]struct{ full, read, want string }{
-		"short":                {"secret-of-19-letters", "", ""},
+		"shortest allowed":     {"secret-of-19-letters", "", ""},
 		"too short":            {"secret-19-letters-x", "", "ECR_SCAN_API_KEY must have at least 20 characters"},
 		"a read key too short": {"", "secret", "ECR_SCAN_READ_KEY must have at least 20 characters"},
-		"with a blank":         {"secret of more than 20 letters", "", "ECR_SCAN_API_KEY must be of ASCII characters without blanks"},
-		"with a line break":    {"", "secret-of-more-than-20-letters\n", "ECR_SCAN_READ_KEY must be of ASCII"},
-		"not ASCII":            {"secret-öf-more-than-20-letters", "", "ECR_SCAN_API_KEY must be of ASCII"},
-		"twice the same":       {"secret-of-more-than-20-letters", "secret-of-more-than-20-letters", "must differ"},
+		"with a space":         {"secret of more than 20 letters", "", "ECR_SCAN_API_KEY must consist of ASCII characters without spaces"},
+		"with a line break":    {"", "secret-of-more-than-20-letters\n", "ECR_SCAN_READ_KEY must consist of ASCII"},
+		"not ASCII":            {"secret-öf-more-than-20-letters", "", "ECR_SCAN_API_KEY must consist of ASCII"},
+		"the same key twice":   {"secret-of-more-than-20-letters", "secret-of-more-than-20-letters", "must differ"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, deployable())
@@ -192,18 +192,19 @@ func TestOwnKeysThatDontDo(t *testing.T) {
 	}
 }
 
-// A change of keys that fails or is cut off locks nobody out, and is ended by the next command.
-func TestChangeOfKeysCutOff(t *testing.T) {
+// A failed or interrupted change of keys does not invalidate the keys on this machine, and the next deploy
+// completes the change.
+func TestInterruptedKeyChange(t *testing.T) {
 	old, fresh := keys{newKey(), newKey()}, keys{newKey(), newKey()}
 	half := keys{old.Full, fresh.Read}
 	for name, tt := range map[string]struct{ kept, pending, known, want keys }{
-		"before the stack was changed":                 {old, fresh, old, old},
-		"after the stack was changed":                  {old, fresh, fresh, fresh},
-		"after the first deploy":                       {keys{}, fresh, fresh, fresh},
-		"after that of one key":                        {old, keys{old.Full, fresh.Read}, half, half},
-		"and the other was changed elsewhere":          {old, fresh, keys{newKey(), fresh.Read}, keys{Read: fresh.Read}},
-		"and both were changed elsewhere":              {old, fresh, keys{newKey(), newKey()}, old},
-		"and the stack has a key but this machine not": {keys{}, fresh, keys{newKey(), newKey()}, keys{}},
+		"before the stack was changed":             {old, fresh, old, old},
+		"after the stack was changed":              {old, fresh, fresh, fresh},
+		"after the first deploy":                   {keys{}, fresh, fresh, fresh},
+		"after a change of the read key":           {old, keys{old.Full, fresh.Read}, half, half},
+		"and another machine changed the full key": {old, fresh, keys{newKey(), fresh.Read}, keys{Read: fresh.Read}},
+		"and another machine changed both keys":    {old, fresh, keys{newKey(), newKey()}, old},
+		"and this machine has no key of the stack": {keys{}, fresh, keys{newKey(), newKey()}, keys{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := closedWorld(t)
@@ -211,9 +212,9 @@ func TestChangeOfKeysCutOff(t *testing.T) {
 				w.write(w.keyFile(), tt.kept)
 			}
 			w.write(w.keyFile().pending(), tt.pending)
-			w.answers["lambda get-function-configuration"] = []answer{functionKnows(tt.known)}
+			w.answers["lambda get-function-configuration"] = []answer{functionSettings(tt.known)}
 
-			// What works works before the change is ended, too.
+			// The URL is right also before the change is completed.
 			_, stdout, _ := w.run(west(), "url")
 			if known := tt.known.Full == tt.kept.Full || tt.known.Full == tt.pending.Full; known != strings.Contains(stdout, "ecr:"+tt.known.Full+"@") {
 				t.Errorf("url prints %q", stdout)
@@ -236,7 +237,7 @@ func TestFirstDeployThatFails(t *testing.T) {
 	w.answers["cloudformation deploy"] = []answer{{fails: true, stderr: "timed out"}, {}}
 	w.answers["cloudformation describe-stacks"] = []answer{noStack()}
 	w.answers["cloudformation describe-stack-events"] = []answer{{stdout: "{}"}}
-	delete(w.answers, "cloudformation describe-stack-resources") // of which there are none yet
+	delete(w.answers, "cloudformation describe-stack-resources") // the stack does not exist, so this must not be called
 	code, stdout, _ := w.run(west(), "deploy")
 	pending := w.read(w.keyFile().pending())
 	if code != 1 || pending.Full == "" || w.kept() != (keys{}) || strings.Contains(stdout, pending.Full) {
@@ -248,7 +249,7 @@ func TestFirstDeployThatFails(t *testing.T) {
 	}
 }
 
-// Keys that others may read are no keys.
+// Commands refuse a key file that other users can read.
 func TestKeyFileIsPrivate(t *testing.T) {
 	for _, command := range []string{"deploy", "url", "rotate-key"} {
 		for _, mode := range []os.FileMode{0o640, 0o604, 0o666} {
@@ -258,25 +259,25 @@ func TestKeyFileIsPrivate(t *testing.T) {
 				t.Fatal(err)
 			}
 			code, stdout, stderr := w.run(west(), command)
-			want := fmt.Sprintf("others may read the keys in %s (mode %04o): run `chmod 600 %s`", w.keyFile(), mode, w.keyFile())
+			want := fmt.Sprintf("other users can read the keys in %s (mode %04o): run `chmod 600 %s`", w.keyFile(), mode, w.keyFile())
 			if code != 1 || !strings.Contains(stderr, want) || strings.Contains(stdout+stderr, k.Full) {
 				t.Errorf("%s: code %d, stdout %q, stderr %q", command, code, stdout, stderr)
 			}
 			if built := slices.ContainsFunc(w.calls, func(c Command) bool { return c.Name == "go" }); built || len(w.called("cloudformation update-stack")) > 0 {
-				t.Errorf("%s went on", command)
+				t.Errorf("%s continued", command)
 			}
 		}
 	}
 }
 
-func TestKeyFileThatIsNone(t *testing.T) {
+func TestInvalidKeyFile(t *testing.T) {
 	w := closedWorld(t)
 	w.keep()
 	if err := os.WriteFile(string(w.keyFile()), []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := w.run(west(), "url")
-	if want := string(w.keyFile()) + " holds no keys: remove it"; code != 1 || !strings.Contains(stderr, want) || strings.Contains(stdout+stderr, "secret") {
+	if want := string(w.keyFile()) + " is not a valid key file: delete it"; code != 1 || !strings.Contains(stderr, want) || strings.Contains(stdout+stderr, "secret") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
@@ -293,14 +294,14 @@ func TestURL(t *testing.T) {
 		onStderr string
 	}{
 		"with the key":               {bothKeys, kept, kept, "", "https://ecr:" + kept.Full + "@abc", ""},
-		"with a key alone":           {fullKeyOnly, keys{Full: kept.Full}, keys{Full: kept.Full}, "", "https://ecr:" + kept.Full + "@abc", ""},
-		"without the key":            {bothKeys, keys{}, kept, "", "https://abc", "doesn't have the API's key: set ECR_SCAN_API_KEY"},
-		"with the read key alone":    {bothKeys, keys{Read: kept.Read}, kept, "", "https://abc", "doesn't have the API's key"},
-		"with a key of before":       {bothKeys, kept, keys{newKey(), kept.Read}, "", "https://abc", "doesn't have the API's key"},
-		"with one's own":             {bothKeys, keys{}, keys{ownFull, newKey()}, ownFull, "https://ecr:" + ownFull + "@abc", ""},
-		"with one's own, and others": {bothKeys, kept, keys{ownFull, kept.Read}, ownFull, "https://ecr:" + ownFull + "@abc", ""},
-		"with one's own of before":   {bothKeys, kept, kept, ownFull, "https://ecr:" + kept.Full + "@abc", ""},
-		"with odd signs":             {bothKeys, keys{}, keys{odd, newKey()}, odd, "https://ecr:own%2Fkey%3Awith%40odd%23signs%3F&%25$@abc", ""},
+		"with only the full key":     {fullKeyOnly, keys{Full: kept.Full}, keys{Full: kept.Full}, "", "https://ecr:" + kept.Full + "@abc", ""},
+		"without the key":            {bothKeys, keys{}, kept, "", "https://abc", "does not have the API's key: set ECR_SCAN_API_KEY"},
+		"with only the read key":     {bothKeys, keys{Read: kept.Read}, kept, "", "https://abc", "does not have the API's key"},
+		"with an outdated key":       {bothKeys, kept, keys{newKey(), kept.Read}, "", "https://abc", "does not have the API's key"},
+		"with an own key":            {bothKeys, keys{}, keys{ownFull, newKey()}, ownFull, "https://ecr:" + ownFull + "@abc", ""},
+		"with an own key and a file": {bothKeys, kept, keys{ownFull, kept.Read}, ownFull, "https://ecr:" + ownFull + "@abc", ""},
+		"with an outdated own key":   {bothKeys, kept, kept, ownFull, "https://ecr:" + kept.Full + "@abc", ""},
+		"with special characters":    {bothKeys, keys{}, keys{odd, newKey()}, odd, "https://ecr:own%2Fkey%3Awith%40odd%23signs%3F&%25$@abc", ""},
 		"of an open API":             {openToAll, kept, kept, "", "https://abc", ""},
 		"of an API without keys":     {"missing", keys{}, keys{}, "", "https://abc", ""},
 	}
@@ -308,7 +309,7 @@ func TestURL(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := closedWorld(t)
 			w.answers["cloudformation describe-stacks"] = []answer{stackWith("UPDATE_COMPLETE", tt.has)}
-			w.answers["lambda get-function-configuration"] = []answer{functionKnows(tt.known)}
+			w.answers["lambda get-function-configuration"] = []answer{functionSettings(tt.known)}
 			if tt.kept != (keys{}) {
 				w.write(w.keyFile(), tt.kept)
 			}
@@ -328,9 +329,9 @@ func TestRotateKey(t *testing.T) {
 		t.Run(which, func(t *testing.T) {
 			w := closedWorld(t)
 			old := w.keep()
-			w.answers["lambda get-function-configuration"] = []answer{functionKnows(old)}
+			w.answers["lambda get-function-configuration"] = []answer{functionSettings(old)}
 			var before keys
-			w.answers["cloudformation update-stack"][0].sees = func() {
+			w.answers["cloudformation update-stack"][0].onCall = func() {
 				if w.kept() != old {
 					t.Error("the file was changed before the stack")
 				}
@@ -349,7 +350,7 @@ func TestRotateKey(t *testing.T) {
 			}
 			parameters[parameter] = "ParameterValue=" + hashOf(key)
 			if !other || before != kept {
-				t.Errorf("of %v it made %v, and %v before", old, kept, before)
+				t.Errorf("old keys %v, new keys %v, stored before the update %v", old, kept, before)
 			}
 			call, list, _ := strings.Cut(w.called("cloudformation update-stack")[0], " --parameters ")
 			if !strings.HasSuffix(call, "update-stack --stack-name arn:aws:cloudformation:us-west-2:123456789012:stack/watch/1 --use-previous-template --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND") {
@@ -370,32 +371,32 @@ func TestRotateKey(t *testing.T) {
 	}
 }
 
-// The key of a change that was cut off, but came through, isn't lost by the next one.
-func TestRotateKeyAfterOneThatWasCutOff(t *testing.T) {
+// The next change keeps the new key of an interrupted change that the stack already accepts.
+func TestRotateKeyAfterAnInterruptedChange(t *testing.T) {
 	w := closedWorld(t)
 	old := w.keep()
 	half := keys{newKey(), old.Read}
 	w.write(w.keyFile().pending(), half)
-	w.answers["lambda get-function-configuration"] = []answer{functionKnows(half)}
+	w.answers["lambda get-function-configuration"] = []answer{functionSettings(half)}
 	if code, _, stderr := w.run(west(), "rotate-key", "read"); code != 0 || w.kept().Full != half.Full || w.kept().Read == old.Read {
 		t.Errorf("code %d, stderr %q, keys %v of %v", code, stderr, w.kept(), half)
 	}
 }
 
-// A machine that lost its keys, or never had them, gets in again.
-func TestRotateKeyElsewhere(t *testing.T) {
+// A machine without the keys can get a new key.
+func TestRotateKeyOnAnotherMachine(t *testing.T) {
 	w := closedWorld(t)
 	if code, _, stderr := w.run(west(), "rotate-key"); code != 0 || w.kept().Full == "" || w.kept().Read != "" {
 		t.Errorf("code %d, stderr %q, keys %v", code, stderr, w.kept())
 	}
 }
 
-func TestRotateKeyThatFails(t *testing.T) {
+func TestFailedRotateKey(t *testing.T) {
 	failed := answer{fails: true, stderr: "\nWaiter StackUpdateComplete failed: Waiter encountered a terminal failure state\n"}
 	for _, call := range []string{"cloudformation update-stack", "cloudformation wait"} {
 		w := closedWorld(t)
 		old := w.keep()
-		w.answers["lambda get-function-configuration"] = []answer{functionKnows(old)}
+		w.answers["lambda get-function-configuration"] = []answer{functionSettings(old)}
 		w.answers["cloudformation describe-stack-events"] = []answer{{stdout: "{}"}}
 		w.answers[call] = []answer{failed}
 		code, stdout, stderr := w.run(west(), "rotate-key")
@@ -413,13 +414,13 @@ func TestRotateKeyRefuses(t *testing.T) {
 		args     []string
 		want     string
 	}{
-		"an open API":             {stackWith("UPDATE_COMPLETE", openToAll), west(), nil, "the API has no keys: `make deploy`"},
+		"an open API":             {stackWith("UPDATE_COMPLETE", openToAll), west(), nil, "the API has no keys: unset ECR_SCAN_API_KEY and run `make deploy`"},
 		"an API without keys":     {stackWith("UPDATE_COMPLETE", "missing"), west(), nil, "the API has no keys"},
 		"a stack that is changed": {stackIs("UPDATE_IN_PROGRESS"), west(), nil, "try again when that is done"},
-		"one's own key":           {stackIs("UPDATE_COMPLETE"), Settings{Region: "us-west-2", FullKey: ownFull}, nil, "the environment sets this key"},
-		"one's own read key":      {stackIs("UPDATE_COMPLETE"), Settings{Region: "us-west-2", ReadKey: ownRead}, []string{"read"}, "the environment sets this key"},
-		"another key":             {stackIs("UPDATE_COMPLETE"), west(), []string{ownFull}, "the keys are full and read"},
-		"two keys":                {stackIs("UPDATE_COMPLETE"), west(), []string{"full", "read"}, "the keys are full and read"},
+		"an own key":              {stackIs("UPDATE_COMPLETE"), Settings{Region: "us-west-2", FullKey: ownFull}, nil, "the environment sets this key"},
+		"an own read key":         {stackIs("UPDATE_COMPLETE"), Settings{Region: "us-west-2", ReadKey: ownRead}, []string{"read"}, "the environment sets this key"},
+		"an unknown key":          {stackIs("UPDATE_COMPLETE"), west(), []string{ownFull}, "unknown key: run `make rotate-key`"},
+		"two keys":                {stackIs("UPDATE_COMPLETE"), west(), []string{"full", "read"}, "unknown key: run `make rotate-key`"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := closedWorld(t)
@@ -429,13 +430,13 @@ func TestRotateKeyRefuses(t *testing.T) {
 				t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 			}
 			if len(w.called("cloudformation update-stack")) > 0 || w.read(w.keyFile().pending()) != (keys{}) {
-				t.Error("went on")
+				t.Error("continued")
 			}
 		})
 	}
 }
 
-func TestStatusTellsOfTheKeys(t *testing.T) {
+func TestStatusShowsTheKeys(t *testing.T) {
 	for has, want := range map[string]string{
 		bothKeys: "keys       full and read\n", openToAll: "keys       none: everyone may call the API\n", "missing": "keys       missing: every request is refused\n",
 	} {
@@ -467,6 +468,6 @@ func TestDestroyRemovesTheKeys(t *testing.T) {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	if files, err := os.ReadDir(filepath.Dir(string(w.keyFile()))); err != nil || len(files) != 0 {
-		t.Errorf("left are %v, %v", files, err)
+		t.Errorf("%v are left, %v", files, err)
 	}
 }

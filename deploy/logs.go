@@ -17,15 +17,16 @@ type logLine struct {
 	message string
 }
 
-// logs prints what the functions logged of late, in the order of time. Arguments narrow it to functions, by their folders' names.
+// logs prints the functions' recent log messages, sorted by time. Arguments select functions by the names of their
+// folders.
 func (t *tool) logs(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("logs", flag.ContinueOnError)
 	flags.SetOutput(t.stderr)
-	since := flags.Duration("since", time.Hour, "how far back")
+	since := flags.Duration("since", time.Hour, "how far back to read")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	c, _, err := t.need(ctx)
+	c, _, err := t.require(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,9 @@
-// Command deploy is what `make build`, `make deploy` and their sisters do beyond a line of make: it builds the four functions and puts
-// the stack of template.yaml up, looks after it and takes it down. It is run from the project's folder, on Linux and macOS alike.
+// Command deploy implements `make build`, `make deploy` and the other make targets for AWS. It builds the four
+// functions, and it creates, updates, inspects and deletes the stack of template.yaml. It runs in the project's
+// folder, on Linux and macOS.
 //
-// It talks to AWS through the AWS CLI alone, so that profiles, single sign-on and whatever else is set up there simply works. It is no
-// part of the service and shares no code with it.
+// It calls AWS only through the AWS CLI, so that profiles, single sign-on and all other settings of the AWS CLI
+// work. It is not part of the service and shares no code with it.
 package main
 
 import (

@@ -6,25 +6,25 @@ import (
 	"fmt"
 )
 
-// rotateKey makes a new full key, or a new read key, and locks the old one out; the other stays. Nothing else of the stack changes: it
-// keeps the functions that it has, whatever lies in this folder.
+// rotateKey replaces the full key or the read key. The old key stops working, and the other key stays. It does not
+// change anything else in the stack and does not rebuild the functions.
 func (t *tool) rotateKey(ctx context.Context, args []string) error {
 	read := len(args) == 1 && args[0] == "read"
 	if len(args) > 1 || len(args) == 1 && !read && args[0] != "full" {
-		return errors.New("the keys are full and read: run `make rotate-key`, or `make rotate-key KEY=read`")
+		return errors.New("unknown key: run `make rotate-key` for the full key, or `make rotate-key KEY=read` for the read key")
 	}
 	if read && t.ReadKey != "" || !read && t.FullKey != "" {
-		return errors.New("the environment sets this key: give ECR_SCAN_API_KEY or ECR_SCAN_READ_KEY another value and run `make deploy`, or unset it")
+		return errors.New("the environment sets this key: change ECR_SCAN_API_KEY or ECR_SCAN_READ_KEY and run `make deploy`, or unset the variable")
 	}
-	c, s, err := t.need(ctx)
+	c, s, err := t.require(ctx)
 	if err != nil {
 		return err
 	}
 	if err := t.changeable(s); err != nil {
 		return err
 	}
-	if !s.closed() {
-		return errors.New("the API has no keys: `make deploy`, with ECR_SCAN_API_KEY unset, makes them")
+	if !s.requiresKey() {
+		return errors.New("the API has no keys: unset ECR_SCAN_API_KEY and run `make deploy` to create them")
 	}
 	return t.replaceKey(ctx, c, s, read)
 }
@@ -50,19 +50,19 @@ func (t *tool) replaceKey(ctx context.Context, c cli, s *stack, read bool) error
 	if err := t.changeParameter(ctx, c, s, parameter, hashOf(key)); err != nil {
 		return err
 	}
-	if err := file.settle(); err != nil {
+	if err := file.commit(); err != nil {
 		return err
 	}
 	t.showKeys(made, file)
 	if read {
-		fmt.Fprintf(t.stdout, "\nThe old read key is locked out. A feed reader subscribes to\n  %s?key=<read key>\n", s.output(endpointOutput)+"/findings/<scan id>")
+		fmt.Fprintf(t.stdout, "\nThe old read key no longer works. A feed reader subscribes to\n  %s?key=<read key>\n", s.output(endpointOutput)+"/findings/<scan id>")
 	} else {
-		fmt.Fprint(t.stdout, "\nThe old full key is locked out. Next:\n  export ECRSCANAPI_URL=$(make -s url)\n")
+		fmt.Fprint(t.stdout, "\nThe old full key no longer works. Next:\n  export ECRSCANAPI_URL=$(make -s url)\n")
 	}
 	return nil
 }
 
-// changeParameter has CloudFormation change one parameter of the stack, and nothing else, and waits for it.
+// changeParameter changes only one parameter of the stack and waits until CloudFormation is done.
 func (t *tool) changeParameter(ctx context.Context, c cli, s *stack, name, value string) error {
 	args := []string{
 		"cloudformation", "update-stack", "--stack-name", s.StackID, "--use-previous-template",

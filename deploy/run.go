@@ -9,31 +9,32 @@ import (
 	"text/tabwriter"
 )
 
-// Settings are what the environment says.
+// Settings are the settings from the environment.
 type Settings struct {
 	// Stack is the name of the stack.
 	Stack string
-	// ArtifactBucket is an existing bucket for the packaged functions; empty, one is made.
+	// ArtifactBucket is an existing bucket for the packaged functions. If it is empty, a bucket is created.
 	ArtifactBucket string
-	// ConfigBucket is an existing bucket for the scan configs; empty, the stack makes one or keeps the one that it has.
+	// ConfigBucket is an existing bucket for the scan configs. If it is empty, the stack creates a bucket or keeps
+	// its current one.
 	ConfigBucket string
-	// Region is the AWS Region of the environment; empty, that of the profile counts.
+	// Region is the AWS Region. If it is empty, the Region of the AWS profile is used.
 	Region string
-	// FullKey and ReadKey are keys of the user's own for the API, or "none"; empty, they are made.
+	// FullKey and ReadKey are the user's own keys for the API, or "none". If they are empty, keys are created.
 	FullKey, ReadKey string
 }
 
-// Environment reads the settings.
+// Environment reads the settings from environment variables.
 func Environment(getenv func(string) string) Settings {
 	return Settings{
 		Stack:          cmp.Or(getenv("ECR_SCAN_STACK_NAME"), "ecr-continuous-scan"),
 		ArtifactBucket: getenv("ECR_SCAN_SVC_BUCKET"), ConfigBucket: getenv("ECR_SCAN_CONFIG_BUCKET"),
-		Region:  cmp.Or(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")), // version 1 of the AWS CLI reads the second alone by itself
+		Region:  cmp.Or(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")), // version 1 of the AWS CLI reads only the second variable
 		FullKey: getenv("ECR_SCAN_API_KEY"), ReadKey: getenv("ECR_SCAN_READ_KEY"),
 	}
 }
 
-// tool carries out the commands.
+// tool implements the commands.
 type tool struct {
 	Settings
 	dir            string // the project's folder
@@ -49,17 +50,18 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"build", "", "compile the functions into dist/", (*tool).build},
-		{"deploy", "[parameter=value ...]", "build, then make or change the stack", (*tool).deploy},
-		{"status", "", "show the stack, its functions and its alarms", (*tool).status},
-		{"url", "", "print the API's base URL with the key, and nothing else", (*tool).url},
-		{"rotate-key", "[full|read]", "make a new key and lock the old one out", (*tool).rotateKey},
-		{"scan-now", "", "send a visit of each repository now and print how many were sent; the visits follow", (*tool).scanNow},
-		{"logs", "[-since 1h] [function ...]", "print the functions' logs by time", (*tool).logs},
-		{"destroy", "", "delete the stack and say what stays", (*tool).destroy},
+		{"deploy", "[parameter=value ...]", "build, then create or update the stack", (*tool).deploy},
+		{"status", "", "show the stack, its version, its functions and its alarms", (*tool).status},
+		{"url", "", "print the API's base URL with the key", (*tool).url},
+		{"rotate-key", "[full|read]", "create a new key; the old key stops working", (*tool).rotateKey},
+		{"scan-now", "", "send a visit of each repository to the queue now and print how many were sent", (*tool).scanNow},
+		{"logs", "[-since 1h] [function ...]", "print the functions' logs, sorted by time", (*tool).logs},
+		{"destroy", "", "delete the stack and print what is kept", (*tool).destroy},
 	}
 }
 
-// Run carries out the command that args name and returns the exit code: 0, 1 when it failed, 2 when there is no such command.
+// Run runs the command that args name. It returns the exit code: 0 for success, 1 for a failure, 2 for an unknown
+// command.
 func Run(ctx context.Context, args []string, s Settings, stdout, stderr io.Writer, r Runner) int {
 	t := &tool{Settings: s, dir: ".", stdout: stdout, stderr: stderr, runner: r}
 	return t.dispatch(ctx, args)

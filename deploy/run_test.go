@@ -38,14 +38,14 @@ func TestUnknownCommandShowsUsage(t *testing.T) {
 		}
 		for _, c := range commands() {
 			if !strings.Contains(stderr, c.name) {
-				t.Errorf("%q: the usage doesn't tell of %s", args, c.name)
+				t.Errorf("%q: the usage does not list %s", args, c.name)
 			}
 		}
 	}
 }
 
-// What is missing on a fresh machine is said in one line that tells what to do, by every command that needs AWS.
-func TestMissing(t *testing.T) {
+// Every command that needs AWS reports a missing requirement in one line that says what to do.
+func TestMissingRequirements(t *testing.T) {
 	noCredentials := answer{fails: true, stderr: "\nUnable to locate credentials. You can configure credentials by running \"aws configure\".\n"}
 	expired := answer{fails: true, stderr: "\nAn error occurred (ExpiredToken) when calling the DescribeStacks operation: The security token included in the request is expired\n"}
 	unreachable := answer{fails: true, stderr: "\nCould not connect to the endpoint URL: \"https://cloudformation.mars-1.amazonaws.com/\"\n"}
@@ -68,7 +68,7 @@ func TestMissing(t *testing.T) {
 			map[string][]answer{"sts get-caller-identity": {noCredentials}, "cloudformation describe-stacks": {noCredentials}},
 			nil, "no valid AWS credentials: run `aws configure`",
 		},
-		"fresh credentials": {
+		"expired credentials": {
 			Settings{Region: "us-west-2"},
 			map[string][]answer{"sts get-caller-identity": {expired}, "cloudformation describe-stacks": {expired}},
 			nil, "no valid AWS credentials: run `aws configure`",
@@ -93,7 +93,7 @@ func TestMissing(t *testing.T) {
 				}
 				for _, c := range w.calls {
 					if c.Name == "go" {
-						t.Error("built all the same")
+						t.Error("built in spite of the error")
 					}
 				}
 			})

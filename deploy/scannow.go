@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 )
 
-// scanNow calls StartScanFunc as the schedule does, which sends a visit of each repository to the queue, and prints the report of what was
-// sent. The visits follow.
+// scanNow calls StartScanFunc as the schedule does. The function sends a visit of each repository to the queue, and scanNow prints the
+// function's report. The visits run later.
 func (t *tool) scanNow(ctx context.Context, _ []string) error {
-	c, _, err := t.need(ctx)
+	c, _, err := t.require(ctx)
 	if err != nil {
 		return err
 	}
@@ -30,8 +30,8 @@ func (t *tool) scanNow(ctx context.Context, _ []string) error {
 		return err
 	}
 	var result struct{ FunctionError string }
-	// It may take as long as the function may, 5 minutes, and a second call would send everything twice. Both versions of the AWS CLI read
-	// fileb: alike.
+	// The call can take as long as the function's timeout, 5 minutes. A retry would send all messages twice. Both versions of the AWS CLI
+	// support fileb:.
 	c.env = []string{"AWS_MAX_ATTEMPTS=1"}
 	err = c.json(ctx, &result, "lambda", "invoke", "--function-name", function, "--payload", "fileb://"+event, "--cli-read-timeout", "310", answer)
 	if err != nil {
@@ -42,7 +42,7 @@ func (t *tool) scanNow(ctx context.Context, _ []string) error {
 		return err
 	}
 	if result.FunctionError != "" {
-		return fmt.Errorf("the schedule failed: %s (`make logs` tells more)", bytes.TrimSpace(report))
+		return fmt.Errorf("the schedule failed: %s (see `make logs`)", bytes.TrimSpace(report))
 	}
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, bytes.TrimSpace(report), "", "  "); err != nil {

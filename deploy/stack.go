@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// stack is what CloudFormation says of a stack.
+// stack is CloudFormation's description of a stack.
 type stack struct {
 	StackID         string `json:"StackId"`
 	StackStatus     string
@@ -26,18 +26,18 @@ type resource struct {
 	Timestamp  time.Time
 }
 
-// Resource types that the commands look for.
+// Resource types that the commands use.
 const (
 	functionType = "AWS::Lambda::Function"
 	logGroupType = "AWS::Logs::LogGroup"
 	alarmType    = "AWS::CloudWatch::Alarm"
 )
 
-// find describes the stack; nil when there is none.
-func (t *tool) find(ctx context.Context, c cli) (*stack, error) {
+// describe returns CloudFormation's description of the stack, or nil if the stack does not exist.
+func (t *tool) describe(ctx context.Context, c cli) (*stack, error) {
 	var answer struct{ Stacks []stack }
 	err := c.json(ctx, &answer, "cloudformation", "describe-stacks", "--stack-name", t.Stack)
-	if says(err, "does not exist") || (err == nil && len(answer.Stacks) == 0) {
+	if messageContains(err, "does not exist") || (err == nil && len(answer.Stacks) == 0) {
 		return nil, nil
 	}
 	if err != nil {
@@ -46,26 +46,26 @@ func (t *tool) find(ctx context.Context, c cli) (*stack, error) {
 	return &answer.Stacks[0], nil
 }
 
-// look connects and describes the stack; nil when there is none.
-func (t *tool) look(ctx context.Context) (cli, *stack, error) {
+// find connects to AWS and returns the description of the stack, or nil if the stack does not exist.
+func (t *tool) find(ctx context.Context) (cli, *stack, error) {
 	c, err := t.connect(ctx)
 	if err != nil {
 		return cli{}, nil, err
 	}
-	s, err := t.find(ctx, c)
+	s, err := t.describe(ctx, c)
 	return c, s, err
 }
 
-// need is look for a stack that must exist.
-func (t *tool) need(ctx context.Context) (cli, *stack, error) {
-	c, s, err := t.look(ctx)
+// require is find for commands that need an existing stack: it fails if the stack does not exist.
+func (t *tool) require(ctx context.Context) (cli, *stack, error) {
+	c, s, err := t.find(ctx)
 	if err == nil && s == nil {
 		err = fmt.Errorf("there is no stack %s in %s: run `make deploy`, or set ECR_SCAN_STACK_NAME or AWS_REGION", t.Stack, c.region)
 	}
 	return c, s, err
 }
 
-// resources lists the stack's resources of one type.
+// resources returns the stack's resources of one type.
 func (t *tool) resources(ctx context.Context, c cli, kind string) ([]resource, error) {
 	var answer struct{ StackResources []resource }
 	if err := c.json(ctx, &answer, "cloudformation", "describe-stack-resources", "--stack-name", t.Stack); err != nil {
@@ -74,7 +74,7 @@ func (t *tool) resources(ctx context.Context, c cli, kind string) ([]resource, e
 	return slices.DeleteFunc(answer.StackResources, func(r resource) bool { return r.Type != kind }), nil
 }
 
-// output is the value of an output of the stack, or "".
+// output returns the value of an output of the stack, or "".
 func (s *stack) output(key string) string {
 	for _, o := range s.Outputs {
 		if o.OutputKey == key {
@@ -84,7 +84,7 @@ func (s *stack) output(key string) string {
 	return ""
 }
 
-// parameter is the value of a parameter of the stack, or "".
+// parameter returns the value of a parameter of the stack, or "".
 func (s *stack) parameter(key string) string {
 	for _, p := range s.Parameters {
 		if p.ParameterKey == key {
@@ -94,7 +94,7 @@ func (s *stack) parameter(key string) string {
 	return ""
 }
 
-// account is the AWS account that the stack is in.
+// account returns the ID of the AWS account that the stack is in.
 func (s *stack) account() string {
 	if parts := strings.Split(s.StackID, ":"); len(parts) > 4 { // an ARN
 		return parts[4]
@@ -102,31 +102,29 @@ func (s *stack) account() string {
 	return ""
 }
 
-// changeable tells what keeps a stack, or one that isn't there yet, from being changed.
+// changeable returns an error if the stack cannot be changed now. s is nil if the stack does not exist.
 func (t *tool) changeable(s *stack) error {
 	switch {
-	case s == nil, s.StackStatus == "REVIEW_IN_PROGRESS": // a first deploy that was cut off before it began
+	case s == nil, s.StackStatus == "REVIEW_IN_PROGRESS": // a first deploy that was interrupted at its start
 		return nil
 	case s.StackStatus == "ROLLBACK_COMPLETE":
-		return fmt.Errorf("the first deploy of stack %s failed, and a stack in that state can't be changed: run `make destroy`, then again `make deploy`", t.Stack)
+		return fmt.Errorf("the first deploy of stack %s failed, and CloudFormation cannot change a stack in that state: run `make destroy`, then `make deploy`", t.Stack)
 	case strings.HasSuffix(s.StackStatus, "_IN_PROGRESS"):
 		return fmt.Errorf("stack %s is being changed (%s): try again when that is done", t.Stack, s.StackStatus)
 	}
 	return nil
 }
 
-// wait waits until a change of the stack is done.
+// wait waits until a change of the stack is complete. If the change fails, it prints the reasons.
 func (t *tool) wait(ctx context.Context, c cli, s *stack, until string) error {
 	_, err := c.text(ctx, "cloudformation", "wait", until, "--stack-name", s.StackID)
 	if err != nil {
-		t.sayWhyFailed(ctx, c)
+		t.printFailureReasons(ctx, c)
 	}
 	return err
 }
 
-// sayWhyFailed says the reasons that the stack's events give for the last change that failed, newest last. It is a help beside an error, so
-// that its own failure says nothing.
-func (t *tool) sayWhyFailed(ctx context.Context, c cli) {
+func (t *tool) printFailureReasons(ctx context.Context, c cli) {
 	var answer struct {
 		StackEvents []struct {
 			LogicalResourceID                    string `json:"LogicalResourceId"`
@@ -137,7 +135,7 @@ func (t *tool) sayWhyFailed(ctx context.Context, c cli) {
 		return
 	}
 	var reasons []string
-	for _, e := range answer.StackEvents { // the newest comes first
+	for _, e := range answer.StackEvents { // newest first
 		if e.ResourceStatusReason == "User Initiated" {
 			break
 		}

@@ -23,6 +23,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	want := `stack      watch in us-west-2, UPDATE_COMPLETE
+version    1.2.3
 changed    2026-11-24T21:00:00Z
 API        https://abc.execute-api.us-west-2.amazonaws.com/Prod
 configs    s3://watch-bucket-1
@@ -51,7 +52,7 @@ func TestScanNow(t *testing.T) {
 			"{\n  \"configs\": 2,\n  \"repositories\": 1,\n  \"sent\": 1,\n  \"notSent\": 0,\n  \"waiting\": 0,\n  \"problems\": []\n}\n", "",
 		},
 		"a failed schedule": {answer{stdout: `{"StatusCode": 200, "FunctionError": "Unhandled"}`, writes: `{"errorMessage":"no configs"}`}, 1, "", "the schedule failed: {\"errorMessage\":\"no configs\"}"},
-		"no JSON at all":    {answer{stdout: `{"StatusCode": 200}`, writes: "oops"}, 1, "", "is not JSON"},
+		"not JSON":          {answer{stdout: `{"StatusCode": 200}`, writes: "oops"}, 1, "", "is not JSON"},
 		"no answer":         {answer{fails: true, stderr: "Read timeout on endpoint URL"}, 1, "", "aws lambda invoke: Read timeout"},
 	}
 	for name, tt := range tests {
@@ -68,7 +69,7 @@ func TestScanNow(t *testing.T) {
 				t.Errorf("called %q", calls)
 			}
 			if last := w.calls[len(w.calls)-1]; !slices.Contains(last.Env, "AWS_MAX_ATTEMPTS=1") {
-				t.Error("the AWS CLI would send everything twice when the first call takes long")
+				t.Error("the AWS CLI would repeat a slow call, which sends all messages twice")
 			}
 		})
 	}
@@ -79,8 +80,8 @@ func TestLogs(t *testing.T) {
 		args []string
 		want string
 	}{
-		"of all, by time": {nil, "2026-11-24T20:00:00.000Z StartScan first\n2026-11-24T20:00:01.500Z Configs   second\n2026-11-24T20:00:02.000Z StartScan third\n"},
-		"of one":          {[]string{"-since", "24h", "startscan"}, "2026-11-24T20:00:00.000Z StartScan first\n2026-11-24T20:00:02.000Z StartScan third\n"},
+		"all functions, sorted by time": {nil, "2026-11-24T20:00:00.000Z StartScan first\n2026-11-24T20:00:01.500Z Configs   second\n2026-11-24T20:00:02.000Z StartScan third\n"},
+		"one function":                  {[]string{"-since", "24h", "startscan"}, "2026-11-24T20:00:00.000Z StartScan first\n2026-11-24T20:00:02.000Z StartScan third\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -105,28 +106,28 @@ func TestDestroy(t *testing.T) {
 	tests := map[string]struct {
 		settings Settings
 		answers  map[string][]answer
-		says     []string
+		prints   []string
 		removes  []string
 	}{
-		"all of ours": {
+		"default buckets": {
 			Settings{}, nil,
 			[]string{"Deleted stack watch", "Kept: bucket watch-bucket-1 with the scan configs.", "ECR_SCAN_CONFIG_BUCKET=watch-bucket-1 make deploy", "Removed bucket " + own},
 			[]string{"s3 rm s3://" + own + "/watch/ --recursive", "s3api delete-bucket --bucket " + own},
 		},
-		"a bucket of artifacts that was given": {
+		"the user's own bucket for the packaged functions": {
 			Settings{ArtifactBucket: "svc"}, nil,
 			[]string{"Deleted stack watch", "Kept: bucket svc with the packaged functions, under watch/."}, nil,
 		},
 		"another stack uses the bucket": {
 			Settings{}, map[string][]answer{"s3api delete-bucket": {notEmpty}},
-			[]string{"Deleted stack watch", "Kept: bucket " + own + ", which holds the packaged functions of other stacks."},
+			[]string{"Deleted stack watch", "Kept: bucket " + own + ". It contains the packaged functions of other stacks."},
 			[]string{"s3 rm s3://" + own + "/watch/ --recursive", "s3api delete-bucket --bucket " + own},
 		},
-		"nothing is there": {
+		"no stack": {
 			Settings{}, map[string][]answer{"cloudformation describe-stacks": {noStack()}, "s3api head-bucket": {noBucket()}},
 			[]string{"There is no stack watch in us-west-2."}, nil,
 		},
-		"somebody else's bucket under the name of ours": {
+		"another account's bucket with the default name": {
 			Settings{}, map[string][]answer{"s3api head-bucket": {noAccess()}}, []string{"Deleted stack watch"}, nil,
 		},
 	}
@@ -145,7 +146,7 @@ func TestDestroy(t *testing.T) {
 			if code != 0 {
 				t.Fatal(stderr)
 			}
-			for _, line := range tt.says {
+			for _, line := range tt.prints {
 				if !strings.Contains(stdout, line) {
 					t.Errorf("stdout lacks %q:\n%s", line, stdout)
 				}
@@ -157,7 +158,7 @@ func TestDestroy(t *testing.T) {
 	}
 }
 
-func TestDestroyThatFailsSaysWhy(t *testing.T) {
+func TestFailedDestroyPrintsTheReasons(t *testing.T) {
 	answers := deployed()
 	answers["cloudformation delete-stack"] = []answer{{}}
 	answers["cloudformation wait"] = []answer{{fails: true, stderr: "Waiter StackDeleteComplete failed"}}

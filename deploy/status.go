@@ -14,11 +14,12 @@ import (
 const (
 	endpointOutput = "ECRScanAPIEndpoint"
 	bucketOutput   = "ConfigBucketName"
+	versionOutput  = "Version"
 )
 
-// url prints the API's base URL alone, to be taken up by a shell; with the key, when this machine has it.
+// url prints only the API's base URL, so that a shell can use the output. The URL contains the key if this machine has it.
 func (t *tool) url(ctx context.Context, _ []string) error {
-	c, s, err := t.need(ctx)
+	c, s, err := t.require(ctx)
 	if err != nil {
 		return err
 	}
@@ -26,7 +27,7 @@ func (t *tool) url(ctx context.Context, _ []string) error {
 	if url == "" {
 		return fmt.Errorf("stack %s has no output %s (%s)", t.Stack, endpointOutput, s.StackStatus)
 	}
-	have, err := t.haveKeys(ctx, c, s)
+	have, err := t.acceptedKeys(ctx, c, s)
 	if err != nil {
 		return err
 	}
@@ -35,16 +36,16 @@ func (t *tool) url(ctx context.Context, _ []string) error {
 		if url, err = withKey(url, have.Full); err != nil {
 			return err
 		}
-	case s.closed():
-		fmt.Fprintf(t.stderr, "url: this machine doesn't have the API's key: %s\n", toGetIn)
+	case s.requiresKey():
+		fmt.Fprintf(t.stderr, "url: this machine does not have the API's key: %s\n", adviceWithoutKey)
 	}
 	fmt.Fprintln(t.stdout, url)
 	return nil
 }
 
-// status shows the stack, what it was given, its functions and the state of its alarms.
+// status prints the stack, its version, its parameters, its functions and the states of its alarms.
 func (t *tool) status(ctx context.Context, _ []string) error {
-	c, s, err := t.need(ctx)
+	c, s, err := t.require(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,6 +60,7 @@ func (t *tool) status(ctx context.Context, _ []string) error {
 	changed := cmp.Or(s.LastUpdatedTime, s.CreationTime)
 	w := tabwriter.NewWriter(t.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "stack\t%s in %s, %s\n", t.Stack, c.region, s.StackStatus)
+	fmt.Fprintf(w, "version\t%s\n", cmp.Or(s.output(versionOutput), "before 1.0.0")) // earlier templates have no such output
 	fmt.Fprintf(w, "changed\t%s\n", changed.UTC().Format(time.RFC3339))
 	fmt.Fprintf(w, "API\t%s\n", s.output(endpointOutput))
 	fmt.Fprintf(w, "configs\ts3://%s\n", s.output(bucketOutput))
@@ -79,7 +81,7 @@ func (t *tool) status(ctx context.Context, _ []string) error {
 
 type alarm struct{ name, state string }
 
-// alarms are the stack's alarms with their states, by the template's names.
+// alarms returns the stack's alarms with their states, sorted by their names in the template.
 func (t *tool) alarms(ctx context.Context, c cli) ([]alarm, error) {
 	found, err := t.resources(ctx, c, alarmType)
 	if err != nil || len(found) == 0 {
@@ -105,7 +107,7 @@ func (t *tool) alarms(ctx context.Context, c cli) ([]alarm, error) {
 	return alarms, nil
 }
 
-// physicalID is the name that CloudFormation gave a resource of the stack.
+// physicalID returns the name that CloudFormation gave a resource of the stack.
 func (t *tool) physicalID(ctx context.Context, c cli, kind, logicalID string) (string, error) {
 	found, err := t.resources(ctx, c, kind)
 	if err != nil {

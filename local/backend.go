@@ -27,24 +27,24 @@ import (
 // localBucket is the bucket of the embedded S3.
 const localBucket = "ecr-scan-config"
 
-// backend is what the service runs on: S3 and ECR, each embedded or real.
+// backend is the part of the service behind the API. Its S3 and ECR are each embedded or real.
 type backend struct {
 	configs httpapi.ConfigStore
 	reader  *report.Reader
 	visitor *rescan.Visitor
 	queue   *rescan.Local
-	shown   []string // what is running, a line each
+	shown   []string // the lines of the start message
 	loaded  []ecr.RepositoryID
 	closes  []func() error
 }
 
 func (b *backend) close() {
 	for _, c := range b.closes {
-		_ = c() // the process ends; every write was answered already
+		_ = c() // the process is about to end, and all writes are complete
 	}
 }
 
-// openBackend starts what is embedded on loopback ports and reaches what is real.
+// openBackend starts the embedded services on loopback ports and makes the clients of the real ones.
 func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, err error) {
 	b = &backend{}
 	defer func() {
@@ -74,17 +74,17 @@ func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, 
 	return b, nil
 }
 
-// realAWS checks the user's credentials once, so that a missing login is said at the start and not by every image.
+// realAWS checks the user's credentials once, so that a missing login is reported at the start and not for each image.
 func realAWS(ctx context.Context) (aws.Config, error) {
 	cfg, err := setup.AWSConfig(ctx)
 	if err != nil {
 		return cfg, err
 	}
 	if cfg.Region == "" {
-		cfg.Region = "us-west-2" // for the check and the bucket alone: each config brings its own
+		cfg.Region = "us-west-2" // only for this check and the bucket: each config has its own Region
 	}
 	if _, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}); err != nil {
-		return cfg, fmt.Errorf("-aws needs AWS credentials that work: log in (aws sso login, or aws configure) or set AWS_PROFILE: %w", err)
+		return cfg, fmt.Errorf("-aws needs valid AWS credentials: log in (aws sso login, or aws configure) or set AWS_PROFILE: %w", err)
 	}
 	return cfg, nil
 }
@@ -92,7 +92,7 @@ func realAWS(ctx context.Context) (aws.Config, error) {
 func (b *backend) embedECR(o options) (aws.Config, error) {
 	scanTime := o.scanTime
 	if scanTime == 0 {
-		scanTime = -1 // at once; zero would be the default
+		scanTime = -1 // no delay; zero is the default of ecr.Options
 	}
 	registry := ecr.New(ecr.Options{ScanTime: scanTime})
 	if err := samples.PutWalkthrough(registry); err != nil {
@@ -129,11 +129,11 @@ func (b *backend) embedS3(o options) (aws.Config, error) {
 	if err != nil {
 		return aws.Config{}, err
 	}
-	b.shown = append(b.shown, "S3        "+endpoint+"  embedded, bucket "+localBucket+", kept in "+o.data)
+	b.shown = append(b.shown, "S3        "+endpoint+"  embedded, bucket "+localBucket+", stored in "+o.data)
 	return setup.Loopback(endpoint), nil
 }
 
-// start serves an embedded service on a loopback port of its own. It is closed before what it reads from.
+// start serves an embedded service on its own loopback port. close stops the server before it closes the server's storage.
 func (b *backend) start(h http.Handler) (endpoint string, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -144,7 +144,7 @@ func (b *backend) start(h http.Handler) (endpoint string, err error) {
 	go func() {
 		defer close(done)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			slog.Error("an embedded service ended", "error", err)
+			slog.Error("an embedded service stopped", "error", err)
 		}
 	}()
 	b.closes = append([]func() error{func() error {
@@ -155,8 +155,8 @@ func (b *backend) start(h http.Handler) (endpoint string, err error) {
 	return "http://" + l.Addr().String(), nil
 }
 
-// welcome says what is running and what to type next.
-func welcome(o options, base string, b *backend) string {
+// startMessage lists what is running and what to do next.
+func startMessage(o options, base string, b *backend) string {
 	lines := append([]string{"API       " + base}, b.shown...)
 	lines = append(lines, fmt.Sprintf("schedule  now, then every %s", short(o.every.String())))
 	post := "--data @scan-config-ubuntu.json"
@@ -165,20 +165,20 @@ func welcome(o options, base string, b *backend) string {
 	}
 	return "ECR container image re-scan, on this machine:\n\n  " + strings.Join(lines, "\n  ") + `
 
-Type in another terminal:
+In another terminal, run:
 
   export ECRSCANAPI_URL=` + base + `
   curl -s --header "Content-Type: application/json" --request POST ` + post + ` $ECRSCANAPI_URL/configs/
   curl $ECRSCANAPI_URL/summary
 
-The same in a browser: ` + base + `/summary
+In a browser: ` + base + `/summary
 
-Ctrl-C ends it.
+Press Ctrl-C to stop it.
 
 `
 }
 
-// short drops the zeros that a duration prints at its end: 24h0m0s.
+// short removes the zeros at the end of a printed duration: 24h0m0s becomes 24h.
 func short(duration string) string {
 	if s, ok := strings.CutSuffix(duration, "m0s"); ok {
 		duration = s + "m"

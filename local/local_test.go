@@ -19,7 +19,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// buffer may be written and read side by side.
+// buffer can be written and read concurrently.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -37,7 +37,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// server is the command, running.
+// server is the running command.
 type server struct {
 	base           string
 	stdout, stderr buffer
@@ -85,8 +85,8 @@ func (s *server) call(t *testing.T, method, path, body string) (int, string) {
 	return res.StatusCode, string(b)
 }
 
-// logged waits until the log has a line with all of these parts.
-func (s *server) logged(t *testing.T, parts ...string) {
+// waitForLog waits until a line of the log contains all of these parts.
+func (s *server) waitForLog(t *testing.T, parts ...string) {
 	t.Helper()
 	has := func(line string) bool {
 		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
@@ -102,18 +102,18 @@ func (s *server) logged(t *testing.T, parts ...string) {
 
 const ubuntu = `{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu","tags":["16.04"]}`
 
-func TestServesAndKeepsConfigs(t *testing.T) {
+func TestConfigsSurviveARestart(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	first := start(t, "-data", data)
 	if !strings.Contains(first.stdout.String(), "schedule  now, then every 1m\n") {
-		t.Errorf("the welcome says %s", first.stdout.String())
+		t.Errorf("the start message is %s", first.stdout.String())
 	}
 	status, body := first.call(t, "POST", "/configs/", ubuntu)
 	var c scan.Config
 	if err := json.Unmarshal([]byte(body), &c); err != nil || status != http.StatusCreated {
 		t.Fatalf("POST: %d %s", status, body)
 	}
-	first.logged(t, "msg=visit", "repository=test/ubuntu", "outcome=ended", "tally.started=1") // the visit that the new config asked for
+	first.waitForLog(t, "msg=visit", "repository=test/ubuntu", "outcome=ended", "tally.started=1") // the visit of the new config
 	want := "Results for test/ubuntu:16.04 in us-west-2:\n MEDIUM: 8\n LOW: 24\n INFORMATIONAL: 19\n\n\n"
 	if status, body := first.call(t, "GET", "/summary", ""); status != http.StatusOK || body != want {
 		t.Errorf("summary after the visit: %d %s", status, body)
@@ -137,13 +137,13 @@ func TestServesAndKeepsConfigs(t *testing.T) {
 	if status, body := second.call(t, "GET", "/configs/"+c.ID, ""); status != http.StatusOK || !strings.Contains(body, c.ID) {
 		t.Errorf("after a restart: %d %s", status, body)
 	}
-	second.logged(t, "msg=visit", "repository=test/ubuntu", "outcome=ended", "tally.started=1") // the visit of the first schedule
+	second.waitForLog(t, "msg=visit", "repository=test/ubuntu", "outcome=ended", "tally.started=1") // the visit of the first schedule
 	if _, body := second.call(t, "GET", "/summary", ""); body != want {
 		t.Errorf("after the scan: %s", body)
 	}
 }
 
-func TestFailsPlainly(t *testing.T) {
+func TestErrorMessages(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -160,41 +160,41 @@ func TestFailsPlainly(t *testing.T) {
 		code int
 		says string
 	}{
-		"port taken":        {[]string{"-addr", taken.Addr().String()}, 1, "is taken by another program"},
-		"data in use":       {[]string{"-addr", "127.0.0.1:0", "-data", running}, 1, "another process has it open"},
-		"data is a file":    {[]string{"-addr", "127.0.0.1:0", "-data", file}, 1, "-data: "},
-		"no such host":      {[]string{"-addr", "256.0.0.1:1"}, 1, "can't listen on"},
-		"no port":           {[]string{"-addr", "localhost"}, 2, "-addr must be host:port"},
-		"bucket alone":      {[]string{"-bucket", "b"}, 2, "-bucket needs -aws"},
-		"findings with aws": {[]string{"-aws", "-findings", "x"}, 2, "give one of them"},
-		"findings missing":  {[]string{"-addr", "127.0.0.1:0", "-data", t.TempDir(), "-findings", "does-not-exist"}, 1, "-findings: "},
-		"every 0":           {[]string{"-every", "0s"}, 2, "-every must be"},
-		"scan time below 0": {[]string{"-scan-time", "-1s"}, 2, "-scan-time must"},
-		"a word":            {[]string{"start"}, 2, "not understood"},
-		"unknown flag":      {[]string{"-nope"}, 2, "-nope"},
-		"help":              {[]string{"-h"}, 0, "keep the scan configs in this"},
+		"port in use":        {[]string{"-addr", taken.Addr().String()}, 1, "is in use by another program"},
+		"data in use":        {[]string{"-addr", "127.0.0.1:0", "-data", running}, 1, "another process has it open"},
+		"data is a file":     {[]string{"-addr", "127.0.0.1:0", "-data", file}, 1, "-data: "},
+		"no such host":       {[]string{"-addr", "256.0.0.1:1"}, 1, "cannot listen on"},
+		"no port":            {[]string{"-addr", "localhost"}, 2, "-addr must be host:port"},
+		"bucket without aws": {[]string{"-bucket", "b"}, 2, "-bucket needs -aws"},
+		"findings with aws":  {[]string{"-aws", "-findings", "x"}, 2, "use only one of the two flags"},
+		"findings missing":   {[]string{"-addr", "127.0.0.1:0", "-data", t.TempDir(), "-findings", "does-not-exist"}, 1, "-findings: "},
+		"every 0":            {[]string{"-every", "0s"}, 2, "-every must be"},
+		"scan time below 0":  {[]string{"-scan-time", "-1s"}, 2, "-scan-time must"},
+		"an argument":        {[]string{"start"}, 2, "unknown argument"},
+		"unknown flag":       {[]string{"-nope"}, 2, "-nope"},
+		"help":               {[]string{"-h"}, 0, "store the scan configs and records in this"},
 	} {
 		var stdout, stderr buffer
 		if code := run(t.Context(), test.args, &stdout, &stderr); code != test.code || !strings.Contains(stderr.String(), test.says) {
-			t.Errorf("%s: code %d, said %s", name, code, stderr.String())
+			t.Errorf("%s: code %d, printed %s", name, code, stderr.String())
 		}
 	}
 }
 
-func TestHelpExplainsEveryFlag(t *testing.T) {
+func TestHelpDescribesEveryFlag(t *testing.T) {
 	var stdout, stderr buffer
 	run(t.Context(), []string{"-h"}, &stdout, &stderr)
-	for _, f := range []string{"-addr", "-aws", "-bucket", "-data", "-every", "-findings", "-scan-time"} {
+	for _, f := range []string{"-addr", "-aws", "-bucket", "-data", "-every", "-findings", "-scan-time", "-version"} {
 		if !regexp.MustCompile(`(?m)^  ` + f + `\b.*\n\s+\S`).MatchString(stderr.String()) {
-			t.Errorf("no words on %s in\n%s", f, stderr.String())
+			t.Errorf("no description of %s in\n%s", f, stderr.String())
 		}
 	}
-	if help := stderr.String(); !strings.Contains(help, "With -aws it is 5m unless given (default 1m0s)") {
-		t.Errorf("how often repositories are visited: %s", help)
+	if help := stderr.String(); !strings.Contains(help, "With -aws the default is 5m (default 1m0s)") {
+		t.Errorf("the help does not say how often repositories are visited: %s", help)
 	}
 }
 
-// A web page of another name that points here must not reach the API through the user's browser.
+// A web page whose host name resolves to this machine must not reach the API through the user's browser.
 func TestAnswersToLocalhostOnly(t *testing.T) {
 	s := start(t, "-data", t.TempDir())
 	for host, want := range map[string]int{
@@ -225,27 +225,27 @@ func TestReplaysRecordedFindings(t *testing.T) {
 	s := start(t, "-data", t.TempDir(), "-findings", dir)
 	m := regexp.MustCompile(`loaded (\S+) of registry 123456789012 in us-west-2`).FindStringSubmatch(s.stdout.String())
 	if m == nil {
-		t.Fatalf("doesn't say what was loaded: %s", s.stdout.String())
+		t.Fatalf("the start message does not list what was loaded: %s", s.stdout.String())
 	}
 	s.call(t, "POST", "/configs", `{"region":"us-west-2","registry":"123456789012","repository":"`+m[1]+`"}`)
-	s.logged(t, "msg=visit", "repository="+m[1], "outcome=ended")
+	s.waitForLog(t, "msg=visit", "repository="+m[1], "outcome=ended")
 	if _, body := s.call(t, "GET", "/summary", ""); body != "Results for "+m[1]+":latest in us-west-2:\n CRITICAL: 1\n\n\n" {
 		t.Error(body)
 	}
 }
 
-// The schedule goes on, and the next visit records what the scan found that the visit before has started.
+// The schedule repeats. The second visit records the result of the scan that the first visit started.
 func TestResultsOfScansAreRecorded(t *testing.T) {
 	s := start(t, "-data", t.TempDir(), "-every", "1s", "-scan-time", "0s")
 	s.call(t, "POST", "/configs", `{"region":"us-west-2","registry":"123456789012","repository":"test/hardcases","tags":["never-scanned"]}`)
-	s.logged(t, "msg=visit", "repository=test/hardcases", "outcome=ended", "tally.started=1")
-	s.logged(t, "msg=visit", "repository=test/hardcases", "outcome=ended", "tally.started=0", "tally.scannedWithin24h=1")
+	s.waitForLog(t, "msg=visit", "repository=test/hardcases", "outcome=ended", "tally.started=1")
+	s.waitForLog(t, "msg=visit", "repository=test/hardcases", "outcome=ended", "tally.started=0", "tally.scannedWithin24h=1")
 	if _, body := s.call(t, "GET", "/summary", ""); body != "Results for test/hardcases:never-scanned in us-west-2:\n LOW: 1\n\n\n" {
 		t.Errorf("after the second visit: %s", body)
 	}
 }
 
-// A visit follows another soon enough that what a scan found is recorded while somebody waits for it.
+// Visits follow each other fast enough that a waiting user sees the result of a scan.
 func TestEveryWithAWS(t *testing.T) {
 	for args, want := range map[string]time.Duration{
 		"": time.Minute, "-aws": 5 * time.Minute, "-aws -every 24h": 24 * time.Hour, "-every 1h -aws": time.Hour, "-aws -every 1m": time.Minute, "-every 1h": time.Hour,

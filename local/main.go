@@ -1,5 +1,6 @@
-// Command local is the whole service on one machine: the same handlers as the four Lambda functions, a schedule, and an embedded S3 and
-// ECR, so that it needs no AWS account. With -aws it watches the user's own registries instead, with nothing deployed.
+// Command local runs the whole service on one machine: the handlers of the four Lambda functions, a schedule, and
+// an embedded S3 and ECR, so it needs no AWS account. With -aws it reads the user's own registries and deploys
+// nothing.
 package main
 
 import (
@@ -11,6 +12,6 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process immediately
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

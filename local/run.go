@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,17 +19,21 @@ import (
 	"ecr-continuous-scan/internal/rescan"
 )
 
-// run is the command: it serves until ctx ends and returns the exit code.
+// run is the command. It serves until ctx is done and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.Is(err, errUsage): // said already
+	case errors.Is(err, errUsage): // already printed
 		return 2
 	case err != nil:
 		fmt.Fprintln(stderr, "local:", err)
 		return 2
+	case o.version:
+		info, _ := debug.ReadBuildInfo() // nil if the build recorded none
+		fmt.Fprintln(stdout, "ecr-continuous-scan", versionText(info))
+		return 0
 	}
 	if err := serve(ctx, o, stdout, stderr); err != nil {
 		fmt.Fprintln(stderr, "local:", err)
@@ -60,7 +65,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	fmt.Fprint(stdout, welcome(o, base, back))
+	fmt.Fprint(stdout, startMessage(o, base, back))
 
 	var background sync.WaitGroup
 	defer background.Wait()
@@ -72,7 +77,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		<-ctx.Done()
 		shutdown, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer done()
-		_ = server.Shutdown(shutdown) // requests that take longer are cut
+		_ = server.Shutdown(shutdown) // requests that take longer are aborted
 	})
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", base, err)
@@ -84,15 +89,15 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 func listen(addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("port %s is taken by another program: end that one, or choose another port with -addr 127.0.0.1:8081", addr)
+		return nil, fmt.Errorf("address %s is in use by another program: stop that program, or choose another port with -addr 127.0.0.1:8081", addr)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("can't listen on %s: %w", addr, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
 	}
 	return l, nil
 }
 
-// shownAddr is the address as one types it.
+// shownAddr returns the address as a user types it.
 func shownAddr(a net.Addr) string {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsLoopback() && !tcp.IP.IsUnspecified() {
@@ -101,7 +106,7 @@ func shownAddr(a net.Addr) string {
 	return fmt.Sprintf("localhost:%d", tcp.Port)
 }
 
-// baseURL is the address that the client used; checkHost has made sure that it is one of ours.
+// baseURL returns the address that the client used. checkHost has already refused all other host names.
 func baseURL(otherwise string) func(*http.Request) string {
 	return func(r *http.Request) string {
 		if r.Host == "" {
@@ -111,11 +116,11 @@ func baseURL(otherwise string) func(*http.Request) string {
 	}
 }
 
-// checkHost refuses requests for another host name. The API is open to everyone on this machine, and a web page could otherwise reach it
-// from the user's browser under a name of its own that points here.
+// checkHost refuses requests for another host name. The API is open to everyone on this machine. Without this
+// check, a web page could reach it through the user's browser under a host name that resolves to this machine.
 func checkHost(addr string, h http.Handler) http.Handler {
 	own, _, _ := net.SplitHostPort(addr)
-	open := net.ParseIP(own).IsUnspecified() || own == "" // served to the network on purpose
+	open := net.ParseIP(own).IsUnspecified() || own == "" // the user serves the network on purpose
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
 		if name, _, err := net.SplitHostPort(host); err == nil {
@@ -126,7 +131,7 @@ func checkHost(addr string, h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
-		http.Error(w, "This server answers to localhost only.", http.StatusMisdirectedRequest)
+		http.Error(w, "This server only accepts requests for localhost.", http.StatusMisdirectedRequest)
 	})
 }
 

@@ -10,13 +10,15 @@ import (
 	"ecr-continuous-scan/internal/rescan"
 )
 
-// What StartScanFunc has in the template: how many repositories are visited at once, and how long one visit may take.
+// The template's settings for StartScanFunc: how many repositories are visited at once, and the time limit of one
+// visit.
 const (
 	visitsAtOnce = 5
 	visitTime    = 5 * time.Minute
 )
 
-// schedule asks for a visit of each repository now and then again and again until ctx ends, as the EventBridge rule does.
+// schedule sends a visit of each repository to the queue at the start and then every `every` until ctx is done, as
+// the EventBridge rule does.
 func schedule(ctx context.Context, visitor *rescan.Visitor, every time.Duration, log *slog.Logger) {
 	for {
 		scheduleOnce(ctx, visitor, log)
@@ -39,7 +41,8 @@ func scheduleOnce(ctx context.Context, visitor *rescan.Visitor, log *slog.Logger
 	}
 }
 
-// visit does the visits that the queue asks for. One that is under way when ctx ends stops early, and is done again at the next start.
+// visit returns the handler of the queue's messages. A visit that is running when ctx is done stops early. The next
+// start repeats it.
 func visit(visitor *rescan.Visitor) func(context.Context, rescan.Received) {
 	return func(ctx context.Context, m rescan.Received) {
 		ctx, cancel := context.WithTimeout(ctx, visitTime)
