@@ -20,9 +20,9 @@ func document(t *testing.T, name string) string {
 	return string(text)
 }
 
-// The policy that the owner of another account's repository is told to set allows what the functions do, and no more.
-func TestRepositoryPolicyOfTheDocumentation(t *testing.T) {
-	_, text, _ := strings.Cut(document(t, "docs/security.md"), "```json\n")
+// The documented policy for a repository of another account permits exactly the ECR actions of the functions.
+func TestDocumentedRepositoryPolicy(t *testing.T) {
+	_, text, _ := strings.Cut(document(t, "docs/deploy.md"), "```json\n")
 	text, _, _ = strings.Cut(text, "```")
 	var policy struct{ Statement []struct{ Action []string } }
 	if err := json.Unmarshal([]byte(text), &policy); err != nil || len(policy.Statement) != 1 {
@@ -37,17 +37,16 @@ func TestRepositoryPolicyOfTheDocumentation(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(sorted(want), slices.Sorted(slices.Values(policy.Statement[0].Action))); diff != "" {
-		t.Errorf("the actions of the template and of the documentation differ (-template +documentation):\n%s", diff)
+		t.Errorf("the actions of the template and the documentation differ (-template +documentation):\n%s", diff)
 	}
 }
 
-// Every parameter that `make deploy PARAMETERS=…` takes is in the README, with its default.
-func TestParametersOfTheDocumentation(t *testing.T) {
-	readme := document(t, "README.md")
-	_, table, _ := strings.Cut(readme, "\n### Parameters\n")
-	table, _, _ = strings.Cut(table, "\n### ")
+// Every parameter that `make deploy PARAMETERS=…` accepts is in docs/deploy.md with its default.
+func TestDocumentedParameters(t *testing.T) {
+	_, table, _ := strings.Cut(document(t, "docs/deploy.md"), "\n## Parameters\n")
+	table, _, _ = strings.Cut(table, "\n## ")
 	for name, p := range at(t, load(t), "Parameters").(object) {
-		if name == "ConfigBucket" || strings.HasSuffix(name, "KeySha256") { // set by variables of the environment
+		if name == "ConfigBucket" || strings.HasSuffix(name, "KeySha256") { // set by environment variables
 			continue
 		}
 		var row string
@@ -61,7 +60,7 @@ func TestParametersOfTheDocumentation(t *testing.T) {
 			value = "none"
 		}
 		if !strings.Contains(row, value) {
-			t.Errorf("%s, by default %s, is not in the README's table: %q", name, value, row)
+			t.Errorf("%s, by default %s, is not in the table of docs/deploy.md: %q", name, value, row)
 		}
 	}
 }
