@@ -7,36 +7,38 @@ import (
 	"sync/atomic"
 )
 
-// ErrNotVisited is why nothing is known of a repository or an image: no visit has come to it yet.
+// ErrNotVisited is the error for a repository or an image that no visit has read yet, and that the current request
+// may not read from ECR because it has used all its calls.
 var ErrNotVisited = &Error{Code: Unavailable, Message: "not visited yet"}
 
-// IsNotAsked tells whether an error means that ECR was not asked: no visit has come yet, or the request has no calls left.
-func IsNotAsked(err error) bool { return errors.Is(err, ErrNotVisited) }
+// IsNotVisited reports whether err is [ErrNotVisited]: ECR was not called.
+func IsNotVisited(err error) bool { return errors.Is(err, ErrNotVisited) }
 
-// callsLeft is the key of a context's bound of calls.
-type callsLeft struct{}
+// callLimitKey is the context key of the number of remaining calls.
+type callLimitKey struct{}
 
-// WithCalls bounds how many calls to ECR may be made with a context.
+// WithCalls returns a context that allows n calls to ECR.
 func WithCalls(ctx context.Context, n int64) context.Context {
-	left := new(atomic.Int64)
-	left.Store(n)
-	return context.WithValue(ctx, callsLeft{}, left)
+	remaining := new(atomic.Int64)
+	remaining.Store(n)
+	return context.WithValue(ctx, callLimitKey{}, remaining)
 }
 
-// TakeCall takes one of the calls that a context has left. Errors: Unavailable when there is none. A context without a bound has any number.
-func TakeCall(ctx context.Context) error {
-	left, bounded := ctx.Value(callsLeft{}).(*atomic.Int64)
-	if bounded && left.Add(-1) < 0 {
+// UseCall reduces the number of calls that ctx allows by one. It returns [ErrNotVisited] when no calls remain. A context
+// without a limit allows any number of calls.
+func UseCall(ctx context.Context) error {
+	remaining, isLimited := ctx.Value(callLimitKey{}).(*atomic.Int64)
+	if isLimited && remaining.Add(-1) < 0 {
 		return ErrNotVisited
 	}
 	return nil
 }
 
-// CallsLeft is how many calls a context has left, and a very large number when it has no bound.
-func CallsLeft(ctx context.Context) int {
-	left, bounded := ctx.Value(callsLeft{}).(*atomic.Int64)
-	if !bounded {
+// RemainingCalls returns the number of calls that ctx still allows, or math.MaxInt when ctx has no limit.
+func RemainingCalls(ctx context.Context) int {
+	remaining, isLimited := ctx.Value(callLimitKey{}).(*atomic.Int64)
+	if !isLimited {
 		return math.MaxInt
 	}
-	return int(max(0, left.Load()))
+	return int(max(0, remaining.Load()))
 }

@@ -61,7 +61,7 @@ func TestValidate(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(test.wrong, got); diff != "" {
-				t.Errorf("wrong fields (-want +got):\n%s", diff)
+				t.Errorf("invalid fields (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -82,7 +82,7 @@ func TestNewConfig(t *testing.T) {
 		t.Errorf("got created %d and tags %#v", a.Created, a.Tags)
 	}
 	if _, err := NewConfig(Config{}, now); CodeOf(err) != Invalid {
-		t.Errorf("an empty draft gives %v", err)
+		t.Errorf("an empty draft returns %v", err)
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package scan has the nouns of the service and their rules, as values: a [Config] names a [Repository] and, if wanted, some of its tags. Each tag
-// points to an [Image]; what ECR says of an image is a [Result], and a completed one lists a [Finding] per vulnerability and package. A [Filter]
-// chooses among them.
+// Package scan defines the basic types of the service and their rules. A [Config] names a [Repository] and, optionally,
+// some of its tags. Each tag points to an [Image]. ECR's answer for an image is a [Result]. A completed result lists one
+// [Finding] for each vulnerability and package. A [Filter] selects findings, images and repositories.
 //
-// It asks nobody, and knows nothing of what is stored, of AWS, HTTP, Lambda, files or the environment.
+// The package makes no calls. It does not depend on the store, AWS, HTTP, Lambda, files or the environment.
 package scan

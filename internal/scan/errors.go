@@ -2,48 +2,49 @@ package scan
 
 import "errors"
 
-// Code says what kind of failure an error is, for whoever has to act on it.
+// Code is the kind of an error. Callers decide by the code what to do.
 type Code string
 
 const (
-	// Internal is everything that has no other code. Its cause is logged and never shown.
+	// Internal is every error without another code. Its cause is logged and not shown to clients.
 	Internal Code = "internal"
-	// Invalid is input that breaks a rule; the error's Fields say which.
+	// Invalid is input that violates a rule. The error's Fields list the invalid fields.
 	Invalid Code = "invalid"
-	// NotFound is a config that does not exist.
+	// NotFound is a config or a stored object that does not exist.
 	NotFound Code = "not found"
-	// RepositoryNotFound is a repository that its registry does not have.
+	// RepositoryNotFound is a repository that does not exist in its registry.
 	RepositoryNotFound Code = "repository not found"
-	// ImageNotFound is an image or tag that its repository does not have.
+	// ImageNotFound is an image or a tag that does not exist in its repository.
 	ImageNotFound Code = "image not found"
-	// NoAccess is a refusal: credentials or permissions are missing. Trying again changes nothing.
+	// NoAccess means that credentials or permissions are missing. A retry does not help.
 	NoAccess Code = "no access"
-	// Unavailable is a failure in passing: throttling, an error of the other side, no answer in time. Try again later.
+	// Unavailable is a temporary failure: throttling, a server error or a timeout. A later retry may succeed.
 	Unavailable Code = "unavailable"
-	// ScannedRecently is ECR's refusal to scan an image twice within 24 hours: an answer more than an error.
+	// ScannedRecently means that ECR refuses a scan because it scanned the image within the last 24 hours.
 	ScannedRecently Code = "scanned within 24 h"
 	// NotScannable is an image that ECR can't scan.
 	NotScannable Code = "not scannable"
-	// EnhancedScanning is a registry's refusal, in one Region, to start a scan by hand, of whatever image: Amazon Inspector scans there.
+	// EnhancedScanning means that a registry uses Amazon Inspector in this Region. ECR then refuses to start a scan of any
+	// image.
 	EnhancedScanning Code = "enhanced scanning"
 )
 
-// Error is a failure with a code for programs and a message for people.
+// Error is an error with a code for programs and a message for people.
 type Error struct {
 	Code Code
-	// Message may be shown to anyone: it holds no internal name, request id or secret.
+	// Message may be shown to clients. It contains no internal name, request id or secret.
 	Message string
-	// Fields are the wrong fields of an Invalid input.
+	// Fields are the invalid fields when the code is Invalid.
 	Fields []FieldError
-	// Err is the cause, for the log alone. It may be nil.
+	// Err is the cause. It is only logged. It may be nil.
 	Err error
 }
 
-// FieldError names one wrong field of an input.
+// FieldError describes one invalid field of an input.
 type FieldError struct {
 	// Pointer is a JSON pointer (RFC 6901) into the input, such as /tags/1.
 	Pointer string `json:"pointer"`
-	// Detail says what the field must be.
+	// Detail is the rule that the field violates.
 	Detail string `json:"detail"`
 }
 
@@ -60,7 +61,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// CodeOf is the code of the first [*Error] in err's chain, Internal when there is none, and "" for nil.
+// CodeOf returns the code of the first [*Error] that err wraps. It returns Internal when err wraps none, and "" when err
+// is nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -71,7 +73,7 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// MessageOf is what may be shown to anyone of err.
+// MessageOf returns the message of err that may be shown to clients.
 func MessageOf(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok && e.Message != "" {
 		return e.Message

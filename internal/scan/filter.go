@@ -9,57 +9,59 @@ import (
 	"unicode/utf8"
 )
 
-// Filter chooses findings, images and repositories. Its parts all hold at once; within a list, any of the values will do. The zero value lets
-// everything through. What each part means is in [Filters].
+// Filter selects findings, images and repositories. Something matches when it matches every field of the filter that is
+// set. It matches a list when it matches one value of the list. The zero value matches everything. [Filters] describes
+// the fields.
 type Filter struct {
-	// Severity is the lowest that is let through, in the order of [Severities]; empty for every one.
+	// Severity is the lowest severity that matches, in the order of [Severities]. Empty matches every severity.
 	Severity Severity
-	// Tags, Packages and Names are the tags of images and the names of packages and of vulnerabilities; nil for every one.
+	// Tags are tags of images. Packages and Names are names of packages and of vulnerabilities. nil matches all.
+	// Each list is sorted.
 	Tags, Packages, Names []string
-	// Fixable lets only those through for which the scanner knows a fix.
+	// Fixable matches only findings with a known fix.
 	Fixable bool
-	// Repositories are names of repositories; nil for every one.
+	// Repositories are names of repositories, sorted. nil matches all.
 	Repositories []string
 }
 
-// Bounds of a filter: how many values a list may have, and how long one may be, in bytes.
+// Limits of a filter: the number of values in a list, and the length of a value in bytes.
 const (
 	maxFilterValues = 50
 	maxFilterValue  = 200
 )
 
-// ParseFilter reads a filter from the parameters of a URL and brings it into its one form: what means the same is the same. Other parameters
-// are not looked at. Errors: Invalid, with a field for each wrong parameter.
+// ParseFilter reads a filter from the parameters of a URL. Equivalent parameters return equal filters: lists are sorted
+// and have no duplicates. It ignores other parameters. Errors: Invalid, with a field for each invalid parameter.
 func ParseFilter(given map[string][]string) (Filter, error) {
 	var f Filter
-	var form, rules []FieldError // of the query's form, and of its values
+	var formErrors, valueErrors []FieldError
 	for _, row := range Filters() {
 		values := given[row.Name]
 		wrong := func(detail string) FieldError { return FieldError{Pointer: "/" + row.Name, Detail: detail} }
 		if row.list == nil && len(values) > 1 {
-			form = append(form, wrong("is given twice"))
+			formErrors = append(formErrors, wrong("is given twice"))
 			continue
 		}
 		values = row.normal(values)
 		switch bad := slices.ContainsFunc(values, func(v string) bool { return !row.valid(v) }); {
 		case bad && row.flag != nil:
-			form = append(form, wrong(row.rule))
+			formErrors = append(formErrors, wrong(row.rule))
 		case bad:
-			rules = append(rules, wrong(row.rule))
+			valueErrors = append(valueErrors, wrong(row.rule))
 		}
 		if len(values) > maxFilterValues {
-			rules = append(rules, wrong(fmt.Sprintf("may be given %d times", maxFilterValues)))
+			valueErrors = append(valueErrors, wrong(fmt.Sprintf("may be given at most %d times", maxFilterValues)))
 		}
 		row.set(&f, values)
 	}
-	if len(form)+len(rules) == 0 {
+	if len(formErrors)+len(valueErrors) == 0 {
 		return f, nil
 	}
-	slices.SortStableFunc(rules, func(a, b FieldError) int { return cmp.Compare(a.Pointer, b.Pointer) })
-	return Filter{}, &Error{Code: Invalid, Message: "The filter has values that are wrong.", Fields: append(form, rules...)}
+	slices.SortStableFunc(valueErrors, func(a, b FieldError) int { return cmp.Compare(a.Pointer, b.Pointer) })
+	return Filter{}, &Error{Code: Invalid, Message: "The filter has invalid values.", Fields: append(formErrors, valueErrors...)}
 }
 
-// Values are the parameters that give the filter, by name. ParseFilter reads them.
+// Values returns the URL parameters of the filter by name. [ParseFilter] reads them.
 func (f Filter) Values() map[string][]string {
 	values := make(map[string][]string)
 	for _, row := range Filters() {
@@ -70,47 +72,50 @@ func (f Filter) Values() map[string][]string {
 	return values
 }
 
-// IsZero reports whether the filter lets everything through.
+// IsZero reports whether the filter matches everything.
 func (f Filter) IsZero() bool { return len(f.Values()) == 0 }
 
-// NarrowsImages reports whether the filter leaves out images, whatever they hold.
+// NarrowsImages reports whether the filter selects images, independently of their findings.
 func (f Filter) NarrowsImages() bool { return f.has(ImageFilters()) }
 
-// NarrowsFindings reports whether the filter looks for certain findings, of whatever severity.
+// NarrowsFindings reports whether the filter selects findings by anything other than severity.
 func (f Filter) NarrowsFindings() bool { return f.has(filtersAbout(findings)) }
 
 func (f Filter) has(rows []FilterRow) bool {
 	return slices.ContainsFunc(rows, func(r FilterRow) bool { return len(r.Values(f)) > 0 })
 }
 
-// Matches is the part of the filter that is about findings, their severity included.
+// Matches reports whether the filter selects a finding by its severity, package, name and fix.
 func (f Filter) Matches(found Finding) bool {
-	return f.Reaches(found.Severity) && anyOf(f.Packages, found.Package) && anyOf(f.Names, strings.ToUpper(found.Name)) &&
+	return f.MatchesSeverity(found.Severity) && anyOf(f.Packages, found.Package) && anyOf(f.Names, strings.ToUpper(found.Name)) &&
 		(!f.Fixable || found.Fixable())
 }
 
-// Reaches is the part of the filter that is about severities.
-func (f Filter) Reaches(s Severity) bool { return f.Severity == "" || s.Rank() <= f.Severity.Rank() }
-
-// MatchesImage is the part of the filter that is about images.
-func (f Filter) MatchesImage(image Image) bool { return anyOf(f.Tags, image.Tag) }
-
-// MatchesRepository is the part of the filter that is about repositories, by their names.
-func (f Filter) MatchesRepository(name string) bool { return anyOf(f.Repositories, name) }
-
-// Counts are those of the counts that the filter lets through, without those that are zero.
-func (f Filter) Counts(counts Counts) Counts {
-	kept := make(Counts, len(counts))
-	for s, n := range counts {
-		if n > 0 && f.Reaches(s) {
-			kept[s] = n
-		}
-	}
-	return kept
+// MatchesSeverity reports whether the filter selects findings of severity s.
+func (f Filter) MatchesSeverity(s Severity) bool {
+	return f.Severity == "" || s.Rank() <= f.Severity.Rank()
 }
 
-// Parts are what makes a feed with this filter another one than that without, for ids. Each says which parameter it is of.
-func (f Filter) Parts() []string {
+// MatchesImage reports whether the filter selects an image by its tag.
+func (f Filter) MatchesImage(image Image) bool { return anyOf(f.Tags, image.Tag) }
+
+// MatchesRepository reports whether the filter selects the repository with this name.
+func (f Filter) MatchesRepository(name string) bool { return anyOf(f.Repositories, name) }
+
+// Counts returns the counts of the severities that match, without zero counts.
+func (f Filter) Counts(counts Counts) Counts {
+	matching := make(Counts, len(counts))
+	for s, n := range counts {
+		if n > 0 && f.MatchesSeverity(s) {
+			matching[s] = n
+		}
+	}
+	return matching
+}
+
+// IDParts returns the parts of a feed's id that depend on the filter, each as "parameter=value". A feed with a filter
+// and the same feed without it have different ids.
+func (f Filter) IDParts() []string {
 	var parts []string
 	for _, row := range FindingsFilters() {
 		for _, v := range row.Values(f) {
@@ -120,7 +125,7 @@ func (f Filter) Parts() []string {
 	return parts
 }
 
-// anyOf reports whether s is one of the sorted values, or there are none.
+// anyOf reports whether s is one of the sorted values, or values is empty.
 func anyOf(values []string, s string) bool {
 	if len(values) == 0 {
 		return true
@@ -129,7 +134,8 @@ func anyOf(values []string, s string) bool {
 	return found
 }
 
-// Fixable goes by the finding's own package: PARTIAL says that there is a fix for another one.
+// Fixable reports whether there is a fix for the finding's package. It ignores PARTIAL, which Amazon Inspector reports when
+// only other packages have a fix.
 func (f Finding) Fixable() bool { return len(f.FixedIn) > 0 || f.FixAvailable == "YES" }
 
 func isName(s string) bool {

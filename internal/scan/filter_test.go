@@ -24,7 +24,7 @@ func TestParseFilter(t *testing.T) {
 			Filter{Severity: "?", Tags: []string{"a b"}, Packages: []string{""}, Names: []string{long}}, Filter{},
 			[]string{"/cve", "/package", "/severity", "/tag"},
 		},
-		"blank around":   {Filter{Packages: []string{" a"}}, Filter{}, []string{"/package"}},
+		"space around":   {Filter{Packages: []string{" a"}}, Filter{}, []string{"/package"}},
 		"control":        {Filter{Names: []string{"a\x00"}}, Filter{}, []string{"/cve"}},
 		"direction mark": {Filter{Names: []string{"a\u202eb"}}, Filter{}, []string{"/cve"}},
 		"broken UTF-8":   {Filter{Packages: []string{"\xff"}}, Filter{}, []string{"/package"}},
@@ -39,7 +39,7 @@ func TestParseFilter(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" || !cmp.Equal(test.wrong, wrong) {
-			t.Errorf("%s: wrong fields %v, want %v (-want +got):\n%s", name, wrong, test.wrong, diff)
+			t.Errorf("%s: invalid fields %v, want %v (-want +got):\n%s", name, wrong, test.wrong, diff)
 		}
 	}
 	var different []string
@@ -59,25 +59,25 @@ func TestFilterMatches(t *testing.T) {
 		finding Finding
 		matches bool
 	}{
-		"no filter":               {Filter{}, ssl, true},
-		"at the severity":         {Filter{Severity: Medium}, ssl, true},
-		"above":                   {Filter{Severity: Low}, ssl, true},
-		"below":                   {Filter{Severity: High}, ssl, false},
-		"undefined":               {Filter{Severity: Informational}, with(func(f *Finding) { f.Severity = Undefined }), false},
-		"undefined wanted":        {Filter{Severity: Undefined}, with(func(f *Finding) { f.Severity = Undefined }), true},
-		"untriaged":               {Filter{Severity: Undefined}, with(func(f *Finding) { f.Severity = Untriaged }), false},
-		"untriaged wanted":        {Filter{Severity: Untriaged}, with(func(f *Finding) { f.Severity = Untriaged }), true},
-		"an unknown severity":     {Filter{Severity: Untriaged}, with(func(f *Finding) { f.Severity = "ODD" }), false},
-		"one of two packages":     {Filter{Packages: []string{"ssl", "tar"}}, ssl, true},
-		"another package":         {Filter{Packages: []string{"SSL", "tar"}}, ssl, false},
-		"the name in other cases": {Filter{Names: []string{"CVE-1"}}, with(func(f *Finding) { f.Name = "cve-1" }), true},
-		"another name":            {Filter{Names: []string{"CVE-11"}}, ssl, false},
-		"no fix known":            {Filter{Fixable: true}, ssl, false},
-		"fixed in a version":      {Filter{Fixable: true}, with(func(f *Finding) { f.FixedIn = []string{"1"} }), true},
-		"a fix, of no version":    {Filter{Fixable: true}, with(func(f *Finding) { f.FixAvailable = "YES" }), true},
-		"a fix of another":        {Filter{Fixable: true}, with(func(f *Finding) { f.FixAvailable = "PARTIAL" }), false},
-		"all parts":               {Filter{Severity: Medium, Packages: []string{"ssl"}, Names: []string{"CVE-1"}}, ssl, true},
-		"all parts but one":       {Filter{Severity: Medium, Packages: []string{"ssl"}, Names: []string{"CVE-2"}}, ssl, false},
+		"no filter":                {Filter{}, ssl, true},
+		"at the severity":          {Filter{Severity: Medium}, ssl, true},
+		"above":                    {Filter{Severity: Low}, ssl, true},
+		"below":                    {Filter{Severity: High}, ssl, false},
+		"undefined":                {Filter{Severity: Informational}, with(func(f *Finding) { f.Severity = Undefined }), false},
+		"undefined wanted":         {Filter{Severity: Undefined}, with(func(f *Finding) { f.Severity = Undefined }), true},
+		"untriaged":                {Filter{Severity: Undefined}, with(func(f *Finding) { f.Severity = Untriaged }), false},
+		"untriaged wanted":         {Filter{Severity: Untriaged}, with(func(f *Finding) { f.Severity = Untriaged }), true},
+		"an unknown severity":      {Filter{Severity: Untriaged}, with(func(f *Finding) { f.Severity = "ODD" }), false},
+		"one of two packages":      {Filter{Packages: []string{"ssl", "tar"}}, ssl, true},
+		"another package":          {Filter{Packages: []string{"SSL", "tar"}}, ssl, false},
+		"the name in other cases":  {Filter{Names: []string{"CVE-1"}}, with(func(f *Finding) { f.Name = "cve-1" }), true},
+		"another name":             {Filter{Names: []string{"CVE-11"}}, ssl, false},
+		"no fix known":             {Filter{Fixable: true}, ssl, false},
+		"fixed in a version":       {Filter{Fixable: true}, with(func(f *Finding) { f.FixedIn = []string{"1"} }), true},
+		"a fix, no version":        {Filter{Fixable: true}, with(func(f *Finding) { f.FixAvailable = "YES" }), true},
+		"a fix of another package": {Filter{Fixable: true}, with(func(f *Finding) { f.FixAvailable = "PARTIAL" }), false},
+		"all parts":                {Filter{Severity: Medium, Packages: []string{"ssl"}, Names: []string{"CVE-1"}}, ssl, true},
+		"all parts but one":        {Filter{Severity: Medium, Packages: []string{"ssl"}, Names: []string{"CVE-2"}}, ssl, false},
 	} {
 		if got := test.filter.Matches(test.finding); got != test.matches {
 			t.Errorf("%s: %t", name, got)

@@ -5,31 +5,35 @@ import (
 	"strings"
 )
 
-// FilterRow is one filter: a parameter of the URL, and everything that follows from it. A new filter is a new row, with a field of [Filter] for
-// its values and a place in the method of [Filter] that says what it matches.
+// FilterRow describes one filter parameter of the URL. To add a filter, add a row, a field of [Filter] for its values, and
+// a condition in the method of [Filter] that matches them.
 type FilterRow struct {
-	// Name is the name of the parameter. It stands in the ids of feeds too.
+	// Name is the name of the parameter. It is also a part of the ids of feeds.
 	Name string
-	// Noun says to people what the filter goes by; of one that is on or off, what it lets through.
+	// Noun is the text for users: what the filter compares, or for an on/off filter, what it selects.
 	Noun string
-	// Choices are all values, on a scale: each lets through those before it as well. It is nil where other values may be given.
+	// Choices are all possible values, highest first. A value also selects all values before it. nil means that the
+	// values are free text.
 	Choices []string
-	// Pattern is what a browser lets be sent, a regular expression of JavaScript, and Hint the same in words. The rule is stricter.
+	// Pattern is a JavaScript regular expression with which a browser checks an input. Hint is the same in words. The
+	// server's rule is stricter.
 	Pattern, Hint string
 
 	about subject
-	// rule says what a value must be, and valid checks it. upper values are taken in any case.
+	// rule is the error text for an invalid value, and valid checks a value. When upper is set, values are converted to
+	// upper case.
 	rule  string
 	valid func(string) bool
 	upper bool
 
-	// Where the values are, one of these: text may be given once, list several times, and flag is true or left out.
+	// One of these is set. It returns the field of the filter that stores the values. text is for a parameter that may be
+	// given once, list for one that may be given several times, flag for one that is true or omitted.
 	text func(*Filter) *string
 	list func(*Filter) *[]string
 	flag func(*Filter) *bool
 }
 
-// subject is what a filter looks at. A summary knows no findings, only counts by severity.
+// subject is what a filter selects. A summary can't be filtered by findings, because it has only counts by severity.
 type subject int
 
 const (
@@ -44,7 +48,7 @@ const (
 	nameHint    = "at most 200 characters"
 )
 
-// Filters is the table of all filters. Its order is that of the words for people, of the page's forms and of the parts of a feed's id.
+// Filters returns the table of all filters. Texts for users, forms and the parts of a feed's id use its order.
 func Filters() []FilterRow {
 	return []FilterRow{
 		{
@@ -54,12 +58,12 @@ func Filters() []FilterRow {
 		},
 		{
 			Name: "repository", Noun: "repository", about: repositories, rule: repositoryRule, valid: isRepository,
-			Pattern: `\s*[a-z0-9][a-z0-9._\-\/]{1,255}\s*`, Hint: "the whole name of a repository: lower-case letters, digits and . _ - /",
+			Pattern: `\s*[a-z0-9][a-z0-9._\-\/]{1,255}\s*`, Hint: "the full name of a repository: lower-case letters, digits, \".\", \"_\", \"-\" or \"/\"",
 			list: func(f *Filter) *[]string { return &f.Repositories },
 		},
 		{
 			Name: "tag", Noun: "tag", about: images, rule: tagRule, valid: isTag,
-			Pattern: `\s*[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}\s*`, Hint: "an image tag: letters, digits and . _ -, the first no . or -",
+			Pattern: `\s*[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}\s*`, Hint: "an image tag: letters, digits, \".\", \"_\" or \"-\", not starting with \".\" or \"-\"",
 			list: func(f *Filter) *[]string { return &f.Tags },
 		},
 		{
@@ -73,13 +77,13 @@ func Filters() []FilterRow {
 			list: func(f *Filter) *[]string { return &f.Names },
 		},
 		{
-			Name: "fixable", Noun: "with a fix", rule: "must be true, or left out", valid: isTrue,
+			Name: "fixable", Noun: "with a fix", rule: "must be true or omitted", valid: isTrue,
 			flag: func(f *Filter) *bool { return &f.Fixable },
 		},
 	}
 }
 
-// filtersNotAbout are those that look at anything else.
+// filtersNotAbout returns the filters that select anything other than what.
 func filtersNotAbout(what subject) []FilterRow {
 	return slices.DeleteFunc(Filters(), func(r FilterRow) bool { return r.about == what })
 }
@@ -88,22 +92,22 @@ func filtersAbout(what subject) []FilterRow {
 	return slices.DeleteFunc(Filters(), func(r FilterRow) bool { return r.about != what })
 }
 
-// SummaryFilters are those that a summary takes: what it needs no findings for.
+// SummaryFilters returns the filters for a summary. They need no findings.
 func SummaryFilters() []FilterRow { return filtersNotAbout(findings) }
 
-// FindingsFilters are those that a list of findings or of their changes takes.
+// FindingsFilters returns the filters for a list of findings or of changes.
 func FindingsFilters() []FilterRow { return filtersNotAbout(repositories) }
 
-// ImageFilters are those that choose images, whatever these hold.
+// ImageFilters returns the filters that select images, independently of their findings.
 func ImageFilters() []FilterRow { return filtersAbout(images) }
 
-// IsSwitch reports whether the filter is on or off, and takes no other value than true.
+// IsSwitch reports whether the filter's only value is true.
 func (r FilterRow) IsSwitch() bool { return r.flag != nil }
 
-// NarrowsImages reports whether the filter chooses images, whatever these hold.
+// NarrowsImages reports whether the filter selects images, independently of their findings.
 func (r FilterRow) NarrowsImages() bool { return r.about == images }
 
-// Values are the values that a filter has for the row, nil when it has none.
+// Values returns the values that f has for the row, or nil.
 func (r FilterRow) Values(f Filter) []string {
 	switch {
 	case r.list != nil:
@@ -116,7 +120,7 @@ func (r FilterRow) Values(f Filter) []string {
 	return nil
 }
 
-// set gives a filter the values, which may be none.
+// set stores the values in a filter. values may be empty.
 func (r FilterRow) set(f *Filter, values []string) {
 	switch {
 	case r.list != nil:
@@ -128,7 +132,7 @@ func (r FilterRow) set(f *Filter, values []string) {
 	}
 }
 
-// normal is the one form of some values.
+// normal returns the values in their normal form: sorted, without duplicates, and in upper case if upper is set.
 func (r FilterRow) normal(values []string) []string {
 	if r.upper {
 		values = slices.Clone(values)
@@ -139,7 +143,7 @@ func (r FilterRow) normal(values []string) []string {
 	return Distinct(values)
 }
 
-// Distinct is the values in order and without repetition, nil when there are none.
+// Distinct returns the values sorted and without duplicates, or nil when there are none.
 func Distinct(values []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(values)))
 }

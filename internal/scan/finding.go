@@ -11,74 +11,76 @@ import (
 	"github.com/google/uuid"
 )
 
-// Finding is one vulnerability in one package of an image. Its JSON form is that of the record.
+// Finding is one vulnerability in one package of an image. The stored history uses its JSON form.
 type Finding struct {
 	// Name is the vulnerability's name, usually a CVE number.
 	Name string `json:"name"`
-	// Package is the name of the package it was found in; empty when the scanner did not say.
+	// Package is the name of the vulnerable package, or empty when the scanner does not report it.
 	Package string `json:"package,omitempty"`
-	// Versions are the installed versions of the package, more than one when several copies were found.
+	// Versions are the installed versions of the package. An image can contain several copies.
 	Versions []string `json:"versions,omitempty"`
 	Severity Severity `json:"severity"`
-	// Description is the scanner's text. It comes from outside, as all strings here do: escape it where it lands.
+	// Description is the scanner's text. Like all strings here it is untrusted: escape it for output.
 	Description string `json:"description,omitempty"`
-	// URL leads to the advisory. It is empty or http(s).
+	// URL is the address of the advisory: empty, or http or https.
 	URL string `json:"url,omitempty"`
-	// Score and Vector are the CVSS base score, as a decimal number, and its vector; empty when unknown.
+	// Score is the CVSS base score, a decimal number. Vector is its CVSS vector. Both are empty when unknown.
 	Score  string `json:"score,omitempty"`
 	Vector string `json:"vector,omitempty"`
-	// FixedIn are the versions that mend it; empty when there are none or the scanner did not say.
+	// FixedIn are the fixed versions. It is empty when there are none or the scanner does not report them.
 	FixedIn []string `json:"fixedIn,omitempty"`
-	// FixAvailable and Exploit are YES, NO or PARTIAL, as Amazon Inspector has it; empty with basic scanning.
+	// FixAvailable is YES, NO or PARTIAL, and Exploit is YES or NO, as Amazon Inspector reports them. Both are empty with
+	// basic scanning.
 	FixAvailable string `json:"fixAvailable,omitempty"`
 	Exploit      string `json:"exploit,omitempty"`
-	// Remediation is Amazon Inspector's advice, if any.
+	// Remediation is Amazon Inspector's recommendation, or empty.
 	Remediation string `json:"remediation,omitempty"`
-	// FirstSeen and Changed are when Amazon Inspector first saw and last changed it; zero with basic scanning, which does not tell.
+	// FirstSeen and Changed are the times when Amazon Inspector first saw and last changed the finding. Both are zero with
+	// basic scanning, which does not report them.
 	FirstSeen time.Time `json:"firstSeen,omitzero"`
 	Changed   time.Time `json:"changed,omitzero"`
-	// Episode counts how often the finding came back or rose in severity; the first is 0.
+	// Episode counts how often the finding came back or its severity was raised. It starts at 0.
 	Episode int `json:"episode,omitempty"`
 }
 
-// namespace is the fixed root of all name-based ids. Changing it makes every feed reader show everything as new.
+// namespace is the namespace of all name-based UUIDs. If it changes, every feed reader shows all entries as new.
 var namespace = uuid.MustParse("9b1a7a44-64a7-4d0e-8f6b-2f4be0a3c6d1")
 
-// FindingID is the identity of a finding of an image over time: the same through re-scans, pushes under the same tag, new versions, new
-// texts and lower severities.
+// FindingID returns the id of a finding of an image. The id does not change with a new scan, a push to the same tag, new
+// versions or texts, or a lower severity.
 func FindingID(image Image, f Finding) uuid.UUID {
 	return NameID("finding", image.Repository.Registry, image.Repository.Region, image.Repository.Name, image.Tag, image.Platform,
 		f.Name, f.Package, strconv.Itoa(f.Episode))
 }
 
-// VulnerabilityID is the identity of a finding in all images of a repository, whatever their tags and platforms.
+// VulnerabilityID returns the id of a finding in all images of a repository. It does not depend on tag and platform.
 func VulnerabilityID(repo Repository, f Finding) uuid.UUID {
 	return NameID("vulnerability", repo.Registry, repo.Region, repo.Name, f.Name, f.Package, strconv.Itoa(f.Episode))
 }
 
-// NameID quotes each part, so that no part can pose as two.
+// NameID returns the name-based UUID of parts. It quotes each part, so that different lists have different ids.
 func NameID(parts ...string) uuid.UUID {
 	return uuid.NewSHA1(namespace, fmt.Appendf(nil, "%q", parts))
 }
 
-// CompareFindings orders worst first, then by name and package.
+// CompareFindings sorts by severity, most severe first, then by name and package.
 func CompareFindings(a, b Finding) int {
 	return cmp.Or(CompareSeverity(a.Severity, b.Severity), strings.Compare(a.Name, b.Name), strings.Compare(a.Package, b.Package))
 }
 
-// MergeFindings makes one finding of all that have the same name and package, keeping the highest severity and every version, and sorts
-// the rest worst first. Scanners repeat a vulnerability for each copy of a package.
+// MergeFindings merges findings with the same name and package into one, with the highest severity and all versions. It
+// returns them sorted by [CompareFindings]. Scanners repeat a vulnerability for each copy of a package.
 func MergeFindings(findings []Finding) []Finding {
 	type key struct{ name, pkg string }
-	place := make(map[key]int, len(findings))
+	indexes := make(map[key]int, len(findings))
 	merged := make([]Finding, 0, len(findings))
 	for _, f := range findings {
 		k := key{f.Name, f.Package}
-		if at, known := place[k]; known {
-			merged[at] = MergeFinding(merged[at], f)
+		if i, known := indexes[k]; known {
+			merged[i] = MergeFinding(merged[i], f)
 			continue
 		}
-		place[k] = len(merged)
+		indexes[k] = len(merged)
 		merged = append(merged, f)
 	}
 	for i := range merged {
@@ -89,7 +91,8 @@ func MergeFindings(findings []Finding) []Finding {
 	return merged
 }
 
-// MergeFinding is one finding of two of the same vulnerability and package: the more severe one, with the versions and the fixes of both.
+// MergeFinding merges two findings of the same vulnerability and package. It returns the more severe one with the versions
+// and fixed versions of both.
 func MergeFinding(a, b Finding) Finding {
 	if CompareSeverity(b.Severity, a.Severity) < 0 {
 		a, b = b, a

@@ -42,7 +42,7 @@ func TestMergeFindings(t *testing.T) {
 	}
 }
 
-// The ids are fixed by value: a change of theirs would show every finding as new in every feed reader.
+// The test compares fixed values, because feed readers show every finding as new when the ids change.
 func TestFindingID(t *testing.T) {
 	image := Image{Repository: Repository{"123456789012", "us-west-2", "test/ubuntu"}, Tag: "16.04", Digest: "sha256:1"}
 	f := Finding{Name: "CVE-2016-1585", Package: "apparmor", Severity: Medium}
@@ -52,29 +52,29 @@ func TestFindingID(t *testing.T) {
 	}
 	same := f
 	same.Severity, same.Description, same.Versions, same.URL, same.Score = Low, "new text", []string{"2"}, "http://x", "9.9"
-	moved := image
-	moved.Digest = "sha256:2"
-	if FindingID(moved, same) != id {
-		t.Error("a new severity, text, version, URL, score or digest changed the id")
+	repushed := image
+	repushed.Digest = "sha256:2"
+	if FindingID(repushed, same) != id {
+		t.Error("the id changes with the severity, text, version, URL, score or digest")
 	}
-	ids := map[string]string{id.String(): "the first"}
+	ids := map[string]string{id.String(): "the first finding"}
 	for what, other := range map[string]struct {
 		image Image
 		f     Finding
 	}{
-		"registry":   {Image{Repository: Repository{"210987654321", "us-west-2", "test/ubuntu"}, Tag: "16.04"}, f},
-		"region":     {Image{Repository: Repository{"123456789012", "us-east-1", "test/ubuntu"}, Tag: "16.04"}, f},
-		"repository": {Image{Repository: Repository{"123456789012", "us-west-2", "test/debian"}, Tag: "16.04"}, f},
-		"tag":        {Image{Repository: image.Repository, Tag: "latest"}, f},
-		"platform":   {Image{Repository: image.Repository, Tag: "16.04", Platform: "linux/arm64"}, f},
-		"name":       {image, Finding{Name: "CVE-2016-1586", Package: "apparmor"}},
-		"package":    {image, Finding{Name: "CVE-2016-1585", Package: "libapparmor"}},
-		"episode":    {image, Finding{Name: "CVE-2016-1585", Package: "apparmor", Episode: 1}},
-		"a shifted border between name and package": {image, Finding{Name: `CVE-2016-1585" "apparmor`}},
+		"registry":              {Image{Repository: Repository{"210987654321", "us-west-2", "test/ubuntu"}, Tag: "16.04"}, f},
+		"region":                {Image{Repository: Repository{"123456789012", "us-east-1", "test/ubuntu"}, Tag: "16.04"}, f},
+		"repository":            {Image{Repository: Repository{"123456789012", "us-west-2", "test/debian"}, Tag: "16.04"}, f},
+		"tag":                   {Image{Repository: image.Repository, Tag: "latest"}, f},
+		"platform":              {Image{Repository: image.Repository, Tag: "16.04", Platform: "linux/arm64"}, f},
+		"name":                  {image, Finding{Name: "CVE-2016-1586", Package: "apparmor"}},
+		"package":               {image, Finding{Name: "CVE-2016-1585", Package: "libapparmor"}},
+		"episode":               {image, Finding{Name: "CVE-2016-1585", Package: "apparmor", Episode: 1}},
+		"a package in the name": {image, Finding{Name: `CVE-2016-1585" "apparmor`}},
 	} {
 		got := FindingID(other.image, other.f).String()
 		if ids[got] != "" {
-			t.Errorf("another %s has the id of %s", what, ids[got])
+			t.Errorf("with another %s the id is the same as that of %s", what, ids[got])
 		}
 		ids[got] = what
 	}

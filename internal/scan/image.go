@@ -6,39 +6,41 @@ import (
 	"time"
 )
 
-// Kind tells what a tag points to, as far as it matters for scanning.
+// Kind is the kind of object that a tag points to.
 type Kind string
 
-// The kinds. Only a PlainImage can be scanned; the others are a reason why not.
+// The kinds. ECR can scan only a PlainImage. For other kinds the text is the reason why there is no scan.
 const (
 	PlainImage Kind = ""
-	// Index is a multi-platform image, or a part of one, that could not be resolved into the images it lists. ECR does not scan it as such.
+	// Index is an image index (multi-platform image), or a part of one, whose images could not be read. ECR scans only the
+	// images of an index.
 	Index Kind = "image index"
-	// Artifact is anything that is no image: a signature, an SBOM, a chart.
+	// Artifact is an object that is not an image, such as a signature, an SBOM or a Helm chart.
 	Artifact Kind = "not an image"
-	// Archived is an image in ECR's archive, which must be restored before it can be scanned.
+	// Archived is an image in ECR's archive. ECR can scan it only after it is restored.
 	Archived Kind = "archived"
-	// Missing is a tag that a config names and the repository does not have.
+	// Missing is a tag that a config lists and that does not exist in the repository.
 	Missing Kind = "tag not found"
 )
 
-// Image is what one tag of a watched repository points to; with a multi-platform index, one of the images that it lists.
+// Image is the image that a tag points to. If a tag points to an image index, each image of the index is one Image.
 type Image struct {
 	Repository Repository
 	Tag        string
-	// Digest names the image's manifest, sha256:… . Tags with the same digest are one image to ECR. Empty when Kind is Missing.
+	// Digest is the digest of the image's manifest, sha256:… . ECR scans an image with several tags only once. It is empty
+	// when Kind is Missing.
 	Digest string
-	// Platform is os/architecture for an image that a multi-platform index lists, such as linux/arm64, and empty for a plain image.
+	// Platform is the os/architecture of an image of an index, such as linux/arm64. It is empty for other images.
 	Platform string
-	// Index is the digest of the index that lists the image; empty for a plain image.
+	// Index is the digest of the index that lists the image. It is empty for other images.
 	Index string
 	Kind  Kind
-	// Err is why an Index could not be resolved: NotScannable when that is for good, with the reason as its message; another code when
-	// another try may mend it. It is nil for every other kind.
+	// Err is why the images of an Index could not be read. The code NotScannable means that a retry does not help. After
+	// another code, a retry may succeed. Err is nil for every other kind.
 	Err error
 }
 
-// Label names the image to people: its tag, and its platform if it has one.
+// Label returns the image's name for users: its tag, and its platform if it has one.
 func (i Image) Label() string {
 	if i.Platform == "" {
 		return i.Tag
@@ -46,55 +48,57 @@ func (i Image) Label() string {
 	return i.Tag + " (" + i.Platform + ")"
 }
 
-// CompareImages orders by tag, platform and digest.
+// CompareImages sorts by tag, platform and digest.
 func CompareImages(a, b Image) int {
 	return cmp.Or(strings.Compare(a.Tag, b.Tag), strings.Compare(a.Platform, b.Platform), strings.Compare(a.Digest, b.Digest))
 }
 
-// State is how far the scan of an image has come.
+// State is the state of the scan of an image.
 type State string
 
-// The states. Only Completed says anything about what an image holds.
+// The states. Only a Completed result has findings.
 const (
-	// Completed has counts, and none at all means that the image is clean.
+	// Completed is a scan with a result. A result without counts means that the image has no findings.
 	Completed State = "completed"
-	// NotScanned has no result yet, or never will; the result's Reason may say why.
+	// NotScanned is an image without a scan. The result's Reason may explain why.
 	NotScanned State = "not scanned"
+	// InProgress is a scan that ECR has not finished.
 	InProgress State = "in progress"
-	// Failed is a scan that ended without a result; the result's Reason says why.
+	// Failed is a scan that ended without a result. The result's Reason explains why.
 	Failed State = "failed"
-	// NoSuchTag is a tag that the repository does not have.
+	// NoSuchTag is a tag that does not exist in the repository.
 	NoSuchTag State = "tag not found"
-	// Unread has, or may have, a result that could not be read just now; the result's Reason says why.
+	// Unread is an image whose result could not be read now. The result's Reason explains why.
 	Unread State = "unavailable"
-	// Refused has, or may have, a result that the service isn't permitted to read; the result's Reason says why.
+	// Refused is an image whose result the service is not permitted to read. The result's Reason explains why.
 	Refused State = "no access"
-	// NoSuchRepository is the state of a config whose repository its registry does not have.
+	// NoSuchRepository is the state of a config whose repository does not exist in its registry.
 	NoSuchRepository State = "repository not found"
 )
 
-// Rescan is how long ECR's basic scanning refuses to scan an image again, counted from the completion of its last scan.
-const Rescan = 24 * time.Hour
+// RescanInterval is the minimum time between two basic scans of an image. ECR refuses a new scan for this time after the
+// last scan was completed.
+const RescanInterval = 24 * time.Hour
 
-// Result is what ECR says of one image.
+// Result is ECR's answer for one image.
 type Result struct {
 	State State
-	// Reason explains a state other than Completed. It may hold the scanner's own words: escape it where it lands.
+	// Reason explains a state other than Completed. It may contain untrusted text of the scanner: escape it for output.
 	Reason string
-	// Counts is the number of findings of the whole image, whatever part of Findings was read.
+	// Counts is the number of findings of the image by severity, even if Findings was not read.
 	Counts Counts
-	// CompletedAt is when the last scan was completed, zero when unknown.
+	// CompletedAt is when the last scan was completed, or zero when unknown.
 	CompletedAt time.Time
-	// Enhanced is true when the result comes from Amazon Inspector, which re-scans by itself and can't be started by hand.
+	// Enhanced is true when the result is from Amazon Inspector. Amazon Inspector starts its scans automatically.
 	Enhanced bool
-	// Findings are the findings, when they were asked for.
+	// Findings are the findings. It is nil when only the counts were read.
 	Findings []Finding
 }
 
-// DueAt is when the image may be scanned again; the zero time is at once.
+// DueAt returns when ECR accepts the next scan of the image. The zero time means now.
 func (r Result) DueAt() time.Time {
 	if r.CompletedAt.IsZero() {
 		return time.Time{}
 	}
-	return r.CompletedAt.Add(Rescan)
+	return r.CompletedAt.Add(RescanInterval)
 }

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Severity is how bad a finding is. ECR's basic scanning knows Critical to Undefined, enhanced scanning adds Untriaged; the set is open, so
-// an unknown one is kept as it came.
+// Severity is the severity of a finding. ECR's basic scanning reports Critical to Undefined. Enhanced scanning also reports
+// Untriaged. An unknown severity is stored unchanged.
 type Severity string
 
-// The known severities, worst first.
+// The known severities, most severe first.
 const (
 	Critical      Severity = "CRITICAL"
 	High          Severity = "HIGH"
@@ -21,12 +21,12 @@ const (
 	Untriaged     Severity = "UNTRIAGED"
 )
 
-// Severities lists the known severities in the order of the API, worst first.
+// Severities returns the known severities in the order of the API, most severe first.
 func Severities() []Severity {
 	return []Severity{Critical, High, Medium, Low, Informational, Undefined, Untriaged}
 }
 
-// SeverityNames are the known severities as text, worst first.
+// SeverityNames returns the known severities as text, most severe first.
 func SeverityNames() []string {
 	var names []string
 	for _, s := range Severities() {
@@ -35,7 +35,7 @@ func SeverityNames() []string {
 	return names
 }
 
-// ParseSeverity takes what a scanner wrote; nothing at all is Undefined.
+// ParseSeverity converts a scanner's text to a severity. Empty text is Undefined.
 func ParseSeverity(s string) Severity {
 	s = strings.ToUpper(strings.TrimSpace(s))
 	if s == "" {
@@ -44,12 +44,13 @@ func ParseSeverity(s string) Severity {
 	return Severity(s)
 }
 
-// CompareSeverity orders worst first, and unknown severities last, by name.
+// CompareSeverity sorts most severe first. Unknown severities are last, by name.
 func CompareSeverity(a, b Severity) int {
 	return cmp.Or(cmp.Compare(a.Rank(), b.Rank()), strings.Compare(string(a), string(b)))
 }
 
-// Rank is the place of a severity among the known ones, 0 for the worst; unknown ones come after them.
+// Rank returns the index of s in [Severities]. 0 is the most severe. The rank of an unknown severity is the number of
+// known ones.
 func (s Severity) Rank() int {
 	known := Severities()
 	if i := slices.Index(known, s); i >= 0 {
@@ -61,25 +62,26 @@ func (s Severity) Rank() int {
 // Counts is the number of findings of each severity.
 type Counts map[Severity]int
 
-// SeverityCount is one line of Counts.
+// SeverityCount is the number of findings of one severity.
 type SeverityCount struct {
 	Severity Severity
 	Count    int
 }
 
-// Ordered lists the counts worst first, without those that are zero.
+// Ordered returns the counts, most severe first, without zero counts.
 func (c Counts) Ordered() []SeverityCount {
-	lines := make([]SeverityCount, 0, len(c))
+	ordered := make([]SeverityCount, 0, len(c))
 	for s, n := range c {
 		if n > 0 {
-			lines = append(lines, SeverityCount{s, n})
+			ordered = append(ordered, SeverityCount{s, n})
 		}
 	}
-	slices.SortFunc(lines, func(a, b SeverityCount) int { return CompareSeverity(a.Severity, b.Severity) })
-	return lines
+	slices.SortFunc(ordered, func(a, b SeverityCount) int { return CompareSeverity(a.Severity, b.Severity) })
+	return ordered
 }
 
-// With is the counts with one more of a severity; the empty one isn't counted.
+// With adds one finding of severity s to the counts and returns them. It ignores an empty severity. It creates the map when
+// c is nil.
 func (c Counts) With(s Severity) Counts {
 	if s == "" {
 		return c
@@ -91,7 +93,7 @@ func (c Counts) With(s Severity) Counts {
 	return c
 }
 
-// Add adds other counts to these.
+// Add adds the counts of other to c.
 func (c Counts) Add(other Counts) {
 	for s, n := range other {
 		c[s] += n
