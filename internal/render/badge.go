@@ -17,9 +17,9 @@ const (
 	green      = "#2c7d32"
 )
 
-// Badge is a small picture (SVG) that tells of the images of one config in a few words: the worst severity and how many such findings there
-// are. It looks clean when every image has a completed scan without findings that is current, and then alone. It names neither the config
-// nor its repository.
+// Badge returns a small picture (SVG) with the highest severity in the images of a config, and the number of findings of this severity. The badge is
+// green only when every image has a completed scan that isn't stale and has no findings. It contains neither the config's id nor its repository,
+// because a badge can be public.
 func Badge(r report.Report, now time.Time) []byte {
 	text, color := badgeWords(r, now)
 	return drawBadge(badgeLabel, text, color)
@@ -69,7 +69,7 @@ func severityColor(s scan.Severity) string {
 	}[s], "#57606a")
 }
 
-// drawBadge draws two words side by side, each as wide as it is said to be whatever the font.
+// drawBadge draws two texts next to each other. Their widths are fixed, so that they fit in any font.
 func drawBadge(label, text, color string) []byte {
 	width := func(s string) int { return 7 * utf8.RuneCountInString(s) }
 	left, right := width(label), width(text)

@@ -42,7 +42,7 @@ func TestBadge(t *testing.T) {
 		"no images":          {rendertest.ReportOf(c), "no images", false},
 		"gone":               {report.Report{Config: c, Err: &scan.Error{Code: scan.RepositoryNotFound}}, "repository not found", false},
 		"unreadable":         {report.Report{Config: c, Err: io.EOF}, "unavailable", false},
-		"something new":      {rendertest.ReportOf(c, fresh("v1", scan.Counts{"<B>&\"": 1})), "1 <B>&\"", false},
+		"unknown severity":   {rendertest.ReportOf(c, fresh("v1", scan.Counts{"<B>&\"": 1})), "1 <B>&\"", false},
 	} {
 		svg := Badge(test.report, now)
 		var parsed struct {
@@ -57,19 +57,19 @@ func TestBadge(t *testing.T) {
 		if parsed.Texts[1] != test.want || parsed.Title != "image scan: "+test.want || parsed.Label != parsed.Title || strings.Contains(string(svg), green) != test.clean {
 			t.Errorf("%s: %s", name, svg)
 		}
-		for _, secret := range []string{c.ID, c.Registry, "test/ubuntu", c.Region} {
-			if strings.Contains(string(svg), secret) {
-				t.Errorf("%s: %s is in %s", name, secret, svg)
+		for _, private := range []string{c.ID, c.Registry, "test/ubuntu", c.Region} {
+			if strings.Contains(string(svg), private) {
+				t.Errorf("%s: %s is in %s", name, private, svg)
 			}
 		}
 	}
 	rendertest.Golden(t, "badge.svg", Badge(rendertest.ReportOf(c, fresh("v1", scan.Counts{scan.High: 7})), now))
 }
 
-// Whatever the state is: nothing but completed scans looks clean.
-func TestOnlyCompletedLooksCleanOnABadge(t *testing.T) {
+// An image without a completed scan never gets a clean badge.
+func TestBadgeOfImagesWithoutACompletedScan(t *testing.T) {
 	c := rendertest.Config("test/hard")
-	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
+	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unknown state"} {
 		if svg := string(Badge(rendertest.ReportOf(c, rendertest.Image(c, "x", scan.Result{State: state, CompletedAt: rendertest.Scanned, Counts: scan.Counts{}})), rendertest.Scanned)); !strings.Contains(svg, ">not scanned<") {
 			t.Errorf("state %q: %s", state, svg)
 		}

@@ -13,10 +13,10 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// The data formats have one name for each thing: a field of JSON is a column of CSV. Names are promises: one may be added, none changes its
-// meaning.
+// A JSON field and a CSV column with the same name have the same meaning. Clients depend on these names: names may be added, but no name may be
+// removed or change its meaning.
 type (
-	// imageData is an image and what is known of it. Its texts are clean.
+	// imageData is an image and its result. Its texts are clean.
 	imageData struct {
 		Tag        string     `json:"tag"`
 		Platform   string     `json:"platform,omitempty"`
@@ -26,13 +26,13 @@ type (
 		AsOf       string     `json:"asOf,omitempty"`
 		ScannedAt  string     `json:"scannedAt,omitempty"`
 		AgeHours   *int       `json:"ageHours,omitempty"`
-		Counts     countsData `json:"counts"` // null unless a scan was completed: what isn't known is not zero
+		Counts     countsData `json:"counts"` // null unless the last scan is completed: unknown counts must not look like zero
 		KnownSince string     `json:"knownSince,omitempty"`
 		New        countsData `json:"new,omitzero"`
 		Fixed      countsData `json:"fixed,omitzero"`
 	}
-	// UnreadData is an image, or a whole config, of which nobody knows what it holds now.
-	UnreadData struct {
+	// WithoutResultData is an image or a config without a current result.
+	WithoutResultData struct {
 		repositoryData
 		Tag      string `json:"tag,omitempty"`
 		Platform string `json:"platform,omitempty"`
@@ -46,7 +46,8 @@ type (
 		Registry   string `json:"registry"`
 		Repository string `json:"repository"`
 	}
-	// FindingData is a finding and where it was found. Grouped by vulnerability it has Images and ImageCount in place of Tag, Platform and Digest.
+	// FindingData is a finding and the images that have it. If findings are grouped by vulnerability, Images and ImageCount are set instead of Tag,
+	// Platform and Digest.
 	FindingData struct {
 		Severity      string   `json:"severity"`
 		Vulnerability string   `json:"vulnerability"`
@@ -64,7 +65,7 @@ type (
 		Images     []string `json:"images,omitempty"`
 		ImageCount int      `json:"imageCount,omitempty"`
 		Resolved   string   `json:"resolved,omitempty"`
-		// What an item of a JSON Feed has elsewhere.
+		// These are not in the JSON because an item of a JSON Feed already contains them.
 		ID          string `json:"-"`
 		Published   string `json:"-"`
 		Updated     string `json:"-"`
@@ -73,12 +74,12 @@ type (
 	}
 )
 
-// countsData are counts worst first; nil when they aren't known.
+// countsData contains counts, most severe first; nil when they are unknown.
 type countsData []scan.SeverityCount
 
 func newCounts(c scan.Counts) countsData { return c.Ordered() }
 
-// MarshalJSON implements json.Marshaler: an object in the order of the severities, which a map would lose.
+// MarshalJSON implements json.Marshaler. It writes an object in the order of the severities, which a map would not keep.
 func (c countsData) MarshalJSON() ([]byte, error) {
 	if c == nil {
 		return []byte("null"), nil
@@ -98,7 +99,7 @@ func (c countsData) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// maxSeverity bounds a severity that nobody has heard of, in characters.
+// maxSeverity is the maximum length of an unknown severity, in characters.
 const maxSeverity = 50
 
 func newImageData(item report.Item, since, now time.Time) imageData {
@@ -123,19 +124,19 @@ func newImageData(item report.Item, since, now time.Time) imageData {
 	return d
 }
 
-// conditionData is a condition as programs read it; both are empty for a config whose images tell.
+// conditionData returns the state and reason for the data formats. Both are empty for a config whose images were read.
 func conditionData(c report.Condition) (state, reason string) {
 	return OneLine(string(c.State), maxReason), OneLine(c.Reason, maxReason)
 }
 
-// maxUnread is how many images and configs without a current result a page of findings names.
-const maxUnread = 1000
+// maxWithoutResult is the maximum number of images and configs without a current result that a page of findings names.
+const maxWithoutResult = 1000
 
-// UnreadOf is what a listing says nothing of, since nobody knows: the first thousand images and configs, and how many more there are.
-func UnreadOf(l report.Listing) (named []UnreadData, more int) {
-	named = []UnreadData{}
-	add := func(d UnreadData) {
-		if len(named) < maxUnread {
+// WithoutResult returns the images and configs of a listing that have no current result: the first thousand, and the number of the others.
+func WithoutResult(l report.Listing) (named []WithoutResultData, more int) {
+	named = []WithoutResultData{}
+	add := func(d WithoutResultData) {
+		if len(named) < maxWithoutResult {
 			named = append(named, d)
 		} else {
 			more++
@@ -145,8 +146,8 @@ func UnreadOf(l report.Listing) (named []UnreadData, more int) {
 	for _, r := range l.Reports {
 		repo := repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}
 		state, reason := conditionData(r.Condition())
-		if elsewhere := r.Err == nil && l.Config == nil && l.View.Filter.NarrowsImages(); state != "" && !elsewhere {
-			add(UnreadData{repositoryData: repo, State: state, Reason: reason})
+		if isFiltered := r.Err == nil && l.Config == nil && l.View.Filter.NarrowsImages(); state != "" && !isFiltered {
+			add(WithoutResultData{repositoryData: repo, State: state, Reason: reason})
 		}
 		for _, item := range r.Images {
 			if item.Condition().Current() || seen[item.Image] {
@@ -154,51 +155,51 @@ func UnreadOf(l report.Listing) (named []UnreadData, more int) {
 			}
 			seen[item.Image] = true
 			d := newImageData(item, time.Time{}, time.Time{})
-			add(UnreadData{repo, d.Tag, d.Platform, d.Digest, d.State, d.Reason, d.AsOf})
+			add(WithoutResultData{repo, d.Tag, d.Platform, d.Digest, d.State, d.Reason, d.AsOf})
 		}
 	}
 	return named, more
 }
 
-// fitFindings writes the findings of a listing with as much of their texts as fits.
+// fitFindings writes the findings of a listing, with texts as long as [MaxSent] allows.
 func fitFindings(l report.Listing, write func([]FindingData) ([]byte, error)) ([]byte, error) {
-	return Fit(func(room int) ([]byte, error) {
+	return Fit(func(limit int) ([]byte, error) {
 		findings := make([]FindingData, len(l.Entries))
 		for i, e := range l.Entries {
-			findings[i] = NewFindingData(l, e, room)
+			findings[i] = NewFindingData(l, e, limit)
 		}
 		return write(findings)
-	}, ListingRooms()...)
+	}, TextLimits()...)
 }
 
-// NewFindingData is an entry's data, with room for so many characters in its texts and in each of its lists.
-func NewFindingData(l report.Listing, found report.Entry, room int) FindingData {
+// NewFindingData returns the data of an entry. Each text and each list has at most about limit characters.
+func NewFindingData(l report.Listing, found report.Entry, limit int) FindingData {
 	f, image := found.Finding, found.Images[0]
-	most := min(MaxName, max(room, 100))
+	nameLimit := min(MaxName, max(limit, 100))
 	d := FindingData{
-		ID: l.EntryID(found).URN(), Severity: OneLine(string(f.Severity), maxSeverity), Vulnerability: OneLine(f.Name, most), Package: OneLine(f.Package, most),
-		Versions: few(f.Versions, room), FixedIn: few(f.FixedIn, room),
-		FixAvailable: OneLine(f.FixAvailable, maxSeverity), Exploit: OneLine(f.Exploit, maxSeverity), Score: scoreOf(f), Vector: OneLine(f.Vector, most),
+		ID: l.EntryID(found).URN(), Severity: OneLine(string(f.Severity), maxSeverity), Vulnerability: OneLine(f.Name, nameLimit), Package: OneLine(f.Package, nameLimit),
+		Versions: firstTexts(f.Versions, limit), FixedIn: firstTexts(f.FixedIn, limit),
+		FixAvailable: OneLine(f.FixAvailable, maxSeverity), Exploit: OneLine(f.Exploit, maxSeverity), Score: scoreOf(f), Vector: OneLine(f.Vector, nameLimit),
 		repositoryData: repositoryData{image.Repository.Region, image.Repository.Registry, image.Repository.Name},
 		Published:      RFC3339(found.Published), Updated: RFC3339(found.Updated), Resolved: OptionalTime(found.Resolved),
-		URL: Advisory(f, room), Description: strings.TrimSpace(Clean(f.Description, room)),
+		URL: Advisory(f, limit), Description: strings.TrimSpace(Clean(f.Description, limit)),
 	}
 	if !l.View.ByVulnerability {
-		d.Tag, d.Platform, d.Digest = OneLine(image.Tag, most), OneLine(image.Platform, most), OneLine(image.Digest, most)
+		d.Tag, d.Platform, d.Digest = OneLine(image.Tag, nameLimit), OneLine(image.Platform, nameLimit), OneLine(image.Digest, nameLimit)
 		return d
 	}
 	d.ImageCount = found.Count
-	d.Images = few(Labels(found.Images, func(s string) string { return s }), room)
+	d.Images = firstTexts(Labels(found.Images, func(s string) string { return s }), limit)
 	return d
 }
 
-// few are as many of the texts as there is room for, and the first in any case.
-func few(texts []string, room int) []string {
+// firstTexts returns the first texts, of at most limit bytes in total, and at least one.
+func firstTexts(texts []string, limit int) []string {
 	var kept []string
 	for _, s := range texts {
-		s = OneLine(s, min(MaxName, max(room, 100)))
-		room -= len(s)
-		if len(kept) > 0 && room < 0 {
+		s = OneLine(s, min(MaxName, max(limit, 100)))
+		limit -= len(s)
+		if len(kept) > 0 && limit < 0 {
 			break
 		}
 		kept = append(kept, s)
@@ -206,7 +207,7 @@ func few(texts []string, room int) []string {
 	return kept
 }
 
-// scoreOf is the CVSS base score, nil when it is unknown or none.
+// scoreOf returns the CVSS base score; nil when it is unknown or not a valid score.
 func scoreOf(f scan.Finding) *float64 {
 	score, err := strconv.ParseFloat(f.Score, 64)
 	if err != nil || math.IsNaN(score) || score < 0 || score > 10 {
@@ -215,7 +216,7 @@ func scoreOf(f scan.Finding) *float64 {
 	return &score
 }
 
-// EncodeJSON writes JSON, indented or on one line. It fails for what JSON can't hold, such as a function.
+// EncodeJSON writes v as JSON, indented or on one line. It fails for values that JSON can't represent.
 func EncodeJSON(v any, indent bool) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -229,7 +230,7 @@ func EncodeJSON(v any, indent bool) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// encodeFitting indents where the whole fits into an answer then.
+// encodeFitting writes indented JSON if it is at most [MaxSent], and otherwise JSON on one line.
 func encodeFitting(v any) ([]byte, error) {
 	b, err := EncodeJSON(v, true)
 	if err != nil || sentSize(b) <= MaxSent {

@@ -20,7 +20,7 @@ import (
 
 func feedOf(id string) string { return rendertest.API + "/findings/" + id + "?key=k%26" }
 
-// overview has an image in each state, and configs that can't be read.
+// overview returns images in different states, and configs that can't be read.
 func overview() report.Overview {
 	ubuntu, hard := rendertest.Config("test/ubuntu", "16.04", "latest"), rendertest.Config("test/hard")
 	now := rendertest.Scanned.Add(100 * time.Hour)
@@ -71,7 +71,7 @@ func TestSummaryData(t *testing.T) {
 	}
 }
 
-// parsed is what a program reads of the summary.
+// parsed is the part of the summary that the tests read.
 type parsed struct {
 	Configs []struct {
 		Images []struct {
@@ -81,10 +81,10 @@ type parsed struct {
 	}
 }
 
-// What isn't known is null or empty in every format, and never zero.
-func TestOnlyCompletedHasCountsInData(t *testing.T) {
+// Unknown counts are null or empty in every format, never zero.
+func TestOnlyCompletedScansHaveCountsInData(t *testing.T) {
 	c := rendertest.Config("test/hard")
-	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
+	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unknown state"} {
 		one := rendertest.Image(c, "x", scan.Result{State: state, Counts: scan.Counts{}})
 		one.KnownSince = rendertest.Scanned
 		o := report.Overview{Now: rendertest.Scanned, Reports: []report.Report{rendertest.ReportOf(c, one)}}
@@ -115,7 +115,7 @@ func TestOnlyCompletedHasCountsInData(t *testing.T) {
 	}
 }
 
-// inEachFormat writes a listing as data, by the name of the format, and holds it to the rules.
+// inEachFormat returns a listing in each data format, by the name of the format. It checks the rules of the formats.
 func inEachFormat(t *testing.T, l report.Listing) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -135,7 +135,7 @@ func inEachFormat(t *testing.T, l report.Listing) map[string]string {
 	return texts
 }
 
-// resolved is the sample with a finding that is gone.
+// resolved returns the sample with a resolved finding.
 func resolved() report.Listing {
 	l := rendertest.Sample()
 	l.Entries[1].Resolved = rendertest.Scanned.Add(3 * time.Hour)
@@ -143,7 +143,7 @@ func resolved() report.Listing {
 }
 
 func TestFindingsData(t *testing.T) {
-	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.OfAll(), "feed-page-2": rendertest.SecondPage(), "feed-resolved": resolved()} {
+	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.AllConfigs(), "feed-page-2": rendertest.SecondPage(), "feed-resolved": resolved()} {
 		texts := inEachFormat(t, l)
 		rendertest.Golden(t, name+".csv", []byte(texts["csv"]))
 		rendertest.Golden(t, name+".sarif", []byte(texts["sarif"]))
@@ -154,8 +154,8 @@ func TestFindingsData(t *testing.T) {
 	}
 }
 
-// A table names what has no result once, on its first page.
-func TestUnreadIsNamedOnce(t *testing.T) {
+// A table lists images without a result only on its first page.
+func TestImagesWithoutResultAreOnTheFirstPage(t *testing.T) {
 	l := rendertest.SecondPage()
 	second, err := render.FindingsCSV(l)
 	if err != nil {
@@ -171,8 +171,8 @@ func TestUnreadIsNamedOnce(t *testing.T) {
 	}
 }
 
-// However many images have no result, what is said of them is bounded.
-func TestUnreadIsBounded(t *testing.T) {
+// The number of listed images without a result is limited.
+func TestNumberOfImagesWithoutResultIsLimited(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
@@ -189,21 +189,21 @@ func TestUnreadIsBounded(t *testing.T) {
 	}
 }
 
-// Findings with nothing but the worst texts are all there, shortened, and fit into an answer.
-func TestFindingsDataStaysSmall(t *testing.T) {
+// All findings of a page with very long texts are written, with shorter texts, within the maximum size.
+func TestSizeOfFindingsData(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
 	for _, test := range []struct {
-		name, nasty string
-		by          bool
-		write       func(report.Listing) ([]byte, error)
-		finding     string // is there once in each
+		name, text string
+		by         bool
+		write      func(report.Listing) ([]byte, error)
+		finding    string // occurs once in each finding
 	}{
 		{"quotes as CSV, by vulnerability", `"`, true, render.FindingsCSV, "\r\nurn:uuid:"},
 		{"backslashes as SARIF", `\`, false, render.SARIF, `"ruleIndex": `},
 	} {
-		l := rendertest.Nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
+		l := rendertest.FullPage(strings.Repeat(test.text, 600/len(test.text)))
 		l.View.ByVulnerability = test.by
 		b, err := test.write(l)
 		if err != nil {
@@ -215,8 +215,8 @@ func TestFindingsDataStaysSmall(t *testing.T) {
 	}
 }
 
-// 10,000 images with long names, of which much is known, fit into an answer in each format.
-func TestSummaryDataAtSize(t *testing.T) {
+// A summary of 10,000 images with long names and all fields is within the maximum size in each format.
+func TestSizeOfSummaryData(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
@@ -244,7 +244,7 @@ func TestSummaryDataAtSize(t *testing.T) {
 	}
 }
 
-// Hostile texts are inert in every format.
+// Malicious texts have no effect in any format.
 func TestHostileData(t *testing.T) {
 	for _, text := range []string{
 		`=cmd|' /C calc'!A0`, "+1+1", "@x;=y", "[click](javascript:alert(1))", "{0} [a](http://x) {{1}}", "<script>alert(1)</script>",
@@ -268,7 +268,7 @@ func TestHostileData(t *testing.T) {
 			t.Fatal(err)
 		}
 		if rows := feedrules.CSV(t, table); rows[1]["OTHER"] != "1" {
-			t.Errorf("a severity nobody has heard of is in no column: %v", rows[1])
+			t.Errorf("an unknown severity is in no column: %v", rows[1])
 		}
 		asJSON, err := render.SummaryJSON(o, scan.Filter{}, feedOf)
 		if err != nil || !json.Valid(asJSON) || bytes.ContainsAny(asJSON, "\x1b\u202e") {
@@ -277,8 +277,8 @@ func TestHostileData(t *testing.T) {
 	}
 }
 
-// One vulnerability in two packages is one rule, with the worst score.
-func TestRulesAreMerged(t *testing.T) {
+// A vulnerability in two packages is one SARIF rule, with the highest score.
+func TestOneRuleForEachVulnerability(t *testing.T) {
 	one, other := rendertest.Found("x", scan.Finding{Name: "CVE-1", Package: "a", Score: "4.0"}), rendertest.Found("x", scan.Finding{Name: "CVE-1", Package: "b", Score: "10.0"})
 	b, err := render.SARIF(rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), one, other))
 	if err != nil {

@@ -1,7 +1,5 @@
-// Package render writes results as text, JSON, CSV, SARIF and as a badge. It also has what all formats share: the words for states, reasons and
-// filters, texts without control characters, and the bound of an answer's size. It is pure: the same values give the same bytes, and it
-// asks nobody for anything.
+// Package render writes results as text, JSON, CSV, SARIF and as a badge. It also contains code for all formats: the words for states, reasons and
+// filters, the removal of control characters, and the maximum size of a response. The output depends only on the arguments.
 //
-// Feeds are the business of package feed, and pages for a browser that of package page. Which results there are is decided in package report, and
-// package httpapi serves them.
+// Package feed writes feeds, and package page writes pages for a browser. Package report computes the results, and package httpapi serves them.
 package render

@@ -9,24 +9,24 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// FindingsCSV is a page of a listing as a table with a row for each finding. The first page also has, behind them, a row without a finding for
-// each image or config of which nothing current is known: a table that left them out would call them clean.
+// FindingsCSV returns a page of a listing as a table with a row for each finding. The first page also has a row without a finding for each image or
+// config without a current result. Without these rows, such images would look clean.
 func FindingsCSV(l report.Listing) ([]byte, error) {
 	head := []string{
 		"id", "severity", "vulnerability", "package", "versions", "fixedIn", "fixAvailable", "exploit", "score", "vector",
 		"region", "registry", "repository", "tag", "platform", "digest", "images", "imageCount", "published", "updated", "resolved", "url", "description",
 		"state", "reason", "asOf",
 	}
-	var unread [][]string
+	var withoutResult [][]string
 	if l.View.Page <= 1 {
-		unread = unreadRows(l, len(head))
+		withoutResult = withoutResultRows(l, len(head))
 	}
 	return fitFindings(l, func(findings []FindingData) ([]byte, error) {
-		rows := make([][]string, 0, len(findings)+len(unread))
+		rows := make([][]string, 0, len(findings)+len(withoutResult))
 		for _, d := range findings {
 			rows = append(rows, findingCells(d))
 		}
-		return writeCSV(head, append(rows, unread...))
+		return writeCSV(head, append(rows, withoutResult...))
 	})
 }
 
@@ -45,16 +45,16 @@ func findingCells(d FindingData) []string {
 	}
 }
 
-// unreadRows have so many columns, the last three of which are state, reason and asOf.
-func unreadRows(l report.Listing, columns int) [][]string {
-	unread, more := UnreadOf(l)
+// withoutResultRows returns rows with this number of columns. The last three are state, reason and asOf.
+func withoutResultRows(l report.Listing, columns int) [][]string {
+	withoutResult, more := WithoutResult(l)
 	var rows [][]string
 	row := func(state, reason, asOf string) []string {
 		cells := make([]string, columns)
 		copy(cells[columns-3:], []string{state, reason, asOf})
 		return cells
 	}
-	for _, d := range unread {
+	for _, d := range withoutResult {
 		cells := row(d.State, d.Reason, d.AsOf)
 		copy(cells[10:], []string{d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest})
 		rows = append(rows, cells)

@@ -1,28 +1,29 @@
 package render
 
-// MaxSent bounds an answer in bytes, as it is sent: a Lambda function may answer 6 MB, of a JSON document that has the answer as a string.
+// MaxSent is the maximum size of a response in bytes, as a JSON string. Lambda allows 6 MB for the JSON document that contains the response.
 const MaxSent = 5_500_000
 
-// LeastRoom is the least room that a text of a listing has, in characters.
-const LeastRoom = 16
+// MinTextLimit is the smallest limit for a text of a listing, in characters.
+const MinTextLimit = 16
 
-// ListingRooms are the rooms for the texts of a listing, in characters, from the most to the least.
-func ListingRooms() []int { return []int{5000, 1000, 200, LeastRoom} }
+// TextLimits returns the limits for the texts of a listing, in characters, largest first.
+func TextLimits() []int { return []int{5000, 1000, 200, MinTextLimit} }
 
-// Fit writes with the first of the rooms, in characters, with which the result is at most MaxSent as sent; with the last whatever its size is. The
-// rooms go from the most to the least. write may give nil for what is too large, but not for the last of them. The only errors are those of write.
-func Fit(write func(room int) ([]byte, error), rooms ...int) ([]byte, error) {
-	last := len(rooms) - 1
-	for _, room := range rooms[:last] {
-		b, err := write(room)
+// Fit calls write with one limit after the other, and returns the first result that is at most [MaxSent] as sent. It returns the result for the last
+// limit whatever its size. The limits must be sorted, largest first. write may return nil if the result would be too large, except for the last
+// limit. Fit returns only errors of write.
+func Fit(write func(limit int) ([]byte, error), limits ...int) ([]byte, error) {
+	last := len(limits) - 1
+	for _, limit := range limits[:last] {
+		b, err := write(limit)
 		if err != nil || b != nil && sentSize(b) <= MaxSent {
 			return b, err
 		}
 	}
-	return write(rooms[last])
+	return write(limits[last])
 }
 
-// sentSize is the length of b as a JSON string, with only those escapes that must be.
+// sentSize returns the length of b as a JSON string that escapes only the characters that JSON requires.
 func sentSize(b []byte) int {
 	n := len(b)
 	for _, c := range b {

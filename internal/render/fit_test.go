@@ -6,7 +6,7 @@ import (
 	"ecr-continuous-scan/test/rendertest"
 )
 
-// What Lambda makes of a feed is a JSON string.
+// The size is the one of the JSON string that Lambda sends.
 func TestSentSize(t *testing.T) {
 	for _, s := range []string{"", "a\"\\\n\r\t", "\x01ü🙂<&>"} {
 		if got, want := sentSize([]byte(s)), rendertest.JSONSize([]byte(s)); got != want {

@@ -9,14 +9,14 @@ import (
 )
 
 type (
-	// GatePass is the answer of a gate that lets through.
+	// GatePass is the response of a gate that passes.
 	GatePass struct {
 		Passed     bool   `json:"passed"`
 		Max        string `json:"max"`
 		Images     int    `json:"images"`
 		OldestScan string `json:"oldestScan"`
 	}
-	// GateReason is one reason why a gate stays shut.
+	// GateReason is one reason why a gate fails.
 	GateReason struct {
 		Image  string `json:"image"`
 		Reason string `json:"reason"`
@@ -24,27 +24,27 @@ type (
 	}
 )
 
-// NewGatePass says of a verdict without obstacles what was looked at.
-func NewGatePass(v report.Verdict) GatePass {
+// NewGatePass returns the response for a result without failures.
+func NewGatePass(v report.GateResult) GatePass {
 	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan)}
 }
 
-// maxGateReasons is how many reasons are named before the rest is counted.
+// maxGateReasons is the maximum number of listed reasons. The others are only counted.
 const maxGateReasons = 100
 
-// GateReasons are the reasons of a verdict in words, the first hundred of them, and how many more there are.
-func GateReasons(v report.Verdict) (reasons []GateReason, more int) {
-	for _, o := range v.Obstacles[:min(len(v.Obstacles), maxGateReasons)] {
+// GateReasons returns the first hundred reasons of a result in words, and the number of the others.
+func GateReasons(v report.GateResult) (reasons []GateReason, more int) {
+	for _, o := range v.Failures[:min(len(v.Failures), maxGateReasons)] {
 		name := v.Config.Repository
 		if o.Image != nil {
 			name += ":" + OneLine(o.Image.Label(), maxReason)
 		}
-		reasons = append(reasons, GateReason{name, OneLine(o.Reason, maxReason), obstacleWords(o)})
+		reasons = append(reasons, GateReason{name, OneLine(o.Reason, maxReason), failureWords(o)})
 	}
-	return reasons, len(v.Obstacles) - len(reasons)
+	return reasons, len(v.Failures) - len(reasons)
 }
 
-func obstacleWords(o report.Obstacle) string {
+func failureWords(o report.GateFailure) string {
 	switch {
 	case o.Reason == report.AboveMax:
 		var counts []string
@@ -53,9 +53,9 @@ func obstacleWords(o report.Obstacle) string {
 		}
 		return strings.Join(counts, ", ")
 	case o.Reason == report.Stale && o.At.IsZero():
-		return "when the last scan was completed isn't known"
+		return "the completion time of the last scan is unknown"
 	case o.Reason == report.Stale:
-		return fmt.Sprintf("what is known is of %s, more than %d hours ago", RFC3339(o.At), report.StaleAfter/time.Hour)
+		return fmt.Sprintf("the last result is from %s, more than %d hours ago", RFC3339(o.At), report.StaleAfter/time.Hour)
 	}
 	return OneLine(o.Detail, maxReason)
 }

@@ -8,24 +8,24 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Advisory is the link of a finding as a URI. It is empty when the finding has none, or one of more than 2000 bytes or four times the room: a link
-// can't be cut.
-func Advisory(f scan.Finding, room int) string {
+// Advisory returns the link of a finding as a URI. It is empty when the finding has no link, or when the link is longer than 2000 bytes or four times
+// the limit: a shortened link would not work.
+func Advisory(f scan.Finding, limit int) string {
 	var b strings.Builder
-	for i := range len(f.URL) { // an IRI becomes a URI (RFC 3987, section 3.1): what it is made of shows, whatever it looks like
+	for i := range len(f.URL) { // converts an IRI to a URI (RFC 3987, section 3.1), so that characters that look like others become visible
 		if c := f.URL[i]; c > ' ' && c <= '~' {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "%%%02X", c)
 		}
 	}
-	if b.Len() > min(maxURL, 4*room) {
+	if b.Len() > min(maxURL, 4*limit) {
 		return ""
 	}
 	return b.String()
 }
 
-// ConsoleURL is the page of a repository in the AWS console of its partition.
+// ConsoleURL returns the URL of a repository's page in the AWS console of its partition.
 func ConsoleURL(r scan.Repository) string {
 	domain := "console.aws.amazon.com"
 	switch {

@@ -11,7 +11,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// The parts of SARIF 2.1.0 that are used, and of those what code scanning tools look at.
+// The parts of SARIF 2.1.0 that code scanning tools use.
 type (
 	sarifLog struct {
 		Schema  string     `json:"$schema"`
@@ -97,8 +97,8 @@ type (
 
 const sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
-// SARIF is a page of a listing for code scanning tools (SARIF 2.1.0). What is resolved is left out, so that they close it. Images of which
-// nothing current is known are notifications, and the run is no successful one then.
+// SARIF returns a page of a listing for code scanning tools (SARIF 2.1.0). Resolved findings are left out, so that the tools close them. For each
+// image without a current result there is a notification, and then the run is marked as not successful.
 func SARIF(l report.Listing) ([]byte, error) {
 	notifications := sarifNotifications(l)
 	return fitFindings(l, func(findings []FindingData) ([]byte, error) {
@@ -122,8 +122,8 @@ func SARIF(l report.Listing) ([]byte, error) {
 	})
 }
 
-// add adds a finding, and its rule when none of that name is there; rules tells where they are. Of one vulnerability in several packages the
-// worst score counts.
+// add adds a finding, and its rule if the run does not have it yet. rules maps the id of a rule to its index. If a vulnerability is in several
+// packages, its rule gets the highest score.
 func (r *sarifRun) add(d FindingData, rules map[string]int) {
 	id := cmp.Or(d.Vulnerability, "unnamed")
 	at, known := rules[id]
@@ -138,12 +138,12 @@ func (r *sarifRun) add(d FindingData, rules map[string]int) {
 	_, fingerprint, _ := strings.Cut(d.ID, "urn:uuid:")
 	r.Results = append(r.Results, sarifResult{
 		RuleID: id, RuleIndex: at, Level: sarifLevel(d.Severity), Message: sarifMessage(findingWords(id, d)), Locations: []sarifLocation{newSarifLocation(d)},
-		// The first is the only one that GitHub knows; without it the uploader would look for the line in a file.
+		// GitHub uses only the first one. Without it, the uploader would compute one from a line of a source file.
 		Fingerprints: map[string]string{"primaryLocationLineHash": fingerprint + ":1", "findingId/v1": fingerprint}, Properties: d,
 	})
 }
 
-// The most that code scanning takes of a description, in characters.
+// maxSarifText is the maximum length of a description that code scanning accepts, in characters.
 const maxSarifText = 1000
 
 func newSarifRule(id string, d FindingData) sarifRule {
@@ -172,7 +172,7 @@ func findingWords(id string, d FindingData) string {
 	return words + "."
 }
 
-// imageWords is the image, or when there are several, their repository.
+// imageWords returns the name of the image, or of the repository if there are several images.
 func imageWords(d FindingData) string {
 	if d.Tag == "" {
 		return d.Repository
@@ -180,13 +180,13 @@ func imageWords(d FindingData) string {
 	return d.Repository + ":" + scan.Image{Tag: d.Tag, Platform: d.Platform}.Label()
 }
 
-// newSarifLocation gives the image's name as the path of a file, for tools that know nothing but files. Its first part holds no colon, so that
-// it can't be taken for the scheme of a URL.
+// newSarifLocation returns the image's name as a file path, because code scanning tools require a file. The first part of the path contains no colon,
+// so that tools don't mistake it for the scheme of a URL.
 func newSarifLocation(d FindingData) sarifLocation {
 	host := registryHost(d.repositoryData)
 	path := host + "/" + d.Repository
 	if d.Tag != "" {
-		path += ":" + url.PathEscape(strings.ReplaceAll(d.Tag, "/", "_")) // no tag has one, and none shall lead out of its folder
+		path += ":" + url.PathEscape(strings.ReplaceAll(d.Tag, "/", "_")) // tags contain no slash; this keeps a malformed tag from changing the folder
 	}
 	return sarifLocation{
 		Physical: sarifPhysical{sarifArtifact{path}, sarifRegion{1}},
@@ -194,7 +194,7 @@ func newSarifLocation(d FindingData) sarifLocation {
 	}
 }
 
-// registryHost is where docker pulls from.
+// registryHost returns the host name that docker pulls from.
 func registryHost(d repositoryData) string {
 	host := d.Registry + ".dkr.ecr." + d.Region + ".amazonaws.com"
 	if strings.HasPrefix(d.Region, "cn-") {
@@ -204,12 +204,12 @@ func registryHost(d repositoryData) string {
 }
 
 func sarifNotifications(l report.Listing) []sarifNotification {
-	unread, more := UnreadOf(l)
+	withoutResult, more := WithoutResult(l)
 	notifications := []sarifNotification{}
 	add := func(text string) {
 		notifications = append(notifications, sarifNotification{"warning", sarifMessage(text)})
 	}
-	for _, d := range unread {
+	for _, d := range withoutResult {
 		words := imageWords(FindingData{repositoryData: d.repositoryData, Tag: d.Tag, Platform: d.Platform}) + " in " + d.Region + ": " + d.State
 		if d.AsOf != "" {
 			words += " as of " + d.AsOf
@@ -225,12 +225,12 @@ func sarifNotifications(l report.Listing) []sarifNotification {
 	return notifications
 }
 
-// sarifMessage is a text that stays one: braces would be placeholders, and brackets before a parenthesis links.
+// sarifMessage escapes a text: SARIF treats braces as placeholders, and brackets before a parenthesis as a link.
 func sarifMessage(s string) sarifText {
 	return sarifText{strings.NewReplacer("{", "{{", "}", "}}", "](", "] (").Replace(s)}
 }
 
-// sarifLevel takes a severity that nobody has judged for a warning.
+// sarifLevel returns the level of a severity. Severities without a rating are warnings.
 func sarifLevel(severity string) string {
 	switch scan.Severity(severity) {
 	case scan.Critical, scan.High:
@@ -241,7 +241,7 @@ func sarifLevel(severity string) string {
 	return "warning"
 }
 
-// securitySeverity is the CVSS score, or one in the middle of the range that the severity stands for; empty for those that stand for none.
+// securitySeverity returns the CVSS score. Without a score, it returns the middle of the severity's range, or an empty text if the severity has no range.
 func securitySeverity(d FindingData) string {
 	if d.Score != nil {
 		return strconv.FormatFloat(*d.Score, 'f', 1, 64)
@@ -259,7 +259,7 @@ func securitySeverity(d FindingData) string {
 	return ""
 }
 
-// higher compares two scores, of which an empty one is the lowest.
+// higher reports whether score a is higher than b. An empty score is the lowest.
 func higher(a, b string) bool {
 	x, errA := strconv.ParseFloat(a, 64)
 	y, errB := strconv.ParseFloat(b, 64)

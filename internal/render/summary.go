@@ -10,10 +10,10 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Summary is the summary as text: a block for each image of each config, each ending with two empty lines. With a filter, a block before them
-// says what is left out, and that is done here too.
+// Summary returns the summary as text: a block for each image of each config. Each block ends with two empty lines. If there is a filter, Summary
+// applies it, and the first block describes it.
 //
-// What is new and what is fixed since the overview's point in time stands behind a count; without a change there is nothing.
+// After a count it writes how many findings are new and how many are fixed since the overview's Since, if there are any.
 func Summary(o report.Overview, filter scan.Filter) []byte {
 	var b bytes.Buffer
 	reports := o.Reports
@@ -42,27 +42,28 @@ func block(b *bytes.Buffer, name, region string, lines []string) {
 	write(b, "\n\n")
 }
 
-// write puts a text together without making it first: there may be hundreds of thousands.
+// write writes the parts directly into the buffer: there can be hundreds of thousands of lines.
 func write(b *bytes.Buffer, parts ...string) {
 	for _, part := range parts {
 		b.WriteString(part)
 	}
 }
 
-// resultLines are the counts of an image, or the one line that says why it has none, and when that was if it isn't now.
+// resultLines returns the counts of an image, or one line with the reason why it has none. If the result is not current, another line contains its
+// date.
 func resultLines(item report.Item, since time.Time) []string {
 	c := item.Condition()
-	lines, why := countLines(item, since), c.Reason
+	lines, reason := countLines(item, since), c.Reason
 	if trouble := StateTrouble(c); trouble != nil {
-		lines, why = []string{trouble.Line()}, ""
+		lines, reason = []string{trouble.Line()}, ""
 	}
 	if !c.AsOf.IsZero() {
-		lines = append(lines, WithReason("AS OF "+RFC3339(c.AsOf), why))
+		lines = append(lines, WithReason("AS OF "+RFC3339(c.AsOf), reason))
 	}
 	return lines
 }
 
-// countLines are the counts, those too of which there is none any more since a point in time.
+// countLines returns the counts of an image. It includes a severity without findings if it had some at the given time or later.
 func countLines(item report.Item, since time.Time) []string {
 	added, fixed := item.ChangedSince(since)
 	all := item.Result.Counts
@@ -75,7 +76,7 @@ func countLines(item report.Item, since time.Time) []string {
 		}
 	}
 	ordered := all.Ordered()
-	lines := make([]string, 0, len(ordered)+1) // one more says of when they are
+	lines := make([]string, 0, len(ordered)+1) // one more for the AS OF line
 	for _, c := range ordered {
 		n, change := item.Result.Counts[c.Severity], changeWords(added[c.Severity], fixed[c.Severity])
 		if n > 0 || change != "" {
@@ -85,7 +86,7 @@ func countLines(item report.Item, since time.Time) []string {
 	return lines
 }
 
-// changeWords are what is new and what is fixed, as in " (+2 -1)"; nothing when both are none.
+// changeWords returns the numbers of new and fixed findings, such as " (+2 -1)"; empty when both are 0.
 func changeWords(added, fixed int) string {
 	switch {
 	case added > 0 && fixed > 0:

@@ -52,7 +52,7 @@ func TestSummary(t *testing.T) {
 	}}, scan.Filter{Severity: scan.Medium, Tags: []string{"16.04", "7"}}))
 }
 
-// What changed stands behind the counts, those of which nothing is left too, and an answer that isn't of now says of when it is.
+// Changes are after the counts, also after a count of 0. A result that is not current has a date.
 func TestSummaryOfChanges(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
@@ -72,9 +72,9 @@ func TestSummaryOfChanges(t *testing.T) {
 	rendertest.Golden(t, "summary-changes-filtered.txt", Summary(o, scan.Filter{Severity: scan.High}))
 }
 
-// Only a completed scan without findings may look like one.
-func TestOnlyCompletedLooksClean(t *testing.T) {
-	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unheard of"} {
+// An image without a completed scan never looks clean.
+func TestOnlyCompletedScansLookClean(t *testing.T) {
+	for _, state := range []scan.State{scan.NotScanned, scan.InProgress, scan.Failed, scan.NoSuchTag, scan.Unread, scan.Refused, "", "unknown state"} {
 		for _, reason := range []string{"", " ", "\x00\n"} {
 			if lines := resultLines(report.Item{Result: scan.Result{State: state, Reason: reason}}, time.Time{}); len(lines) != 1 || strings.TrimSpace(lines[0]) == "" || strings.HasSuffix(lines[0], ": ") {
 				t.Errorf("state %q with reason %q is shown as %q", state, reason, lines)

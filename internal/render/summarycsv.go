@@ -8,11 +8,11 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// otherSeverities is the column that sums up the severities that have none of their own.
+// otherSeverities is the column for the sum of all severities that have no column.
 const otherSeverities = "OTHER"
 
-// SummaryCSV is the summary as a table with a row for each image, and one for each config that has none to show. A cell is empty where
-// nothing is known; no count is zero unless a scan says so.
+// SummaryCSV returns the summary as a table with a row for each image, and a row for each config without images. A cell is empty if its value is
+// unknown; a count is 0 only if a completed scan found nothing.
 func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
 	head := []string{"id", "region", "registry", "repository", "tag", "platform", "digest", "state", "reason", "asOf", "scannedAt", "ageHours"}
 	for _, s := range scan.Severities() {
@@ -49,7 +49,7 @@ func imageCells(d imageData) []string {
 	return append(cells, number(other, d.Counts != nil), number(d.New.sum(), d.New != nil), number(d.Fixed.sum(), d.Fixed != nil), d.KnownSince)
 }
 
-// number is empty for what isn't known.
+// number returns an empty text for an unknown number.
 func number(n int, known bool) string {
 	if !known {
 		return ""

@@ -25,16 +25,16 @@ type (
 		repositoryData
 		Tags   []string    `json:"tags"`
 		Feed   string      `json:"feed,omitempty"`
-		State  string      `json:"state,omitempty"` // of the config as a whole, when it has no images to show
+		State  string      `json:"state,omitempty"` // of the whole config, if it has no images
 		Reason string      `json:"reason,omitempty"`
 		Images []imageData `json:"images"`
 	}
 )
 
-// FeedOf is the URL of a config's feed by the config's id, or that of the feed of all for "all"; "" when it is unknown.
+// FeedOf returns the URL of the feed of the config with this id, or of all configs for the id "all". It is empty when unknown.
 type FeedOf func(id string) string
 
-// SummaryJSON is the summary as JSON.
+// SummaryJSON returns the summary as JSON.
 func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
 	d := summaryData{Generated: RFC3339(o.Now), Since: RFC3339(o.Since), Feed: feed("all"), Configs: []configData{}}
 	if !filter.IsZero() {

@@ -7,22 +7,22 @@ import (
 	"unicode/utf8"
 )
 
-// Clean is the beginning of a text, of at most the given number of characters, without what has no business in one: control characters but
-// for line breaks and tabs, marks that turn the direction of writing (they can make a text read as another one), and what XML can't hold.
-// Where it is cut it ends in an ellipsis.
-func Clean(s string, most int) string {
-	if len(s) <= most && isClean(s) {
+// Clean returns the beginning of a text, with at most limit characters. It removes control characters except line breaks and tabs, characters that
+// change the direction of writing (they can make a text look like another one), and characters that XML does not allow. A shortened text ends
+// with an ellipsis.
+func Clean(s string, limit int) string {
+	if len(s) <= limit && isClean(s) {
 		return s
 	}
 	var b strings.Builder
-	b.Grow(min(len(s), 4*most))
-	last := 0 // where the last character begins
+	b.Grow(min(len(s), 4*limit))
+	last := 0 // where the last character starts
 	n := 0
 	for _, r := range s {
 		if r = cleanRune(r); r < 0 {
 			continue
 		}
-		if n == most {
+		if n == limit {
 			return b.String()[:last] + "…"
 		}
 		n++
@@ -32,17 +32,17 @@ func Clean(s string, most int) string {
 	return b.String()
 }
 
-// isClean tells whether a text is clean as it is, as most are.
+// isClean reports whether Clean would change no character. This is the case for most texts.
 func isClean(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return cleanRune(r) != r })
 }
 
-// cleanRune is negative for a character that is to be left out.
+// cleanRune returns the replacement for a character; negative if the character must be removed.
 func cleanRune(r rune) rune {
 	switch {
 	case r >= ' ' && r <= '~', r == '\n', r == '\t':
 		return r
-	case r == '\u2028', r == '\u2029': // of lines and paragraphs
+	case r == '\u2028', r == '\u2029': // separators of lines and paragraphs
 		return '\n'
 	case r == utf8.RuneError, r == 0xFFFE, r == 0xFFFF, r == 0xFEFF:
 		return -1
@@ -52,18 +52,18 @@ func cleanRune(r rune) rune {
 	return r
 }
 
-// OneLine is a clean text on one line of at most the given number of characters. Of a text that is nearly all blank it may be less.
-func OneLine(s string, most int) string {
-	if len(s) <= most && isWord(s) {
+// OneLine returns a clean text on one line, with at most limit characters. It can be shorter for a text that consists mostly of spaces.
+func OneLine(s string, limit int) string {
+	if len(s) <= limit && isWord(s) {
 		return s
 	}
-	return Clean(strings.Join(strings.Fields(Clean(s, 8*most)), " "), most)
+	return Clean(strings.Join(strings.Fields(Clean(s, 8*limit)), " "), limit)
 }
 
-// isWord tells whether a text is clean as it is, and has no blanks.
+// isWord reports whether a text is clean and contains no spaces.
 func isWord(s string) bool { return isClean(s) && !strings.ContainsFunc(s, unicode.IsSpace) }
 
-// OptionalTime is a point in time in UTC as RFC 3339 has it, to the second; empty for the zero time.
+// OptionalTime formats a time like RFC3339; empty for the zero time.
 func OptionalTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -71,5 +71,5 @@ func OptionalTime(t time.Time) string {
 	return RFC3339(t)
 }
 
-// RFC3339 is a point in time in UTC as RFC 3339 has it, to the second.
+// RFC3339 formats a time in UTC, in seconds, by RFC 3339.
 func RFC3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -8,7 +8,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// FilterWords puts a filter into words; empty for one that lets everything through.
+// FilterWords describes a filter in words; empty for an empty filter.
 func FilterWords(f scan.Filter) string {
 	var words []string
 	for _, row := range scan.Filters() {
@@ -26,18 +26,18 @@ func FilterWords(f scan.Filter) string {
 	return strings.Join(words, ", ")
 }
 
-// maxReason bounds a reason, in characters.
+// maxReason is the maximum length of a reason, in characters.
 const maxReason = 300
 
-// Trouble is why nobody knows how an image or a config is now. Its texts are clean.
+// Trouble is why an image or a config has no current result. Its texts are clean.
 type Trouble struct{ State, Reason string }
 
-// Line is the trouble as the text summary and the feeds tell it.
+// Line returns the trouble as one line of the text summary or of a feed.
 func (t *Trouble) Line() string { return WithReason(strings.ToUpper(t.State), t.Reason) }
 
 func newTrouble(state, reason string) *Trouble { return &Trouble{state, OneLine(reason, maxReason)} }
 
-// WithReason is a state and, behind a colon, its reason on one line; the state alone when there is no reason.
+// WithReason returns "state: reason" on one line, or only the state when there is no reason.
 func WithReason(state, reason string) string {
 	if reason = OneLine(reason, maxReason); reason == "" {
 		return state
@@ -45,7 +45,7 @@ func WithReason(state, reason string) string {
 	return state + ": " + reason
 }
 
-// ConfigTrouble is why a config can't be read as a whole, or that it has nothing to read; nil when neither is so.
+// ConfigTrouble returns why a config can't be read or has no images; nil when it has images.
 func ConfigTrouble(r report.Report) *Trouble {
 	switch c := r.Condition(); c.State {
 	case "":
@@ -61,7 +61,7 @@ func ConfigTrouble(r report.Report) *Trouble {
 	}
 }
 
-// StateTrouble is why an image has no counts; it is nil for a completed scan alone.
+// StateTrouble returns why an image has no counts; nil only for a completed scan.
 func StateTrouble(c report.Condition) *Trouble {
 	switch c.State {
 	case scan.Completed:
@@ -78,7 +78,7 @@ func StateTrouble(c report.Condition) *Trouble {
 	return newTrouble("Not scanned", c.Reason)
 }
 
-// ConfigLine says in a list of findings or changes what is wrong with a config; empty when nothing is.
+// ConfigLine describes the trouble of a config in a listing; empty when there is none.
 func ConfigLine(l report.Listing, r report.Report) string {
 	trouble := ConfigTrouble(r)
 	switch {
@@ -86,7 +86,7 @@ func ConfigLine(l report.Listing, r report.Report) string {
 		return ""
 	case r.Err == nil && l.View.Filter.NarrowsImages():
 		if l.Config == nil {
-			return "" // most repositories won't have the tag
+			return "" // most repositories don't have the tag
 		}
 		return "NO IMAGES with such a tag"
 	case l.Config == nil:
@@ -95,30 +95,30 @@ func ConfigLine(l report.Listing, r report.Report) string {
 	return trouble.Line()
 }
 
-// Bounds of texts. An entry's content has the whole of what they cut.
+// Maximum lengths of texts. The content of an entry has the whole text.
 const (
-	// MaxName bounds a name, in characters.
+	// MaxName is the maximum length of a name, in characters.
 	MaxName = 200
-	// MaxSummary bounds a summary, in characters.
+	// MaxSummary is the maximum length of a summary, in characters.
 	MaxSummary = 1000
-	// maxURL bounds a link, in bytes.
+	// maxURL is the maximum length of a link, in bytes.
 	maxURL = 2000
-	// MaxTroubles is how many of those without a result are named before the rest is counted.
+	// MaxTroubles is the maximum number of listed images and configs without a result. The others are only counted.
 	MaxTroubles = 20
 )
 
-// configTitle is the title of the findings of a config.
+// configTitle returns the title for the findings of a config.
 func configTitle(c scan.Config) string {
 	return fmt.Sprintf("ECR repository %s in %s", c.Repository, c.Region)
 }
 
-// ListingTitle is the title of a listing.
+// ListingTitle returns the title of a listing.
 func ListingTitle(l report.Listing) string {
 	title := "ECR image scan findings"
 	if l.Config != nil {
 		title = configTitle(*l.Config)
 	}
-	if l.News {
+	if l.IsChangeFeed {
 		title += ", what changed"
 	}
 	if words := viewWords(l.View); words != "" {
@@ -138,7 +138,7 @@ func viewWords(v report.View) string {
 	return words + ", by vulnerability"
 }
 
-// ImageName names an image within a listing: with its repository when the listing is one of several configs.
+// ImageName returns the name of an image in a listing. It includes the repository if the listing is for all configs.
 func ImageName(l report.Listing, image scan.Image) string {
 	if l.Config != nil {
 		return OneLine(image.Label(), MaxName)
@@ -146,7 +146,7 @@ func ImageName(l report.Listing, image scan.Image) string {
 	return image.Repository.Name + ":" + OneLine(image.Label(), MaxName)
 }
 
-// Labels are the labels of images, each put through name.
+// Labels returns the labels of images, each transformed by name.
 func Labels(images []*scan.Image, name func(string) string) []string {
 	all := make([]string, len(images))
 	for i, image := range images {
@@ -155,16 +155,16 @@ func Labels(images []*scan.Image, name func(string) string) []string {
 	return all
 }
 
-// TagList names as many tags as there is room for, in bytes, and counts the rest. The first is named in any case.
-func TagList(found report.Entry, room int) string {
-	const forCount = 16
+// TagList lists the tags of an entry's images in at most limit bytes, and counts the others. It always lists the first tag.
+func TagList(found report.Entry, limit int) string {
+	const countLength = 16 // of " and 123 more"
 	list := ""
 	for i, image := range found.Images {
 		next := OneLine(image.Label(), MaxName)
 		if i > 0 {
 			next = ", " + next
 		}
-		if i > 0 && len(list)+len(next)+forCount > room {
+		if i > 0 && len(list)+len(next)+countLength > limit {
 			return fmt.Sprintf("%s and %d more", list, found.Count-i)
 		}
 		list += next

@@ -16,8 +16,8 @@ const (
 	atomType      = "application/atom+xml"
 )
 
-// gorilla/feeds has no room for several links or for an attribute of a category, so the elements that need them are redefined here; the
-// outer field hides the embedded one of the same element.
+// gorilla/feeds supports neither several links nor attributes of a category. These types redefine the elements that need them; an outer field hides
+// the embedded field of the same element.
 type (
 	atomFeed struct {
 		feeds.AtomFeed
@@ -36,10 +36,10 @@ type (
 	}
 )
 
-// FeedXml implements feeds.XmlFeed. The method of the embedded feed would give the embedded feed.
+// FeedXml implements feeds.XmlFeed. The method of the embedded type would return only the embedded feed.
 func (f *atomFeed) FeedXml() any { return f }
 
-// Atom is a listing as an Atom feed (RFC 4287), one page of it (RFC 5005). It fails when the XML can't be written.
+// Atom returns one page of a listing as an Atom feed (RFC 4287, with the page links of RFC 5005). It fails when the XML can't be written.
 func Atom(l report.Listing, links Links) ([]byte, error) {
 	return fitFeed(l, links, writeAtom)
 }

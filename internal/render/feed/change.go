@@ -11,22 +11,22 @@ import (
 	"ecr-continuous-scan/internal/render"
 )
 
-// newChangeEntry is the entry of a piece of news.
-func newChangeEntry(c history.Change, room int) entry {
-	name := func(s string) string { return render.OneLine(s, min(render.MaxName, max(room, 100))) }
-	e := entry{id: c.ID().URN(), published: c.At, updated: c.At, url: render.Advisory(c.Finding, room)}
+// newChangeEntry returns the entry of a change.
+func newChangeEntry(c history.Change, limit int) entry {
+	name := func(s string) string { return render.OneLine(s, min(render.MaxName, max(limit, 100))) }
+	e := entry{id: c.ID().URN(), published: c.At, updated: c.At, url: render.Advisory(c.Finding, limit)}
 	switch {
-	case len(c.Rolled) > 0:
+	case len(c.RolledUp) > 0:
 		e.title, e.categories = rolledTitle(c, name), []string{"ROLLED UP"}
-		e.summary, e.content = e.title, contentOf([]string{e.title + "."}, rolledRows(c, room), "")
+		e.summary, e.content = e.title, contentOf([]string{e.title + "."}, rolledRows(c, limit), "")
 	case c.Finding.Name != "":
 		e.title = findingTitle(c, name)
 		e.categories = []string{string(c.Kind), severityOf(c), name(c.Finding.Package)}
-		e.summary = render.OneLine(descriptionOf(c.Finding, room), min(render.MaxSummary, room))
-		e.content = contentOf(emptyLine.Split(descriptionOf(c.Finding, room), -1), changeRows(c, room), e.url)
+		e.summary = render.OneLine(descriptionOf(c.Finding, limit), min(render.MaxSummary, limit))
+		e.content = contentOf(emptyLine.Split(descriptionOf(c.Finding, limit), -1), changeRows(c, limit), e.url)
 	default:
-		e.title, e.categories = watchTitle(c, name), []string{string(c.Kind)}
-		e.summary, e.content = e.title, contentOf([]string{watchAdvice(c)}, changeRows(c, room), "")
+		e.title, e.categories = statusTitle(c, name), []string{kindName(c.Kind)}
+		e.summary, e.content = e.title, contentOf([]string{statusAdvice(c)}, changeRows(c, limit), "")
 	}
 	if c.Image != nil {
 		e.categories = append(e.categories, name(c.Image.Label()))
@@ -36,7 +36,7 @@ func newChangeEntry(c history.Change, room int) entry {
 	return e
 }
 
-// severityOf is the severity that a change led to, or from when there is none any more.
+// severityOf returns the severity after a change, or the one before if the finding is fixed.
 func severityOf(c history.Change) string { return render.OneLine(string(cmp.Or(c.To, c.From)), 50) }
 
 func imageOf(c history.Change, name func(string) string) string {
@@ -59,40 +59,55 @@ func findingTitle(c history.Change, name func(string) string) string {
 	return fmt.Sprintf("[%s] [%s] in image %s found %s", c.Kind, severityOf(c), where, what)
 }
 
-func watchTitle(c history.Change, name func(string) string) string {
+// kindName returns the name of a kind in categories and contents. The ends of problems have other names than their kinds: the id of an entry is
+// computed from its kind, so a renamed kind would make feed readers show old entries again.
+func kindName(kind history.EventKind) string {
+	switch kind {
+	case history.Scanned:
+		return "SCANNED AGAIN"
+	case history.Recovered:
+		return "SCAN RECOVERED"
+	case history.RepositoryBack:
+		return "REPOSITORY BACK"
+	}
+	return string(kind)
+}
+
+// statusTitle returns the title of a change that is about scanning or a repository, not about a finding.
+func statusTitle(c history.Change, name func(string) string) string {
 	where := imageOf(c, name)
 	switch c.Kind {
 	case history.Unscanned:
 		return fmt.Sprintf("[NOT SCANNED] image %s has had no completed scan for 2 days", where)
 	case history.Scanned:
-		return fmt.Sprintf("[NOT SCANNED, OVER] image %s was scanned again", where)
+		return fmt.Sprintf("[SCANNED AGAIN] image %s was scanned again", where)
 	case history.Failing:
 		return fmt.Sprintf("[SCAN FAILED] image %s can't be scanned", where)
 	case history.Recovered:
-		return fmt.Sprintf("[SCAN FAILED, OVER] the scans of image %s no longer fail", where)
+		return fmt.Sprintf("[SCAN RECOVERED] the scans of image %s no longer fail", where)
 	case history.RepositoryGone:
 		return fmt.Sprintf("[REPOSITORY GONE] the registry has no repository %s in %s any more", where, c.Repository.Region)
 	}
-	return fmt.Sprintf("[REPOSITORY GONE, OVER] the registry has the repository %s in %s again", where, c.Repository.Region)
+	return fmt.Sprintf("[REPOSITORY BACK] the registry has the repository %s in %s again", where, c.Repository.Region)
 }
 
-// watchAdvice is what to do about it.
-func watchAdvice(c history.Change) string {
+// statusAdvice says what to do about a change that is about scanning or a repository.
+func statusAdvice(c history.Change) string {
 	switch c.Kind {
 	case history.Unscanned:
-		return "What is known of this image gets older. See what the summary says of it, and whether the scan runs go well."
+		return "The last result of this image is getting old. Check the state of the image in the summary, and check that the scan runs succeed."
 	case history.Failing:
-		return "Until a scan succeeds, what was known before is all that is known of this image."
+		return "There are no new results for this image until a scan succeeds."
 	case history.RepositoryGone:
-		return "Nothing is watched there. If the repository was deleted for good, delete the scan config."
+		return "The service can't scan this repository. If the repository was deleted permanently, delete the scan config."
 	}
-	return "All is well again."
+	return "The problem is resolved. Nothing needs to be done."
 }
 
-func changeRows(c history.Change, room int) []row {
+func changeRows(c history.Change, limit int) []row {
 	f := c.Finding
 	all := []row{
-		{"Change", string(c.Kind)},
+		{"Change", kindName(c.Kind)},
 		{"Severity", string(c.To)},
 		{"Severity before", string(c.From)},
 		{"CVSS score", strings.TrimSpace(f.Score + " " + f.Vector)},
@@ -107,13 +122,13 @@ func changeRows(c history.Change, room int) []row {
 		all = append(all, row{"Repository", c.Repository.Name})
 	}
 	all = append(all, row{"Registry", c.Repository.Registry + " in " + c.Repository.Region}, row{"Since", render.OptionalTime(c.Since)}, row{"When", render.OptionalTime(c.At)})
-	return filled(all, room)
+	return nonEmpty(all, limit)
 }
 
-// rolledTitle counts the changes by kind.
+// rolledTitle returns a title with the number of changes of each kind.
 func rolledTitle(c history.Change, name func(string) string) string {
 	counts := make(map[history.EventKind]int)
-	for _, one := range c.Rolled {
+	for _, one := range c.RolledUp {
 		counts[one.Kind]++
 	}
 	var words []string
@@ -122,17 +137,17 @@ func rolledTitle(c history.Change, name func(string) string) string {
 			words = append(words, fmt.Sprintf("%d %s", n, kind))
 		}
 	}
-	return fmt.Sprintf("%d more changes in image %s: %s", len(c.Rolled), imageOf(c, name), strings.Join(words, ", "))
+	return fmt.Sprintf("%d more changes in image %s: %s", len(c.RolledUp), imageOf(c, name), strings.Join(words, ", "))
 }
 
-// rolledRows list as many changes as there is room for, and count the rest.
-func rolledRows(c history.Change, room int) []row {
+// rolledRows lists as many changes as the limit allows, and counts the others.
+func rolledRows(c history.Change, limit int) []row {
 	var rows []row
 	used := 0
-	for i, one := range c.Rolled {
+	for i, one := range c.RolledUp {
 		line := strings.TrimSpace(fmt.Sprintf("%s %s %s", severityOf(one), render.OneLine(one.Finding.Name, render.MaxName), render.OneLine(one.Finding.Package, render.MaxName)))
-		if used += len(line) + len(one.Kind); i > 0 && used > 4*room {
-			return append(rows, row{"and", fmt.Sprintf("%d more", len(c.Rolled)-i)})
+		if used += len(line) + len(one.Kind); i > 0 && used > 4*limit {
+			return append(rows, row{"and", fmt.Sprintf("%d more", len(c.RolledUp)-i)})
 		}
 		rows = append(rows, row{string(one.Kind), line})
 	}

@@ -14,8 +14,8 @@ import (
 	"ecr-continuous-scan/test/rendertest"
 )
 
-// news is a listing of every kind of change.
-func news() report.Listing {
+// everyChange returns a listing with a change of each kind.
+func everyChange() report.Listing {
 	c := rendertest.Config("test/ubuntu", "16.04")
 	one := rendertest.Image(c, "16.04", scan.Result{State: scan.Completed})
 	at := rendertest.Scanned
@@ -28,7 +28,7 @@ func news() report.Listing {
 		return history.Change{Kind: kind, At: next(), Repository: c.Repo(), Image: &one.Image, Finding: f, From: from, To: to}
 	}
 	l := rendertest.Listing(rendertest.ReportOf(c, one))
-	l.News = true
+	l.IsChangeFeed = true
 	l.Changes = []history.Change{
 		of(history.New, "", scan.High), of(history.Fixed, scan.High, ""), of(history.Raised, scan.Medium, scan.High), of(history.Lowered, scan.High, scan.Low),
 		of(history.FixAvailable, scan.High, scan.High),
@@ -37,9 +37,9 @@ func news() report.Listing {
 	for i := range 3 {
 		change := of(history.New, "", scan.Low)
 		change.Finding.Name = fmt.Sprintf("CVE-2020-%d", i)
-		rolled.Rolled = append(rolled.Rolled, change)
+		rolled.RolledUp = append(rolled.RolledUp, change)
 	}
-	rolled.Rolled = append(rolled.Rolled, of(history.Fixed, scan.Medium, ""))
+	rolled.RolledUp = append(rolled.RolledUp, of(history.Fixed, scan.Medium, ""))
 	l.Changes = append(l.Changes, rolled)
 	for _, kind := range []history.EventKind{history.Scanned, history.Unscanned, history.Recovered, history.Failing} {
 		l.Changes = append(l.Changes, history.Change{Kind: kind, At: next(), Repository: c.Repo(), Image: &one.Image})
@@ -54,39 +54,63 @@ func news() report.Listing {
 
 func TestChangeFeed(t *testing.T) {
 	links := Links{Self: here.Self + "/changes"}
-	atom, err := Atom(news(), links)
+	atom, err := Atom(everyChange(), links)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rendertest.Golden(t, "changes.xml", atom)
 	parsed := feedrules.Atom(t, atom)
-	asJSON, err := JSON(news(), links)
+	asJSON, err := JSON(everyChange(), links)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rendertest.Golden(t, "changes.json", asJSON)
 	items := feedrules.JSON(t, asJSON).Items
-	if len(items) != len(parsed.Entries) || len(items) != len(news().Changes) {
+	if len(items) != len(parsed.Entries) || len(items) != len(everyChange().Changes) {
 		t.Fatalf("%d entries as Atom, %d as JSON", len(parsed.Entries), len(items))
 	}
-	plain := news()
-	plain.News = false
-	if plain.FeedID() == news().FeedID() {
-		t.Error("the feed of the changes has the id of that of the findings")
+	plain := everyChange()
+	plain.IsChangeFeed = false
+	if plain.FeedID() == everyChange().FeedID() {
+		t.Error("the feed of changes has the same id as the feed of findings")
 	}
 }
 
-// A page of nothing but rolled up changes has them all, shortened, and fits into an answer.
-func TestChangeFeedStaysSmall(t *testing.T) {
+// The ids of these entries are computed from the names that their kinds had before. They must stay as they are, or feed readers show old entries again.
+func TestIDsOfEntriesWithNewTitles(t *testing.T) {
+	want := map[string]string{
+		"[SCANNED AGAIN]":   "urn:uuid:ed238341-b908-59f2-8526-86ae3b728cee",
+		"[SCAN RECOVERED]":  "urn:uuid:5c941bc1-e205-522e-831b-4f52a334687a",
+		"[REPOSITORY BACK]": "urn:uuid:4ab34c21-9991-5e0b-8572-868bb2683417",
+	}
+	for _, c := range everyChange().Changes {
+		e := newChangeEntry(c, 1000)
+		for title, id := range want {
+			if !strings.HasPrefix(e.title, title) {
+				continue
+			}
+			if e.id != id {
+				t.Errorf("%s: id %s, want %s", e.title, e.id, id)
+			}
+			delete(want, title)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("no entries with the titles %v", want)
+	}
+}
+
+// A page of rolled up changes has all entries, with shorter texts, within the maximum size.
+func TestSizeOfChangeFeed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
-	l := news()
+	l := everyChange()
 	rolled := l.Changes[5]
 	for i := range 3000 {
-		change := rolled.Rolled[0]
+		change := rolled.RolledUp[0]
 		change.Finding.Name = fmt.Sprintf("CVE-%d", i) + strings.Repeat("<&>", 60)
-		rolled.Rolled = append(rolled.Rolled, change)
+		rolled.RolledUp = append(rolled.RolledUp, change)
 	}
 	l.Changes = nil
 	for i := range report.PageSize {

@@ -14,7 +14,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// entry is what both formats say of a finding. Its texts are clean, and not escaped; content is HTML.
+// entry is a feed entry, for Atom and JSON Feed. Its texts are clean and not escaped, except content, which is HTML.
 type entry struct {
 	id, title, url     string
 	published, updated time.Time
@@ -23,14 +23,14 @@ type entry struct {
 	data               render.FindingData
 }
 
-func newEntry(l report.Listing, found report.Entry, room int) entry {
+func newEntry(l report.Listing, found report.Entry, limit int) entry {
 	f, image := found.Finding, found.Images[0]
-	name := func(s string) string { return render.OneLine(s, min(render.MaxName, max(room, 100))) }
+	name := func(s string) string { return render.OneLine(s, min(render.MaxName, max(limit, 100))) }
 	e := entry{
 		id: l.EntryID(found).URN(), published: found.Published, updated: found.Updated,
-		summary: render.OneLine(descriptionOf(f, room), min(render.MaxSummary, room)),
-		url:     render.Advisory(f, room),
-		data:    render.NewFindingData(l, found, room),
+		summary: render.OneLine(descriptionOf(f, limit), min(render.MaxSummary, limit)),
+		url:     render.Advisory(f, limit),
+		data:    render.NewFindingData(l, found, limit),
 	}
 	severity := render.OneLine(string(f.Severity), 50)
 	terms := []string{severity, name(image.Label()), name(f.Package)}
@@ -55,22 +55,22 @@ func newEntry(l report.Listing, found report.Entry, room int) entry {
 			e.categories = append(e.categories, term)
 		}
 	}
-	e.content = content(l, found, room)
+	e.content = content(l, found, limit)
 	if e.url == "" {
 		e.url = render.ConsoleURL(image.Repository)
 	}
 	return e
 }
 
-// maxTerms is how many tags of a group are categories too.
+// maxTerms is the maximum number of tags of a group that are also categories.
 const maxTerms = 5
 
-func descriptionOf(f scan.Finding, room int) string {
-	return cmp.Or(strings.TrimSpace(render.Clean(f.Description, room)), "The scanner gives no description.")
+func descriptionOf(f scan.Finding, limit int) string {
+	return cmp.Or(strings.TrimSpace(render.Clean(f.Description, limit)), "The scanner gives no description.")
 }
 
-// contentTemplate is the body of an entry. Only elements that every reader keeps are used, with blanks between them for those that make
-// plain text of it.
+// contentTemplate is the body of an entry. It uses only elements that every feed reader shows. The spaces between them are for readers that convert
+// the content to plain text.
 var contentTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("content").Parse(`{{range .Paragraphs}}<p>{{.}}</p> {{end}}<table>` +
 		`{{range .Rows}}<tr><th>{{.Name}}</th> <td>{{.Value}}</td></tr> {{end}}</table> ` +
@@ -81,11 +81,11 @@ type row struct{ Name, Value string }
 
 var emptyLine = regexp.MustCompile(`\n\s*\n`)
 
-func content(l report.Listing, found report.Entry, room int) string {
-	return contentOf(emptyLine.Split(descriptionOf(found.Finding, room), -1), rows(l, found, room), render.Advisory(found.Finding, room))
+func content(l report.Listing, found report.Entry, limit int) string {
+	return contentOf(emptyLine.Split(descriptionOf(found.Finding, limit), -1), rows(l, found, limit), render.Advisory(found.Finding, limit))
 }
 
-// contentOf is the HTML of some paragraphs, a table and a link.
+// contentOf returns paragraphs, a table and a link as HTML.
 func contentOf(paragraphs []string, rows []row, url string) string {
 	body := struct {
 		Paragraphs []string
@@ -94,16 +94,16 @@ func contentOf(paragraphs []string, rows []row, url string) string {
 	}{paragraphs, rows, url}
 	var b strings.Builder
 	if err := contentTemplate().Execute(&b, body); err != nil {
-		// Strings into a fixed template: it can't happen, and the description alone is still true.
+		// Can't happen, because the template is fixed and the values are strings. The paragraphs are still correct.
 		return htmlText(strings.Join(body.Paragraphs, " "))
 	}
 	return b.String()
 }
 
-// htmlText is a text as HTML that shows it.
+// htmlText escapes a text for HTML.
 func htmlText(s string) string { return template.HTMLEscapeString(s) }
 
-func rows(l report.Listing, found report.Entry, room int) []row {
+func rows(l report.Listing, found report.Entry, limit int) []row {
 	f, image := found.Finding, found.Images[0]
 	all := []row{
 		{"Severity", string(f.Severity)},
@@ -115,7 +115,7 @@ func rows(l report.Listing, found report.Entry, room int) []row {
 		{"Exploit available", f.Exploit},
 	}
 	if l.View.ByVulnerability {
-		all = append(all, row{"Repository", image.Repository.Name}, row{"Tags", render.TagList(found, room)})
+		all = append(all, row{"Repository", image.Repository.Name}, row{"Tags", render.TagList(found, limit)})
 	} else {
 		all = append(all, row{"Image", image.Repository.Name + ":" + image.Label()}, row{"Digest", image.Digest})
 	}
@@ -126,21 +126,21 @@ func rows(l report.Listing, found report.Entry, room int) []row {
 		row{"Last change", lastChange(found)},
 		row{"Remediation", f.Remediation},
 	)
-	return filled(all, room)
+	return nonEmpty(all, limit)
 }
 
-// filled are the rows that have a value, clean.
-func filled(all []row, room int) []row {
+// nonEmpty returns the rows that have a value, with clean values.
+func nonEmpty(all []row, limit int) []row {
 	kept := all[:0]
 	for _, r := range all {
-		if r.Value = render.Clean(r.Value, room); r.Value != "" {
+		if r.Value = render.Clean(r.Value, limit); r.Value != "" {
 			kept = append(kept, r)
 		}
 	}
 	return kept
 }
 
-// lastChange says what changed last, and when.
+// lastChange returns the time and description of the last change; empty when there was none.
 func lastChange(found report.Entry) string {
 	if found.Note == "" {
 		return ""

@@ -1,8 +1,8 @@
-// Package feed writes lists of findings and of changes for feed readers: as Atom, as JSON Feed, and the list of all feeds as OPML. A feed has all
-// entries of its page, with texts as long as an answer has room for.
+// Package feed writes findings and changes for feed readers, as Atom and JSON Feed, and the list of all feeds as OPML. A feed always contains all
+// entries of its page. If it would be too large, the texts are shortened.
 //
-// Which entries there are, and when one is new, is the business of packages report and history. The words for states, reasons and filters come
-// from package render. Package httpapi serves the feeds and makes their links.
+// Packages report and history determine the entries and their dates. Package render provides the words for states, reasons and filters. Package
+// httpapi serves the feeds and creates their links.
 package feed
 
 import (
@@ -17,15 +17,15 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Links are URLs of the API as the client knows them; each may be empty.
+// Links contains URLs of the API, with the host that the client uses. Each may be empty.
 type Links struct {
-	// Self is the page itself; the others are the pages around it.
+	// Self is the URL of this page of the feed; the others are URLs of other pages.
 	Self, First, Previous, Next, Last string
-	// Summary is what a browser is led to from the feed of all configs.
+	// Summary is the URL of the summary page, which the feed of all configs links to.
 	Summary string
 }
 
-// feed is what both formats say, each in its way. Its texts are clean, and not escaped.
+// feed is the content of a feed, for Atom and JSON Feed. Its texts are clean and not escaped.
 type feed struct {
 	id, title, subtitle string
 	home                string
@@ -34,21 +34,21 @@ type feed struct {
 	entries             []entry
 }
 
-// feedAuthor is who writes the feed.
+// feedAuthor is the name of the author, which both formats require.
 const feedAuthor = "ECR"
 
-// fitFeed writes the feed with as much text as fits: its entries are all there, whatever they hold.
+// fitFeed writes a feed with all entries, with texts as long as [render.MaxSent] allows.
 func fitFeed(l report.Listing, links Links, write func(feed) ([]byte, error)) ([]byte, error) {
-	return render.Fit(func(room int) ([]byte, error) {
-		f := newFeed(l, links, room)
-		if f.size() > render.MaxSent && room > render.LeastRoom {
-			return nil, nil // don't even write it
+	return render.Fit(func(limit int) ([]byte, error) {
+		f := newFeed(l, links, limit)
+		if f.size() > render.MaxSent && limit > render.MinTextLimit {
+			return nil, nil // too large, even before escaping
 		}
 		return write(f)
-	}, render.ListingRooms()...)
+	}, render.TextLimits()...)
 }
 
-// size is less than the feed will have in bytes.
+// size returns a lower bound of the size of the written feed, in bytes.
 func (f feed) size() int {
 	n := 0
 	for _, e := range f.entries {
@@ -57,8 +57,8 @@ func (f feed) size() int {
 	return n
 }
 
-// newFeed makes the feed of a listing; each text of an entry has room for so many characters.
-func newFeed(l report.Listing, links Links, room int) feed {
+// newFeed returns the feed of a listing. Each text of an entry has at most limit characters.
+func newFeed(l report.Listing, links Links, limit int) feed {
 	f := feed{
 		id: l.FeedID().URN(), title: render.ListingTitle(l), subtitle: subtitle(l), links: links,
 		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"),
@@ -75,52 +75,53 @@ func newFeed(l report.Listing, links Links, room int) feed {
 		if i == 0 {
 			f.updated = e.Updated
 		}
-		f.entries = append(f.entries, newEntry(l, e, room))
+		f.entries = append(f.entries, newEntry(l, e, limit))
 	}
 	for i, c := range l.Changes {
 		if i == 0 {
 			f.updated = c.At
 		}
-		f.entries = append(f.entries, newChangeEntry(c, room))
+		f.entries = append(f.entries, newChangeEntry(c, limit))
 	}
 	return f
 }
 
-// maxNamed is how many tags or repositories a subtitle names before it counts the rest.
+// maxNamed is the maximum number of tags or repositories that a subtitle names. The others are only counted.
 const maxNamed = 50
 
-// subtitle names what was looked at, and says everything that the feed does not show.
+// subtitle names the tags or repositories of the feed, and says what the feed does not contain.
 func subtitle(l report.Listing) string {
 	s := "Details of the image scan findings"
-	if l.News {
-		s = "What changed in the last 30 days in the image scan findings, and in the watch itself,"
+	if l.IsChangeFeed {
+		s = "Changes of the last 30 days in the image scan findings, and problems with scanning,"
 	}
 	if l.Config != nil {
-		s += named(" across the tags:", tagsOf(l.Reports[0]))
+		s += nameList(" across the tags:", tagsOf(l.Reports[0]))
 	} else {
-		s += named(" across the repositories:", repositoriesOf(l.Reports))
+		s += nameList(" across the repositories:", repositoriesOf(l.Reports))
 	}
-	return s + leftOut(l) + withoutResult(l) + asOf(l)
+	return s + pageRange(l) + withoutResult(l) + asOf(l)
 }
 
-// asOf says that what is listed is what was known last, since ECR can't be asked just now.
+// asOf says that the results are not current, with their date and the reason; empty when they are current.
 func asOf(l report.Listing) string {
 	var oldest time.Time
-	var why string
+	var reason string
 	for _, r := range l.Reports {
 		for _, item := range r.Images {
 			if c := item.Condition(); !c.AsOf.IsZero() && (oldest.IsZero() || c.AsOf.Before(oldest)) {
-				oldest, why = c.AsOf, c.Reason
+				oldest, reason = c.AsOf, c.Reason
 			}
 		}
 	}
 	if oldest.IsZero() {
 		return ""
 	}
-	return render.WithReason(fmt.Sprintf(". As of %s, since ECR can't be asked just now", render.RFC3339(oldest)), why)
+	return render.WithReason(fmt.Sprintf(". As of %s, because ECR can't be read at the moment", render.RFC3339(oldest)), reason)
 }
 
-func named(lead string, names []string) string {
+// nameList returns the names after a lead text; empty when there are none.
+func nameList(lead string, names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
@@ -135,29 +136,29 @@ func named(lead string, names []string) string {
 	return b.String()
 }
 
-// leftOut says which part of the list the page is.
-func leftOut(l report.Listing) string {
+// pageRange says which part of the whole list the page contains; empty when it contains everything.
+func pageRange(l report.Listing) string {
 	if l.Total <= report.PageSize {
 		return ""
 	}
-	if l.News {
+	if l.IsChangeFeed {
 		first := max(0, l.View.Page-1) * report.PageSize
-		return fmt.Sprintf(". Listed are changes %d to %d of %d, the newest first", first+1, first+len(l.Changes), l.Total)
+		return fmt.Sprintf(". Lists changes %d to %d of %d, newest first", first+1, first+len(l.Changes), l.Total)
 	}
 	var s string
 	if l.View.Page <= 1 {
-		s = fmt.Sprintf(". Listed are the %d most severe of %d findings", len(l.Entries), l.Total)
+		s = fmt.Sprintf(". Lists the %d most severe of %d findings", len(l.Entries), l.Total)
 	} else {
 		first := (l.View.Page - 1) * report.PageSize
-		s = fmt.Sprintf(". Listed are findings %d to %d of %d, the most severe first", first+1, first+len(l.Entries), l.Total)
+		s = fmt.Sprintf(". Lists findings %d to %d of %d, most severe first", first+1, first+len(l.Entries), l.Total)
 	}
-	if reach := report.MaxPages * report.PageSize; l.Total > reach {
-		s += fmt.Sprintf("; the pages end after %d", reach)
+	if most := report.MaxPages * report.PageSize; l.Total > most {
+		s += fmt.Sprintf("; only the first %d are listed", most)
 	}
 	return s
 }
 
-// tagsOf are the tags that were looked at, or those that should have been.
+// tagsOf returns the tags of the images, or the configured tags if the images could not be read.
 func tagsOf(r report.Report) []string {
 	if r.Err != nil {
 		return r.Config.Tags
@@ -181,7 +182,7 @@ func repositoriesOf(reports []report.Report) []string {
 	return names
 }
 
-// withoutResult says what could not be read or has no result, whole configs first.
+// withoutResult names the configs and images without a result, configs first; empty when there are none.
 func withoutResult(l report.Listing) string {
 	var configs, images []string
 	seen := make(map[scan.Image]bool)

@@ -16,7 +16,7 @@ import (
 
 var here = Links{Self: rendertest.API + "/findings/fc41dda8-f15e-4826-8908-11603b01dac4"}
 
-// Each variant, whole, in both formats.
+// The golden files contain each variant in both formats.
 func TestFeeds(t *testing.T) {
 	around := Links{Self: here.Self + "?page=2", First: here.Self, Previous: here.Self, Next: here.Self + "?page=3", Last: here.Self + "?page=3"}
 	for name, variant := range map[string]struct {
@@ -25,7 +25,7 @@ func TestFeeds(t *testing.T) {
 	}{
 		"feed":                  {rendertest.Sample, here},
 		"feed-by-vulnerability": {rendertest.ByVulnerability, Links{Self: here.Self + "?by=vulnerability&severity=LOW"}},
-		"feed-all":              {rendertest.OfAll, Links{Self: rendertest.API + "/findings/all", Summary: rendertest.API + "/summary"}},
+		"feed-all":              {rendertest.AllConfigs, Links{Self: rendertest.API + "/findings/all", Summary: rendertest.API + "/summary"}},
 		"feed-page-2":           {rendertest.SecondPage, around},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -36,7 +36,7 @@ func TestFeeds(t *testing.T) {
 			rendertest.Golden(t, name+".xml", atom)
 			parsed := feedrules.Atom(t, atom)
 			if again, _ := Atom(variant.listing(), variant.links); !bytes.Equal(atom, again) {
-				t.Error("the same findings gave other bytes")
+				t.Error("two calls with the same findings returned different bytes")
 			}
 			asJSON, err := JSON(variant.listing(), variant.links)
 			if err != nil {
@@ -49,7 +49,7 @@ func TestFeeds(t *testing.T) {
 			}
 			for i, e := range parsed.Entries {
 				if items[i].ID != e.ID || items[i].Title != e.Title || strings.TrimSpace(items[i].ContentHTML) != e.Content.Value {
-					t.Errorf("the formats tell different things: %+v and %+v", e, items[i])
+					t.Errorf("Atom and JSON Feed differ: %+v and %+v", e, items[i])
 				}
 			}
 		})
@@ -103,36 +103,36 @@ func TestSubtitleOfPages(t *testing.T) {
 		page, total, entries int
 		want                 string
 	}{
-		"all":           {1, 500, 500, ""},
-		"first":         {1, 2000, 500, ". Listed are the 500 most severe of 2000 findings"},
-		"last":          {3, 1001, 1, ". Listed are findings 1001 to 1001 of 1001, the most severe first"},
-		"out of reach":  {1, 20001, 500, ". Listed are the 500 most severe of 20001 findings; the pages end after 20000"},
-		"last in reach": {40, 20001, 500, ". Listed are findings 19501 to 20000 of 20001, the most severe first; the pages end after 20000"},
+		"all":       {1, 500, 500, ""},
+		"first":     {1, 2000, 500, ". Lists the 500 most severe of 2000 findings"},
+		"last":      {3, 1001, 1, ". Lists findings 1001 to 1001 of 1001, most severe first"},
+		"too many":  {1, 20001, 500, ". Lists the 500 most severe of 20001 findings; only the first 20000 are listed"},
+		"last page": {40, 20001, 500, ". Lists findings 19501 to 20000 of 20001, most severe first; only the first 20000 are listed"},
 	} {
 		l := rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), make([]report.Entry, test.entries)...)
 		l.View.Page, l.Total = test.page, test.total
-		if got := leftOut(l); got != test.want {
+		if got := pageRange(l); got != test.want {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
 }
 
-// A feed of nothing but the worst texts has all its entries, shortened, and fits into an answer.
-func TestFeedsStaySmall(t *testing.T) {
+// All entries of a page with very long texts are written, with shorter texts, within the maximum size.
+func TestSizeOfFeeds(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
 	for _, test := range []struct {
-		name, nasty string
-		by          bool
-		write       func(report.Listing, Links) ([]byte, error)
-		entry       string // is there once in each
+		name, text string
+		by         bool
+		write      func(report.Listing, Links) ([]byte, error)
+		entry      string // occurs once in each entry
 	}{
 		{"markup", "<&>", false, Atom, "<entry>"},
 		{"quotes, by vulnerability", `"`, true, Atom, "<entry>"},
 		{"backslashes as JSON", `\`, true, JSON, `"date_modified": `},
 	} {
-		l := rendertest.Nasty(strings.Repeat(test.nasty, 600/len(test.nasty)))
+		l := rendertest.FullPage(strings.Repeat(test.text, 600/len(test.text)))
 		l.View.ByVulnerability = test.by
 		feed, err := test.write(l, here)
 		if err != nil {
@@ -144,7 +144,7 @@ func TestFeedsStaySmall(t *testing.T) {
 	}
 }
 
-func TestHostileTextIsReadable(t *testing.T) {
+func TestMaliciousTextsAreEscaped(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	f := scan.Finding{
 		Name: "CVE-1\n\x1b[31m<i>", Severity: "HIGH\u202e", Package: "a\tb", Score: "\ufeff9", Vector: "<script>alert(1)</script>",
@@ -169,7 +169,7 @@ paragraph.</p> <p>` + long[:4000]
 	}
 }
 
-// Whatever a scanner or a registry writes, the feed is well-formed, keeps the rules and is inert.
+// For all texts of a scanner or a registry, the feeds and tables are well-formed and contain no active content.
 func FuzzFeed(f *testing.F) {
 	f.Add("CVE-2016-1585", "apparmor", "MEDIUM", "text", "http://example.org/", "16.04", int64(1569929237), int64(0))
 	f.Add("<script>alert(1)</script>", "]]>", "\x00", "\x1b[31m\u202e\ufffe</content>&#0;🙂", "javascript:alert(1)", "\xff\xfe", int64(-1), int64(1))

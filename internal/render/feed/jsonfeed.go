@@ -11,7 +11,7 @@ import (
 )
 
 type (
-	// jsonFeed hides the embedded feed's items, which it would leave out when there are none; the format wants them.
+	// jsonFeed hides the items of the embedded feed, which omits an empty list. The format requires the list.
 	jsonFeed struct {
 		feeds.JSONFeed
 		Findings feedData   `json:"_findings"`
@@ -19,22 +19,22 @@ type (
 	}
 	jsonItem struct {
 		feeds.JSONItem
-		Finding *render.FindingData `json:"_finding,omitempty"` // of a list of findings
+		Finding *render.FindingData `json:"_finding,omitempty"` // nil for changes
 	}
-	// feedData is what programs want to know of a feed as a whole. An extension's name begins with an underscore.
+	// feedData is about the whole feed, for programs. JSON Feed requires that names of extensions start with an underscore.
 	feedData struct {
-		Total       int                 `json:"total"`
-		Page        int                 `json:"page"`
-		Pages       int                 `json:"pages"`
-		Unread      []render.UnreadData `json:"withoutResult"`
-		MoreWithout int                 `json:"moreWithoutResult,omitempty"`
+		Total       int                        `json:"total"`
+		Page        int                        `json:"page"`
+		Pages       int                        `json:"pages"`
+		Unread      []render.WithoutResultData `json:"withoutResult"`
+		MoreWithout int                        `json:"moreWithoutResult,omitempty"`
 	}
 )
 
-// JSON is a listing in the format JSON Feed 1.1, one page of it. It fails when the JSON can't be written.
+// JSON returns one page of a listing as a JSON Feed 1.1. It fails when the JSON can't be written.
 func JSON(l report.Listing, links Links) ([]byte, error) {
 	data := feedData{Total: l.Total, Page: max(1, l.View.Page), Pages: l.Pages()}
-	data.Unread, data.MoreWithout = render.UnreadOf(l)
+	data.Unread, data.MoreWithout = render.WithoutResult(l)
 	return fitFeed(l, links, func(f feed) ([]byte, error) { return writeJSONFeed(f, data) })
 }
 

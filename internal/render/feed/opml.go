@@ -26,20 +26,20 @@ type (
 	opmlOutline struct {
 		Text        string `xml:"text,attr"`
 		Title       string `xml:"title,attr"`
-		Type        string `xml:"type,attr"` // rss, whatever the feed's format
+		Type        string `xml:"type,attr"` // always "rss", also for Atom
 		Description string `xml:"description,attr,omitempty"`
 		XMLURL      string `xml:"xmlUrl,attr"`
 		HTMLURL     string `xml:"htmlUrl,attr"`
 	}
 )
 
-// OPML is a list of feeds (OPML 2.0), as feed readers import it. It fails when the XML can't be written.
+// OPML returns a list of feeds (OPML 2.0) that feed readers can import. It fails when the XML can't be written.
 func OPML(subscriptions []Subscription) ([]byte, error) {
 	list := opml{Version: "2.0", Title: "ECR image scan findings"}
 	for _, s := range subscriptions {
 		title := render.ListingTitle(report.Listing{Config: &s.Config, View: s.View})
 		list.Outlines = append(list.Outlines, opmlOutline{
-			Text: title, Title: title, Type: "rss", Description: named("Tags:", s.Config.Tags), XMLURL: s.URL, HTMLURL: render.ConsoleURL(s.Config.Repo()),
+			Text: title, Title: title, Type: "rss", Description: nameList("Tags:", s.Config.Tags), XMLURL: s.URL, HTMLURL: render.ConsoleURL(s.Config.Repo()),
 		})
 	}
 	b, err := xml.MarshalIndent(list, "", "  ")

@@ -37,7 +37,7 @@ func TestFindingsPage(t *testing.T) {
 	l.Entries[0].Published, l.Entries[0].Finding.FirstSeen, l.Entries[0].Finding.Exploit = ago(0.2), ago(0.2), "YES"
 	l.Entries[2].Resolved = ago(0.1)
 	rendertest.Golden(t, "page-findings.html", findingsPageOf(t, l, linkTo))
-	rendertest.Golden(t, "page-findings-all.html", findingsPageOf(t, rendertest.OfAll(), linkTo))
+	rendertest.Golden(t, "page-findings-all.html", findingsPageOf(t, rendertest.AllConfigs(), linkTo))
 	grouped := rendertest.ByVulnerability()
 	grouped.View.Page, grouped.Total = 2, 2*report.PageSize+1
 	rendertest.Golden(t, "page-findings-grouped.html", findingsPageOf(t, grouped, linkTo))
