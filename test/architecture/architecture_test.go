@@ -1,7 +1,8 @@
-// Package architecture holds the project's own files against the rules of CONTRIBUTING.md: who imports whom, and what is done in one place only.
-// It parses the files, since a test that asks `go list` is answered from the test cache when they have changed.
+// Package architecture checks the project's files against the rules of CONTRIBUTING.md: which package may import
+// which, and what only one place may do. It parses the files itself. A test that runs `go list` would be answered
+// from the test cache although files have changed.
 //
-// It says nothing of what the code does.
+// It does not test what the code does.
 package architecture
 
 import (
@@ -24,7 +25,7 @@ const (
 	root   = "../.."
 )
 
-// source is a file of Go, and pkg its folder, relative to the root and with slashes.
+// source is a Go file. pkg is its folder, relative to the root and with slashes.
 type source struct {
 	*ast.File
 	pkg, name string
@@ -33,14 +34,14 @@ type source struct {
 
 func (s source) isTest() bool { return strings.HasSuffix(s.name, "_test.go") }
 
-// isForTests is true of the packages that may import and call anything.
+// isForTests reports whether the package may import and call anything.
 func (s source) isForTests() bool { return strings.HasPrefix(s.pkg, "test/") }
 
 func (s source) at(n ast.Node) string {
 	return s.pkg + "/" + s.name + ":" + strconv.Itoa(s.positions.Position(n.Pos()).Line)
 }
 
-// allSources parses every file, whatever its build tags, but for the programs in testdata.
+// allSources parses all Go files, whatever their build tags, except the programs in testdata.
 func allSources(t *testing.T) []source {
 	t.Helper()
 	var all []source
@@ -71,18 +72,18 @@ func allSources(t *testing.T) []source {
 	return all
 }
 
-// code is every file that is no test.
+// code returns all files that are not tests.
 func code(t *testing.T) []source {
 	t.Helper()
 	return slices.DeleteFunc(allSources(t), source.isTest)
 }
 
 func pathOf(spec *ast.ImportSpec) string {
-	p, _ := strconv.Unquote(spec.Path.Value) // the parser has made sure of it
+	p, _ := strconv.Unquote(spec.Path.Value) // the parser has already checked it
 	return p
 }
 
-// within is true of a package and of those below it.
+// within reports whether a package is the parent or below it.
 func within(pkg, parent string) bool { return pkg == parent || strings.HasPrefix(pkg, parent+"/") }
 
 func contributing(t *testing.T) string {
@@ -96,7 +97,7 @@ func contributing(t *testing.T) string {
 
 var quoted = regexp.MustCompile("`([^`]+)`")
 
-// quotedIn lists what stands between backquotes.
+// quotedIn returns the texts between backquotes.
 func quotedIn(text string) []string {
 	var names []string
 	for _, match := range quoted.FindAllStringSubmatch(text, -1) {
@@ -105,7 +106,7 @@ func quotedIn(text string) []string {
 	return names
 }
 
-// importTable reads from CONTRIBUTING.md which package may import which of ours.
+// importTable reads from CONTRIBUTING.md which of the project's packages each package may import.
 func importTable(t *testing.T) map[string][]string {
 	t.Helper()
 	_, table, found := strings.Cut(contributing(t), "\n| package | may import |\n")
@@ -126,7 +127,7 @@ func importTable(t *testing.T) map[string][]string {
 	return may
 }
 
-func TestImportsOfOurOwn(t *testing.T) {
+func TestImportsOfOwnPackages(t *testing.T) {
 	may, seen := importTable(t), map[string]bool{}
 	for _, s := range code(t) {
 		if s.isForTests() {
@@ -145,20 +146,20 @@ func TestImportsOfOurOwn(t *testing.T) {
 	}
 	for pkg := range may {
 		if !seen[pkg] && !strings.HasPrefix(pkg, "test/") {
-			t.Errorf("CONTRIBUTING.md's table of imports has %s, which is no package", pkg)
+			t.Errorf("CONTRIBUTING.md's table of imports lists %s, which is not a package", pkg)
 		}
 	}
 }
 
-// TestImportsInOnePlace is about packages that aren't ours and belong to a few of ours.
-func TestImportsInOnePlace(t *testing.T) {
+// Some packages of other modules may only be imported by certain packages.
+func TestRestrictedImports(t *testing.T) {
 	sdk := []string{"internal/ecrscan", "internal/s3store", "internal/setup", "internal/sqsqueue", "local"}
 	embedded := []string{"internal/awslocal"}
 	places := map[string][]string{
 		"github.com/aws/aws-sdk-go-v2":      sdk,
 		"github.com/aws/smithy-go":          sdk,
 		"github.com/aws/aws-lambda-go":      {"configs", "summary", "findings", "startscan", "internal/lambdahttp", "internal/scanevents", "internal/setup"},
-		"github.com/johannesboyne/gofakes3": embedded, // what the Lambda functions must not link
+		"github.com/johannesboyne/gofakes3": embedded, // the Lambda functions must not contain these
 		"go.etcd.io/bbolt":                  embedded,
 		module + "/internal/awslocal":       {"local", "internal/awslocal/ecr", "internal/awslocal/samples"},
 	}
@@ -169,15 +170,15 @@ func TestImportsInOnePlace(t *testing.T) {
 		for _, spec := range s.Imports {
 			for imported, in := range places {
 				if within(pathOf(spec), imported) && !slices.Contains(in, s.pkg) {
-					t.Errorf("%s: %s must not import %s, only %v and tests may", s.at(spec), s.pkg, pathOf(spec), in)
+					t.Errorf("%s: %s must not import %s, which only %v and tests may import", s.at(spec), s.pkg, pathOf(spec), in)
 				}
 			}
 		}
 	}
 }
 
-// TestPureImports is about packages that work on values alone, and those below them.
-func TestPureImports(t *testing.T) {
+// Some packages, and those below them, only compute values: no network, files or processes.
+func TestPurePackages(t *testing.T) {
 	outside := []string{"embed", "net/http", "os", "os/exec", "syscall"}
 	pure := []string{"internal/history", "internal/refresh", "internal/render", "internal/report", "internal/rescan", "internal/scan"}
 	for _, s := range code(t) {
@@ -187,16 +188,16 @@ func TestPureImports(t *testing.T) {
 		for _, spec := range s.Imports {
 			imported := pathOf(spec)
 			if imported == "embed" && s.pkg == "internal/render/page" {
-				continue // a page's template is a file of its own, in the executable
+				continue // the templates of the pages are files that the executable embeds
 			}
 			if slices.Contains(outside, imported) {
-				t.Errorf("%s: %s works on values alone and must not import %s", s.at(spec), s.pkg, imported)
+				t.Errorf("%s: %s must only compute values and must not import %s", s.at(spec), s.pkg, imported)
 			}
 		}
 	}
 }
 
-// uses lists where a file uses names of an imported package.
+// uses returns the places where a file uses names of an imported package.
 func uses(s source, imported string, names *regexp.Regexp) []ast.Node {
 	local := ""
 	for _, spec := range s.Imports {
@@ -220,14 +221,14 @@ func uses(s source, imported string, names *regexp.Regexp) []ast.Node {
 	return found
 }
 
-func TestCallsInOnePlace(t *testing.T) {
+func TestRestrictedCalls(t *testing.T) {
 	environment := regexp.MustCompile(`^(Getenv|LookupEnv|Environ|ExpandEnv)$`)
 	printing := regexp.MustCompile(`^Print`)
 	for _, s := range code(t) {
 		if s.isForTests() {
 			continue
 		}
-		// deploy is a tool of its own, which may import nothing of ours.
+		// deploy is a separate tool and must not import packages of the service.
 		if s.pkg != "internal/setup" && s.pkg != "deploy" {
 			for _, n := range uses(s, "os", environment) {
 				t.Errorf("%s: only internal/setup reads the environment", s.at(n))
@@ -235,7 +236,7 @@ func TestCallsInOnePlace(t *testing.T) {
 		}
 		if within(s.pkg, "internal") {
 			for _, n := range uses(s, "fmt", printing) {
-				t.Errorf("%s: log with slog, or return what is to be said", s.at(n))
+				t.Errorf("%s: log with slog, or return the text", s.at(n))
 			}
 		}
 	}
@@ -245,7 +246,7 @@ func TestNoInit(t *testing.T) {
 	for _, s := range code(t) {
 		for _, declared := range s.Decls {
 			if f, ok := declared.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
-				t.Errorf("%s: no init functions: let main or a constructor do it", s.at(f))
+				t.Errorf("%s: init functions are not allowed: use main or a constructor", s.at(f))
 			}
 		}
 	}
@@ -258,27 +259,27 @@ func TestPackageComments(t *testing.T) {
 		hasCode[s.pkg] = hasCode[s.pkg] || !s.isTest()
 	}
 	for _, s := range all {
-		fromCode := !s.isTest() || !hasCode[s.pkg] // some packages are tests and nothing else
+		fromCode := !s.isTest() || !hasCode[s.pkg] // some packages contain only tests
 		documented[s.pkg] = documented[s.pkg] || fromCode && strings.TrimSpace(s.Doc.Text()) != ""
 	}
 	for pkg := range hasCode {
 		if !documented[pkg] {
-			t.Errorf("package %s has no comment that says what it is for", pkg)
+			t.Errorf("package %s has no package comment", pkg)
 		}
 	}
 }
 
 func TestPackageNames(t *testing.T) {
-	empty := regexp.MustCompile(`^(utils?|common|helpers?|base)$`)
+	meaningless := regexp.MustCompile(`^(utils?|common|helpers?|base)$`)
 	for _, s := range code(t) {
-		if empty.MatchString(s.File.Name.Name) || empty.MatchString(path.Base(s.pkg)) {
-			t.Errorf("%s: name the package %s after what it is about", s.at(s.File), s.pkg)
+		if meaningless.MatchString(s.File.Name.Name) || meaningless.MatchString(path.Base(s.pkg)) {
+			t.Errorf("%s: rename package %s: its name must say what it contains", s.at(s.File), s.pkg)
 		}
 	}
 }
 
-// TestContributing holds what CONTRIBUTING.md names against what there is.
-func TestContributing(t *testing.T) {
+// The targets and files that CONTRIBUTING.md names exist.
+func TestNamesInContributing(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
 		t.Fatal(err)
@@ -287,11 +288,11 @@ func TestContributing(t *testing.T) {
 		if target, ok := strings.CutPrefix(name, "make "); ok {
 			target, _, _ = strings.Cut(target, " ")
 			if !strings.Contains(string(makefile), "\n"+target+":") {
-				t.Errorf("CONTRIBUTING.md says %q, and the Makefile has no such target", name)
+				t.Errorf("CONTRIBUTING.md names %q, but the Makefile has no such target", name)
 			}
 		} else if strings.Contains(name, "/") && !strings.ContainsAny(name, " *…") {
 			if _, err := os.Stat(filepath.Join(root, name)); err != nil {
-				t.Errorf("CONTRIBUTING.md names a file that isn't there: %v", err)
+				t.Errorf("CONTRIBUTING.md names a file that does not exist: %v", err)
 			}
 		}
 	}

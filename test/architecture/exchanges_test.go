@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// calledIn is the X and the name of a call X.name(…); empty for any other.
+// calledIn returns x and name if n is a call x.name(…), and otherwise empty strings.
 func calledIn(n ast.Node) (x, name string) {
 	call, ok := n.(*ast.CallExpr)
 	if !ok {
@@ -22,8 +22,8 @@ func calledIn(n ast.Node) (x, name string) {
 	return x, selector.Sel.Name
 }
 
-// TestExchangesAreChecked is about the tests that ask the whole API: they do so through openapi.Handler, which holds each request and answer
-// against openapi.yaml. Fuzz targets ask what no document foresees.
+// Tests that call the whole API use openapi.Handler, which checks each request and response against openapi.yaml.
+// Fuzz targets are exempt, because they send requests that openapi.yaml does not describe.
 func TestExchangesAreChecked(t *testing.T) {
 	checked := 0
 	for _, s := range allSources(t) {
@@ -40,10 +40,10 @@ func TestExchangesAreChecked(t *testing.T) {
 					checked++
 					return false
 				case name == "Handler":
-					t.Errorf("%s: %s.Handler is asked without openapi.Handler around it", s.at(n), x)
+					t.Errorf("%s: wrap %s.Handler in openapi.Handler", s.at(n), x)
 				case x == "httptest" && name == "NewServer":
 					if by, with := calledIn(n.(*ast.CallExpr).Args[0]); by != "openapi" || with != "Handler" {
-						t.Errorf("%s: a server without openapi.Handler around what it serves", s.at(n))
+						t.Errorf("%s: wrap the server's handler in openapi.Handler", s.at(n))
 					}
 				}
 				return true

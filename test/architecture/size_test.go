@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// Bounds of what a reader has to hold in mind at once.
+// Limits that keep the code readable.
 const (
 	maxFunction = 47   // lines of a function
 	maxPackage  = 2000 // lines of code of a package, without comments and blank lines
-	maxCycle    = 3    // files that use each other in a circle
+	maxCycle    = 3    // files of a package that depend on each other in a cycle
 )
 
 func TestFunctionsAreShort(t *testing.T) {
@@ -30,7 +30,7 @@ func TestFunctionsAreShort(t *testing.T) {
 				continue
 			}
 			if n := s.line(f.End()) - s.line(f.Pos()) + 1; n > maxFunction {
-				t.Errorf("%s: %s has %d lines, at most %d are readable", s.at(f), f.Name.Name, n, maxFunction)
+				t.Errorf("%s: %s has %d lines, at most %d are allowed", s.at(f), f.Name.Name, n, maxFunction)
 			}
 		}
 	}
@@ -38,7 +38,7 @@ func TestFunctionsAreShort(t *testing.T) {
 
 func (s source) line(p token.Pos) int { return s.positions.Position(p).Line }
 
-// linesOfCode counts the lines that hold a token.
+// linesOfCode counts the lines that contain a token.
 func (s source) linesOfCode() int {
 	lines := map[int]bool{}
 	ast.Inspect(s.File, func(n ast.Node) bool {
@@ -60,27 +60,28 @@ func TestPackagesAreSmall(t *testing.T) {
 	}
 	for pkg, n := range sizes {
 		if n > maxPackage {
-			t.Errorf("package %s has %d lines of code, at most %d are readable", pkg, n, maxPackage)
+			t.Errorf("package %s has %d lines of code, at most %d are allowed", pkg, n, maxPackage)
 		}
 	}
 }
 
-// What was one package once must not grow together again.
-func TestFilesDependInOneDirection(t *testing.T) {
+// These packages were once one package. Their files must not become tightly coupled again.
+func TestFilesHaveNoLongDependencyCycles(t *testing.T) {
 	for _, pkg := range []string{"internal/scan", "internal/history", "internal/refresh", "internal/rescan", "internal/report"} {
 		uses := fileUses(t, pkg)
 		if len(uses) == 0 {
-			t.Errorf("package %s has no files that use each other", pkg)
+			t.Errorf("package %s has no files that depend on each other", pkg)
 		}
 		for _, cycle := range cycles(uses) {
 			if len(cycle) > maxCycle {
-				t.Errorf("%s: %d files use each other in a circle: %s", pkg, len(cycle), strings.Join(cycle, ", "))
+				t.Errorf("%s: %d files depend on each other in a cycle: %s", pkg, len(cycle), strings.Join(cycle, ", "))
 			}
 		}
 	}
 }
 
-// noImports gives empty packages: what files of one package use of each other needs no other.
+// noImports returns empty packages for imports, because only dependencies between files of one package are of
+// interest.
 type noImports struct{}
 
 func (noImports) Import(path string) (*types.Package, error) {
@@ -89,7 +90,7 @@ func (noImports) Import(path string) (*types.Package, error) {
 	return p, nil
 }
 
-// fileUses is which other files of its package each file uses names of: functions, types, methods, fields.
+// fileUses returns, for each file of a package, the other files whose functions, types, methods or fields it uses.
 func fileUses(t *testing.T, pkg string) map[string][]string {
 	t.Helper()
 	positions := token.NewFileSet()
@@ -105,7 +106,7 @@ func fileUses(t *testing.T, pkg string) map[string][]string {
 		files = append(files, parsed)
 	}
 	info := types.Info{Uses: map[*ast.Ident]types.Object{}}
-	conf := types.Config{Importer: noImports{}, Error: func(error) {}} // what other packages have is unknown to it
+	conf := types.Config{Importer: noImports{}, Error: func(error) {}} // names of the empty packages are errors; ignore them
 	own, _ := conf.Check(pkg, positions, files, &info)
 	uses := map[string][]string{}
 	for id, object := range info.Uses {
@@ -121,7 +122,7 @@ func fileUses(t *testing.T, pkg string) map[string][]string {
 	return uses
 }
 
-// cycles are the groups of files that reach each other.
+// cycles returns the groups of files that depend on each other. A file without a cycle is a group of one.
 func cycles(uses map[string][]string) [][]string {
 	reach := map[string]map[string]bool{}
 	var visit func(from, at string)

@@ -24,7 +24,7 @@ const (
 	ecrLatency = 30 * time.Millisecond
 )
 
-// functionMemory is what the template gives a function that answers, in MiB.
+// functionMemory is the memory in MiB that the template gives SummaryFunc and FindingsFunc.
 const functionMemory = 512
 
 func TestMain(m *testing.M) {
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// service is the whole service on stand-ins that answer late.
+// service is the whole service on embedded AWS services that respond with a delay.
 type service struct {
 	aws *awstest.AWS
 	*awstest.Service
@@ -49,30 +49,30 @@ func newService(b *testing.B, configs []string, fill func(*ecr.ECR)) *service {
 	for _, repository := range configs {
 		s.ids = append(s.ids, s.AddConfig(b, repository).ID)
 	}
-	s.late()
+	s.addLatency()
 	return s
 }
 
-// restart begins with a new process, which keeps nothing of what the last one read.
+// restart replaces the service by a new process, which has no cached data.
 func (s *service) restart() {
 	s.Service = s.aws.Service(awstest.Silent())
-	s.AtOnce = 10
+	s.MaxConcurrentVisits = 10
 	s.api = s.Handler("")
 }
 
-// late makes both services answer late.
-func (s *service) late() {
-	s.aws.S3.Disturb(awslocal.Fault{Delay: s3Latency})
-	s.aws.ECR.Disturb(awslocal.Fault{Delay: ecrLatency})
+// addLatency delays each response of S3 and ECR.
+func (s *service) addLatency() {
+	s.aws.S3.InjectFault(awslocal.Fault{Delay: s3Latency})
+	s.aws.ECR.InjectFault(awslocal.Fault{Delay: ecrLatency})
 }
 
-// calm makes both services answer at once.
-func (s *service) calm() {
-	s.aws.S3.Calm()
-	s.aws.ECR.Calm()
+// removeLatency makes S3 and ECR respond without a delay.
+func (s *service) removeLatency() {
+	s.aws.S3.ClearFaults()
+	s.aws.ECR.ClearFaults()
 }
 
-// get answers a request, which must succeed, and gives the size of the answer in bytes.
+// get sends a request, which must succeed, and returns the size of the response in bytes.
 func (s *service) get(b *testing.B, path string) int64 {
 	b.Helper()
 	w := httptest.NewRecorder()
@@ -84,18 +84,18 @@ func (s *service) get(b *testing.B, path string) int64 {
 	return n
 }
 
-// measure reports the time of one operation as a multiple of its floor, and how many times as long it takes when its calls are answered one
-// by one, which is measured once in the same run.
+// measure reports the time of one operation as a multiple of its floor. It also reports how much faster the
+// operation is than with calls that are answered one by one, which is measured once.
 func (s *service) measure(b *testing.B, floor time.Duration, operation func()) {
 	b.Helper()
 	s.measureEach(b, floor, func() {}, operation)
 }
 
-// measureEach is measure with something that is done before each operation and takes no time.
+// measureEach is measure with a preparation before each operation that is not measured.
 func (s *service) measureEach(b *testing.B, floor time.Duration, prepare, operation func()) {
 	b.Helper()
 	prepare()
-	operation() // connections are made once
+	operation() // opens the connections
 	prepare()
 	s.aws.OneByOne(true)
 	began := time.Now()
@@ -128,7 +128,7 @@ func repositories(n int) []string {
 	return names
 }
 
-// fill puts images into each repository; scanned says when each was scanned last.
+// fill adds images to each repository. All have been scanned at the given time.
 func fill(repositories []string, images int, scanned time.Time) func(*ecr.ECR) {
 	return func(e *ecr.ECR) {
 		for _, name := range repositories {
@@ -153,19 +153,20 @@ func findings(n int) []ecr.Finding {
 	return all
 }
 
-// GET /configs of 300: the list, then all objects.
+// GET /configs with 300 configs: the list, then all objects.
 func BenchmarkConfigs300(b *testing.B) {
 	s := newService(b, repositories(300), func(*ecr.ECR) {})
 	s.measure(b, 2*s3Latency, func() { s.get(b, "/configs") })
 }
 
-// GET /summary of what visits recorded less than 5 minutes ago: the list, the objects, the records. ECR is asked nothing. A process that read
-// the records before is told by S3 that they are the same; a new one, which is measured too, has its connections and nothing else.
+// GET /summary from records of visits less than 5 minutes ago: the list, the objects, the records. It does not call
+// ECR. A process that has read the records before learns from S3 that they are unchanged. A new process, which is
+// also measured, has only open connections.
 func BenchmarkSummaryRecorded(b *testing.B) {
 	for _, images := range []int{200, 10_000} {
 		names := repositories(10)
 		s := newService(b, names, fill(names, images/10, time.Now().Add(-time.Hour)))
-		s.remember(b)
+		s.visitAll(b)
 		read := func(b *testing.B, prepare func()) {
 			s.measureEach(b, 3*s3Latency, prepare, func() { s.get(b, "/summary") })
 			if n := s.aws.ECR.Count().Total(); n > 0 {
@@ -177,68 +178,72 @@ func BenchmarkSummaryRecorded(b *testing.B) {
 	}
 }
 
-// GET /summary at first, of 200 images in 10 repositories: the list, the objects, that there are no records, the images, their findings. It
-// makes the 100 calls to ECR that a request over all configs may, so about half of the images are shown.
+// GET /summary without records, of 200 images in 10 repositories: the list, the objects, the missing records, the
+// images, their findings. It makes 100 calls to ECR, the maximum for a request over all configs, so it shows about
+// half of the images.
 func BenchmarkSummaryFirst200(b *testing.B) {
 	names := repositories(10)
 	s := newService(b, names, fill(names, 20, time.Now().Add(-time.Hour)))
-	s.measureEach(b, 3*s3Latency+2*ecrLatency, func() { s.forget(b) }, func() { s.get(b, "/summary") })
+	s.measureEach(b, 3*s3Latency+2*ecrLatency, func() { s.removeRecords(b) }, func() { s.get(b, "/summary") })
 }
 
-// A schedule and the visits of the same, all at once; each image was scanned again since the visit before and is due. Scans take no time.
-// The chain of the schedule: the list, the objects, the folders of the records in three calls. That of a visit: the record, the config, the
-// images, their findings, their starts beside their histories, the record, and the sweep: the list, the histories, what is no longer needed.
+// One schedule and its visits, all at once. Each image was scanned again after the previous visit and is due. Scans
+// take no time. The calls of the schedule that must follow one another: the list, the objects, the folders of the
+// records in three calls. Those of a visit: the record, the config, the images, their findings, their starts at the
+// same time as their histories, the record, and the sweep (the list, the histories, the objects to delete).
 func BenchmarkScanRun200(b *testing.B) {
 	names := repositories(10)
 	s := newService(b, names, fill(names, 20, time.Now().Add(-25*time.Hour)))
 	s.measure(b, 11*s3Latency+3*ecrLatency, func() {
-		s.aws.Later(25 * time.Hour)
-		// One by one, a call may wait for longer than an attempt may take. The next attempt is told that the scan was started a moment ago.
+		s.aws.Advance(25 * time.Hour)
+		// With calls that are answered one by one, a call can wait longer than the timeout of an attempt. Then the
+		// next attempt fails because the scan has just been started, which counts as Recent.
 		if visits, err := s.ScheduleAndVisit(b.Context()); err != nil || visits.Started+visits.Recent != 200 {
 			b.Fatalf("%v, visits %+v", err, visits.Tally)
 		}
 	})
 }
 
-// A feed of 1,200 findings of one image that a visit recorded less than 5 minutes ago: the config, the record, the history.
+// A feed of 1,200 findings of one image, recorded by a visit less than 5 minutes ago: the config, the record, the
+// history.
 func BenchmarkFeedRecorded1200(b *testing.B) {
 	s := newService(b, repositories(1), one(findings(1200)))
-	s.remember(b)
+	s.visitAll(b)
 	s.measure(b, 3*s3Latency, func() { s.get(b, "/findings/"+s.ids[0]) })
 	if n := s.aws.ECR.Count().Total(); n > 0 {
 		b.Errorf("%d calls to ECR", n)
 	}
-	b.ReportMetric(s.stored(b)/1200, "bytes-in-S3/finding")
+	b.ReportMetric(s.storedBytes(b)/1200, "bytes-in-S3/finding")
 }
 
-// The same feed at first: the config, that there is no record, the image, the two pages of its findings.
+// The same feed without a record: the config, the missing record, the image, the two pages of its findings.
 func BenchmarkFeedFirst1200(b *testing.B) {
 	s := newService(b, repositories(1), one(findings(1200)))
-	s.measureEach(b, 2*s3Latency+3*ecrLatency, func() { s.forget(b) }, func() { s.get(b, "/findings/"+s.ids[0]) })
+	s.measureEach(b, 2*s3Latency+3*ecrLatency, func() { s.removeRecords(b) }, func() { s.get(b, "/findings/"+s.ids[0]) })
 }
 
-// one fills the first repository with one image.
+// one adds one image to the first repository.
 func one(findings []ecr.Finding) func(*ecr.ECR) {
 	return func(e *ecr.ECR) {
 		e.PutImage(ecr.RepositoryID{Name: "team/app0"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
 	}
 }
 
-// remember visits every repository. No image is due.
-func (s *service) remember(b *testing.B) {
+// visitAll visits every repository. No image is due.
+func (s *service) visitAll(b *testing.B) {
 	b.Helper()
-	s.calm()
-	if visits, err := s.ScheduleAndVisit(b.Context()); err != nil || visits.Started+visits.Left > 0 {
+	s.removeLatency()
+	if visits, err := s.ScheduleAndVisit(b.Context()); err != nil || visits.Started+visits.NotReached > 0 {
 		b.Fatalf("%+v, %v", visits, err)
 	}
-	s.late()
+	s.addLatency()
 }
 
-// forget removes all that is recorded.
-func (s *service) forget(b *testing.B) {
+// removeRecords deletes all records.
+func (s *service) removeRecords(b *testing.B) {
 	b.Helper()
-	s.calm()
-	defer s.late()
+	s.removeLatency()
+	defer s.addLatency()
 	repos, err := s.Visitor.Records.Repositories(b.Context())
 	if err != nil {
 		b.Fatal(err)
@@ -250,8 +255,8 @@ func (s *service) forget(b *testing.B) {
 	}
 }
 
-// stored is how many bytes are remembered.
-func (s *service) stored(b *testing.B) float64 {
+// storedBytes returns the total size of the records in bytes.
+func (s *service) storedBytes(b *testing.B) float64 {
 	b.Helper()
 	prefix, bucket, bytes := s3store.RecordPrefix, awstest.Bucket, int64(0)
 	out, err := s.aws.S3Client().ListObjectsV2(b.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
@@ -264,8 +269,8 @@ func (s *service) stored(b *testing.B) float64 {
 	return float64(bytes)
 }
 
-// Cold start of each function: from the start of the process to its first poll, as a multiple of a handler with nothing in it. They are
-// started in turn, so that whatever else the machine does hits all alike.
+// The cold start of each function: the time from the start of the process to its first poll, as a multiple of the
+// same time for an empty handler. The two are started in turn, so that other load on the machine affects both.
 func BenchmarkColdStart(b *testing.B) {
 	bare := lambdaruntime.Build(b, "test/lambdaruntime/testdata/bare")
 	for _, folder := range []string{"configs", "summary", "findings", "startscan"} {

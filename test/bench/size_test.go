@@ -14,18 +14,18 @@ import (
 	"ecr-continuous-scan/test/scale"
 )
 
-// cost is what one operation on a simulated ECR takes.
+// cost is the cost of one operation on a simulated ECR.
 type cost struct {
 	images    int
 	time      time.Duration // simulated
 	calls     int
-	allocated uint64 // bytes, with what the embedded ECR allocates
-	peak      uint64 // bytes of heap and stacks in use at most, above those before the operation
+	allocated uint64 // bytes, including those of the embedded ECR
+	peak      uint64 // maximum bytes of heap and stacks in use, minus those before the operation
 }
 
-// BenchmarkScanRun visits so many images, each of them due, on a fake clock and with ECR answering after 30 ms.
+// BenchmarkScanRun visits repositories in which each image is due, on a fake clock. ECR responds after 30 ms.
 func BenchmarkScanRun(b *testing.B) {
-	growing(b, func(context.Context, *scale.World) error { return nil }, func(ctx context.Context, w *scale.World, images int) error {
+	benchmarkSizes(b, func(context.Context, *scale.World) error { return nil }, func(ctx context.Context, w *scale.World, images int) error {
 		visits, _, err := w.Run(ctx)
 		if err == nil && visits.Started != images {
 			err = fmt.Errorf("started %d of %d", visits.Started, images)
@@ -34,13 +34,13 @@ func BenchmarkScanRun(b *testing.B) {
 	})
 }
 
-// BenchmarkSummarySimulated sums the same images up, from the records of visits.
+// BenchmarkSummarySimulated reads the summary of the same images from the records.
 func BenchmarkSummarySimulated(b *testing.B) {
 	visit := func(ctx context.Context, w *scale.World) error {
 		_, _, err := w.Run(ctx)
 		return err
 	}
-	growing(b, visit, func(ctx context.Context, w *scale.World, images int) error {
+	benchmarkSizes(b, visit, func(ctx context.Context, w *scale.World, images int) error {
 		overview, err := w.Reader.Summary(ctx, time.Time{})
 		n := 0
 		for _, r := range overview.Reports {
@@ -53,10 +53,10 @@ func BenchmarkSummarySimulated(b *testing.B) {
 	})
 }
 
-// growing measures an operation for more and more images, in one repository and at last in a thousand, and how its cost grows in relation to
-// them: 1 is linear. A simulation gives the same figures each time, so each is made once, whatever the number of rounds.
-// What prepare does before is not measured.
-func growing(b *testing.B, prepare func(context.Context, *scale.World) error, operation func(context.Context, *scale.World, int) error) {
+// benchmarkSizes measures an operation for growing numbers of images, first in one repository and finally in a
+// thousand. It reports how the cost grows relative to the number of images: 1 is linear. A simulation always gives
+// the same figures, so each size runs once, whatever the number of rounds. prepare is not measured.
+func benchmarkSizes(b *testing.B, prepare func(context.Context, *scale.World) error, operation func(context.Context, *scale.World, int) error) {
 	var last cost
 	for _, size := range []struct{ images, repositories int }{{100, 1}, {1_000, 1}, {10_000, 1}, {100_000, 1}, {100_000, 1_000}} {
 		var c cost
@@ -78,7 +78,7 @@ func (c cost) report(b *testing.B, last cost) {
 	b.ReportMetric(float64(c.peak)/(1<<20), "peak-MiB")
 	if last.images > 0 {
 		more := float64(c.images) / float64(last.images)
-		if last.calls > 0 { // else nothing takes simulated time
+		if last.calls > 0 { // without calls, no simulated time passes
 			b.ReportMetric(float64(c.time)/float64(last.time)/more, "×linear-time")
 			b.ReportMetric(float64(c.calls)/float64(last.calls)/more, "×linear-calls")
 		}
@@ -86,14 +86,14 @@ func (c cost) report(b *testing.B, last cost) {
 	}
 }
 
-// simulate measures the operation in a bubble of synctest, which only a test can have.
+// simulate measures the operation in a bubble of package synctest. Only tests can create a bubble.
 func simulate(b *testing.B, images, repositories int, prepare func(context.Context, *scale.World) error, operation func(context.Context, *scale.World, int) error) (c cost) {
 	b.Helper()
-	defer debug.SetGCPercent(debug.SetGCPercent(20)) // so that what is alive is known closely enough
+	defer debug.SetGCPercent(debug.SetGCPercent(20)) // frequent collections make the measured live memory precise enough
 	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
 		Name: "simulation", F: func(t *testing.T) {
 			ended, peak := make(chan struct{}), make(chan uint64)
-			go func() { peak <- mostAlive(ended) }()
+			go func() { peak <- peakLiveBytes(ended) }()
 			synctest.Test(t, func(t *testing.T) {
 				configs := make([]scan.Config, repositories)
 				for i := range configs {
@@ -119,12 +119,12 @@ func simulate(b *testing.B, images, repositories int, prepare func(context.Conte
 	return c
 }
 
-// measureOne leaves what was alive before in peak.
+// measureOne runs the operation. It sets peak to the live bytes before the operation.
 func measureOne(t *testing.T, w *scale.World, images int, operation func(context.Context, *scale.World, int) error) cost {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	c := cost{images: images, peak: alive()}
+	c := cost{images: images, peak: liveBytes()}
 	began := time.Now()
 	if err := operation(t.Context(), w, images); err != nil {
 		t.Error(err)
@@ -135,31 +135,31 @@ func measureOne(t *testing.T, w *scale.World, images int, operation func(context
 	return c
 }
 
-// mostAlive looks again and again until ended.
-func mostAlive(ended <-chan struct{}) (most uint64) {
+// peakLiveBytes measures the live bytes repeatedly until ended is closed.
+func peakLiveBytes(ended <-chan struct{}) (most uint64) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			most = max(most, alive())
+			most = max(most, liveBytes())
 		case <-ended:
 			return most
 		}
 	}
 }
 
-// alive is what the last collection of garbage found in use of the heap, and the stacks, in bytes.
-func alive() uint64 {
+// liveBytes returns the bytes of the heap that the last garbage collection found in use, plus those of the stacks.
+func liveBytes() uint64 {
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(samples)
 	return samples[0].Value.Uint64() + samples[1].Value.Uint64()
 }
 
-// BenchmarkThrottledRun starts 2,000 images at 20 calls a second for each operation, on a fake clock.
+// BenchmarkThrottledRun starts scans of 2,000 images at 20 calls per second, on a fake clock.
 func BenchmarkThrottledRun(b *testing.B) {
 	const images, perSecond = 2000, 20
-	bubble(b, func(t *testing.T) {
+	runInBubble(b, func(t *testing.T) {
 		c := scale.Config("us-west-2", "team/app")
 		w := scale.New(c)
 		w.Fill(c, images)
@@ -178,9 +178,9 @@ func BenchmarkThrottledRun(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkWeek lives through a week, on a fake clock.
+// BenchmarkWeek simulates a week, on a fake clock.
 func BenchmarkWeek(b *testing.B) {
-	bubble(b, func(t *testing.T) {
+	runInBubble(b, func(t *testing.T) {
 		r, err := scale.Week(t.Context())
 		if err != nil {
 			t.Error(err)
@@ -192,8 +192,8 @@ func BenchmarkWeek(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// bubble runs f in a bubble of synctest, which only a test can have.
-func bubble(b *testing.B, f func(*testing.T)) {
+// runInBubble runs f in a bubble of package synctest. Only tests can create a bubble.
+func runInBubble(b *testing.B, f func(*testing.T)) {
 	b.Helper()
 	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
 		Name: "simulation", F: func(t *testing.T) { synctest.Test(t, f) },

@@ -19,7 +19,7 @@ import (
 	"ecr-continuous-scan/internal/httpapi"
 )
 
-var screenshots = flag.Bool("screenshots", false, "write the pictures of the pages in docs anew")
+var screenshots = flag.Bool("screenshots", false, "write the screenshots of the pages in docs")
 
 const hardCases = `{"region":"us-west-2","registry":"123456789012","repository":"test/hardcases"}`
 
@@ -28,12 +28,12 @@ func mustShow(t *testing.T, b *tab, texts ...string) {
 	shown := b.text()
 	for _, text := range texts {
 		if !strings.Contains(shown, text) {
-			t.Errorf("%s doesn't show %q: %s", b.url(), text, shown)
+			t.Errorf("%s does not show %q: %s", b.url(), text, shown)
 		}
 	}
 }
 
-// A browser is sent the page for its Accept header alone, from the empty one on, and its links lead to pages.
+// A browser gets the page because of its Accept header, also when there are no configs. Links lead to pages.
 func TestPagesOfTheLocalServer(t *testing.T) {
 	base := localServer(t)
 	b := open(t, base)
@@ -59,8 +59,8 @@ func TestPagesOfTheLocalServer(t *testing.T) {
 	b.check()
 }
 
-// A few weeks later there is a trend, and what is new is told. The pictures in docs are of this.
-func TestPagesWithAPast(t *testing.T) {
+// After three weeks there are trends and changes. The screenshots in docs show these pages.
+func TestPagesWithHistory(t *testing.T) {
 	a, s, base := service(t, httpapi.OpenAccess())
 	if err := samples.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
@@ -68,12 +68,12 @@ func TestPagesWithAPast(t *testing.T) {
 	for _, repository := range []string{"amazonlinux", "test/centos", "test/ubuntu", "test/hardcases"} {
 		s.AddConfig(t, repository)
 	}
-	liveOn(t, a, s)
+	simulateThreeWeeks(t, a, s)
 	b := open(t, base)
 	b.load(base + "/summary")
 	mustShow(t, b, "2 new", "1 fixed", "findings in 22 days", "isn’t being watched")
 	if trends := eval[int](b, "document.querySelectorAll('.trend path.all').length"); trends != 4 {
-		t.Errorf("%d trends", trends)
+		t.Errorf("%d trends, want 4", trends)
 	}
 	b.check()
 	if !*screenshots {
@@ -88,7 +88,7 @@ func TestPagesWithAPast(t *testing.T) {
 	b.picture("page-findings.png", scheme{"light", 1280}, 800)
 }
 
-// Everything can be done with the keyboard.
+// The filters, links and sorting work with the keyboard only.
 func TestFilterWithTheKeyboard(t *testing.T) {
 	base := localServer(t)
 	for _, config := range sampleConfigs(t) {
@@ -97,9 +97,9 @@ func TestFilterWithTheKeyboard(t *testing.T) {
 	b := open(t, base)
 	b.load(base + "/summary")
 	b.tabTo("tag")
-	b.do("type no tag and press Enter", chromedp.KeyEvent("no tag!\r"))
+	b.do("type an invalid tag and press Enter", chromedp.KeyEvent("no tag!\r"))
 	if !eval[bool](b, "document.querySelector('#tag').matches(':invalid')") || b.url() != base+"/summary" {
-		t.Errorf("no tag was sent: %s", b.url())
+		t.Errorf("an invalid tag was sent: %s", b.url())
 	}
 	b.load(base + "/summary")
 	b.tabTo("Skip to the content")
@@ -115,7 +115,7 @@ func TestFilterWithTheKeyboard(t *testing.T) {
 	}
 	mustShow(t, b, "Filtered by severity HIGH and above, repository test/centos", "7 High")
 	if strings.Contains(b.text(), "test/ubuntu") || strings.Contains(b.text(), "20 Medium") {
-		t.Errorf("the filter lets through: %s", b.text())
+		t.Errorf("the filter does not hide other results: %s", b.text())
 	}
 	b.check()
 	b.tabTo("7")
@@ -144,8 +144,8 @@ func queryOf(t *testing.T, b *tab) url.Values {
 	return u.Query()
 }
 
-// Who came in by a key in the URL goes on by it, and it leaks to nobody.
-func TestTheKeyIsCarriedOn(t *testing.T) {
+// If the key is in the URL, all links keep it. The browser does not send it to other sites.
+func TestLinksKeepTheKey(t *testing.T) {
 	hash := func(key string) string {
 		sum := sha256.Sum256([]byte(key))
 		return hex.EncodeToString(sum[:])
@@ -172,12 +172,12 @@ func TestTheKeyIsCarriedOn(t *testing.T) {
 		}
 	}
 	if referrer := eval[string](b, "document.referrer"); referrer != "" {
-		t.Errorf("the page knows where it was come from: %s", referrer)
+		t.Errorf("the browser sent the referrer %s", referrer)
 	}
 }
 
-// What a registry or a scanner writes is shown and does nothing.
-func TestHostileTextsAreInert(t *testing.T) {
+// Scripts and markup in texts of a registry or a scanner are shown as text.
+func TestHostileTextsAreEscaped(t *testing.T) {
 	a, s, base := service(t, httpapi.OpenAccess())
 	attack := `<script>alert(1)</script><img src=x onerror=alert(2)>"'><svg onload=alert(3)>`
 	repository := ecr.RepositoryID{Name: "test/hostile"}
@@ -193,13 +193,13 @@ func TestHostileTextsAreInert(t *testing.T) {
 		b.load(base + path)
 		mustShow(t, b, "<")
 		if n := eval[int](b, "document.querySelectorAll('script, img, [onload], [onerror], [onmouseover], a[href^=javascript]').length"); n != 0 {
-			t.Errorf("%s: %d elements that are not ours", path, n)
+			t.Errorf("%s: %d elements from hostile texts", path, n)
 		}
 		b.check()
 	}
 }
 
-// A thousand images and five thousand findings are a page that opens at once, with what is worst on the screen.
+// With 1,000 images and 5,000 findings, the pages load and show the most severe first.
 func TestManyImagesAndFindings(t *testing.T) {
 	a, s, base := service(t, httpapi.OpenAccess())
 	for r := range 25 {
@@ -220,7 +220,7 @@ func TestManyImagesAndFindings(t *testing.T) {
 	b := open(t, base)
 	b.load(base + "/summary")
 	mustShow(t, b, "1001 images of 26 configs", "team-5/big:latest", "more images of")
-	b.checkIn(schemes()[1], schemes()[2]) // what these look like in the others, the small ones do too
+	b.checkIn(schemes()[1], schemes()[2]) // the other schemes are covered by the tests of small pages
 	b.load(base + "/findings/" + id + "?format=html")
 	mustShow(t, b, "Findings 1 to 500 of 5000")
 	if rows := eval[int](b, "document.querySelectorAll('tbody tr').length"); rows != 500 {

@@ -21,13 +21,13 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// main is where a page's own part is; when it is there, the page is.
+// main is the main element. When it exists, the page is loaded.
 const main = chromedp.CSS("main")
 
-// axe is axe-core as npm installs it.
+// axe is the path of axe-core as installed by npm.
 const axe = "../../.tools/axe/node_modules/axe-core/axe.min.js"
 
-// tab is a tab of Chromium that fails the test on an error in the console and on a request to anyone but the one server.
+// tab is a tab of Chromium. It fails the test on an error in the console and on a request to any other host.
 type tab struct {
 	t    *testing.T
 	ctx  context.Context
@@ -37,7 +37,7 @@ type tab struct {
 	status map[string]int64 // of documents, by URL
 }
 
-// open starts a Chromium of its own, in which no host but this machine exists.
+// open starts a new Chromium that can only resolve this machine's host names.
 func open(t *testing.T, base string) *tab {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
@@ -47,19 +47,19 @@ func open(t *testing.T, base string) *tab {
 	ctx, close := chromedp.NewContext(allocator)
 	t.Cleanup(close)
 	b := &tab{t: t, ctx: ctx, base: base, status: map[string]int64{}}
-	if err := chromedp.Listen(ctx, b.watch); err != nil {
+	if err := chromedp.Listen(ctx, b.onEvent); err != nil {
 		t.Fatalf("start Chromium: %v", err)
 	}
 	return b
 }
 
-func (b *tab) watch(event any) {
+func (b *tab) onEvent(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {
 	case *network.EventRequestWillBeSent:
 		if url := e.Request.URL; !strings.HasPrefix(url, b.base+"/") && !strings.HasPrefix(url, "data:") && url != "about:blank" {
-			b.t.Errorf("a request left for %s", url)
+			b.t.Errorf("a request was sent to %s", url)
 		}
 	case *network.EventResponseReceived:
 		if e.Type == network.ResourceTypeDocument {
@@ -67,11 +67,11 @@ func (b *tab) watch(event any) {
 		}
 	case *browserlog.EventEntryAdded:
 		if e.Entry.Level == browserlog.EntryLevelError || e.Entry.Level == browserlog.EntryLevelWarning {
-			b.t.Errorf("in the console: %s (%s)", e.Entry.Text, e.Entry.URL)
+			b.t.Errorf("the console shows %s (%s)", e.Entry.Text, e.Entry.URL)
 		}
 	case *cdpruntime.EventConsoleAPICalled:
 		if e.Type == cdpruntime.ConsoleAPICalledTypeError {
-			b.t.Errorf("in the console: %v", e.Args)
+			b.t.Errorf("the console shows %v", e.Args)
 		}
 	case *cdpruntime.EventExceptionThrown:
 		b.t.Errorf("exception: %s", e.ExceptionDetails.Text)
@@ -87,7 +87,7 @@ func (b *tab) do(what string, actions ...action) {
 	run(b, what, chromedp.Steps(actions...))
 }
 
-// run does an action and gives its value.
+// run runs an action and returns its value.
 func run[T any](b *tab, what string, a chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
@@ -99,7 +99,7 @@ func run[T any](b *tab, what string, a chromedp.Action[T]) T {
 	return value
 }
 
-// load opens a page, which must be one.
+// load opens a URL, which must return a page.
 func (b *tab) load(url string) {
 	b.t.Helper()
 	b.do("load "+url, chromedp.Navigate(url), chromedp.WaitReady(main))
@@ -124,7 +124,7 @@ func eval[T any](b *tab, script string) T {
 func (b *tab) url() string  { return eval[string](b, "location.href") }
 func (b *tab) text() string { return eval[string](b, "document.querySelector('main').innerText") }
 
-// follow does something that leads to another page, and waits for it.
+// follow runs an action that leads to another page, and waits for that page.
 func (b *tab) follow(what string, a action) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
@@ -135,27 +135,27 @@ func (b *tab) follow(what string, a action) {
 	b.mustBePage()
 }
 
-// focused is the id, or else the text, of what the keyboard acts on.
+// focused returns the id of the focused element, or its text if it has no id.
 func (b *tab) focused() string {
 	return eval[string](b, "document.activeElement.id || document.activeElement.innerText || ''")
 }
 
-// tabTo presses the Tab key until something is focused, which must show.
+// tabTo presses the Tab key until the named element is focused. The focus must be visible.
 func (b *tab) tabTo(name string) {
 	b.t.Helper()
 	for range 200 {
 		b.do("press Tab", chromedp.KeyEvent("\t"))
 		if b.focused() == name {
 			if outline := eval[string](b, "getComputedStyle(document.activeElement).outlineStyle"); outline == "none" {
-				b.t.Errorf("the focus on %s can't be seen", name)
+				b.t.Errorf("the focus on %s is not visible", name)
 			}
 			return
 		}
 	}
-	b.t.Fatalf("the keyboard doesn't reach %s", name)
+	b.t.Fatalf("the keyboard does not reach %s", name)
 }
 
-// scheme is how the browser shows pages: light or dark, and how wide.
+// scheme is how the browser shows pages: light or dark, and the width in pixels.
 type scheme struct {
 	colours string
 	width   int64
@@ -180,7 +180,8 @@ func (b *tab) show(s scheme, height int64, scale float64) {
 	}), chromedp.EmulateViewport(s.width, height, chromedp.EmulateScale(scale)))
 }
 
-// check looks for what would keep someone out, in every scheme: with axe-core, and for what is wider than the screen.
+// check checks the accessibility of the page with axe-core, and that no content is wider than the screen, in every
+// scheme.
 func (b *tab) check() {
 	b.t.Helper()
 	b.checkIn(schemes()...)
@@ -192,7 +193,7 @@ func (b *tab) checkIn(some ...scheme) {
 	if err != nil {
 		b.t.Fatalf("axe-core is missing: npm install --prefix .tools/axe axe-core (%v)", err)
 	}
-	b.do("open what is folded", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => d.open = true)`))
+	b.do("open all details", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => d.open = true)`))
 	b.do("load axe-core", chromedp.Evaluate[chromedp.Void](string(source)))
 	for _, s := range some {
 		b.use(s)
@@ -213,24 +214,24 @@ func (b *tab) checkIn(some ...scheme) {
 			}
 		}
 		if over := eval[int](b, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over > 0 {
-			b.t.Errorf("%s, %+v: %d pixels are beyond the edge", b.url(), s, over)
+			b.t.Errorf("%s, %+v: the content is %d pixels wider than the screen", b.url(), s, over)
 		}
 	}
 	b.use(schemes()[0])
-	b.do("fold it again", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => d.open = false)`))
+	b.do("close all details", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => d.open = false)`))
 }
 
-// picture writes what the tab shows to a file of docs.
+// picture writes a screenshot of the tab to a file in docs.
 func (b *tab) picture(name string, s scheme, height int64) {
 	b.t.Helper()
 	b.show(s, height, 1)
-	png := run(b, "take a picture", chromedp.CaptureScreenshot())
+	png := run(b, "take a screenshot", chromedp.CaptureScreenshot())
 	if err := os.WriteFile("../../docs/"+name, png, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-// links are the page's links whose text is one of the given.
+// links returns the URLs of the page's links with one of the texts.
 func (b *tab) links(texts ...string) []string {
 	b.t.Helper()
 	all := eval[[][2]string](b, "[...document.querySelectorAll('a')].map(a => [a.innerText, a.href])")

@@ -1,6 +1,7 @@
-// Package browser reads the pages with a real browser, Chromium: on the local server it follows their links and filters them with the keyboard
-// alone, and with axe-core it looks for what would keep someone out. No page may write an error to the console or ask another host for anything.
+// Package browser tests the pages in a real browser, Chromium. It follows links, uses the filters with the keyboard
+// only, and checks accessibility with axe-core. A page must not write an error to the console or send a request to
+// another host.
 //
-// It needs Debian's chromium, and axe-core in .tools/axe, where .ci/run puts it, and is only built with the tag browser; .ci/run runs it. With the
-// flag -screenshots it writes the pictures in docs anew.
+// It needs Debian's chromium, and axe-core in .tools/axe. .ci/run installs both. The package is only built with the
+// tag browser. With the flag -screenshots it writes the screenshots in docs.
 package browser

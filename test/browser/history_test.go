@@ -12,13 +12,14 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// liveOn lets three weeks pass, in which findings come and go; in the last day two come and one goes.
-func liveOn(t *testing.T, a *awstest.AWS, s *awstest.Service) {
+// simulateThreeWeeks simulates 21 days in which findings appear and disappear. On the last day, test/centos gets
+// two findings and loses one.
+func simulateThreeWeeks(t *testing.T, a *awstest.AWS, s *awstest.Service) {
 	t.Helper()
 	for day := range 21 {
-		a.Later(25 * time.Hour)
+		a.Advance(25 * time.Hour)
 		for tag, name := range map[string]string{"7": "test/centos", "latest": "test/ubuntu"} {
-			change := func(i *ecr.Image) { i.Findings = dayOf(day, tag, i.Findings) }
+			change := func(i *ecr.Image) { i.Findings = findingsOfDay(day, tag, i.Findings) }
 			if err := a.ECR.UpdateImage(ecr.RepositoryID{Name: name}, tag, change); err != nil {
 				t.Fatal(err)
 			}
@@ -27,14 +28,14 @@ func liveOn(t *testing.T, a *awstest.AWS, s *awstest.Service) {
 		if err != nil || visits.Started == 0 {
 			t.Fatalf("visits: %+v, %v", visits, err)
 		}
-		if _, err := s.ScheduleAndVisit(t.Context()); err != nil { // takes in what the scans found
+		if _, err := s.ScheduleAndVisit(t.Context()); err != nil { // records the results of the scans
 			t.Fatal(err)
 		}
 	}
 }
 
-// dayOf is what the scan of a day finds, where it has found something the day before.
-func dayOf(day int, tag string, before []ecr.Finding) []ecr.Finding {
+// findingsOfDay returns what the scan of a day finds, given the findings of the day before.
+func findingsOfDay(day int, tag string, before []ecr.Finding) []ecr.Finding {
 	add := func(n int, severity string) {
 		for i := range n {
 			name := fmt.Sprintf("CVE-2026-%d%02d%d", 4+len(tag), day, i)

@@ -20,7 +20,7 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// localServer runs the command of `make run` and gives its URL.
+// localServer starts the local server of `make run` and returns its URL.
 func localServer(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "local")
@@ -38,7 +38,7 @@ func localServer(t *testing.T) string {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Wait() }) // the test's context has ended it
+	t.Cleanup(func() { _ = server.Wait() }) // the end of the test's context stops it
 	address := regexp.MustCompile(`API +(http://localhost:\d+)$`)
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
@@ -46,11 +46,11 @@ func localServer(t *testing.T) string {
 			return match[1]
 		}
 	}
-	t.Fatal("the local server tells no address")
+	t.Fatal("the local server did not print its address")
 	return ""
 }
 
-// post registers a config and gives its scan ID.
+// post stores a config and returns its scan ID.
 func post(t *testing.T, base, config string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/configs", strings.NewReader(config))
@@ -70,7 +70,7 @@ func post(t *testing.T, base, config string) string {
 	return stored.ID
 }
 
-// sampleConfigs are those of the walkthrough.
+// sampleConfigs returns the configs of the walkthrough.
 func sampleConfigs(t *testing.T) []string {
 	t.Helper()
 	var configs []string
@@ -84,7 +84,7 @@ func sampleConfigs(t *testing.T) []string {
 	return configs
 }
 
-// service serves the API on an embedded ECR that the test fills.
+// service serves the API over HTTP, with an embedded ECR that the test fills.
 func service(t *testing.T, access httpapi.Access) (*awstest.AWS, *awstest.Service, string) {
 	t.Helper()
 	a := awstest.Start(t, ecr.Options{ScanTime: -1})

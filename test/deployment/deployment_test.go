@@ -20,32 +20,33 @@ import (
 // The summary of the walkthrough's three configs.
 const summary = awstest.WalkthroughSummary
 
-// Nothing but credentials: the deploy makes what it needs. Then the whole life of a stack.
-func TestFromNothing(t *testing.T) {
+// The user has only credentials, and the deploy creates everything. The test covers all commands from the first
+// deploy to the end.
+func TestLifeOfAStack(t *testing.T) {
 	t.Parallel()
 	s := startStandIn(t)
 	s.seed()
 	out := s.shell("make deploy PARAMETERS=\"'Schedule=rate(12 hours)' LogRetentionDays=90\"")
 	first := s.keys()
-	want(t, out, "Made bucket ecr-continuous-scan-svc-123456789012-us-west-2", "The API is at https://", first.API, first.Read, "?key=<read key>")
+	want(t, out, "Created bucket ecr-continuous-scan-svc-123456789012-us-west-2", "The API is at https://", first.API, first.Read, "?key=<read key>")
 	s.useAPI(first.API)
-	// As users do who follow older instructions.
+	// Older instructions read the output this way.
 	byHand := s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq '.Stacks[].Outputs[] | select(.OutputKey=="ECRScanAPIEndpoint").OutputValue' -r`)
 	if !strings.HasPrefix(byHand, "https://") || strings.Replace(byHand, "https", "http", 1) != s.shell("echo $PLAIN") || !strings.HasSuffix(byHand, ".execute-api.us-west-2.amazonaws.com/Prod\n") {
 		t.Errorf("the stack's output is %q", byHand)
 	}
-	s.setenv("AWS_REGION", region) // so far it came from the profile, by a call of the AWS CLI each time
+	s.setenv("AWS_REGION", region) // until here each command read it from the profile with the AWS CLI
 
 	s.walkthrough()
-	s.refusals()
-	s.access(first)
-	s.operate()
-	s.permissions()
+	s.checkErrors()
+	s.checkAccess(first)
+	s.checkStatusAndLogs()
+	s.checkPermissions()
 
 	code := s.codeHashes()
-	s.elsewhere()
+	s.deployFromAnotherMachine()
 	if again := s.codeHashes(); !maps.Equal(again, code) {
-		t.Errorf("a deploy without a change replaced functions: %v, %v before", again, code)
+		t.Errorf("a deploy without a change replaced functions: %v, before %v", again, code)
 	}
 	writeFile(t, filepath.Join(s.project, "configs", "changed.go"), "package main\n\nimport \"os\"\n\nfunc init() { os.Stderr.WriteString(\"changed\\n\") }\n")
 	want(t, s.shell("make deploy"), "Successfully created/updated stack")
@@ -60,49 +61,49 @@ func TestFromNothing(t *testing.T) {
 	}
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"repository": "test/centos"`)
 
-	second := s.rotate(first)
+	second := s.rotateKeys(first)
 	if !maps.Equal(s.codeHashes(), changed) {
 		t.Error("make rotate-key replaced functions")
 	}
-	want(t, s.shell("make logs"), "Configs   changed\n") // with all else that the functions logged, for the search
-	s.secrets(map[string][]string{
+	want(t, s.shell("make logs"), "Configs   changed\n") // prints all logs for checkLeaks
+	s.checkLeaks(map[string][]string{
 		first.API:  {"make deploy PARAMETERS=", "make -s url"},
 		first.Read: {"make deploy PARAMETERS=", "curl -s $PLAIN/findings/$ID?key=$READ"},
 		second.API: {"make rotate-key", "make -s url"}, second.Read: {"make rotate-key KEY=read"},
 	})
-	s.end()
+	s.destroyAndDeployAgain()
 }
 
-// elsewhere deploys, without a change, from a machine that doesn't have the keys.
-func (s *standIn) elsewhere() {
+// deployFromAnotherMachine deploys without a change from a machine that does not have the keys.
+func (s *standIn) deployFromAnotherMachine() {
 	t := s.t
 	t.Helper()
 	s.shell("mv .ecr-scan-keys elsewhere")
-	want(t, s.shell("make deploy"), "No changes to deploy", "It has a key that this machine doesn't have, and keeps it")
+	want(t, s.shell("make deploy"), "No changes to deploy", "The API's key was not changed, but this machine does not have it")
 	want(t, s.shell("make status"), "Schedule=rate(12 hours)", "LogRetentionDays=90", "keys       full and read")
 	url, _, errs := s.try("make -s url")
-	if strings.Contains(url, "@") || !strings.Contains(errs, "this machine doesn't have the API's key: set ECR_SCAN_API_KEY") {
+	if strings.Contains(url, "@") || !strings.Contains(errs, "this machine does not have the API's key: set ECR_SCAN_API_KEY") {
 		t.Errorf("make url on another machine prints %q, %q", url, errs)
 	}
 	s.shell("mv elsewhere .ecr-scan-keys")
 }
 
-// end destroys the stack, and deploys once more with the bucket that stays.
-func (s *standIn) end() {
+// destroyAndDeployAgain destroys the stack, then deploys again with the bucket that was kept.
+func (s *standIn) destroyAndDeployAgain() {
 	t := s.t
 	t.Helper()
 	bucket := s.bucket()
 	want(t, s.shell("make destroy"), "Deleted stack ecr-continuous-scan", "Kept: bucket "+bucket, "Removed bucket ecr-continuous-scan-svc-123456789012-us-west-2", "Removed its keys from this machine.")
 	if _, code, errs := s.try("make status"); code == 0 || !strings.Contains(errs, "there is no stack ecr-continuous-scan in us-west-2: run `make deploy`") {
-		t.Errorf("make status of a stack that is gone: code %d, %s", code, errs)
+		t.Errorf("make status of a deleted stack: code %d, %s", code, errs)
 	}
 	if left := strings.Fields(s.shell("aws s3api list-buckets | jq -r .Buckets[].Name")); !slices.Equal(left, []string{bucket}) {
-		t.Errorf("the buckets %q are left, want the one of the configs", left)
+		t.Errorf("the buckets %q are left, want only the one of the configs", left)
 	}
 	want(t, s.shell("make destroy"), "There is no stack ecr-continuous-scan in us-west-2.")
 
 	s.setenv("ECR_SCAN_CONFIG_BUCKET", bucket)
-	if _, code, errs := s.try("ECR_SCAN_API_KEY=none make deploy"); code != 0 || !strings.Contains(errs, "warning: ECR_SCAN_API_KEY=none: whoever knows the URL") {
+	if _, code, errs := s.try("ECR_SCAN_API_KEY=none make deploy"); code != 0 || !strings.Contains(errs, "warning: ECR_SCAN_API_KEY=none: everyone who knows the URL") {
 		t.Errorf("an open deploy: code %d, %s", code, errs)
 	}
 	s.useAPI("")
@@ -113,15 +114,15 @@ func (s *standIn) end() {
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"repository": "test/centos"`)
 }
 
-// The walkthrough's way: two buckets made beforehand. The one for configs was in use by the demo that this service follows.
-func TestGivenBuckets(t *testing.T) {
+// The user creates two buckets before the deploy. The bucket for configs contains a config of the original demo.
+func TestDeployWithExistingBuckets(t *testing.T) {
 	t.Parallel()
 	s := startStandIn(t)
 	s.seed()
 	s.setenv("AWS_REGION", region)
 	s.setenv("ECR_SCAN_SVC_BUCKET", "ecr-continuous-scan-svc")
 	s.setenv("ECR_SCAN_CONFIG_BUCKET", "ecr-continuous-scan-config")
-	if _, code, errs := s.try("make deploy"); code == 0 || !strings.Contains(errs, "there is no bucket ecr-continuous-scan-config, which ECR_SCAN_CONFIG_BUCKET names") {
+	if _, code, errs := s.try("make deploy"); code == 0 || !strings.Contains(errs, "bucket ecr-continuous-scan-config, named by ECR_SCAN_CONFIG_BUCKET, does not exist") {
 		t.Errorf("deploy without the buckets: code %d, %s", code, errs)
 	}
 	for _, bucket := range []string{"$ECR_SCAN_SVC_BUCKET", "$ECR_SCAN_CONFIG_BUCKET"} {
@@ -131,19 +132,19 @@ func TestGivenBuckets(t *testing.T) {
 	s.shell("echo '" + old + "' | aws s3 cp - s3://$ECR_SCAN_CONFIG_BUCKET/4471c156-29f5-40fe-883b-3cd26738d5a6.json")
 	s.shell("echo 'left by somebody' | aws s3 cp - s3://$ECR_SCAN_CONFIG_BUCKET/notes.txt")
 
-	// A key of the user's own, access logs, and a web origin.
+	// The user's own key, access logs, and a web origin.
 	own := "a-key-of-the-users" + "-own/+&="
 	s.setenv("ECR_SCAN_API_KEY", own)
 	const deploy = "make deploy PARAMETERS='AccessLogs=true AllowedOrigin=https://example.org'"
-	if out, code, errs := s.try(deploy); code == 0 || !strings.Contains(errs, "API Gateway may not write logs in us-west-2 yet") || strings.Contains(out+errs, "Uploading") {
-		t.Errorf("a deploy with access logs, and no role for them: code %d, %s%s", code, out, errs)
+	if out, code, errs := s.try(deploy); code == 0 || !strings.Contains(errs, "AccessLogs=true needs a role with which API Gateway writes logs in us-west-2") || strings.Contains(out+errs, "Uploading") {
+		t.Errorf("a deploy with access logs but without a role for them: code %d, %s%s", code, out, errs)
 	}
 	s.shell("aws apigateway update-account --patch-operations op=replace,path=/cloudwatchRoleArn,value=arn:aws:iam::123456789012:role/api-gateway-logs")
-	want(t, s.shell(deploy), "The API is at https://", "there is none yet: `make rotate-key KEY=read` makes one")
+	want(t, s.shell(deploy), "The API is at https://", "the API has no read key: `make rotate-key KEY=read` creates one")
 	s.useAPI(own)
-	s.origins()
+	s.checkOrigins()
 	s.shell("make logs FUNCTIONS=configs")
-	s.secrets(map[string][]string{own: {"make -s url"}})
+	s.checkLeaks(map[string][]string{own: {"make -s url"}})
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs/"), `"id": "4471c156-29f5-40fe-883b-3cd26738d5a6"`, `"created": "1569927812"`)
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/summary"), "Results for amazonlinux:2018.03 in us-west-2:\n NOT SCANNED\n")
 	want(t, s.shell("curl -s -o /dev/null -w '%{http_code}' --request DELETE $ECRSCANAPI_URL/configs/4471c156-29f5-40fe-883b-3cd26738d5a6"), "204")
@@ -151,11 +152,12 @@ func TestGivenBuckets(t *testing.T) {
 	want(t, s.shell("make destroy"), "Kept: bucket ecr-continuous-scan-config", "Kept: bucket ecr-continuous-scan-svc")
 	want(t, s.shell("aws s3 ls s3://$ECR_SCAN_CONFIG_BUCKET"), "notes.txt")
 	if buckets := s.shell("aws s3api list-buckets | jq -r .Buckets[].Name"); strings.Count(buckets, "\n") != 2 {
-		t.Errorf("there are other buckets than the two that were given:\n%s", buckets)
+		t.Errorf("there are more buckets than the user's two:\n%s", buckets)
 	}
 }
 
-// useAPI sets ECRSCANAPI_URL as users do, and PLAIN to the same without the key. The stand-in's gateway has no TLS.
+// useAPI sets ECRSCANAPI_URL as users do, and PLAIN to the same URL without the key. The stand-in's gateway does
+// not support TLS.
 func (s *standIn) useAPI(key string) {
 	s.t.Helper()
 	made, err := url.Parse(strings.TrimSpace(s.shell("make -s url")))
@@ -171,12 +173,12 @@ func (s *standIn) useAPI(key string) {
 	s.setenv("PLAIN", made.String())
 }
 
-// walkthrough makes the README's calls as they stand there.
+// walkthrough makes the calls of the README's walkthrough.
 func (s *standIn) walkthrough() {
 	t := s.t
 	t.Helper()
 	if out := s.shell("curl -s $ECRSCANAPI_URL/configs/"); out != "[]\n" {
-		t.Errorf("at first there are the configs %q", out)
+		t.Errorf("before the first config, the configs are %q", out)
 	}
 	for _, name := range []string{"amazonlinux", "centos", "ubuntu"} {
 		s.shell(`curl -s --fail-with-body --header "Content-Type: application/json" --request POST --data @scan-config-` + name + `.json $ECRSCANAPI_URL/configs/`)
@@ -185,46 +187,46 @@ func (s *standIn) walkthrough() {
 	if want := `[["us-west-2","123456789012","amazonlinux",["2018.03"]],["us-west-2","123456789012","test/centos",null],["us-west-2","123456789012","test/ubuntu",["16.04","latest"]]]`; strings.TrimSpace(got) != want {
 		t.Errorf("the configs are\n%s, want\n%s", got, want)
 	}
-	// Each new config has its repository visited, which starts the scans; the next visit records what they found.
+	// Each new config starts a visit, which starts the scans. The next visit records the results.
 	s.awaitVisits()
 	s.scanNow()
-	s.settle("curl -s $ECRSCANAPI_URL/summary", func(out string) bool { return out == summary })
+	s.waitFor("curl -s $ECRSCANAPI_URL/summary", func(out string) bool { return out == summary })
 	for _, path := range []string{"/summary", "/summary/"} {
 		if got := s.shell("curl -s $ECRSCANAPI_URL" + path); got != summary {
 			t.Errorf("%s is\n%s\nwant\n%s", path, got, summary)
 		}
 	}
-	// Another schedule asks for visits in which nothing is due any more.
+	// The next schedule sends visits in which no scan is due.
 	if report := s.scanNow(); report.Configs != 3 || report.Repositories != 3 || report.Sent != 3 || report.NotSent != 0 || len(report.Problems) > 0 {
 		t.Errorf("the schedule's report: %+v", report)
 	}
-	const nothing = `"started":0,"scannedWithin24h":2`
-	s.settle("make -s logs FUNCTIONS=startscan", func(out string) bool { return strings.Contains(out, nothing) })
+	const nothingDue = `"started":0,"scannedWithin24h":2`
+	s.waitFor("make -s logs FUNCTIONS=startscan", func(out string) bool { return strings.Contains(out, nothingDue) })
 
 	s.setenv("ID", strings.TrimSpace(s.shell(`curl -s $ECRSCANAPI_URL/configs | jq -r '.[] | select(.repository=="test/ubuntu").id'`)))
-	s.feed(s.shell("curl -s $ECRSCANAPI_URL/findings/$ID"))
+	s.checkFeed(s.shell("curl -s $ECRSCANAPI_URL/findings/$ID"))
 
 	s.setenv("ID", strings.TrimSpace(s.shell(`curl -s $ECRSCANAPI_URL/configs | jq -r '.[] | select(.repository=="amazonlinux").id'`)))
 	for _, status := range []string{"204", "404"} {
 		want(t, s.shell(`curl -s -o /dev/null -w '%{http_code}' --request DELETE $ECRSCANAPI_URL/configs/$ID`), status)
 	}
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs | jq length"), "2")
-	// What no config watches any more is forgotten at the next visit.
+	// The next visit deletes the record of a repository that has no config.
 	s.setenv("BUCKET", s.bucket())
 	records := "aws s3api list-objects-v2 --bucket $BUCKET --prefix record/123456789012/us-west-2/amazonlinux/ | jq -r '.Contents[]?.Key'"
 	want(t, s.shell(records), "record/123456789012/us-west-2/amazonlinux/")
 	s.scanNow()
-	s.settle(records, func(out string) bool { return out == "" })
+	s.waitFor(records, func(out string) bool { return out == "" })
 }
 
-// report is what a schedule says of itself.
+// report is the report of a schedule.
 type report struct {
 	Configs, Repositories, Sent, NotSent, Waiting int
 	Problems                                      []json.RawMessage
 }
 
-// settle runs a command until its output is right; the functions work on messages in their own time.
-func (s *standIn) settle(command string, right func(out string) bool) {
+// waitFor repeats a command until its output is right, because the functions handle messages asynchronously.
+func (s *standIn) waitFor(command string, right func(out string) bool) {
 	s.t.Helper()
 	var out string
 	for range 60 {
@@ -233,13 +235,13 @@ func (s *standIn) settle(command string, right func(out string) bool) {
 		}
 		time.Sleep(time.Second)
 	}
-	s.t.Errorf("%s never gives what it should, at last\n%s", command, out)
+	s.t.Errorf("%s did not print what is expected; the last output is\n%s", command, out)
 }
 
-// awaitVisits waits until the queue holds no message and no visit goes on.
+// awaitVisits waits until the queue is empty and no visit is running.
 func (s *standIn) awaitVisits() {
 	s.t.Helper()
-	s.settle(`
+	s.waitFor(`
 		url=$(aws --endpoint-url $AWS_ENDPOINT_URL sqs list-queues | jq -r '.QueueUrls[] | select(contains("VisitQueue"))')
 		aws --endpoint-url $AWS_ENDPOINT_URL sqs get-queue-attributes --attribute-names All --queue-url $url |
 			jq -r '.Attributes | .ApproximateNumberOfMessages + " " + .ApproximateNumberOfMessagesNotVisible'`,
@@ -250,12 +252,12 @@ func (s *standIn) scanNow() report {
 	s.t.Helper()
 	var r report
 	if out := s.shell("make -s scan-now"); json.Unmarshal([]byte(out), &r) != nil {
-		s.t.Errorf("make scan-now prints no report but %q", out)
+		s.t.Errorf("make scan-now printed %q, which is not a report", out)
 	}
 	return r
 }
 
-func (s *standIn) feed(text string) {
+func (s *standIn) checkFeed(text string) {
 	s.t.Helper()
 	var feed struct {
 		XMLName xml.Name
@@ -266,7 +268,7 @@ func (s *standIn) feed(text string) {
 		} `xml:"entry"`
 	}
 	if err := xml.Unmarshal([]byte(text), &feed); err != nil {
-		s.t.Fatalf("the feed can't be read: %v\n%s", err, text)
+		s.t.Fatalf("the feed is invalid: %v\n%s", err, text)
 	}
 	if feed.XMLName.Space != "http://www.w3.org/2005/Atom" || feed.Title != "ECR repository test/ubuntu in us-west-2" || len(feed.Entries) != 80 {
 		s.t.Errorf("the feed %v %q has %d entries, want 80", feed.XMLName, feed.Title, len(feed.Entries))
@@ -283,15 +285,15 @@ func (s *standIn) feed(text string) {
 	}
 }
 
-// refusals are errors of the functions and of the gateway, which look alike.
-func (s *standIn) refusals() {
+// checkErrors checks that errors of the functions and of the gateway have the same format.
+func (s *standIn) checkErrors() {
 	tests := map[string]struct{ curl, status string }{
-		"no such path":            {"$ECRSCANAPI_URL/nothing/here", "404"},
-		"no such path, wrong key": {"-u ecr:key $PLAIN/nothing", "404"},
+		"unknown path":            {"$ECRSCANAPI_URL/nothing/here", "404"},
+		"unknown path, wrong key": {"-u ecr:key $PLAIN/nothing", "404"},
 		"the root":                {"$ECRSCANAPI_URL/", "404"},
-		"no such config":          {"$ECRSCANAPI_URL/findings/4471c156-29f5-40fe-883b-3cd26738d5a6", "404"},
-		"no such method":          {"--request PATCH $ECRSCANAPI_URL/summary", "405"},
-		"a config that is wrong":  {"--json '{}' $ECRSCANAPI_URL/configs", "400"},
+		"unknown config":          {"$ECRSCANAPI_URL/findings/4471c156-29f5-40fe-883b-3cd26738d5a6", "404"},
+		"unknown method":          {"--request PATCH $ECRSCANAPI_URL/summary", "405"},
+		"an invalid config":       {"--json '{}' $ECRSCANAPI_URL/configs", "400"},
 	}
 	for name, tt := range tests {
 		s.t.Run(name, func(t *testing.T) {
@@ -305,7 +307,7 @@ func (s *standIn) refusals() {
 				t.Fatalf("%v: %q", err, out)
 			}
 			if last != tt.status+" application/problem+json" || problem.Status.String() != tt.status || problem.Title == "" || problem.Detail == "" || problem.Type == "" {
-				t.Errorf("answers %s", out)
+				t.Errorf("the response is %s", out)
 			}
 		})
 	}
@@ -314,10 +316,10 @@ func (s *standIn) refusals() {
 	want(s.t, s.shell(`curl -s -i --json @scan-config-ubuntu.json $ECRSCANAPI_URL/configs`), "201 Created", "Location: https://")
 }
 
-// operate uses what looks after a stack.
-func (s *standIn) operate() {
+// checkStatusAndLogs runs the commands that show the state of a stack.
+func (s *standIn) checkStatusAndLogs() {
 	status := s.shell("make status")
-	want(s.t, status, "ecr-continuous-scan in us-west-2, CREATE_COMPLETE", "https://", "s3://ecr-continuous-scan-")
+	want(s.t, status, "ecr-continuous-scan in us-west-2, CREATE_COMPLETE", "version    1.", "https://", "s3://ecr-continuous-scan-")
 	for _, name := range []string{"ConfigsFunc", "SummaryFunc", "FindingsFunc", "StartScanFunc"} {
 		want(s.t, status, name)
 	}
@@ -328,15 +330,15 @@ func (s *standIn) operate() {
 	}
 }
 
-// permissions compares what each function did with what it may do, by the roles that were deployed. A call that it may not make was refused
-// by the stand-in and has failed a step before.
-func (s *standIn) permissions() {
+// checkPermissions compares what each function did with the permissions of its deployed role. The stand-in refuses
+// calls without permission, which makes an earlier step fail.
+func (s *standIn) checkPermissions() {
 	t := s.t
 	t.Helper()
 	if text, err := os.ReadFile(s.log.Name()); err != nil || strings.Contains(string(text), " may not ") {
 		t.Errorf("a function lacks a permission: %v\n%s", err, s.lastLog(6000))
 	}
-	// Without records the readers ask ECR. No visit makes one meanwhile.
+	// Without records, reads call ECR. The queue must be empty, so that no visit creates a record.
 	s.awaitVisits()
 	bucket := s.bucket()
 	want(t, s.shell("aws s3 rm --recursive s3://"+bucket+"/record/"), "delete: s3://"+bucket+"/record/123456789012/us-west-2/test~centos/index")
@@ -344,7 +346,7 @@ func (s *standIn) permissions() {
 		s.shell("curl -s --fail $ECRSCANAPI_URL" + path)
 	}
 	if records := s.shell("aws s3api list-objects-v2 --bucket " + bucket + " --prefix record/ | jq -r '.Contents[]?.Key'"); records != "" {
-		t.Errorf("a reader has stored\n%s", records)
+		t.Errorf("a read stored\n%s", records)
 	}
 	var functions []struct {
 		Function   string
@@ -356,21 +358,21 @@ func (s *standIn) permissions() {
 	if len(functions) != 4 {
 		t.Errorf("%d functions have run, want 4", len(functions))
 	}
-	// These aren't called but make others work: a missing object is a 404, enhanced findings can be read, and Lambda receives messages in the
-	// function's name. The stand-in has no image index.
-	silent := []string{
+	// No function calls these, but other things need them: they make a missing object a 404, enhanced findings need
+	// them, and Lambda receives messages with the function's role. The stand-in has no image index.
+	indirect := []string{
 		"s3:ListBucket", "inspector2:ListCoverage", "inspector2:ListFindings", "sqs:ReceiveMessage", "sqs:DeleteMessage", "ecr:BatchGetImage",
 	}
 	for _, f := range functions {
 		for _, action := range f.May {
-			if !slices.Contains(f.Tried, action) && !slices.Contains(silent, action) {
-				t.Errorf("%s may %s and never does", f.Function, action)
+			if !slices.Contains(f.Tried, action) && !slices.Contains(indirect, action) {
+				t.Errorf("%s has the permission %s but does not use it", f.Function, action)
 			}
 		}
 	}
 }
 
-// codeHashes are the hashes of the functions' code, by name.
+// codeHashes returns the hashes of the functions' code, by function name.
 func (s *standIn) codeHashes() map[string]string {
 	s.t.Helper()
 	hashes := map[string]string{}
@@ -384,7 +386,7 @@ func (s *standIn) codeHashes() map[string]string {
 	return hashes
 }
 
-// want checks that a text has certain parts.
+// want checks that a text contains all parts.
 func want(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {

@@ -1,5 +1,7 @@
-// Package deployment puts the stack up on a stand-in of AWS (stack.py), with `make deploy` itself, and goes through what a user does with it:
-// the calls of the README with curl, a redeploy, a change, the end. The deployed functions are the compiled arm64 binaries.
+// Package deployment deploys the stack with `make deploy` to a stand-in of AWS (stack.py). It then does what a user
+// does: the README's calls with curl, a deploy without a change, a deploy with a change, and the end. The deployed
+// functions are the compiled arm64 binaries.
 //
-// Its tests need more than Go: the AWS CLI, curl, jq, moto's server, aws-sam-translator and qemu-user. They run with -tags deployment.
+// Its tests need the AWS CLI, curl, jq, moto's server, aws-sam-translator and qemu-user. They are only built with
+// the tag deployment.
 package deployment

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 )
 
-// repository is one of the walkthrough's repositories, as the local ECR has them too.
+// repository is one of the walkthrough's repositories. The local server's embedded ECR has the same ones.
 type repository struct {
 	Name   string
 	Images []struct {
@@ -22,7 +22,7 @@ type repository struct {
 	}
 }
 
-// seed pushes the walkthrough's images, and has their scans find what the walkthrough shows.
+// seed adds the walkthrough's images and the results of their scans to the stand-in.
 func (s *standIn) seed() {
 	s.t.Helper()
 	client := ecr.New(ecr.Options{Region: region, BaseEndpoint: &s.endpoint, Credentials: credentials.NewStaticCredentialsProvider("deployment", "deployment", "")})
@@ -60,7 +60,7 @@ func walkthrough(t *testing.T) []repository {
 		}
 	}
 	if len(wanted) != 3 {
-		t.Fatalf("the walkthrough has 3 repositories, and %d were found", len(wanted))
+		t.Fatalf("found %d of the walkthrough's 3 repositories", len(wanted))
 	}
 	return wanted
 }
@@ -73,7 +73,7 @@ func manifestOf(t *testing.T, image string) string {
 	}))
 }
 
-// scanResult is the answer of DescribeImageScanFindings that moto is to give, for a scan that is just over.
+// scanResult returns moto's response to DescribeImageScanFindings, for a scan that has just completed.
 func scanResult(t *testing.T, name, tag string, findings []map[string]any) []byte {
 	counts := map[string]int{}
 	for _, f := range findings {

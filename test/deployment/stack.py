@@ -1,20 +1,20 @@
-"""A stand-in of AWS on loopback, good enough to deploy this project's template to with the AWS CLI and then to call the API with curl.
+"""A stand-in of AWS on loopback. The AWS CLI can deploy this project's template to it, and curl can then call the API.
 
-usage: AWS_DEFAULT_REGION=us-west-2 python3 stack.py PORT     (ends with its standard input, or by a signal)
+usage: AWS_DEFAULT_REGION=us-west-2 python3 stack.py PORT     (ends when its standard input is closed, or by a signal)
 
-It is moto (https://docs.getmoto.org) with what a deploy of functions in Go needs and moto lacks:
+It is moto (https://docs.getmoto.org) with the features that a deploy of functions in Go needs and moto does not have:
 
-  the template      the AWS::Serverless transform, done by aws-sam-translator for the Region of the environment; the paths of an API's
-                    OpenAPI body as resources and methods; outputs of stacks that are made by change sets
-  the functions     run for real: the bootstrap of the deployed zip file, by qemu-aarch64 when it is for arm64, fed by a Runtime API
-  the event source  takes messages from a queue one by one, FIFO queues by their message groups, and calls the function with them
-  the permissions   a function calls AWS as itself and may only do what its role's own statements allow. What each function has tried
-                    so far and what it may do is at GET /deployment/permissions
-  the gateway       answers requests whose Host is <api>.execute-api.<region>.amazonaws.com: Lambda proxy integrations, and the API's own
-                    gateway responses
+  the template      aws-sam-translator does the AWS::Serverless transform for the Region of the environment. The paths of an API's OpenAPI
+                    body become resources and methods. Stacks that are created by change sets have outputs
+  the functions     the bootstrap of the deployed zip file runs with a Runtime API, by qemu-aarch64 if it is for arm64
+  the event source  receives messages from a queue one by one (those of FIFO queues by message group) and calls the function with them
+  the permissions   a function calls AWS with its own credentials, and only calls that its role's own statements allow succeed. GET
+                    /deployment/permissions returns the actions that each function has tried and those that it may use
+  the gateway       answers requests whose Host is <api>.execute-api.<region>.amazonaws.com, with Lambda proxy integrations and the API's
+                    own gateway responses
 
-What it passes over: throttling, concurrency (a function has one process), compression, resource and bucket policies, conditions of
-statements, schedules, alarms. It is for tests on this machine and answers on 127.0.0.1 alone. Made for moto 5.2.1 and
+It ignores throttling, concurrency (a function has one process), compression, resource and bucket policies, conditions of statements,
+schedules and alarms. It is only for tests on this machine and only listens on 127.0.0.1. It works with moto 5.2.1 and
 aws-sam-translator 1.110.
 """
 
@@ -62,7 +62,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 
 class NoManagedPolicies(ManagedPolicyLoader):
-    """The translator would ask IAM for all managed policies, to find ARNs by name. The template names none."""
+    """Without this, the translator reads all managed policies from IAM to find ARNs by name. The template uses none by name."""
 
     def __init__(self):
         self._policy_map = {}
@@ -71,11 +71,11 @@ class NoManagedPolicies(ManagedPolicyLoader):
         return {}
 
 
-parsed = {}  # a deploy asks for the same several times, and the translator takes a second
+parsed = {}  # a deploy parses the same template several times, and the translator takes a second
 
 
 def parse(template, parameters=None):
-    """What CloudFormation makes of a template before it makes anything else."""
+    """Returns the template after its transform, as CloudFormation does before it creates resources."""
     if not template:
         return {}
     key = json.dumps([template, parameters], sort_keys=True, default=str)
@@ -94,18 +94,18 @@ def translate(template, parameters):
     resources = document.get("Resources", {})
     for name, resource in list(resources.items()):
         if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
-            resource["DeletionPolicy"] = "Retain"  # moto knows no other
+            resource["DeletionPolicy"] = "Retain"  # moto only supports this
         if resource["Type"] == "AWS::ApiGateway::RestApi":
             expand(name, resource["Properties"], resources)
     if resources:
-        # moto makes resources lazily, in this order: what refers to methods comes after them.
+        # moto creates resources in this order, so resources that refer to methods must come after them.
         late = ("AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage", "AWS::Lambda::Permission")
         document["Resources"] = dict(sorted(resources.items(), key=lambda item: item[1]["Type"] in late))
     return document
 
 
 def expand(api, properties, resources):
-    """Turns an API's OpenAPI body into the resources and methods that moto knows."""
+    """Replaces an API's OpenAPI body by resources and methods, which moto supports."""
     properties.setdefault("Name", {"Ref": "AWS::StackName"})
     body = properties.pop("Body", None)
     if not body:
@@ -137,7 +137,7 @@ def expand(api, properties, resources):
             verb = "ANY" if verb.startswith("x-amazon") else verb.upper()
             method = api + verb + re.sub(r"\W", "", path.title())
             if method in methods:
-                raise ValueError(f"two methods for {verb} {path}: API Gateway would refuse the import")
+                raise ValueError(f"two methods for {verb} {path}: API Gateway refuses this import")
             methods.append(method)
             resources[method] = {
                 "Type": "AWS::ApiGateway::Method",
@@ -171,7 +171,7 @@ def same_template(self, other):
 
 
 def same_parameters(self, other):
-    """The AWS CLI names every parameter when it changes a stack, and those alone that it was given when it makes one."""
+    """The AWS CLI sends all parameters when it updates a stack, and only the given ones when it creates a stack."""
     return all(str(self.stack_parameters.get(name)) == str(value) for name, value in other.items())
 
 
@@ -182,7 +182,7 @@ def apply_change_set(self):
         stack.resource_map = stack._create_resource_map()
         stack.resource_map.create(stack.template_dict)
     else:
-        # moto would take a parameter for changed whose value is a default or comes as another type.
+        # moto treats a parameter as changed if its value is a default or has another type.
         known = stack.resource_map.input_parameters = dict(stack.stack_parameters)
         same = {name: known[name] for name, value in self.parameters.items() if str(known.get(name)) == str(value)}
         stack.resource_map.update(self.template_dict, {**self.parameters, **same})
@@ -190,7 +190,7 @@ def apply_change_set(self):
 
 
 def keeping(cls, method, keep):
-    """Wraps a factory of moto's, so that what it makes keeps properties that moto itself has no use for."""
+    """Wraps a factory of moto, so that its objects keep properties that moto ignores."""
     original = getattr(cls, method).__func__
 
     def wrapped(klass, *args, **kwargs):
@@ -203,7 +203,7 @@ def keeping(cls, method, keep):
 
 
 def keep_gateway(api, properties):
-    api.trial_responses, api.trial_stages = properties.get("GatewayResponses", {}), properties.get("Stages", [])
+    api.template_responses, api.template_stages = properties.get("GatewayResponses", {}), properties.get("Stages", [])
 
 
 def keep_log_group(function, properties):
@@ -231,7 +231,7 @@ keeping(Role, "update_from_cloudformation_json", keep_policies)
 
 
 class RuntimeAPI(http.server.BaseHTTPRequestHandler):
-    """The side of Lambda's Runtime API that a bootstrap talks to. Its server has the process as its attribute."""
+    """The HTTP handler of the Runtime API that a bootstrap calls. The attribute `process` of its server is the process."""
 
     protocol_version = "HTTP/1.1"
 
@@ -272,7 +272,7 @@ class RuntimeAPI(http.server.BaseHTTPRequestHandler):
 
 
 class Process:
-    """One warm process of a function, which takes one event at a time."""
+    """A running process of a function, which handles one event at a time."""
 
     def __init__(self, function):
         self.arn = function.function_arn
@@ -315,7 +315,7 @@ class Process:
         self.popen.wait()
 
     def call(self, event, timeout):
-        """The answer, whether it is an error, and what was logged meanwhile."""
+        """Returns the response, whether it is an error, and the log output of the call."""
         with self.lock:
             request_id = str(uuid.uuid4())
             answer = self.answers[request_id] = queue.Queue()
@@ -363,15 +363,15 @@ LambdaFunction._invoke_lambda = invoke
 
 
 def with_suffix(klass, resource_name, document, *args, **kwargs):
-    """moto gives each queue a name, but that of a FIFO queue has to end in .fifo."""
+    """moto gives each queue a name. The name of a FIFO queue must end in .fifo, which moto does not ensure."""
     if str(document["Properties"].get("FifoQueue")).lower() == "true":
         resource_name = resource_name[:75] + ".fifo"
     return create_queue(klass, resource_name, document, *args, **kwargs)
 
 
-def create_mapping_apart(self, spec):
-    """moto would call the function within the call that sends a message, and a function that sends to its own queue would wait for
-    itself. So it is told of no mapping, and each message is taken from the queue by a thread of its own."""
+def create_mapping_with_thread(self, spec):
+    """moto calls the function during the call that sends a message, so a function that sends to its own queue would wait for itself.
+    Therefore moto gets no mapping, and a separate thread receives each message from the queue."""
     mapping = create_mapping(self, spec)
     queue = next(q for q in sqs_backends[ACCOUNT][self.region_name].queues.values() if q.queue_arn == mapping.event_source_arn)
     queue.lambda_event_source_mappings.clear()
@@ -387,8 +387,8 @@ def add_and_call(self, message):
 
 
 def poll(queue, mapping):
-    """Calls a function with messages of the queue, until there is none to receive: the others of a FIFO queue's message group wait until
-    the one that was received is deleted. A message whose call fails stays hidden for the queue's visibility timeout."""
+    """Calls a function with messages of the queue until no message can be received. The other messages of a FIFO queue's message group
+    wait until the received one is deleted. If a call fails, its message stays hidden for the queue's visibility timeout."""
     functions, queues = lambda_backends[ACCOUNT][queue.region], sqs_backends[ACCOUNT][queue.region]
     while mapping.uuid in functions._event_source_mappings and queue.name in queues.queues:
         function = functions.get_function(mapping.function_arn)
@@ -411,7 +411,7 @@ def record_of(queue, message):
     attributes = {
         "ApproximateReceiveCount": str(message.approximate_receive_count),
         "SentTimestamp": str(int(message.sent_timestamp)),
-        "SenderId": "AIDATRIAL",
+        "SenderId": "AIDADEPLOYMENT",
         "ApproximateFirstReceiveTimestamp": str(int(message.approximate_first_receive_timestamp)),
     }
     if queue.fifo_queue:
@@ -429,13 +429,13 @@ def record_of(queue, message):
     }
 
 
-mappings = {}  # ARN of a queue: the mappings that it is the source of
-receiving = threading.RLock()  # moto loses messages that are added while another is deleted
+mappings = {}  # ARN of a queue: its mappings
+receiving = threading.RLock()  # moto loses messages that are added while another message is deleted
 create_queue = Queue.create_from_cloudformation_json.__func__
 create_mapping = LambdaBackend.create_event_source_mapping
 add_message = Queue.add_message
 Queue.create_from_cloudformation_json = classmethod(with_suffix)
-LambdaBackend.create_event_source_mapping = create_mapping_apart
+LambdaBackend.create_event_source_mapping = create_mapping_with_thread
 Queue.add_message = add_and_call
 
 # ---- the permissions
@@ -445,14 +445,14 @@ tried = {}  # access key: actions
 
 
 def credentials_of(function):
-    """An access key that tells the function when it calls AWS."""
+    """Returns an access key that identifies the function when it calls AWS."""
     key = "AKIA" + secrets.token_hex(8).upper()
     functions_by_key[key] = function
     return key
 
 
 def authorize(self, _, resource="*"):
-    """Called by moto for each request to AWS. Whoever isn't a function may do anything."""
+    """moto calls this for each request to AWS. Every caller that is not a function has all permissions."""
     scope = re.search(r"Credential=([^/]+)/[^/]+/([^/]+)/([^/]+)/", self.headers.get("Authorization", ""))
     function = scope and functions_by_key.get(scope[1])
     if not function:
@@ -460,7 +460,7 @@ def authorize(self, _, resource="*"):
     region, service = scope[2], scope[3]
     name = self.data.get("Action") or self._get_action()
     action = f"{service}:{name[0] if isinstance(name, list) else name}"
-    if action == "sqs:SendMessageBatch":  # IAM knows one action for both calls
+    if action == "sqs:SendMessageBatch":  # IAM has one action for both calls
         action = "sqs:SendMessage"
     if service == "ecr":
         request = json.loads(self.body)
@@ -477,7 +477,7 @@ def allowed(function, action, resource):
 
 
 def statements(function):
-    """What the function's role says itself, without the managed policies for logs and traces."""
+    """Returns the statements of the role's inline policies, without the managed policies for logs and traces."""
     role = iam_backends[ACCOUNT]["aws"].get_role(function.role.split("/")[-1])
     for policy in role.policies.values():
         yield from (json.loads(policy) if isinstance(policy, str) else policy)["Statement"]
@@ -508,7 +508,7 @@ ActionAuthenticatorMixin._authenticate_and_authorize_action = authorize
 
 
 class Refused(Exception):
-    """What the gateway answers itself: a type of gateway response with the status and text that API Gateway has for it."""
+    """An error of the gateway: a type of gateway response, with API Gateway's default status and text for it."""
 
     def __init__(self, kind, status, message):
         super().__init__(kind)
@@ -530,8 +530,8 @@ def gateway(environ, start_response, api_id, region):
 
 
 def gateway_response(api, refused):
-    """The API's own form of a refusal. A type without one of its own takes that of its default."""
-    responses = api.trial_responses if api else {}
+    """Returns the gateway response that the API defines for the type, or else for DEFAULT_4XX or DEFAULT_5XX."""
+    responses = api.template_responses if api else {}
     own = responses.get(refused.kind) or responses.get(f"DEFAULT_{refused.status // 100}XX") or {}
     headers = {"Content-Type": "application/json", "x-amzn-ErrorType": refused.kind}
     for name, value in own.get("responseParameters", {}).items():
@@ -546,7 +546,7 @@ def proxy(environ, api, region):
     _, stage, *parts = raw.split("/")
     path = "/" + "/".join(parts)
     resource, parameters, method = route(api, path, environ["REQUEST_METHOD"])
-    if stage not in api.trial_stages or not method:
+    if stage not in api.template_stages or not method:
         raise Refused("MISSING_AUTHENTICATION_TOKEN", 403, "Missing Authentication Token")
     name = re.search(r"functions/(arn:[^/]+)/invocations", method.method_integration.uri)[1]
     function = lambda_backends[ACCOUNT][region].get_function(name)
@@ -562,7 +562,7 @@ def proxy(environ, api, region):
 
 
 def route(api, path, verb):
-    """The resource with the fewest variables that matches, what they are, and its method if it has one. A trailing slash is ignored."""
+    """Returns the matching resource with the fewest variables, their values, and its method or None. A trailing slash is ignored."""
     best, values = None, {}
     for resource in api.resources.values():
         pattern = re.sub(r"\\{(\w+)\\\+\\}", r"(?P<\1>.+)", re.escape(resource.get_path()))
@@ -614,7 +614,7 @@ def proxy_event(environ, api, stage, path, resource, parameters):
     }
 
 
-# Headers of a function that the gateway lets through under another name only.
+# Headers of a function's response that the gateway renames.
 REMAPPED = {
     *("authorization", "connection", "content-length", "content-md5", "date", "expect", "host", "max-forwards"),
     *("proxy-authenticate", "server", "trailer", "upgrade", "user-agent", "www-authenticate"),
@@ -632,7 +632,7 @@ def proxy_headers(answer):
 
 # ---- the server
 
-of_moto = DomainDispatcherApplication.__call__
+moto_call = DomainDispatcherApplication.__call__
 
 
 def dispatch(self, environ, start_response):
@@ -642,11 +642,11 @@ def dispatch(self, environ, start_response):
     host = re.fullmatch(r"([a-z0-9]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com", environ.get("HTTP_HOST", ""))
     if host:
         return gateway(environ, start_response, host[1], host[2])
-    return of_moto(self, environ, start_response)
+    return moto_call(self, environ, start_response)
 
 
 def end_with_input():
-    """A test that is gone leaves nothing behind."""
+    """Ends the process when the test has ended, even if the test was killed."""
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -18,27 +18,27 @@ import (
 	"time"
 )
 
-// standIn is AWS as this test sees it: a process on loopback, and a copy of the project from which to deploy to it.
+// standIn is a stand-in of AWS, which is a process on loopback, and a copy of the project that is deployed to it.
 type standIn struct {
 	t        *testing.T
 	endpoint string
-	// project is the copy's folder: deploys build into it, and tests may change it.
+	// project is the folder of the copy. Deploys build in it, and tests can change it.
 	project string
-	// log is what the stand-in printed.
+	// log is the output of the stand-in.
 	log *os.File
-	// calls is the file with every command line of the AWS CLI.
+	// calls is the file with all command lines of the AWS CLI.
 	calls string
 	env   []string
-	// said is all that was typed and printed.
-	said []said
+	// commands are all commands that ran, with their output.
+	commands []command
 }
 
-// said is a line that was typed, and what came of it.
-type said struct{ line, printed string }
+// command is a line of bash with its output.
+type command struct{ line, output string }
 
 const region = "us-west-2"
 
-// startStandIn starts an empty AWS, which ends with the test.
+// startStandIn starts a stand-in without resources. It ends with the test.
 func startStandIn(t *testing.T) *standIn {
 	t.Helper()
 	for _, program := range []string{"aws", "curl", "jq", "python3", "qemu-aarch64", "make", "git"} {
@@ -55,7 +55,7 @@ func startStandIn(t *testing.T) *standIn {
 	return s
 }
 
-// run starts the process. It ends when its standard input does, so that nothing is left even of a test that is killed.
+// run starts the process. The process ends when its standard input is closed, so it also ends if the test is killed.
 func (s *standIn) run(t *testing.T, port int) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "stack.log"))
@@ -76,7 +76,7 @@ func (s *standIn) run(t *testing.T, port int) {
 	t.Cleanup(func() {
 		stdin.Close()
 		timer := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait() // it ends by a signal of its own
+		_ = cmd.Wait() // it ends itself with a signal
 		timer.Stop()
 		if t.Failed() {
 			t.Logf("the stand-in's log ends with:\n%s", s.lastLog(3000))
@@ -85,7 +85,7 @@ func (s *standIn) run(t *testing.T, port int) {
 	})
 }
 
-// await waits until the stand-in answers.
+// await waits until the stand-in responds.
 func (s *standIn) await(url string) {
 	s.t.Helper()
 	for range 300 {
@@ -95,7 +95,7 @@ func (s *standIn) await(url string) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	s.t.Fatalf("the stand-in doesn't start:\n%s", s.lastLog(6000))
+	s.t.Fatalf("the stand-in does not start:\n%s", s.lastLog(6000))
 }
 
 func (s *standIn) lastLog(n int) string {
@@ -106,7 +106,8 @@ func (s *standIn) lastLog(n int) string {
 	return string(text[max(0, len(text)-n):])
 }
 
-// environment is that of a user who has set up the AWS CLI, with a curl that finds the API's host name here.
+// environment returns the environment of a user with a configured AWS CLI. curl connects the API's host name to the
+// stand-in.
 func (s *standIn) environment(t *testing.T, address string) []string {
 	home := t.TempDir()
 	config, keys := filepath.Join(home, "config"), filepath.Join(home, "credentials")
@@ -115,12 +116,13 @@ func (s *standIn) environment(t *testing.T, address string) []string {
 	writeFile(t, filepath.Join(home, ".curlrc"), "connect-to = \"::"+address+"\"\n")
 	s.calls = filepath.Join(home, "calls")
 	mine := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "ECR_SCAN_") })
-	return append(mine, "PATH="+recorded(t, home, s.calls)+":"+os.Getenv("PATH"),
+	return append(mine, "PATH="+recordingCLI(t, home, s.calls)+":"+os.Getenv("PATH"),
 		"AWS_CONFIG_FILE="+config, "AWS_SHARED_CREDENTIALS_FILE="+keys, "AWS_ENDPOINT_URL="+s.endpoint, "CURL_HOME="+home, "no_proxy=*")
 }
 
-// recorded makes an AWS CLI that writes down how it is called, and returns its folder.
-func recorded(t *testing.T, home, calls string) string {
+// recordingCLI creates an aws command that writes its arguments to a file and then runs the real AWS CLI. It
+// returns the command's folder.
+func recordingCLI(t *testing.T, home, calls string) string {
 	real, err := exec.LookPath("aws")
 	if err != nil {
 		t.Fatal(err)
@@ -133,10 +135,10 @@ func recorded(t *testing.T, home, calls string) string {
 	return filepath.Dir(script)
 }
 
-// setenv sets a variable for the commands that follow.
+// setenv sets a variable for all later commands.
 func (s *standIn) setenv(name, value string) { s.env = append(s.env, name+"="+value) }
 
-// shell runs a line of bash in the copy of the project and returns what it prints.
+// shell runs a line of bash in the copy of the project and returns its standard output. The line must succeed.
 func (s *standIn) shell(line string) string {
 	s.t.Helper()
 	out, code, errs := s.try(line)
@@ -157,11 +159,12 @@ func (s *standIn) try(line string) (stdout string, code int, stderr string) {
 	if _, exited := err.(*exec.ExitError); err != nil && !exited {
 		s.t.Fatalf("%s: %v", line, err)
 	}
-	s.said = append(s.said, said{line, out.String() + errs.String()})
+	s.commands = append(s.commands, command{line, out.String() + errs.String()})
 	return out.String(), cmd.ProcessState.ExitCode(), errs.String()
 }
 
-// copyProject copies what git knows or would take up, since deploys write into the folder and tests change functions.
+// copyProject copies all files that git tracks or would add, because deploys write into the folder and tests change
+// the functions.
 func copyProject(t *testing.T) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -178,7 +181,7 @@ func copyProject(t *testing.T) string {
 	for name := range strings.SplitSeq(strings.Trim(string(names), "\x00"), "\x00") {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if os.IsNotExist(err) {
-			continue // removed, and git not told yet
+			continue // deleted, but still tracked
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -208,7 +211,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// post sends a JSON document to the stand-in itself.
+// post sends a JSON document to the stand-in.
 func (s *standIn) post(path string, document []byte) {
 	s.t.Helper()
 	response, err := http.Post(s.endpoint+path, "application/json", bytes.NewReader(document))

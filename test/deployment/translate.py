@@ -1,4 +1,4 @@
-"""Prints what CloudFormation makes of template.yaml in a Region, as JSON, by the SAM translator.
+"""Prints template.yaml after the SAM transform for a Region, as JSON.
 
 usage: python3 translate.py REGION [PARAMETER=VALUE ...]
 """
@@ -18,7 +18,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 
 class NoManagedPolicies(ManagedPolicyLoader):
-    """The translator would ask IAM for all managed policies, to find ARNs by name. The template names none."""
+    """Without this, the translator reads all managed policies from IAM to find ARNs by name. The template uses none by name."""
 
     def __init__(self):
         self._policy_map = {}

@@ -25,7 +25,7 @@ func translate(t *testing.T, args ...string) translated {
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("the template can't be translated: %v\n%s", err, errs.String())
+		t.Fatalf("cannot translate the template: %v\n%s", err, errs.String())
 	}
 	var tr translated
 	if err := json.Unmarshal(out, &tr); err != nil {
@@ -45,7 +45,7 @@ func (tr translated) ofType(kind string) []string {
 	return names
 }
 
-// The template is one for all partitions, and what SAM adds by itself is what it should be.
+// The template works in all partitions, and SAM adds only the expected resources.
 func TestTranslation(t *testing.T) {
 	for _, region := range []string{"us-west-2", "us-east-1", "us-gov-west-1", "cn-north-1"} {
 		t.Run(region, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestTranslation(t *testing.T) {
 			}
 			for _, name := range tr.ofType("AWS::IAM::Role") {
 				if _, ok := tr.Resources[name].Properties["RoleName"]; ok {
-					t.Errorf("%s has a fixed name: two stacks would collide, and CAPABILITY_NAMED_IAM be needed", name)
+					t.Errorf("%s has a fixed name: two stacks would collide, and the deploy would need CAPABILITY_NAMED_IAM", name)
 				}
 			}
 			for _, name := range tr.ofType("AWS::Lambda::Function") {
@@ -79,12 +79,12 @@ func TestTranslation(t *testing.T) {
 	}
 }
 
-// SAM adds managed policies by itself, for what a function is given: none of them may be about more than logs and traces.
+// SAM adds managed policies to the roles. They must only permit logs and traces.
 func TestManagedPolicies(t *testing.T) {
 	tr := translate(t, "us-west-2")
 	roles := tr.ofType("AWS::IAM::Role")
 	if len(roles) != 4 {
-		t.Errorf("there are the roles %v, want one for each function", roles)
+		t.Errorf("the roles are %v, want one for each function", roles)
 	}
 	for _, role := range roles {
 		policies, _ := tr.Resources[role].Properties["ManagedPolicyArns"].([]any)
@@ -99,17 +99,17 @@ func TestManagedPolicies(t *testing.T) {
 		}
 	}
 	if kinds := tr.ofType("AWS::IAM::Policy"); len(kinds)+len(tr.ofType("AWS::IAM::ManagedPolicy")) > 0 {
-		t.Errorf("there are policies beside the roles' own: %v", kinds)
+		t.Errorf("there are policies outside the roles: %v", kinds)
 	}
 }
 
-// A role has the statements of the template and no other. SummaryFunc and FindingsFunc may write nothing.
-func TestReadersWriteNothing(t *testing.T) {
+// SummaryFunc and FindingsFunc have no permission to write. Their roles contain only the statements of the template.
+func TestReadersHaveNoPermissionToWrite(t *testing.T) {
 	tr := translate(t, "us-west-2")
 	for _, role := range []string{"SummaryFuncRole", "FindingsFuncRole"} {
 		policies, _ := tr.Resources[role].Properties["Policies"].([]any)
 		if len(policies) != 1 {
-			t.Fatalf("%s has %d policies of its own, want one", role, len(policies))
+			t.Fatalf("%s has %d inline policies, want one", role, len(policies))
 		}
 		document := policies[0].(map[string]any)["PolicyDocument"].(map[string]any)
 		for _, statement := range document["Statement"].([]any) {
@@ -128,8 +128,8 @@ func TestReadersWriteNothing(t *testing.T) {
 	}
 }
 
-// Lambda may read the queue as soon as the mapping is made: the rights are part of the role that the function refers to.
-func TestMappingComesAfterTheRole(t *testing.T) {
+// The permissions for the queue are part of the function's role, so they exist before the event source mapping.
+func TestMappingIsCreatedAfterTheRole(t *testing.T) {
 	tr := translate(t, "us-west-2")
 	mappings := tr.ofType("AWS::Lambda::EventSourceMapping")
 	if !slices.Equal(mappings, []string{"VisitMapping"}) {
@@ -143,11 +143,11 @@ func TestMappingComesAfterTheRole(t *testing.T) {
 	}
 }
 
-// API Gateway takes up another resource policy only with a new deployment.
-func TestOtherAddressesAreDeployed(t *testing.T) {
+// API Gateway only applies a changed resource policy with a new deployment.
+func TestChangedAddressesCreateADeployment(t *testing.T) {
 	const kind = "AWS::ApiGateway::Deployment"
 	open, closed := translate(t, "us-west-2").ofType(kind), translate(t, "us-west-2", "AllowedCidrs=198.51.100.0/24").ofType(kind)
 	if slices.Equal(open, closed) {
-		t.Errorf("with other addresses there is the same deployment, %v", open)
+		t.Errorf("with other addresses the deployment is the same, %v", open)
 	}
 }

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// A stack of the version before is updated in place: its queues and the mapping of one of them are replaced, and nothing that is stored is lost.
-func TestUpdateFromTheVersionBefore(t *testing.T) {
+// A deploy updates a stack of an earlier commit. The queues and the event source mapping are replaced, and no
+// stored object is lost.
+func TestUpdateOfAnEarlierStack(t *testing.T) {
 	t.Parallel()
 	s := startStandIn(t)
 	s.seed()
@@ -26,17 +27,17 @@ func TestUpdateFromTheVersionBefore(t *testing.T) {
 	for _, key := range []string{"runs/4471c156-29f5-40fe-883b-3cd26738d5a6.json", "set-aside/record/index", "notes.txt"} {
 		s.shell("echo " + key + " | aws s3 cp - s3://$BUCKET/" + key)
 	}
-	s.queues("ScanQueue", "DeadLetters")
+	s.checkQueues("ScanQueue", "DeadLetters")
 	bucket, objects, keys := s.bucket(), s.objects(), s.keys()
 	if strings.Count(objects, "\n") != 4 {
-		t.Errorf("the bucket holds\n%swant four objects", objects)
+		t.Errorf("the bucket contains\n%swant four objects", objects)
 	}
 
 	writeFile(t, path, template)
 	want(t, s.shell("make deploy"), "Successfully created/updated stack")
-	s.queues("VisitQueue", "VisitDeadLetters")
+	s.checkQueues("VisitQueue", "VisitDeadLetters")
 	if s.bucket() != bucket || s.objects() != objects || s.keys() != keys {
-		t.Errorf("the bucket was %s with\n%s, and is %s with\n%s; or the keys are others", bucket, objects, s.bucket(), s.objects())
+		t.Errorf("the bucket was %s with\n%s, and is %s with\n%s; or the keys have changed", bucket, objects, s.bucket(), s.objects())
 	}
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"repository": "test/centos"`)
 	want(t, s.shell("curl -s -i --json @scan-config-ubuntu.json $ECRSCANAPI_URL/configs"), "201 Created")
@@ -46,15 +47,15 @@ func TestUpdateFromTheVersionBefore(t *testing.T) {
 	}
 	want(t, s.shell("make logs FUNCTIONS=startscan"), `"configs":2`)
 	s.awaitVisits()
-	s.scanNow() // records what the scans found that the first visit has started
-	s.settle("curl -s $ECRSCANAPI_URL/summary", func(out string) bool {
+	s.scanNow() // records the results of the scans that the first visits started
+	s.waitFor("curl -s $ECRSCANAPI_URL/summary", func(out string) bool {
 		return strings.HasPrefix(out, "Results for test/centos:7 in us-west-2:\n HIGH: 7\n")
 	})
 }
 
-// queues checks that the stack has two queues of these logical ids, the second one the first one's dead letters, that StartScanFunc knows the
-// first one and that it alone is mapped to a function.
-func (s *standIn) queues(queue, dead string) {
+// checkQueues checks that the stack has exactly these two queues, the second being the dead-letter queue. Only the
+// first is an event source, and StartScanFunc has its URL.
+func (s *standIn) checkQueues(queue, dead string) {
 	s.t.Helper()
 	prefix := "ecr-continuous-scan-"
 	var urls []string
@@ -73,19 +74,19 @@ func (s *standIn) queues(queue, dead string) {
 	}
 	mapped := strings.Fields(s.shell("aws lambda list-event-source-mappings | jq -r '.EventSourceMappings[].EventSourceArn'"))
 	if len(mapped) != 1 || !strings.Contains(mapped[0], ":"+prefix+queue+"-") {
-		s.t.Errorf("the queues %v are mapped to functions, want %s alone", mapped, queue)
+		s.t.Errorf("the event sources are %v, want only %s", mapped, queue)
 	}
 	known := s.shell(`aws lambda list-functions | jq -r '.Functions[] | select(.FunctionName | contains("StartScan")).Environment.Variables.ECR_SCAN_QUEUE_URL'`)
 	want(s.t, known, "/"+prefix+queue+"-")
 }
 
-// bucket is the name of the stack's bucket.
+// bucket returns the name of the stack's bucket.
 func (s *standIn) bucket() string {
 	s.t.Helper()
 	return strings.TrimSpace(s.shell(`aws cloudformation describe-stacks --stack-name ecr-continuous-scan | jq -r '.Stacks[].Outputs[] | select(.OutputKey=="ConfigBucketName").OutputValue'`))
 }
 
-// objects are the bucket's objects, a line for each with its key, its version and what its content is known by.
+// objects lists the bucket's objects, one line for each with its key, version and ETag.
 func (s *standIn) objects() string {
 	s.t.Helper()
 	return s.shell(`aws s3api list-object-versions --bucket $BUCKET | jq -r '.Versions[] | [.Key, .VersionId, .ETag] | join(" ")'`)
