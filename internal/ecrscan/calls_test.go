@@ -14,61 +14,61 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// boundedCalls asks for one image with a context that has a bound of calls.
-type boundedCalls struct {
+// limitedCalls makes calls about one image with a context that limits their number.
+type limitedCalls struct {
 	ctx    context.Context
 	ecr    *ecr.ECR
 	client *ecrscan.Client
 	digest string
 }
 
-func newBoundedCalls(t *testing.T, most int64) *boundedCalls {
+func newLimitedCalls(t *testing.T, limit int64) *limitedCalls {
 	e, c := start(t)
 	digest := e.PutImage(id, ecr.Image{Tags: []string{"v1"}, ScannedAt: old})
-	return &boundedCalls{scan.WithCalls(t.Context(), most), e, c, digest}
+	return &limitedCalls{scan.WithCalls(t.Context(), limit), e, c, digest}
 }
 
-func (s *boundedCalls) list(tags []string) error {
+func (s *limitedCalls) list(tags []string) error {
 	_, err := s.client.Images(s.ctx, repo, tags)
 	return err
 }
 
-func (s *boundedCalls) read() error {
+func (s *limitedCalls) read() error {
 	_, err := s.client.Findings(s.ctx, repo, s.digest)
 	return err
 }
 
-// A context with a bound makes so many calls and no more, whatever they ask for; what it can't ask any more is said to be not visited yet.
-func TestBoundOfCalls(t *testing.T) {
-	const most = 3
-	for name, ask := range map[string]func(s *boundedCalls) error{
-		"a list": func(s *boundedCalls) error { return s.list(nil) }, "named tags": func(s *boundedCalls) error { return s.list([]string{"v1"}) }, "a result": (*boundedCalls).read,
+// A context with a call limit allows exactly that number of calls of any operation. Further calls fail with "not visited yet".
+func TestCallLimit(t *testing.T) {
+	const limit = 3
+	for name, call := range map[string]func(s *limitedCalls) error{
+		"a list": func(s *limitedCalls) error { return s.list(nil) }, "named tags": func(s *limitedCalls) error { return s.list([]string{"v1"}) }, "a result": (*limitedCalls).read,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newBoundedCalls(t, most)
-			for range most {
-				if err := ask(s); err != nil {
+			s := newLimitedCalls(t, limit)
+			for range limit {
+				if err := call(s); err != nil {
 					t.Fatal(err)
 				}
 			}
-			err := ask(s)
+			err := call(s)
 			if scan.CodeOf(err) != scan.Unavailable || scan.MessageOf(err) != "not visited yet" {
-				t.Errorf("after the last one: %v", err)
+				t.Errorf("after the last allowed call: %v", err)
 			}
-			if calls := s.ecr.Count().Total(); calls != most {
-				t.Errorf("%d calls, want %d", calls, most)
+			if calls := s.ecr.Count().Total(); calls != limit {
+				t.Errorf("%d calls, want %d", calls, limit)
 			}
 		})
 	}
 }
 
-// Calls side by side share the bound of their context.
-func TestBoundOfCallsSideBySide(t *testing.T) {
-	const most, asked = 20, 100
-	s := newBoundedCalls(t, most)
+// Concurrent calls share the limit of their context.
+func TestCallLimitOfConcurrentCalls(t *testing.T) {
+	const limit, attempts = 20, 100
+	s := newLimitedCalls(t, limit)
 	var all sync.WaitGroup
-	errs := make([]error, asked)
-	for i := range asked {
+	errs := make([]error, attempts)
+	for i := range attempts {
 		all.Go(func() { errs[i] = s.read() })
 	}
 	all.Wait()
@@ -78,14 +78,14 @@ func TestBoundOfCallsSideBySide(t *testing.T) {
 			failed++
 		}
 	}
-	if calls := s.ecr.Count().Total(); calls != most || failed != asked-most {
-		t.Errorf("%d calls and %d failures, want %d and %d", calls, failed, most, asked-most)
+	if calls := s.ecr.Count().Total(); calls != limit || failed != attempts-limit {
+		t.Errorf("%d calls and %d failures, want %d and %d", calls, failed, limit, attempts-limit)
 	}
 }
 
-// A list of many pages ends where its context has no call left: a part never passes for the whole.
-func TestBoundOfCallsWithinAList(t *testing.T) {
-	s := newBoundedCalls(t, 1)
+// A list of many pages fails when its context allows no more calls. It does not return a part.
+func TestCallLimitWithinAList(t *testing.T) {
+	s := newLimitedCalls(t, 1)
 	for i := range 1001 {
 		s.ecr.PutImage(id, ecr.Image{Tags: []string{fmt.Sprint("t", i)}})
 	}
@@ -94,12 +94,12 @@ func TestBoundOfCallsWithinAList(t *testing.T) {
 	}
 }
 
-// Each repetition of a call that is throttled counts too: ECR counts it as well.
-func TestBoundOfCallsThatAreThrottled(t *testing.T) {
+// Each retry of a throttled call counts, because ECR counts it too.
+func TestCallLimitCountsThrottledCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, c := inProcess()
+		e, c := newInProcess()
 		digest := e.PutImage(id, ecr.Image{ScannedAt: time.Now()})
-		e.Disturb(awslocal.Fault{Code: "ThrottlingException"})
+		e.InjectFault(awslocal.Fault{Code: "ThrottlingException"})
 		_, err := c.Findings(scan.WithCalls(t.Context(), 4), repo, digest)
 		if scan.CodeOf(err) != scan.Unavailable || e.Count().Total() != 4 {
 			t.Errorf("%d calls, %v", e.Count().Total(), err)

@@ -1,7 +1,8 @@
-// Package ecrscan asks Amazon ECR about the images of a repository. Everything that is peculiar to ECR lives here: which calls answer what,
-// what its errors and scan states mean, and how findings of basic and of enhanced scanning are read.
+// Package ecrscan calls Amazon ECR: it lists the images of a repository, reads scan results and starts scans. It contains
+// everything that is specific to ECR: the calls, the meaning of errors and scan states, and the formats of the findings of
+// basic and enhanced scanning.
 //
-// It decides nothing: what is due, shown or listed is the domain's business (package scan). The SDK's types don't leave it.
+// It contains no rules about which images are due or shown; see package scan. Its API uses no types of the SDK.
 package ecrscan
 
 import (
@@ -15,21 +16,21 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// CallsAtOnce is how many calls of one operation may be under way in one registry and Region. Each has a bound of its own, so that a Region
-// that doesn't answer holds up no other.
+// CallsAtOnce is the maximum number of concurrent calls of one operation in one registry and Region. The limit is separate
+// for each, so that a Region that doesn't respond does not block the others.
 const CallsAtOnce = 64
 
-// Client answers for every registry and Region. It implements [rescan.Scanner]. A call that ECR throttles is made again, ever more slowly,
-// until its context ends: give each context a deadline.
+// Client calls ECR in any registry and Region. It implements [rescan.Scanner]. It repeats a throttled call at a decreasing
+// rate until the context ends. Therefore each context needs a deadline.
 type Client struct {
 	ecr *ecr.Client
 
 	mu       sync.Mutex
-	limiters map[limited]*limiter
+	limiters map[limiterKey]*limiter
 }
 
-// limited is what ECR counts calls by.
-type limited struct {
+// limiterKey identifies the calls that share one of ECR's rate limits.
+type limiterKey struct {
 	registry, region string
 	operation        operation
 }
@@ -43,24 +44,24 @@ const (
 	startScan      operation = "StartImageScan"
 )
 
-// New makes a client that signs with cfg's credentials; the Region is taken from each repository.
+// New returns a client that signs calls with cfg's credentials. The Region is that of the repository of each call.
 func New(cfg aws.Config) *Client {
 	return &Client{
 		ecr:      ecr.NewFromConfig(cfg, func(o *ecr.Options) { o.Retryer = retryer{o.Retryer} }),
-		limiters: make(map[limited]*limiter),
+		limiters: make(map[limiterKey]*limiter),
 	}
 }
 
-// retryer leaves what was throttled to the limiter, which knows of the other calls too. It doesn't retry LimitExceededException either: the
-// SDK takes it for throttling, but StartImageScan means by it that the image was scanned within 24 hours, or the registry too often, and no
-// wait of ours changes that answer.
+// retryer does not retry throttled calls, because the limiter does so in coordination with other calls. It also does not
+// retry LimitExceededException. The SDK treats that code as throttling, but StartImageScan returns it if the image was
+// scanned within 24 hours or if the registry's scan quota is used up. A retry within seconds can't succeed.
 type retryer struct{ aws.Retryer }
 
 func (r retryer) IsErrorRetryable(err error) bool {
 	return !isThrottling(err) && !isCode(err, limitExceeded) && !scannedRecently(err) && r.Retryer.IsErrorRetryable(err)
 }
 
-// call runs one call to ECR at the pace of its operation, registry and Region, and gives it the repository's Region.
+// call calls ECR in the repository's Region, subject to the limiter of the operation, registry and Region.
 func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, name operation,
 	op func(context.Context, In, ...func(*ecr.Options)) (Out, error), in In,
 ) (Out, error) {
@@ -68,7 +69,7 @@ func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, nam
 	var throttled error
 	l := c.limiterOf(repo, name)
 	for {
-		if err := scan.TakeCall(ctx); err != nil {
+		if err := scan.UseCall(ctx); err != nil {
 			return none, err
 		}
 		epoch, err := l.acquire(ctx)
@@ -90,13 +91,13 @@ func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, nam
 	}
 }
 
-// outOfTime is the error of a call whose context ended, with err, before it was let through. It may not have had its first turn because
-// others were throttled.
+// outOfTime returns the error of a call whose context ended with err before ECR accepted it. The call may not have been
+// sent at all, because other calls were throttled.
 func outOfTime(repo scan.Repository, err, throttled error, l *limiter) error {
 	if throttled != nil {
 		err = fmt.Errorf("%w, after it was throttled: %w", err, throttled)
 	}
-	if throttled != nil || l.throttling() {
+	if throttled != nil || l.recentlyThrottled() {
 		return &scan.Error{Code: scan.Unavailable, Message: throttledMessage, Err: fmt.Errorf("%s: %w", repo, err)}
 	}
 	return classify(repo, err)
@@ -105,7 +106,7 @@ func outOfTime(repo scan.Repository, err, throttled error, l *limiter) error {
 func (c *Client) limiterOf(repo scan.Repository, name operation) *limiter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := limited{repo.Registry, repo.Region, name}
+	at := limiterKey{repo.Registry, repo.Region, name}
 	if c.limiters[at] == nil {
 		c.limiters[at] = newLimiter()
 	}

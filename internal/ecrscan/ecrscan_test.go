@@ -33,7 +33,7 @@ func start(t *testing.T) (*ecr.ECR, *ecrscan.Client) {
 	return a.ECR, ecrscan.New(setup.Loopback(a.ECRURL))
 }
 
-func kinds(images []scan.Image) map[string]string {
+func kindsByTag(images []scan.Image) map[string]string {
 	m := map[string]string{}
 	for _, i := range images {
 		if i.Digest == "" || i.Repository != repo {
@@ -70,17 +70,17 @@ func TestImagesOfEveryKind(t *testing.T) {
 		cosign + ".sig": "not an image", cosign + ".txt": "", "referrer": "not an image", "archived": "archived",
 	}
 	all, err := c.Images(t.Context(), repo, nil)
-	if diff := cmp.Diff(want, kinds(all)); err != nil || diff != "" {
+	if diff := cmp.Diff(want, kindsByTag(all)); err != nil || diff != "" {
 		t.Errorf("all tags: %v (-want +got):\n%s", err, diff)
 	}
 	named, err := c.Images(t.Context(), repo, slices.Sorted(maps.Keys(want)))
-	if diff := cmp.Diff(want, kinds(named)); err != nil || diff != "" {
+	if diff := cmp.Diff(want, kindsByTag(named)); err != nil || diff != "" {
 		t.Errorf("the same by name: %v (-want +got):\n%s", err, diff)
 	}
 }
 
-// More than a page of everything, and tags that are gone among the named ones.
-func TestNothingIsCutOff(t *testing.T) {
+// More than one page of images and findings, and requested tags that do not exist.
+func TestAllPagesAreRead(t *testing.T) {
 	e, c := start(t)
 	const many = 2345
 	tags := make([]string, many)
@@ -89,18 +89,18 @@ func TestNothingIsCutOff(t *testing.T) {
 		e.PutImage(id, ecr.Image{Tags: tags[i : i+1]})
 	}
 	all, err := c.Images(t.Context(), repo, nil)
-	if err != nil || len(kinds(all)) != many {
-		t.Errorf("all tags: %d of %d, %v", len(kinds(all)), many, err)
+	if err != nil || len(kindsByTag(all)) != many {
+		t.Errorf("all tags: %d of %d, %v", len(kindsByTag(all)), many, err)
 	}
-	wanted := append([]string{"gone1"}, tags[:998]...)
-	wanted = append(wanted, "gone2")
+	wanted := append([]string{"missing1"}, tags[:998]...)
+	wanted = append(wanted, "missing2")
 	named, err := c.Images(t.Context(), repo, wanted)
-	if got := kinds(named); err != nil || len(got) != 998 {
-		t.Errorf("1,000 named tags, 2 of them gone: %d, %v", len(got), err)
+	if got := kindsByTag(named); err != nil || len(got) != 998 {
+		t.Errorf("1,000 named tags, 2 of them missing: %d, %v", len(got), err)
 	}
-	none, err := c.Images(t.Context(), repo, []string{"gone1", "gone2", "gone3"})
+	none, err := c.Images(t.Context(), repo, []string{"missing1", "missing2", "missing3"})
 	if err != nil || len(none) != 0 {
-		t.Errorf("tags that are all gone: %v, %v", none, err)
+		t.Errorf("only missing tags: %v, %v", none, err)
 	}
 
 	findings := make([]ecr.Finding, many)
@@ -121,18 +121,18 @@ func TestResultOfEveryState(t *testing.T) {
 		image ecr.Image
 		want  scan.Result
 	}{
-		"completed":        {ecr.Image{ScannedAt: old, Findings: findings}, completed},
-		"clean":            {ecr.Image{ScannedAt: old}, scan.Result{State: scan.Completed, Counts: scan.Counts{}, CompletedAt: old}},
-		"never scanned":    {ecr.Image{}, scan.Result{State: scan.NotScanned}},
-		"in progress":      {ecr.Image{ScannedAt: old, ScanStatus: "IN_PROGRESS"}, scan.Result{State: scan.InProgress}},
-		"failed":           {ecr.Image{ScannedAt: old, ScanStatus: "FAILED", ScanDescription: ecr.UnsupportedOS}, scan.Result{State: scan.Failed, Reason: ecr.UnsupportedOS}},
-		"failed silently":  {ecr.Image{ScannedAt: old, ScanStatus: "FAILED"}, scan.Result{State: scan.Failed, Reason: "no reason given"}},
-		"not ready":        {ecr.Image{ScannedAt: old, NotReady: true}, scan.Result{State: scan.NotScanned, Reason: "result not ready"}},
-		"unsupported":      {ecr.Image{ScannedAt: old, ScanStatus: "UNSUPPORTED_IMAGE"}, scan.Result{State: scan.NotScanned, Reason: "unsupported image"}},
-		"pending":          {ecr.Image{ScannedAt: old, ScanStatus: "PENDING"}, scan.Result{State: scan.NotScanned, Reason: "pending"}},
-		"expired":          {ecr.Image{ScannedAt: old, ScanStatus: "SCAN_ELIGIBILITY_EXPIRED"}, scan.Result{State: scan.NotScanned, Reason: "scan eligibility expired"}},
-		"a state to come":  {ecr.Image{ScannedAt: old, ScanStatus: "ON_HOLIDAY"}, scan.Result{State: scan.NotScanned, Reason: "on holiday"}},
-		"findings missing": {ecr.Image{ScannedAt: old, ScanStatus: "FINDINGS_UNAVAILABLE"}, scan.Result{State: scan.NotScanned, Reason: "findings unavailable"}},
+		"completed":         {ecr.Image{ScannedAt: old, Findings: findings}, completed},
+		"clean":             {ecr.Image{ScannedAt: old}, scan.Result{State: scan.Completed, Counts: scan.Counts{}, CompletedAt: old}},
+		"never scanned":     {ecr.Image{}, scan.Result{State: scan.NotScanned}},
+		"in progress":       {ecr.Image{ScannedAt: old, ScanStatus: "IN_PROGRESS"}, scan.Result{State: scan.InProgress}},
+		"failed":            {ecr.Image{ScannedAt: old, ScanStatus: "FAILED", ScanDescription: ecr.UnsupportedOS}, scan.Result{State: scan.Failed, Reason: ecr.UnsupportedOS}},
+		"failed, no reason": {ecr.Image{ScannedAt: old, ScanStatus: "FAILED"}, scan.Result{State: scan.Failed, Reason: "no reason given"}},
+		"not ready":         {ecr.Image{ScannedAt: old, NotReady: true}, scan.Result{State: scan.NotScanned, Reason: "result not ready"}},
+		"unsupported":       {ecr.Image{ScannedAt: old, ScanStatus: "UNSUPPORTED_IMAGE"}, scan.Result{State: scan.NotScanned, Reason: "unsupported image"}},
+		"pending":           {ecr.Image{ScannedAt: old, ScanStatus: "PENDING"}, scan.Result{State: scan.NotScanned, Reason: "pending"}},
+		"expired":           {ecr.Image{ScannedAt: old, ScanStatus: "SCAN_ELIGIBILITY_EXPIRED"}, scan.Result{State: scan.NotScanned, Reason: "scan eligibility expired"}},
+		"a new state":       {ecr.Image{ScannedAt: old, ScanStatus: "ON_HOLIDAY"}, scan.Result{State: scan.NotScanned, Reason: "on holiday"}},
+		"findings missing":  {ecr.Image{ScannedAt: old, ScanStatus: "FINDINGS_UNAVAILABLE"}, scan.Result{State: scan.NotScanned, Reason: "findings unavailable"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, c := start(t)
@@ -223,28 +223,28 @@ func TestStartScan(t *testing.T) {
 	}{
 		"started":              {ecr.Image{ScannedAt: old}, false, awslocal.Fault{}, "", "", 1},
 		"scanned within 24 h":  {ecr.Image{ScannedAt: time.Now().Add(-time.Hour)}, false, awslocal.Fault{}, scan.ScannedRecently, "scanned within 24 h", 1},
-		"the same, old report": {ecr.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "The scan quota per image has been exceeded. Wait and try again."}, scan.ScannedRecently, "scanned within 24 h", 1},
-		"registry's limit":     {ecr.Image{}, false, awslocal.Fault{Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."}, scan.Unavailable, "the registry's limit of scans in 24 h is reached", 1},
+		"with throttling code": {ecr.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "The scan quota per image has been exceeded. Wait and try again."}, scan.ScannedRecently, "scanned within 24 h", 1},
+		"registry's quota":     {ecr.Image{}, false, awslocal.Fault{Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."}, scan.Unavailable, "the registry's limit of scans in 24 h is reached", 1},
 		"enhanced":             {ecr.Image{}, true, awslocal.Fault{}, scan.EnhancedScanning, "enhanced scanning", 1},
 		"archived":             {ecr.Image{Status: ecr.Archived}, false, awslocal.Fault{}, scan.NotScannable, "archived", 1},
 		"an index":             {ecr.Image{MediaType: ecr.OCIIndex}, false, awslocal.Fault{}, scan.NotScannable, "unsupported image type", 1},
 		"throttled twice":      {ecr.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded", Calls: 2}, "", "", 3},
 		"500 twice":            {ecr.Image{}, false, awslocal.Fault{Status: 500, Calls: 2}, "", "", 3},
-		"cut once":             {ecr.Image{}, false, awslocal.Fault{Cut: true, Calls: 1}, scan.ScannedRecently, "scanned within 24 h", 2},
-		"500 on and on":        {ecr.Image{}, false, awslocal.Fault{Status: 500}, scan.Unavailable, "ECR in us-west-2 answered with an error", 3},
+		"truncated once":       {ecr.Image{}, false, awslocal.Fault{Cut: true, Calls: 1}, scan.ScannedRecently, "scanned within 24 h", 2},
+		"500 always":           {ecr.Image{}, false, awslocal.Fault{Status: 500}, scan.Unavailable, "ECR in us-west-2 answered with an error", 3},
 		"connection dropped":   {ecr.Image{}, false, awslocal.Fault{Drop: true}, scan.Unavailable, "ECR in us-west-2 can't be reached", 3},
 		"denied":               {ecr.Image{}, false, awslocal.Fault{Code: "AccessDeniedException", Message: "User: arn:aws:sts::1:x is not authorized to perform: ecr:StartImageScan on resource: arn:aws:ecr:us-west-2:1:repository/x"}, scan.NoAccess, "no access to ecr:StartImageScan", 1},
-		"an error to come":     {ecr.Image{}, false, awslocal.Fault{Code: "BrandNewException", Message: "secret"}, scan.Internal, "ECR refused the request", 1},
+		"a new error code":     {ecr.Image{}, false, awslocal.Fault{Code: "BrandNewException", Message: "secret"}, scan.Internal, "ECR refused the request", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // for the back-off's sake
+			t.Parallel() // the SDK waits between retries
 			e, c := start(t)
 			digest := e.PutImage(id, test.image)
 			if test.enhanced {
 				e.SetScanType(repo.Region, repo.Registry, ecr.Enhanced)
 			}
 			if test.fault != (awslocal.Fault{}) {
-				e.Disturb(test.fault)
+				e.InjectFault(test.fault)
 			}
 			err := c.StartScan(t.Context(), repo, digest)
 			if scan.CodeOf(err) != test.code || err != nil && scan.MessageOf(err) != test.message {
@@ -257,7 +257,7 @@ func TestStartScan(t *testing.T) {
 	}
 }
 
-// Whatever comes between two pages, a part or a mixture never passes for the whole.
+// If the result changes between two pages, neither a part nor a mixture is returned.
 func TestResultChangesBetweenPages(t *testing.T) {
 	page := func(status, counts string, at int, findings, token string) string {
 		return fmt.Sprintf(`{"imageScanStatus":{"status":%q},"imageScanFindings":{"findingSeverityCounts":%s,"imageScanCompletedAt":%d,"findings":[%s]}%s}`, status, counts, at, findings, token)
@@ -269,7 +269,7 @@ func TestResultChangesBetweenPages(t *testing.T) {
 		state  scan.State
 		code   scan.Code
 	}{
-		"nothing":          {page("COMPLETE", `{"HIGH":2}`, 1000, rest, ""), scan.Completed, ""},
+		"no change":        {page("COMPLETE", `{"HIGH":2}`, 1000, rest, ""), scan.Completed, ""},
 		"a scan began":     {`{"imageScanStatus":{"status":"IN_PROGRESS"}}`, scan.InProgress, ""},
 		"a scan failed":    {`{"imageScanStatus":{"status":"FAILED"}}`, "", scan.Unavailable},
 		"a scan completed": {page("COMPLETE", `{"HIGH":2}`, 2000, rest, ""), "", scan.Unavailable},
@@ -295,7 +295,7 @@ func TestResultChangesBetweenPages(t *testing.T) {
 	}
 }
 
-func TestNoCountsIsNotClean(t *testing.T) {
+func TestResultWithoutCountsIsNotClean(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"imageScanStatus":{"status":"COMPLETE"},"imageScanFindings":{"findingSeverityCounts":{},"imageScanCompletedAt":1000,"findings":[{"name":"a"}]}}`)
 	}))
@@ -306,7 +306,7 @@ func TestNoCountsIsNotClean(t *testing.T) {
 	}
 }
 
-func TestWhatIsGone(t *testing.T) {
+func TestMissingRepositoryAndImage(t *testing.T) {
 	e, c := start(t)
 	if _, err := c.Images(t.Context(), repo, nil); scan.CodeOf(err) != scan.RepositoryNotFound {
 		t.Errorf("repository: %v", err)
@@ -315,8 +315,8 @@ func TestWhatIsGone(t *testing.T) {
 		t.Errorf("repository, by tags: %v", err)
 	}
 	e.PutRepository(id, ecr.Repository{})
-	gone := "sha256:" + strings.Repeat("00", 32)
-	if _, err := c.Findings(t.Context(), repo, gone); scan.CodeOf(err) != scan.ImageNotFound {
+	missing := "sha256:" + strings.Repeat("00", 32)
+	if _, err := c.Findings(t.Context(), repo, missing); scan.CodeOf(err) != scan.ImageNotFound {
 		t.Errorf("image: %v", err)
 	}
 	if images, err := c.Images(t.Context(), repo, nil); len(images) != 0 || err != nil {
@@ -324,35 +324,35 @@ func TestWhatIsGone(t *testing.T) {
 	}
 }
 
-// A Region that doesn't answer ends with its context, and holds up no other Region.
-func TestDeadRegionStandsAlone(t *testing.T) {
+// Calls to a Region that doesn't respond end with their context and do not block calls to other Regions.
+func TestUnresponsiveRegionBlocksNoOther(t *testing.T) {
 	e, c := start(t)
-	alive := scan.Repository{Registry: repo.Registry, Region: "eu-west-1", Name: repo.Name}
+	responsive := scan.Repository{Registry: repo.Registry, Region: "eu-west-1", Name: repo.Name}
 	for _, region := range []string{"us-west-2", "eu-west-1"} {
 		e.PutImage(ecr.RepositoryID{Region: region, Name: repo.Name}, ecr.Image{Tags: []string{"a"}, ScannedAt: old})
 	}
-	e.Disturb(awslocal.Fault{Region: "us-west-2", Hang: true})
+	e.InjectFault(awslocal.Fault{Region: "us-west-2", Hang: true})
 	ctx, cancel := context.WithCancel(t.Context())
-	dead := make(chan error)
+	errs := make(chan error)
 	for range 2 * ecrscan.CallsAtOnce {
 		go func() {
 			_, err := c.Images(ctx, repo, nil)
-			dead <- err
+			errs <- err
 		}()
 	}
 	for e.Count().InFlight < ecrscan.CallsAtOnce {
 		time.Sleep(time.Millisecond)
 	}
-	if images, err := c.Images(t.Context(), alive, nil); err != nil || len(images) != 1 {
-		t.Errorf("the living Region: %v, %v", images, err)
+	if images, err := c.Images(t.Context(), responsive, nil); err != nil || len(images) != 1 {
+		t.Errorf("the responsive Region: %v, %v", images, err)
 	}
-	if most := e.Count().MaxFlight; most > ecrscan.CallsAtOnce+1 {
-		t.Errorf("%d calls were under way in two Regions, the bound of one is %d", most, ecrscan.CallsAtOnce)
+	if most := e.Count().MaxInFlight; most > ecrscan.CallsAtOnce+1 {
+		t.Errorf("%d calls in progress in two Regions, the limit of one Region is %d", most, ecrscan.CallsAtOnce)
 	}
 	cancel()
 	for range 2 * ecrscan.CallsAtOnce {
-		if err := <-dead; scan.CodeOf(err) != scan.Unavailable {
-			t.Errorf("the dead Region: %v", err)
+		if err := <-errs; scan.CodeOf(err) != scan.Unavailable {
+			t.Errorf("the unresponsive Region: %v", err)
 		}
 	}
 }

@@ -20,14 +20,15 @@ const (
 	throttledMessage = "throttled by ECR"
 )
 
-// classify translates an error of a call about repo: what happened as a code, and words for people that name nothing internal. The error
-// codes are those of the API model and those seen beside it; see the README's table of errors.
+// classify converts an error of a call about repo to a [scan.Error] with a code and a message for users. The message
+// contains no internal details. The error codes are those of ECR's API model and others that ECR returns in practice; see
+// the table of states in docs/operations.md.
 func classify(repo scan.Repository, err error) error {
-	code, message := verdict(repo, err)
+	code, message := describeError(repo, err)
 	return &scan.Error{Code: code, Message: message, Err: fmt.Errorf("%s: %w", repo, err)}
 }
 
-func verdict(repo scan.Repository, err error) (scan.Code, string) {
+func describeError(repo scan.Repository, err error) (scan.Code, string) {
 	var api smithy.APIError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -37,7 +38,7 @@ func verdict(repo scan.Repository, err error) (scan.Code, string) {
 	case isThrottling(err):
 		return scan.Unavailable, throttledMessage
 	case errors.As(err, &api):
-		return apiVerdict(repo, api, err)
+		return describeAPIError(repo, api, err)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return scan.Unavailable, "no answer in time"
@@ -48,7 +49,7 @@ func verdict(repo scan.Repository, err error) (scan.Code, string) {
 	return scan.Unavailable, "ECR in " + repo.Region + " can't be reached"
 }
 
-func apiVerdict(repo scan.Repository, api smithy.APIError, err error) (scan.Code, string) {
+func describeAPIError(repo scan.Repository, api smithy.APIError, err error) (scan.Code, string) {
 	switch api.ErrorCode() {
 	case "RepositoryNotFoundException":
 		return scan.RepositoryNotFound, "repository not found"
@@ -78,7 +79,8 @@ func apiVerdict(repo scan.Repository, api smithy.APIError, err error) (scan.Code
 	return scan.Internal, "ECR refused the request"
 }
 
-// noAccess names the permission that is missing where ECR says so. With enhanced scanning it can be one of Amazon Inspector's.
+// noAccess returns a message with the missing permission, if ECR's message contains it. With enhanced scanning it can be a
+// permission of Amazon Inspector.
 func noAccess(message string) string {
 	for _, word := range strings.Fields(message) {
 		word = strings.Trim(word, `"'.,`)
@@ -89,8 +91,8 @@ func noAccess(message string) string {
 	return "no access"
 }
 
-// scannedRecently recognises ECR's refusal to scan an image twice in 24 hours. The limit of scans of a whole registry has the same error
-// code and another text; an old report has this text under the code for throttling.
+// scannedRecently reports whether ECR rejected a scan because the image was scanned within 24 hours. The quota of the
+// registry has the same error code but another text. In an old report, this text has the throttling code.
 func scannedRecently(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
@@ -100,7 +102,7 @@ func scannedRecently(err error) bool {
 	return strings.Contains(message, "scan quota per image") || strings.Contains(message, "scan frequency")
 }
 
-// isThrottling tells whether ECR refused a call because there were too many: the same call may pass a moment later.
+// isThrottling reports whether ECR rejected a call because of its rate limit. The same call can succeed later.
 func isThrottling(err error) bool {
 	if err == nil || isCode(err, limitExceeded) || scannedRecently(err) {
 		return false

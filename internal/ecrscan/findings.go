@@ -12,13 +12,13 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// maxName bounds a name, in bytes.
+// maxName is the maximum length of a finding's name, in bytes.
 const maxName = 200
 
-// maxText bounds a description or remediation, in bytes: scanners have sent pages of release notes.
+// maxText is the maximum length of a description or remediation, in bytes. Some scanners send pages of release notes.
 const maxText = 4096
 
-// findingsOf reads both kinds of findings, whichever kind of scanning the registry is set to: both lists may be there.
+// findingsOf converts basic and enhanced findings. A response can contain both.
 func findingsOf(found *types.ImageScanFindings) []scan.Finding {
 	if found == nil {
 		return nil
@@ -33,10 +33,10 @@ func findingsOf(found *types.ImageScanFindings) []scan.Finding {
 	return findings
 }
 
-// basicFinding reads a finding of basic scanning, each field of which may be missing.
+// basicFinding converts a finding of basic scanning. Each of its fields can be missing.
 func basicFinding(f types.ImageScanFinding) scan.Finding {
 	finding := scan.Finding{
-		Name: name(aws.ToString(f.Name), aws.ToString(f.Uri), aws.ToString(f.Description)), Severity: scan.ParseSeverity(string(f.Severity)),
+		Name: firstName(aws.ToString(f.Name), aws.ToString(f.Uri), aws.ToString(f.Description)), Severity: scan.ParseSeverity(string(f.Severity)),
 		Description: shorten(aws.ToString(f.Description)), URL: webURL(aws.ToString(f.Uri)),
 	}
 	attributes := make(map[string]string, len(f.Attributes))
@@ -54,7 +54,8 @@ func basicFinding(f types.ImageScanFinding) scan.Finding {
 	return finding
 }
 
-// enhancedFindings reads a finding of Amazon Inspector: one for each package that it names, or one without a package.
+// enhancedFindings converts a finding of Amazon Inspector to one finding for each of its packages, or to one finding
+// without a package.
 func enhancedFindings(f types.EnhancedImageScanFinding) []scan.Finding {
 	common := scan.Finding{
 		Severity: scan.ParseSeverity(aws.ToString(f.Severity)), Description: shorten(aws.ToString(f.Description)),
@@ -66,10 +67,10 @@ func enhancedFindings(f types.EnhancedImageScanFinding) []scan.Finding {
 	}
 	d := f.PackageVulnerabilityDetails
 	if d == nil {
-		common.Name = name(aws.ToString(f.Title), aws.ToString(f.Description))
+		common.Name = firstName(aws.ToString(f.Title), aws.ToString(f.Description))
 		return []scan.Finding{common}
 	}
-	common.Name = name(aws.ToString(d.VulnerabilityId), aws.ToString(f.Title), aws.ToString(f.Description))
+	common.Name = firstName(aws.ToString(d.VulnerabilityId), aws.ToString(f.Title), aws.ToString(f.Description))
 	common.URL = webURL(aws.ToString(d.SourceUrl))
 	common.Score, common.Vector = cvss(f.Score, d.Cvss)
 	if len(d.VulnerablePackages) == 0 {
@@ -90,7 +91,7 @@ func enhancedFindings(f types.EnhancedImageScanFinding) []scan.Finding {
 	return findings
 }
 
-// cvss takes Inspector's own score, and the vector of the newest CVSS version that has one.
+// cvss returns Inspector's own score, or else the base score of the newest CVSS version, and the vector of that version.
 func cvss(score float64, all []types.CvssScore) (string, string) {
 	var best types.CvssScore
 	for _, s := range all {
@@ -104,9 +105,9 @@ func cvss(score float64, all []types.CvssScore) (string, string) {
 	return strconv.FormatFloat(score, 'f', 1, 64), aws.ToString(best.ScoringVector)
 }
 
-// name is the first of the names that isn't blank. Two findings without a name must not become one, so there is something else of theirs
-// among them.
-func name(names ...string) string {
+// firstName returns the first non-empty name, truncated to maxName. Callers also pass the title or the description, so that
+// two findings without a name are not merged into one.
+func firstName(names ...string) string {
 	for _, n := range names {
 		if n = strings.TrimSpace(n); n != "" {
 			return strings.ToValidUTF8(n[:min(len(n), maxName)], "")
@@ -115,7 +116,7 @@ func name(names ...string) string {
 	return "unnamed finding"
 }
 
-// webURL lets only links to web pages through, so that no other scheme reaches a reader.
+// webURL returns s as a safe HTTP or HTTPS URL, and an empty string for other schemes, such as javascript.
 func webURL(s string) string {
 	u, err := url.Parse(strings.TrimSpace(s))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -129,7 +130,7 @@ func webURL(s string) string {
 	}, strings.ReplaceAll(u.String(), " ", "%20"))
 }
 
-// shorten cuts a text at maxText, at a rune's border, and shows that it was cut.
+// shorten truncates a text to maxText at a rune boundary and appends an ellipsis.
 func shorten(s string) string {
 	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
 	if len(s) <= maxText {

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	pageSize      = 1000 // the most that one page may hold
-	idsPerCall    = 100  // the most image ids that one DescribeImages or BatchGetImage takes
+	pageSize      = 1000 // maximum number of items on one page
+	idsPerCall    = 100  // maximum number of image ids in one DescribeImages or BatchGetImage
 	lookupsAtOnce = 16
 )
 
-// Images implements [refresh.Registry]: what the tags of a repository point to. Archived images are listed too, so that they are not taken for
-// gone.
+// Images implements [refresh.Registry]. It returns the images of the given tags, or of all tags if there are none. It also
+// lists archived images, because otherwise they would look deleted.
 func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string) (images []scan.Image, err error) {
 	if len(tags) == 0 {
 		images, err = c.allImages(ctx, repo)
@@ -53,7 +53,7 @@ func (c *Client) namedImages(ctx context.Context, repo scan.Repository, tags []s
 func (c *Client) allImages(ctx context.Context, repo scan.Repository) ([]scan.Image, error) {
 	var all []scan.Image
 	for token := ""; ; {
-		images, next, err := c.page(ctx, repo, token)
+		images, next, err := c.imagesPage(ctx, repo, token)
 		if err != nil {
 			return nil, err
 		}
@@ -62,14 +62,15 @@ func (c *Client) allImages(ctx context.Context, repo scan.Repository) ([]scan.Im
 		case "":
 			return all, nil
 		case token:
-			return nil, &scan.Error{Code: scan.Unavailable, Message: "ECR gives the same page again and again"}
+			return nil, &scan.Error{Code: scan.Unavailable, Message: "ECR returned the same page token twice"}
 		}
 		token = next
 	}
 }
 
-// page is one page of the tagged images, archived ones too, and the token of the next, empty when there is none.
-func (c *Client) page(ctx context.Context, repo scan.Repository, token string) ([]scan.Image, string, error) {
+// imagesPage returns one page of the tagged images, including archived ones, and the token of the next page. The token is
+// empty on the last page.
+func (c *Client) imagesPage(ctx context.Context, repo scan.Repository, token string) ([]scan.Image, string, error) {
 	in := ecr.DescribeImagesInput{
 		RepositoryName: &repo.Name, RegistryId: &repo.Registry, MaxResults: aws.Int32(pageSize),
 		Filter: &types.DescribeImagesFilter{TagStatus: types.TagStatusTagged, ImageStatus: types.ImageStatusFilterAny},
@@ -88,8 +89,8 @@ func (c *Client) page(ctx context.Context, repo scan.Repository, token string) (
 	return images, aws.ToString(out.NextToken), nil
 }
 
-// taggedImages looks some tags up. One that doesn't exist fails the whole call, and not every one is named then, so the rest is found by
-// halving: a tag that is gone costs a few calls, and the others are never lost with it.
+// taggedImages returns the images of some tags. One tag that doesn't exist makes the whole call fail, and the error does not
+// name all of them. Therefore the tags are then looked up in two halves, recursively.
 func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
 	in := ecr.DescribeImagesInput{
 		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageIds: make([]types.ImageIdentifier, len(tags)),
@@ -99,7 +100,7 @@ func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []
 		in.ImageIds[i].ImageTag = &tags[i]
 	}
 	out, err := call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
-	if isCode(err, "InvalidParameterException") { // no source says that a filter may stand beside image ids
+	if isCode(err, "InvalidParameterException") { // ECR's documentation does not say whether a filter is allowed with image ids
 		in.Filter = nil
 		out, err = call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
 	}
@@ -110,7 +111,7 @@ func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []
 	case len(tags) == 1:
 		return nil, nil
 	default:
-		return c.halves(ctx, repo, tags)
+		return c.taggedImagesByHalves(ctx, repo, tags)
 	}
 	var images []scan.Image
 	for _, detail := range out.ImageDetails {
@@ -119,7 +120,7 @@ func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []
 	return images, nil
 }
 
-func (c *Client) halves(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+func (c *Client) taggedImagesByHalves(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
 	var left, right []scan.Image
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { left, err = c.taggedImages(ctx, repo, tags[:len(tags)/2]); return err })
@@ -130,7 +131,7 @@ func (c *Client) halves(ctx context.Context, repo scan.Repository, tags []string
 	return append(left, right...), nil
 }
 
-// imagesOf is one image for each of the given tags, all of the same digest.
+// imagesOf returns one image for each of the given tags, all with the same digest.
 func imagesOf(repo scan.Repository, detail types.ImageDetail, tags []string) []scan.Image {
 	images := make([]scan.Image, 0, len(tags))
 	for _, tag := range tags {
@@ -143,7 +144,7 @@ func intersect(have, wanted []string) []string {
 	return slices.DeleteFunc(slices.Clone(have), func(tag string) bool { return !slices.Contains(wanted, tag) })
 }
 
-// The two configs that make an artifact an image, and the media types of lists of images.
+// Media types of the configs of container images, and of image indexes.
 const (
 	dockerConfig = "application/vnd.docker.container.image.v1+json"
 	ociConfig    = "application/vnd.oci.image.config.v1+json"
@@ -151,7 +152,8 @@ const (
 	ociIndex     = "application/vnd.oci.image.index.v1+json"
 )
 
-// imageManifests are the media types of manifests that are images unless their artifact type says otherwise.
+// imageManifests returns the media types of image manifests. An artifact can have the same media type, with another
+// artifact type.
 func imageManifests() []string {
 	return []string{
 		"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json",
@@ -176,7 +178,8 @@ func kindOf(detail types.ImageDetail, tag string) scan.Kind {
 	return scan.PlainImage
 }
 
-// isCosignTag recognises the tags under which cosign keeps what belongs to an image: sha256-<64 hex digits>.sig, .att or .sbom.
+// isCosignTag reports whether cosign uses a tag for signatures, attestations or SBOMs: sha256-<64 hex digits>.sig, .att or
+// .sbom.
 func isCosignTag(tag string) bool {
 	hash, ok := strings.CutPrefix(tag, "sha256-")
 	if !ok {

@@ -14,14 +14,14 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// resolve puts in the place of each index the images that it lists, under the index's tag and with their platform. What can't be resolved
-// stays as the index, with the reason.
+// resolve replaces each index with the images that it lists, with the index's tag and their platform. An index that can't be
+// resolved completely stays in the list, with the reason as its Err.
 func (c *Client) resolve(ctx context.Context, repo scan.Repository, images []scan.Image) []scan.Image {
 	digests := indexDigests(images)
 	if len(digests) == 0 {
 		return images
 	}
-	found := make([]index, len(digests))
+	found := make([]imageIndex, len(digests))
 	var g errgroup.Group
 	g.SetLimit(lookupsAtOnce)
 	for first := 0; first < len(digests); first += idsPerCall {
@@ -31,7 +31,7 @@ func (c *Client) resolve(ctx context.Context, repo scan.Repository, images []sca
 			return nil
 		})
 	}
-	_ = g.Wait() // what fails stands in the index that it fails
+	_ = g.Wait() // errors are in the err field of each index
 	resolved := make([]scan.Image, 0, len(images)+2*len(digests))
 	for _, image := range images {
 		at, known := slices.BinarySearch(digests, image.Digest)
@@ -39,12 +39,12 @@ func (c *Client) resolve(ctx context.Context, repo scan.Repository, images []sca
 			resolved = append(resolved, image)
 			continue
 		}
-		resolved = append(resolved, found[at].of(image)...)
+		resolved = append(resolved, found[at].imagesFor(image)...)
 	}
 	return resolved
 }
 
-// indexDigests are the digests of the indexes, each once, sorted.
+// indexDigests returns the digests of the indexes, sorted and without duplicates.
 func indexDigests(images []scan.Image) []string {
 	var digests []string
 	for _, image := range images {
@@ -56,13 +56,13 @@ func indexDigests(images []scan.Image) []string {
 	return slices.Compact(digests)
 }
 
-// of is what the index has under the tag of image: its images, and itself if it is not whole.
-func (x index) of(image scan.Image) []scan.Image {
+// imagesFor returns the images of the index with the tag of image. It also returns image itself if x.err is set.
+func (x imageIndex) imagesFor(image scan.Image) []scan.Image {
 	images := make([]scan.Image, 0, len(x.images)+1)
 	if x.err != nil {
-		whole := image
-		whole.Err = x.err
-		images = append(images, whole)
+		unresolved := image
+		unresolved.Err = x.err
+		images = append(images, unresolved)
 	}
 	for _, child := range x.images {
 		images = append(images, scan.Image{Repository: image.Repository, Tag: image.Tag, Digest: child.digest, Platform: child.platform, Index: image.Digest})
@@ -70,16 +70,16 @@ func (x index) of(image scan.Image) []scan.Image {
 	return images
 }
 
-// readIndexes reads the manifests of up to idsPerCall indexes with one call. A refusal that may be due to one of them is narrowed down by
-// halving, so that it doesn't hit the others.
-func (c *Client) readIndexes(ctx context.Context, repo scan.Repository, digests []string, found []index) {
+// readIndexes reads the manifests of up to idsPerCall indexes with one call. If the call fails with an error that one of the
+// indexes may cause, it reads them in two halves, recursively, so that the error does not affect the others.
+func (c *Client) readIndexes(ctx context.Context, repo scan.Repository, digests []string, found []imageIndex) {
 	in := ecr.BatchGetImageInput{
 		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageIds: make([]types.ImageIdentifier, len(digests)),
 		AcceptedMediaTypes: []string{ociIndex, dockerList},
 	}
 	for i := range digests {
 		in.ImageIds[i].ImageDigest = &digests[i]
-		found[i].err = lasting("image index not found", nil)
+		found[i].err = permanentError("image index not found", nil)
 	}
 	out, err := call(ctx, c, repo, getImages, c.ecr.BatchGetImage, &in)
 	switch code := scan.CodeOf(err); {
@@ -91,54 +91,54 @@ func (c *Client) readIndexes(ctx context.Context, repo scan.Repository, digests 
 		return
 	default:
 		for i := range found {
-			found[i].err = unresolved(err)
+			found[i].err = callFailure(err)
 		}
 		return
 	}
 	for _, failure := range out.Failures {
-		if i, known := placeOf(failure.ImageId, digests); known {
-			found[i].err = failed(failure)
+		if i, known := positionOf(failure.ImageId, digests); known {
+			found[i].err = imageFailure(failure)
 		}
 	}
 	for _, image := range out.Images {
-		if i, known := placeOf(image.ImageId, digests); known {
+		if i, known := positionOf(image.ImageId, digests); known {
 			found[i] = readIndex(digests[i], aws.ToString(image.ImageManifest))
 		}
 	}
 }
 
-func placeOf(id *types.ImageIdentifier, sorted []string) (int, bool) {
+func positionOf(id *types.ImageIdentifier, sorted []string) (int, bool) {
 	if id == nil {
 		return 0, false
 	}
 	return slices.BinarySearch(sorted, aws.ToString(id.ImageDigest))
 }
 
-// unresolved is why indexes can't be resolved for which a call failed.
-func unresolved(err error) error {
+// callFailure returns the error of indexes that can't be resolved because the call failed with err.
+func callFailure(err error) error {
 	switch scan.CodeOf(err) {
 	case scan.NoAccess:
 		reason := scan.MessageOf(err)
 		if isCode(err, "AccessDeniedException") && !strings.Contains(reason, ":") {
 			reason += " to ecr:" + string(getImages)
 		}
-		return lasting("image index, "+reason, err)
+		return permanentError("image index, "+reason, err)
 	case scan.ImageNotFound, scan.RepositoryNotFound:
-		return lasting("image index not found", err)
+		return permanentError("image index not found", err)
 	}
 	return err
 }
 
-// failed is why ECR did not give an index that it was asked for.
-func failed(f types.ImageFailure) error {
+// imageFailure returns the error of an index that BatchGetImage did not return.
+func imageFailure(f types.ImageFailure) error {
 	cause := fmt.Errorf("%s: %s", f.FailureCode, aws.ToString(f.FailureReason))
 	switch f.FailureCode {
 	case types.ImageFailureCodeImageNotFound:
-		return lasting("image index not found", cause)
+		return permanentError("image index not found", cause)
 	case types.ImageFailureCodeImageInaccessible:
-		return lasting("image index not accessible", cause)
+		return permanentError("image index not accessible", cause)
 	case types.ImageFailureCodeUpstreamTooManyRequests, types.ImageFailureCodeUpstreamUnavailable:
-		return &scan.Error{Code: scan.Unavailable, Message: "image index: its upstream registry is unavailable", Err: cause}
+		return &scan.Error{Code: scan.Unavailable, Message: "image index: the upstream registry is unavailable", Err: cause}
 	}
-	return lasting("image index, refused by ECR: "+string(f.FailureCode), cause)
+	return permanentError("image index, refused by ECR: "+string(f.FailureCode), cause)
 }

@@ -15,8 +15,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// shown is what stands of an image in a summary: its label, and why it can't be scanned.
-func shown(images []scan.Image) []string {
+// imageLines returns the sorted labels of the images, each with the reason why the image can't be scanned.
+func imageLines(images []scan.Image) []string {
 	lines := make([]string, len(images))
 	for i, image := range images {
 		lines[i] = image.Label()
@@ -73,38 +73,38 @@ func TestIndexes(t *testing.T) {
 			with(linux(3, "arm"), "platform", entry{"os": "linux", "architecture": "arm", "variant": "v7"})), []string{"t (linux/amd64)", "t (linux/arm/v6)", "t (linux/arm/v7)"}},
 		"attestations": {manifestOf(linux(1, "amd64"), with(linux(2, ""), "platform", unknown),
 			with(linux(3, "amd64"), "annotations", entry{"vnd.docker.reference.type": "attestation-manifest"})), []string{"t (linux/amd64)"}},
-		"attestations alone":   {manifestOf(with(linux(2, ""), "platform", unknown)), []string{"t not scannable: image index without images"}},
-		"empty":                {manifestOf(), []string{"t not scannable: image index without images"}},
-		"artifacts beside":     {manifestOf(linux(1, "amd64"), with(linux(2, "amd64"), "mediaType", "application/vnd.cncf.helm.chart")), []string{"t (linux/amd64)"}},
-		"no platform":          {manifestOf(entry{"mediaType": ecr.OCIManifest, "digest": digestOf(1)}), []string{"t"}},
-		"no media type":        {manifestOf(entry{"digest": digestOf(1), "platform": entry{"os": "linux", "architecture": "s390x"}}), []string{"t (linux/s390x)"}},
-		"a null platform":      {manifestOf(with(linux(1, ""), "platform", nil)), []string{"t"}},
-		"the same twice":       {manifestOf(linux(1, "amd64"), linux(1, "amd64")), []string{"t (linux/amd64)"}},
-		"one for two":          {manifestOf(linux(1, "amd64"), linux(1, "arm64")), []string{"t (linux/amd64)", "t (linux/arm64)"}},
-		"one windows":          {manifestOf(windows(1, "10.0.17763.1"), linux(2, "amd64")), []string{"t (linux/amd64)", "t (windows/amd64)"}},
-		"two windows":          {manifestOf(windows(1, "10.0.17763.1"), windows(2, "10.0.20348.9")), []string{"t (windows/amd64 10.0.17763)", "t (windows/amd64 10.0.20348)"}},
-		"two updates":          {manifestOf(windows(1, "10.0.17763.1"), windows(2, "10.0.17763.9"), windows(3, "10.0.20348.9")), []string{"t (windows/amd64 10.0.17763.1)", "t (windows/amd64 10.0.17763.9)", "t (windows/amd64 10.0.20348)"}},
-		"alike":                {manifestOf(linux(1, "amd64"), linux(2, "amd64"), linux(3, "arm64")), []string{"t (linux/amd64 #1)", "t (linux/amd64 #2)", "t (linux/arm64)"}},
-		"nested":               {manifestOf(with(linux(1, "amd64"), "mediaType", ecr.OCIIndex)), []string{"t not scannable: nested image index"}},
-		"nested beside":        {manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "mediaType", ecr.DockerList)), []string{"t (linux/amd64)", "t not scannable: nested image index"}},
-		"too many":             {manifestOf(many...), append(labels(100), "t not scannable: image index of 101 images, of which 100 are scanned")},
-		"no JSON":              {"<html>", []string{"t not scannable: broken image index"}},
-		"half":                 {whole[:len(whole)/2], []string{"t not scannable: broken image index"}},
-		"JSON of another kind": {`[1,2]`, []string{"t not scannable: broken image index"}},
-		"null":                 {`null`, []string{"t not scannable: broken image index"}},
-		"an image's":           {`{"schemaVersion":2,"config":{},"layers":[]}`, []string{"t not scannable: broken image index"}},
-		"odd types":            {`{"manifests":[{"digest":5}]}`, []string{"t not scannable: broken image index"}},
-		"too large":            {manifestOf(with(linux(1, "amd64"), "x", strings.Repeat("x", 5<<20))), []string{"t not scannable: broken image index"}},
-		"no digest":            {manifestOf(with(linux(1, "amd64"), "digest", "")), []string{"t not scannable: broken image index"}},
-		"a tag for a digest":   {manifestOf(with(linux(1, "amd64"), "digest", "latest")), []string{"t not scannable: broken image index"}},
-		"a bad one beside":     {manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "digest", "sha256:12")), []string{"t (linux/amd64)", "t not scannable: broken image index"}},
-		"a platform too long":  {manifestOf(linux(1, strings.Repeat("é", 200))), []string{"t (linux/" + strings.Repeat("é", 61) + ")"}},
+		"only attestations":           {manifestOf(with(linux(2, ""), "platform", unknown)), []string{"t not scannable: image index without images"}},
+		"empty":                       {manifestOf(), []string{"t not scannable: image index without images"}},
+		"an artifact too":             {manifestOf(linux(1, "amd64"), with(linux(2, "amd64"), "mediaType", "application/vnd.cncf.helm.chart")), []string{"t (linux/amd64)"}},
+		"no platform":                 {manifestOf(entry{"mediaType": ecr.OCIManifest, "digest": digestOf(1)}), []string{"t"}},
+		"no media type":               {manifestOf(entry{"digest": digestOf(1), "platform": entry{"os": "linux", "architecture": "s390x"}}), []string{"t (linux/s390x)"}},
+		"a null platform":             {manifestOf(with(linux(1, ""), "platform", nil)), []string{"t"}},
+		"the same twice":              {manifestOf(linux(1, "amd64"), linux(1, "amd64")), []string{"t (linux/amd64)"}},
+		"two platforms of one digest": {manifestOf(linux(1, "amd64"), linux(1, "arm64")), []string{"t (linux/amd64)", "t (linux/arm64)"}},
+		"one windows":                 {manifestOf(windows(1, "10.0.17763.1"), linux(2, "amd64")), []string{"t (linux/amd64)", "t (windows/amd64)"}},
+		"two windows":                 {manifestOf(windows(1, "10.0.17763.1"), windows(2, "10.0.20348.9")), []string{"t (windows/amd64 10.0.17763)", "t (windows/amd64 10.0.20348)"}},
+		"two updates":                 {manifestOf(windows(1, "10.0.17763.1"), windows(2, "10.0.17763.9"), windows(3, "10.0.20348.9")), []string{"t (windows/amd64 10.0.17763.1)", "t (windows/amd64 10.0.17763.9)", "t (windows/amd64 10.0.20348)"}},
+		"same platform twice":         {manifestOf(linux(1, "amd64"), linux(2, "amd64"), linux(3, "arm64")), []string{"t (linux/amd64 #1)", "t (linux/amd64 #2)", "t (linux/arm64)"}},
+		"nested":                      {manifestOf(with(linux(1, "amd64"), "mediaType", ecr.OCIIndex)), []string{"t not scannable: nested image index"}},
+		"nested and plain":            {manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "mediaType", ecr.DockerList)), []string{"t (linux/amd64)", "t not scannable: nested image index"}},
+		"too many":                    {manifestOf(many...), append(labels(100), "t not scannable: image index of 101 images, only the first 100 are scanned")},
+		"no JSON":                     {"<html>", []string{"t not scannable: broken image index"}},
+		"truncated":                   {whole[:len(whole)/2], []string{"t not scannable: broken image index"}},
+		"JSON of another kind":        {`[1,2]`, []string{"t not scannable: broken image index"}},
+		"null":                        {`null`, []string{"t not scannable: broken image index"}},
+		"an image manifest":           {`{"schemaVersion":2,"config":{},"layers":[]}`, []string{"t not scannable: broken image index"}},
+		"odd types":                   {`{"manifests":[{"digest":5}]}`, []string{"t not scannable: broken image index"}},
+		"too large":                   {manifestOf(with(linux(1, "amd64"), "x", strings.Repeat("x", 5<<20))), []string{"t not scannable: broken image index"}},
+		"no digest":                   {manifestOf(with(linux(1, "amd64"), "digest", "")), []string{"t not scannable: broken image index"}},
+		"a tag for a digest":          {manifestOf(with(linux(1, "amd64"), "digest", "latest")), []string{"t not scannable: broken image index"}},
+		"one bad digest":              {manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "digest", "sha256:12")), []string{"t (linux/amd64)", "t not scannable: broken image index"}},
+		"a platform too long":         {manifestOf(linux(1, strings.Repeat("é", 200))), []string{"t (linux/" + strings.Repeat("é", 61) + ")"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, c := inProcess()
+			e, c := newInProcess()
 			digest := e.PutImage(id, ecr.Image{Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: test.manifest})
 			images, err := c.Images(t.Context(), repo, nil)
-			if diff := cmp.Diff(test.want, shown(images)); err != nil || diff != "" {
+			if diff := cmp.Diff(test.want, imageLines(images)); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 			for _, image := range images {
@@ -124,17 +124,17 @@ func labels(n int) []string {
 	return all
 }
 
-// An index whose manifest claims that it is its own image.
-func TestIndexOfItself(t *testing.T) {
-	e, c := inProcess()
+// The manifest of an index can list the index itself.
+func TestIndexThatListsItself(t *testing.T) {
+	e, c := newInProcess()
 	e.PutImage(id, ecr.Image{Digest: digestOf(7), Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(linux(7, "amd64"))})
 	images, err := c.Images(t.Context(), repo, nil)
-	if diff := cmp.Diff([]string{"t not scannable: broken image index"}, shown(images)); err != nil || diff != "" {
+	if diff := cmp.Diff([]string{"t not scannable: broken image index"}, imageLines(images)); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
 
-// putIndexes puts an image with the tag plain and n indexes of two platforms each.
+// putIndexes pushes an image with the tag plain and n indexes of two platforms each.
 func putIndexes(e *ecr.ECR, n int) {
 	e.PutImage(id, ecr.Image{Digest: digestOf(1), Tags: []string{"plain"}})
 	for i := range n {
@@ -145,7 +145,7 @@ func putIndexes(e *ecr.ECR, n int) {
 }
 
 func TestIndexesAreReadOnce(t *testing.T) {
-	e, c := inProcess()
+	e, c := newInProcess()
 	putIndexes(e, 250)
 	images, err := c.Images(t.Context(), repo, nil)
 	if err != nil || len(images) != 1+250*2*2 {
@@ -157,48 +157,48 @@ func TestIndexesAreReadOnce(t *testing.T) {
 	e.ResetCount()
 	images, err = c.Images(t.Context(), repo, []string{"a3", "b3", "plain"})
 	want := []string{"a3 (linux/amd64)", "a3 (linux/arm64)", "b3 (linux/amd64)", "b3 (linux/arm64)", "plain"}
-	if diff := cmp.Diff(want, shown(images)); err != nil || diff != "" || e.Count().Calls["BatchGetImage"] != 1 {
+	if diff := cmp.Diff(want, imageLines(images)); err != nil || diff != "" || e.Count().Calls["BatchGetImage"] != 1 {
 		t.Errorf("by name, with %d calls: %v (-want +got):\n%s", e.Count().Calls["BatchGetImage"], err, diff)
 	}
 }
 
-// Whatever happens to the call that reads an index, it is told of the index alone.
+// An error of the call that reads an index affects only that index.
 func TestUnreadableIndexes(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault awslocal.Fault
 		want  string
 	}{
-		"denied":         {ecr.Deny("BatchGetImage", id), "not scannable: image index, no access to ecr:BatchGetImage"},
-		"denied tersely": {awslocal.Fault{Code: "AccessDeniedException", Message: "Denied."}, "not scannable: image index, no access to ecr:BatchGetImage"},
-		"expired":        {awslocal.Fault{Code: "ExpiredTokenException", Message: "x"}, "not scannable: image index, no access"},
-		"5xx":            {awslocal.Fault{Status: 500}, "unavailable: ECR in us-west-2 answered with an error"},
-		"dropped":        {awslocal.Fault{Drop: true}, "unavailable: ECR in us-west-2 can't be reached"},
-		"cut":            {awslocal.Fault{Cut: true}, "unavailable: ECR in us-west-2 can't be reached"},
-		"gone meanwhile": {awslocal.Fault{Code: "RepositoryNotFoundException", Status: 400}, "not scannable: image index not found"},
-		"an odd refusal": {awslocal.Fault{Code: "BrandNewException", Message: "secret", Status: 400}, "internal: ECR refused the request"},
+		"denied":        {ecr.Deny("BatchGetImage", id), "not scannable: image index, no access to ecr:BatchGetImage"},
+		"denied, short": {awslocal.Fault{Code: "AccessDeniedException", Message: "Denied."}, "not scannable: image index, no access to ecr:BatchGetImage"},
+		"expired":       {awslocal.Fault{Code: "ExpiredTokenException", Message: "x"}, "not scannable: image index, no access"},
+		"5xx":           {awslocal.Fault{Status: 500}, "unavailable: ECR in us-west-2 answered with an error"},
+		"dropped":       {awslocal.Fault{Drop: true}, "unavailable: ECR in us-west-2 can't be reached"},
+		"cut":           {awslocal.Fault{Cut: true}, "unavailable: ECR in us-west-2 can't be reached"},
+		"deleted":       {awslocal.Fault{Code: "RepositoryNotFoundException", Status: 400}, "not scannable: image index not found"},
+		"unknown error": {awslocal.Fault{Code: "BrandNewException", Message: "secret", Status: 400}, "internal: ECR refused the request"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // for the back-off's sake
-			e, c := inProcess()
+			t.Parallel() // the SDK waits between retries
+			e, c := newInProcess()
 			putIndexes(e, 1)
 			test.fault.Operation = "BatchGetImage"
-			e.Disturb(test.fault)
+			e.InjectFault(test.fault)
 			images, err := c.Images(t.Context(), repo, nil)
-			if diff := cmp.Diff([]string{"a0 " + test.want, "b0 " + test.want, "plain"}, shown(images)); err != nil || diff != "" {
+			if diff := cmp.Diff([]string{"a0 " + test.want, "b0 " + test.want, "plain"}, imageLines(images)); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 		})
 	}
 }
 
-// One call that is refused for one of its indexes must not take the others with it.
-func TestOneIndexSpoilsNoOther(t *testing.T) {
-	e, c := inProcess()
+// If a call fails because of one index, the other indexes are still read.
+func TestOneUnreadableIndexAffectsNoOther(t *testing.T) {
+	e, c := newInProcess()
 	putIndexes(e, 8)
-	e.Disturb(awslocal.Fault{Operation: "BatchGetImage", Code: "UnableToGetUpstreamImageException", Status: 400, Calls: 4}) // of 8, 4, 2 and 1
+	e.InjectFault(awslocal.Fault{Operation: "BatchGetImage", Code: "UnableToGetUpstreamImageException", Status: 400, Calls: 4}) // of 8, 4, 2 and 1
 	images, err := c.Images(t.Context(), repo, nil)
 	broken := 0
-	for _, line := range shown(images) {
+	for _, line := range imageLines(images) {
 		if strings.Contains(line, "ECR refused the request") {
 			broken++
 		}
@@ -208,8 +208,8 @@ func TestOneIndexSpoilsNoOther(t *testing.T) {
 	}
 }
 
-// An index that is deleted or archived between two calls is not in BatchGetImage's answer.
-func TestIndexGoneBetweenTheCalls(t *testing.T) {
+// BatchGetImage does not return an index that was deleted or archived after DescribeImages listed it.
+func TestIndexDeletedBetweenTwoCalls(t *testing.T) {
 	for status, want := range map[string]string{"": "image index not found", ecr.Archived: "image index not accessible"} {
 		e := ecr.New(ecr.Options{})
 		putIndexes(e, 1)
@@ -222,7 +222,7 @@ func TestIndexGoneBetweenTheCalls(t *testing.T) {
 			}
 		})))
 		images, err := c.Images(t.Context(), repo, nil)
-		if diff := cmp.Diff([]string{"a0 not scannable: " + want, "b0 not scannable: " + want, "plain"}, shown(images)); err != nil || diff != "" {
+		if diff := cmp.Diff([]string{"a0 not scannable: " + want, "b0 not scannable: " + want, "plain"}, imageLines(images)); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
 	}

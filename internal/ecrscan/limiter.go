@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// limiter lets the calls of one operation in one registry and Region through: at most so many at once, and as fast as ECR takes them.
-// Callers are served in the order in which they come, those that come again after they were throttled included, so none waits for ever.
+// limiter limits the concurrency and the rate of the calls of one operation in one registry and Region. Callers are served
+// in the order of arrival. A throttled caller goes back to the end of the queue, so no caller waits forever.
 type limiter struct {
-	turn  chan struct{} // held by the caller that goes next
-	slots chan struct{} // one for each call under way
+	turn  chan struct{} // held by the next caller
+	slots chan struct{} // one entry for each call in progress
 
-	mu   sync.Mutex
-	pace pace
+	mu    sync.Mutex
+	pacer pacer
 }
 
 func newLimiter() *limiter {
 	return &limiter{turn: make(chan struct{}, 1), slots: make(chan struct{}, CallsAtOnce)}
 }
 
-// acquire waits until a call may be made, or until ctx ends. A call that was let through is given back with release, with its epoch.
+// acquire waits until a call may be made, or until ctx ends. The caller must call release with the returned epoch.
 func (l *limiter) acquire(ctx context.Context) (epoch int, err error) {
-	if err := enter(ctx, l.turn); err != nil {
+	if err := acquireSlot(ctx, l.turn); err != nil {
 		return 0, err
 	}
 	defer func() { <-l.turn }()
-	if err := enter(ctx, l.slots); err != nil {
+	if err := acquireSlot(ctx, l.slots); err != nil {
 		return 0, err
 	}
 	for {
-		epoch, wait := l.send()
+		epoch, wait := l.reserve()
 		if wait <= 0 {
 			return epoch, nil
 		}
@@ -41,38 +41,38 @@ func (l *limiter) acquire(ctx context.Context) (epoch int, err error) {
 	}
 }
 
-// send books a call, or tells how long to wait before the next try. The pace may change in the meantime.
-func (l *limiter) send() (epoch int, wait time.Duration) {
+// reserve reserves a call, or returns how long to wait before the next try. The rate can change in the meantime.
+func (l *limiter) reserve() (epoch int, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.pace.send(time.Now())
+	return l.pacer.reserve(time.Now())
 }
 
-// release ends a call, and learns from its answer.
+// release ends a call. It reduces the rate if ECR throttled the call.
 func (l *limiter) release(epoch int, throttled bool) {
 	if throttled {
-		l.cut(epoch)
+		l.reduceRate(epoch)
 	}
 	<-l.slots
 }
 
-func (l *limiter) cut(epoch int) {
+func (l *limiter) reduceRate(epoch int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pace.throttled(time.Now(), epoch)
+	l.pacer.reduceRate(time.Now(), epoch)
 }
 
-// throttling tells whether it is ECR's throttling for which callers wait now.
-func (l *limiter) throttling() bool {
+// recentlyThrottled reports whether ECR throttled a call within throttlingPeriod, so that callers wait for that reason.
+func (l *limiter) recentlyThrottled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.pace.throttledWithin(time.Now(), throttlingMemory)
+	return l.pacer.throttledWithin(time.Now(), throttlingPeriod)
 }
 
-// throttlingMemory is how long throttling is taken for the reason of a wait.
-const throttlingMemory = 10 * time.Second
+// throttlingPeriod is how long throttling counts as the reason for a wait.
+const throttlingPeriod = 10 * time.Second
 
-func enter(ctx context.Context, room chan<- struct{}) error {
+func acquireSlot(ctx context.Context, room chan<- struct{}) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

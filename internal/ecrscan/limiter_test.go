@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Callers that give up, wherever they wait, leave nothing behind that the next would wait for.
-func TestLimiterForgetsWhoGivesUp(t *testing.T) {
+// Callers whose context ends release everything that they hold, so that later callers do not wait for them.
+func TestLimiterReleasesCanceledCallers(t *testing.T) {
 	for name, prepare := range map[string]func(*limiter){
-		"slow pace": func(l *limiter) {
-			l.pace = pace{epoch: 1, ceiling: slowest, cutAt: time.Now(), next: time.Now().Add(time.Hour)}
+		"low rate": func(l *limiter) {
+			l.pacer = pacer{epoch: 1, ceiling: minRate, cutAt: time.Now(), next: time.Now().Add(time.Hour)}
 		},
 		"no slots": func(l *limiter) {
 			for range CallsAtOnce {
@@ -37,14 +37,14 @@ func TestLimiterForgetsWhoGivesUp(t *testing.T) {
 			}
 			all.Wait()
 			if len(l.slots) != held || len(l.turn) != 0 {
-				t.Errorf("%s: %d slots and %d turns are held still", name, len(l.slots)-held, len(l.turn))
+				t.Errorf("%s: %d slots and %d turns are still held", name, len(l.slots)-held, len(l.turn))
 			}
 		})
 	}
 }
 
-// A call that ended without an answer frees its slot as any other.
-func TestLimiterBounds(t *testing.T) {
+// At most CallsAtOnce calls run. A released slot can be acquired again.
+func TestLimiterLimitsConcurrentCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter()
 		for range CallsAtOnce {
@@ -55,7 +55,7 @@ func TestLimiterBounds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := l.acquire(ctx); err == nil {
-			t.Error("there was room for one more")
+			t.Error("one call more than the limit was allowed")
 		}
 		l.release(0, false)
 		if _, err := l.acquire(t.Context()); err != nil {

@@ -10,11 +10,11 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Bounds of an index: what a registry need not store, nobody builds for so many platforms. Each image costs two calls a day.
+// Limits of an index. They exceed what real indexes need. Each image costs two calls a day.
 const (
-	maxManifest = 4 << 20 // bytes; what the OCI registries have to take at least
+	maxManifest = 4 << 20 // bytes; OCI registries must accept at least this size
 	maxChildren = 100     // images
-	maxPlatform = 128     // bytes of a platform's name
+	maxPlatform = 128     // bytes; maximum length of a platform's name
 )
 
 // child is an image that an index lists for a platform.
@@ -22,13 +22,13 @@ type child struct {
 	digest, platform string
 }
 
-// index is what an index lists: its images, and why it lists more than these, if it does.
-type index struct {
+// imageIndex contains the images that an index lists. err is set if the list is not complete.
+type imageIndex struct {
 	images []child
 	err    error
 }
 
-// manifest is the JSON of an index: OCI's image index, or Docker's manifest list, which is the same as far as it is read here.
+// manifest is the JSON of an OCI image index or a Docker manifest list. The fields used here are the same in both.
 type manifest struct {
 	Manifests []descriptor `json:"manifests"`
 }
@@ -51,32 +51,32 @@ type platform struct {
 
 var digestForm = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 
-// readIndex reads the manifest of the index with the given digest. What can be scanned of it is listed even if the rest is broken; an index
-// within the index is not followed.
-func readIndex(digest, text string) index {
+// readIndex parses the manifest of the index with the given digest. It lists the valid images even if other entries are
+// invalid. It does not resolve nested indexes.
+func readIndex(digest, text string) imageIndex {
 	if len(text) > maxManifest {
-		return index{err: lasting("broken image index", fmt.Errorf("a manifest of %d bytes", len(text)))}
+		return imageIndex{err: permanentError("broken image index", fmt.Errorf("the manifest has %d bytes, more than %d", len(text), maxManifest))}
 	}
 	var m manifest
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		return index{err: lasting("broken image index", err)}
+		return imageIndex{err: permanentError("broken image index", err)}
 	}
 	if m.Manifests == nil {
-		return index{err: lasting("broken image index", errors.New("no list of manifests"))}
+		return imageIndex{err: permanentError("broken image index", errors.New("no list of manifests"))}
 	}
-	var x index
+	var x imageIndex
 	x.images, x.err = m.children(digest)
 	if len(x.images) > maxChildren {
-		x.err = lasting(fmt.Sprintf("image index of %d images, of which %d are scanned", len(x.images), maxChildren), x.err)
+		x.err = permanentError(fmt.Sprintf("image index of %d images, only the first %d are scanned", len(x.images), maxChildren), x.err)
 		x.images = x.images[:maxChildren]
 	}
 	if len(x.images) == 0 && x.err == nil {
-		x.err = lasting("image index without images", nil)
+		x.err = permanentError("image index without images", nil)
 	}
 	return x
 }
 
-// children lists the images, and tells of what else is there that may hold some.
+// children lists the images of the manifest. It returns an error if there are other entries that may contain images.
 func (m manifest) children(of string) ([]child, error) {
 	var images []descriptor
 	var err error
@@ -85,9 +85,9 @@ func (m manifest) children(of string) ([]child, error) {
 		switch {
 		case d.isAttestation(), !isIndex(d.MediaType) && !isImage(d.MediaType), listed[d.key()]:
 		case !digestForm.MatchString(d.Digest), d.Digest == of:
-			err = lasting("broken image index", fmt.Errorf("the digest %.150q of an image in it", d.Digest))
+			err = permanentError("broken image index", fmt.Errorf("invalid digest %.150q of an image", d.Digest))
 		case isIndex(d.MediaType):
-			err = lasting("nested image index", nil)
+			err = permanentError("nested image index", nil)
 		default:
 			listed[d.key()] = true
 			images = append(images, d)
@@ -107,14 +107,16 @@ type descriptorKey struct {
 
 func (d descriptor) key() descriptorKey { return descriptorKey{d.Digest, d.Platform} }
 
-// isAttestation recognises what builders put beside the images, such as provenance: it is a manifest for an unknown platform.
+// isAttestation reports whether an entry is an attestation, such as provenance. Builders add it as a manifest for an unknown
+// platform.
 func (d descriptor) isAttestation() bool {
 	return d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown" ||
 		d.Annotations.Type == "attestation-manifest"
 }
 
-// platformNames names each image's platform, os/architecture and a variant if there is one. Names are part of the identity of a finding, so
-// they say no more than it takes to tell the images of an index apart: Windows' build, its full version, the place among those alike.
+// platformNames returns the name of each image's platform: os/architecture, and the variant if there is one. Names are part
+// of the identity of a finding. Therefore they contain more details only if two images of the index would otherwise have the
+// same name: first the Windows build, then the full version, then a number.
 func platformNames(images []descriptor) []string {
 	names := make([]string, len(images))
 	seen := make(map[string]int, len(images))
@@ -133,12 +135,12 @@ func platformNames(images []descriptor) []string {
 	return names
 }
 
-// name is the platform's name in more and more detail; nth tells those apart that have all else in common.
+// name returns the platform's name with a level of detail from 0 to 3. Level 3 adds the number nth.
 func (p platform) name(detail, nth int) string {
 	name := strings.Trim(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
 	version := p.OSVersion
 	if parts := strings.Split(version, "."); detail == 1 && len(parts) > 3 {
-		version = strings.Join(parts[:3], ".") // the fourth changes with each month's update
+		version = strings.Join(parts[:3], ".") // the fourth part changes with each monthly update
 	}
 	if detail > 0 && version != "" {
 		name += " " + version
@@ -150,7 +152,7 @@ func (p platform) name(detail, nth int) string {
 	return strings.ToValidUTF8(name[:min(len(name), maxPlatform)], "")
 }
 
-// The media types of what an index may list as an image; an old builder may have given none.
+// Media types of images in an index. Old builders omit the media type.
 const (
 	dockerImage   = "application/vnd.docker.distribution.manifest.v2+json"
 	dockerImageV1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
@@ -167,7 +169,7 @@ func isImage(mediaType string) bool {
 
 func isIndex(mediaType string) bool { return mediaType == dockerList || mediaType == ociIndex }
 
-// lasting is why an index can't be resolved, in words for people, when no other try will mend it.
-func lasting(reason string, cause error) error {
+// permanentError returns the error of an index that can't be resolved and that a retry doesn't fix. reason is for users.
+func permanentError(reason string, cause error) error {
 	return &scan.Error{Code: scan.NotScannable, Message: reason, Err: cause}
 }

@@ -11,11 +11,11 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Findings implements [refresh.Registry]: the first page has the counts of the whole image, and every page some of its findings.
+// Findings implements [refresh.Registry]. Each page contains the counts of the whole image and a part of its findings.
 func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error) {
 	page, err := c.findingsPage(ctx, repo, digest, pageSize, nil)
 	if err != nil {
-		return neverScanned(err)
+		return resultOfError(err)
 	}
 	result := resultOf(page)
 	if result.State != scan.Completed {
@@ -29,14 +29,15 @@ func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest stri
 			break
 		}
 		if page, err = c.findingsPage(ctx, repo, digest, pageSize, token); err != nil {
-			return neverScanned(err)
+			return resultOfError(err)
 		}
 		switch next := resultOf(page); {
 		case next.State == scan.InProgress:
 			return next, nil
 		case next.State != scan.Completed, !next.CompletedAt.Equal(result.CompletedAt), aws.ToString(page.NextToken) == *token:
-			// Another scan came in between, or ECR goes round in circles: a mixture or a part would pass for the whole.
-			return scan.Result{}, &scan.Error{Code: scan.Unavailable, Message: "the result changed while it was read"}
+			// The result changed between two pages, or ECR returned the same token twice. The findings would be a mixture
+			// or incomplete.
+			return scan.Result{}, &scan.Error{Code: scan.Unavailable, Message: "the scan result changed while it was read"}
 		}
 	}
 	result.Findings = scan.MergeFindings(findings)
@@ -60,17 +61,18 @@ func (c *Client) findingsPage(ctx context.Context, repo scan.Repository, digest 
 	return call(ctx, c, repo, readScan, c.ecr.DescribeImageScanFindings, &in)
 }
 
-// neverScanned takes ScanNotFoundException for the result that it is. It never means clean: the image was not scanned, or by the other
-// kind of scanning, or a moment ago.
-func neverScanned(err error) (scan.Result, error) {
+// resultOfError returns the result NotScanned for ScanNotFoundException, and err otherwise. The exception means that the
+// image was not scanned, was scanned with the other type of scanning, or that its scan has just started. It does not mean
+// that the image is clean.
+func resultOfError(err error) (scan.Result, error) {
 	if isCode(err, "ScanNotFoundException") {
 		return scan.Result{State: scan.NotScanned}, nil
 	}
 	return scan.Result{}, err
 }
 
-// resultOf reads the state of a scan. The set of states is open, and a completed scan counts as one only when it has counts and a time:
-// without them ECR has not made it readable yet.
+// resultOf converts the state of a scan. ECR may add states. A completed scan without counts or without a time is not
+// readable yet and therefore not treated as completed.
 func resultOf(page *ecr.DescribeImageScanFindingsOutput) scan.Result {
 	var status, description string
 	if s := page.ImageScanStatus; s != nil {
@@ -85,7 +87,7 @@ func resultOf(page *ecr.DescribeImageScanFindingsOutput) scan.Result {
 			return result
 		}
 		if len(found.FindingSeverityCounts) == 0 && len(found.Findings)+len(found.EnhancedFindings) > 0 {
-			result.State, result.Reason = scan.NotScanned, "result not ready" // no counts, yet findings: anything but clean
+			result.State, result.Reason = scan.NotScanned, "result not ready" // findings without counts: not clean
 			return result
 		}
 		result.State, result.Counts, result.CompletedAt = scan.Completed, countsOf(found.FindingSeverityCounts), found.ImageScanCompletedAt.UTC()
@@ -94,13 +96,13 @@ func resultOf(page *ecr.DescribeImageScanFindingsOutput) scan.Result {
 	case "FAILED":
 		result.State, result.Reason = scan.Failed, withDefault(description, "no reason given")
 	default:
-		result.State, result.Reason = scan.NotScanned, reasonOf(status)
+		result.State, result.Reason = scan.NotScanned, statusReason(status)
 	}
 	return result
 }
 
-// reasonOf puts a state that has no result into words.
-func reasonOf(status string) string {
+// statusReason returns a reason for users of a status that has no result.
+func statusReason(status string) string {
 	switch status {
 	case "":
 		return ""
@@ -117,7 +119,7 @@ func reasonOf(status string) string {
 func countsOf(counts map[string]int32) scan.Counts {
 	sum := make(scan.Counts, len(counts))
 	for severity, n := range counts {
-		if n != 0 { // a severity of which there is none is the same as none at all
+		if n != 0 { // a count of zero is the same as a missing count
 			sum[scan.ParseSeverity(severity)] += int(n)
 		}
 	}

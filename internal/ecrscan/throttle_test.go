@@ -20,8 +20,8 @@ import (
 	"ecr-continuous-scan/internal/setup"
 )
 
-// inProcess is an ECR and a client without a socket, for the fake clock of synctest.
-func inProcess() (*ecr.ECR, *ecrscan.Client) {
+// newInProcess returns an ECR and a client that use no socket, as synctest's fake clock requires.
+func newInProcess() (*ecr.ECR, *ecrscan.Client) {
 	e := ecr.New(ecr.Options{})
 	return e, ecrscan.New(inProcessConfig(e))
 }
@@ -32,7 +32,7 @@ func inProcessConfig(h http.Handler) aws.Config {
 	return cfg
 }
 
-// afterListing does something as soon as h has answered a listing of images.
+// afterListing calls do after h has responded to DescribeImages.
 func afterListing(h http.Handler, do func()) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
@@ -42,20 +42,20 @@ func afterListing(h http.Handler, do func()) http.Handler {
 	})
 }
 
-// throttle refuses calls in each of the ways in which AWS does.
-func throttle(f awslocal.Fault, i int) awslocal.Fault {
-	way := []awslocal.Fault{{Code: "ThrottlingException"}, {Code: "TooManyRequestsException", Status: 429}, {Code: "Odd", Status: 429}, {Code: "Throttling", Status: 503}}[i]
-	f.Code, f.Status = way.Code, way.Status
+// throttlingFault returns f with one of the four forms of AWS's throttling errors.
+func throttlingFault(f awslocal.Fault, i int) awslocal.Fault {
+	form := []awslocal.Fault{{Code: "ThrottlingException"}, {Code: "TooManyRequestsException", Status: 429}, {Code: "Odd", Status: 429}, {Code: "Throttling", Status: 503}}[i]
+	f.Code, f.Status = form.Code, form.Status
 	return f
 }
 
-func TestThrottledUntilTheTimeIsUp(t *testing.T) {
+func TestThrottledUntilTheDeadline(t *testing.T) {
 	for i := range 4 {
 		synctest.Test(t, func(t *testing.T) {
-			e, c := inProcess()
+			e, c := newInProcess()
 			digest := e.PutImage(id, ecr.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
-			fault := throttle(awslocal.Fault{}, i)
-			e.Disturb(fault)
+			fault := throttlingFault(awslocal.Fault{}, i)
+			e.InjectFault(fault)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			began := time.Now()
@@ -64,21 +64,21 @@ func TestThrottledUntilTheTimeIsUp(t *testing.T) {
 				t.Errorf("%+v: %v", fault, err)
 			}
 			if took := time.Since(began); took != 10*time.Second {
-				t.Errorf("%+v: gave up after %s, while there was time", fault, took)
+				t.Errorf("%+v: gave up after %s, want 10 s", fault, took)
 			}
 			if n := e.Count().Calls["StartImageScan"]; n < 5 || n > 20 {
 				t.Errorf("%+v: %d calls in 10 s", fault, n)
 			}
-			e.Calm()
+			e.ClearFaults()
 			if err := c.StartScan(t.Context(), repo, digest); err != nil {
-				t.Errorf("after it: %v", err)
+				t.Errorf("after the fault: %v", err)
 			}
 		})
 	}
 }
 
-// What was throttled for a while passes in the end, and nobody hears of it, whichever call it was.
-func TestThrottledForAWhile(t *testing.T) {
+// Throttled calls of each operation are retried until they succeed. The caller sees no error.
+func TestThrottledCallsAreRetried(t *testing.T) {
 	for name, call := range map[string]func(ctx context.Context, c *ecrscan.Client, digest string) error{
 		"DescribeImages": func(ctx context.Context, c *ecrscan.Client, _ string) error {
 			_, err := c.Images(ctx, repo, nil)
@@ -100,10 +100,10 @@ func TestThrottledForAWhile(t *testing.T) {
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			e, c := inProcess()
+			e, c := newInProcess()
 			digest := e.PutImage(id, ecr.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
 			e.PutImage(id, ecr.Image{Tags: []string{"multi"}, Children: []ecr.Child{{Digest: digest, OS: "linux", Arch: "arm64"}}})
-			e.Disturb(awslocal.Fault{Operation: name, Code: "ThrottlingException", Calls: 7})
+			e.InjectFault(awslocal.Fault{Operation: name, Code: "ThrottlingException", Calls: 7})
 			if err := call(t.Context(), c, digest); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -114,12 +114,12 @@ func TestThrottledForAWhile(t *testing.T) {
 	}
 }
 
-// The SDK takes LimitExceededException for throttling; it is not, whichever call it comes from.
-func TestLimitExceededIsFinal(t *testing.T) {
+// The SDK treats LimitExceededException as throttling. The client does not retry it.
+func TestLimitExceededIsNotRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, c := inProcess()
+		e, c := newInProcess()
 		e.PutRepository(id, ecr.Repository{})
-		e.Disturb(awslocal.Fault{Code: "LimitExceededException"})
+		e.InjectFault(awslocal.Fault{Code: "LimitExceededException"})
 		_, err := c.Images(t.Context(), repo, nil)
 		if scan.CodeOf(err) != scan.Unavailable || e.Count().Total() != 1 {
 			t.Errorf("%d calls, %v", e.Count().Total(), err)
@@ -127,14 +127,14 @@ func TestLimitExceededIsFinal(t *testing.T) {
 	})
 }
 
-// Where ECR lets one call through in two seconds, each of many callers gets its turn, in about the order of coming; those that give up leave
-// the queue at once.
+// If ECR allows one call every two seconds, each of many callers is served, about in the order of arrival. Callers whose
+// context ends return immediately.
 func TestNoCallerStarves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers = 300
-		e, c := inProcess()
+		e, c := newInProcess()
 		digest := e.PutImage(id, ecr.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
-		e.Disturb(awslocal.Fault{PerSecond: 0.5, Burst: 1, Delay: 30 * time.Millisecond})
+		e.InjectFault(awslocal.Fault{PerSecond: 0.5, Burst: 1, Delay: 30 * time.Millisecond})
 		began := time.Now()
 		var all sync.WaitGroup
 		var last time.Duration
@@ -142,17 +142,17 @@ func TestNoCallerStarves(t *testing.T) {
 		for i := range callers {
 			all.Go(func() {
 				time.Sleep(time.Duration(i) * time.Millisecond)
-				ctx, impatient := t.Context(), i%3 == 0
-				if impatient {
+				ctx, limited := t.Context(), i%3 == 0
+				if limited {
 					var cancel context.CancelFunc
 					ctx, cancel = context.WithTimeout(ctx, time.Minute)
 					defer cancel()
 				}
-				asked := time.Now()
+				called := time.Now()
 				_, err := c.Findings(ctx, repo, digest)
-				took := time.Since(asked)
+				took := time.Since(called)
 				switch {
-				case err != nil && (!impatient || took != time.Minute || scan.MessageOf(err) != "throttled by ECR"):
+				case err != nil && (!limited || took != time.Minute || scan.MessageOf(err) != "throttled by ECR"):
 					t.Errorf("caller %d after %s: %v", i, took, err)
 				case err == nil:
 					mu.Lock()
@@ -166,15 +166,15 @@ func TestNoCallerStarves(t *testing.T) {
 			t.Errorf("the last caller was served after %s, want less than %s", last, most)
 		}
 		if n := e.Count().InFlight; n != 0 {
-			t.Errorf("%d calls under way still", n)
+			t.Errorf("%d calls still in progress", n)
 		}
 	})
 }
 
-// One operation, Region or registry that is throttled slows no other.
-func TestThrottlingStaysWhereItIs(t *testing.T) {
+// Throttling of one operation, Region or registry does not slow down the others.
+func TestThrottlingSlowsNoOtherRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, c := inProcess()
+		e, c := newInProcess()
 		where := map[string]scan.Repository{
 			"here": repo, "another Region": {Registry: repo.Registry, Region: "eu-west-1", Name: repo.Name}, "another registry": {Registry: "999999999999", Region: repo.Region, Name: repo.Name},
 		}
@@ -182,7 +182,7 @@ func TestThrottlingStaysWhereItIs(t *testing.T) {
 		for at, r := range where {
 			digests[at] = e.PutImage(ecr.RepositoryID{Region: r.Region, Registry: r.Registry, Name: r.Name}, ecr.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
 		}
-		e.Disturb(awslocal.Fault{Region: repo.Region, Registry: repo.Registry, Operation: "DescribeImageScanFindings", Code: "ThrottlingException"})
+		e.InjectFault(awslocal.Fault{Region: repo.Region, Registry: repo.Registry, Operation: "DescribeImageScanFindings", Code: "ThrottlingException"})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		var throttled sync.WaitGroup

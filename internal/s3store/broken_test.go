@@ -25,8 +25,8 @@ import (
 
 const keyOfA = "record/123456789012/us-west-2/a/"
 
-// packed is a stored object of a format.
-func packed(t *testing.T, format int, text string) string {
+// packedObject returns a stored object with a format version.
+func packedObject(t *testing.T, format int, text string) string {
 	t.Helper()
 	var b bytes.Buffer
 	zip := gzip.NewWriter(&b)
@@ -37,17 +37,17 @@ func packed(t *testing.T, format int, text string) string {
 	return b.String()
 }
 
-// broken are objects that are no records and no histories.
-func broken(t *testing.T) map[string]string {
-	whole := packed(t, 1, `{"images":[]}`)
+// brokenObjects returns objects that are neither records nor histories, by description.
+func brokenObjects(t *testing.T) map[string]string {
+	whole := packedObject(t, 1, `{"images":[]}`)
 	return map[string]string{
-		"empty": "", "a text": "not packed at all", "half": whole[:len(whole)/2], "another format": packed(t, 0, "{}"), "no JSON": packed(t, 1, `{"images":`),
-		"another type": packed(t, 1, `{"images":{},"findings":{}}`), "with something behind": packed(t, 1, `{} {}`),
+		"empty": "", "a text": "not packed at all", "truncated": whole[:len(whole)/2], "another format": packedObject(t, 0, "{}"), "no JSON": packedObject(t, 1, `{"images":`),
+		"another type": packedObject(t, 1, `{"images":{},"findings":{}}`), "trailing JSON value": packedObject(t, 1, `{} {}`),
 	}
 }
 
-// writes is how many calls changed something in the bucket.
-func writes(a *awstest.AWS) int {
+// countWrites returns how many calls changed the bucket.
+func countWrites(a *awstest.AWS) int {
 	n := 0
 	for operation, calls := range a.S3.Count().Calls {
 		if operation != "GetObject" && operation != "HeadObject" && operation != "ListObjectsV2" {
@@ -57,40 +57,40 @@ func writes(a *awstest.AWS) int {
 	return n
 }
 
-// A reader says that what is broken is unavailable, or that a history is not there, and leaves everything as it is.
-func TestReaderOfWhatIsBroken(t *testing.T) {
-	for name, body := range broken(t) {
+// A reader returns Unavailable for a broken record and NotFound for a broken history. It writes nothing.
+func TestReaderOfBrokenObjects(t *testing.T) {
+	for name, body := range brokenObjects(t) {
 		t.Run(name, func(t *testing.T) {
-			a, _ := records(t)
+			a, _ := newRecordWriter(t)
 			stored := uuid.NewString()
 			for _, name := range []string{"index", stored} {
 				put(t, a, keyOfA+name, body)
 			}
 			a.S3.ResetCount()
 			for range 2 {
-				r, err := reader(a).Load(t.Context(), repository("a"))
+				r, err := newReader(a).Load(t.Context(), repository("a"))
 				if scan.CodeOf(err) != scan.Unavailable || errors.Is(err, history.ErrLaterFormat) || len(r.Images) > 0 || r.Version != "" {
 					t.Errorf("load: %+v, %v", r, err)
 				}
-				if _, err := reader(a).History(t.Context(), repository("a"), stored); scan.CodeOf(err) != scan.NotFound {
+				if _, err := newReader(a).History(t.Context(), repository("a"), stored); scan.CodeOf(err) != scan.NotFound {
 					t.Errorf("history: %v", err)
 				}
 			}
-			if n := writes(a); n > 0 {
+			if n := countWrites(a); n > 0 {
 				t.Errorf("a reader made %d calls that write", n)
 			}
 			if lists := a.S3.Count().Calls["ListObjectsV2"]; lists > 0 {
-				t.Errorf("a reader looked for histories: %d calls", lists)
+				t.Errorf("a reader listed histories: %d calls", lists)
 			}
 		})
 	}
 }
 
-// The writer sets what is broken aside, and can store in its place.
-func TestWriterOfWhatIsBroken(t *testing.T) {
-	for name, body := range broken(t) {
+// The writer copies broken objects to set-aside/ and can replace them.
+func TestWriterOfBrokenObjects(t *testing.T) {
+	for name, body := range brokenObjects(t) {
 		t.Run(name, func(t *testing.T) {
-			a, store := records(t)
+			a, store := newRecordWriter(t)
 			stored := uuid.NewString()
 			for _, name := range []string{"index", stored} {
 				put(t, a, keyOfA+name, body)
@@ -112,20 +112,20 @@ func TestWriterOfWhatIsBroken(t *testing.T) {
 			if version := save(t, store, repository("a"), next); version == "" {
 				t.Fatal("the rebuilt record was not stored")
 			}
-			if got, err := reader(a).Load(t.Context(), repository("a")); err != nil || len(got.Images) != 1 {
+			if got, err := newReader(a).Load(t.Context(), repository("a")); err != nil || len(got.Images) != 1 {
 				t.Errorf("after the save: %+v, %v", got, err)
 			}
 		})
 	}
 }
 
-// A broken record is rebuilt from the histories: of each image the latest one, and nothing of those that are broken.
+// A broken record is rebuilt from the latest readable history of each image.
 func TestRebuild(t *testing.T) {
-	a, store := records(t)
+	a, store := newRecordWriter(t)
 	repo := repository("a")
 	of := func(tag string, told history.Stamp) history.History {
 		h := aHistory()
-		h.Tag, h.Platform, h.Told = tag, "", told
+		h.Tag, h.Platform, h.LastDate = tag, "", told
 		return h
 	}
 	addHistory(t, store, repo, of("v1", 8))
@@ -149,26 +149,26 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
-// What is broken and can't be set aside is not replaced.
-func TestRebuildThatCantSetAside(t *testing.T) {
-	a, store := records(t)
+// A broken object that can't be copied to set-aside/ is not replaced.
+func TestRebuildWhenSetAsideFails(t *testing.T) {
+	a, store := newRecordWriter(t)
 	put(t, a, keyOfA+"index", "broken")
-	a.S3.Disturb(awslocal.Fault{Operation: "PutObject", Code: "AccessDenied"})
+	a.S3.InjectFault(awslocal.Fault{Operation: "PutObject", Code: "AccessDenied"})
 	if r, err := store.Load(t.Context(), repository("a")); scan.CodeOf(err) != scan.Unavailable || len(r.Images) > 0 || r.Version != "" {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
 
-// What a later version wrote is left alone by readers and by the writer, and both say so.
+// Objects of a later format are not changed by readers or by the writer. Both return an error that names the reason.
 func TestLaterFormat(t *testing.T) {
-	a, store := records(t)
+	a, store := newRecordWriter(t)
 	repo, stored := repository("a"), uuid.NewString()
-	body := packed(t, s3store.Format+1, `{"images":"of another form"}`)
+	body := packedObject(t, s3store.Format+1, `{"images":"another type"}`)
 	for _, name := range []string{"index", stored} {
 		put(t, a, keyOfA+name, body)
 	}
 	a.S3.ResetCount()
-	for who, of := range map[string]refresh.Records{"reader": reader(a), "writer": store} {
+	for who, of := range map[string]refresh.Records{"reader": newReader(a), "writer": store} {
 		_, loaded := of.Load(t.Context(), repo)
 		_, read := of.History(t.Context(), repo, stored)
 		for what, err := range map[string]error{"load": loaded, "history": read} {
@@ -177,15 +177,15 @@ func TestLaterFormat(t *testing.T) {
 			}
 		}
 	}
-	if n := writes(a); n > 0 {
+	if n := countWrites(a); n > 0 {
 		t.Errorf("%d calls that write", n)
 	}
 }
 
-// A sweep tells of which images the history is lost or broken, so that it is read again; a history that was there at the last sweep is not
-// read again, since it never changes.
-func TestSweepFindsWhatIsLost(t *testing.T) {
-	a, store := records(t)
+// A sweep returns the images whose history is missing or broken. It does not read a history again that existed at the last
+// sweep, because histories never change.
+func TestSweepReportsLostHistories(t *testing.T) {
+	a, store := newRecordWriter(t)
 	repo := repository("a")
 	r := history.Record{Images: map[string]history.ImageRecord{"never scanned": {Tag: "never scanned"}}}
 	names := make(map[string]string)
@@ -222,10 +222,10 @@ func TestSweepFindsWhatIsLost(t *testing.T) {
 	if diff := cmp.Diff([]string{names["broken"]}, objectsOf(t, a, s3store.SetAsidePrefix+keyOfA)); diff != "" {
 		t.Errorf("set aside (-want +got):\n%s", diff)
 	}
-	a.S3.Disturb(awslocal.Fault{Operation: "GetObject", Code: "AccessDenied"})
+	a.S3.InjectFault(awslocal.Fault{Operation: "GetObject", Code: "AccessDenied"})
 	loaded := r
 	loaded.Now = a.Now()
 	if labels, err := store.Sweep(t.Context(), repo, loaded, history.Record{}); scan.CodeOf(err) != scan.Unavailable || labels != nil {
-		t.Errorf("S3 refuses the histories: %q, %v", labels, err)
+		t.Errorf("S3 denies access to the histories: %q, %v", labels, err)
 	}
 }

@@ -1,7 +1,8 @@
-// Package s3store keeps scan configs and records in an S3 bucket: a config is the JSON object <scanid>.json at the bucket's root, records lie
-// below record/, and what is broken of them below set-aside/. Everything else in the bucket is neither read nor touched.
+// Package s3store reads and writes scan configs and records in an S3 bucket. A config is the JSON object <id>.json at the
+// bucket's root. Records have the prefix record/. Copies of broken records have the prefix set-aside/. The package
+// ignores all other objects.
 //
-// It keeps nothing in memory, so that every function sees the same configs at once. The rules of a config are the domain's (package scan).
+// Configs are not cached, so that all functions see a change immediately. The rules for configs are in package scan.
 package s3store
 
 import (
@@ -22,13 +23,13 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// CallsAtOnce is how many objects are read side by side.
+// CallsAtOnce is the maximum number of objects that are read concurrently.
 const CallsAtOnce = 128
 
-// maxObject bounds what is read of an object, in bytes. A config with a thousand of the longest tags has 131,000.
+// maxObject is the maximum size of a config object, in bytes. A config with 1,000 tags of the maximum length has 131,000.
 const maxObject = 256 << 10
 
-// maxCreated is the end of the year 9999 in Unix seconds: no feed can write a later time.
+// maxCreated is the end of the year 9999 in Unix seconds. Feeds cannot represent a later time.
 const maxCreated = 253402300799
 
 const suffix = ".json"
@@ -44,21 +45,21 @@ type Configs struct {
 // ConfigWriter reads and writes configs. It implements [httpapi.ConfigStore].
 type ConfigWriter struct{ *Configs }
 
-// NewConfigWriter makes the writer of a bucket that exists.
+// NewConfigWriter returns a ConfigWriter for an existing bucket.
 func NewConfigWriter(client *s3.Client, bucket string, log *slog.Logger) ConfigWriter {
 	return ConfigWriter{NewConfigs(client, bucket, log)}
 }
 
-// NewConfigs makes the reader of a bucket that exists.
+// NewConfigs returns a reader for an existing bucket.
 func NewConfigs(client *s3.Client, bucket string, log *slog.Logger) *Configs {
 	return &Configs{s3: client, bucket: bucket, log: log}
 }
 
-// errForeign marks an object that is no config of ours, or not any more.
-var errForeign = errors.New("not a scan config")
+// errNotConfig means that an object is not a valid config.
+var errNotConfig = errors.New("not a scan config")
 
-// List implements [report.ConfigReader]. Objects that are no configs are logged and left out. One that can't be read for now fails the list: a
-// config that goes missing from the answer would look deleted, or its images clean.
+// List implements [report.ConfigReader]. It logs and ignores objects that are not configs. It fails if an object can't be
+// read at the moment: without that config in the result, the config would look deleted, or its images clean.
 func (s *Configs) List(ctx context.Context) ([]scan.Config, error) {
 	ids, err := s.ids(ctx)
 	if err != nil {
@@ -74,8 +75,8 @@ func (s *Configs) List(ctx context.Context) ([]scan.Config, error) {
 			switch {
 			case err == nil:
 				found[i] = &c
-			case errors.Is(err, errForeign):
-				s.log.WarnContext(ctx, "left alone an object that is no scan config", "bucket", s.bucket, "key", id+suffix, "error", err)
+			case errors.Is(err, errNotConfig):
+				s.log.WarnContext(ctx, "ignored object: not a scan config", "bucket", s.bucket, "key", id+suffix, "error", err)
 			case scan.CodeOf(err) == scan.NotFound: // deleted since it was listed
 			case scan.CodeOf(err) == scan.NoAccess:
 				refused[i] = err
@@ -88,11 +89,12 @@ func (s *Configs) List(ctx context.Context) ([]scan.Config, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return s.gather(ctx, ids, found, refused)
+	return s.collectConfigs(ctx, ids, found, refused)
 }
 
-// gather tells one odd object that S3 refuses to give out from a function that may read none.
-func (s *Configs) gather(ctx context.Context, ids []string, found []*scan.Config, refused []error) ([]scan.Config, error) {
+// collectConfigs sorts the configs. It ignores objects that S3 denies access to. It fails if S3 denied access and no
+// config could be read, because then the function's own permissions are probably missing.
+func (s *Configs) collectConfigs(ctx context.Context, ids []string, found []*scan.Config, refused []error) ([]scan.Config, error) {
 	configs := make([]scan.Config, 0, len(ids))
 	var refusal error
 	for i, id := range ids {
@@ -101,7 +103,7 @@ func (s *Configs) gather(ctx context.Context, ids []string, found []*scan.Config
 		}
 		if refused[i] != nil {
 			refusal = refused[i]
-			s.log.WarnContext(ctx, "left alone an object that S3 does not give out", "bucket", s.bucket, "key", id+suffix, "error", refusal)
+			s.log.WarnContext(ctx, "ignored object: S3 denies access", "bucket", s.bucket, "key", id+suffix, "error", refusal)
 		}
 	}
 	if refusal != nil && len(configs) == 0 {
@@ -111,11 +113,12 @@ func (s *Configs) gather(ctx context.Context, ids []string, found []*scan.Config
 	return configs, nil
 }
 
-// ids lists the names at the root that can be configs, page by page. The delimiter keeps whatever lies under prefixes out of the pages.
+// ids lists the ids of the objects at the root that can be configs. The delimiter excludes all objects below a prefix.
 func (s *Configs) ids(ctx context.Context) ([]string, error) {
 	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{
 		Bucket: &s.bucket, Delimiter: aws.String("/"),
-		// Without it one key with a control character, which XML can't hold, would make every list fail. The keys of configs need no decoding.
+		// Without the encoding, one key with a control character would make the list fail, because XML can't represent it.
+		// The keys of configs need no decoding.
 		EncodingType: types.EncodingTypeUrl,
 	})
 	var ids []string
@@ -135,7 +138,7 @@ func (s *Configs) ids(ctx context.Context) ([]string, error) {
 		}
 	}
 	if foreign > 0 {
-		s.log.InfoContext(ctx, "left alone objects that are no scan configs", "bucket", s.bucket, "objects", foreign, "oneOfThem", example)
+		s.log.InfoContext(ctx, "ignored objects: not scan configs", "bucket", s.bucket, "objects", foreign, "oneOfThem", example)
 	}
 	return ids, nil
 }
@@ -144,8 +147,8 @@ func (s *Configs) ids(ctx context.Context) ([]string, error) {
 func (s *Configs) Get(ctx context.Context, id string) (scan.Config, error) {
 	c, err := s.read(ctx, id)
 	switch {
-	case errors.Is(err, errForeign):
-		s.log.WarnContext(ctx, "left alone an object that is no scan config", "bucket", s.bucket, "key", id+suffix, "error", err)
+	case errors.Is(err, errNotConfig):
+		s.log.WarnContext(ctx, "ignored object: not a scan config", "bucket", s.bucket, "key", id+suffix, "error", err)
 		return scan.Config{}, notFound(err)
 	case scan.CodeOf(err) == scan.NoAccess:
 		return scan.Config{}, unavailable("read a scan config", err)
@@ -177,8 +180,9 @@ func (s ConfigWriter) Put(ctx context.Context, c scan.Config) error {
 	return nil
 }
 
-// Delete implements [httpapi.ConfigStore]. S3 itself doesn't tell whether there was anything to delete, so it is read first; an object that is
-// no config is NotFound and stays. Of two calls at the same time both may have found it.
+// Delete implements [httpapi.ConfigStore]. It reads the object first, because S3's DeleteObject does not report whether
+// the object existed. An object that is not a config is not deleted, and the error is NotFound. Two concurrent calls can
+// both succeed.
 func (s ConfigWriter) Delete(ctx context.Context, id string) error {
 	if _, err := s.Get(ctx, id); err != nil {
 		return err
@@ -190,7 +194,7 @@ func (s ConfigWriter) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
-// read is one config. Errors: errForeign, NotFound, NoAccess when S3 refuses this object, Unavailable.
+// read returns one config. Errors: errNotConfig, NotFound, Unavailable, and NoAccess if S3 denies access to the object.
 func (s *Configs) read(ctx context.Context, id string) (scan.Config, error) {
 	if !scan.ValidID(id) {
 		return scan.Config{}, notFound(nil)
@@ -207,39 +211,39 @@ func readError(id string, err error) error {
 		switch api.ErrorCode() {
 		case "NoSuchKey", "NotFound":
 			return notFound(err)
-		case "InvalidObjectState", "InvalidRequest": // in Glacier; encrypted by a key that must come with the request
-			return fmt.Errorf("%w: %w", errForeign, err)
-		case "AccessDenied": // of another account, encrypted by a key of another: or the function may read none
-			return &scan.Error{Code: scan.NoAccess, Message: "S3 refuses the object", Err: err}
+		case "InvalidObjectState", "InvalidRequest": // archived in Glacier; encrypted with a key that the request must contain
+			return fmt.Errorf("%w: %w", errNotConfig, err)
+		case "AccessDenied": // owned by another account, encrypted with a key of another account, or the function has no read permission
+			return &scan.Error{Code: scan.NoAccess, Message: "S3 denies access to the object", Err: err}
 		}
 	}
 	return unavailable("read scan config "+id, err)
 }
 
-// decode reads a stored object. It is lenient about what the demo's functions let pass, an empty list of tags or one given twice, and
-// strict about what would reach AWS.
+// decode parses a stored config. It accepts what the demo's functions accepted: an empty list of tags and duplicate tags.
+// It rejects invalid values that would be sent to AWS.
 func decode(id string, body []byte) (scan.Config, error) {
 	if len(body) > maxObject {
-		return scan.Config{}, fmt.Errorf("%w: larger than %d bytes", errForeign, maxObject)
+		return scan.Config{}, fmt.Errorf("%w: larger than %d bytes", errNotConfig, maxObject)
 	}
 	var c scan.Config
 	if err := json.Unmarshal(body, &c); err != nil {
-		return scan.Config{}, fmt.Errorf("%w: %w", errForeign, err)
+		return scan.Config{}, fmt.Errorf("%w: %w", errNotConfig, err)
 	}
 	if c.Created < 0 || c.Created > maxCreated {
-		return scan.Config{}, fmt.Errorf("%w: it was created in no year that can be written", errForeign)
+		return scan.Config{}, fmt.Errorf("%w: created is not between 1970 and the year 9999", errNotConfig)
 	}
 	if c.ID != id {
-		return scan.Config{}, fmt.Errorf("%w: its id is not its name", errForeign)
+		return scan.Config{}, fmt.Errorf("%w: the id is not the object's name", errNotConfig)
 	}
 	c.Tags = distinct(c.Tags)
 	if err := c.Validate(); err != nil {
-		return scan.Config{}, fmt.Errorf("%w: %w", errForeign, err)
+		return scan.Config{}, fmt.Errorf("%w: %w", errNotConfig, err)
 	}
 	return c, nil
 }
 
-// distinct drops tags that are given twice; none at all is nil.
+// distinct removes duplicate tags. It returns nil for an empty list.
 func distinct(tags []string) []string {
 	var kept []string
 	seen := make(map[string]bool, len(tags))
@@ -258,7 +262,7 @@ func notFound(cause error) error {
 
 func unavailable(doing string, cause error) error {
 	return &scan.Error{
-		Code: scan.Unavailable, Message: "The scan configs can't be read or written just now. Try again later.",
+		Code: scan.Unavailable, Message: "The scan configs can't be read or written at the moment. Try again later.",
 		Err: fmt.Errorf("%s: %w", doing, cause),
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-const known = "4471c156-29f5-40fe-883b-3cd26738d5a6"
+const knownID = "4471c156-29f5-40fe-883b-3cd26738d5a6"
 
 func newConfig(t *testing.T, repo string, tags ...string) scan.Config {
 	t.Helper()
@@ -41,7 +41,7 @@ func put(t *testing.T, a *awstest.AWS, key, body string) {
 	}
 }
 
-func TestRoundTrip(t *testing.T) {
+func TestConfigRoundTrip(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	store := a.Service(awstest.Silent()).Configs
 	if configs, err := store.List(t.Context()); err != nil || len(configs) != 0 {
@@ -73,7 +73,7 @@ func TestRoundTrip(t *testing.T) {
 
 func errorOf(_ scan.Config, err error) error { return err }
 
-func TestMoreThanAPage(t *testing.T) {
+func TestListOfMoreThanOnePage(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	store := a.Service(awstest.Silent()).Configs
 	const many = 2100
@@ -97,19 +97,19 @@ func TestMoreThanAPage(t *testing.T) {
 		t.Errorf("listed %d of %d, %v", len(configs), many/8*8, err)
 	}
 	if lists := a.S3.Count().Calls["ListObjectsV2"]; lists != 3 {
-		t.Errorf("%d calls to list, want 3: what lies under a prefix costs none", lists)
+		t.Errorf("%d calls to list, want 3: objects below a prefix need no calls", lists)
 	}
 }
 
-// What the demo's functions wrote is read as it is.
-func TestDemoObjects(t *testing.T) {
+// Configs that the demo's functions wrote can be read.
+func TestConfigsOfTheDemo(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
-	put(t, a, known+".json", `{"id":"`+known+`","created":"1569927812","region":"us-west-2","registry":"123456789012","repository":"amazonlinux","tags":["2018.03","2018.03"]}`)
+	put(t, a, knownID+".json", `{"id":"`+knownID+`","created":"1569927812","region":"us-west-2","registry":"123456789012","repository":"amazonlinux","tags":["2018.03","2018.03"]}`)
 	other := "5471c156-29f5-40fe-883b-3cd26738d5a6"
 	put(t, a, other+".json", `{"id":"`+other+`","created":"1569927813","region":"us-west-2","registry":"123456789012","repository":"test/centos","tags":[],"more":1}`)
 	got, err := a.Service(awstest.Silent()).Configs.List(t.Context())
 	want := []scan.Config{
-		{ID: known, Created: 1569927812, Region: "us-west-2", Registry: "123456789012", Repository: "amazonlinux", Tags: []string{"2018.03"}},
+		{ID: knownID, Created: 1569927812, Region: "us-west-2", Registry: "123456789012", Repository: "amazonlinux", Tags: []string{"2018.03"}},
 		{ID: other, Created: 1569927813, Region: "us-west-2", Registry: "123456789012", Repository: "test/centos"},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -117,27 +117,27 @@ func TestDemoObjects(t *testing.T) {
 	}
 }
 
-// Whatever else lies in the bucket is no config: it is never listed, shown or deleted, and breaks nothing.
-func TestForeignObjects(t *testing.T) {
-	good := `{"id":"` + known + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
+// Objects that are not configs are never listed, returned or deleted, and cause no errors.
+func TestObjectsThatAreNotConfigs(t *testing.T) {
+	good := `{"id":"` + knownID + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
 	for name, object := range map[string]struct{ key, body string }{
-		"half-written":        {known + ".json", good[:40]},
-		"empty":               {known + ".json", ""},
-		"another type":        {known + ".json", `[1,2]`},
-		"null":                {known + ".json", `null`},
-		"not JSON":            {known + ".json", "\x00\xff\x1f\x8b"},
-		"another's id":        {known + ".json", strings.Replace(good, known, "00000000-29f5-40fe-883b-3cd26738d5a6", 1)},
-		"created, year 10000": {known + ".json", strings.Replace(good, `"1"`, `"253402300800"`, 1)},
-		"created, a number":   {known + ".json", strings.Replace(good, `"1"`, `1`, 1)},
-		"a hostile region":    {known + ".json", strings.Replace(good, "us-west-2", "evil.example/#", 1)},
-		"a hostile tag":       {known + ".json", strings.Replace(good, "null", `["../x"]`, 1)},
-		"huge":                {known + ".json", good + strings.Repeat(" ", 300<<10)},
-		"trailing value":      {known + ".json", good + good},
-		"upper-case name":     {strings.ToUpper(known) + ".json", good},
-		"another suffix":      {known + ".json.bak", good},
-		"under a prefix":      {"backup/" + known + ".json", good},
-		"a folder":            {known + ".json/", ""},
-		"odd bytes":           {"häßlich \"<&>.json", good},
+		"truncated":           {knownID + ".json", good[:40]},
+		"empty":               {knownID + ".json", ""},
+		"another type":        {knownID + ".json", `[1,2]`},
+		"null":                {knownID + ".json", `null`},
+		"not JSON":            {knownID + ".json", "\x00\xff\x1f\x8b"},
+		"another's id":        {knownID + ".json", strings.Replace(good, knownID, "00000000-29f5-40fe-883b-3cd26738d5a6", 1)},
+		"created, year 10000": {knownID + ".json", strings.Replace(good, `"1"`, `"253402300800"`, 1)},
+		"created, a number":   {knownID + ".json", strings.Replace(good, `"1"`, `1`, 1)},
+		"invalid region":      {knownID + ".json", strings.Replace(good, "us-west-2", "evil.example/#", 1)},
+		"invalid tag":         {knownID + ".json", strings.Replace(good, "null", `["../x"]`, 1)},
+		"huge":                {knownID + ".json", good + strings.Repeat(" ", 300<<10)},
+		"trailing value":      {knownID + ".json", good + good},
+		"upper-case name":     {strings.ToUpper(knownID) + ".json", good},
+		"another suffix":      {knownID + ".json.bak", good},
+		"under a prefix":      {"backup/" + knownID + ".json", good},
+		"a folder":            {knownID + ".json/", ""},
+		"special characters":  {"häßlich \"<&>.json", good},
 		"a plain file":        {"index.html", "<html>"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,72 +152,72 @@ func TestForeignObjects(t *testing.T) {
 			if diff := cmp.Diff([]scan.Config{mine}, got); err != nil || diff != "" {
 				t.Errorf("list: %v (-want +got):\n%s", err, diff)
 			}
-			if _, err := store.Get(t.Context(), known); scan.CodeOf(err) != scan.NotFound {
+			if _, err := store.Get(t.Context(), knownID); scan.CodeOf(err) != scan.NotFound {
 				t.Errorf("get: %v", err)
 			}
-			if err := store.Delete(t.Context(), known); scan.CodeOf(err) != scan.NotFound {
+			if err := store.Delete(t.Context(), knownID); scan.CodeOf(err) != scan.NotFound {
 				t.Errorf("delete: %v", err)
 			}
 			_, err = a.S3Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(awstest.Bucket), Key: &object.key})
 			if err != nil {
-				t.Errorf("the foreign object is gone: %v", err)
+				t.Errorf("the foreign object was deleted: %v", err)
 			}
 		})
 	}
 }
 
-func TestFaults(t *testing.T) {
-	object := awstest.Bucket + "/" + known + ".json"
+func TestConfigFaults(t *testing.T) {
+	object := awstest.Bucket + "/" + knownID + ".json"
 	for name, test := range map[string]struct {
 		fault awslocal.Fault
-		list  scan.Code // of List; the good config must be in it when there is no error
+		list  scan.Code // of List; the valid config must be in the result if there is no error
 		get   scan.Code
 	}{
-		"500 once":                {awslocal.Fault{Status: 500, Calls: 1}, "", ""},
-		"slow down twice":         {awslocal.Fault{Status: 503, Calls: 2}, "", ""},
-		"500 on and on":           {awslocal.Fault{Status: 500}, scan.Unavailable, scan.Unavailable},
-		"cut once in the middle":  {awslocal.Fault{Operation: "GetObject", Cut: true, Calls: 1}, "", ""},
-		"cut in the middle":       {awslocal.Fault{Operation: "GetObject", Cut: true}, scan.Unavailable, scan.Unavailable},
-		"no permission to list":   {awslocal.Fault{Operation: "ListObjectsV2", Code: "AccessDenied"}, scan.Unavailable, ""},
-		"no permission to read":   {awslocal.Fault{Operation: "GetObject", Code: "AccessDenied"}, scan.Unavailable, scan.Unavailable},
-		"no bucket":               {awslocal.Fault{Code: "NoSuchBucket"}, scan.Unavailable, scan.Unavailable},
-		"one object in Glacier":   {awslocal.Fault{Resource: object, Code: "InvalidObjectState", Status: 403}, "", scan.NotFound},
-		"one object is refused":   {awslocal.Fault{Resource: object, Code: "AccessDenied"}, "", scan.Unavailable},
-		"expired credentials":     {awslocal.Fault{Resource: object, Code: "ExpiredToken", Status: 400}, scan.Unavailable, scan.Unavailable},
-		"KMS is throttled":        {awslocal.Fault{Resource: object, Code: "KMS.ThrottlingException", Status: 400}, scan.Unavailable, scan.Unavailable},
-		"one object fails":        {awslocal.Fault{Resource: object, Status: 500}, scan.Unavailable, scan.Unavailable},
-		"one is gone once listed": {awslocal.Fault{Resource: object, Code: "NoSuchKey"}, "", scan.NotFound},
+		"500 once":                    {awslocal.Fault{Status: 500, Calls: 1}, "", ""},
+		"slow down twice":             {awslocal.Fault{Status: 503, Calls: 2}, "", ""},
+		"500 always":                  {awslocal.Fault{Status: 500}, scan.Unavailable, scan.Unavailable},
+		"body truncated once":         {awslocal.Fault{Operation: "GetObject", Cut: true, Calls: 1}, "", ""},
+		"body truncated":              {awslocal.Fault{Operation: "GetObject", Cut: true}, scan.Unavailable, scan.Unavailable},
+		"no permission to list":       {awslocal.Fault{Operation: "ListObjectsV2", Code: "AccessDenied"}, scan.Unavailable, ""},
+		"no permission to read":       {awslocal.Fault{Operation: "GetObject", Code: "AccessDenied"}, scan.Unavailable, scan.Unavailable},
+		"no bucket":                   {awslocal.Fault{Code: "NoSuchBucket"}, scan.Unavailable, scan.Unavailable},
+		"one object in Glacier":       {awslocal.Fault{Resource: object, Code: "InvalidObjectState", Status: 403}, "", scan.NotFound},
+		"access to one object denied": {awslocal.Fault{Resource: object, Code: "AccessDenied"}, "", scan.Unavailable},
+		"expired credentials":         {awslocal.Fault{Resource: object, Code: "ExpiredToken", Status: 400}, scan.Unavailable, scan.Unavailable},
+		"KMS is throttled":            {awslocal.Fault{Resource: object, Code: "KMS.ThrottlingException", Status: 400}, scan.Unavailable, scan.Unavailable},
+		"one object fails":            {awslocal.Fault{Resource: object, Status: 500}, scan.Unavailable, scan.Unavailable},
+		"one deleted after the list":  {awslocal.Fault{Resource: object, Code: "NoSuchKey"}, "", scan.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // for the back-off's sake
+			t.Parallel() // the SDK waits between retries
 			a := awstest.Start(t, ecr.Options{})
 			store := a.Service(awstest.Silent()).Configs
-			body, err := json.Marshal(scan.Config{ID: known, Created: 1, Region: "us-west-2", Registry: "123456789012", Repository: "test/app"})
+			body, err := json.Marshal(scan.Config{ID: knownID, Created: 1, Region: "us-west-2", Registry: "123456789012", Repository: "test/app"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			put(t, a, known+".json", string(body))
+			put(t, a, knownID+".json", string(body))
 			mine := newConfig(t, "test/app")
 			if err := store.Put(t.Context(), mine); err != nil {
 				t.Fatal(err)
 			}
-			a.S3.Disturb(test.fault)
+			a.S3.InjectFault(test.fault)
 			configs, err := store.List(t.Context())
 			if scan.CodeOf(err) != test.list || err != nil && configs != nil || err == nil && configs[len(configs)-1].ID != mine.ID {
 				t.Errorf("list: %v, %v", configs, err)
 			}
-			a.S3.Calm()
-			a.S3.Disturb(test.fault)
-			if _, err := store.Get(t.Context(), known); scan.CodeOf(err) != test.get {
+			a.S3.ClearFaults()
+			a.S3.InjectFault(test.fault)
+			if _, err := store.Get(t.Context(), knownID); scan.CodeOf(err) != test.get {
 				t.Errorf("get: %v", err)
 			}
 		})
 	}
 }
 
-// Only what is not there is not found: a visit keeps what a config watched that is refused, broken, or can't be read now.
-func TestStored(t *testing.T) {
-	good := `{"id":"` + known + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
+// Only a missing config is NotFound. If a config is broken or can't be read, a visit keeps the record of its images.
+func TestStoredErrors(t *testing.T) {
+	good := `{"id":"` + knownID + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
 	for name, test := range map[string]struct {
 		body  string
 		fault awslocal.Fault
@@ -226,44 +226,44 @@ func TestStored(t *testing.T) {
 		"whole":                 {good, awslocal.Fault{}, ""},
 		"500 once":              {good, awslocal.Fault{Status: 500, Calls: 1}, ""},
 		"deleted":               {"", awslocal.Fault{Code: "NoSuchKey"}, scan.NotFound},
-		"half-written":          {good[:40], awslocal.Fault{}, scan.Unavailable},
-		"another's id":          {strings.Replace(good, known, "00000000-29f5-40fe-883b-3cd26738d5a6", 1), awslocal.Fault{}, scan.Unavailable},
-		"a hostile region":      {strings.Replace(good, "us-west-2", "evil.example/#", 1), awslocal.Fault{}, scan.Unavailable},
+		"truncated":             {good[:40], awslocal.Fault{}, scan.Unavailable},
+		"another's id":          {strings.Replace(good, knownID, "00000000-29f5-40fe-883b-3cd26738d5a6", 1), awslocal.Fault{}, scan.Unavailable},
+		"invalid region":        {strings.Replace(good, "us-west-2", "evil.example/#", 1), awslocal.Fault{}, scan.Unavailable},
 		"huge":                  {good + strings.Repeat(" ", 300<<10), awslocal.Fault{}, scan.Unavailable},
 		"in Glacier":            {good, awslocal.Fault{Code: "InvalidObjectState", Status: 403}, scan.Unavailable},
-		"refused":               {good, awslocal.Fault{Code: "AccessDenied"}, scan.Unavailable},
+		"access denied":         {good, awslocal.Fault{Code: "AccessDenied"}, scan.Unavailable},
 		"no bucket":             {good, awslocal.Fault{Code: "NoSuchBucket", Status: 404}, scan.Unavailable},
 		"KMS is throttled":      {good, awslocal.Fault{Code: "KMS.ThrottlingException", Status: 400}, scan.Unavailable},
-		"500 on and on":         {good, awslocal.Fault{Status: 500}, scan.Unavailable},
-		"cut in the middle":     {good, awslocal.Fault{Cut: true}, scan.Unavailable},
+		"500 always":            {good, awslocal.Fault{Status: 500}, scan.Unavailable},
+		"body truncated":        {good, awslocal.Fault{Cut: true}, scan.Unavailable},
 		"404 without S3's code": {good, awslocal.Fault{Code: "Odd", Status: 404}, scan.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // for the back-off's sake
+			t.Parallel() // the SDK waits between retries
 			a := awstest.Start(t, ecr.Options{})
-			put(t, a, known+".json", test.body)
+			put(t, a, knownID+".json", test.body)
 			if test.fault != (awslocal.Fault{}) {
 				test.fault.Operation = "GetObject"
-				a.S3.Disturb(test.fault)
+				a.S3.InjectFault(test.fault)
 			}
 			store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
-			c, err := store.Stored(t.Context(), known)
-			if scan.CodeOf(err) != test.code || err == nil && c.ID != known {
+			c, err := store.Stored(t.Context(), knownID)
+			if scan.CodeOf(err) != test.code || err == nil && c.ID != knownID {
 				t.Errorf("%+v, %v", c, err)
 			}
 		})
 	}
 	a := awstest.Start(t, ecr.Options{})
 	store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
-	for _, id := range []string{known, "", "../x", "index"} {
+	for _, id := range []string{knownID, "", "../x", "index"} {
 		if _, err := store.Stored(t.Context(), id); scan.CodeOf(err) != scan.NotFound {
 			t.Errorf("%q in an empty bucket: %v", id, err)
 		}
 	}
 }
 
-// S3 can hold keys with characters that XML can't. They must not take the list with them.
-func TestKeysThatXMLCantHold(t *testing.T) {
+// S3 allows keys with control characters, which XML can't represent. Such a key must not make the list fail.
+func TestKeysWithControlCharacters(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key := "odd&#x4;.json"
 		if r.URL.Query().Get("encoding-type") == "url" {
@@ -278,8 +278,8 @@ func TestKeysThatXMLCantHold(t *testing.T) {
 	}
 }
 
-// A burst of refusals costs its retries, and no quota that all calls share.
-func TestBurstOfSlowDown(t *testing.T) {
+// Many SlowDown errors at once are retried. No retry quota is shared by the calls.
+func TestManySlowDownErrors(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	store := a.Service(awstest.Silent()).Configs
 	for range 200 {
@@ -287,20 +287,20 @@ func TestBurstOfSlowDown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a.S3.Disturb(awslocal.Fault{Operation: "GetObject", Status: 503, Calls: 120})
+	a.S3.InjectFault(awslocal.Fault{Operation: "GetObject", Status: 503, Calls: 120})
 	if configs, err := store.List(t.Context()); err != nil || len(configs) != 200 {
 		t.Errorf("%d configs, %v", len(configs), err)
 	}
 }
 
-func TestNoAnswerEndsWithTheContext(t *testing.T) {
+func TestHangingCallEndsWithItsContext(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
-	a.S3.Disturb(awslocal.Fault{Hang: true})
+	a.S3.InjectFault(awslocal.Fault{Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	store := a.Service(awstest.Silent()).Configs
 	_, listed := store.List(ctx)
-	for what, err := range map[string]error{"list": listed, "put": store.Put(ctx, newConfig(t, "test/app")), "delete": store.Delete(ctx, known)} {
+	for what, err := range map[string]error{"list": listed, "put": store.Put(ctx, newConfig(t, "test/app")), "delete": store.Delete(ctx, knownID)} {
 		if scan.CodeOf(err) != scan.Unavailable {
 			t.Errorf("%s: %v", what, err)
 		}

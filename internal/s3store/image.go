@@ -13,51 +13,52 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// image is the stored form of a [scan.ImageRecord]. A repository may have a hundred thousand, so the names are short, what is zero is left out,
-// and of the remembered scan only what differs from the last answer is written: mostly nothing.
-type image struct {
-	Tag       string                `json:"t"`
-	Platform  string                `json:"p"`
-	Digest    string                `json:"d"`
-	Index     string                `json:"x"`
-	Kind      scan.Kind             `json:"k"`
-	Trouble   scan.Code             `json:"tr"`
-	Reason    string                `json:"trw"`
-	First     history.Stamp         `json:"f"`
-	Seen      history.Stamp         `json:"s"`
-	Left      history.Stamp         `json:"l"`
-	Awaited   history.Stamp         `json:"w"`
-	State     scan.State            `json:"st"`
-	Why       string                `json:"stw"`
-	Counts    []int                 `json:"n"`  // of the known severities, in their order
-	Others    scan.Counts           `json:"no"` // of those that nobody has heard of
-	Completed history.Stamp         `json:"c"`
-	Enhanced  bool                  `json:"e"`
-	Asked     history.Stamp         `json:"a"`
-	Read      history.Stamp         `json:"r"`
-	History   string                `json:"h"`
-	OfDigest  string                `json:"hd"` // of the remembered scan, when it is another
-	OfScan    history.Stamp         `json:"hc"` // likewise
-	OfOther   bool                  `json:"he"` // it was of the other kind
-	Since     history.Stamp         `json:"i"`
-	Changes   []history.CountChange `json:"ch"`
-	News      int                   `json:"ev"`
-	Gaps      []history.Period      `json:"g"`
-	Failures  []history.Period      `json:"fl"`
-	Failed    history.Stamp         `json:"fs"`
+// storedImage is the stored form of a [history.ImageRecord]. A repository can have 100,000 images. Therefore the JSON
+// names are short, zero values are omitted, and of the recorded scan only the fields that differ from the last result are
+// written. Usually none differ.
+type storedImage struct {
+	Tag             string                `json:"t"`
+	Platform        string                `json:"p"`
+	Digest          string                `json:"d"`
+	Index           string                `json:"x"`
+	Kind            scan.Kind             `json:"k"`
+	Trouble         scan.Code             `json:"tr"`
+	Reason          string                `json:"trw"`
+	First           history.Stamp         `json:"f"`
+	Seen            history.Stamp         `json:"s"`
+	Left            history.Stamp         `json:"l"`
+	Awaited         history.Stamp         `json:"w"`
+	State           scan.State            `json:"st"`
+	StateReason     string                `json:"stw"`
+	Counts          []int                 `json:"n"`  // by known severity, in the order of scan.Severities
+	Others          scan.Counts           `json:"no"` // of unknown severities
+	Completed       history.Stamp         `json:"c"`
+	Enhanced        bool                  `json:"e"`
+	Asked           history.Stamp         `json:"a"`
+	Read            history.Stamp         `json:"r"`
+	History         string                `json:"h"`
+	ScanDigest      string                `json:"hd"` // of the recorded scan, if it differs from Digest
+	ScanCompleted   history.Stamp         `json:"hc"` // of the recorded scan, if it differs from Completed
+	ScanOfOtherKind bool                  `json:"he"` // the recorded scan is enhanced and the last result is basic, or the reverse
+	Since           history.Stamp         `json:"i"`
+	Changes         []history.CountChange `json:"ch"`
+	News            int                   `json:"ev"`
+	Gaps            []history.Period      `json:"g"`
+	Failures        []history.Period      `json:"fl"`
+	Failed          history.Stamp         `json:"fs"`
 }
 
-// images is the stored form of a record's images: a list in the order of their labels. It is read into the record itself, since a list beside it
-// would take as much memory again.
-type images map[string]history.ImageRecord
+// storedImages is the stored form of a record's images: a list sorted by label. It is decoded directly into the record's
+// map, because an intermediate list would double the memory.
+type storedImages map[string]history.ImageRecord
 
 // MarshalJSONTo implements json.MarshalerTo.
-func (s images) MarshalJSONTo(text *jsontext.Encoder) error {
+func (s storedImages) MarshalJSONTo(text *jsontext.Encoder) error {
 	if err := text.WriteToken(jsontext.BeginArray); err != nil {
 		return err
 	}
 	for _, label := range slices.Sorted(maps.Keys(s)) {
-		if err := json.MarshalEncode(text, newImage(s[label])); err != nil {
+		if err := json.MarshalEncode(text, newStoredImage(s[label])); err != nil {
 			return err
 		}
 	}
@@ -65,14 +66,14 @@ func (s images) MarshalJSONTo(text *jsontext.Encoder) error {
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (s *images) UnmarshalJSONFrom(text *jsontext.Decoder) error {
+func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 	if begin, err := text.ReadToken(); err != nil || begin.Kind() != '[' {
-		return cmp.Or(err, errors.New("the images are no list"))
+		return cmp.Or(err, errors.New("images is not a list"))
 	}
-	*s = make(images)
-	var i image
+	*s = make(storedImages)
+	var i storedImage
 	for text.PeekKind() != ']' {
-		i = image{}
+		i = storedImage{}
 		if err := json.UnmarshalDecode(text, &i); err != nil {
 			return err
 		}
@@ -83,44 +84,44 @@ func (s *images) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 	return err
 }
 
-func newImage(r history.ImageRecord) image {
-	i := image{
-		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind, Trouble: r.Trouble, Reason: r.Reason,
-		First: r.First, Seen: r.Seen, Left: r.Left, Awaited: r.Awaited,
-		State: r.Last.State, Why: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
-		Asked: r.Asked, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, News: r.News,
-		Gaps: r.Gaps, Failures: r.Failures, Failed: r.Failed,
+func newStoredImage(r history.ImageRecord) storedImage {
+	i := storedImage{
+		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind, Trouble: r.ErrorCode, Reason: r.Reason,
+		First: r.First, Seen: r.Seen, Left: r.MissingSince, Awaited: r.WaitingSince,
+		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
+		Asked: r.AnsweredAt, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, News: r.EventCount,
+		Gaps: r.Gaps, Failures: r.Failures, Failed: r.FailedSince,
 	}
-	i.Counts, i.Others = split(r.Last.Counts)
+	i.Counts, i.Others = splitCounts(r.Last.Counts)
 	if r.History == "" {
 		return i
 	}
 	if r.Scan.Digest != r.Digest {
-		i.OfDigest = r.Scan.Digest
+		i.ScanDigest = r.Scan.Digest
 	}
 	if r.Scan.Completed != r.Last.Completed {
-		i.OfScan = r.Scan.Completed
+		i.ScanCompleted = r.Scan.Completed
 	}
-	i.OfOther = r.Scan.Enhanced != r.Last.Enhanced
+	i.ScanOfOtherKind = r.Scan.Enhanced != r.Last.Enhanced
 	return i
 }
 
-func (i image) record() history.ImageRecord {
+func (i storedImage) record() history.ImageRecord {
 	r := history.ImageRecord{
-		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Index: i.Index, Kind: i.Kind, Trouble: i.Trouble, Reason: i.Reason,
-		First: i.First, Seen: i.Seen, Left: i.Left, Awaited: i.Awaited,
-		Last:  history.Answer{State: i.State, Reason: i.Why, Counts: joined(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced},
-		Asked: i.Asked, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, News: i.News,
-		Gaps: i.Gaps, Failures: i.Failures, Failed: i.Failed,
+		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Index: i.Index, Kind: i.Kind, ErrorCode: i.Trouble, Reason: i.Reason,
+		First: i.First, Seen: i.Seen, MissingSince: i.Left, WaitingSince: i.Awaited,
+		Last:       history.Answer{State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced},
+		AnsweredAt: i.Asked, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.News,
+		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.Failed,
 	}
 	if i.History != "" {
-		r.Scan = history.Scan{Digest: cmp.Or(i.OfDigest, i.Digest), Completed: cmp.Or(i.OfScan, i.Completed), Enhanced: i.Enhanced != i.OfOther}
+		r.Scan = history.Scan{Digest: cmp.Or(i.ScanDigest, i.Digest), Completed: cmp.Or(i.ScanCompleted, i.Completed), Enhanced: i.Enhanced != i.ScanOfOtherKind}
 	}
 	return r
 }
 
-// split are the counts of the known severities, without zeros at the end, and the others.
-func split(counts scan.Counts) (known []int, others scan.Counts) {
+// splitCounts separates the counts of known severities, without trailing zeros, from those of unknown severities.
+func splitCounts(counts scan.Counts) (known []int, others scan.Counts) {
 	found := 0
 	for place, severity := range scan.Severities() {
 		if n, ok := counts[severity]; ok {
@@ -139,8 +140,8 @@ func split(counts scan.Counts) (known []int, others scan.Counts) {
 	return known, others
 }
 
-// joined is the reverse of split but for counts of zero.
-func joined(known []int, others scan.Counts) scan.Counts {
+// joinCounts reverses splitCounts. It omits counts of zero.
+func joinCounts(known []int, others scan.Counts) scan.Counts {
 	if len(known)+len(others) == 0 {
 		return nil
 	}

@@ -15,21 +15,21 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// object is a stored object; now is S3's clock, which an answer that there is none has too.
+// object is a stored object. now is the Date header of S3's response. It is also set if there is no object.
 type object struct {
 	body    []byte
 	version string
 	now     time.Time
 }
 
-// errCut marks an answer whose body ended too early.
-var errCut = errors.New("the answer was cut off")
+// errTruncated means that a response body ended too early.
+var errTruncated = errors.New("the response body was truncated")
 
-// getObject reads an object unless it is the version that is known, if there is one: then the error has the code NotModified. Of a body that
-// is longer than a maximum, in bytes, it gives one byte more than that.
+// getObject reads an object. If known is not empty and is the object's current version, it returns an error with the
+// code NotModified. It reads at most most+1 bytes, so that the caller can detect a body that is too long.
 func getObject(ctx context.Context, client *s3.Client, bucket, key, known string, most int64) (object, error) {
 	o, err := fetchObject(ctx, client, bucket, key, known, most)
-	if errors.Is(err, errCut) { // the SDK retries a call, but not the reading of its body
+	if errors.Is(err, errTruncated) { // the SDK retries a failed call, but not a failed read of its body
 		o, err = fetchObject(ctx, client, bucket, key, known, most)
 	}
 	return o, err
@@ -42,19 +42,19 @@ func fetchObject(ctx context.Context, client *s3.Client, bucket, key, known stri
 	}
 	out, err := client.GetObject(ctx, &in)
 	if err != nil {
-		return object{now: dateOf(err)}, err
+		return object{now: responseDate(err)}, err
 	}
 	defer out.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(out.Body, most+1))
 	if err != nil {
-		return object{}, fmt.Errorf("%w: %w", errCut, err)
+		return object{}, fmt.Errorf("%w: %w", errTruncated, err)
 	}
 	now, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
 	return object{body: body, version: aws.ToString(out.ETag), now: now}, nil
 }
 
-// dateOf is S3's clock when it refused something; zero when it did not answer.
-func dateOf(err error) time.Time {
+// responseDate returns the Date header of S3's error response. It is zero if there was no response.
+func responseDate(err error) time.Time {
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok && response.Response != nil {
 		if date, err := http.ParseTime(response.Response.Header.Get("Date")); err == nil {
 			return date
@@ -63,8 +63,9 @@ func dateOf(err error) time.Time {
 	return time.Time{}
 }
 
-// overtaken recognises S3's refusals of a write whose condition doesn't hold, or no longer, or may not because of another that is under way.
-func overtaken(err error) bool {
+// isWriteConflict reports whether S3 rejected a conditional write because its condition is false or because another
+// write is in progress.
+func isWriteConflict(err error) bool {
 	response, ok := errors.AsType[*awshttp.ResponseError](err)
 	if !ok {
 		return false

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/go-json-experiment/json" // encoding/json takes three times as long to read a record
+	"github.com/go-json-experiment/json" // encoding/json needs three times as long to decode a record
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -29,17 +29,20 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// RecordPrefix is what the keys of everything begin with that is remembered: record/<registry>/<region>/<repository>/index for a repository, and
-// beside it the histories of its images. In a repository's name each / is a ~, which no name has. SetAsidePrefix is where what is broken goes.
+// RecordPrefix is the key prefix of all records and histories. The record of a repository has the key
+// record/<registry>/<region>/<repository>/index. The histories of its images have the same prefix and a UUID as name. In
+// the repository's name each / is replaced by ~, which ECR does not allow in names. SetAsidePrefix is the key prefix of
+// copies of broken objects.
 const (
 	RecordPrefix   = "record/"
 	SetAsidePrefix = "set-aside/"
 )
 
-// Format is the version of the form of what is stored. It is in the first line of each object; what has a later one is left alone.
+// Format is the version of the storage format. The first line of each object contains it. Objects with a later version
+// are neither decoded nor replaced.
 const Format = 1
 
-// Bounds of what is read of a stored object, in bytes: as it is stored, and as it is without compression.
+// Maximum size of a stored object in bytes: compressed and uncompressed.
 const (
 	maxStored   = 32 << 20
 	maxUnpacked = 128 << 20
@@ -50,71 +53,72 @@ const (
 	magic     = "ecr-continuous-scan record "
 )
 
-// sweepAge is how old a history must be to be removed when its record doesn't name it: younger, its writer may be about to write the record.
+// sweepAge is the minimum age of an unreferenced history before a sweep deletes it. The record that references a younger
+// history may not be saved yet.
 const sweepAge = time.Hour
 
-// Records reads what is recorded. It implements [refresh.Records], and stores nothing.
+// Records reads records and histories. It implements [refresh.Records]. It writes nothing.
 type Records struct {
 	s3     *s3.Client
 	bucket string
-	kept   kept
+	cache  recordCache
 }
 
-// NewRecords makes the reader of a bucket that exists.
+// NewRecords returns a reader for an existing bucket.
 func NewRecords(client *s3.Client, bucket string) *Records {
 	return &Records{s3: client, bucket: bucket}
 }
 
-// RecordWriter reads and writes what is recorded. It implements [rescan.RecordWriter].
+// RecordWriter reads and writes records and histories. It implements [rescan.RecordWriter].
 type RecordWriter struct {
 	*Records
 	log *slog.Logger
-	// zips are gzip writers to be used again: each takes most of a MiB, and a visit stores a history for each image.
-	zips sync.Pool
+	// gzipWriters are reused, because each allocates almost 1 MiB and a visit writes one history for each image.
+	gzipWriters sync.Pool
 }
 
-// NewRecordWriter makes the writer of a bucket that exists.
+// NewRecordWriter returns a RecordWriter for an existing bucket.
 func NewRecordWriter(client *s3.Client, bucket string, log *slog.Logger) *RecordWriter {
 	return &RecordWriter{Records: NewRecords(client, bucket), log: log}
 }
 
-// index is the stored form of a record.
-type index struct {
-	Begin    history.Stamp    `json:"begin"`
-	Configs  []string         `json:"configs"`
-	Failure  history.Failure  `json:"failure"`
-	Images   images           `json:"images"`
-	Listed   history.Stamp    `json:"listed"`
-	Gone     history.Stamp    `json:"gone"`
-	Absences []history.Period `json:"absences"`
-	Changed  history.Stamp    `json:"changed"`
-	Swept    history.Stamp    `json:"swept"`
-	Taken    history.Seconds  `json:"taken"`
+// storedRecord is the stored form of a [history.Record].
+type storedRecord struct {
+	Begin    history.Stamp     `json:"begin"`
+	Configs  []string          `json:"configs"`
+	Failure  history.Failure   `json:"failure"`
+	Images   storedImages      `json:"images"`
+	Listed   history.Stamp     `json:"listed"`
+	Gone     history.Stamp     `json:"gone"`
+	Absences []history.Period  `json:"absences"`
+	Changed  history.Stamp     `json:"changed"`
+	Swept    history.Stamp     `json:"swept"`
+	Taken    history.SecondSet `json:"taken"`
 }
 
 func folder(repo scan.Repository) string {
 	return RecordPrefix + repo.Registry + "/" + repo.Region + "/" + strings.ReplaceAll(repo.Name, "/", "~") + "/"
 }
 
-// errBroken marks an object that is none of ours, or not any more; errNewer one of a later format.
+// errBroken means that an object is not a valid record or history. errNewer means that it has a later format.
 var (
-	errBroken = errors.New("not a record")
+	errBroken = errors.New("not a valid record")
 	errNewer  = errors.New("written by a later version of this service")
 )
 
-// Load implements [refresh.Records]. A record that is broken is Unavailable.
+// Load implements [refresh.Records]. The error for a broken record is Unavailable.
 func (s *Records) Load(ctx context.Context, repo scan.Repository) (history.Record, error) {
 	r, o, err := s.load(ctx, repo)
 	if errors.Is(err, errBroken) {
-		return history.Record{}, recordError("read", folder(repo)+indexName, fmt.Errorf("%w, %d bytes: a visit rebuilds it", err, len(o.body)))
+		return history.Record{}, recordError("read", folder(repo)+indexName, fmt.Errorf("%w, %d bytes: the next visit rebuilds it", err, len(o.body)))
 	}
 	return r, err
 }
 
-// load is Load with the object that was read. A further error is errBroken.
+// load is like Load, but also returns the object that was read. For a broken record it returns errBroken.
 func (s *Records) load(ctx context.Context, repo scan.Repository) (history.Record, object, error) {
 	key := folder(repo) + indexName
-	last := s.kept.of(key)
+	last := s.cache.load(key)
 	o, err := getObject(ctx, s.s3, s.bucket, key, last.Version, maxStored)
 	switch {
 	case isCode(err, "NotModified"):
@@ -125,21 +129,21 @@ func (s *Records) load(ctx context.Context, repo scan.Repository) (history.Recor
 	case err != nil:
 		return history.Record{}, o, recordError("read", key, err)
 	}
-	var x index
+	var x storedRecord
 	switch err := unpack(o.body, &x); {
 	case errors.Is(err, errNewer):
-		return history.Record{}, o, laterFormat("the repository", key, err)
+		return history.Record{}, o, laterFormat("record of the repository", key, err)
 	case err != nil:
 		return history.Record{}, o, err
 	}
 	r := x.record(o)
-	s.kept.keep(key, r)
+	s.cache.save(key, r)
 	return r, o, nil
 }
 
-func laterFormat(of, key string, cause error) error {
+func laterFormat(what, key string, cause error) error {
 	return &scan.Error{
-		Code: scan.Unavailable, Message: "what is recorded of " + of + " was written by a later version of this service",
+		Code: scan.Unavailable, Message: "the " + what + " was written by a later version of this service",
 		Err: fmt.Errorf("%s: %w: %w", key, history.ErrLaterFormat, cause),
 	}
 }
@@ -153,26 +157,27 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.
 	return r, err
 }
 
-func newIndex(r history.Record) index {
-	return index{
-		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, Gone: r.Gone, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.Taken,
+func newStoredRecord(r history.Record) storedRecord {
+	return storedRecord{
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, Gone: r.MissingSince, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.UsedSeconds,
 	}
 }
 
-func (x index) record(o object) history.Record {
+func (x storedRecord) record(o object) history.Record {
 	return history.Record{
-		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, Gone: x.Gone, Absences: x.Absences,
-		Changed: x.Changed, Swept: x.Swept, Taken: x.Taken, Version: o.version, Now: o.now,
+		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, MissingSince: x.Gone, Absences: x.Absences,
+		Changed: x.Changed, Swept: x.Swept, UsedSeconds: x.Taken, Version: o.version, Now: o.now,
 	}
 }
 
-// rebuild sets a broken record aside and puts together what its histories tell. The visit stores it.
+// rebuild copies a broken record to SetAsidePrefix and returns a new record that is built from the histories. The visit
+// saves it.
 func (s *RecordWriter) rebuild(ctx context.Context, repo scan.Repository, key string, o object, cause error) (history.Record, error) {
 	if err := s.setAside(ctx, key, o, cause); err != nil {
 		return history.Record{}, err
 	}
 	r := history.Record{Images: make(map[string]history.ImageRecord), Version: o.version, Now: o.now}
-	names, err := s.histories(ctx, repo)
+	names, err := s.historyNames(ctx, repo)
 	if err != nil {
 		return history.Record{}, err
 	}
@@ -195,18 +200,18 @@ func (s *RecordWriter) rebuild(ctx context.Context, repo scan.Repository, key st
 	latest := make(map[string]history.Stamp)
 	for i, h := range histories {
 		label := scan.Image{Tag: h.Tag, Platform: h.Platform}.Label()
-		if h.Since > 0 && h.Told > latest[label] {
-			latest[label] = h.Told
-			r.Recall(names[i], h)
+		if h.Since > 0 && h.LastDate > latest[label] {
+			latest[label] = h.LastDate
+			r.RestoreImage(names[i], h)
 		}
 	}
 	return r, nil
 }
 
-// histories are the names of the histories of a repository.
-func (s *RecordWriter) histories(ctx context.Context, repo scan.Repository) ([]string, error) {
+// historyNames lists the names of the histories of a repository.
+func (s *RecordWriter) historyNames(ctx context.Context, repo scan.Repository) ([]string, error) {
 	var names []string
-	err := s.each(ctx, repo, func(name string, _ types.Object) {
+	err := s.forEachObject(ctx, repo, func(name string, _ types.Object) {
 		if name != indexName {
 			names = append(names, name)
 		}
@@ -214,9 +219,9 @@ func (s *RecordWriter) histories(ctx context.Context, repo scan.Repository) ([]s
 	return names, err
 }
 
-// setAside copies an object to where it is out of the way. What was there before of the same name is replaced.
+// setAside copies an object to SetAsidePrefix. It overwrites an earlier copy of the same key.
 func (s *RecordWriter) setAside(ctx context.Context, key string, o object, cause error) error {
-	s.log.ErrorContext(ctx, "set aside an object that is broken or not of this service", "bucket", s.bucket, "key", key, "to", SetAsidePrefix+key, "error", cause)
+	s.log.ErrorContext(ctx, "set aside a broken object", "bucket", s.bucket, "key", key, "to", SetAsidePrefix+key, "error", cause)
 	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: aws.String(SetAsidePrefix + key), Body: bytes.NewReader(o.body)})
 	if err != nil {
 		return recordError("set aside", key, err)
@@ -224,10 +229,10 @@ func (s *RecordWriter) setAside(ctx context.Context, key string, o object, cause
 	return nil
 }
 
-// Save implements [rescan.RecordWriter] by S3's conditional writes.
+// Save implements [rescan.RecordWriter] with S3's conditional writes.
 func (s *RecordWriter) Save(ctx context.Context, repo scan.Repository, r history.Record) (string, error) {
 	key := folder(repo) + indexName
-	body, err := s.pack(newIndex(r))
+	body, err := s.pack(newStoredRecord(r))
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", key, err)
 	}
@@ -241,13 +246,14 @@ func (s *RecordWriter) Save(ctx context.Context, repo scan.Repository, r history
 	switch {
 	case err == nil:
 		return aws.ToString(out.ETag), nil
-	case !overtaken(err):
+	case !isWriteConflict(err):
 		return "", recordError("write", key, err)
 	}
 	return s.isSaved(ctx, key, body)
 }
 
-// isSaved tells whether it was this very record that came first: when the answer to a write is lost, the SDK writes again.
+// isSaved returns the version of the stored record if its content is want, and an empty version otherwise. The SDK
+// repeats a write whose response is lost, and the repeated write then conflicts with the first one.
 func (s *RecordWriter) isSaved(ctx context.Context, key string, want []byte) (string, error) {
 	o, err := getObject(ctx, s.s3, s.bucket, key, "", maxStored)
 	switch {
@@ -267,7 +273,7 @@ func (s *Records) History(ctx context.Context, repo scan.Repository, name string
 	return h, err
 }
 
-// History implements [rescan.RecordWriter]: one that is broken is set aside.
+// History implements [rescan.RecordWriter]. It copies a broken history to SetAsidePrefix.
 func (s *RecordWriter) History(ctx context.Context, repo scan.Repository, name string) (history.History, error) {
 	h, o, err := s.history(ctx, repo, name)
 	if errors.Is(err, errBroken) {
@@ -278,10 +284,11 @@ func (s *RecordWriter) History(ctx context.Context, repo scan.Repository, name s
 	return h, err
 }
 
-// history is History with the object that was read. Its NotFound wraps errBroken when the object is broken.
+// history is like History, but also returns the object that was read. For a broken object, the NotFound error wraps
+// errBroken.
 func (s *Records) history(ctx context.Context, repo scan.Repository, name string) (history.History, object, error) {
 	if uuid.Validate(name) != nil {
-		return history.History{}, object{}, noHistory(fmt.Errorf("%q is no name of one", name))
+		return history.History{}, object{}, historyNotFound(fmt.Errorf("%q is not a valid name of a history", name))
 	}
 	key := folder(repo) + name
 	o, err := getObject(ctx, s.s3, s.bucket, key, "", maxStored)
@@ -291,14 +298,14 @@ func (s *Records) history(ctx context.Context, repo scan.Repository, name string
 	var h history.History
 	switch err := unpack(o.body, &h); {
 	case errors.Is(err, errNewer):
-		return history.History{}, o, laterFormat("the image", key, err)
+		return history.History{}, o, laterFormat("history of the image", key, err)
 	case err != nil:
-		return history.History{}, o, noHistory(fmt.Errorf("%s: %w", key, err))
+		return history.History{}, o, historyNotFound(fmt.Errorf("%s: %w", key, err))
 	}
 	return h, o, nil
 }
 
-func noHistory(cause error) error {
+func historyNotFound(cause error) error {
 	return &scan.Error{Code: scan.NotFound, Message: "no such history", Err: cause}
 }
 
@@ -317,11 +324,12 @@ func (s *RecordWriter) AddHistory(ctx context.Context, repo scan.Repository, h h
 	return name, nil
 }
 
-// Sweep implements [rescan.RecordWriter]. Histories are written once, so one that was written since the last sweep and before it was named is
-// read, to see that nobody has broken it.
+// Sweep implements [rescan.RecordWriter]. It deletes unreferenced histories that are older than sweepAge, and returns the
+// labels of the images whose history is missing or broken. Histories do not change after they are written. Therefore it
+// reads only those that were written after the last sweep.
 func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) ([]string, error) {
 	needed := map[string]bool{indexName: true}
-	labels := make(map[string]string, len(r.Images)) // of the histories that the record names
+	labels := make(map[string]string, len(r.Images)) // by the name of the history that r references
 	for _, named := range []history.Record{earlier, r} {
 		for _, image := range named.Images {
 			needed[image.History] = true
@@ -333,12 +341,12 @@ func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earli
 		}
 	}
 	var unneeded, changed []string
-	err := s.each(ctx, repo, func(name string, o types.Object) {
+	err := s.forEachObject(ctx, repo, func(name string, o types.Object) {
 		switch at := aws.ToTime(o.LastModified); {
 		case !needed[name] && at.Before(r.Now.Add(-sweepAge)):
 			unneeded = append(unneeded, name)
 		case labels[name] != "" && history.StampOf(at) < earlier.Swept:
-			delete(labels, name) // it was there at the last sweep
+			delete(labels, name) // the last sweep has checked it
 		case labels[name] != "":
 			changed = append(changed, name)
 		}
@@ -346,7 +354,7 @@ func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earli
 	if err != nil {
 		return nil, err
 	}
-	whole, err := s.whole(ctx, repo, changed)
+	whole, err := s.readableHistories(ctx, repo, changed)
 	if err != nil {
 		return nil, err
 	}
@@ -356,8 +364,8 @@ func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earli
 	return slices.Sorted(maps.Values(labels)), s.remove(ctx, repo, unneeded)
 }
 
-// whole are those histories that can be read. What is broken is set aside.
-func (s *RecordWriter) whole(ctx context.Context, repo scan.Repository, names []string) ([]string, error) {
+// readableHistories returns the names of those histories that can be read. It copies broken ones to SetAsidePrefix.
+func (s *RecordWriter) readableHistories(ctx context.Context, repo scan.Repository, names []string) ([]string, error) {
 	var mu sync.Mutex
 	var whole []string
 	g, ctx := errgroup.WithContext(ctx)
@@ -395,17 +403,17 @@ func (s *RecordWriter) Repositories(ctx context.Context) ([]scan.Repository, err
 	for _, prefix := range prefixes {
 		parts := strings.Split(strings.TrimSuffix(strings.TrimPrefix(prefix, RecordPrefix), "/"), "/")
 		repo := scan.Repository{Registry: parts[0], Region: parts[1], Name: strings.ReplaceAll(parts[2], "~", "/")}
-		if (scan.Config{Registry: repo.Registry, Region: repo.Region, Repository: repo.Name}).Validate() == nil { // else it is somebody else's
+		if (scan.Config{Registry: repo.Registry, Region: repo.Region, Repository: repo.Name}).Validate() == nil { // otherwise another program wrote it
 			repositories = append(repositories, repo)
 		}
 	}
 	return repositories, nil
 }
 
-// Remove implements [rescan.RecordWriter]. The record itself goes first, so that none is ever there that names histories that are not. What is left
-// when this fails is found again.
+// Remove implements [rescan.RecordWriter]. It deletes the record before the histories, so that no record references a
+// deleted history. If it fails, a later call finds and deletes the remaining histories.
 func (s *RecordWriter) Remove(ctx context.Context, repo scan.Repository) error {
-	names, err := s.histories(ctx, repo)
+	names, err := s.historyNames(ctx, repo)
 	if err != nil {
 		return err
 	}
@@ -415,17 +423,17 @@ func (s *RecordWriter) Remove(ctx context.Context, repo scan.Repository) error {
 	return s.remove(ctx, repo, names)
 }
 
-// removesAtOnce is how many objects are removed side by side.
-const removesAtOnce = 32
+// deletesAtOnce is the maximum number of objects that are deleted concurrently.
+const deletesAtOnce = 32
 
 func (s *RecordWriter) remove(ctx context.Context, repo scan.Repository, names []string) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(removesAtOnce)
+	g.SetLimit(deletesAtOnce)
 	for _, name := range names {
 		g.Go(func() error {
 			key := folder(repo) + name
 			if _, err := s.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: &key}); err != nil {
-				return recordError("remove", key, err)
+				return recordError("delete", key, err)
 			}
 			return nil
 		})
@@ -433,8 +441,8 @@ func (s *RecordWriter) remove(ctx context.Context, repo scan.Repository, names [
 	return g.Wait()
 }
 
-// each visits the record and every history of a repository, but no object that somebody else put there.
-func (s *RecordWriter) each(ctx context.Context, repo scan.Repository, visit func(name string, o types.Object)) error {
+// forEachObject calls visit for the record and each history of a repository. It ignores objects with other names.
+func (s *RecordWriter) forEachObject(ctx context.Context, repo scan.Repository, visit func(name string, o types.Object)) error {
 	prefix := folder(repo)
 	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, EncodingType: types.EncodingTypeUrl})
 	for pages.HasMorePages() {
@@ -452,7 +460,7 @@ func (s *RecordWriter) each(ctx context.Context, repo scan.Repository, visit fun
 	return nil
 }
 
-// folders are the prefixes that lie directly below one.
+// folders lists the common prefixes directly below a prefix.
 func (s *RecordWriter) folders(ctx context.Context, prefix string) ([]string, error) {
 	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, Delimiter: aws.String("/"), EncodingType: types.EncodingTypeUrl})
 	var found []string
@@ -470,14 +478,15 @@ func (s *RecordWriter) folders(ctx context.Context, prefix string) ([]string, er
 	return found, nil
 }
 
-// pack is the stored form of a value: a line that says what it is, and its JSON, compressed. What could not be read again isn't written.
+// pack returns the stored form of a value: a header line with the format, then the JSON, compressed with gzip. It fails if
+// the result exceeds the size that unpack accepts.
 func (s *RecordWriter) pack(v any) ([]byte, error) {
 	var b bytes.Buffer
-	zip, isUsed := s.zips.Get().(*gzip.Writer)
+	zip, isUsed := s.gzipWriters.Get().(*gzip.Writer)
 	if !isUsed {
 		zip = gzip.NewWriter(nil)
 	}
-	defer s.zips.Put(zip)
+	defer s.gzipWriters.Put(zip)
 	zip.Reset(&b)
 	if _, err := fmt.Fprintf(zip, "%s%d\n", magic, Format); err != nil {
 		return nil, err
@@ -493,12 +502,12 @@ func (s *RecordWriter) pack(v any) ([]byte, error) {
 		return nil, err
 	}
 	if len(text) > maxUnpacked || b.Len() > maxStored {
-		return nil, fmt.Errorf("%d bytes, and %d without compression, are too many", b.Len(), len(text))
+		return nil, fmt.Errorf("too large: %d bytes, %d bytes uncompressed", b.Len(), len(text))
 	}
 	return b.Bytes(), nil
 }
 
-// unpack reads what pack wrote. Errors: errNewer, errBroken.
+// unpack decodes the result of pack. Errors: errNewer, errBroken.
 func unpack(stored []byte, v any) error {
 	if len(stored) > maxStored {
 		return fmt.Errorf("%w: larger than %d bytes", errBroken, maxStored)
@@ -508,7 +517,7 @@ func unpack(stored []byte, v any) error {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
 	lines := bufio.NewReader(zip)
-	line, err := lines.ReadSlice('\n') // of what is none of ours no more is read than a line's worth
+	line, err := lines.ReadSlice('\n') // fails if the first line exceeds the buffer, so a foreign object is not read completely
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
@@ -524,7 +533,7 @@ func unpack(stored []byte, v any) error {
 	err = json.UnmarshalRead(&text, v, jsontext.AllowInvalidUTF8(true))
 	switch {
 	case text.N == 0:
-		return fmt.Errorf("%w: larger than %d bytes without compression", errBroken, maxUnpacked)
+		return fmt.Errorf("%w: larger than %d bytes uncompressed", errBroken, maxUnpacked)
 	case err != nil:
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
@@ -537,6 +546,6 @@ func recordError(doing, key string, cause error) error {
 		code = scan.NotFound
 	}
 	return &scan.Error{
-		Code: code, Message: "what is recorded can't be read or written now", Err: fmt.Errorf("%s %s: %w", doing, key, cause),
+		Code: code, Message: "the stored record can't be read or written now", Err: fmt.Errorf("%s %s: %w", doing, key, cause),
 	}
 }

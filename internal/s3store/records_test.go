@@ -27,13 +27,15 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-func records(t *testing.T) (*awstest.AWS, *s3store.RecordWriter) {
+func newRecordWriter(t *testing.T) (*awstest.AWS, *s3store.RecordWriter) {
 	a := awstest.Start(t, ecr.Options{})
 	return a, s3store.NewRecordWriter(a.S3Client(), awstest.Bucket, awstest.Silent())
 }
 
-// reader reads what records has written.
-func reader(a *awstest.AWS) *s3store.Records { return s3store.NewRecords(a.S3Client(), awstest.Bucket) }
+// newReader returns a reader of the same bucket.
+func newReader(a *awstest.AWS) *s3store.Records {
+	return s3store.NewRecords(a.S3Client(), awstest.Bucket)
+}
 
 func repository(name string) scan.Repository {
 	return scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: name}
@@ -65,30 +67,30 @@ func addHistory(t *testing.T, store *s3store.RecordWriter, repo scan.Repository,
 	return name
 }
 
-// aRecord and aHistory have something in every field.
+// aRecord and aHistory set every field.
 func aRecord() history.Record {
 	image := history.ImageRecord{
-		Tag: "latest", Platform: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, Awaited: 77, Trouble: scan.NotScannable, Reason: "\x00 <odd> \u2028",
-		First: 2, Seen: 3, Left: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true},
-		Asked: 6, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true}, History: "h", Since: 9,
+		Tag: "latest", Platform: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, WaitingSince: 77, ErrorCode: scan.NotScannable, Reason: "\x00 <odd> \u2028",
+		First: 2, Seen: 3, MissingSince: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true},
+		AnsweredAt: 6, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true}, History: "h", Since: 9,
 		Changes: []history.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}}},
-		Gaps:    []history.Period{{From: 11, Until: 12}}, Failures: []history.Period{{From: 13, Until: 14}}, Failed: 15,
+		Gaps:    []history.Period{{From: 11, Until: 12}}, Failures: []history.Period{{From: 13, Until: 14}}, FailedSince: 15,
 	}
 	return history.Record{
-		Images: map[string]history.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, Gone: 17,
-		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, Taken: history.Seconds{{From: 22, Until: 23}},
+		Images: map[string]history.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, MissingSince: 17,
+		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, UsedSeconds: history.SecondSet{{From: 22, Until: 23}},
 		Begin: 24, Configs: []string{"a", "b"}, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
 	}
 }
 
 func aHistory() history.History {
 	return history.History{
-		Tag: "latest", Platform: "linux/arm64", Scan: history.Scan{Digest: "sha256:a", Completed: 8}, Since: 5, Told: 8,
-		Findings: []history.Tracked{{
+		Tag: "latest", Platform: "linux/arm64", Scan: history.Scan{Digest: "sha256:a", Completed: 8}, Since: 5, LastDate: 8,
+		Findings: []history.TrackedFinding{{
 			Finding: scan.Finding{
 				Name: "CVE-1", Package: "p", Versions: []string{"1"}, Severity: "HIGH", Description: "<&>\u2028", URL: "https://example.com/?a&b", Score: "9.8", Vector: "v",
 				FixedIn: []string{"2"}, FixAvailable: "YES", Exploit: "NO", Remediation: "r", FirstSeen: time.Unix(1, 500).UTC(), Changed: time.Unix(2, 0).UTC(), Episode: 3,
-			}, Fate: history.Gone, Published: 6, Updated: 7, Ended: 8, Note: "no longer found",
+			}, Status: history.Resolved, Published: 6, Updated: 7, Ended: 8, Note: "no longer found",
 		}},
 		Events:  []history.Event{{Kind: history.Raised, Scan: 8, At: 7, Name: "CVE-1", Package: "p", Episode: 3, From: scan.Low, To: scan.High}},
 		Changes: []history.CountChange{{At: time.Unix(8, 0).UTC(), New: scan.Counts{scan.High: 1}}},
@@ -96,11 +98,11 @@ func aHistory() history.History {
 }
 
 func TestRecordRoundTrip(t *testing.T) {
-	a, store := records(t)
+	a, store := newRecordWriter(t)
 	repo := repository("team/sub_app")
 	empty, err := store.Load(t.Context(), repo)
 	if err != nil || len(empty.Images) > 0 || empty.Version != "" || time.Since(empty.Now).Abs() > time.Hour {
-		t.Errorf("none: %+v, %v", empty, err)
+		t.Errorf("missing record: %+v, %v", empty, err)
 	}
 	want := aRecord()
 	version := save(t, store, repo, want)
@@ -108,7 +110,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	if err != nil || got.Version != version || time.Since(got.Now).Abs() > time.Hour {
 		t.Errorf("version %q of %q, now %s, %v", got.Version, version, got.Now, err)
 	}
-	read, err := reader(a).Load(t.Context(), repo)
+	read, err := newReader(a).Load(t.Context(), repo)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +122,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		}
 	}
 	name := addHistory(t, store, repo, aHistory())
-	for who, of := range map[string]refresh.Records{"writer": store, "reader": reader(a)} {
+	for who, of := range map[string]refresh.Records{"writer": store, "reader": newReader(a)} {
 		h, err := of.History(t.Context(), repo, name)
 		if diff := cmp.Diff(aHistory(), h); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", who, err, diff)
@@ -132,15 +134,15 @@ func TestRecordRoundTrip(t *testing.T) {
 		}
 	}
 	if configs, err := a.Service(awstest.Silent()).Configs.List(t.Context()); err != nil || len(configs) > 0 {
-		t.Errorf("records show as configs: %v, %v", configs, err)
+		t.Errorf("records are listed as configs: %v, %v", configs, err)
 	}
 }
 
-func TestSaveOfTheVersionThatWasRead(t *testing.T) {
-	_, store := records(t)
+func TestSaveRequiresTheVersionThatWasRead(t *testing.T) {
+	_, store := newRecordWriter(t)
 	repo := repository("a")
 	first := save(t, store, repo, recordWith("one"))
-	refused := func(version, why string) {
+	wantConflict := func(version, why string) {
 		t.Helper()
 		r := recordWith("other")
 		r.Version = version
@@ -148,23 +150,23 @@ func TestSaveOfTheVersionThatWasRead(t *testing.T) {
 			t.Errorf("%s was written as %s", why, got)
 		}
 	}
-	refused("", "a first one where there is one")
+	wantConflict("", "a new record where one exists")
 	second := recordWith("two")
 	second.Version = first
 	second.Version = save(t, store, repo, second)
-	refused(first, "one of the version before")
+	wantConflict(first, "a record of an old version")
 	if err := store.Remove(t.Context(), repo); err != nil {
 		t.Fatal(err)
 	}
-	refused(second.Version, "one of what is removed")
+	wantConflict(second.Version, "a deleted record")
 	if err := store.Remove(t.Context(), repo); err != nil {
-		t.Errorf("none to remove: %v", err)
+		t.Errorf("remove of a missing record: %v", err)
 	}
 }
 
-func TestOneOfManyWritersIsFirst(t *testing.T) {
-	_, store := records(t)
-	var first atomic.Int64
+func TestOneOfManyWritersWins(t *testing.T) {
+	_, store := newRecordWriter(t)
+	var saved atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 10 {
 		wg.Go(func() {
@@ -173,19 +175,19 @@ func TestOneOfManyWritersIsFirst(t *testing.T) {
 				t.Error(err)
 			}
 			if version != "" {
-				first.Add(1)
+				saved.Add(1)
 			}
 		})
 	}
 	wg.Wait()
-	if first.Load() != 1 {
-		t.Errorf("%d of 10 were first", first.Load())
+	if saved.Load() != 1 {
+		t.Errorf("%d of 10 writers saved the first record, want 1", saved.Load())
 	}
 }
 
-// The answer to a write is lost and the SDK writes again: what it finds then is its own.
-func TestRecordWrittenTwice(t *testing.T) {
-	a, _ := records(t)
+// If the response to a write is lost, the SDK repeats the write. The conflict with the first write is not an error.
+func TestSaveRetriedAfterALostResponse(t *testing.T) {
+	a, _ := newRecordWriter(t)
 	var lost atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut && lost.CompareAndSwap(false, true) {
@@ -197,7 +199,7 @@ func TestRecordWrittenTwice(t *testing.T) {
 	defer server.Close()
 	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
 	store := s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent())
-	for range 2 { // the first record, and the next
+	for range 2 { // create, then replace
 		r, err := store.Load(t.Context(), repository("a"))
 		if err != nil {
 			t.Fatal(err)
@@ -206,14 +208,14 @@ func TestRecordWrittenTwice(t *testing.T) {
 		next.Version = r.Version
 		lost.Store(false)
 		if version := save(t, store, repository("a"), next); version == "" {
-			t.Error("its own record is taken for another's")
+			t.Error("the writer's own record was treated as a conflict")
 		}
 	}
 }
 
-// A save whose answer is lost is no success when another writer's record is there by then.
-func TestRecordWrittenByAnother(t *testing.T) {
-	a, other := records(t)
+// A save whose response is lost fails if another writer has saved a record in the meantime.
+func TestSaveAfterAnotherWritersSave(t *testing.T) {
+	a, other := newRecordWriter(t)
 	var lost atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut && lost.CompareAndSwap(false, true) {
@@ -225,16 +227,16 @@ func TestRecordWrittenByAnother(t *testing.T) {
 	defer server.Close()
 	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
 	if version := save(t, s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent()), repository("a"), recordWith("own")); version != "" {
-		t.Error("another's record is taken for its own")
+		t.Error("another writer's record was treated as its own")
 	}
 	if r, err := other.Load(t.Context(), repository("a")); err != nil || r.Images["of another"].Tag == "" {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
 
-// A record that was read before is not sent again while it is the same, and nothing old is given once it is not.
-func TestRecordReadAgain(t *testing.T) {
-	a, other := records(t)
+// An unchanged record is read from the cache after a conditional GET. A changed record is read again.
+func TestUnchangedRecordIsNotReadAgain(t *testing.T) {
+	a, other := newRecordWriter(t)
 	var sent []int
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
@@ -244,7 +246,7 @@ func TestRecordReadAgain(t *testing.T) {
 			w.Header()[name] = values
 		}
 		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes()) // what has no body says so
+		_, _ = w.Write(answer.Body.Bytes()) // an error means that the status allows no body
 	}))
 	defer server.Close()
 	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
@@ -275,12 +277,12 @@ func TestRecordReadAgain(t *testing.T) {
 	}
 	load(history.Record{}, 404)
 	put(t, a, "record/123456789012/us-west-2/a/index", "broken")
-	load(history.Record{}, 200, 200, 200) // read, set aside, and no histories listed
+	load(history.Record{}, 200, 200, 200) // GET, copy to set-aside/, list of histories
 	load(history.Record{}, 200, 200, 200)
 }
 
 func TestRepositoriesOfRecords(t *testing.T) {
-	a, store := records(t)
+	a, store := newRecordWriter(t)
 	want := []scan.Repository{repository("aa"), repository("deep/er/b"), {Registry: "210987654321", Region: "eu-west-1", Name: "a__b"}, repository("only-histories")}
 	for _, repo := range want[:3] {
 		save(t, store, repo, recordWith("x"))
@@ -317,7 +319,7 @@ func objectsOf(t *testing.T, a *awstest.AWS, prefix string) []string {
 }
 
 func TestSweep(t *testing.T) {
-	a, store := records(t)
+	a, store := newRecordWriter(t)
 	repo := repository("a")
 	named, earlier, orphan := addHistory(t, store, repo, aHistory()), addHistory(t, store, repo, aHistory()), addHistory(t, store, repo, aHistory())
 	put(t, a, "record/123456789012/us-west-2/a/notes.txt", "foreign")
@@ -344,24 +346,24 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
 	}
-	sweep("index", "notes.txt", named, earlier, orphan) // it may be about to be named
-	a.Later(61 * time.Minute)
+	sweep("index", "notes.txt", named, earlier, orphan) // a new record may reference it soon
+	a.Advance(61 * time.Minute)
 	sweep("index", "notes.txt", named, earlier)
 	if got := objectsOf(t, a, "record/123456789012/us-west-2/a~b/"); !slices.Equal(got, []string{neighbour}) {
-		t.Errorf("of its neighbour there is %v", got)
+		t.Errorf("the other repository has %v", got)
 	}
 }
 
-// What could not be read again is not written: it would be taken for broken.
-func TestTooLarge(t *testing.T) {
-	a, store := records(t)
+// Objects that are too large to read are not written, because a reader would treat them as broken.
+func TestTooLargeObjects(t *testing.T) {
+	a, store := newRecordWriter(t)
 	h := aHistory()
 	h.Findings[0].Description = strings.Repeat("x", 129<<20)
 	if _, err := store.AddHistory(t.Context(), repository("a"), h); err == nil {
 		t.Error("a history that is too large was written")
 	}
 	if got := objectsOf(t, a, ""); len(got) > 0 {
-		t.Errorf("there is %v", got)
+		t.Errorf("objects in the bucket: %v", got)
 	}
 	put(t, a, "record/123456789012/us-west-2/a/index", strings.Repeat("x", 33<<20))
 	if r, err := store.Load(t.Context(), repository("a")); err != nil || len(r.Images) > 0 || r.Version == "" {
@@ -370,24 +372,24 @@ func TestTooLarge(t *testing.T) {
 	if got := objectsOf(t, a, s3store.SetAsidePrefix); len(got) != 1 {
 		t.Errorf("set aside: %v", got)
 	}
-	if _, err := reader(a).Load(t.Context(), repository("a")); scan.CodeOf(err) != scan.Unavailable {
+	if _, err := newReader(a).Load(t.Context(), repository("a")); scan.CodeOf(err) != scan.Unavailable {
 		t.Errorf("a reader: %v", err)
 	}
 }
 
-func TestRecordOutage(t *testing.T) {
+func TestRecordsWhenS3Fails(t *testing.T) {
 	for _, status := range []int{500, 403} {
-		a, store := records(t)
+		a, store := newRecordWriter(t)
 		repo, ctx := repository("a"), t.Context()
-		a.S3.Disturb(awslocal.Fault{Status: status})
+		a.S3.InjectFault(awslocal.Fault{Status: status})
 		_, loaded := store.Load(ctx, repo)
 		_, saved := store.Save(ctx, repo, recordWith("x"))
 		_, read := store.History(ctx, repo, uuid.NewString())
 		_, added := store.AddHistory(ctx, repo, aHistory())
 		_, listed := store.Repositories(ctx)
 		_, swept := store.Sweep(ctx, repo, history.Record{}, history.Record{})
-		_, loadedByReader := reader(a).Load(ctx, repo)
-		_, readByReader := reader(a).History(ctx, repo, uuid.NewString())
+		_, loadedByReader := newReader(a).Load(ctx, repo)
+		_, readByReader := newReader(a).History(ctx, repo, uuid.NewString())
 		for what, err := range map[string]error{
 			"load": loaded, "save": saved, "read": read, "add": added, "list": listed, "sweep": swept, "remove": store.Remove(ctx, repo),
 			"load by a reader": loadedByReader, "read by a reader": readByReader,
@@ -399,11 +401,11 @@ func TestRecordOutage(t *testing.T) {
 	}
 }
 
-// A body that is cut is read again.
-func TestCutRecord(t *testing.T) {
-	a, store := records(t)
+// An object whose body was truncated is read again.
+func TestTruncatedRecordIsReadAgain(t *testing.T) {
+	a, store := newRecordWriter(t)
 	save(t, store, repository("a"), aRecord())
-	a.S3.Disturb(awslocal.Fault{Operation: "GetObject", Cut: true, Calls: 1})
+	a.S3.InjectFault(awslocal.Fault{Operation: "GetObject", Cut: true, Calls: 1})
 	if r, err := store.Load(t.Context(), repository("a")); err != nil || len(r.Images) != 2 {
 		t.Errorf("%+v, %v", r, err)
 	}

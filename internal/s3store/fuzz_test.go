@@ -13,7 +13,7 @@ import (
 	"ecr-continuous-scan/internal/history"
 )
 
-// Whatever stands in the bucket is refused, or is a record that is still the same when it was written and read again.
+// Any object is either rejected or decodes to a record that is unchanged after it is written and read again.
 func FuzzStoredRecord(f *testing.F) {
 	f.Add(Format, []byte(`{"images":[{"t":"latest","p":"linux/arm64","d":"sha256:a","n":[0,1],"no":{"ODD":1},"c":5,"h":"x","hc":4,"he":true}],"listed":16,"taken":[{"from":1}]}`))
 	f.Add(Format, []byte(`{"images":[{"t":"a"},{"t":"a"}],"images":null} {}`))
@@ -23,19 +23,19 @@ func FuzzStoredRecord(f *testing.F) {
 		zip := gzip.NewWriter(&stored)
 		_, _ = fmt.Fprintf(zip, "%s%d\n%s", magic, format, text) // to memory
 		_ = zip.Close()
-		var read index
+		var read storedRecord
 		if err := unpack(stored.Bytes(), &read); err != nil {
 			if !errors.Is(err, errBroken) && !errors.Is(err, errNewer) {
-				t.Errorf("no reason why: %v", err)
+				t.Errorf("unexpected error: %v", err)
 			}
 			return
 		}
 		record := read.record(object{})
-		body, err := new(RecordWriter).pack(newIndex(record))
+		body, err := new(RecordWriter).pack(newStoredRecord(record))
 		if err != nil {
 			t.Fatalf("%+v can't be written: %v", record, err)
 		}
-		var again index
+		var again storedRecord
 		if err := unpack(body, &again); err != nil {
 			t.Fatalf("%+v can't be read again: %v", record, err)
 		}
