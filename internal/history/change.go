@@ -10,35 +10,36 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Change is a piece of news: of a finding, of the watch over an image, or of a repository.
+// Change is an entry of the change feed. It is about a finding, about the scanning of an image, or about a repository.
 type Change struct {
 	Kind EventKind
 	At   time.Time
-	// Scan is when the scan was completed that told it; zero for news of the watch itself.
+	// Scan is when the scan was completed that reported the change. It is zero for a change that is not about a finding.
 	Scan time.Time
-	// Repository is where it happened; Image, nil for the repository as a whole, is the image.
+	// Repository and Image are what changed. Image is nil when the change is about the whole repository.
 	Repository scan.Repository
 	Image      *scan.Image
-	// Finding is the finding, as it is known now. From and To are its severities before and after; one is empty for what is new or fixed.
+	// Finding is the current state of the finding. From and To are its severities before and after. From is empty for a new
+	// finding, and To for a resolved one.
 	Finding  scan.Finding
 	From, To scan.Severity
-	// Since is when what is over began.
+	// Since is set when the change ends a period, for example of failed scans. It is the start of the period.
 	Since time.Time
-	// Reason says more, in the words of ECR.
+	// Reason is ECR's reason, or empty.
 	Reason string
-	// Rolled are changes that one scan of one image told besides those that are listed, in their order; then nothing else but At,
-	// Repository and Image is set.
-	Rolled []Change
+	// RolledUp are the remaining changes of one scan of one image that are not listed separately, in their order. If it is
+	// set, only At, Repository and Image are set too.
+	RolledUp []Change
 }
 
-// ID is the identity of the change.
+// ID returns the id of the change. It stays the same in later requests and visits.
 func (c Change) ID() uuid.UUID {
 	parts := []string{"change", string(c.Kind), c.Repository.Registry, c.Repository.Region, c.Repository.Name}
 	if c.Image != nil {
 		parts = append(parts, c.Image.Tag, c.Image.Platform)
 	}
-	if len(c.Rolled) > 0 {
-		first := c.Rolled[0].ID()
+	if len(c.RolledUp) > 0 {
+		first := c.RolledUp[0].ID()
 		return scan.NameID(append(parts, "rolled", first.String())...)
 	}
 	if c.Finding.Name != "" {
@@ -47,47 +48,48 @@ func (c Change) ID() uuid.UUID {
 	at := c.At
 	switch {
 	case !c.Since.IsZero():
-		at = c.Since // the end of what began then
+		at = c.Since
 	case !c.Scan.IsZero():
-		at = c.Scan // a read may tell it before a visit stores it, with another second
+		at = c.Scan // At can differ between a request and the visit that stores the change
 	}
 	return scan.NameID(append(parts, strconv.FormatInt(at.Unix(), 10))...)
 }
 
-// Worst is the higher of the severities.
-func (c Change) Worst() scan.Severity {
+// HighestSeverity returns the more severe of From and To.
+func (c Change) HighestSeverity() scan.Severity {
 	if c.To == "" || c.From != "" && scan.CompareSeverity(c.From, c.To) < 0 {
 		return c.From
 	}
 	return c.To
 }
 
-// ChangesOf tells when the repository of the record went and came back.
+// ChangesOf returns the changes when the repository was deleted and when it was created again.
 func (r *Record) ChangesOf(repo scan.Repository) []Change {
 	var changes []Change
-	for _, p := range withCurrent(r.Absences, r.Gone) {
-		changes = append(changes, pair(p, RepositoryGone, RepositoryBack, Change{Repository: repo})...)
+	for _, p := range withCurrent(r.Absences, r.MissingSince) {
+		changes = append(changes, beginAndEnd(p, RepositoryGone, RepositoryBack, Change{Repository: repo})...)
 	}
 	return changes
 }
 
-// ChangesOf tells when the image of the record was not scanned for too long, and when its scans failed.
+// ChangesOf returns the changes when the image was not scanned for [MaxScanAge], when its scans failed, and when these
+// periods ended.
 func (r ImageRecord) ChangesOf(image *scan.Image, now Stamp) []Change {
 	var changes []Change
-	of := Change{Repository: image.Repository, Image: image}
-	for _, p := range withCurrent(r.Gaps, r.late(now)) {
-		changes = append(changes, pair(p, Unscanned, Scanned, of)...)
+	base := Change{Repository: image.Repository, Image: image}
+	for _, p := range withCurrent(r.Gaps, r.unscannedSince(now)) {
+		changes = append(changes, beginAndEnd(p, Unscanned, Scanned, base)...)
 	}
-	for _, p := range withCurrent(r.Failures, r.Failed) {
+	for _, p := range withCurrent(r.Failures, r.FailedSince) {
 		if p.Until == 0 {
-			of.Reason = r.Last.Reason
+			base.Reason = r.Last.Reason
 		}
-		changes = append(changes, pair(p, Failing, Recovered, of)...)
+		changes = append(changes, beginAndEnd(p, Failing, Recovered, base)...)
 	}
 	return changes
 }
 
-// withCurrent are the periods and the one that lasts, if there is one.
+// withCurrent adds the current period, which has no end, if since is set.
 func withCurrent(periods []Period, since Stamp) []Period {
 	if since == 0 {
 		return periods
@@ -95,30 +97,30 @@ func withCurrent(periods []Period, since Stamp) []Period {
 	return append(slices.Clone(periods), Period{From: since})
 }
 
-// pair tells that something began, and that it ended if it did.
-func pair(p Period, begin, end EventKind, of Change) []Change {
-	began := of
+// beginAndEnd returns the change for the start of a period and, if the period has ended, the change for its end.
+func beginAndEnd(p Period, begin, end EventKind, base Change) []Change {
+	began := base
 	began.Kind, began.At = begin, p.From.Time()
 	if p.Until == 0 {
 		return []Change{began}
 	}
-	ended := of
+	ended := base
 	ended.Kind, ended.At, ended.Since = end, p.Until.Time(), p.From.Time()
 	return []Change{began, ended}
 }
 
-// ChangesByScan are the changes of an image's findings that the history has, newest first, scan by scan.
+// ChangesByScan returns the changes of the image's findings, one list for each scan, newest first.
 func (h History) ChangesByScan(image *scan.Image) [][]Change {
-	known := make(map[findingKey]scan.Finding, len(h.Findings))
+	byKey := make(map[findingKey]scan.Finding, len(h.Findings))
 	for _, t := range h.Findings {
-		known[keyOf(t.Finding)] = t.Finding
+		byKey[keyOf(t.Finding)] = t.Finding
 	}
 	var scans [][]Change
 	var at Stamp
 	for _, e := range slices.Backward(h.Events) {
-		found := known[findingKey{e.Name, e.Package}]
-		found.Name, found.Package, found.Episode = e.Name, e.Package, e.Episode
-		c := Change{Kind: e.Kind, At: e.At.Time(), Scan: e.Scan.Time(), Repository: image.Repository, Image: image, Finding: found, From: e.From, To: e.To}
+		finding := byKey[findingKey{e.Name, e.Package}]
+		finding.Name, finding.Package, finding.Episode = e.Name, e.Package, e.Episode
+		c := Change{Kind: e.Kind, At: e.At.Time(), Scan: e.Scan.Time(), Repository: image.Repository, Image: image, Finding: finding, From: e.From, To: e.To}
 		if e.Scan != at {
 			scans, at = append(scans, nil), e.Scan
 		}

@@ -1,5 +1,6 @@
-// Package history is what is stored of a repository, as values: the [Record] with what its tags point to and what ECR said of them, and the
-// [History] of the findings of one image. It decides what is new, fixed or raised, and how that is dated.
+// Package history defines the stored data of a repository: the [Record], with the images that its tags point to and ECR's
+// answers for them, and the [History] of the findings of one image. It decides which findings are new or resolved, which
+// severities are raised or lowered, and which dates these changes get.
 //
-// It asks nobody and stores nothing: package refresh brings a record up to date, and package rescan stores it.
+// The package makes no calls and stores nothing. Package refresh updates a record, and package rescan stores it.
 package history

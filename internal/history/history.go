@@ -11,30 +11,30 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// MemoryTime is how long changes and resolved findings are remembered.
-const MemoryTime = 30 * 24 * time.Hour
+// Retention is how long changes and resolved findings are stored.
+const Retention = 30 * 24 * time.Hour
 
-// CountChange is what one scan changed in the counts of an image. A finding whose severity changed is new in the one and fixed in the other,
-// so that the counts before, with New and without Fixed, are the counts after.
+// CountChange is the change of an image's counts by one scan. The old counts plus New minus Fixed are the new counts. A
+// finding whose severity changed counts as new in one severity and as fixed in the other.
 type CountChange struct {
 	At    time.Time   `json:"at"`
 	New   scan.Counts `json:"new,omitempty"`
 	Fixed scan.Counts `json:"fixed,omitempty"`
 }
 
-// History is what is remembered of the findings of one image over time: what one tag points to, or for an index, one of its platforms. What
-// it points to may change; the story goes on.
+// History is the stored history of the findings of one image: a tag, or one platform of an image index. It continues when
+// the tag points to a new digest.
 type History struct {
 	Tag      string `json:"tag"`
 	Platform string `json:"platform,omitempty"`
 	Scan
-	// Since is when the first scan that is remembered was completed: the baseline, which is not news.
+	// Since is when the baseline was completed, the first scan of the history. Findings of the baseline are not changes.
 	Since Stamp `json:"since"`
-	// Told is the latest date of anything in the history.
-	Told     Stamp         `json:"told"`
-	Findings []Tracked     `json:"findings"`
-	Events   []Event       `json:"events,omitempty"`
-	Changes  []CountChange `json:"changes,omitempty"`
+	// LastDate is the latest date in the history.
+	LastDate Stamp            `json:"told"`
+	Findings []TrackedFinding `json:"findings"`
+	Events   []Event          `json:"events,omitempty"`
+	Changes  []CountChange    `json:"changes,omitempty"`
 }
 
 // Scan is one completed scan.
@@ -44,36 +44,38 @@ type Scan struct {
 	Enhanced  bool   `json:"enhanced,omitempty"`
 }
 
-// Fate is what has become of a finding.
-type Fate string
+// FindingStatus is the status of a finding.
+type FindingStatus string
 
-// The fates.
+// The statuses.
 const (
-	// Present is in the last completed scan.
-	Present Fate = ""
-	// Gone was not in a completed scan any more.
-	Gone Fate = "resolved"
-	// Hidden was found by the kind of scanning that the registry was set to before, and is not among what the other kind found.
-	Hidden Fate = "hidden"
+	// Present means that the last completed scan reported the finding.
+	Present FindingStatus = ""
+	// Resolved means that a later completed scan did not report the finding.
+	Resolved FindingStatus = "resolved"
+	// Hidden means that the registry changed between basic and enhanced scanning, and only the earlier kind reported the
+	// finding.
+	Hidden FindingStatus = "hidden"
 )
 
-// Tracked is a finding and its dates.
-type Tracked struct {
+// TrackedFinding is a finding with its status and dates.
+type TrackedFinding struct {
 	scan.Finding
-	Fate Fate `json:"fate,omitempty"`
-	// Published is when it was first seen, or for a later episode when that began; Updated is its last change that matters. Ended is when it
-	// ceased to be present.
+	Status FindingStatus `json:"fate,omitempty"`
+	// Published is when the finding was first seen, or when its current episode began. Updated is when its severity, fix,
+	// score or status last changed. Ended is when it became resolved or hidden.
 	Published Stamp `json:"published"`
 	Updated   Stamp `json:"updated"`
 	Ended     Stamp `json:"ended,omitempty"`
-	// Note says what changed last.
+	// Note describes the last change.
 	Note string `json:"note,omitempty"`
 }
 
-// EventKind is what happened.
+// EventKind is the kind of a change.
 type EventKind string
 
-// The kinds of events, first those of findings; then those of the watch itself, each with its end.
+// The kinds: first those of findings, then those of images and repositories. Each of the latter is followed by the kind
+// that ends it.
 const (
 	New          EventKind = "NEW"
 	Fixed        EventKind = "FIXED"
@@ -89,37 +91,39 @@ const (
 	RepositoryBack EventKind = "REPOSITORY GONE, OVER"
 )
 
-// Event is a piece of news of one finding.
+// Event is the stored form of a change of a finding.
 type Event struct {
 	Kind EventKind `json:"kind"`
-	// Scan is when the scan was completed that told it, and At is its own second near that.
+	// Scan is when the scan was completed that reported the change. At is the date of the change: a second near Scan that
+	// nothing else in the repository uses.
 	Scan    Stamp  `json:"scan"`
 	At      Stamp  `json:"at"`
 	Name    string `json:"name"`
 	Package string `json:"package,omitempty"`
 	Episode int    `json:"episode,omitempty"`
-	// From and To are the severities before and after; one of them is empty for what is new or fixed.
+	// From and To are the severities before and after. From is empty for a new finding, and To for a resolved one.
 	From scan.Severity `json:"from,omitempty"`
 	To   scan.Severity `json:"to,omitempty"`
 }
 
-// Bounds of a history: how many findings are kept of those that are no longer there, with their texts and then by name alone, so that one that
-// comes back after long is told as such; and how many events.
+// Limits of a history. maxEnded is the number of resolved and hidden findings that are stored with all fields. maxNamed is
+// the number of older ones of which only the name, package, severity and episode are stored, so that the service recognizes
+// them when they come back. maxEvents is the number of events.
 const (
 	maxEnded  = 5000
 	maxNamed  = 5000
 	maxEvents = 5000
-	// maxChanges are more than 30 days have, scan by scan; only an enhanced image changes more often.
+	// maxChanges is more than the number of basic scans in 30 days. Only an image with enhanced scanning can exceed it.
 	maxChanges = 200
 )
 
-// findingKey is what makes findings of an image the same over time.
+// findingKey identifies a finding of an image in different scans.
 type findingKey struct{ name, pkg string }
 
 func keyOf(f scan.Finding) findingKey { return findingKey{f.Name, f.Package} }
 
-// IsNews tells whether a completed result of a digest may have anything to add to the history.
-func (h History) IsNews(digest string, r scan.Result) bool {
+// NeedsUpdate reports whether a result of a digest can change the history.
+func (h History) NeedsUpdate(digest string, r scan.Result) bool {
 	at := StampOf(r.CompletedAt)
 	if r.State != scan.Completed || at == 0 {
 		return false
@@ -127,18 +131,18 @@ func (h History) IsNews(digest string, r scan.Result) bool {
 	if h.Completed == 0 || digest != h.Digest || r.Enhanced != h.Enhanced {
 		return true
 	}
-	// An enhanced scan goes on and on, and its findings may change without its date.
+	// Enhanced scanning is continuous. Its findings can change while the date of the scan stays the same.
 	return at > h.Completed || at == h.Completed && r.Enhanced
 }
 
-// After is the history once a completed scan is known, with its findings; now is S3's clock. take dates what happened: it gives a second near
-// another that nothing else has. The history that it is given stays as it is.
-func (h History) After(digest string, r scan.Result, now Stamp, take func(Stamp) Stamp) History {
-	t := h.telling(r, h.dateOf(r, now), take)
+// WithScan returns the history with the completed scan r of a digest added. r must have its findings. now is the time of
+// S3's clock. reserve returns a second near the given one that nothing else in the repository uses. h is not changed.
+func (h History) WithScan(digest string, r scan.Result, now Stamp, reserve func(Stamp) Stamp) History {
+	t := h.newDiff(r, h.dateOfScan(r, now), reserve)
 	next := h
-	next.Scan, next.Told = Scan{Digest: digest, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced}, t.at
+	next.Scan, next.LastDate = Scan{Digest: digest, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced}, t.at
 	next.Findings = t.findings(r.Findings)
-	next.Events = bounded(h.Events, t.events, t.at)
+	next.Events = limitEvents(h.Events, t.events, t.at)
 	if t.baseline {
 		next.Since, next.Changes = next.Completed, nil
 		return next
@@ -147,24 +151,24 @@ func (h History) After(digest string, r scan.Result, now Stamp, take func(Stamp)
 	if change, ok := t.change(); ok {
 		next.Changes = append(next.Changes, change)
 	}
-	next.Changes = slices.DeleteFunc(next.Changes, func(c CountChange) bool { return StampOf(c.At) < t.at.Plus(-MemoryTime) })
+	next.Changes = slices.DeleteFunc(next.Changes, func(c CountChange) bool { return StampOf(c.At) < t.at.Plus(-Retention) })
 	if more := len(next.Changes) - maxChanges; more > 0 {
-		next.Since = StampOf(next.Changes[more-1].At) // what was before is not known any more
+		next.Since = StampOf(next.Changes[more-1].At) // earlier changes are deleted
 		next.Changes = next.Changes[more:]
 	}
 	if len(next.Changes) == 0 {
-		next.Changes = nil // as it comes back from the store
+		next.Changes = nil // the same as after decoding
 	}
 	return next
 }
 
-func (h History) telling(r scan.Result, at Stamp, take func(Stamp) Stamp) *telling {
-	t := &telling{
-		old: make(map[findingKey]Tracked, len(h.Findings)), at: at, take: take,
-		baseline: h.Completed == 0 || h.Enhanced != r.Enhanced, lost: Gone,
+func (h History) newDiff(r scan.Result, at Stamp, reserve func(Stamp) Stamp) *scanDiff {
+	t := &scanDiff{
+		old: make(map[findingKey]TrackedFinding, len(h.Findings)), at: at, reserve: reserve,
+		baseline: h.Completed == 0 || h.Enhanced != r.Enhanced, lostStatus: Resolved,
 	}
 	if t.baseline {
-		t.lost = Hidden
+		t.lostStatus = Hidden
 	}
 	for _, f := range h.Findings {
 		t.old[keyOf(f.Finding)] = f
@@ -172,22 +176,22 @@ func (h History) telling(r scan.Result, at Stamp, take func(Stamp) Stamp) *telli
 	return t
 }
 
-// dateOf is when what a result changes happened. When a tag goes back to what was scanned before, or Amazon Inspector takes something away, ECR
-// doesn't say when: that is now, since what was told last is older.
-func (h History) dateOf(r scan.Result, now Stamp) Stamp {
+// dateOfScan returns the date of the changes that a result causes. ECR reports no date when a tag points to an older digest
+// again or when Amazon Inspector removes a finding. If such a result changes something, the date is now.
+func (h History) dateOfScan(r scan.Result, now Stamp) Stamp {
 	at := timeOf(r)
-	if at > h.Told {
+	if at > h.LastDate {
 		return at
 	}
-	changes := false
-	h.telling(r, h.Told, func(at Stamp) Stamp { changes = true; return at }).findings(r.Findings)
-	if changes {
-		return max(h.Told, now)
+	hasChanges := false
+	h.newDiff(r, h.LastDate, func(at Stamp) Stamp { hasChanges = true; return at }).findings(r.Findings)
+	if hasChanges {
+		return max(h.LastDate, now)
 	}
-	return h.Told
+	return h.LastDate
 }
 
-// timeOf is when a result was completed. What Amazon Inspector found since is later.
+// timeOf returns when a result was completed, or the latest date of its findings if Amazon Inspector reported one later.
 func timeOf(r scan.Result) Stamp {
 	at := StampOf(r.CompletedAt)
 	for _, f := range r.Findings {
@@ -196,107 +200,108 @@ func timeOf(r scan.Result) Stamp {
 	return at
 }
 
-// telling finds out what one scan changed.
-type telling struct {
-	old  map[findingKey]Tracked
-	at   Stamp
-	take func(Stamp) Stamp
-	// baseline is a scan that has none of its kind before it: what it finds is not new, and what it doesn't find is not fixed.
+// scanDiff compares one scan with the history.
+type scanDiff struct {
+	old     map[findingKey]TrackedFinding
+	at      Stamp
+	reserve func(Stamp) Stamp
+	// baseline is set for the first scan of the kind, basic or enhanced. Its findings are not new, and findings that it does
+	// not report are not resolved.
 	baseline bool
-	// lost is the fate of what the scan doesn't find.
-	lost   Fate
-	events []Event
+	// lostStatus is the status of findings that the scan does not report.
+	lostStatus FindingStatus
+	events     []Event
 }
 
-// findings are those of the scan, and those that are remembered. The worst choose their second first and so get the latest: they stand first
-// among what is new.
-func (t *telling) findings(found []scan.Finding) []Tracked {
-	all := make([]Tracked, 0, len(found)+len(t.old))
+// findings returns the findings of the scan and the stored findings that the scan does not report. It handles the most
+// severe findings first, so that they get the latest dates and are the first in lists that start with the newest.
+func (t *scanDiff) findings(found []scan.Finding) []TrackedFinding {
+	all := make([]TrackedFinding, 0, len(found)+len(t.old))
 	for _, f := range found {
 		old, known := t.old[keyOf(f)]
 		delete(t.old, keyOf(f))
-		all = append(all, t.found(f, old, known))
+		all = append(all, t.trackFound(f, old, known))
 	}
-	rest := slices.SortedFunc(maps.Values(t.old), func(a, b Tracked) int { return scan.CompareFindings(a.Finding, b.Finding) })
+	rest := slices.SortedFunc(maps.Values(t.old), func(a, b TrackedFinding) int { return scan.CompareFindings(a.Finding, b.Finding) })
 	for _, f := range rest {
-		if f.Fate == Present {
-			f = t.ended(f)
+		if f.Status == Present {
+			f = t.trackLost(f)
 		}
 		all = append(all, f)
 	}
-	return t.pruned(all)
+	return t.prune(all)
 }
 
-func (t *telling) found(f scan.Finding, old Tracked, known bool) Tracked {
-	now := Tracked{Finding: f}
-	now.Episode = old.Episode
+func (t *scanDiff) trackFound(f scan.Finding, old TrackedFinding, known bool) TrackedFinding {
+	next := TrackedFinding{Finding: f}
+	next.Episode = old.Episode
 	switch {
-	case t.baseline && old.Fate != Gone && old.Published > 0:
-		now.Published, now.Updated, now.Note = old.Published, old.Updated, old.Note
-	case t.baseline && old.Fate != Gone, !known:
-		now = t.begun(now, cmp.Or(StampOf(now.FirstSeen), t.at), "")
-		t.tell(New, now, "")
-	case old.Fate != Present:
-		now.Episode++
-		now = t.begun(now, t.at, "came back")
-		t.tell(New, now, "")
+	case t.baseline && old.Status != Resolved && old.Published > 0:
+		next.Published, next.Updated, next.Note = old.Published, old.Updated, old.Note
+	case t.baseline && old.Status != Resolved, !known:
+		next = t.trackNew(next, cmp.Or(StampOf(next.FirstSeen), t.at), "")
+		t.addEvent(New, next, "")
+	case old.Status != Present:
+		next.Episode++
+		next = t.trackNew(next, t.at, "came back")
+		t.addEvent(New, next, "")
 	case scan.CompareSeverity(f.Severity, old.Severity) < 0:
-		now.Episode++
-		now = t.begun(now, t.at, "severity raised from "+string(old.Severity))
-		t.tell(Raised, now, old.Severity)
+		next.Episode++
+		next = t.trackNew(next, t.at, "severity raised from "+string(old.Severity))
+		t.addEvent(Raised, next, old.Severity)
 	default:
-		now.Published, now.Updated, now.Note = old.Published, old.Updated, old.Note
-		now = t.changed(now, old.Finding)
+		next.Published, next.Updated, next.Note = old.Published, old.Updated, old.Note
+		next = t.trackChanged(next, old.Finding)
 	}
-	return now
+	return next
 }
 
-// begun dates a finding, or a new episode of one.
-func (t *telling) begun(now Tracked, at Stamp, note string) Tracked {
-	now.Published = t.take(at)
-	now.Updated, now.Note = now.Published, note
-	return now
+// trackNew sets the dates of a new finding or of a new episode.
+func (t *scanDiff) trackNew(next TrackedFinding, at Stamp, note string) TrackedFinding {
+	next.Published = t.reserve(at)
+	next.Updated, next.Note = next.Published, note
+	return next
 }
 
-// changed dates a finding anew if it changed in what matters.
-func (t *telling) changed(now Tracked, old scan.Finding) Tracked {
+// trackChanged updates the date and the note of a finding whose severity, fix or score changed.
+func (t *scanDiff) trackChanged(next TrackedFinding, old scan.Finding) TrackedFinding {
 	var notes []string
-	lowered, fix := now.Severity != old.Severity, now.Fixable() && !old.Fixable()
+	lowered, fix := next.Severity != old.Severity, next.Fixable() && !old.Fixable()
 	if lowered {
 		notes = append(notes, "severity lowered from "+string(old.Severity))
 	}
 	if fix {
 		notes = append(notes, "a fix became available")
-	} else if !slices.Equal(now.FixedIn, old.FixedIn) || now.FixAvailable != old.FixAvailable {
+	} else if !slices.Equal(next.FixedIn, old.FixedIn) || next.FixAvailable != old.FixAvailable {
 		notes = append(notes, "the fix changed")
 	}
-	if now.Score != old.Score || now.Vector != old.Vector {
+	if next.Score != old.Score || next.Vector != old.Vector {
 		notes = append(notes, "the CVSS score changed")
 	}
 	if len(notes) == 0 {
-		return now
+		return next
 	}
-	now.Updated, now.Note = max(t.take(t.at), now.Updated), strings.Join(notes, ", ")
+	next.Updated, next.Note = max(t.reserve(t.at), next.Updated), strings.Join(notes, ", ")
 	if lowered {
-		t.tell(Lowered, now, old.Severity)
+		t.addEvent(Lowered, next, old.Severity)
 	}
 	if fix {
-		t.tell(FixAvailable, now, now.Severity)
+		t.addEvent(FixAvailable, next, next.Severity)
 	}
-	return now
+	return next
 }
 
-// ended is a finding that the scan didn't have.
-func (t *telling) ended(f Tracked) Tracked {
-	f.Fate, f.Ended = t.lost, t.at
-	if t.lost == Gone {
-		f.Updated, f.Note = max(t.take(t.at), f.Updated), "no longer found"
-		t.tell(Fixed, f, f.Severity)
+// trackLost updates a finding that the scan did not report.
+func (t *scanDiff) trackLost(f TrackedFinding) TrackedFinding {
+	f.Status, f.Ended = t.lostStatus, t.at
+	if t.lostStatus == Resolved {
+		f.Updated, f.Note = max(t.reserve(t.at), f.Updated), "no longer found"
+		t.addEvent(Fixed, f, f.Severity)
 	}
 	return f
 }
 
-func (t *telling) tell(kind EventKind, f Tracked, from scan.Severity) {
+func (t *scanDiff) addEvent(kind EventKind, f TrackedFinding, from scan.Severity) {
 	if t.baseline {
 		return
 	}
@@ -304,17 +309,17 @@ func (t *telling) tell(kind EventKind, f Tracked, from scan.Severity) {
 	if kind == Fixed {
 		e.To = ""
 	}
-	if e.At < t.at.Plus(-maxShift) { // Amazon Inspector saw it long ago, in what the tag points to only now
-		e.At = t.take(t.at)
+	if e.At < t.at.Plus(-maxShift) { // Amazon Inspector found it earlier in an image that is new for the tag
+		e.At = t.reserve(t.at)
 	}
-	if last := len(t.events) - 1; last >= 0 && t.events[last].At == e.At { // of the same finding
-		e.At = t.take(e.At)
+	if last := len(t.events) - 1; last >= 0 && t.events[last].At == e.At { // two events of the same finding
+		e.At = t.reserve(e.At)
 	}
 	t.events = append(t.events, e)
 }
 
-// change is what the scan did to the counts.
-func (t *telling) change() (CountChange, bool) {
+// change returns the change of the counts, and false when the counts did not change.
+func (t *scanDiff) change() (CountChange, bool) {
 	c := CountChange{At: t.at.Time()}
 	for _, e := range t.events {
 		if e.Kind == FixAvailable {
@@ -326,57 +331,58 @@ func (t *telling) change() (CountChange, bool) {
 	return c, len(c.New)+len(c.Fixed) > 0
 }
 
-// pruned leaves out what has been gone for long: first its texts, at last its name.
-func (t *telling) pruned(all []Tracked) []Tracked {
-	present := make([]Tracked, 0, len(all))
-	var ended []Tracked
+// prune removes the details of findings that ended longer ago than [Retention], and deletes the oldest ones above the limits.
+func (t *scanDiff) prune(all []TrackedFinding) []TrackedFinding {
+	present := make([]TrackedFinding, 0, len(all))
+	var ended []TrackedFinding
 	for _, f := range all {
-		if f.Fate == Present {
+		if f.Status == Present {
 			present = append(present, f)
 		} else {
 			ended = append(ended, f)
 		}
 	}
-	slices.SortFunc(ended, func(a, b Tracked) int {
+	slices.SortFunc(ended, func(a, b TrackedFinding) int {
 		return cmp.Or(cmp.Compare(b.Ended, a.Ended), scan.CompareFindings(a.Finding, b.Finding))
 	})
 	ended = ended[:min(len(ended), maxEnded+maxNamed)]
 	for i, f := range ended {
-		if i >= maxEnded || f.Ended < t.at.Plus(-MemoryTime) {
-			ended[i] = Tracked{Finding: scan.Finding{Name: f.Name, Package: f.Package, Severity: f.Severity, Episode: f.Episode}, Fate: f.Fate, Ended: f.Ended}
+		if i >= maxEnded || f.Ended < t.at.Plus(-Retention) {
+			ended[i] = TrackedFinding{Finding: scan.Finding{Name: f.Name, Package: f.Package, Severity: f.Severity, Episode: f.Episode}, Status: f.Status, Ended: f.Ended}
 		}
 	}
 	return append(present, ended...)
 }
 
-// bounded are the old events with the new ones, scan by scan and in the order of their dates, without those that are too old or too many.
-func bounded(old, added []Event, at Stamp) []Event {
+// limitEvents returns the old and the new events sorted by scan and date. It omits those that are older than [Retention] or
+// above the limit.
+func limitEvents(old, added []Event, at Stamp) []Event {
 	events := slices.Concat(old, added)
-	events = slices.DeleteFunc(events, func(e Event) bool { return e.Scan < at.Plus(-MemoryTime) })
+	events = slices.DeleteFunc(events, func(e Event) bool { return e.Scan < at.Plus(-Retention) })
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Or(cmp.Compare(a.Scan, b.Scan), cmp.Compare(a.At, b.At)) })
 	if len(events) == 0 {
-		return nil // as it comes back from the store
+		return nil // the same as after decoding
 	}
 	return events[max(0, len(events)-maxEvents):]
 }
 
-// SameAs tells whether two histories are the same.
+// SameAs reports whether two histories are equal.
 func (h History) SameAs(other History) bool { return reflect.DeepEqual(h, other) }
 
-// Listed are the findings that a feed lists: those that are there, and those that were resolved in the time that is remembered.
-func (h History) Listed() []Tracked {
-	var listed []Tracked
+// Listed returns the findings for feeds: those that are present, and those that were resolved within [Retention].
+func (h History) Listed() []TrackedFinding {
+	var listed []TrackedFinding
 	for _, f := range h.Findings {
-		if f.Fate == Present || f.Fate == Gone && f.Published > 0 {
+		if f.Status == Present || f.Status == Resolved && f.Published > 0 {
 			listed = append(listed, f)
 		}
 	}
 	return listed
 }
 
-// ResolvedAt is when the finding was resolved; zero for one that is there.
-func (f Tracked) ResolvedAt() time.Time {
-	if f.Fate != Gone {
+// ResolvedAt returns when the finding was resolved, or the zero time when it is not resolved.
+func (f TrackedFinding) ResolvedAt() time.Time {
+	if f.Status != Resolved {
 		return time.Time{}
 	}
 	return f.Ended.Time()

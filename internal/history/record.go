@@ -11,82 +11,88 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Record is what is stored of one repository, for all configs that watch it. It is written as a whole, and only if the store still has the
-// version that was read, so that of two writers neither undoes what the other did.
+// Record is the stored data of one repository, for all configs that watch it. A writer replaces the whole record, and only
+// if the store still has the version that the writer read. So two writers can't overwrite each other's changes.
 type Record struct {
-	// Begin is when the last visit began that listed the repository; Configs are the ids of the configs that watched it then, sorted.
+	// Begin is the start of the last visit that listed the repository. Configs are the sorted ids of the configs that watched
+	// the repository at that time.
 	Begin   Stamp
 	Configs []string
-	// Failure is why the visits since then failed; its Code is empty when none did.
+	// Failure is why the visits since then failed. Its Code is empty when none failed.
 	Failure Failure
-	// Images are the images that were met, by their label.
+	// Images are the known images by label.
 	Images map[string]ImageRecord
-	// Listed is when all tags were listed last.
+	// Listed is when all tags were last listed.
 	Listed Stamp
-	// Gone is since when the registry says that there is no such repository; Absences are the times in which it did.
-	Gone     Stamp
-	Absences []Period
-	// Changed is when something changed that a reader would see; Swept is when what the record no longer needs was removed last.
+	// MissingSince is when the registry first reported that the repository does not exist; 0 means that it exists. Absences
+	// are the past periods in which it did not exist.
+	MissingSince Stamp
+	Absences     []Period
+	// Changed is when data that requests show last changed. Swept is when unused histories were last deleted.
 	Changed Stamp
 	Swept   Stamp
-	// Taken are the seconds that something is dated by.
-	Taken Seconds
+	// UsedSeconds are the seconds that are the date of a change or a finding.
+	UsedSeconds SecondSet
 
-	// Version changes with each write; it is empty when there is no record. Now is the store's clock when it was read.
+	// Version changes with each write. It is empty when there is no stored record. Now is the time of the store's clock when
+	// the record was read.
 	Version string
 	Now     time.Time
 
-	// shared tells that Images is another record's too: most are only read, and there may be thousands.
-	shared bool
+	// imagesShared means that another record uses the same map of images. Most records are only read, and copying thousands
+	// of images is slow.
+	imagesShared bool
 }
 
-// Failure is why visits of a repository fail, and since when.
+// Failure is why visits of a repository fail, and the time of the first failure.
 type Failure struct {
 	Code   scan.Code `json:"code"`
 	Reason string    `json:"reason"`
 	Since  Stamp     `json:"since"`
 }
 
-// ImageRecord is what is stored of one image: what one tag points to, or for an index, one of its platforms.
+// ImageRecord is the stored data of one image: a tag, or one platform of an image index.
 type ImageRecord struct {
 	Tag      string
 	Platform string
 	Digest   string
-	Index    string // as in [Image]
+	Index    string // as in [scan.Image]
 	Kind     scan.Kind
-	// Trouble and Reason are the code and the message of why an index could not be resolved.
-	Trouble scan.Code
-	Reason  string
-	// First is when it was met first, Seen when it was looked up last, or listed with all tags if that was later.
+	// ErrorCode and Reason are the code and the message of the error when the images of an index could not be read.
+	ErrorCode scan.Code
+	Reason    string
+	// First is when the image was first listed. Seen is when it was last listed by its tag; a later listing of all tags only
+	// sets Listed of the record.
 	First Stamp
 	Seen  Stamp
-	// Left is since when there is no such tag or platform.
-	Left Stamp
-	// Awaited is since when a scan is waited for, if that is later than Scan: there was one of something else, Amazon Inspector no longer watches
-	// the image, or it came back.
-	Awaited Stamp
+	// MissingSince is when the tag or the platform was first missing; 0 means that it exists.
+	MissingSince Stamp
+	// WaitingSince is the start of the time without a scan, if it is later than the last scan. It is set when the tag points
+	// to a new digest or exists again, and when Amazon Inspector stops scanning the image.
+	WaitingSince Stamp
 
-	// Last is what ECR said of the digest when it was asked at Asked; none when the digest is new.
-	Last  Answer
-	Asked Stamp
-	// Read is when the findings were read last that are in its history; none when those of an enhanced scan must have changed since.
+	// Last is ECR's last answer for the digest, and AnsweredAt is its time. Both are zero when the digest is new.
+	Last       Answer
+	AnsweredAt Stamp
+	// Read is when the findings in the history were last read. It is 0 when the history does not have the findings of Last.
 	Read Stamp
 
-	// Scan is the last completed scan whose findings are remembered, in the history of the name History.
+	// Scan is the last completed scan whose findings are in the history. History is the name of the stored history.
 	Scan    Scan
 	History string
-	// Since is when the first scan that is remembered was completed, and Changes is what later ones changed.
+	// Since is when the baseline was completed. Changes are the changes of the counts by later scans.
 	Since   Stamp
 	Changes []CountChange
-	// News is how many events the history has.
-	News int
-	// Gaps are the times without a scan for too long, Failures those in which scans failed; Failed is since when they do.
-	Gaps     []Period
-	Failures []Period
-	Failed   Stamp
+	// EventCount is the number of events in the history.
+	EventCount int
+	// Gaps are the past periods without a scan for [MaxScanAge]. Failures are the past periods in which scans failed.
+	// FailedSince is when scans began to fail; 0 means that the last scan did not fail.
+	Gaps        []Period
+	Failures    []Period
+	FailedSince Stamp
 }
 
-// Answer is a result without its findings.
+// Answer is ECR's result without the findings.
 type Answer struct {
 	State     scan.State
 	Reason    string
@@ -95,232 +101,239 @@ type Answer struct {
 	Enhanced  bool
 }
 
-// ErrLaterFormat is wrapped by the error for a record that a later version of this program wrote. It is left alone.
+// ErrLaterFormat is wrapped by errors for a record that a later version of the service wrote. This version must not change
+// such a record.
 var ErrLaterFormat = errors.New("written by a later version of this service")
 
-// TooLong is how long an image may be without a scan until that is news, and a result is stale.
-const TooLong = 48 * time.Hour
+// MaxScanAge is the maximum age of a scan. When the last scan of an image is older, the change feed reports it and the result
+// is stale.
+const MaxScanAge = 48 * time.Hour
 
-// Bounds of an image's record, the latest: one for each that is forgotten after MemoryTime is enough for any watch that works.
+// maxPeriodsOfImage is the maximum number of past periods of each kind in an image's record. The latest are stored. Older
+// ones than [Retention] are deleted in any case.
 const maxPeriodsOfImage = 30
 
-// Label names the image within its repository.
+// Label returns the name of the image within its repository: its tag, and its platform if it has one.
 func (r ImageRecord) Label() string { return scan.Image{Tag: r.Tag, Platform: r.Platform}.Label() }
 
-// Image is what the record has of an image.
+// Image returns the recorded image.
 func (r ImageRecord) Image(repo scan.Repository) scan.Image {
 	i := scan.Image{Repository: repo, Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind}
-	if r.Trouble != "" {
-		i.Err = &scan.Error{Code: r.Trouble, Message: r.Reason}
+	if r.ErrorCode != "" {
+		i.Err = &scan.Error{Code: r.ErrorCode, Message: r.Reason}
 	}
 	return i
 }
 
 func answerOf(r scan.Result) Answer {
 	if len(r.Counts) == 0 {
-		r.Counts = nil // as it comes back from the store
+		r.Counts = nil // the same as after decoding
 	}
 	return Answer{State: r.State, Reason: r.Reason, Counts: r.Counts, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced}
 }
 
-// Result is the answer as ECR gave it, without findings.
+// Result returns the answer as a result without findings.
 func (a Answer) Result() scan.Result {
 	return scan.Result{State: a.State, Reason: a.Reason, Counts: a.Counts, CompletedAt: a.Completed.Time(), Enhanced: a.Enhanced}
 }
 
-// IsFinal tells whether ECR can't say anything else before it may scan again.
+// IsFinal reports whether ECR can't return another result until its next scan of the image is possible.
 func (a Answer) IsFinal(now Stamp) bool {
-	return a.State == scan.Completed && !a.Enhanced && now < a.Completed.Plus(scan.Rescan)
+	return a.State == scan.Completed && !a.Enhanced && now < a.Completed.Plus(scan.RescanInterval)
 }
 
-// IsRemembered tells whether the findings of the last answer, if it has any, are in the history. Those of an enhanced scan may change without
-// its date, so they must have been read.
-func (r ImageRecord) IsRemembered() bool {
+// IsRecorded reports whether the history has the findings of the last answer, or the last answer has no findings. The findings
+// of an enhanced scan can change without its date, so they must also have been read.
+func (r ImageRecord) IsRecorded() bool {
 	if r.Last.State != scan.Completed || r.Last.Completed == 0 {
 		return true
 	}
 	return r.Scan == Scan{r.Digest, r.Last.Completed, r.Last.Enhanced} && (!r.Last.Enhanced || r.Read > 0)
 }
 
-// HasCurrentHistory tells whether the history is of what the tag points to now.
+// HasCurrentHistory reports whether the history has a scan of the digest that the tag points to now.
 func (r ImageRecord) HasCurrentHistory() bool { return r.History != "" && r.Scan.Digest == r.Digest }
 
-// lateAt is when it will be too long that the image was scanned last; or, if it never was, that it is known.
-func (r ImageRecord) lateAt() Stamp {
-	return max(cmp.Or(r.Scan.Completed, r.First), r.Awaited).Plus(TooLong)
+// unscannedAt returns when the last scan becomes older than [MaxScanAge]. Without a scan it uses the time when the image was
+// first listed.
+func (r ImageRecord) unscannedAt() Stamp {
+	return max(cmp.Or(r.Scan.Completed, r.First), r.WaitingSince).Plus(MaxScanAge)
 }
 
-// late is since when the image is without a scan for too long, or none. What Amazon Inspector scans it scans when there is a reason.
-func (r ImageRecord) late(now Stamp) Stamp {
+// unscannedSince returns since when the last scan is older than [MaxScanAge], or 0. It returns 0 with enhanced scanning,
+// because Amazon Inspector decides itself when to scan.
+func (r ImageRecord) unscannedSince(now Stamp) Stamp {
 	last := r.Last
-	watched := last.State == scan.Completed && (last.Enhanced || last.Completed > r.Scan.Completed)
-	if at := r.lateAt(); at <= now && r.Kind == scan.PlainImage && !watched {
+	isScanned := last.State == scan.Completed && (last.Enhanced || last.Completed > r.Scan.Completed)
+	if at := r.unscannedAt(); at <= now && r.Kind == scan.PlainImage && !isScanned {
 		return at
 	}
 	return 0
 }
 
-// TakeAnswer takes in what ECR said of the image's digest.
-func (r *ImageRecord) TakeAnswer(result scan.Result, now Stamp) {
-	if at := StampOf(result.CompletedAt); result.Enhanced || at > r.Scan.Completed && at <= r.lateAt() {
-		r.attended(now) // by a scan in time that could not be seen before, if not by Inspector
+// SetAnswer stores ECR's answer for the image's digest.
+func (r *ImageRecord) SetAnswer(result scan.Result, now Stamp) {
+	if at := StampOf(result.CompletedAt); result.Enhanced || at > r.Scan.Completed && at <= r.unscannedAt() {
+		r.endGap(now) // there was a scan in time whose result was not available, or Amazon Inspector scans the image
 	}
 	if !result.Enhanced {
-		r.unwatched(now)
+		r.endEnhanced(now)
 	}
 	answer := answerOf(result)
 	if result.Enhanced && !reflect.DeepEqual(answer, r.Last) {
 		r.Read = 0
 	}
-	r.Last, r.Asked = answer, now
+	r.Last, r.AnsweredAt = answer, now
 	switch {
-	case result.State == scan.Failed && r.Failed == 0:
-		r.Failed = now
+	case result.State == scan.Failed && r.FailedSince == 0:
+		r.FailedSince = now
 	case result.State == scan.Completed:
-		r.recovered(r.Last.Completed)
+		r.endFailures(r.Last.Completed)
 	}
 }
 
-// attended ends a time without a scan, when none is waited for any more.
-func (r *ImageRecord) attended(now Stamp) {
-	if late := r.late(now); late > 0 {
-		r.Gaps, r.Awaited = withPeriod(r.Gaps, Period{late, max(late+1, now)}, now), now
+// endGap ends a period without a scan, if there is one.
+func (r *ImageRecord) endGap(now Stamp) {
+	if since := r.unscannedSince(now); since > 0 {
+		r.Gaps, r.WaitingSince = withPeriod(r.Gaps, Period{since, max(since+1, now)}, now), now
 	}
 }
 
-// unwatched begins to wait for a scan if Amazon Inspector watched the image until now.
-func (r *ImageRecord) unwatched(now Stamp) {
+// endEnhanced starts the time without a scan if Amazon Inspector scanned the image until now.
+func (r *ImageRecord) endEnhanced(now Stamp) {
 	if r.Last.Enhanced {
-		r.Awaited = now
+		r.WaitingSince = now
 	}
 }
 
-// moved takes in that the image points to something else than it did; old is its record of before.
-func (r *ImageRecord) moved(old ImageRecord, now Stamp) {
+// changeTarget updates the record when the tag points to another digest or kind of object. old is the record before the
+// change.
+func (r *ImageRecord) changeTarget(old ImageRecord, now Stamp) {
 	if old.Kind == scan.PlainImage && r.Kind != scan.PlainImage {
-		old.attended(now)
+		old.endGap(now)
 		r.Gaps = old.Gaps
 	}
-	r.unwatched(now)
+	r.endEnhanced(now)
 	if old.Kind != scan.PlainImage {
-		r.Awaited = now
+		r.WaitingSince = now
 	}
-	r.Last, r.Asked = Answer{}, 0
-	r.recovered(now)
+	r.Last, r.AnsweredAt = Answer{}, 0
+	r.endFailures(now)
 }
 
-// recovered ends a time of failures.
-func (r *ImageRecord) recovered(at Stamp) {
-	if r.Failed != 0 {
-		r.Failures = withPeriod(r.Failures, Period{r.Failed, max(r.Failed+1, at)}, at)
-		r.Failed = 0
+// endFailures ends a period of failed scans, if there is one.
+func (r *ImageRecord) endFailures(at Stamp) {
+	if r.FailedSince != 0 {
+		r.Failures = withPeriod(r.Failures, Period{r.FailedSince, max(r.FailedSince+1, at)}, at)
+		r.FailedSince = 0
 	}
 }
 
-// Remember takes in a history.
-func (r *ImageRecord) Remember(name string, h History, now Stamp) {
-	if late := r.lateAt(); h.Completed > late && !h.Enhanced {
-		r.Gaps = withPeriod(r.Gaps, Period{late, h.Completed}, now)
+// SetHistory stores the name and the totals of a history that has the findings of the last answer.
+func (r *ImageRecord) SetHistory(name string, h History, now Stamp) {
+	if since := r.unscannedAt(); h.Completed > since && !h.Enhanced {
+		r.Gaps = withPeriod(r.Gaps, Period{since, h.Completed}, now)
 	}
-	r.Awaited = max(r.Awaited, r.Scan.Completed) // the tag may have gone back to an older scan
-	r.Scan, r.History, r.Since, r.Changes, r.News = h.Scan, name, h.Since, h.Changes, len(h.Events)
+	r.WaitingSince = max(r.WaitingSince, r.Scan.Completed) // the tag can point to an older digest with an older scan
+	r.Scan, r.History, r.Since, r.Changes, r.EventCount = h.Scan, name, h.Since, h.Changes, len(h.Events)
 }
 
-// ForgetScan takes back what remember took in; before is the record of then.
-func (r *ImageRecord) ForgetScan(before ImageRecord) {
-	r.Scan, r.History, r.Since, r.Changes, r.News, r.Gaps, r.Awaited = before.Scan, before.History, before.Since, before.Changes, before.News, before.Gaps, before.Awaited
+// UndoHistory undoes SetHistory. before is the record before SetHistory.
+func (r *ImageRecord) UndoHistory(before ImageRecord) {
+	r.Scan, r.History, r.Since, r.Changes, r.EventCount, r.Gaps, r.WaitingSince = before.Scan, before.History, before.Since, before.Changes, before.EventCount, before.Gaps, before.WaitingSince
 	r.Read = 0
 }
 
-// Recall takes in what a history tells of its image, for a record that was lost.
-func (r *Record) Recall(name string, h History) {
+// RestoreImage adds the image of a history to the record. It is for rebuilding a lost record.
+func (r *Record) RestoreImage(name string, h History) {
 	i := ImageRecord{
-		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: h.Since, Seen: h.Told,
-		Scan: h.Scan, History: name, Since: h.Since, Changes: h.Changes, News: len(h.Events),
+		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: h.Since, Seen: h.LastDate,
+		Scan: h.Scan, History: name, Since: h.Since, Changes: h.Changes, EventCount: len(h.Events),
 	}
 	r.Put(i)
 }
 
-// Put takes in what is known of an image now.
+// Put stores the record of an image.
 func (r *Record) Put(i ImageRecord) {
-	r.own()
+	r.copyImages()
 	r.Images[i.Label()] = i
 }
 
-// SetStarted takes in that ECR has begun to scan an image. While it has no other result, that is what ECR says of it.
+// SetStarted records that ECR has started a scan of an image. It does not replace an earlier result.
 func (r *Record) SetStarted(image scan.Image, now Stamp) {
 	i, known := r.Images[image.Label()]
 	if known && i.Digest == image.Digest && (i.Last.State == "" || i.Last.State == scan.NotScanned && i.Last.Reason == "") {
-		i.TakeAnswer(scan.Result{State: scan.InProgress}, now)
+		i.SetAnswer(scan.Result{State: scan.InProgress}, now)
 		r.Put(i)
 	}
 }
 
-// withPeriod adds a period, and leaves out those that are long past.
+// withPeriod adds a period and deletes those that ended longer ago than [Retention].
 func withPeriod(periods []Period, p Period, now Stamp) []Period {
-	kept := slices.DeleteFunc(slices.Clone(periods), func(p Period) bool { return p.Until < now.Plus(-MemoryTime) })
+	kept := slices.DeleteFunc(slices.Clone(periods), func(p Period) bool { return p.Until < now.Plus(-Retention) })
 	kept = append(kept, p)
 	return kept[max(0, len(kept)-maxPeriodsOfImage):]
 }
 
-// SetGone takes in that the registry has no such repository.
-func (r *Record) SetGone(now Stamp) { r.Gone = cmp.Or(r.Gone, now) }
+// SetMissing records that the repository does not exist.
+func (r *Record) SetMissing(now Stamp) { r.MissingSince = cmp.Or(r.MissingSince, now) }
 
-// SetThere takes in that the registry has the repository.
-func (r *Record) SetThere(now Stamp) {
-	if r.Gone > 0 {
-		r.Absences = withPeriod(r.Absences, Period{r.Gone, max(now, r.Gone+1)}, now)
-		r.Gone = 0
+// SetPresent records that the repository exists.
+func (r *Record) SetPresent(now Stamp) {
+	if r.MissingSince > 0 {
+		r.Absences = withPeriod(r.Absences, Period{r.MissingSince, max(now, r.MissingSince+1)}, now)
+		r.MissingSince = 0
 	}
 }
 
-// Observe takes in that an image was met.
-func (r *Record) Observe(i scan.Image, now Stamp) {
+// UpdateImage records an image that ECR listed, or a tag of a config that is missing.
+func (r *Record) UpdateImage(i scan.Image, now Stamp) {
 	old, known := r.Images[i.Label()]
 	next := old
 	if !known {
 		next = ImageRecord{Tag: i.Tag, Platform: i.Platform, First: now}
 	}
-	next.Digest, next.Index, next.Kind, next.Seen, next.Left = i.Digest, i.Index, i.Kind, now, 0
-	next.Trouble, next.Reason = "", ""
+	next.Digest, next.Index, next.Kind, next.Seen, next.MissingSince = i.Digest, i.Index, i.Kind, now, 0
+	next.ErrorCode, next.Reason = "", ""
 	if i.Err != nil {
-		next.Trouble, next.Reason = scan.CodeOf(i.Err), scan.MessageOf(i.Err)
+		next.ErrorCode, next.Reason = scan.CodeOf(i.Err), scan.MessageOf(i.Err)
 	}
 	if i.Kind == scan.Missing {
-		next.Left = cmp.Or(old.Left, now)
+		next.MissingSince = cmp.Or(old.MissingSince, now)
 	}
 	if known && (next.Digest != old.Digest || next.Kind != old.Kind) {
-		next.moved(old, now)
+		next.changeTarget(old, now)
 	}
 	r.Put(next)
 }
 
-// Unobserve takes in that what was met before is no longer there.
-func (r *Record) Unobserve(label string, now Stamp) {
+// SetImageMissing records that a known image no longer exists.
+func (r *Record) SetImageMissing(label string, now Stamp) {
 	next := r.Images[label]
-	if next.Kind == scan.Missing && next.Left > 0 {
+	if next.Kind == scan.Missing && next.MissingSince > 0 {
 		return
 	}
-	next.attended(now)
-	next.Digest, next.Index, next.Kind, next.Left, next.Last, next.Asked = "", "", scan.Missing, now, Answer{}, 0
-	next.Trouble, next.Reason = "", ""
-	next.recovered(now)
+	next.endGap(now)
+	next.Digest, next.Index, next.Kind, next.MissingSince, next.Last, next.AnsweredAt = "", "", scan.Missing, now, Answer{}, 0
+	next.ErrorCode, next.Reason = "", ""
+	next.endFailures(now)
 	r.Put(next)
 }
 
-// SeenAt is when an image was looked for last.
+// SeenAt returns when an image was last listed or searched for.
 func (r *Record) SeenAt(i ImageRecord) Stamp { return max(i.Seen, r.Listed) }
 
-// Forget leaves out what nobody looked for in MemoryTime, and what has not been there for that long, unless it is named and looked for all the same.
-func (r *Record) Forget(now Stamp) {
-	past := now.Plus(-MemoryTime)
-	r.own()
+// Prune deletes images that were not listed or searched for within [Retention], and images that have been missing for that
+// long. It keeps a missing tag that a config still lists.
+func (r *Record) Prune(now Stamp) {
+	limit := now.Plus(-Retention)
+	r.copyImages()
 	maps.DeleteFunc(r.Images, func(_ string, i ImageRecord) bool {
-		return r.SeenAt(i) < past || i.Left > 0 && i.Left < past && i.Seen < past
+		return r.SeenAt(i) < limit || i.MissingSince > 0 && i.MissingSince < limit && i.Seen < limit
 	})
 }
 
-// Tags are those that the record knows, whether they are there or not.
+// Tags returns the tags in the record, including those that are missing.
 func (r *Record) Tags() map[string]bool {
 	known := make(map[string]bool, len(r.Images))
 	for _, i := range r.Images {
@@ -329,21 +342,21 @@ func (r *Record) Tags() map[string]bool {
 	return known
 }
 
-// HasListedAll tells whether the last listing was of all tags.
+// HasListedAll reports whether the last listing was of all tags.
 func (r *Record) HasListedAll() bool { return r.Listed > 0 && r.Listed >= r.Begin }
 
-// PresentTags are those that point to something.
+// PresentTags returns the tags that exist.
 func (r *Record) PresentTags() map[string]bool {
-	there := make(map[string]bool, len(r.Images))
+	present := make(map[string]bool, len(r.Images))
 	for _, i := range r.Images {
 		if i.Kind != scan.Missing {
-			there[i.Tag] = true
+			present[i.Tag] = true
 		}
 	}
-	return there
+	return present
 }
 
-// KeepOnly leaves out what has none of some tags. Then not all that was listed is known any more.
+// KeepOnly deletes all images without one of the tags. If it deletes any, the record no longer has a listing of all tags.
 func (r *Record) KeepOnly(tags []string) {
 	watched := make(map[string]bool, len(tags))
 	for _, tag := range tags {
@@ -351,14 +364,14 @@ func (r *Record) KeepOnly(tags []string) {
 	}
 	for label, i := range r.Images {
 		if !watched[i.Tag] {
-			r.own()
+			r.copyImages()
 			delete(r.Images, label)
 			r.Listed = 0
 		}
 	}
 }
 
-// DropHistory takes in that the history of an image is lost: its findings are read again, and a new one begins.
+// DropHistory records that the history of an image is lost. A visit then reads the findings again and starts a new history.
 func (r *Record) DropHistory(label string) {
 	i, known := r.Images[label]
 	if known {
@@ -367,7 +380,7 @@ func (r *Record) DropHistory(label string) {
 	}
 }
 
-// SetFailure takes in that a visit failed; its time is kept while visits fail for the same reason.
+// SetFailure records that a visit failed. It keeps the time of the first failure while the reason stays the same.
 func (r *Record) SetFailure(err error, now Stamp) {
 	code, reason := scan.CodeOf(err), scan.MessageOf(err)
 	if r.Failure.Code != code || r.Failure.Reason != reason {
@@ -375,10 +388,10 @@ func (r *Record) SetFailure(err error, now Stamp) {
 	}
 }
 
-// SetVisited takes in that a visit listed the repository.
+// SetVisited records that a visit that started at begin listed the repository.
 func (r *Record) SetVisited(begin Stamp) { r.Begin = begin }
 
-// SetEnded takes in that a visit has come to its end, or that it could not read the results of images.
+// SetEnded records the end of a visit. refusal is the error if ECR refused to return results of images, or nil.
 func (r *Record) SetEnded(refusal error, now Stamp) {
 	if refusal != nil {
 		r.SetFailure(refusal, now)
@@ -387,34 +400,35 @@ func (r *Record) SetEnded(refusal error, now Stamp) {
 	}
 }
 
-// Clone is a copy that can be changed, for as long as the record itself is not.
+// Clone returns a copy that can be changed without changing r. r must not be changed afterwards.
 func (r Record) Clone() Record {
-	r.shared = true
-	r.Taken = slices.Clone(r.Taken)
+	r.imagesShared = true
+	r.UsedSeconds = slices.Clone(r.UsedSeconds)
 	return r
 }
 
-// own gives the record images that can be changed.
-func (r *Record) own() {
-	if r.shared {
-		r.Images, r.shared = maps.Clone(r.Images), false
+// copyImages makes sure that the record has its own map of images before it changes.
+func (r *Record) copyImages() {
+	if r.imagesShared {
+		r.Images, r.imagesShared = maps.Clone(r.Images), false
 	}
 	if r.Images == nil {
 		r.Images = make(map[string]ImageRecord)
 	}
 }
 
-// NextChange is the date of a change to what is in the store: none has the date of one before it, which may have been read already.
+// NextChange returns the date for a change of the stored record. It is later than the date of the last change, because a
+// client may have stored that date.
 func (r Record) NextChange(now Stamp) Stamp { return max(now, r.Changed+1) }
 
-// ShowsOther tells whether a reader sees another thing in b than in a: anything but when things were looked up.
-func ShowsOther(a, b Record) bool {
-	if a.Gone != b.Gone || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure {
+// HasVisibleChange reports whether a and b differ in data that requests show. It ignores the times of listings and readings.
+func HasVisibleChange(a, b Record) bool {
+	if a.MissingSince != b.MissingSince || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure {
 		return true
 	}
 	for label, image := range b.Images {
 		old, known := a.Images[label]
-		old.Seen, old.Asked, old.Read = image.Seen, image.Asked, image.Read
+		old.Seen, old.AnsweredAt, old.Read = image.Seen, image.AnsweredAt, image.Read
 		if !known || !reflect.DeepEqual(old, image) {
 			return true
 		}

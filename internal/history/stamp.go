@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Stamp is a point in time in whole Unix seconds; 0 is none. What is recorded is dated by AWS's clocks alone: when ECR completed a scan, when
-// Amazon Inspector first saw a finding, and for what ECR doesn't date, S3's clock.
+// Stamp is a time in whole Unix seconds. 0 means no time. All recorded dates are from AWS's clocks: when ECR completed a
+// scan, when Amazon Inspector first saw a finding, and for everything else the time of S3's clock.
 type Stamp int64
 
-// StampOf is the second of a time; of the zero time it is none.
+// StampOf converts a time. The zero time becomes 0.
 func StampOf(t time.Time) Stamp {
 	if t.IsZero() {
 		return 0
@@ -17,7 +17,7 @@ func StampOf(t time.Time) Stamp {
 	return Stamp(t.Unix())
 }
 
-// Time is the zero time for none.
+// Time returns the stamp as a time in UTC. 0 becomes the zero time.
 func (s Stamp) Time() time.Time {
 	if s == 0 {
 		return time.Time{}
@@ -25,28 +25,30 @@ func (s Stamp) Time() time.Time {
 	return time.Unix(int64(s), 0).UTC()
 }
 
-// Plus is the stamp so much later.
+// Plus adds d to the stamp.
 func (s Stamp) Plus(d time.Duration) Stamp { return s + Stamp(d/time.Second) }
 
-// Period is a stretch of time; Until is none while it lasts.
+// Period is a period of time. Until is 0 while it has not ended.
 type Period struct {
 	From  Stamp `json:"from"`
 	Until Stamp `json:"until,omitempty"`
 }
 
-// Seconds are the seconds that were given to something, as periods in order. No two things of a repository are dated alike, since readers sort by
-// date, and some keep one alone of those that have the same.
-type Seconds []Period
+// SecondSet is the set of the seconds that are already used as dates in a repository, as sorted periods. Each date in a
+// repository must be unique, because feed readers sort by date and some keep only one of two entries with the same date.
+type SecondSet []Period
 
-// Bounds of Seconds: how far from its own second something may be dated, and how many periods are remembered, the latest.
+// Limits of SecondSet. maxShift is the maximum distance between a date and the requested second. maxPeriods is the number of
+// periods; the latest are stored.
 const (
 	maxShift   = time.Hour
 	maxPeriods = 1000
 )
 
-// Take gives the last free second at or before a stamp. Where none is near it gives the stamp itself: true dates matter more.
-func (s *Seconds) Take(at Stamp) Stamp {
-	i, within := slices.BinarySearchFunc(*s, at, func(p Period, at Stamp) int {
+// Reserve returns the last free second at or before a stamp and marks it as used. If there is none within maxShift, it
+// returns the stamp: a correct date is more important than a unique one.
+func (s *SecondSet) Reserve(at Stamp) Stamp {
+	i, isUsed := slices.BinarySearchFunc(*s, at, func(p Period, at Stamp) int {
 		switch {
 		case p.Until < at:
 			return -1
@@ -56,35 +58,36 @@ func (s *Seconds) Take(at Stamp) Stamp {
 		return 0
 	})
 	free := at
-	if within {
-		free = (*s)[i].From - 1 // periods that touch are one, so this is free
+	if isUsed {
+		free = (*s)[i].From - 1 // adjacent periods are merged, so this second is free
 	} else {
-		i-- // the one before
+		i-- // the period before the second
 	}
 	if free < at.Plus(-maxShift) {
 		return at
 	}
-	s.add(i, within, free)
+	s.add(i, isUsed, free)
 	return free
 }
 
-// add notes a free second. With within, it is right before the period at i; otherwise that period is the last one before it, if there is one.
-func (s *Seconds) add(i int, within bool, free Stamp) {
+// add marks a free second as used. If extends is true, the second is directly before the period at i. Otherwise the period at
+// i is the last one before the second; i is -1 when there is none.
+func (s *SecondSet) add(i int, extends bool, free Stamp) {
 	before := i
-	if within {
+	if extends {
 		(*s)[i].From = free
 		before = i - 1
 	} else if i+1 < len(*s) && (*s)[i+1].From == free+1 {
 		(*s)[i+1].From = free
-		within, i = true, i+1
+		extends, i = true, i+1
 	}
-	touches := before >= 0 && (*s)[before].Until == free-1
+	isAdjacent := before >= 0 && (*s)[before].Until == free-1
 	switch {
-	case within && touches:
+	case extends && isAdjacent:
 		(*s)[before].Until = (*s)[i].Until
 		*s = slices.Delete(*s, i, i+1)
-	case within:
-	case touches:
+	case extends:
+	case isAdjacent:
 		(*s)[before].Until = free
 	default:
 		*s = slices.Insert(*s, before+1, Period{From: free, Until: free})
