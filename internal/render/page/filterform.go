@@ -10,19 +10,19 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// filterForm is a form that narrows a page. A browser drops the query of a form's URL, so what must stay in it comes as hidden fields.
+// filterForm is the form with the filters of a page. A browser removes the query of a form's URL, so the other parameters are hidden fields.
 type filterForm struct {
 	About, Action                   string
 	Hidden, Selects, Inputs, Checks []field
-	Clear                           string // the page without a filter; empty when there is none
+	Clear                           string // the URL of the page without a filter; empty when there is no filter
 }
 
 type (
-	// field is a field of a form: hidden, a list of choices, for a text, or to be checked.
+	// field is a field of a form: hidden, a list of choices, a text or a checkbox.
 	field struct {
 		ID, Name, Label, Value string
 		List                   string // the id of a list of suggestions
-		Pattern, Hint          string // what the browser lets through, and that in words
+		Pattern, Hint          string // the values that the browser accepts, as a pattern and in words
 		Choices                []choice
 		Checked                bool
 	}
@@ -32,16 +32,16 @@ type (
 	}
 )
 
-// newFilterForm is a form with a field for each of the filters. asked are the parameters of the page; those that no field is for are kept.
-func newFilterForm(to Link, path string, asked url.Values, filters []scan.FilterRow, f scan.Filter) filterForm {
-	keep := maps.Clone(asked)
+// newFilterForm returns a form with a field for each of the filters. params are the parameters of the page; those without a field are kept.
+func newFilterForm(to Link, path string, params url.Values, filters []scan.FilterRow, f scan.Filter) filterForm {
+	keep := maps.Clone(params)
 	for _, row := range filters {
 		delete(keep, row.Name)
 	}
 	form := filterForm{}
 	var query string
 	form.Action, query, _ = strings.Cut(to(path, keep), "?")
-	values, _ := url.ParseQuery(query) // our own
+	values, _ := url.ParseQuery(query) // never fails: Link has encoded it
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		for _, value := range values[name] {
 			form.Hidden = append(form.Hidden, field{Name: name, Value: value})
@@ -56,7 +56,7 @@ func newFilterForm(to Link, path string, asked url.Values, filters []scan.Filter
 	return form
 }
 
-// add adds the field of a filter that has some values.
+// add adds the field of a filter with its current values.
 func (f *filterForm) add(row scan.FilterRow, values []string) {
 	label := strings.ToUpper(row.Noun[:1]) + row.Noun[1:]
 	switch {
@@ -81,7 +81,7 @@ func choicesOf(row scan.FilterRow, values []string) []choice {
 	return choices
 }
 
-// addInputs adds an input for each value of a filter, and an empty one when there is none.
+// addInputs adds a text input for each value of a filter, or an empty one when there is no value.
 func (f *filterForm) addInputs(one field, values []string) {
 	if len(values) == 0 {
 		values = []string{""}
@@ -96,7 +96,7 @@ func (f *filterForm) addInputs(one field, values []string) {
 	}
 }
 
-// suggest gives the inputs of a filter the list of suggestions with an id.
+// suggest sets the list of suggestions for the inputs of a filter. list is the id of the list.
 func (f *filterForm) suggest(name, list string) {
 	for i := range f.Inputs {
 		if f.Inputs[i].Name == name {

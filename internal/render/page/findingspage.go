@@ -12,21 +12,21 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// findingsPage is the page's own part.
+// findingsPage is the data of a page of findings.
 type findingsPage struct {
 	Title, About, Narrowed, Listed  string
-	Feed, Changes, Console, Grouped string // URLs; Changes is the feed of what changed in the list, Grouped is the same list grouped by vulnerability, or not
+	Feed, Changes, Console, Grouped string // URLs; Changes is the feed of changes, Grouped is the same list with the other grouping
 	ByVulnerability                 bool
 	Filter                          filterForm
 	Troubles                        []cardLine
 	MoreTroubles                    int
-	Images, Watched                 int // how many images have a result, and how many there are
+	Completed, Images               int // the number of images with a completed scan, and of all images
 	Columns                         []sortColumn
 	Rows                            []findingRow
 	Pages                           []navItem
 }
 
-// sortColumn is the head of a column: a link that sorts by it, or that turns its order around.
+// sortColumn is the header of a column. Its link sorts the list by this column, or reverses the order.
 type sortColumn struct {
 	Text, URL, Sort string // Sort is the column's aria-sort; empty when the list isn't sorted by it
 	Hint            string
@@ -34,62 +34,62 @@ type sortColumn struct {
 
 // findingRow is one finding.
 type findingRow struct {
-	Severity                        severityLook
+	Severity                        severityStyle
 	Name, URL, About                string
 	Package, Installed, Fixed, More string
 	Image                           string
-	AtLatest                        bool // it was there when the service first looked
+	InBaseline                      bool // the finding is from the first scan, so its date is the latest possible one
 	Seen                            *stamp
 	State, StateClass               string
 	Exploit                         bool
 }
 
-// freshly is how long a finding counts as new.
-const freshly = report.DefaultSince
+// newAge is the age up to which a finding counts as new.
+const newAge = report.DefaultSince
 
-// Findings is a listing as a page, at the given time. path is where it is served, and asked are the parameters that it was asked for
-// with, but for the page. It fails when the template does.
-func Findings(l report.Listing, now time.Time, path string, asked url.Values, to Link) ([]byte, error) {
-	asked = asHTML(asked)
-	return render.Fit(func(room int) ([]byte, error) {
+// Findings returns a listing as a page. path is the path of the page, and params are the parameters of the request without the page number. It fails
+// when the template does.
+func Findings(l report.Listing, now time.Time, path string, params url.Values, to Link) ([]byte, error) {
+	params = asHTML(params)
+	return render.Fit(func(limit int) ([]byte, error) {
 		current := ""
 		if l.Config == nil {
 			current = "All findings"
 		}
 		p := newPage(render.ListingTitle(l), to, current)
-		main := newFindingsPage(l, now, path, asked, to, room)
+		main := newFindingsPage(l, now, path, params, to, limit)
 		p.Feed, p.FeedTitle, p.Main = main.Feed, render.ListingTitle(l), main
 		return p.write(findingsTemplate())
 	}, 200, 100, 40)
 }
 
-func newFindingsPage(l report.Listing, now time.Time, path string, asked url.Values, to Link, room int) findingsPage {
+func newFindingsPage(l report.Listing, now time.Time, path string, params url.Values, to Link, limit int) findingsPage {
 	p := findingsPage{
-		Title: "All findings", About: counted(len(l.Reports), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: listedWords(l),
-		Feed:            to(path, without(asked, "format", "sort")),
+		Title: "All findings", About: plural(len(l.Reports), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: listedWords(l),
+		Feed:            to(path, without(params, "format", "sort")),
 		ByVulnerability: l.View.ByVulnerability,
-		Columns:         sortColumns(l.View, path, asked, to), Pages: pageLinks(l, path, asked, to),
+		Columns:         sortColumns(l.View, path, params, to), Pages: pageLinks(l, path, params, to),
 	}
 	if l.Config != nil {
 		p.Title, p.About, p.Console = l.Config.Repository, aboutConfig(l.Reports[0]), render.ConsoleURL(l.Config.Repo())
 	}
-	grouped := without(asked, "by")
+	grouped := without(params, "by")
 	if !p.ByVulnerability {
 		grouped.Set("by", "vulnerability")
 	}
 	p.Grouped = to(path, grouped)
-	p.Changes = to(changesPath(path), without(asked, "format", "sort", "by", "page"))
-	p.Filter = newFilterForm(to, path, asked, scan.FindingsFilters(), l.View.Filter)
+	p.Changes = to(changesPath(path), without(params, "format", "sort", "by", "page"))
+	p.Filter = newFilterForm(to, path, params, scan.FindingsFilters(), l.View.Filter)
 	p.Filter.About = "Filter the findings"
-	p.watched(l, now)
+	p.addTroubles(l, now)
 	known := knownSince(l)
 	for _, e := range l.Entries {
-		p.Rows = append(p.Rows, newFindingRow(l, e, known, now, room))
+		p.Rows = append(p.Rows, newFindingRow(l, e, known, now, limit))
 	}
 	return p
 }
 
-// changesPath is the path of the changes of the findings at a path.
+// changesPath returns the path of the changes that belong to the findings at a path.
 func changesPath(path string) string {
 	if path == "/findings/all" {
 		return "/changes"
@@ -99,32 +99,32 @@ func changesPath(path string) string {
 
 func listedWords(l report.Listing) string {
 	if l.Total <= report.PageSize {
-		fixed := 0
+		resolved := 0
 		for _, e := range l.Entries {
 			if !e.Resolved.IsZero() {
-				fixed++
+				resolved++
 			}
 		}
-		words := counted(l.Total-fixed, "finding")
-		if fixed > 0 {
-			words += fmt.Sprintf(", %d fixed", fixed)
+		words := plural(l.Total-resolved, "finding")
+		if resolved > 0 {
+			words += fmt.Sprintf(", %d resolved", resolved)
 		}
 		return words
 	}
 	first := (max(l.View.Page, 1) - 1) * report.PageSize
 	words := fmt.Sprintf("Findings %d to %d of %d", first+1, first+len(l.Entries), l.Total)
-	if reach := report.MaxPages * report.PageSize; l.Total > reach {
-		words += fmt.Sprintf("; the pages end after %d, the filter reaches the rest", reach)
+	if most := report.MaxPages * report.PageSize; l.Total > most {
+		words += fmt.Sprintf("; only the first %d are listed, use the filter to see others", most)
 	}
 	return words
 }
 
-// sortColumns are the heads of the table. A list can be sorted by all but the last.
-func sortColumns(v report.View, path string, asked url.Values, to Link) []sortColumn {
+// sortColumns returns the headers of the table.
+func sortColumns(v report.View, path string, params url.Values, to Link) []sortColumn {
 	columns := []struct {
 		order         report.Order
 		text          string
-		sort, reverse string // as ARIA has them
+		sort, reverse string // values of aria-sort
 	}{
 		{report.BySeverity, "Severity", "descending", "ascending"},
 		{report.ByName, "Vulnerability", "ascending", "descending"},
@@ -135,35 +135,35 @@ func sortColumns(v report.View, path string, asked url.Values, to Link) []sortCo
 		{report.ByFirstSeen, "First seen", "descending", "ascending"},
 		{"", "State", "", ""},
 	}
-	heads := make([]sortColumn, len(columns))
+	headers := make([]sortColumn, len(columns))
 	for i, c := range columns {
-		heads[i] = sortColumn{Text: c.text}
+		headers[i] = sortColumn{Text: c.text}
 		if c.order == "" {
 			continue
 		}
-		values := without(asked, "sort")
+		values := without(params, "sort")
 		values.Set("sort", string(c.order))
 		if v.Order == c.order {
-			heads[i].Sort, heads[i].Hint = c.sort, "▼"
+			headers[i].Sort, headers[i].Hint = c.sort, "▼"
 			if v.Reverse {
-				heads[i].Sort, heads[i].Hint = c.reverse, "▲"
+				headers[i].Sort, headers[i].Hint = c.reverse, "▲"
 			} else {
 				values.Set("sort", "-"+string(c.order))
 			}
 		}
-		heads[i].URL = to(path, values)
+		headers[i].URL = to(path, values)
 	}
-	return heads
+	return headers
 }
 
-// pageLinks are the pages, when there is more than one.
-func pageLinks(l report.Listing, path string, asked url.Values, to Link) []navItem {
+// pageLinks returns a link to each page; nil when there is only one.
+func pageLinks(l report.Listing, path string, params url.Values, to Link) []navItem {
 	if l.Pages() == 1 {
 		return nil
 	}
 	links := make([]navItem, l.Pages())
 	for i := range links {
-		values := without(asked)
+		values := without(params)
 		if i > 0 {
 			values.Set("page", strconv.Itoa(i+1))
 		}
@@ -172,8 +172,8 @@ func pageLinks(l report.Listing, path string, asked url.Values, to Link) []navIt
 	return links
 }
 
-// watched fills in what has no result, or no fresh one.
-func (p *findingsPage) watched(l report.Listing, now time.Time) {
+// addTroubles adds the configs and images without a current result, and counts the images.
+func (p *findingsPage) addTroubles(l report.Listing, now time.Time) {
 	seen := map[scan.Image]bool{}
 	for _, r := range l.Reports {
 		if line := render.ConfigLine(l, r); line != "" {
@@ -184,10 +184,10 @@ func (p *findingsPage) watched(l report.Listing, now time.Time) {
 				continue
 			}
 			seen[item.Image] = true
-			p.Watched++
+			p.Images++
 			trouble := imageTrouble(item, now)
 			if item.Result.State == scan.Completed {
-				p.Images++
+				p.Completed++
 			}
 			if trouble != nil {
 				p.Troubles = append(p.Troubles, cardLine{Name: render.ImageName(l, item.Image), State: trouble.State, Text: trouble.Reason})
@@ -199,7 +199,7 @@ func (p *findingsPage) watched(l report.Listing, now time.Time) {
 	}
 }
 
-// knownSince is when each image's first scan that is remembered was completed.
+// knownSince returns when the baseline scan of each image was completed.
 func knownSince(l report.Listing) map[scan.Image]time.Time {
 	known := map[scan.Image]time.Time{}
 	for _, r := range l.Reports {
@@ -210,11 +210,11 @@ func knownSince(l report.Listing) map[scan.Image]time.Time {
 	return known
 }
 
-func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.Time, now time.Time, room int) findingRow {
+func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.Time, now time.Time, limit int) findingRow {
 	f, image := e.Finding, e.Images[0]
-	name := func(s string) string { return render.OneLine(s, room) }
+	name := func(s string) string { return render.OneLine(s, limit) }
 	row := findingRow{
-		Severity: lookOf(f.Severity), Name: name(f.Name), URL: render.Advisory(f, room), About: render.OneLine(f.Description, room), Package: name(f.Package),
+		Severity: styleOf(f.Severity), Name: name(f.Name), URL: render.Advisory(f, limit), About: render.OneLine(f.Description, limit), Package: name(f.Package),
 		Installed: name(strings.Join(f.Versions, ", ")), Fixed: name(strings.Join(f.FixedIn, ", ")), Image: name(image.Label()),
 		Seen: dayOf(e.Published), Exploit: f.Exploit == "YES", State: "Open",
 	}
@@ -225,17 +225,17 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 		row.Image = name(image.Repository.Name + ":" + image.Label())
 	}
 	if l.View.ByVulnerability {
-		row.Image = name(render.TagList(e, room))
+		row.Image = name(render.TagList(e, limit))
 		if l.Config == nil {
 			row.Image = name(image.Repository.Name + ": " + row.Image)
 		}
 	}
 	since := known[*image]
-	row.AtLatest = f.FirstSeen.IsZero() && !e.Published.After(since) || f.FirstSeen.IsZero() && since.IsZero()
+	row.InBaseline = f.FirstSeen.IsZero() && !e.Published.After(since) || f.FirstSeen.IsZero() && since.IsZero()
 	switch {
 	case !e.Resolved.IsZero():
-		row.State, row.StateClass = "Fixed "+dayOf(e.Resolved).Text, "state fixed"
-	case !row.AtLatest && now.Sub(e.Published) < freshly:
+		row.State, row.StateClass = "Resolved "+dayOf(e.Resolved).Text, "state fixed"
+	case !row.InBaseline && now.Sub(e.Published) < newAge:
 		row.State, row.StateClass = "New", "state new"
 	}
 	return row

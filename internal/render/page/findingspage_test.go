@@ -24,7 +24,7 @@ func findingsPageOf(t *testing.T, l report.Listing, to Link) []byte {
 	}
 	again, err := Findings(l, noon, findingsPath, url.Values{"format": {"html"}}, to)
 	if err != nil || !bytes.Equal(b, again) {
-		t.Errorf("the same values gave other bytes: %v", err)
+		t.Errorf("two calls with the same values returned different bytes: %v", err)
 	}
 	return b
 }
@@ -47,8 +47,8 @@ func TestFindingsPageWithoutFindings(t *testing.T) {
 	c := rendertest.Config("test/ubuntu")
 	clean := rendertest.Image(c, "7", scan.Result{State: scan.Completed})
 	for want, l := range map[string]report.Listing{
-		"The last scan of every image is complete, and found nothing.": rendertest.Listing(rendertest.ReportOf(c, clean)),
-		"The scans that are complete found nothing: 1 of 2 images.":    rendertest.Listing(rendertest.ReportOf(c, clean, rendertest.Image(c, "8", scan.Result{State: scan.Failed}))),
+		"The last scan of every image is completed and found nothing.": rendertest.Listing(rendertest.ReportOf(c, clean)),
+		"1 of 2 images have a completed scan. It found nothing.":       rendertest.Listing(rendertest.ReportOf(c, clean, rendertest.Image(c, "8", scan.Result{State: scan.Failed}))),
 		"No image has a completed scan.":                               rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "8", scan.Result{State: scan.InProgress}))),
 		"No result yet":                                                rendertest.Listing(rendertest.ReportOf(c)),
 		"Nothing matches this filter":                                  {Config: &c, Reports: []report.Report{rendertest.ReportOf(c, clean)}, View: report.View{Filter: scan.Filter{Severity: scan.High}}},
@@ -60,18 +60,18 @@ func TestFindingsPageWithoutFindings(t *testing.T) {
 	}
 }
 
-// A finding is new if it wasn't there when the service, or Amazon Inspector, looked before.
+// A finding is new if an earlier scan of the service, or of Amazon Inspector, did not have it.
 func TestNewFindings(t *testing.T) {
 	for name, test := range map[string]struct {
 		published, inspector, known time.Time
 		isNew                       bool
 	}{
-		"nothing is remembered":   {ago(0.1), time.Time{}, time.Time{}, false},
-		"the first scan":          {ago(0.1), time.Time{}, ago(0.1), false},
-		"a later scan":            {ago(0.1), time.Time{}, ago(9), true},
-		"a later scan, long ago":  {ago(3), time.Time{}, ago(9), false},
-		"as Inspector says":       {ago(0.1), ago(0.1), time.Time{}, true},
-		"as Inspector says, long": {ago(3), ago(3), time.Time{}, false},
+		"no record":              {ago(0.1), time.Time{}, time.Time{}, false},
+		"the first scan":         {ago(0.1), time.Time{}, ago(0.1), false},
+		"a later scan":           {ago(0.1), time.Time{}, ago(9), true},
+		"a later scan, long ago": {ago(3), time.Time{}, ago(9), false},
+		"dated by Inspector":     {ago(0.1), ago(0.1), time.Time{}, true},
+		"long ago by Inspector":  {ago(3), ago(3), time.Time{}, false},
 	} {
 		entry := rendertest.Found("16.04", scan.Finding{Name: "CVE-1", Severity: scan.Low, FirstSeen: test.inspector})
 		entry.Published = test.published
@@ -85,8 +85,8 @@ func TestNewFindings(t *testing.T) {
 	}
 }
 
-// Whatever texts a page of findings has, it can be sent, with all findings.
-func TestFindingsPageOfLongTexts(t *testing.T) {
+// A page with very long texts contains all findings and is within the maximum size.
+func TestSizeOfFindingsPage(t *testing.T) {
 	long := strings.Repeat(`<"&'>`, 400)
 	var entries []report.Entry
 	for i := range report.PageSize {

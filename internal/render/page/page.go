@@ -1,8 +1,8 @@
 // Package page writes the pages for a browser: the summary, and lists of findings. Their templates and their style are compiled in. A page loads
-// nothing and runs nothing, and Policy makes a browser see to that.
+// nothing and runs no script, and a browser enforces this with Policy.
 //
-// Which results a page is about is the business of package report. The words for them and their texts without control characters come from
-// package render. Package httpapi serves the pages and makes their links.
+// Package report computes the results. Package render provides the words for them and removes control characters. Package httpapi serves the pages
+// and creates their links.
 package page
 
 import (
@@ -23,7 +23,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Link makes the URL of a path and query of the API as the client knows it. It carries the key on if the client came with one in its URL.
+// Link returns the URL of a path and query of the API, with the host that the client uses. If the client's URL contains a key, so does the result.
 type Link func(path string, values url.Values) string
 
 var (
@@ -36,7 +36,7 @@ var (
 	//go:embed findings.html
 	findingsHTML string
 
-	// Read when they are needed first: a function that starts has to answer at once.
+	// The templates are parsed on first use, so that the function starts faster.
 	summaryTemplate  = sync.OnceValue(func() *template.Template { return pageTemplate(summaryHTML) })
 	findingsTemplate = sync.OnceValue(func() *template.Template { return pageTemplate(findingsHTML) })
 	policy           = policyFor(pageStyle)
@@ -46,7 +46,7 @@ func pageTemplate(main string) *template.Template {
 	return template.Must(template.Must(template.New("").Parse(pageHTML)).Parse(main))
 }
 
-// Policy is the Content-Security-Policy of the pages: nothing is loaded, nothing runs, and the one style is the pages' own, by its hash.
+// Policy returns the Content-Security-Policy of the pages. It allows no loading and no scripts, and only the pages' own style, identified by its hash.
 func Policy() string { return policy }
 
 func policyFor(style string) string {
@@ -55,7 +55,7 @@ func policyFor(style string) string {
 		"'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }
 
-// page is what every page has around its own part, Main.
+// page is the data of every page. Main is the data of the page's own part.
 type page struct {
 	Title, Feed, FeedTitle, SummaryURL string
 	Nav                                []navItem
@@ -63,7 +63,7 @@ type page struct {
 	Main                               any
 }
 
-// Style is the pages' style, which is ours and needs no escaping.
+// Style returns the style of the pages. It contains no foreign text, so it needs no escaping.
 func (page) Style() template.CSS { return template.CSS(pageStyle) }
 
 type navItem struct {
@@ -71,7 +71,7 @@ type navItem struct {
 	Current   bool
 }
 
-// asHTML are the values that ask for a page.
+// asHTML returns the values with the parameter that requests a page.
 func asHTML(values url.Values) url.Values {
 	values = maps.Clone(values)
 	if values == nil {
@@ -85,13 +85,13 @@ func newPage(title string, to Link, current string) page {
 	nav := []navItem{
 		{Text: "Summary", URL: to("/summary", asHTML(nil))},
 		{Text: "All findings", URL: to("/findings/all", asHTML(nil))},
-		{Text: "What changed, as a feed", URL: to("/changes", nil)},
-		{Text: "Feeds for a reader", URL: to("/findings", nil)},
+		{Text: "Feed of all changes", URL: to("/changes", nil)},
+		{Text: "List of feeds (OPML)", URL: to("/findings", nil)},
 	}
 	for i := range nav {
 		nav[i].Current = nav[i].Text == current
 	}
-	return page{Title: title + " – ECR image scans", SummaryURL: nav[0].URL, Nav: nav, Footer: "Times are UTC. “Console” leads to Amazon ECR in the AWS console."}
+	return page{Title: title + " – ECR image scans", SummaryURL: nav[0].URL, Nav: nav, Footer: "Times are UTC. “Console” opens Amazon ECR in the AWS console."}
 }
 
 func (p page) write(t *template.Template) ([]byte, error) {
@@ -102,33 +102,33 @@ func (p page) write(t *template.Template) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// severityLook is how a severity is shown.
-type severityLook struct {
+// severityStyle is the name and CSS class of a severity.
+type severityStyle struct {
 	Name, Class string
 }
 
-func lookOf(s scan.Severity) severityLook {
+func styleOf(s scan.Severity) severityStyle {
 	name := render.OneLine(string(s), 50)
 	if slices.Contains(scan.Severities(), s) {
 		name = name[:1] + strings.ToLower(name[1:])
 	}
 	switch s {
 	case scan.Critical, scan.High, scan.Medium, scan.Low:
-		return severityLook{name, strings.ToLower(string(s))}
+		return severityStyle{name, strings.ToLower(string(s))}
 	}
-	return severityLook{name, "other"}
+	return severityStyle{name, "other"}
 }
 
-// shownCount is one count, with its look.
+// shownCount is a count with the style of its severity.
 type shownCount struct {
-	severityLook
+	severityStyle
 	Count int
 }
 
 func shownCounts(c scan.Counts) []shownCount {
 	var shown []shownCount
 	for _, line := range c.Ordered() {
-		shown = append(shown, shownCount{lookOf(line.Severity), line.Count})
+		shown = append(shown, shownCount{styleOf(line.Severity), line.Count})
 	}
 	return shown
 }
@@ -141,26 +141,27 @@ func sumOf(c scan.Counts) int {
 	return sum
 }
 
-// segment is a part of a bar, in hundredths of its length.
+// segment is a part of a bar. X and Width are in percent of the bar's length.
 type segment struct {
 	Class    string
 	X, Width string
 }
 
-// bar has a part for each count, of a bar that is full at most. No part is too thin to be seen, so a full one may run over its end a little.
-func bar(c scan.Counts, full int) []segment {
+// bar returns a segment for each count. The whole bar stands for maxCount findings. Each segment has a visible width, so the last one may extend
+// slightly beyond the end.
+func bar(c scan.Counts, maxCount int) []segment {
 	const thinnest = 1.2
 	var parts []segment
 	at := 0.0
 	for _, line := range c.Ordered() {
-		width := max(100*float64(line.Count)/float64(max(full, 1)), thinnest)
-		parts = append(parts, segment{lookOf(line.Severity).Class, fmt.Sprintf("%.1f", at), fmt.Sprintf("%.1f", width)})
+		width := max(100*float64(line.Count)/float64(max(maxCount, 1)), thinnest)
+		parts = append(parts, segment{styleOf(line.Severity).Class, fmt.Sprintf("%.1f", at), fmt.Sprintf("%.1f", width)})
 		at += width
 	}
 	return parts
 }
 
-// stamp is a point in time, for programs and for people; nil when it is unknown.
+// stamp is a time, in a form for programs and in a form for people; nil when it is unknown.
 type stamp struct{ Machine, Text string }
 
 func stampOf(t time.Time) *stamp {
@@ -177,7 +178,7 @@ func dayOf(t time.Time) *stamp {
 	return &stamp{render.RFC3339(t), t.UTC().Format("2006-01-02")}
 }
 
-// without are values but for some names.
+// without returns a copy of the values without some names.
 func without(values url.Values, names ...string) url.Values {
 	rest := maps.Clone(values)
 	for _, name := range names {

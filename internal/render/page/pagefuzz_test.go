@@ -16,8 +16,8 @@ import (
 	"ecr-continuous-scan/test/rendertest"
 )
 
-// inert fails the test if a page has an element, an attribute or a link that ours don't have.
-func inert(t *testing.T, page []byte) {
+// checkInert fails the test if a page contains an element, an attribute or a link that the templates don't have.
+func checkInert(t *testing.T, page []byte) {
 	t.Helper()
 	root, err := html.Parse(bytes.NewReader(page))
 	if err != nil {
@@ -41,7 +41,7 @@ func inert(t *testing.T, page []byte) {
 			if a.Key == "href" || a.Key == "action" {
 				u, err := url.Parse(a.Val)
 				if err != nil || !slices.Contains([]string{"https", "http", "", "data"}, u.Scheme) || u.Scheme == "data" && n.Data != "link" || u.Scheme == "" && !strings.HasPrefix(a.Val, "#") {
-					t.Errorf("%s leads to %q: %v", n.Data, a.Val, err)
+					t.Errorf("%s links to %q: %v", n.Data, a.Val, err)
 				}
 			}
 		}
@@ -51,7 +51,7 @@ func inert(t *testing.T, page []byte) {
 	}
 }
 
-// Whatever a scanner or a registry writes, the pages are inert.
+// For all texts of a scanner or a registry, the pages contain no active content.
 func FuzzPages(f *testing.F) {
 	f.Add("CVE-2016-1585", "apparmor", "MEDIUM", "text", "http://example.org/", "16.04", int64(3))
 	f.Add("<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "</style><script>", "</title></textarea>' onload='x", "http://a/ b\"'<>", "{{.}}", int64(-1))
@@ -67,7 +67,7 @@ func FuzzPages(f *testing.F) {
 		one := rendertest.Found(tag, finding)
 		one.Published = time.Unix(count%(1<<37), 0)
 		failed := rendertest.Image(c, tag, scan.Result{State: scan.State(pkg), Reason: text})
-		done := remembered(c, tag+"2", scan.Counts{scan.ParseSeverity(severity): int(count % 1000)}, history.CountChange{At: noon, New: scan.Counts{scan.ParseSeverity(severity): 1}})
+		done := withHistory(c, tag+"2", scan.Counts{scan.ParseSeverity(severity): int(count % 1000)}, history.CountChange{At: noon, New: scan.Counts{scan.ParseSeverity(severity): 1}})
 		done.AsOf, done.AsOfReason = noon, text
 		r := rendertest.ReportOf(c, failed, done)
 		l := rendertest.Listing(r, one)
@@ -75,16 +75,16 @@ func FuzzPages(f *testing.F) {
 		broken := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.Unavailable, Message: text}}
 		l.Reports = append(l.Reports, broken)
 		filter := scan.Filter{Packages: []string{pkg}, Names: []string{name}, Tags: []string{tag}}
-		asked := url.Values{"package": {pkg}, "cve": {name}, "tag": {tag}, "since": {text}}
-		inert(t, findingsPageOf(t, l, linkTo))
+		params := url.Values{"package": {pkg}, "cve": {name}, "tag": {tag}, "since": {text}}
+		checkInert(t, findingsPageOf(t, l, linkTo))
 		l.View.Filter, l.Config = filter, nil
-		page, err := Findings(l, noon, "/findings/all", asked, linkTo)
+		page, err := Findings(l, noon, "/findings/all", params, linkTo)
 		if err != nil {
 			t.Fatal(err)
 		}
-		inert(t, page)
+		checkInert(t, page)
 		o := report.Overview{Since: noon.Add(-time.Hour), Now: noon, Reports: []report.Report{r, broken}}
-		inert(t, summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
-		inert(t, summaryPageOf(t, o, filter, asked, linkTo))
+		checkInert(t, summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
+		checkInert(t, summaryPageOf(t, o, filter, params, linkTo))
 	})
 }

@@ -13,43 +13,43 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// How much the page shows at once: of each list on the cards, of the images of a config and of the configs, before the rest is folded away.
+// Limits of the page.
 const (
-	cardLines    = 5
-	openImages   = 25
-	openConfigs  = 50
-	maxFolded    = 300
+	cardLines    = 5  // of a card, before the collapsed ones
+	openImages   = 25 // of a config, before the collapsed ones
+	openConfigs  = 50 // before the collapsed ones
+	maxCollapsed = 300
 	maxSuggested = 1000
-	maxCardText  = 100 // characters of a reason; its row has all
+	maxCardText  = 100 // characters of a reason; the image's row has the whole reason
 )
 
-// summaryPage is the page's own part.
+// summaryPage is the data of the summary page.
 type summaryPage struct {
-	Curl, Export        string // what to type when nothing is watched yet; empty otherwise
+	Curl, Export        string // commands that add the first config; empty if there are configs
 	Intro, Span         string
-	Narrowed, LeftOut   string
-	Text                string // the URL of the same as text
+	Narrowed, Omitted   string
+	Text                string // the URL of the summary as text
 	Worst, New          card
-	Unwatched           card
+	NoResult            card
 	Totals              []shownCount
 	TotalBar            []segment
 	Filter              filterForm
 	Repositories, Tags  []string
 	Configs, MoreConfig []configBlock
-	Nothing             bool // the filter leaves nothing
+	NoMatch             bool // nothing matches the filter
 	columns             []column
-	full                int // how many findings make a full bar
+	maxCount            int // the number of findings of the longest bar
 }
 
-// card says one thing in a few words, and then of which images or configs it is true.
+// card is a short statement with the list of the images or configs that it is about.
 type card struct {
 	Big, Small  string
 	Lines, More []cardLine
-	Hidden      int // how many lines are left out for good
+	Hidden      int // the number of lines that are not on the page
 }
 
-// Folded is how many lines are folded away or left out.
-func (c card) Folded() int { return len(c.More) + c.Hidden }
+// Rest returns the number of lines that are collapsed or not on the page.
+func (c card) Rest() int { return len(c.More) + c.Hidden }
 
 type cardLine struct {
 	Name, URL, State, Text string
@@ -63,7 +63,7 @@ type configBlock struct {
 	Trend                               *trendline
 	Columns                             []column
 	Rows, More                          []imageRow
-	LeftOut                             int
+	Omitted                             int // the number of images that are not on the page
 	rows                                []imageRow
 	counts                              scan.Counts
 }
@@ -73,7 +73,7 @@ type imageRow struct {
 	Label, Name, URL, Feed, Console string
 	Trouble                         *render.Trouble
 	HasCounts                       bool
-	Span                            int // how many columns a row without counts leaves to its reason
+	Span                            int // the number of columns of the reason in a row without counts
 	Cells                           []countCell
 	Bar                             []segment
 	Change                          change
@@ -84,33 +84,33 @@ type imageRow struct {
 type countCell struct {
 	Name  string
 	Count int
-	Of    []string // what it is the sum of, if of several severities
+	Of    []string // the counts of the severities, if the column has several
 }
 
-// Summary is the overview as a page, worst first. asked are the parameters that it was asked for with. It fails when the template does.
-func Summary(o report.Overview, f scan.Filter, asked url.Values, to Link) ([]byte, error) {
+// Summary returns the overview as a page, most severe first. params are the parameters of the request. It fails when the template does.
+func Summary(o report.Overview, f scan.Filter, params url.Values, to Link) ([]byte, error) {
 	p := newPage("Summary", to, "Summary")
 	p.Feed, p.FeedTitle = to("/findings/all", nil), "Findings of all configs"
-	main, blocks := newSummaryPage(o, f, asked, to)
-	return render.Fit(func(room int) ([]byte, error) {
-		main.list(blocks, room)
+	main, blocks := newSummaryPage(o, f, params, to)
+	return render.Fit(func(limit int) ([]byte, error) {
+		main.list(blocks, limit)
 		p.Main = main
 		return p.write(summaryTemplate())
 	}, 3000, 1000, 300, 50)
 }
 
-// newSummaryPage is all of the page but the list of the configs, which it gives besides.
-func newSummaryPage(o report.Overview, f scan.Filter, asked url.Values, to Link) (summaryPage, []configBlock) {
+// newSummaryPage returns the data of the page without the list of configs, and that list.
+func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link) (summaryPage, []configBlock) {
 	p := summaryPage{Span: spanWords(o)}
 	if len(o.Reports) == 0 {
 		p.Curl, p.Export = addCommand(to)
 		return p, nil
 	}
 	p.Narrowed = render.FilterWords(f)
-	asText := without(asHTML(asked))
+	asText := without(asHTML(params))
 	asText.Set("format", "text")
 	p.Text = to("/summary", asText)
-	p.Filter = newFilterForm(to, "/summary", asHTML(asked), scan.SummaryFilters(), f)
+	p.Filter = newFilterForm(to, "/summary", asHTML(params), scan.SummaryFilters(), f)
 	p.Filter.About = "Filter the summary"
 	p.Filter.suggest("repository", "repositories")
 	p.Filter.suggest("tag", "tags")
@@ -122,21 +122,21 @@ func newSummaryPage(o report.Overview, f scan.Filter, asked url.Values, to Link)
 	}
 	slices.SortStableFunc(blocks, compareBlocks)
 	rows := distinctRows(blocks)
-	p.Nothing = len(blocks) == 0
+	p.NoMatch = len(blocks) == 0
 	p.Intro = introWords(len(rows), len(blocks))
-	p.glance(blocks, rows)
+	p.fillCards(blocks, rows)
 	p.columns = columnsOf(rows)
 	for _, row := range rows {
-		p.full = max(p.full, sumOf(row.counts))
+		p.maxCount = max(p.maxCount, sumOf(row.counts))
 	}
 	return p, blocks
 }
 
-// list lists as many configs and images as there is room for.
-func (p *summaryPage) list(blocks []configBlock, room int) {
-	blocks, p.LeftOut = bound(blocks, room)
+// list adds the configs and images to the page, at most limit rows.
+func (p *summaryPage) list(blocks []configBlock, limit int) {
+	blocks, p.Omitted = limitRows(blocks, limit)
 	for i := range blocks {
-		blocks[i].fill(p.columns, p.full)
+		blocks[i].fill(p.columns, p.maxCount)
 	}
 	p.Configs, p.MoreConfig = split(blocks, openConfigs)
 }
@@ -149,17 +149,19 @@ func spanWords(o report.Overview) string {
 }
 
 func introWords(images, configs int) string {
-	return counted(images, "image") + " of " + counted(configs, "config") + ", worst first."
+	return plural(images, "image") + " of " + plural(configs, "config") + ", most severe first."
 }
 
-func counted(n int, what string) string {
+// plural returns a number with a noun, such as "1 image" or "2 images".
+func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// addCommand is what adds the first config, and what must be set for it. Deployed, it takes a key that no page knows.
+// addCommand returns the command that adds the first config, and the one that sets its variable. It gets the URL of a deployed API from make, because
+// that URL contains a key that must not be on a page.
 func addCommand(to Link) (curl, export string) {
 	base, _, _ := strings.Cut(to("", nil), "?")
 	export = "export ECRSCANAPI_URL=" + base
@@ -170,7 +172,7 @@ func addCommand(to Link) (curl, export string) {
 		`'{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu"}' $ECRSCANAPI_URL/configs/`, export
 }
 
-// suggestions are the repositories and tags that a filter can name.
+// suggestions returns the repositories and tags that the filter form suggests.
 func suggestions(reports []report.Report) (repositories, tags []string) {
 	for _, r := range reports {
 		repositories = append(repositories, r.Config.Repository)
@@ -189,7 +191,7 @@ func firstDistinct(values []string) []string {
 
 func newConfigBlock(r report.Report, o report.Overview, f scan.Filter, to Link) configBlock {
 	c := r.Config
-	narrow := url.Values{} // what narrows the findings of each image
+	narrow := url.Values{} // the filters for the findings of each image
 	for _, row := range scan.FindingsFilters() {
 		if values := row.Values(f); len(values) > 0 && !row.NarrowsImages() {
 			narrow[row.Name] = values
@@ -215,10 +217,10 @@ func aboutConfig(r report.Report) string {
 	if len(r.Config.Tags) == 0 {
 		about += " · all tags"
 	} else {
-		about += " · " + counted(len(r.Config.Tags), "tag")
+		about += " · " + plural(len(r.Config.Tags), "tag")
 	}
 	if r.Artifacts > 0 {
-		about += fmt.Sprintf(" · %d that are no images are left out", r.Artifacts)
+		about += fmt.Sprintf(" · %s hidden", plural(r.Artifacts, "non-image artifact"))
 	}
 	return about
 }
@@ -239,7 +241,7 @@ func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.
 	return row
 }
 
-// imageTrouble is nil only for an image whose last scan is complete and fresh.
+// imageTrouble returns why an image has no current result; nil only if its last scan is completed and not stale.
 func imageTrouble(item report.Item, now time.Time) *render.Trouble {
 	c := item.Condition()
 	switch {
@@ -247,7 +249,7 @@ func imageTrouble(item report.Item, now time.Time) *render.Trouble {
 		return render.StateTrouble(c)
 	case !c.AsOf.IsZero():
 		return &render.Trouble{State: "Outdated", Reason: render.WithReason("as of "+stampOf(c.AsOf).Text, c.Reason)}
-	case item.Result.Enhanced: // goes on by itself
+	case item.Result.Enhanced: // Amazon Inspector scans continuously
 	case item.Result.CompletedAt.IsZero():
 		return &render.Trouble{State: "Stale", Reason: "scanned at an unknown time"}
 	case item.Stale(now):
@@ -256,7 +258,7 @@ func imageTrouble(item report.Item, now time.Time) *render.Trouble {
 	return nil
 }
 
-// rank puts what has findings first, then what nobody knows, and what is clean last.
+// rank sorts images with findings first, then those without a result, then those without findings.
 func rank(counts scan.Counts, known bool) int {
 	switch {
 	case sumOf(counts) > 0:
@@ -271,7 +273,7 @@ func compareRows(a, b imageRow) int {
 	return cmp.Or(cmp.Compare(rank(a.counts, a.HasCounts), rank(b.counts, b.HasCounts)), compareCounts(a.counts, b.counts), strings.Compare(a.Name, b.Name))
 }
 
-// compareBlocks goes by the worst image, and then by all of them.
+// compareBlocks sorts by the most severe image, and then by the sum of all images.
 func compareBlocks(a, b configBlock) int {
 	worst := func(b configBlock) (scan.Counts, int) {
 		if len(b.rows) == 0 {
@@ -284,7 +286,7 @@ func compareBlocks(a, b configBlock) int {
 	return cmp.Or(cmp.Compare(xRank, yRank), compareCounts(x, y), compareCounts(a.counts, b.counts), strings.Compare(a.Name, b.Name))
 }
 
-// compareCounts puts what has more of the worst severity first.
+// compareCounts sorts first the counts with more findings of the highest severity.
 func compareCounts(a, b scan.Counts) int {
 	for _, s := range scan.Severities() {
 		if a[s] != b[s] {
@@ -294,7 +296,7 @@ func compareCounts(a, b scan.Counts) int {
 	return cmp.Compare(sumOf(b), sumOf(a))
 }
 
-// distinctRows are the images of all configs, each once.
+// distinctRows returns the images of all configs, each once.
 func distinctRows(blocks []configBlock) []imageRow {
 	var rows []imageRow
 	seen := map[string]bool{}
@@ -309,18 +311,18 @@ func distinctRows(blocks []configBlock) []imageRow {
 	return rows
 }
 
-// column is a severity, or several that share it.
+// column is a column of the table, for one severity or several.
 type column struct {
-	severityLook
+	severityStyle
 	severities []scan.Severity
 }
 
-// columnsOf are the four severities that everyone knows, and one for what else there is.
+// columnsOf returns the columns of the four common severities, and one column for the others if there are any.
 func columnsOf(rows []imageRow) []column {
 	known := []scan.Severity{scan.Critical, scan.High, scan.Medium, scan.Low}
 	columns := make([]column, 0, len(known)+1)
 	for _, s := range known {
-		columns = append(columns, column{lookOf(s), []scan.Severity{s}})
+		columns = append(columns, column{styleOf(s), []scan.Severity{s}})
 	}
 	var rest []scan.Severity
 	for _, row := range rows {
@@ -335,17 +337,17 @@ func columnsOf(rows []imageRow) []column {
 	case len(rest) == 0:
 		return columns
 	case len(rest) == 1 && len(shortName(rest[0])) <= len(scan.Untriaged):
-		return append(columns, column{severityLook{shortName(rest[0]), "other"}, rest})
+		return append(columns, column{severityStyle{shortName(rest[0]), "other"}, rest})
 	}
-	return append(columns, column{severityLook{"Other", "other"}, rest})
+	return append(columns, column{severityStyle{"Other", "other"}, rest})
 }
 
-// shortName fits into a column for nearly all.
+// shortName returns a name that fits into a column for all known severities.
 func shortName(s scan.Severity) string {
 	if s == scan.Informational {
 		return "Info"
 	}
-	return lookOf(s).Name
+	return styleOf(s).Name
 }
 
 func (c column) cell(counts scan.Counts) countCell {
@@ -363,28 +365,29 @@ func (c column) cell(counts scan.Counts) countCell {
 	return one
 }
 
-// bound keeps as many configs and images as there is room for. Each config keeps its worst ones.
-func bound(blocks []configBlock, room int) (kept []configBlock, leftOut string) {
+// limitRows keeps at most limit rows: one for each config and one for each image. The images of a config are removed from the end, where the least
+// severe ones are. omitted describes the removed configs.
+func limitRows(blocks []configBlock, limit int) (kept []configBlock, omitted string) {
 	configs, images := 0, 0
 	for _, b := range blocks {
-		if room <= 0 {
+		if limit <= 0 {
 			configs++
 			images += len(b.rows)
 			continue
 		}
-		if n := len(b.rows) - max(1, room-1); n > 0 {
-			b.rows, b.LeftOut = b.rows[:len(b.rows)-n], n
+		if n := len(b.rows) - max(1, limit-1); n > 0 {
+			b.rows, b.Omitted = b.rows[:len(b.rows)-n], n
 		}
-		room -= 1 + len(b.rows)
+		limit -= 1 + len(b.rows)
 		kept = append(kept, b)
 	}
 	if configs == 0 {
 		return kept, ""
 	}
-	return kept, counted(configs, "more config") + " with " + counted(images, "image") + " left out of this page: narrow it with the filter, or read it"
+	return kept, plural(configs, "more config") + " with " + plural(images, "image") + " not on this page. Use the filter, or open the summary"
 }
 
-func (b *configBlock) fill(columns []column, full int) {
+func (b *configBlock) fill(columns []column, maxCount int) {
 	b.Columns = columns
 	for i := range b.rows {
 		row := &b.rows[i]
@@ -392,7 +395,7 @@ func (b *configBlock) fill(columns []column, full int) {
 			row.Span = len(columns) + 3 // the bar, the change and the time
 			continue
 		}
-		row.Bar, row.Cells = bar(row.counts, full), nil
+		row.Bar, row.Cells = bar(row.counts, maxCount), nil
 		for _, c := range columns {
 			row.Cells = append(row.Cells, c.cell(row.counts))
 		}
@@ -400,7 +403,7 @@ func (b *configBlock) fill(columns []column, full int) {
 	b.Rows, b.More = split(b.rows, openImages)
 }
 
-// split folds away what is more than a few; a handful more is not worth it.
+// split returns the values to show and those to collapse. It collapses nothing if only a few values would be collapsed.
 func split[T any](all []T, open int) (shown, more []T) {
 	if len(all) <= open+open/5 {
 		return all, nil
@@ -408,8 +411,8 @@ func split[T any](all []T, open int) (shown, more []T) {
 	return all[:open], all[open:]
 }
 
-// glance fills the cards and the totals.
-func (p *summaryPage) glance(blocks []configBlock, rows []imageRow) {
+// fillCards fills the cards and the totals.
+func (p *summaryPage) fillCards(blocks []configBlock, rows []imageRow) {
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, compareRows)
 	totals := scan.Counts{}
@@ -421,11 +424,11 @@ func (p *summaryPage) glance(blocks []configBlock, rows []imageRow) {
 	p.Totals, p.TotalBar = shownCounts(totals), bar(totals, sumOf(totals))
 	p.Worst = worstCard(rows, p.Totals)
 	p.New = newCard(rows)
-	p.Unwatched = unwatchedCard(blocks, rows)
+	p.NoResult = noResultCard(blocks, rows)
 }
 
 func worstCard(rows []imageRow, totals []shownCount) card {
-	c := card{Big: "Nothing found", Small: "by the scans that are complete"}
+	c := card{Big: "No findings", Small: "in completed scans"}
 	if len(totals) == 0 {
 		return c
 	}
@@ -439,7 +442,7 @@ func worstCard(rows []imageRow, totals []shownCount) card {
 			c.Lines = append(c.Lines, cardLine{Name: row.Name, URL: row.URL, Counts: counts[:min(len(counts), 3)]})
 		}
 	}
-	c.Big, c.Small = fmt.Sprintf("%d %s", totals[0].Count, totals[0].Name), fmt.Sprintf("in %d of %s", images, counted(len(rows), "image"))
+	c.Big, c.Small = fmt.Sprintf("%d %s", totals[0].Count, totals[0].Name), fmt.Sprintf("in %d of %s", images, plural(len(rows), "image"))
 	return c
 }
 
@@ -454,19 +457,19 @@ func newCard(rows []imageRow) card {
 		}
 	}
 	if !known {
-		return card{Big: "Not known yet", Small: "It takes two scans to tell what is new."}
+		return card{Big: "Not known yet", Small: "New findings are shown from the second scan on."}
 	}
-	c := card{Big: fmt.Sprintf("%d new", added), Small: fmt.Sprintf("%d fixed", fixed)}
+	c := card{Big: fmt.Sprintf("%d new", added), Small: fmt.Sprintf("%d resolved", fixed)}
 	slices.SortStableFunc(changed, func(a, b imageRow) int { return compareCounts(a.Change.Added, b.Change.Added) })
 	lines := make([]cardLine, len(changed))
 	for i, row := range changed {
 		lines[i] = cardLine{Name: row.Name, URL: row.URL, Counts: shownCounts(row.Change.Added)}
 	}
-	c.fold(lines)
+	c.setLines(lines)
 	return c
 }
 
-func unwatchedCard(blocks []configBlock, rows []imageRow) card {
+func noResultCard(blocks []configBlock, rows []imageRow) card {
 	var lines []cardLine
 	configs := 0
 	for _, b := range blocks {
@@ -482,22 +485,23 @@ func unwatchedCard(blocks []configBlock, rows []imageRow) card {
 			lines = append(lines, cardLine{Name: row.Name, URL: row.URL, State: row.Trouble.State, Text: render.OneLine(row.Trouble.Reason, maxCardText)})
 		}
 	}
-	c := card{Big: "Nothing", Small: "all images have a fresh result"}
+	c := card{Big: "None", Small: "All images have a current result."}
 	switch {
 	case images > 0 && configs > 0:
-		c.Big, c.Small = counted(images, "image"), fmt.Sprintf("of %d, and %s", len(rows), counted(configs, "config"))
+		c.Big, c.Small = plural(images, "image"), fmt.Sprintf("of %d, and %s", len(rows), plural(configs, "config"))
 	case images > 0:
-		c.Big, c.Small = counted(images, "image"), fmt.Sprintf("of %d", len(rows))
+		c.Big, c.Small = plural(images, "image"), fmt.Sprintf("of %d", len(rows))
 	case configs > 0:
-		c.Big, c.Small = counted(configs, "config"), fmt.Sprintf("of %d", len(blocks))
+		c.Big, c.Small = plural(configs, "config"), fmt.Sprintf("of %d", len(blocks))
 	}
-	c.fold(lines)
+	c.setLines(lines)
 	return c
 }
 
-func (c *card) fold(lines []cardLine) {
-	if len(lines) > maxFolded {
-		c.Hidden, lines = len(lines)-maxFolded, lines[:maxFolded]
+// setLines sets the lines of a card. It collapses most of them, and removes those above the maximum.
+func (c *card) setLines(lines []cardLine) {
+	if len(lines) > maxCollapsed {
+		c.Hidden, lines = len(lines)-maxCollapsed, lines[:maxCollapsed]
 	}
 	c.Lines, c.More = split(lines, cardLines)
 }

@@ -18,10 +18,10 @@ import (
 	"ecr-continuous-scan/test/rendertest"
 )
 
-// noon is when the pages of the tests are made.
+// noon is the time of the pages in the tests.
 var noon = time.Date(2019, 10, 2, 12, 0, 0, 0, time.UTC)
 
-// linkTo links as the API does for a client that came with a key in its URL.
+// linkTo creates links as the API does for a client with a key in its URL.
 func linkTo(path string, values url.Values) string {
 	values = without(values)
 	if values == nil {
@@ -31,8 +31,8 @@ func linkTo(path string, values url.Values) string {
 	return rendertest.API + path + "?" + values.Encode()
 }
 
-// remembered is an image whose counts are known for the days before.
-func remembered(c scan.Config, tag string, counts scan.Counts, changes ...history.CountChange) report.Item {
+// withHistory returns an image with recorded counts of the last 20 days.
+func withHistory(c scan.Config, tag string, counts scan.Counts, changes ...history.CountChange) report.Item {
 	item := rendertest.Image(c, tag, scan.Result{State: scan.Completed, Counts: counts, CompletedAt: rendertest.Scanned})
 	item.KnownSince, item.Changes = noon.Add(-20*24*time.Hour), changes
 	return item
@@ -40,28 +40,28 @@ func remembered(c scan.Config, tag string, counts scan.Counts, changes ...histor
 
 func ago(days float64) time.Time { return noon.Add(-time.Duration(days * 24 * float64(time.Hour))) }
 
-// pageOverview has a bit of everything.
+// pageOverview returns images in different states, with and without changes.
 func pageOverview() report.Overview {
 	amazon, centos, ubuntu, hard := rendertest.Config("amazonlinux", "2018.03"), rendertest.Config("test/centos"), rendertest.Config("test/ubuntu", "16.04", "latest"), rendertest.Config("test/hard")
 	for i, c := range []*scan.Config{&amazon, &centos, &ubuntu, &hard} {
 		c.ID = fmt.Sprintf("fc41dda8-f15e-4826-8908-11603b01dac%d", i)
 	}
-	platform := remembered(hard, "multi", scan.Counts{scan.Untriaged: 1, "BRAND NEW": 2})
+	platform := withHistory(hard, "multi", scan.Counts{scan.Untriaged: 1, "BRAND NEW": 2})
 	platform.Image.Platform = "linux/arm64"
-	stale := remembered(hard, "stale", scan.Counts{scan.Low: 3})
+	stale := withHistory(hard, "stale", scan.Counts{scan.Low: 3})
 	stale.Result.CompletedAt = ago(4)
-	kept := remembered(hard, "kept", scan.Counts{scan.Medium: 1})
+	kept := withHistory(hard, "kept", scan.Counts{scan.Medium: 1})
 	kept.AsOf, kept.AsOfReason = ago(0.2), "throttled by ECR"
 	gone := rendertest.Config("test/gone")
 	gone.ID = "fc41dda8-f15e-4826-8908-11603b01dac9"
 	return report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{
-		rendertest.ReportOf(amazon, remembered(amazon, "2018.03", scan.Counts{})),
-		rendertest.ReportOf(centos, remembered(centos, "7", scan.Counts{scan.High: 7, scan.Medium: 20, scan.Low: 7},
+		rendertest.ReportOf(amazon, withHistory(amazon, "2018.03", scan.Counts{})),
+		rendertest.ReportOf(centos, withHistory(centos, "7", scan.Counts{scan.High: 7, scan.Medium: 20, scan.Low: 7},
 			history.CountChange{At: ago(10), New: scan.Counts{scan.Medium: 4}, Fixed: scan.Counts{scan.High: 1}},
 			history.CountChange{At: ago(0.5), New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}})),
 		rendertest.ReportOf(ubuntu,
 			rendertest.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: rendertest.Scanned, Counts: scan.Counts{scan.Medium: 8, scan.Low: 24, scan.Informational: 19}}),
-			remembered(ubuntu, "latest", scan.Counts{scan.Critical: 1, scan.Medium: 7}, history.CountChange{At: ago(0.4), Fixed: scan.Counts{scan.Low: 2}})),
+			withHistory(ubuntu, "latest", scan.Counts{scan.Critical: 1, scan.Medium: 7}, history.CountChange{At: ago(0.4), Fixed: scan.Counts{scan.Low: 2}})),
 		rendertest.ReportOf(hard,
 			rendertest.Image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
 			rendertest.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: <script>alert(1)</script>"}),
@@ -70,15 +70,15 @@ func pageOverview() report.Overview {
 	}}
 }
 
-func summaryPageOf(t *testing.T, o report.Overview, f scan.Filter, asked url.Values, to Link) []byte {
+func summaryPageOf(t *testing.T, o report.Overview, f scan.Filter, params url.Values, to Link) []byte {
 	t.Helper()
-	b, err := Summary(o, f, asked, to)
+	b, err := Summary(o, f, params, to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Summary(o, f, asked, to)
+	again, err := Summary(o, f, params, to)
 	if err != nil || !bytes.Equal(b, again) {
-		t.Errorf("the same values gave other bytes: %v", err)
+		t.Errorf("two calls with the same values returned different bytes: %v", err)
 	}
 	return b
 }
@@ -94,15 +94,15 @@ func TestSummaryPage(t *testing.T) {
 	rendertest.Golden(t, "page-summary.html", summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
 	rendertest.Golden(t, "page-summary-empty.html", summaryPageOf(t, report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}, scan.Filter{}, nil, plainLink))
 	filter := scan.Filter{Severity: scan.High, Repositories: []string{"test/centos", "test/ubuntu"}}
-	asked := url.Values{"severity": {"HIGH"}, "repository": filter.Repositories, "since": {"2019-10-01"}, "format": {"html"}}
-	rendertest.Golden(t, "page-summary-filtered.html", summaryPageOf(t, pageOverview(), filter, asked, linkTo))
+	params := url.Values{"severity": {"HIGH"}, "repository": filter.Repositories, "since": {"2019-10-01"}, "format": {"html"}}
+	rendertest.Golden(t, "page-summary-filtered.html", summaryPageOf(t, pageOverview(), filter, params, linkTo))
 	nothing := summaryPageOf(t, pageOverview(), scan.Filter{Repositories: []string{"test/none"}}, nil, linkTo)
 	if !bytes.Contains(nothing, []byte("Nothing matches this filter")) {
-		t.Errorf("a filter that leaves nothing: %s", nothing)
+		t.Errorf("a filter that nothing matches: %s", nothing)
 	}
 }
 
-func TestEmptySummaryPageTellsHowToBegin(t *testing.T) {
+func TestEmptySummaryPageExplainsHowToAddAConfig(t *testing.T) {
 	empty := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}
 	deployed := string(summaryPageOf(t, empty, scan.Filter{}, nil, linkTo))
 	if !strings.Contains(deployed, "export ECRSCANAPI_URL=$(make -s url)\ncurl ") || strings.Contains(strings.SplitAfter(deployed, "<pre>")[1], "k&amp;y") {
@@ -110,8 +110,8 @@ func TestEmptySummaryPageTellsHowToBegin(t *testing.T) {
 	}
 }
 
-// Only a completed scan without findings may look like one, and only a fresh result like one that is.
-func TestOnlyFreshImagesLookWatched(t *testing.T) {
+// Only a completed scan without findings looks clean, and only a current result is not in the list of images without one.
+func TestImagesWithoutACurrentResult(t *testing.T) {
 	c := rendertest.Config("test/ubuntu")
 	of := func(r scan.Result) report.Item { return rendertest.Image(c, "latest", r) }
 	fresh := of(scan.Result{State: scan.Completed, CompletedAt: noon.Add(-47 * time.Hour), Counts: scan.Counts{}})
@@ -120,17 +120,17 @@ func TestOnlyFreshImagesLookWatched(t *testing.T) {
 	enhanced.Result.CompletedAt, enhanced.Result.Enhanced = ago(90), true
 	for name, test := range map[string]struct {
 		item    report.Item
-		watched bool
+		current bool
 	}{
 		"fresh": {fresh, true}, "enhanced": {enhanced, true}, "stale": {stale, false}, "kept": {kept, false},
 		"never": {of(scan.Result{State: scan.NotScanned}), false}, "failed": {of(scan.Result{State: scan.Failed}), false},
 		"running": {of(scan.Result{State: scan.InProgress}), false}, "gone": {of(scan.Result{State: scan.NoSuchTag}), false},
-		"unread": {of(scan.Result{State: scan.Unread, Reason: "x"}), false}, "odd": {of(scan.Result{State: "unheard of"}), false},
+		"unread": {of(scan.Result{State: scan.Unread, Reason: "x"}), false}, "odd": {of(scan.Result{State: "unknown state"}), false},
 	} {
 		o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, test.item)}}
 		page := string(summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
-		if watched := strings.Contains(page, "all images have a fresh result"); watched != test.watched {
-			t.Errorf("%s: watched %t", name, watched)
+		if current := strings.Contains(page, "All images have a current result."); current != test.current {
+			t.Errorf("%s: current %t", name, current)
 		}
 		if clean := strings.Contains(page, "no findings"); clean != (test.item.Result.State == scan.Completed) {
 			t.Errorf("%s: clean %t", name, clean)
@@ -138,7 +138,7 @@ func TestOnlyFreshImagesLookWatched(t *testing.T) {
 	}
 }
 
-func TestWorstFirst(t *testing.T) {
+func TestMostSevereConfigsAreFirst(t *testing.T) {
 	page := string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
 	var order []string
 	for _, match := range regexp.MustCompile(`<h3 [^>]*><a [^>]*>([^<]*)`).FindAllStringSubmatch(page, -1) {
@@ -149,32 +149,32 @@ func TestWorstFirst(t *testing.T) {
 	}
 }
 
-// The policy's hash is that of the style in the page, and nothing in a page needs more than the policy allows.
-func TestPagesKeepTheirPolicy(t *testing.T) {
+// The policy contains the hash of the page's style, and a page contains nothing that the policy forbids.
+func TestPagesMatchTheirPolicy(t *testing.T) {
 	for _, page := range []string{string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo)), string(findingsPageOf(t, rendertest.Sample(), linkTo))} {
 		_, style, _ := strings.Cut(page, "<style>")
 		style, _, _ = strings.Cut(style, "</style>")
 		sum := sha256.Sum256([]byte(style))
 		if !strings.Contains(Policy(), "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") {
-			t.Errorf("the policy %s isn't that of the style", Policy())
+			t.Errorf("the policy %s doesn't have the hash of the style", Policy())
 		}
 		if found := regexp.MustCompile(`<script|\sstyle=|\son[a-z]+=|javascript:|<img|<iframe|<base|@import`).FindString(page); found != "" {
 			t.Errorf("the page has %s", found)
 		}
 		for _, link := range regexp.MustCompile(`<a [^>]*>`).FindAllString(page, -1) {
 			ours := strings.Contains(link, `href="`+rendertest.API) || strings.Contains(link, `href="#`)
-			if leaves := strings.Contains(link, `rel="noreferrer"`); leaves == ours {
-				t.Errorf("a link of the wrong kind: %s", link)
+			if isExternal := strings.Contains(link, `rel="noreferrer"`); isExternal == ours {
+				t.Errorf("an external link without noreferrer, or an own link with it: %s", link)
 			}
 			if strings.Contains(link, "k%26y") != strings.Contains(link, rendertest.API) {
-				t.Errorf("the key is where it mustn't be, or isn't where it must be: %s", link)
+				t.Errorf("an own link without the key, or an external one with it: %s", link)
 			}
 		}
 	}
 }
 
-// At any size the page says what it leaves out, and can be sent.
-func TestSummaryPageOfManyImages(t *testing.T) {
+// A page of very many images says how many are not on the page, and is within the maximum size.
+func TestSizeOfSummaryPage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
@@ -191,8 +191,8 @@ func TestSummaryPageOfManyImages(t *testing.T) {
 	if n := rendertest.JSONSize(page); n > render.MaxSent {
 		t.Errorf("%d bytes", n)
 	}
-	if !bytes.Contains(page, []byte("10000 images of 20 configs")) || !bytes.Contains(page, []byte("left out of this page")) {
-		t.Error("what is left out isn't said")
+	if !bytes.Contains(page, []byte("10000 images of 20 configs")) || !bytes.Contains(page, []byte("not on this page")) {
+		t.Error("the page does not say how many images are missing")
 	}
 }
 
@@ -202,7 +202,7 @@ func BenchmarkSummaryPage(b *testing.B) {
 		c := rendertest.Config(fmt.Sprintf("test/r%d", i))
 		var images []report.Item
 		for n := range 50 {
-			images = append(images, remembered(c, fmt.Sprintf("t%d", n), scan.Counts{scan.High: n, scan.Low: 3}, history.CountChange{At: ago(3), New: scan.Counts{scan.High: 1}}))
+			images = append(images, withHistory(c, fmt.Sprintf("t%d", n), scan.Counts{scan.High: n, scan.Low: 3}, history.CountChange{At: ago(3), New: scan.Counts{scan.High: 1}}))
 		}
 		o.Reports = append(o.Reports, rendertest.ReportOf(c, images...))
 	}

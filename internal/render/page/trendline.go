@@ -9,15 +9,15 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// trendline is a small picture of how the findings of a config came about, 100 wide and 30 high, and the same in words.
+// trendline is a small chart of the number of findings of a config over time, 100 wide and 30 high, with a description.
 type trendline struct {
-	All, Area, Severe string // paths of SVG: the line of all findings, the area below it, and that of the critical and high ones
+	All, Area, Severe string // SVG paths: the line of all findings, the area below it, and the area of critical and high findings
 	Words             string
 }
 
 const trendHeight = 28.0
 
-// newTrendline is nil as long as less than two days are known.
+// newTrendline returns nil if there are results for fewer than two days.
 func newTrendline(days []report.TrendDay) *trendline {
 	for len(days) > 0 && days[0].Images == 0 {
 		days = days[1:]
@@ -43,13 +43,16 @@ func trendWords(from, to, days int) string {
 	if days == 1 {
 		span = "a day"
 	}
-	if from == to {
-		return counted(to, "finding") + ", as " + span + " ago"
+	switch {
+	case from == to && days == 1:
+		return plural(to, "finding") + ", unchanged since yesterday"
+	case from == to:
+		return plural(to, "finding") + ", the same as " + span + " ago"
 	}
-	return fmt.Sprintf("from %d to %s in %s", from, counted(to, "finding"), span)
+	return fmt.Sprintf("from %d to %s in %s", from, plural(to, "finding"), span)
 }
 
-// polyline runs over the whole width; the last value is at its right end.
+// polyline returns the path of a line over the whole width. Its height is relative to most.
 func polyline(values []int, most int) string {
 	var b strings.Builder
 	for i, v := range values {
@@ -62,13 +65,14 @@ func polyline(values []int, most int) string {
 	return b.String()
 }
 
+// closed returns the path of the area below a line.
 func closed(line string) string {
 	return fmt.Sprintf("%sL100 %.0fL0 %.0fZ", line, trendHeight+1, trendHeight+1)
 }
 
-// change is what became of the findings since a point in time.
+// change is the number of new and fixed findings of an image since a time.
 type change struct {
-	Known          bool // false as long as there is nothing to compare with
+	Known          bool // false if there is no earlier scan to compare with
 	Added, Fixed   scan.Counts
 	AddedN, FixedN int
 }
