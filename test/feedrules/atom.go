@@ -1,7 +1,7 @@
-// Package feedrules holds the service's feeds against what their formats ask for and no schema sees: ids that are unique, dates in order,
-// links that lead somewhere, texts that do no harm.
+// Package feedrules checks output formats by rules that no schema contains: unique ids, dates in order, valid links, and texts without active
+// content.
 //
-// It doesn't know what the feeds are about.
+// It does not check whether the content is correct.
 package feedrules
 
 import (
@@ -18,10 +18,10 @@ import (
 	"github.com/mmcdole/gofeed/atom"
 )
 
-// MaxBytes is more than any feed may have: what a Lambda function may answer.
+// MaxBytes is the maximum size of a response of a Lambda function.
 const MaxBytes = 6_000_000
 
-// Atom checks an Atom feed (RFC 4287) and gives it parsed.
+// Atom checks an Atom feed (RFC 4287) and returns it parsed.
 func Atom(t testing.TB, feed []byte) *atom.Feed {
 	t.Helper()
 	var root struct{ XMLName xml.Name }
@@ -54,8 +54,8 @@ func Atom(t testing.TB, feed []byte) *atom.Feed {
 			}
 		}
 		title(t, what, e.Title)
-		inert(t, what, e.Content.Value)
-		inert(t, what, e.Summary)
+		checkInert(t, what, e.Content.Value)
+		checkInert(t, what, e.Summary)
 		if e.UpdatedParsed.After(last) {
 			t.Errorf("%s is newer than the one before", what)
 		}
@@ -67,16 +67,16 @@ func Atom(t testing.TB, feed []byte) *atom.Feed {
 	return parsed
 }
 
-// identities are the ids that were seen.
+// identities contains the ids that were already found.
 type identities map[string]bool
 
 func (seen identities) add(t testing.TB, what, id string) {
 	t.Helper()
 	if u, err := url.Parse(id); err != nil || !u.IsAbs() {
-		t.Errorf("%s: id %q is no absolute IRI", what, id)
+		t.Errorf("%s: id %q is not an absolute IRI", what, id)
 	}
 	if seen[id] {
-		t.Errorf("%s: id %q is there twice", what, id)
+		t.Errorf("%s: id %q occurs twice", what, id)
 	}
 	seen[id] = true
 }
@@ -101,15 +101,15 @@ func links(t testing.TB, what string, all []*atom.Link) {
 func webLink(t testing.TB, what, link string) {
 	t.Helper()
 	if u, err := url.Parse(link); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		t.Errorf("%s: %q is no link to the web", what, link)
+		t.Errorf("%s: %q is not a web link", what, link)
 	}
 }
 
-// text checks the bytes of a whole document.
+// text checks the characters and the size of a whole document.
 func text(t testing.TB, what, s string) {
 	t.Helper()
 	if !utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError) {
-		t.Errorf("%s has broken characters", what)
+		t.Errorf("%s has invalid characters", what)
 	}
 	if len(s) > MaxBytes {
 		t.Errorf("%s has %d bytes", what, len(s))
@@ -130,8 +130,8 @@ func title(t testing.TB, what, s string) {
 	}
 }
 
-// inert checks that HTML has no element but those that the service writes.
-func inert(t testing.TB, what, html string) {
+// checkInert checks that HTML contains only elements that the service writes.
+func checkInert(t testing.TB, what, html string) {
 	t.Helper()
 	for rest := html; ; {
 		_, tag, found := strings.Cut(rest, "<")
@@ -147,7 +147,7 @@ func inert(t testing.TB, what, html string) {
 		switch name {
 		case "p", "table", "tr", "th", "td", "a":
 		default:
-			t.Errorf("%s: markup came through: <%s> in %.300q", what, tag, html)
+			t.Errorf("%s: unescaped markup: <%s> in %.300q", what, tag, html)
 			return
 		}
 	}

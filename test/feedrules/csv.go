@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// CSV checks a table (RFC 4180) with a head and gives its rows by the names of the columns.
+// CSV checks a table (RFC 4180) with a header row. It returns each row as a map from the name of the column to the value.
 func CSV(t testing.TB, table []byte) []map[string]string {
 	t.Helper()
 	lines := strings.ReplaceAll(string(table), "\r\n", "\n")
 	text(t, "the table", lines)
 	all, err := csv.NewReader(bytes.NewReader(table)).ReadAll()
 	if err != nil || len(all) == 0 {
-		t.Fatalf("no table: %v\n%.2000s", err, table)
+		t.Fatalf("not a CSV table: %v\n%.2000s", err, table)
 	}
 	if n := strings.Count(string(table), "\r\n"); n != len(all) || strings.Count(lines, "\n") != n {
 		t.Errorf("%d rows on %d lines", len(all), strings.Count(lines, "\n"))
@@ -24,7 +24,7 @@ func CSV(t testing.TB, table []byte) []map[string]string {
 		row := make(map[string]string, len(cells))
 		for i, s := range cells {
 			row[all[0][i]] = s
-			notCalculated(t, all[0][i], s)
+			checkNoFormula(t, all[0][i], s)
 		}
 		if len(row) != len(all[0]) {
 			t.Fatalf("columns of the same name: %q", all[0])
@@ -34,8 +34,8 @@ func CSV(t testing.TB, table []byte) []map[string]string {
 	return rows
 }
 
-// notCalculated checks that no spreadsheet takes a cell for a formula, whether it splits lines at commas or at semicolons.
-func notCalculated(t testing.TB, column, cell string) {
+// checkNoFormula checks that a cell is not a formula, also for spreadsheets that split lines at semicolons.
+func checkNoFormula(t testing.TB, column, cell string) {
 	t.Helper()
 	for part := range strings.SplitSeq(cell, ";") {
 		if part = strings.TrimSpace(part); part != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(part)[0]) {

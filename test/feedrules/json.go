@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// JSONFeed is what a JSON Feed may have of what the service writes.
+// JSONFeed contains all fields of a JSON Feed that the service writes.
 type JSONFeed struct {
 	Version     string `json:"version"`
 	Title       string `json:"title"`
@@ -22,7 +22,7 @@ type JSONFeed struct {
 	Authors     []struct {
 		Name string `json:"name"`
 	} `json:"authors"`
-	// Findings and an item's Finding are extensions for programs.
+	// Findings, and Finding of an item, are extensions for programs.
 	Findings struct {
 		Total         int          `json:"total"`
 		Page          int          `json:"page"`
@@ -78,7 +78,7 @@ type JSONUnread struct {
 	AsOf   time.Time `json:"asOf"`
 }
 
-// JSON checks a JSON Feed 1.1 and gives it parsed.
+// JSON checks a JSON Feed 1.1 and returns it parsed.
 func JSON(t testing.TB, feed []byte) *JSONFeed {
 	t.Helper()
 	text(t, "the feed", string(feed))
@@ -89,7 +89,7 @@ func JSON(t testing.TB, feed []byte) *JSONFeed {
 		t.Fatalf("not a JSON Feed: %v\n%.2000s", err, feed)
 	}
 	if _, err := d.Token(); err != io.EOF {
-		t.Errorf("something follows the feed: %v", err)
+		t.Errorf("data after the feed: %v", err)
 	}
 	if parsed.Version != "https://jsonfeed.org/version/1.1" || strings.TrimSpace(parsed.Title) == "" || len(parsed.Authors) != 1 || parsed.Items == nil {
 		t.Errorf("version %q, title %q, authors %v, items %t", parsed.Version, parsed.Title, parsed.Authors, parsed.Items != nil)
@@ -106,7 +106,7 @@ func JSON(t testing.TB, feed []byte) *JSONFeed {
 		ids.add(t, what, item.ID)
 		webLink(t, what, item.URL)
 		title(t, what, item.Title)
-		inert(t, what, item.ContentHTML)
+		checkInert(t, what, item.ContentHTML)
 		if strings.TrimSpace(item.Title) == "" || item.ContentHTML == "" || item.DateModified.After(last) {
 			t.Errorf("%s: title %q, content %.100q, modified %s after %s", what, item.Title, item.ContentHTML, item.DateModified, last)
 		}

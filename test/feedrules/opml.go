@@ -15,7 +15,7 @@ type Outline struct {
 	HTMLURL string `xml:"htmlUrl,attr"`
 }
 
-// OPML checks a subscription list (OPML 2.0) and gives its feeds.
+// OPML checks a subscription list (OPML 2.0) and returns its feeds.
 func OPML(t testing.TB, list []byte) []Outline {
 	t.Helper()
 	var parsed struct {

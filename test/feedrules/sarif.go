@@ -14,7 +14,7 @@ import (
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 )
 
-// SARIF checks a log of one run by the schema of SARIF 2.1.0 and by SARIFRules, and gives the run.
+// SARIF checks a log of one run by the schema of SARIF 2.1.0 and by [SARIFRules], and returns the run.
 func SARIF(t testing.TB, log []byte) *sarif.Run {
 	t.Helper()
 	run := SARIFRules(t, log)
@@ -22,7 +22,7 @@ func SARIF(t testing.TB, log []byte) *sarif.Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, run := range report.Runs { // what the library writes as empty, and its schema wants to be filled or left out
+	for _, run := range report.Runs { // the library writes these fields empty, which the schema forbids
 		run.Language, run.Tool.Driver.Language, run.NewlineSequences = "en-US", "en-US", []string{"\n"}
 	}
 	if err := report.Validate(); err != nil {
@@ -31,17 +31,17 @@ func SARIF(t testing.TB, log []byte) *sarif.Run {
 	return run
 }
 
-// SARIFRules checks a log of one run by what GitHub's code scanning asks for beyond the schema, and gives the run. It is fast enough for a fuzz
-// target, which the schema is not.
+// SARIFRules checks a log of one run by the rules of GitHub's code scanning that are not in the schema, and returns the run. It is fast enough for a
+// fuzz target; the check by the schema is not.
 func SARIFRules(t testing.TB, log []byte) *sarif.Run {
 	t.Helper()
 	text(t, "the log", string(log))
-	noNull(t, log)
+	checkNoNull(t, log)
 	var report sarif.Report
 	d := json.NewDecoder(bytes.NewReader(log))
-	d.DisallowUnknownFields() // the library would leave out what the schema doesn't know
+	d.DisallowUnknownFields() // by default the library ignores unknown fields
 	if err := d.Decode(&report); err != nil {
-		t.Fatalf("no SARIF: %v\n%.2000s", err, log)
+		t.Fatalf("not SARIF: %v\n%.2000s", err, log)
 	}
 	if len(report.Runs) != 1 || report.Version != "2.1.0" || !strings.HasSuffix(report.Schema, "sarif-schema-2.1.0.json") {
 		t.Fatalf("version %s, schema %s, %d runs", report.Version, report.Schema, len(report.Runs))
@@ -63,8 +63,8 @@ func SARIFRules(t testing.TB, log []byte) *sarif.Run {
 	return run
 }
 
-// noNull makes sure that nothing is null, which the library would take for left out.
-func noNull(t testing.TB, log []byte) {
+// checkNoNull checks that no value is null. The library treats null like a missing field.
+func checkNoNull(t testing.TB, log []byte) {
 	t.Helper()
 	for d := json.NewDecoder(bytes.NewReader(log)); ; {
 		token, err := d.Token()
@@ -72,7 +72,7 @@ func noNull(t testing.TB, log []byte) {
 			return
 		}
 		if err != nil {
-			t.Fatalf("no JSON: %v\n%.2000s", err, log)
+			t.Fatalf("not JSON: %v\n%.2000s", err, log)
 		}
 		if token == nil {
 			t.Fatalf("null at byte %d", d.InputOffset())
@@ -86,7 +86,7 @@ func rules(t testing.TB, rules []*sarif.ReportingDescriptor) {
 	for _, r := range rules {
 		id := *r.ID
 		if id == "" || len(id) > 255 || seen[id] {
-			t.Errorf("rule %q is empty, long or there twice", id)
+			t.Errorf("rule id %q is empty, too long or occurs twice", id)
 		}
 		seen[id] = true
 		for what, m := range map[string]*sarif.MultiformatMessageString{"short": r.ShortDescription, "full": r.FullDescription, "help": r.Help} {
@@ -108,7 +108,7 @@ func rules(t testing.TB, rules []*sarif.ReportingDescriptor) {
 			}
 		}
 		if !slices.Contains(r.Properties.Tags, "security") {
-			t.Errorf("rule %s is not about security", id)
+			t.Errorf("rule %s has no tag security", id)
 		}
 	}
 }
@@ -125,17 +125,17 @@ func results(t testing.TB, run *sarif.Run) {
 		if !slices.Contains([]string{"error", "warning", "note"}, r.Level) || len(r.Locations) != 1 {
 			t.Fatalf("%s: level %s, %d locations", what, r.Level, len(r.Locations))
 		}
-		place := r.Locations[0]
-		if place.PhysicalLocation == nil || place.PhysicalLocation.Region == nil || *place.PhysicalLocation.Region.StartLine != 1 || len(place.LogicalLocations) != 1 {
-			t.Fatalf("%s is nowhere", what)
+		location := r.Locations[0]
+		if location.PhysicalLocation == nil || location.PhysicalLocation.Region == nil || *location.PhysicalLocation.Region.StartLine != 1 || len(location.LogicalLocations) != 1 {
+			t.Fatalf("%s has an incomplete location", what)
 		}
-		uri := *place.PhysicalLocation.ArtifactLocation.URI
+		uri := *location.PhysicalLocation.ArtifactLocation.URI
 		if u, err := url.Parse(uri); err != nil || u.Scheme != "" || u.Host != "" || strings.HasPrefix(uri, "/") || u.RawQuery != "" || u.Fragment != "" || slices.Contains(strings.Split(u.Path, "/"), "..") {
-			t.Errorf("%s: %q is no relative path", what, uri)
+			t.Errorf("%s: %q is not a relative path", what, uri)
 		}
 		line := r.PartialFingerprints["primaryLocationLineHash"]
 		if line == "" || seen[line] {
-			t.Errorf("%s: the fingerprint %q is there twice, or none", what, line)
+			t.Errorf("%s: the fingerprint %q is empty or occurs twice", what, line)
 		}
 		seen[line] = true
 	}
@@ -143,14 +143,14 @@ func results(t testing.TB, run *sarif.Run) {
 
 var placeholder = regexp.MustCompile(`\{[0-9]+\}`)
 
-// message checks that a text refers to nothing: it has neither a placeholder nor a link.
+// message checks that a text contains neither a placeholder nor a link.
 func message(t testing.TB, what string, s *string) {
 	t.Helper()
 	if s == nil || strings.TrimSpace(*s) == "" {
-		t.Errorf("%s says nothing", what)
+		t.Errorf("%s has an empty text", what)
 		return
 	}
 	if plain := strings.ReplaceAll(strings.ReplaceAll(*s, "{{", ""), "}}", ""); placeholder.MatchString(plain) || strings.ContainsAny(plain, "{}") || strings.Contains(*s, "](") {
-		t.Errorf("%s: %q is more than a text", what, *s)
+		t.Errorf("%s: %q contains a placeholder or a link", what, *s)
 	}
 }
