@@ -1,4 +1,4 @@
-// Command configs is ConfigsFunc: it stores, lists and deletes scan configs.
+// Command configs is ConfigsFunc. It stores, lists and deletes scan configs.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command findings is FindingsFunc: it lists the findings of one scan config as an Atom feed.
+// Command findings is FindingsFunc. It serves feeds of findings and of changes.
 package main
 
 import (

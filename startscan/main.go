@@ -1,4 +1,5 @@
-// Command startscan is StartScanFunc: on a schedule it asks for a visit of each repository, and it does the visits that come from the queue.
+// Command startscan is StartScanFunc. On a schedule it sends a message for each repository to the queue. For each message from the queue
+// it visits the repository.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command summary is SummaryFunc: it sums up what was found over all scan configs.
+// Command summary is SummaryFunc. It serves the summary of all scan configs, gates and badges.
 package main
 
 import (

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The formats, as ?format= has them.
+// The values of the format parameter.
 const (
 	formatText  = "text"
 	formatAtom  = "atom"
@@ -19,14 +19,14 @@ const (
 
 const typeHTML = "text/html; charset=utf-8"
 
-// offer is a way to send a resource. One without a media type is only sent when the URL asks for its format.
+// offer is one format in which a resource can be sent. An offer without a media type is sent only when the URL names its format.
 type offer struct {
 	format, mediaType, contentType string
-	also                           []string // other media types that ask for it, but only by their full name
+	aliases                        []string // other media types that select this offer; wildcards in Accept do not match them
 }
 
-// The offers of each resource are in the order of our own liking, which decides between what the client likes alike. The first is what a
-// client gets that likes nothing of ours, or says nothing.
+// summaryOffers lists the formats of the summary. In this and the other lists of offers, an earlier offer wins if the client
+// accepts two equally. The first offer is sent if the client accepts none of them or sends no Accept header.
 func summaryOffers() []offer {
 	return []offer{
 		{formatText, "text/plain", "text/plain; charset=utf-8", nil},
@@ -43,16 +43,16 @@ func feedOffers() []offer {
 		{formatJSON, "application/json", "application/json", nil},
 		{formatCSV, "text/csv", "text/csv; charset=utf-8", nil},
 		{formatSARIF, "application/sarif+json", "application/sarif+json", nil},
-		{formatHTML, "", typeHTML, nil}, // there are readers that like a page best and then find no feed
+		{formatHTML, "", typeHTML, nil}, // no media type: some feed readers prefer HTML in Accept, but need the feed
 	}
 }
 
-// changesOffers are the feeds among feedOffers.
+// changesOffers returns only the Atom and JSON Feed offers of feedOffers.
 func changesOffers() []offer {
 	return slices.DeleteFunc(feedOffers(), func(o offer) bool { return o.format != formatAtom && o.format != formatJSON })
 }
 
-// formatsOf lists the formats of some offers, each once.
+// formatsOf lists the formats of the offers without duplicates.
 func formatsOf(offers []offer) []string {
 	var formats []string
 	for _, o := range offers {
@@ -63,8 +63,9 @@ func formatsOf(offers []offer) []string {
 	return formats
 }
 
-// negotiate chooses how to send a resource: as the URL says, or else as the client likes it best (RFC 9110, section 12.5.1), which the answer
-// then says of itself. A client that likes nothing of ours gets the first offer all the same: it can do more with it than with an error.
+// negotiate selects the format of a response: the format in the URL, otherwise the best match of the Accept header (RFC 9110,
+// section 12.5.1). In the second case it adds the header Vary: Accept. If the client accepts no offer, it gets the first one,
+// which is more useful to it than an error.
 func negotiate(w http.ResponseWriter, r *http.Request, offers []offer, format string) offer {
 	for _, o := range offers {
 		if o.format == format {
@@ -72,14 +73,14 @@ func negotiate(w http.ResponseWriter, r *http.Request, offers []offer, format st
 		}
 	}
 	w.Header().Add("Vary", "Accept")
-	best, most := offers[0], 0.0
+	best, bestQuality := offers[0], 0.0
 	ranges := parseAccept(r.Header.Values("Accept"))
 	if len(ranges) == 0 {
 		return best
 	}
 	for _, o := range offers {
-		if q := o.quality(ranges); q > most && o.mediaType != "" {
-			best, most = o, q
+		if q := o.quality(ranges); q > bestQuality && o.mediaType != "" {
+			best, bestQuality = o, q
 		}
 	}
 	return best
@@ -87,11 +88,11 @@ func negotiate(w http.ResponseWriter, r *http.Request, offers []offer, format st
 
 // mediaRange is one element of an Accept header.
 type mediaRange struct {
-	main, sub string // * for any
+	main, sub string // "*" matches any
 	quality   float64
 }
 
-// parseAccept leaves out what makes no sense.
+// parseAccept parses the values of the Accept header. It skips invalid elements.
 func parseAccept(headers []string) []mediaRange {
 	var ranges []mediaRange
 	for element := range strings.SplitSeq(strings.Join(headers, ","), ",") {
@@ -117,33 +118,34 @@ func qualityOf(parameters string) (float64, bool) {
 	return 1, true
 }
 
-// quality is how well the client likes the offer, from 0 to 1.
+// quality returns the client's quality value for the offer, from 0 (not accepted) to 1.
 func (o offer) quality(ranges []mediaRange) float64 {
-	most, _ := quality(ranges, o.mediaType)
-	for _, mediaType := range o.also {
+	best, _ := quality(ranges, o.mediaType)
+	for _, mediaType := range o.aliases {
 		if q, exact := quality(ranges, mediaType); exact {
-			most = max(most, q)
+			best = max(best, q)
 		}
 	}
-	return most
+	return best
 }
 
-// quality is what the most precise range says of a media type, 0 when none does, and whether that range names it.
+// quality returns the quality value of the most specific range that matches the media type, or 0 if none matches. exact is true
+// if that range names the full media type.
 func quality(ranges []mediaRange, mediaType string) (q float64, exact bool) {
 	main, sub, _ := strings.Cut(mediaType, "/")
 	precision := 0
 	for _, r := range ranges {
-		is := 0
+		match := 0
 		switch {
 		case r.main == main && r.sub == sub:
-			is = 3
+			match = 3
 		case r.main == main && r.sub == "*":
-			is = 2
+			match = 2
 		case r.main == "*":
-			is = 1
+			match = 1
 		}
-		if is > precision {
-			q, precision = r.quality, is
+		if match > precision {
+			q, precision = r.quality, match
 		}
 	}
 	return q, precision == 3

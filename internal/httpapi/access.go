@@ -10,22 +10,24 @@ import (
 	"strings"
 )
 
-// Access says who may call the API. Its zero value lets nobody in.
+// Access defines who may call the API. The zero value denies every request.
 //
-// There are two keys, of which only the SHA-256 hashes are known here. The full key may do everything; it comes as the password of HTTP
-// Basic, with any user name, or as a Bearer token, and nowhere else, since a URL ends up in histories and logs. The read key may only read;
-// it also comes as ?key= for feed readers and browsers that can send no header.
+// There are two keys. Access stores only their SHA-256 hashes. The full key allows every call. A client sends it as the password
+// of HTTP Basic, with any user name, or as a Bearer token. It is not accepted in the URL, because URLs are stored in browser
+// histories and logs. The read key allows only calls that read. It is also accepted as the parameter key in the URL, because
+// some feed readers and browsers can't send a header.
 type Access struct {
 	open       bool
-	full, read []byte // SHA-256; nil when there is no such key
-	badges     bool   // need no key
+	full, read []byte // SHA-256; nil if there is no such key
+	badges     bool   // badges need no key
 }
 
-// OpenAccess lets everyone do everything.
+// OpenAccess allows every call without a key.
 func OpenAccess() Access { return Access{open: true} }
 
-// ParseAccess reads the hashes of the full and of the read key, 64 hexadecimal digits each. "none" for the full key opens the API to
-// everyone; an empty read hash means that there is no read key. On an error the returned Access lets nobody in.
+// ParseAccess parses the SHA-256 hashes of the full key and the read key, 64 hexadecimal digits each. If full is "none", no call
+// needs a key. If read is empty, there is no read key. It returns an error for a missing or malformed hash, with an Access that
+// denies every request.
 func ParseAccess(full, read string) (Access, error) {
 	if full == "none" {
 		return OpenAccess(), nil
@@ -44,7 +46,7 @@ func ParseAccess(full, read string) (Access, error) {
 	return Access{full: fullHash, read: readHash}, nil
 }
 
-// WithPublicBadges is the same access, but that everyone may see badges, if they know the scan ID, and nothing else.
+// WithPublicBadges returns a copy of a that also allows everyone to read badges. A client still has to know the scan ID.
 func (a Access) WithPublicBadges() Access {
 	a.badges = true
 	return a
@@ -52,7 +54,7 @@ func (a Access) WithPublicBadges() Access {
 
 func (a Access) opensBadges() bool { return a.open || a.badges }
 
-// parseHash doesn't repeat what it was given in its errors: it could be a key in the wrong place.
+// parseHash does not include s in its errors, because somebody may have set a key instead of its hash.
 func parseHash(s string) ([]byte, error) {
 	if s == "" {
 		return nil, errors.New("is missing")
@@ -64,7 +66,7 @@ func parseHash(s string) ([]byte, error) {
 	return hash, nil
 }
 
-// rights are what a key is good for.
+// rights are the permissions of a key.
 type rights int
 
 const (
@@ -73,9 +75,10 @@ const (
 	mayWrite
 )
 
-// check lets a request pass, or says why not. It comes before everything else, so that without a key all paths look alike.
+// check returns nil if the request is allowed, otherwise the problem to send. It runs before routing, so that a client without a
+// key can't find out which paths exist.
 func (a Access) check(r *http.Request) error {
-	if a.open || a.badges && asksForBadge(r) {
+	if a.open || a.badges && isBadgeRequest(r) {
 		return nil
 	}
 	switch a.rightsOf(r) {
@@ -100,16 +103,18 @@ func (a Access) rightsOf(r *http.Request) rights {
 	return noRights
 }
 
-// grant takes the same time for every key.
-func grant(key string, hash []byte, is rights) rights {
+// grant returns granted if the key matches the hash. The comparison takes constant time, so that timing reveals nothing about
+// the hash.
+func grant(key string, hash []byte, granted rights) rights {
 	sum := sha256.Sum256([]byte(key))
 	if subtle.ConstantTimeCompare(sum[:], hash) == 1 {
-		return is
+		return granted
 	}
 	return noRights
 }
 
-// headerKey is the key in the Authorization header, if there is one header of a known form.
+// headerKey returns the key in the Authorization header. It returns false unless there is exactly one such header, with the
+// scheme Basic or Bearer and a key.
 func headerKey(r *http.Request) (string, bool) {
 	if len(r.Header.Values("Authorization")) != 1 {
 		return "", false
@@ -122,7 +127,7 @@ func headerKey(r *http.Request) (string, bool) {
 	return token, strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// urlKey is the key in the URL, if there is exactly one.
+// urlKey returns the value of the parameter key, and false unless it is given exactly once.
 func urlKey(r *http.Request) (string, bool) {
 	keys := r.URL.Query()["key"]
 	if len(keys) != 1 || keys[0] == "" {

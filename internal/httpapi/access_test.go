@@ -28,29 +28,29 @@ func hash(key string) string {
 func TestParseAccess(t *testing.T) {
 	for name, test := range map[string]struct {
 		full, read string
-		says       string // the error
+		wantError  string // "" for none
 	}{
 		"both":              {hash(fullKey), hash(readKey), ""},
 		"upper case":        {strings.ToUpper(hash(fullKey)), "", ""},
-		"open":              {"none", "", ""},
+		"no keys":           {"none", "", ""},
 		"missing":           {"", "", "is missing"},
-		"missing, but read": {"", hash(readKey), "is missing"},
+		"full hash missing": {"", hash(readKey), "is missing"},
 		"a key, not a hash": {fullKey, "", "is not 64"},
 		"short":             {hash(fullKey)[:62], "", "is not 64"},
 		"read malformed":    {hash(fullKey), "none", "read key is not 64"},
 	} {
 		_, err := httpapi.ParseAccess(test.full, test.read)
-		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+		if (err == nil) != (test.wantError == "") || err != nil && !strings.Contains(err.Error(), test.wantError) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err != nil && test.full != "" && strings.Contains(err.Error(), test.full) {
-			t.Errorf("%s: the error repeats what may be a key: %v", name, err)
+			t.Errorf("%s: the error contains the value, which may be a key: %v", name, err)
 		}
 	}
 }
 
-// guarded is the API with the given access, with all that it logs.
-func guarded(t *testing.T, full, read string) (h http.Handler, logged *bytes.Buffer, id string) {
+// withAccess returns the API with the given hashes of keys, its log, and the id of a config.
+func withAccess(t *testing.T, full, read string) (h http.Handler, logged *bytes.Buffer, id string) {
 	t.Helper()
 	a := awstest.Start(t, ecr.Options{})
 	if err := samples.PutWalkthrough(a.ECR); err != nil {
@@ -58,7 +58,7 @@ func guarded(t *testing.T, full, read string) (h http.Handler, logged *bytes.Buf
 	}
 	logged = &bytes.Buffer{}
 	log := slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	access, _ := httpapi.ParseAccess(full, read) // on an error it lets nobody in, which is what is tested
+	access, _ := httpapi.ParseAccess(full, read) // on an error it denies every request, which some tests check
 	api := a.Service(log).API(base)
 	got := call(handler(t, api), "POST", "/configs", "application/json", valid)
 	id = strings.TrimPrefix(got.header.Get("Location"), base+"/configs/")
@@ -73,20 +73,20 @@ func basic(user, password string) []string {
 }
 
 func inURL(path, key string) string {
-	and := "?key="
+	separator := "?key="
 	if strings.Contains(path, "?") {
-		and = "&key="
+		separator = "&key="
 	}
-	return path + and + strings.NewReplacer("+", "%2B", "=", "%3D", "&", "%26", "%", "%25", " ", "+").Replace(key)
+	return path + separator + strings.NewReplacer("+", "%2B", "=", "%3D", "&", "%26", "%", "%25", " ", "+").Replace(key)
 }
 
-// Every route and method against every way to come with or without a key.
+// The test sends every kind of credential to every route with every method.
 func TestAccess(t *testing.T) {
-	h, logged, id := guarded(t, hash(fullKey), hash(readKey))
+	h, logged, id := withAccess(t, hash(fullKey), hash(readKey))
 	type credential struct {
 		header      []string
 		urlKey      string
-		read, write int // the status of a refusal; 0 is let through
+		read, write int // the expected status of an error; 0 if the request is allowed
 	}
 	credentials := map[string]credential{
 		"none":                   {nil, "", 401, 401},
@@ -115,7 +115,7 @@ func TestAccess(t *testing.T) {
 	for _, path := range []string{"/configs", "/configs/", "/configs/" + id, "/summary", "/gate/" + id + "?max=LOW", "/badge/" + id + ".svg", "/findings", "/findings/all", "/findings/" + id, "/nothing", "/"} {
 		for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "BREW"} {
 			if method == "DELETE" && path == "/configs/"+id {
-				continue // it would take the config from the others
+				continue // it would delete the config that the other requests need
 			}
 			for name, c := range credentials {
 				target := path
@@ -135,22 +135,22 @@ func TestAccess(t *testing.T) {
 				case want == 401 && refusal == "":
 					refusal = got.body
 				case want == 401 && got.body != refusal:
-					t.Errorf("%s %s, %s: a refusal unlike the others: %s", method, path, name, got.body)
+					t.Errorf("%s %s, %s: the body differs from other bodies with 401: %s", method, path, name, got.body)
 				}
 				if strings.Contains(got.body, fullKey) || strings.Contains(got.body, hash(fullKey)) || name != "read, in the URL" && strings.Contains(got.body, readKey) {
-					t.Errorf("%s %s, %s: a key stands in the answer", method, path, name)
+					t.Errorf("%s %s, %s: the response contains a key", method, path, name)
 				}
 			}
 		}
 	}
 	for what, secret := range map[string]string{"full key": fullKey, "read key": readKey, "hash": hash(fullKey), "read key, escaped": "read+key"} {
 		if strings.Contains(logged.String(), secret) {
-			t.Errorf("the %s stands in the log", what)
+			t.Errorf("the log contains the %s", what)
 		}
 	}
 }
 
-// Public badges are open to everyone, and nothing else is, however its path is written.
+// With public badges, only badges need no key. No notation of a path gives access to anything else.
 func TestPublicBadges(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	if err := samples.PutWalkthrough(a.ECR); err != nil {
@@ -188,7 +188,7 @@ func TestPublicBadges(t *testing.T) {
 			}
 		}
 	}
-	checkProblem(t, call(h, "GET", "/badge/"+gone+".svg", "", ""), 404)
+	checkProblem(t, call(h, "GET", "/badge/"+exampleID+".svg", "", ""), 404)
 	checkProblem(t, call(h, "GET", "/badge/nothing.svg", "", ""), 404)
 	for _, method := range []string{"OPTIONS", "POST", "PUT", "DELETE", "PATCH", "BREW", "get"} {
 		checkProblem(t, call(h, method, badge, "", ""), 401)
@@ -208,33 +208,33 @@ func TestPublicBadges(t *testing.T) {
 }
 
 func TestDeleteNeedsTheFullKey(t *testing.T) {
-	h, _, id := guarded(t, hash(fullKey), hash(readKey))
+	h, _, id := withAccess(t, hash(fullKey), hash(readKey))
 	checkProblem(t, call(h, "DELETE", inURL("/configs/"+id, readKey), "", ""), 403)
 	if got := call(h, "DELETE", "/configs/"+id, "", "", basic("ecr", fullKey)...); got.status != 204 {
 		t.Errorf("with the full key: %d", got.status)
 	}
 }
 
-// Without a usable hash nobody comes in, whatever they bring.
-func TestClosedByDefault(t *testing.T) {
+// If a hash is missing or malformed, every request is denied.
+func TestEveryRequestIsDeniedWithoutValidHashes(t *testing.T) {
 	for _, hashes := range [][2]string{{"", ""}, {"", hash(readKey)}, {"NONE", ""}, {hash(fullKey), "x"}} {
-		h, _, _ := guarded(t, hashes[0], hashes[1])
+		h, _, _ := withAccess(t, hashes[0], hashes[1])
 		for _, header := range [][]string{nil, basic("ecr", fullKey), basic("ecr", readKey), basic("ecr", "none"), basic("ecr", "")} {
 			checkProblem(t, call(h, "GET", "/configs", "", "", header...), 401)
 		}
 		checkProblem(t, call(h, "GET", inURL("/configs", readKey), "", ""), 401)
 	}
-	h, _, _ := guarded(t, hash(fullKey), "") // no read key
+	h, _, _ := withAccess(t, hash(fullKey), "") // no read key
 	checkProblem(t, call(h, "GET", "/configs?key=", "", ""), 401)
-	h, _, _ = guarded(t, "none", "")
+	h, _, _ = withAccess(t, "none", "")
 	if got := call(h, "GET", "/configs", "", ""); got.status != 200 {
-		t.Errorf("opened: %d", got.status)
+		t.Errorf("without keys: %d", got.status)
 	}
 }
 
-// The read key goes on in the links of an answer to a request that carried it in its URL, and in no other.
+// Links contain the read key only if the URL of the request contains it.
 func TestLinksCarryTheReadKey(t *testing.T) {
-	h, _, id := guarded(t, hash(fullKey), hash(readKey))
+	h, _, id := withAccess(t, hash(fullKey), hash(readKey))
 	with := call(h, "GET", inURL("/findings/"+id, readKey), "", "")
 	self := `<link href="` + base + "/findings/" + id + `?key=read+key+with+spaces+%26+%C3%BCnicode" rel="self"`
 	if !strings.Contains(with.body, self) {
@@ -247,16 +247,16 @@ func TestLinksCarryTheReadKey(t *testing.T) {
 	for _, path := range []string{"/findings/" + id, "/findings/all", "/findings"} {
 		for _, key := range []string{fullKey, "neither"} {
 			if got := call(h, "GET", inURL(path, key), "", "", basic("ecr", fullKey)...); got.status != 200 || strings.Contains(got.body, "key=") {
-				t.Errorf("%s with a key in the URL that lets nobody in: %d %.1500s", path, got.status, got.body)
+				t.Errorf("%s with an ignored key in the URL: %d %.1500s", path, got.status, got.body)
 			}
 		}
 	}
 	if with.body == without.body || strings.ReplaceAll(with.body, "?key=read+key+with+spaces+%26+%C3%BCnicode", "") != without.body {
-		t.Error("the key changes more than the self link")
+		t.Error("the key changes more than the links")
 	}
 }
 
-func TestOrigin(t *testing.T) {
+func TestAllowedOrigin(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	access, err := httpapi.ParseAccess(hash(fullKey), "")
 	if err != nil {
@@ -264,30 +264,30 @@ func TestOrigin(t *testing.T) {
 	}
 	api := a.Service(awstest.Silent()).API(base)
 	api.Access = access
-	ask := func(origin, method string, header ...string) answer {
+	send := func(origin, method string, header ...string) response {
 		if origin != "" {
 			header = append(header, "Origin", origin)
 		}
 		return call(handler(t, api), method, "/configs", "", "", header...)
 	}
-	const asks = "Access-Control-Request-Method"
-	if got := ask("https://a.example", "OPTIONS", asks, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("no origin is allowed: %+v", got)
+	const requestMethod = "Access-Control-Request-Method"
+	if got := send("https://a.example", "OPTIONS", requestMethod, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("without an allowed origin: %+v", got)
 	}
 	api.Origin = "https://a.example"
-	got := ask("https://a.example", "OPTIONS", asks, "POST")
+	got := send("https://a.example", "OPTIONS", requestMethod, "POST")
 	if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != api.Origin || !strings.Contains(got.header.Get("Access-Control-Allow-Headers"), "Authorization") {
 		t.Errorf("preflight: %+v", got)
 	}
-	got = ask("https://a.example", "GET", basic("", fullKey)...)
+	got = send("https://a.example", "GET", basic("", fullKey)...)
 	if got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != api.Origin || got.header.Get("Vary") != "Origin" {
 		t.Errorf("call: %+v", got)
 	}
-	if got := ask("https://a.example", "GET"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != api.Origin {
+	if got := send("https://a.example", "GET"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != api.Origin {
 		t.Errorf("without a key: %+v", got)
 	}
 	for _, origin := range []string{"", "https://b.example", "null", "https://a.example.evil"} {
-		if got := ask(origin, "OPTIONS", asks, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {
+		if got := send(origin, "OPTIONS", requestMethod, "POST"); got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("origin %q: %+v", origin, got)
 		}
 	}

@@ -1,7 +1,8 @@
-// Package httpapi is the REST API: paths and methods, strict decoding of what comes in, and the form of what goes out, errors included. It
-// is plain net/http, the same behind API Gateway and on a laptop.
+// Package httpapi implements the REST API: paths and methods, strict decoding of requests, content negotiation, headers and
+// problem documents. It uses only net/http and runs behind API Gateway and in the local server.
 //
-// What the calls do is the business of package scan, and how results look that of package render and of those below it.
+// It does not collect results (package report), write their formats (package render and its subpackages) or visit repositories
+// (package rescan).
 package httpapi
 
 import (
@@ -19,49 +20,52 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Budget is how long a request may take: API Gateway hangs up after 29 seconds, and what is known by then must be written before.
+// Budget is the time limit of a request. API Gateway closes the connection after 29 seconds, so the response has to be written
+// earlier.
 const Budget = 25 * time.Second
 
-// ConfigStore keeps the configs.
+// ConfigStore stores the configs.
 type ConfigStore interface {
 	report.ConfigReader
-	// Put keeps a config under its id. Errors: Unavailable.
+	// Put stores a config under its id. Errors: Unavailable.
 	Put(ctx context.Context, c scan.Config) error
-	// Delete removes the config with this id. Errors: NotFound, Unavailable.
+	// Delete deletes the config with this id. Errors: NotFound, Unavailable.
 	Delete(ctx context.Context, id string) error
 }
 
-// Visits requests a visit of the repository that a new config watches. It logs what goes wrong: the schedule requests the visit too.
+// Visits requests a visit of the repository of a new config. It logs errors and does not return them, because the next schedule
+// requests the same visit.
 type Visits interface {
 	Request(ctx context.Context, c scan.Config)
 }
 
-// API answers the requests. Its fields are set once; those that its routes don't need may be nil.
+// API handles the requests. Its fields must not change after the first request. Fields that the served routes don't use may be
+// nil.
 type API struct {
 	Configs ConfigStore
 	Reports *report.Reader
-	// Visits may be nil: then a new config waits for the schedule.
+	// Visits may be nil. Then the next schedule requests the first visit of a new config.
 	Visits Visits
 	Now    func() time.Time
-	// BaseURL is the URL of the API as the client knows it, without a slash at the end; it may be empty when unknown.
+	// BaseURL returns the URL of the API as the client sees it, without a trailing slash, or "" if it is unknown.
 	BaseURL func(*http.Request) string
-	// Access says who may call.
+	// Access defines who may call the API.
 	Access Access
-	// Origin is the one web origin whose scripts may call, such as https://example.org; none when empty.
+	// Origin is the web origin whose scripts may call the API, such as https://example.org. If it is empty, no origin may.
 	Origin string
 	Log    *slog.Logger
 }
 
-// Routes is what each path answers, by pattern of net/http.ServeMux, without a method.
+// Routes maps path patterns of net/http.ServeMux, without a method, to the methods of the path.
 type Routes map[string]Methods
 
-// Methods is what a path answers to each method. HEAD and OPTIONS are added where they follow from the others.
+// Methods maps HTTP methods to handlers. OPTIONS is always supported, and HEAD wherever GET is.
 type Methods map[string]Handler
 
-// Handler answers a request, or returns an error for which a problem document is written.
+// Handler writes the response to a request, or returns an error, for which the API writes a problem document.
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
-// ConfigRoutes are the routes of ConfigsFunc.
+// ConfigRoutes returns the routes of ConfigsFunc.
 func (a *API) ConfigRoutes() Routes {
 	return Routes{
 		"/configs":          {http.MethodGet: a.listConfigs, http.MethodPost: a.addConfig},
@@ -69,7 +73,7 @@ func (a *API) ConfigRoutes() Routes {
 	}
 }
 
-// SummaryRoutes are the routes of SummaryFunc.
+// SummaryRoutes returns the routes of SummaryFunc.
 func (a *API) SummaryRoutes() Routes {
 	return Routes{
 		"/summary":       {http.MethodGet: a.summary},
@@ -78,7 +82,7 @@ func (a *API) SummaryRoutes() Routes {
 	}
 }
 
-// FindingsRoutes are the routes of FindingsFunc.
+// FindingsRoutes returns the routes of FindingsFunc.
 func (a *API) FindingsRoutes() Routes {
 	return Routes{
 		"/findings":                  {http.MethodGet: a.feedList},
@@ -89,7 +93,7 @@ func (a *API) FindingsRoutes() Routes {
 	}
 }
 
-// Routes are the routes of the whole API.
+// Routes returns the routes of the whole API.
 func (a *API) Routes() Routes {
 	all := Routes{}
 	for _, routes := range []Routes{a.ConfigRoutes(), a.SummaryRoutes(), a.FindingsRoutes()} {
@@ -98,10 +102,10 @@ func (a *API) Routes() Routes {
 	return all
 }
 
-// Paths lists the patterns, sorted.
+// Paths returns the sorted patterns.
 func (r Routes) Paths() []string { return slices.Sorted(maps.Keys(r)) }
 
-// Handler serves some routes, and a problem document for everything else.
+// Handler serves the given routes. Every other path gets a problem document with status 404.
 func (a *API) Handler(routes Routes) http.Handler {
 	mux := http.NewServeMux()
 	for pattern, methods := range routes {
@@ -120,7 +124,7 @@ func (a *API) Handler(routes Routes) http.Handler {
 			return
 		}
 		if p := r.URL.EscapedPath(); path.Clean(p) != p {
-			// The mux would redirect to the clean path, which is not what was asked for.
+			// The mux would redirect to the cleaned path, which is another resource.
 			a.handle(noSuchPath).ServeHTTP(w, r)
 			return
 		}
@@ -136,7 +140,7 @@ func (a *API) handle(h Handler) http.Handler {
 	})
 }
 
-// trimSlash makes a path with a trailing slash the same as without. r must be the caller's own copy.
+// trimSlash removes a trailing slash from the path. It changes r, so the caller must pass its own copy.
 func trimSlash(r *http.Request) *http.Request {
 	u := *r.URL
 	if len(u.Path) > 1 && strings.HasSuffix(u.EscapedPath(), "/") { // an escaped slash belongs to its segment
@@ -160,7 +164,7 @@ func (m Methods) serve(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return &problem{Status: http.StatusMethodNotAllowed, Detail: "This path answers to " + m.allow() + "."}
+	return &problem{Status: http.StatusMethodNotAllowed, Detail: "This path supports the methods " + m.allow() + "."}
 }
 
 func (m Methods) allow() string {
@@ -172,8 +176,9 @@ func (m Methods) allow() string {
 	return strings.Join(allowed, ", ")
 }
 
-// link is the URL of a path and query of the API for the client of r; "" when it is unknown. A key that came in the URL goes on in it, and
-// no other does; nor one beside a key in the header, which nobody has checked: it may be the full key.
+// link returns the URL of a path and query of the API as the client of r sees it, or "" if the base URL is unknown. It adds the
+// key of the request's URL, but only if the request has no key in a header: Access ignores the URL key then, so it may be
+// anything, even the full key. A key in a header is never added.
 func (a *API) link(r *http.Request, path string, values url.Values) string {
 	base := a.BaseURL(r)
 	if base == "" {

@@ -26,16 +26,17 @@ import (
 const (
 	base  = "https://a1.execute-api.us-west-2.amazonaws.com/Prod"
 	valid = `{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu","tags":["16.04","latest"]}`
-	gone  = "4471c156-29f5-40fe-883b-3cd26738d5a6"
+	// exampleID is a valid scan ID. No config has it, except in tests that add one.
+	exampleID = "4471c156-29f5-40fe-883b-3cd26738d5a6"
 )
 
-type answer struct {
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// problem is what a problem document must hold.
+// problem contains the fields of a problem document.
 type problem struct {
 	Type, Title string
 	Status      int
@@ -43,7 +44,7 @@ type problem struct {
 	Errors      []scan.FieldError
 }
 
-// service is the whole API, and the visits that go with it.
+// service is the whole API and the visits.
 type service struct {
 	http.Handler
 	*awstest.Service
@@ -68,12 +69,12 @@ func (s *service) visit(t *testing.T) awstest.Visits {
 	return visits
 }
 
-// handler is the whole API. What goes through it is held against openapi.yaml.
+// handler returns the whole API. It checks every request and response against openapi.yaml.
 func handler(t *testing.T, api *httpapi.API) http.Handler {
 	return openapi.Handler(t, "", api.Handler(api.Routes()))
 }
 
-func call(h http.Handler, method, target, contentType, body string, header ...string) answer {
+func call(h http.Handler, method, target, contentType, body string, header ...string) response {
 	r := httptest.NewRequest(method, "http://api.test/", strings.NewReader(body))
 	r.URL.Path, r.URL.RawQuery, _ = strings.Cut(target, "?")
 	if unescaped, err := r.URL.Parse(target); err == nil && strings.Contains(target, "%") {
@@ -89,11 +90,11 @@ func call(h http.Handler, method, target, contentType, body string, header ...st
 	h.ServeHTTP(w, r)
 	res := w.Result()
 	got, _ := io.ReadAll(res.Body)
-	return answer{res.StatusCode, res.Header, string(got)}
+	return response{res.StatusCode, res.Header, string(got)}
 }
 
-// checkProblem holds an answer against RFC 9457 and the contract, and gives the pointers of its errors.
-func checkProblem(t *testing.T, got answer, status int) []string {
+// checkProblem checks a problem document and returns the pointers of its errors.
+func checkProblem(t *testing.T, got response, status int) []string {
 	t.Helper()
 	var p problem
 	if err := json.Unmarshal([]byte(got.body), &p); err != nil {
@@ -112,7 +113,7 @@ func checkProblem(t *testing.T, got answer, status int) []string {
 	return pointers
 }
 
-func TestTheWalkthrough(t *testing.T) {
+func TestWalkthrough(t *testing.T) {
 	_, h := start(t)
 	var ids []string
 	for _, body := range []string{
@@ -190,14 +191,14 @@ func TestTheWalkthrough(t *testing.T) {
 	checkProblem(t, call(h, "DELETE", "/configs/"+ids[0], "", ""), 404)
 }
 
-func TestHardCases(t *testing.T) {
+func TestSummaryOfImagesWithoutResult(t *testing.T) {
 	a, h := start(t)
 	for _, repo := range []string{"test/hardcases", "test/gone", "test/locked", "test/empty", "test/centos"} {
 		call(h, "POST", "/configs", "application/json", strings.Replace(valid, `"test/ubuntu","tags":["16.04","latest"]`, `"`+repo+`"`, 1))
 	}
 	a.ECR.PutRepository(ecr.RepositoryID{Name: "test/locked"}, ecr.Repository{})
 	a.ECR.PutRepository(ecr.RepositoryID{Name: "test/empty"}, ecr.Repository{})
-	a.ECR.Disturb(ecr.Deny("", ecr.RepositoryID{Name: "test/locked"}))
+	a.ECR.InjectFault(ecr.Deny("", ecr.RepositoryID{Name: "test/locked"}))
 	got := call(h, "GET", "/summary/", "", "").body
 	for _, block := range []string{
 		"Results for test/hardcases:archived in us-west-2:\n NOT SCANNED: archived\n\n\n",
@@ -214,11 +215,11 @@ func TestHardCases(t *testing.T) {
 		}
 	}
 	if strings.Contains(got, "sha256-") {
-		t.Errorf("a signature is shown as an image:\n%s", got)
+		t.Errorf("the summary lists a signature as an image:\n%s", got)
 	}
 }
 
-func TestBadInput(t *testing.T) {
+func TestInvalidConfigs(t *testing.T) {
 	tags := func(n int) string { return "[" + strings.Repeat(`"x",`, n-1) + `"x"]` }
 	with := func(field, value string) string {
 		return regexp.MustCompile(`"`+field+`":("[^"]*"|\[.*\])`).ReplaceAllLiteralString(valid, `"`+field+`":`+value)
@@ -245,7 +246,7 @@ func TestBadInput(t *testing.T) {
 		"another case":          {"application/json", strings.Replace(valid, `"region"`, `"Region"`, 1), 400, []string{"/Region", "/region"}},
 		"duplicate field":       {"application/json", strings.Replace(valid, "{", `{"region":"us-west-2",`, 1), 400, []string{"/region"}},
 		"duplicate, escaped":    {"application/json", strings.Replace(valid, "{", `{"\u0072egion":"us-west-2",`, 1), 400, []string{"/region"}},
-		"id given":              {"application/json", strings.Replace(valid, "{", `{"id":"`+gone+`",`, 1), 400, []string{"/id"}},
+		"id given":              {"application/json", strings.Replace(valid, "{", `{"id":"`+exampleID+`",`, 1), 400, []string{"/id"}},
 		"created given":         {"application/json", strings.Replace(valid, "{", `{"created":"1",`, 1), 400, []string{"/created"}},
 		"registry, a number":    {"application/json", with("registry", "123456789012"), 400, []string{"/registry"}},
 		"registry of 11 digits": {"application/json", with("registry", `"12345678901"`), 400, []string{"/registry"}},
@@ -278,7 +279,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-func TestGoodInput(t *testing.T) {
+func TestValidConfigs(t *testing.T) {
 	_, h := start(t)
 	for name, test := range map[string]struct{ contentType, body string }{
 		"64 KiB":           {"application/json", valid + strings.Repeat(" ", 64<<10-len(valid))},
@@ -318,17 +319,17 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/configs/../x", 404, ""},
 		{"GET", "/configs/%2e%2e%2fx", 404, ""},
 		{"GET", "/configs/%00", 404, ""},
-		{"DELETE", "/configs/" + gone + "%2F", 404, ""},
+		{"DELETE", "/configs/" + exampleID + "%2F", 404, ""},
 		{"DELETE", "/configs/%00", 404, ""},
 		{"GET", "/findings/%00", 404, ""},
 		{"GET", "/findings/x", 404, ""},
 		{"GET", "/configs/" + strings.Repeat("a", 10<<10), 404, ""},
-		{"DELETE", "/configs/" + strings.ToUpper(gone), 404, ""},
+		{"DELETE", "/configs/" + strings.ToUpper(exampleID), 404, ""},
 		{"PUT", "/configs", 405, "GET, HEAD, OPTIONS, POST"},
 		{"DELETE", "/configs/", 405, "GET, HEAD, OPTIONS, POST"},
-		{"POST", "/configs/" + gone, 405, "DELETE, GET, HEAD, OPTIONS"},
+		{"POST", "/configs/" + exampleID, 405, "DELETE, GET, HEAD, OPTIONS"},
 		{"POST", "/summary", 405, "GET, HEAD, OPTIONS"},
-		{"PATCH", "/findings/" + gone, 405, "GET, HEAD, OPTIONS"},
+		{"PATCH", "/findings/" + exampleID, 405, "GET, HEAD, OPTIONS"},
 		{"BREW", "/summary", 405, "GET, HEAD, OPTIONS"},
 	} {
 		a, h := start(t)
@@ -350,16 +351,16 @@ func TestPathsAndMethods(t *testing.T) {
 			t.Errorf("OPTIONS %s: %+v", path, got)
 		}
 	}
-	checkProblem(t, call(h, "GET", "/configs/"+gone, "", ""), 404)
-	checkProblem(t, call(h, "GET", "/findings/"+gone, "", ""), 404)
+	checkProblem(t, call(h, "GET", "/configs/"+exampleID, "", ""), 404)
+	checkProblem(t, call(h, "GET", "/findings/"+exampleID, "", ""), 404)
 }
 
-func TestWhenS3CantBeRead(t *testing.T) {
+func TestWhenS3IsUnavailable(t *testing.T) {
 	a, h := start(t)
-	a.S3.Disturb(awslocal.Fault{Code: "AccessDenied", Message: "User: arn:aws:iam::1:role/secret is not authorized"})
+	a.S3.InjectFault(awslocal.Fault{Code: "AccessDenied", Message: "User: arn:aws:iam::1:role/secret is not authorized"})
 	for _, c := range [][3]string{
-		{"GET", "/configs", ""}, {"POST", "/configs", valid}, {"GET", "/configs/" + gone, ""}, {"DELETE", "/configs/" + gone, ""},
-		{"GET", "/summary", ""}, {"GET", "/findings/" + gone, ""}, {"GET", "/findings", ""}, {"GET", "/findings/all", ""},
+		{"GET", "/configs", ""}, {"POST", "/configs", valid}, {"GET", "/configs/" + exampleID, ""}, {"DELETE", "/configs/" + exampleID, ""},
+		{"GET", "/summary", ""}, {"GET", "/findings/" + exampleID, ""}, {"GET", "/findings", ""}, {"GET", "/findings/all", ""},
 	} {
 		got := call(h, c[0], c[1], "application/json", c[2])
 		checkProblem(t, got, 503)
@@ -375,24 +376,24 @@ func TestFeedWhenECRFails(t *testing.T) {
 	if err := json.Unmarshal([]byte(call(h, "POST", "/configs", "application/json", valid).body), &c); err != nil {
 		t.Fatal(err)
 	}
-	undo := a.ECR.Disturb(awslocal.Fault{Code: "ServerException", Status: 500})
+	undo := a.ECR.InjectFault(awslocal.Fault{Code: "ServerException", Status: 500})
 	if got := call(h, "GET", "/findings/"+c.ID, "", ""); got.header.Get("Retry-After") == "" {
-		t.Errorf("in passing: %+v", got)
+		t.Errorf("temporary error: %+v", got)
 	} else {
 		checkProblem(t, got, 503)
 	}
 	undo()
-	a.ECR.Disturb(ecr.Deny("DescribeImageScanFindings", ecr.RepositoryID{}))
+	a.ECR.InjectFault(ecr.Deny("DescribeImageScanFindings", ecr.RepositoryID{}))
 	got := call(h, "GET", "/findings/"+c.ID, "", "")
 	if got.status != 200 || !strings.Contains(got.body, "Without a result: [16.04] UNAVAILABLE: no access to ecr:DescribeImageScanFindings, [latest] UNAVAILABLE") {
-		t.Errorf("for good: %d %.1500s", got.status, got.body)
+		t.Errorf("permanent error: %d %.1500s", got.status, got.body)
 	}
-	a.ECR.Calm()
+	a.ECR.ClearFaults()
 	a.ECR.DeleteRepository(ecr.RepositoryID{Name: "test/ubuntu"})
-	a.Later(refresh.Trust)
+	a.Advance(refresh.ListingMaxAge)
 	got = call(h, "GET", "/findings/"+c.ID, "", "")
 	if got.status != 200 || !strings.Contains(got.body, "Without a result: REPOSITORY NOT FOUND</subtitle>") {
-		t.Errorf("repository gone: %d %.1500s", got.status, got.body)
+		t.Errorf("deleted repository: %d %.1500s", got.status, got.body)
 	}
 	if _, err := a.S3Client().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(awstest.Bucket), Key: aws.String(c.ID + ".json")}); err != nil {
 		t.Fatal(err)

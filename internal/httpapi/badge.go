@@ -10,14 +10,15 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// badgeAge is how long a badge may be shown before it is asked for anew, in seconds.
+// badgeAge is how long clients may cache a badge, in seconds.
 const badgeAge = 300
 
-// badge answers with a picture of one config's state. Its path is the scan ID with .svg behind it, which a pattern can't say.
+// badge serves an SVG image of a config's state. It checks the suffix .svg itself, because a ServeMux pattern can't match a part
+// of a path segment.
 func (a *API) badge(w http.ResponseWriter, r *http.Request) error {
 	id, ok := strings.CutSuffix(r.PathValue("badge"), ".svg")
 	if !ok || !scan.ValidID(id) {
-		return &scan.Error{Code: scan.NotFound, Message: "There is no badge of this name: it is a scan ID and .svg."}
+		return &scan.Error{Code: scan.NotFound, Message: "There is no badge with this name. Use a scan ID followed by .svg."}
 	}
 	q, err := parseQuery(r, badgeResource(), a.Now())
 	if err != nil {
@@ -27,19 +28,20 @@ func (a *API) badge(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	reach := "private"
+	visibility := "private"
 	if a.Access.opensBadges() {
-		reach = "public"
+		visibility = "public"
 	}
-	w.Header().Set("Cache-Control", fmt.Sprintf("%s, max-age=%d", reach, badgeAge))
-	w.Header().Set("Content-Security-Policy", "default-src 'none'") // opened by itself it is a page
+	w.Header().Set("Cache-Control", fmt.Sprintf("%s, max-age=%d", visibility, badgeAge))
+	w.Header().Set("Content-Security-Policy", "default-src 'none'") // a browser that opens the SVG directly treats it as a page
 	serve(w, r, "image/svg+xml", render.Badge(report, a.Now()))
 	return nil
 }
 
-// badgePath is a path that can be a badge's and nothing else, in its escaped form: no other way to write it is let in without a key.
+// badgePath matches the escaped path of a badge. Paths in any other notation need a key, so that escapes can't be used to reach
+// another resource.
 var badgePath = regexp.MustCompile(`^/badge/[0-9A-Za-z-]+\.svg$`)
 
-func asksForBadge(r *http.Request) bool {
+func isBadgeRequest(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && badgePath.MatchString(r.URL.EscapedPath())
 }

@@ -21,7 +21,8 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// inProcess reaches a service without a socket, for the fake clock of synctest.
+// inProcess returns the settings of clients that call a handler without a socket, because synctest's fake clock does not work with
+// sockets.
 func inProcess(h http.Handler) aws.Config {
 	cfg := setup.Loopback("http://aws.example")
 	cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -31,8 +32,9 @@ func inProcess(h http.Handler) aws.Config {
 	return cfg
 }
 
-// bucketBefore is a bucket as the version left it that had no visits: a config, and its repository two scans later.
-func bucketBefore(t *testing.T) *awslocal.S3 {
+// bucketOfPreviousVersion returns a bucket with the objects of the version that had no visits: a config, and the record of its
+// repository after two scans.
+func bucketOfPreviousVersion(t *testing.T) *awslocal.S3 {
 	t.Helper()
 	store, err := awslocal.NewMemoryS3(awstest.Bucket)
 	if err != nil {
@@ -57,29 +59,29 @@ func bucketBefore(t *testing.T) *awslocal.S3 {
 	return store
 }
 
-// registryBefore is the registry as it was then.
-func registryBefore() *ecr.ECR {
+// registryOfPreviousVersion returns the registry in the state that belongs to that bucket.
+func registryOfPreviousVersion() *ecr.ECR {
 	e := ecr.New(ecr.Options{})
 	scanned := time.Now().Add(-time.Minute)
-	e.PutImage(told, ecr.Image{
+	e.PutImage(appRepository, ecr.Image{
 		Tags: []string{"v1"}, Digest: "sha256:" + strings.Repeat("1a", 32), ScannedAt: scanned,
 		Findings: []ecr.Finding{vulnerability("CVE-3", "CRITICAL"), vulnerability("CVE-2", "MEDIUM")},
 	})
-	e.PutImage(told, ecr.Image{Tags: []string{"v2"}, Digest: "sha256:" + strings.Repeat("2b", 32), ScannedAt: scanned.Add(-25 * time.Hour)})
+	e.PutImage(appRepository, ecr.Image{Tags: []string{"v2"}, Digest: "sha256:" + strings.Repeat("2b", 32), ScannedAt: scanned.Add(-25 * time.Hour)})
 	return e
 }
 
-// What a version before has stored is told in the very bytes of then, before and after the first visit.
-func TestBucketOfTheVersionBefore(t *testing.T) {
+// From the objects of the previous version, the service makes the same bytes as that version, before and after the first visit.
+func TestBucketOfThePreviousVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := bucketBefore(t)
-		time.Sleep(25 * time.Hour) // the second scan was a minute before
-		s := awstest.NewService(inProcess(store), inProcess(registryBefore()), time.Now, awstest.Silent())
+		store := bucketOfPreviousVersion(t)
+		time.Sleep(25 * time.Hour) // now is one minute after the second scan
+		s := awstest.NewService(inProcess(store), inProcess(registryOfPreviousVersion()), time.Now, awstest.Silent())
 		h := &service{handler(t, s.API(base)), s}
 		time.Sleep(time.Hour)
 		check := func(when string) {
 			t.Helper()
-			for name, target := range map[string]string{"findings.xml": "/findings/" + gone, "changes.xml": "/findings/" + gone + "/changes", "summary.txt": "/summary?since=7d"} {
+			for name, target := range map[string]string{"findings.xml": "/findings/" + exampleID, "changes.xml": "/findings/" + exampleID + "/changes", "summary.txt": "/summary?since=7d"} {
 				want, err := os.ReadFile("testdata/before/" + name)
 				if err != nil {
 					t.Fatal(err)
@@ -97,7 +99,7 @@ func TestBucketOfTheVersionBefore(t *testing.T) {
 		}
 		check("after a visit")
 		record, err := h.Reader.Records.Load(t.Context(), scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: "team/app"})
-		if err != nil || record.Begin == 0 || !cmp.Equal(record.Configs, []string{gone}) {
+		if err != nil || record.Begin == 0 || !cmp.Equal(record.Configs, []string{exampleID}) {
 			t.Errorf("the visit stored %+v, %v", record, err)
 		}
 	})

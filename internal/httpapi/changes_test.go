@@ -18,22 +18,23 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// story is a repository of which time tells something.
-type story struct {
+// timeline is a test with one repository whose image changes over time.
+type timeline struct {
 	*testing.T
 	aws *awstest.AWS
 	api *service
 	id  string
 }
 
-var told = ecr.RepositoryID{Name: "team/app"}
+var appRepository = ecr.RepositoryID{Name: "team/app"}
 
-func tell(t *testing.T, findings ...ecr.Finding) *story {
+// startTimeline adds a config and an image with the findings, and visits the repository.
+func startTimeline(t *testing.T, findings ...ecr.Finding) *timeline {
 	a, h := start(t)
-	a.ECR.PutImage(told, ecr.Image{Tags: []string{"v1"}, ScannedAt: a.Now().Add(-time.Minute), Findings: findings})
-	// The story itself says when there is a scan.
-	a.ECR.Disturb(awslocal.Fault{Operation: "StartImageScan", Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."})
-	s := &story{t, a, h, add(t, h, "team/app")}
+	a.ECR.PutImage(appRepository, ecr.Image{Tags: []string{"v1"}, ScannedAt: a.Now().Add(-time.Minute), Findings: findings})
+	// Visits must not start scans, because the test sets the time of each scan.
+	a.ECR.InjectFault(awslocal.Fault{Operation: "StartImageScan", Code: "LimitExceededException", Message: "The scan quota of the registry has been exceeded."})
+	s := &timeline{t, a, h, add(t, h, "team/app")}
 	s.api.visit(t)
 	return s
 }
@@ -42,33 +43,33 @@ func vulnerability(name, severity string) ecr.Finding {
 	return ecr.Finding{Name: name, Severity: severity, Attributes: []ecr.Attribute{{Key: "package_name", Value: "ssl"}}}
 }
 
-// nextDay scans the image again, which then has these findings.
-func (s *story) nextDay(findings ...ecr.Finding) {
+// nextDay moves the clock by 25 hours, scans the image with these findings and visits the repository.
+func (s *timeline) nextDay(findings ...ecr.Finding) {
 	s.Helper()
-	s.aws.Later(25 * time.Hour)
+	s.aws.Advance(25 * time.Hour)
 	s.update(func(i *ecr.Image) {
 		i.ScannedAt, i.Findings = s.aws.Now().Add(-time.Minute), findings
 	})
 	s.api.visit(s.T)
 }
 
-func (s *story) update(change func(*ecr.Image)) {
+func (s *timeline) update(change func(*ecr.Image)) {
 	s.Helper()
-	if err := s.aws.ECR.UpdateImage(told, "v1", change); err != nil {
+	if err := s.aws.ECR.UpdateImage(appRepository, "v1", change); err != nil {
 		s.Fatal(err)
 	}
 }
 
-// later lets time pass, and then there is a visit.
-func (s *story) later(d time.Duration) {
+// later moves the clock and visits the repository.
+func (s *timeline) later(d time.Duration) {
 	s.Helper()
-	s.aws.Later(d)
+	s.aws.Advance(d)
 	s.api.visit(s.T)
 }
 
-func (s *story) feed(below string) *atom.Feed {
+func (s *timeline) feed(suffix string) *atom.Feed {
 	s.Helper()
-	return feed(s.T, s.api, "/findings/"+s.id+below)
+	return feed(s.T, s.api, "/findings/"+s.id+suffix)
 }
 
 func titles(f *atom.Feed) []string {
@@ -79,16 +80,18 @@ func titles(f *atom.Feed) []string {
 	return all
 }
 
-func (s *story) want(below string, want ...string) {
+// want checks the titles of the feed whose path ends with suffix.
+func (s *timeline) want(suffix string, want ...string) {
 	s.Helper()
-	if diff := cmp.Diff(want, titles(s.feed(below))); diff != "" {
-		s.Errorf("%s (-want +got):\n%s", below, diff)
+	if diff := cmp.Diff(want, titles(s.feed(suffix))); diff != "" {
+		s.Errorf("%s (-want +got):\n%s", suffix, diff)
 	}
 }
 
-// Days pass: what is new and what is fixed is told once, an unchanged scan tells nothing, and what comes back or rises is new again.
-func TestWhatChanges(t *testing.T) {
-	s := tell(t, vulnerability("CVE-1", "HIGH"), vulnerability("CVE-2", "LOW"))
+// Each new or resolved finding is one change. A scan with the same findings is no change. A finding that is found again, or whose
+// severity rises, gets a new entry in the feed of findings.
+func TestChangesFromDayToDay(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-1", "HIGH"), vulnerability("CVE-2", "LOW"))
 	s.want("", "[HIGH] found CVE-1", "[LOW] found CVE-2")
 	s.want("/changes")
 	before := s.feed("")
@@ -121,9 +124,9 @@ func TestWhatChanges(t *testing.T) {
 	}
 	after := s.feed("")
 	if ids(before, "CVE-1") == ids(after, "CVE-1") || ids(before, "CVE-2") == ids(after, "CVE-2") {
-		t.Error("what came back, or rose, has the id that it had")
+		t.Error("a finding that was found again, or whose severity rose, has its old id")
 	}
-	s.aws.Later(25 * time.Hour)
+	s.aws.Advance(25 * time.Hour)
 	if got := call(s.api, "GET", "/summary?tag=v1", "", "").body; !strings.HasSuffix(got, ":\n CRITICAL: 1\n HIGH: 1\n LOW: 1\n\n\n") {
 		t.Errorf("summary a day after the last change:\n%s", got)
 	}
@@ -132,9 +135,9 @@ func TestWhatChanges(t *testing.T) {
 	}
 }
 
-// What an image has lost stays for 30 days as resolved.
-func TestResolvedLeaves(t *testing.T) {
-	s := tell(t, vulnerability("CVE-1", "HIGH"))
+// A resolved finding is listed for 30 days.
+func TestResolvedFindingsAreListedFor30Days(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-1", "HIGH"))
 	for range 29 {
 		s.nextDay()
 		s.want("", "[RESOLVED] [HIGH] found CVE-1")
@@ -146,38 +149,39 @@ func TestResolvedLeaves(t *testing.T) {
 	s.want("/changes")
 }
 
-// What happened is news for 30 days, whether or not the image is scanned on, and what is resolved leaves then; each time the date moves.
-func TestOldNewsLeaves(t *testing.T) {
-	s := tell(t, vulnerability("CVE-1", "HIGH"), vulnerability("CVE-2", "HIGH"))
-	s.aws.Later(3 * 24 * time.Hour)
+// A change and a resolved finding are listed for 30 days, even if the image has no further scan. When they are removed, Last-Modified
+// changes.
+func TestChangesAreListedFor30Days(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-1", "HIGH"), vulnerability("CVE-2", "HIGH"))
+	s.aws.Advance(3 * 24 * time.Hour)
 	s.nextDay(vulnerability("CVE-1", "HIGH"))
-	s.want("/changes", "[FIXED] [HIGH]: CVE-2 is no longer found", "[NOT SCANNED, OVER] image team/app:v1 was scanned again",
+	s.want("/changes", "[FIXED] [HIGH]: CVE-2 is no longer found", "[SCANNED AGAIN] image team/app:v1 was scanned again",
 		"[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
 	s.nextDay(vulnerability("CVE-1", "HIGH"))
 	s.feed("")
 	for range 26 {
-		s.aws.Later(24 * time.Hour)
+		s.aws.Advance(24 * time.Hour)
 		s.feed("")
 	}
 	unscanned := "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days"
-	s.want("/changes", unscanned, "[FIXED] [HIGH]: CVE-2 is no longer found", "[NOT SCANNED, OVER] image team/app:v1 was scanned again", unscanned)
-	var feeds []string
-	for _, below := range []string{"", "/changes"} {
-		feeds = append(feeds, call(s.api, "GET", "/findings/"+s.id+below, "", "").header.Get("Last-Modified"))
+	s.want("/changes", unscanned, "[FIXED] [HIGH]: CVE-2 is no longer found", "[SCANNED AGAIN] image team/app:v1 was scanned again", unscanned)
+	var dates []string
+	for _, suffix := range []string{"", "/changes"} {
+		dates = append(dates, call(s.api, "GET", "/findings/"+s.id+suffix, "", "").header.Get("Last-Modified"))
 	}
-	s.aws.Later(4 * 24 * time.Hour)
-	for i, below := range []string{"", "/changes"} {
-		if got := call(s.api, "GET", "/findings/"+s.id+below, "", "", "If-Modified-Since", feeds[i]); got.status != 200 {
-			t.Errorf("%s: %d by the date of before", below, got.status)
+	s.aws.Advance(4 * 24 * time.Hour)
+	for i, suffix := range []string{"", "/changes"} {
+		if got := call(s.api, "GET", "/findings/"+s.id+suffix, "", "", "If-Modified-Since", dates[i]); got.status != 200 {
+			t.Errorf("%s: %d with the previous Last-Modified", suffix, got.status)
 		}
 	}
 	s.want("", "[HIGH] found CVE-1")
 	s.want("/changes", unscanned)
 }
 
-// More changes of one scan than anybody reads are rolled into one entry.
-func TestManyChanges(t *testing.T) {
-	s := tell(t, vulnerability("CVE-1", "CRITICAL"))
+// If one scan has many changes, the least severe ones share one entry.
+func TestManyChangesShareOneEntry(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-1", "CRITICAL"))
 	var many []ecr.Finding
 	for i := range 50 {
 		many = append(many, vulnerability("CVE-"+string(rune('A'+i/26))+string(rune('A'+i%26)), "LOW"))
@@ -188,60 +192,61 @@ func TestManyChanges(t *testing.T) {
 		t.Errorf("%d entries, the last %q: %s", len(got.Entries), got.Entries[len(got.Entries)-1].Title, got.Entries[len(got.Entries)-1].Content.Value)
 	}
 	if got.Entries[20].Title != "[FIXED] [CRITICAL] in image team/app:v1: CVE-1 is no longer found" {
-		t.Errorf("the worst is not told by itself: %q", got.Entries[20].Title)
+		t.Errorf("the most severe change has no entry of its own: %q", got.Entries[20].Title)
 	}
 	s.want("/changes?cve=CVE-BA", "[NEW] [LOW] found CVE-BA")
 }
 
-// The watch tells of itself: an image without a scan for two days, scans that fail, a repository that goes; each when it begins and when it ends.
-func TestNewsOfTheWatch(t *testing.T) {
-	s := tell(t, vulnerability("CVE-1", "HIGH"))
-	s.aws.Later(47 * time.Hour)
+// Problems with scanning are changes: an image without a scan for two days, a failed scan, a deleted repository. There is one entry for
+// the beginning of a problem and one for its end.
+func TestScanningProblemsAreChanges(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-1", "HIGH"))
+	s.aws.Advance(47 * time.Hour)
 	s.want("/changes")
-	s.aws.Later(2 * time.Hour)
+	s.aws.Advance(2 * time.Hour)
 	begun := s.feed("/changes")
 	s.want("/changes", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
 	s.update(func(i *ecr.Image) {
 		i.ScannedAt, i.ScanStatus, i.ScanDescription = s.aws.Now(), "FAILED", "UnsupportedImageError: x"
 	})
-	s.later(refresh.Trust)
+	s.later(refresh.ListingMaxAge)
 	s.want("", "[HIGH] found CVE-1")
 	s.want("/changes", "[SCAN FAILED] image team/app:v1 can't be scanned", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
 	s.update(func(i *ecr.Image) { i.ScanStatus = "" })
 	s.nextDay(vulnerability("CVE-1", "HIGH"))
-	s.want("/changes", "[NOT SCANNED, OVER] image team/app:v1 was scanned again", "[SCAN FAILED, OVER] the scans of image team/app:v1 no longer fail",
+	s.want("/changes", "[SCANNED AGAIN] image team/app:v1 was scanned again", "[SCAN RECOVERED] the scans of image team/app:v1 no longer fail",
 		"[SCAN FAILED] image team/app:v1 can't be scanned", "[NOT SCANNED] image team/app:v1 has had no completed scan for 2 days")
 	if after := s.feed("/changes"); after.Entries[3].ID != begun.Entries[0].ID {
-		t.Error("what began has another id once it is over")
+		t.Error("the end of the problem changed the id of its beginning")
 	}
 
-	undo := s.aws.ECR.Disturb(awslocal.Fault{Code: "RepositoryNotFoundException"})
-	s.later(refresh.Trust)
+	undo := s.aws.ECR.InjectFault(awslocal.Fault{Code: "RepositoryNotFoundException"})
+	s.later(refresh.ListingMaxAge)
 	if got := s.feed("/changes"); got.Entries[0].Title != "[REPOSITORY GONE] the registry has no repository team/app in us-west-2 any more" {
-		t.Errorf("gone: %q", titles(got))
+		t.Errorf("deleted repository: %q", titles(got))
 	}
 	undo()
-	s.later(refresh.Trust)
-	if got := s.feed("/changes"); got.Entries[0].Title != "[REPOSITORY GONE, OVER] the registry has the repository team/app in us-west-2 again" {
-		t.Errorf("back: %q", titles(got))
+	s.later(refresh.ListingMaxAge)
+	if got := s.feed("/changes"); got.Entries[0].Title != "[REPOSITORY BACK] the registry has the repository team/app in us-west-2 again" {
+		t.Errorf("restored repository: %q", titles(got))
 	}
 	if got := feed(t, s.api, "/changes"); len(got.Entries) != 6 || linkOf(got, "self") != "/changes" {
-		t.Errorf("of all: %q", titles(got))
+		t.Errorf("of all configs: %q", titles(got))
 	}
 	if got := feed(t, s.api, "/changes?cve=CVE-1"); len(got.Entries) != 0 {
-		t.Errorf("of a vulnerability: %q", titles(got))
+		t.Errorf("of one vulnerability: %q", titles(got))
 	}
 }
 
-// A history that is lost takes its own news with it and no other, and readers don't see the feed go.
-func TestNewsOfALostHistory(t *testing.T) {
-	s := tell(t, vulnerability("CVE-1", "HIGH"))
+// If the history of an image is lost, only its own changes are lost, and the feed is still available.
+func TestChangesAfterAHistoryIsLost(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-1", "HIGH"))
 	s.nextDay(vulnerability("CVE-2", "HIGH"))
 	s.want("/changes", "[NEW] [HIGH] found CVE-2", "[FIXED] [HIGH]: CVE-1 is no longer found")
-	s.loseHistories()
+	s.deleteHistories()
 	s.want("/changes")
 	if got := call(s.api, "GET", "/changes", "", ""); got.status != 200 {
-		t.Errorf("of all: %d %s", got.status, got.body)
+		t.Errorf("of all configs: %d %s", got.status, got.body)
 	}
 	s.nextDay(vulnerability("CVE-2", "HIGH"))
 	s.feed("")
@@ -249,8 +254,8 @@ func TestNewsOfALostHistory(t *testing.T) {
 	s.want("/changes", "[NEW] [LOW] found CVE-3")
 }
 
-// loseHistories removes the histories of all images, and leaves the records.
-func (s *story) loseHistories() {
+// deleteHistories deletes the histories of all images, but not the records of repositories.
+func (s *timeline) deleteHistories() {
 	s.Helper()
 	bucket, prefix := awstest.Bucket, s3store.RecordPrefix
 	client := s.aws.S3Client()
@@ -268,10 +273,11 @@ func (s *story) loseHistories() {
 	}
 }
 
-// The same data gives the same bytes and a 304, also by the date while ECR is asked nothing; any change gives another date.
+// The same data gives the same bytes and status 304. Any change gives another Last-Modified. A response has no Last-Modified if its
+// request had to call ECR.
 func TestLastModified(t *testing.T) {
-	s := tell(t, vulnerability("CVE-1", "HIGH"))
-	get := func(path string, header ...string) answer {
+	s := startTimeline(t, vulnerability("CVE-1", "HIGH"))
+	get := func(path string, header ...string) response {
 		return call(s.api, "GET", "/findings/"+s.id+path, "", "", header...)
 	}
 	for _, path := range []string{"", "/changes"} {
@@ -280,18 +286,18 @@ func TestLastModified(t *testing.T) {
 			t.Fatalf("%s: no date: %v", path, first.header)
 		}
 		s.nextDay(vulnerability("CVE-1", "HIGH"))
-		settled := get(path)
-		if settled.body != first.body {
+		second := get(path)
+		if second.body != first.body {
 			t.Errorf("%s: a scan that changed nothing changed the bytes", path)
 		}
-		date := settled.header.Get("Last-Modified")
-		s.aws.Later(refresh.Trust - time.Minute)
+		date := second.header.Get("Last-Modified")
+		s.aws.Advance(refresh.ListingMaxAge - time.Minute)
 		if got := get(path, "If-Modified-Since", date); got.status != 304 {
 			t.Errorf("%s: %d when nothing changed", path, got.status)
 		}
-		s.aws.Later(time.Hour)
+		s.aws.Advance(time.Hour)
 		got := get(path, "If-Modified-Since", date)
-		if asks := path == ""; asks && (got.status != 200 || got.header.Get("Last-Modified") != "" || got.body != first.body) || !asks && got.status != 304 {
+		if callsECR := path == ""; callsECR && (got.status != 200 || got.header.Get("Last-Modified") != "" || got.body != first.body) || !callsECR && got.status != 304 {
 			t.Errorf("%s: %d an hour later, %v", path, got.status, got.header)
 		}
 		if got := get(path, "If-None-Match", first.header.Get("ETag")); got.status != 304 {
@@ -306,33 +312,34 @@ func TestLastModified(t *testing.T) {
 			t.Errorf("%s: %d after a change since %q", path, got.status, date)
 		}
 	}
-	s.aws.ECR.Disturb(awslocal.Fault{Status: 500})
-	s.aws.Later(25 * time.Hour)
+	s.aws.ECR.InjectFault(awslocal.Fault{Status: 500})
+	s.aws.Advance(25 * time.Hour)
 	if got := get("", "If-Modified-Since", s.aws.Now().UTC().Format(http.TimeFormat)); got.status != 200 || got.header.Get("Last-Modified") != "" || !strings.Contains(got.body, ". As of ") {
-		t.Errorf("when ECR is down: %d %v", got.status, got.header)
+		t.Errorf("when ECR is unavailable: %d %v", got.status, got.header)
 	}
 	if got := call(s.api, "GET", "/findings/all", "", ""); got.header.Get("Last-Modified") != "" || got.header.Get("ETag") == "" {
-		t.Errorf("of all: %v", got.header)
+		t.Errorf("of all configs: %v", got.header)
 	}
 }
 
-// Somebody who polls by the date alone has each change that a visit records, and each that a read sees before: never a 304 with other bytes.
-func TestPollingByTheDate(t *testing.T) {
-	s := tell(t, vulnerability("CVE-1", "HIGH"))
+// A client that polls only with If-Modified-Since misses no change, whether a visit recorded it or a read found it earlier: there is
+// never a 304 if the bytes changed.
+func TestPollingWithIfModifiedSince(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-1", "HIGH"))
 	undo := func() {}
 	steps := []func(){
-		func() { s.aws.Later(time.Minute) },
+		func() { s.aws.Advance(time.Minute) },
 		func() { s.later(2 * time.Hour) },
-		func() { s.aws.Later(time.Hour) }, // no visit: the next read asks ECR
+		func() { s.aws.Advance(time.Hour) }, // no visit, so the next read calls ECR
 		func() { s.push("sha256:"+strings.Repeat("1a", 32), vulnerability("CVE-2", "HIGH")) },
-		func() { s.aws.Later(time.Minute) },
+		func() { s.aws.Advance(time.Minute) },
 		func() { s.api.visit(t) },
-		func() { undo = s.aws.ECR.Disturb(awslocal.Fault{Status: 500}); s.aws.Later(3 * time.Hour) },
+		func() { undo = s.aws.ECR.InjectFault(awslocal.Fault{Status: 500}); s.aws.Advance(3 * time.Hour) },
 		func() { s.api.visit(t) },
-		func() { undo(); s.aws.Later(time.Minute) },
+		func() { undo(); s.aws.Advance(time.Minute) },
 		func() { s.later(time.Minute) },
 		func() { s.nextDay(vulnerability("CVE-3", "LOW")) },
-		func() { s.aws.Later(31 * 24 * time.Hour) }, // what was resolved leaves by time alone
+		func() { s.aws.Advance(31 * 24 * time.Hour) }, // resolved findings are removed after 30 days, without a visit
 		func() { s.api.visit(t) },
 	}
 	type poll struct{ date, body string }
@@ -344,7 +351,7 @@ func TestPollingByTheDate(t *testing.T) {
 			if before := last[path]; before.date != "" {
 				polled := call(s.api, "GET", "/findings/"+s.id+path, "", "", "If-Modified-Since", before.date)
 				if polled.status == 304 && now.body != before.body {
-					t.Errorf("step %d, %q: a 304 since %s, though the bytes are others", i, path, before.date)
+					t.Errorf("step %d, %q: a 304 since %s, but the bytes changed", i, path, before.date)
 				}
 			}
 			if date := now.header.Get("Last-Modified"); date != "" {
@@ -359,41 +366,41 @@ func TestPollingByTheDate(t *testing.T) {
 	}
 }
 
-// push replaces the image of v1 by another, which is scanned.
-func (s *story) push(digest string, findings ...ecr.Finding) {
-	s.aws.ECR.PutImage(told, ecr.Image{Tags: []string{"v1"}, Digest: digest, ScannedAt: s.aws.Now().Add(-time.Minute), Findings: findings})
+// push replaces the image of the tag v1 by another image, which is already scanned.
+func (s *timeline) push(digest string, findings ...ecr.Finding) {
+	s.aws.ECR.PutImage(appRepository, ecr.Image{Tags: []string{"v1"}, Digest: digest, ScannedAt: s.aws.Now().Add(-time.Minute), Findings: findings})
 }
 
-// What ECR refuses leaves no date: once it is allowed again, whoever saw the refusal is given more than a 304.
-func TestNoDateOfARefusal(t *testing.T) {
+// While ECR denies access, responses have no Last-Modified. When access is allowed again, the client must not get a 304.
+func TestNoLastModifiedWhileAccessIsDenied(t *testing.T) {
 	for name, operation := range map[string]string{"the images": "DescribeImages", "the findings": "DescribeImageScanFindings"} {
 		t.Run(name, func(t *testing.T) {
-			s := tell(t, vulnerability("CVE-1", "HIGH"))
-			get := func(header ...string) answer { return call(s.api, "GET", "/findings/"+s.id, "", "", header...) }
+			s := startTimeline(t, vulnerability("CVE-1", "HIGH"))
+			get := func(header ...string) response { return call(s.api, "GET", "/findings/"+s.id, "", "", header...) }
 			date := get().header.Get("Last-Modified")
-			undo := s.aws.ECR.Disturb(ecr.Deny(operation, told))
+			undo := s.aws.ECR.InjectFault(ecr.Deny(operation, appRepository))
 			s.push("sha256:"+strings.Repeat("1a", 32), vulnerability("CVE-2", "HIGH"))
 			for _, visited := range []bool{false, true} {
-				s.aws.Later(25 * time.Hour)
+				s.aws.Advance(25 * time.Hour)
 				if visited {
 					s.api.visit(t)
 				}
-				refused := get("If-Modified-Since", date)
-				if refused.status != 200 || refused.header.Get("Last-Modified") != "" || !strings.Contains(refused.body, "o access") && !strings.Contains(refused.body, "NO ACCESS") {
-					t.Errorf("refused, visited %t: %d %v %s", visited, refused.status, refused.header, refused.body)
+				denied := get("If-Modified-Since", date)
+				if denied.status != 200 || denied.header.Get("Last-Modified") != "" || !strings.Contains(denied.body, "o access") && !strings.Contains(denied.body, "NO ACCESS") {
+					t.Errorf("denied, visited %t: %d %v %s", visited, denied.status, denied.header, denied.body)
 				}
 			}
 			undo()
 			s.later(time.Minute)
 			if got := get("If-Modified-Since", date); got.status != 200 || got.header.Get("Last-Modified") == "" || !strings.Contains(got.body, "CVE-2") {
-				t.Errorf("later: %d %v", got.status, got.header)
+				t.Errorf("allowed again: %d %v", got.status, got.header)
 			}
 		})
 	}
 }
 
-// breakRecord replaces the record of a repository by something else.
-func (s *story) breakRecord(folder string) {
+// breakRecord overwrites the record of a repository with invalid data.
+func (s *timeline) breakRecord(folder string) {
 	s.Helper()
 	bucket, key := awstest.Bucket, s3store.RecordPrefix+"123456789012/us-west-2/"+folder+"/index"
 	if _, err := s.aws.S3Client().PutObject(s.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader("broken")}); err != nil {

@@ -40,14 +40,14 @@ func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// requestTime is how long POST /configs waits for the queue. The config is stored by then.
-const requestTime = 2 * time.Second
+// requestTimeout is how long POST /configs waits for the queue. The config is stored before.
+const requestTimeout = 2 * time.Second
 
 func (a *API) requestVisit(ctx context.Context, c scan.Config) {
 	if a.Visits == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	a.Visits.Request(ctx, c)
 }
@@ -77,7 +77,7 @@ func (a *API) deleteConfig(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// scanID is the path's {scanid}. What can't be one is not found without asking the store.
+// scanID returns the path's {scanid}. It returns NotFound for a malformed scan ID, so that no call to the store is needed.
 func scanID(r *http.Request) (string, error) {
 	id := r.PathValue("scanid")
 	if !scan.ValidID(id) {

@@ -2,8 +2,9 @@ package httpapi
 
 import "net/http"
 
-// allowOrigin lets scripts of one web origin call the API (the Fetch standard's CORS protocol), and answers the question that a browser asks
-// before it sends a key; no key comes with that one. Without an origin it does nothing, and browsers keep all scripts of other origins out.
+// allowOrigin adds the CORS headers (Fetch standard) that allow scripts of the configured origin to call the API. It also responds
+// to preflight requests, which a browser sends without a key, and then returns true. If no origin is configured it does nothing,
+// and browsers block scripts of every other origin.
 func (a *API) allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if a.Origin == "" {
 		return false

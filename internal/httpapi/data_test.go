@@ -11,7 +11,7 @@ import (
 	"ecr-continuous-scan/test/feedrules"
 )
 
-// summaryData is what a program reads of the summary.
+// summaryData contains the fields of the summary in JSON.
 type summaryData struct {
 	Generated, Since time.Time
 	Feed             string
@@ -26,7 +26,7 @@ type summaryData struct {
 	}
 }
 
-func TestSummaryAsData(t *testing.T) {
+func TestSummaryAsJSONAndCSV(t *testing.T) {
 	_, h := start(t)
 	centos := add(t, h, "test/centos")
 	add(t, h, "amazonlinux")
@@ -78,8 +78,8 @@ func TestSummaryNegotiation(t *testing.T) {
 	}
 }
 
-// Every format of the findings tells of the same ones, page by page.
-func TestFindingsAsData(t *testing.T) {
+// Every format lists the same findings on each page.
+func TestFindingsInEachFormat(t *testing.T) {
 	a, h := start(t)
 	var list []ecr.Finding
 	for i := range 501 {
@@ -90,7 +90,7 @@ func TestFindingsAsData(t *testing.T) {
 	id := add(t, h, "team/app")
 	for _, path := range []string{"/findings/" + id, "/findings/all"} {
 		for page, want := range map[string]int{"1": 500, "2": 1} {
-			get := func(format string) answer {
+			get := func(format string) response {
 				return call(h, "GET", path+"?format="+format+"&page="+page, "", "")
 			}
 			items := feedrules.JSON(t, []byte(get("json").body))
@@ -124,8 +124,8 @@ func TestFindingsAsData(t *testing.T) {
 	}
 }
 
-// What ECR says in none but its usual form is data too: the samples, and the hard cases.
-func TestSamplesAsData(t *testing.T) {
+// The formats are also valid for the sample repositories, for images without a result and for a repository that does not exist.
+func TestSampleFindingsInEachFormat(t *testing.T) {
 	_, h := start(t)
 	for _, repo := range []string{"test/ubuntu", "test/hardcases", "test/gone"} {
 		id := add(t, h, repo)

@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	// MaxBody is how large the body of a request may be, in bytes.
+	// MaxBody is the maximum size of a request body, in bytes.
 	MaxBody = 64 << 10
-	// maxErrors bounds how many wrong fields an answer names.
+	// maxErrors is the maximum number of wrong fields that a response names.
 	maxErrors = 50
 )
 
-// decodeConfig reads a config as strictly as its documentation: one JSON object with the known fields, each once and of its type. The
-// values are checked too, so that one answer names everything that is wrong.
+// decodeConfig reads a scan config from the request body. The body must be one JSON object. Each field must be known, have the
+// right type and be given once. decodeConfig also checks the values, so that one response names everything that is wrong.
 func decodeConfig(w http.ResponseWriter, r *http.Request) (scan.Config, error) {
 	if err := wantJSON(r.Header.Get("Content-Type")); err != nil {
 		return scan.Config{}, err
@@ -34,7 +34,7 @@ func decodeConfig(w http.ResponseWriter, r *http.Request) (scan.Config, error) {
 			fmt.Sprintf("must have at most %d bytes", MaxBody))
 	}
 	if err != nil {
-		return scan.Config{}, badBody("The body could not be read to its end.")
+		return scan.Config{}, badBody("The body could not be read completely. Send it again.")
 	}
 	return parseConfig(body)
 }
@@ -43,19 +43,19 @@ func wantJSON(contentType string) error {
 	mediaType, params, err := mime.ParseMediaType(contentType)
 	charset := strings.ToLower(params["charset"])
 	if err != nil || mediaType != "application/json" || charset != "" && charset != "utf-8" {
-		return bodyProblem(http.StatusUnsupportedMediaType, "A scan config is sent as Content-Type: application/json.", "must be JSON, sent as application/json")
+		return bodyProblem(http.StatusUnsupportedMediaType, "Send the scan config with Content-Type: application/json.", "must be JSON, sent as application/json")
 	}
 	return nil
 }
 
 func badBody(detail string) error { return bodyProblem(http.StatusBadRequest, detail, detail) }
 
-// bodyProblem is about the body as a whole.
+// bodyProblem is an error of the whole body, not of one field.
 func bodyProblem(status int, detail, rule string) error {
 	return &problem{Status: status, Detail: detail, Errors: []scan.FieldError{{Pointer: "", Detail: rule}}}
 }
 
-// invalid is an error of several fields, of which it names the first ones.
+// invalid returns an error that names up to maxErrors wrong fields and the number of the others.
 func invalid(message, what string, wrong []scan.FieldError) error {
 	if len(wrong) > maxErrors {
 		wrong = append(wrong[:maxErrors:maxErrors], scan.FieldError{Detail: fmt.Sprintf("has %d more wrong %s", len(wrong)-maxErrors, what)})
@@ -76,18 +76,18 @@ func parseConfig(body []byte) (scan.Config, error) {
 	if len(wrong) == 0 {
 		return c, nil
 	}
-	return scan.Config{}, invalid("The scan config has fields that are missing or wrong.", "fields", wrong)
+	return scan.Config{}, invalid("The scan config has missing or invalid fields.", "fields", wrong)
 }
 
-// ruleErrors are the errors of the domain's rules in fields of which nothing is said yet.
-func ruleErrors(c scan.Config, said []scan.FieldError) []scan.FieldError {
+// ruleErrors validates the values of c. It leaves out fields that already have an error, because their values were not read.
+func ruleErrors(c scan.Config, reported []scan.FieldError) []scan.FieldError {
 	e, ok := errors.AsType[*scan.Error](c.Validate())
 	if !ok {
 		return nil
 	}
-	known := make(map[string]bool, len(said))
-	for _, s := range said {
-		known[s.Pointer] = true
+	known := make(map[string]bool, len(reported))
+	for _, r := range reported {
+		known[r.Pointer] = true
 	}
 	return slices.DeleteFunc(slices.Clone(e.Fields), func(f scan.FieldError) bool {
 		return known[f.Pointer] || strings.HasPrefix(f.Pointer, "/tags/") && known["/tags"]
@@ -100,15 +100,15 @@ type member struct {
 	value json.RawMessage
 }
 
-// parseObject splits a body that must be one JSON object into its members. encoding/json alone would let a field be given twice, take
-// names in any case and stop at the end of the first value.
+// parseObject splits a body, which must be one JSON object, into its members. json.Unmarshal is not strict enough: it accepts
+// duplicate fields and names in any case.
 func parseObject(body []byte) ([]member, []scan.FieldError, error) {
 	if !utf8.Valid(body) {
 		return nil, nil, badBody("The body must be JSON in UTF-8.")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, nil, badBody("The body must be one JSON object with region, registry, repository and, if wanted, tags.")
+		return nil, nil, badBody("The body must be one JSON object with region, registry, repository and, optionally, tags.")
 	}
 	var members []member
 	var wrong []scan.FieldError
@@ -136,10 +136,10 @@ func parseObject(body []byte) ([]member, []scan.FieldError, error) {
 	return members, wrong, nil
 }
 
-// setField sets the field of c that m names, and returns what is wrong with it.
+// setField sets the field of c that m names, and returns the errors of the value.
 func setField(c *scan.Config, m member) []scan.FieldError {
-	into := map[string]*string{"region": &c.Region, "registry": &c.Registry, "repository": &c.Repository}
-	target, isString := into[m.name]
+	stringFields := map[string]*string{"region": &c.Region, "registry": &c.Registry, "repository": &c.Repository}
+	target, isString := stringFields[m.name]
 	switch {
 	case isString && decodeString(m.value, target):
 		return nil
@@ -148,9 +148,9 @@ func setField(c *scan.Config, m member) []scan.FieldError {
 	case m.name == "tags":
 		return setTags(c, m.value)
 	case m.name == "id", m.name == "created":
-		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is given by the service; leave it out"}}
+		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is set by the service; leave it out"}}
 	}
-	return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is not a field of a scan config: those are region, registry, repository and tags"}}
+	return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is not a field of a scan config; the fields are region, registry, repository and tags"}}
 }
 
 func setTags(c *scan.Config, value json.RawMessage) []scan.FieldError {
@@ -169,16 +169,17 @@ func setTags(c *scan.Config, value json.RawMessage) []scan.FieldError {
 	return wrong
 }
 
-// decodeString reads a JSON string; null, which encoding/json would take for "nothing to set", is none.
-func decodeString(value json.RawMessage, into *string) bool {
-	return len(value) > 0 && value[0] == '"' && json.Unmarshal(value, into) == nil
+// decodeString sets target to a JSON string and returns false for any other value. It checks for the quote, because
+// json.Unmarshal accepts null for a string.
+func decodeString(value json.RawMessage, target *string) bool {
+	return len(value) > 0 && value[0] == '"' && json.Unmarshal(value, target) == nil
 }
 
-// pointer is the JSON pointer (RFC 6901) to a member of the body. Names come from outside, so long ones are cut.
+// pointer returns the JSON pointer (RFC 6901) to a member of the body. It truncates long names, because the client chooses them.
 func pointer(name string) string {
-	const most = 100
-	if len(name) > most {
-		name = strings.ToValidUTF8(name[:most], "") + "…"
+	const maxLength = 100 // bytes
+	if len(name) > maxLength {
+		name = strings.ToValidUTF8(name[:maxLength], "") + "…"
 	}
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }

@@ -10,7 +10,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Whatever comes in, a config that is let through keeps the rules, and is what encoding/json read of the body.
+// For any body, an accepted config is valid, and has the same values as encoding/json reads.
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(`{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu","tags":["16.04"]}`))
 	f.Add([]byte(`{"region":"us-west-2","region":"x","registry":12,"tags":[null,{}],"a~/b":1}`))
@@ -27,15 +27,15 @@ func FuzzParseConfig(f *testing.F) {
 			return
 		}
 		if err := c.Validate(); err != nil {
-			t.Errorf("let through: %v", err)
+			t.Errorf("accepted an invalid config: %v", err)
 		}
 		var plain scan.Config
 		if err := json.Unmarshal(body, &plain); err != nil {
-			t.Fatalf("let through what encoding/json refuses: %v", err)
+			t.Fatalf("accepted a body that encoding/json rejects: %v", err)
 		}
-		// An empty list of tags is no list: both stand for all tags.
+		// An empty list of tags is equal to none, because both mean all tags.
 		if diff := cmp.Diff(plain, c, cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("read otherwise than encoding/json (-it +we):\n%s", diff)
+			t.Errorf("(-encoding/json +parseConfig):\n%s", diff)
 		}
 	})
 }

@@ -21,13 +21,13 @@ import (
 	"ecr-continuous-scan/test/openapi"
 )
 
-// A filter that is added by half fails here: each row of the table must be read, be kept in the URL, narrow something, stand in the id of a
-// feed, in the page's form, in the words for people and in openapi.yaml. The samples are those of openapi.yaml.
+// The test fails if a filter is implemented only in part. Each filter in the table must be parsed, be kept in links, exclude something,
+// change the id of a feed, be in the form and the text of pages, and be in openapi.yaml. The sample values are those of openapi.yaml.
 func TestEachFilter(t *testing.T) {
 	summary, findings := names(scan.SummaryFilters()), names(scan.FindingsFilters())
 	rows := slices.Sorted(slices.Values(names(scan.Filters())))
 	if fields := reflect.TypeFor[scan.Filter]().NumField(); len(slices.Compact(rows)) != fields {
-		t.Errorf("a filter has %d fields for %v", fields, rows)
+		t.Errorf("scan.Filter has %d fields, the table has the filters %v", fields, rows)
 	}
 	for _, row := range scan.Filters() {
 		t.Run(row.Name, func(t *testing.T) {
@@ -36,10 +36,10 @@ func TestEachFilter(t *testing.T) {
 			given := url.Values{row.Name: {sample}}
 			f, err := scan.ParseFilter(given)
 			if err != nil || f.IsZero() {
-				t.Fatalf("%v is read as %+v, %v", given, f, err)
+				t.Fatalf("%v is parsed as %+v, %v", given, f, err)
 			}
 			if !slices.Contains(summary, row.Name) && !slices.Contains(findings, row.Name) {
-				t.Error("no call takes it")
+				t.Error("no call has the parameter")
 			}
 			checkCalls(t, row.Name, sample)
 			checkSchema(t, row, parameter.Schema.Value)
@@ -77,7 +77,7 @@ func documented(t *testing.T, name string) *openapi3.Parameter {
 	return nil
 }
 
-// sampleOf is the example of a parameter, or its only value.
+// sampleOf returns the example of a parameter, or its only value.
 func sampleOf(t *testing.T, p *openapi3.Parameter) string {
 	t.Helper()
 	switch example := p.Example.(type) {
@@ -87,12 +87,12 @@ func sampleOf(t *testing.T, p *openapi3.Parameter) string {
 		return fmt.Sprint(example[0])
 	}
 	if len(p.Schema.Value.Enum) != 1 {
-		t.Fatal("openapi.yaml has no example")
+		t.Fatal("openapi.yaml has no example of the parameter")
 	}
 	return fmt.Sprint(p.Schema.Value.Enum[0])
 }
 
-// checkCalls asks each kind of resource with the filter. What takes it keeps it in the URL, for its own links.
+// checkCalls sends the filter to each kind of resource. A resource with this parameter keeps it in its links.
 func checkCalls(t *testing.T, name, sample string) {
 	t.Helper()
 	for _, of := range []resource{summaryResource(), feedResource(), changesResource(), feedListResource(), gateResource(), badgeResource()} {
@@ -101,8 +101,8 @@ func checkCalls(t *testing.T, name, sample string) {
 			query.Set("max", "HIGH")
 		}
 		q, err := parseQuery(httptest.NewRequest("GET", "/x?"+query.Encode(), nil), of, time.Unix(1569929237, 0))
-		if takes := slices.Contains(of.parameters, name); takes != (err == nil) || takes && !slices.Equal(q.values[name], []string{sample}) {
-			t.Errorf("the call with %v: %v, goes on as %v", of.parameters, err, q.values)
+		if accepted := slices.Contains(of.parameters, name); accepted != (err == nil) || accepted && !slices.Equal(q.values[name], []string{sample}) {
+			t.Errorf("the call with the parameters %v: %v, links have %v", of.parameters, err, q.values)
 		}
 	}
 }
@@ -114,12 +114,12 @@ func checkSchema(t *testing.T, row scan.FilterRow, schema *openapi3.Schema) {
 		many[i] = fmt.Sprintf("a%d", i)
 	}
 	_, err := scan.ParseFilter(url.Values{row.Name: many})
-	repeats := row.Choices == nil && !row.IsSwitch()
-	if said := strings.Contains(fmt.Sprintf("%+v", err.(*scan.Error).Fields), "may be given 50 times"); said != repeats {
+	repeatable := row.Choices == nil && !row.IsSwitch()
+	if reported := strings.Contains(fmt.Sprintf("%+v", err.(*scan.Error).Fields), "may be given at most 50 times"); reported != repeatable {
 		t.Errorf("given 51 times: %v", err)
 	}
-	if documented := schema.Type.Is("array") && schema.MaxItems != nil && *schema.MaxItems == 50; documented != repeats {
-		t.Errorf("it may be given several times: %t, in openapi.yaml %t", repeats, documented)
+	if documented := schema.Type.Is("array") && schema.MaxItems != nil && *schema.MaxItems == 50; documented != repeatable {
+		t.Errorf("it may be given several times: %t, in openapi.yaml %t", repeatable, documented)
 	}
 	if documented := len(schema.Enum) == 1; documented != row.IsSwitch() {
 		t.Errorf("it is on or off: %t, in openapi.yaml %t", row.IsSwitch(), documented)
@@ -139,17 +139,17 @@ func texts(values []any) []string {
 	return all
 }
 
-// checkNarrows has a finding that the samples of openapi.yaml are true of, and one that none of them is.
+// checkNarrows checks that the filter includes a finding that matches all samples of openapi.yaml, and excludes one that matches none.
 func checkNarrows(t *testing.T, f scan.Filter) {
 	t.Helper()
 	passes := func(repository, tag string, found scan.Finding) bool {
 		return f.MatchesRepository(repository) && f.MatchesImage(scan.Image{Tag: tag}) && f.Matches(found)
 	}
 	if !passes("test/ubuntu", "latest", scan.Finding{Name: "CVE-2016-1585", Package: "openssl", Severity: scan.High, FixedIn: []string{"2"}}) {
-		t.Error("it leaves out what it is for")
+		t.Error("the filter excludes a matching finding")
 	}
 	if passes("test/other", "other", scan.Finding{Name: "CVE-1", Package: "other", Severity: scan.Low}) {
-		t.Error("it lets everything through")
+		t.Error("the filter includes a finding that does not match")
 	}
 }
 
@@ -168,7 +168,7 @@ func checkSummary(t *testing.T, row scan.FilterRow, f scan.Filter, sample string
 	shown, err := page.Summary(o, f, nil, plainLink)
 	checkPage(t, "summary", shown, err, row, sample)
 	if text := string(render.Summary(o, f)); !strings.HasPrefix(text, "Filtered by "+row.Noun) {
-		t.Errorf("the summary says %s", text)
+		t.Errorf("the summary is %s", text)
 	}
 	if data, err := render.SummaryJSON(o, f, func(string) string { return "" }); err != nil || !strings.Contains(strings.SplitAfter(string(data), `"configs"`)[0], `"`+sample+`"`) {
 		t.Errorf("the summary as JSON: %v %s", err, data)
@@ -179,7 +179,7 @@ func checkListing(t *testing.T, row scan.FilterRow, f scan.Filter, sample string
 	t.Helper()
 	l := report.Listing{View: report.View{Filter: f}}
 	if l.FeedID() == (report.Listing{}).FeedID() {
-		t.Error("the feed has the id of the feed of everything")
+		t.Error("the feed has the id of the feed without a filter")
 	}
 	shown, err := page.Findings(l, time.Unix(1569929237, 0), "/findings/all", nil, plainLink)
 	checkPage(t, "findings", shown, err, row, sample)
@@ -189,7 +189,7 @@ func checkListing(t *testing.T, row scan.FilterRow, f scan.Filter, sample string
 	}
 }
 
-// checkPage looks for the field that sends the sample again, and for the words.
+// checkPage checks that the page's form contains the sample, and that its text names the filter.
 func checkPage(t *testing.T, name string, page []byte, err error, row scan.FilterRow, sample string) {
 	t.Helper()
 	if err != nil {

@@ -28,17 +28,18 @@ func (a *API) allChanges(w http.ResponseWriter, r *http.Request) error {
 	return a.listing(w, r, changesResource(), "/changes", a.Reports.AllChanges)
 }
 
-// listingOf answers with a listing of the config that the path names; below is the rest of its path.
-func (a *API) listingOf(w http.ResponseWriter, r *http.Request, of resource, below string, list func(context.Context, string, report.View) (report.Listing, error)) error {
+// listingOf serves a listing of the config in the path. suffix is the part of the path after the scan ID.
+func (a *API) listingOf(w http.ResponseWriter, r *http.Request, of resource, suffix string, list func(context.Context, string, report.View) (report.Listing, error)) error {
 	id, err := scanID(r)
 	if err != nil {
 		return err
 	}
-	return a.listing(w, r, of, "/findings/"+id+below, func(ctx context.Context, v report.View) (report.Listing, error) { return list(ctx, id, v) })
+	return a.listing(w, r, of, "/findings/"+id+suffix, func(ctx context.Context, v report.View) (report.Listing, error) { return list(ctx, id, v) })
 }
 
-// listing answers with 200 whatever ECR says for good, since readers drop a feed that fails; the feed's subtitle tells it. When nothing can be
-// read just now the answer is 503, so that readers keep what they have.
+// listing serves a feed of findings or changes. Permanent errors of ECR, such as a denied call, are listed in the feed's subtitle
+// and the status is 200, because feed readers drop a feed that fails. If nothing can be read because of a temporary error, the
+// status is 503, so that feed readers keep their entries.
 func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path string, list func(context.Context, report.View) (report.Listing, error)) error {
 	q, err := parseQuery(r, of, a.Now())
 	if err != nil {
@@ -52,27 +53,27 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 		return err
 	}
 	if pages := l.Pages(); q.view.Page > pages {
-		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page: the last one is %d.", pages)}
+		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page. The last page is %d.", pages)}
 	}
-	as := negotiate(w, r, of.offers, q.format)
+	chosen := negotiate(w, r, of.offers, q.format)
 	links := a.feedLinks(r, path, q, l.Pages())
-	body, err := a.writeListing(r, as.format, path, q, l, links)
+	body, err := a.writeListing(r, chosen.format, path, q, l, links)
 	if err != nil {
 		return err
 	}
 	linkHeader(w, links)
 	w.Header().Set("Cache-Control", "private, max-age=900")
-	if as.format == formatHTML { // what is new on it changes with the time alone
+	if chosen.format == formatHTML { // no Last-Modified: the page marks new findings, and the mark ends with time
 		pageHeader(w)
-		serve(w, r, as.contentType, body)
+		serve(w, r, chosen.contentType, body)
 		return nil
 	}
-	serveDated(w, r, as.contentType, body, lastModified(l))
+	serveDated(w, r, chosen.contentType, body, lastModified(l))
 	return nil
 }
 
-// lastModified is when the feed of one config changed last; zero when that can't be told. That of all configs is without: a config that is
-// deleted changes it, and leaves no date.
+// lastModified returns when the feed of one config last changed, or the zero time if that is unknown. The feed of all configs has
+// no such time: deleting a config changes the feed, but the time of the deletion is not stored.
 func lastModified(l report.Listing) time.Time {
 	if l.Config == nil || l.Changed.IsZero() {
 		return time.Time{}
@@ -104,7 +105,8 @@ func (a *API) writeListing(r *http.Request, format, path string, q query, l repo
 	}
 }
 
-// feedLinks are the links of a page of a feed. The first page has the URL that readers subscribe to.
+// feedLinks returns the links of one page of a feed. The URL of the first page has no page parameter, so that it is the URL that
+// readers subscribe to.
 func (a *API) feedLinks(r *http.Request, path string, q query, pages int) feed.Links {
 	at := func(n int) string { return a.link(r, path, q.page(n)) }
 	links := feed.Links{Self: at(q.view.Page), Summary: a.link(r, "/summary", nil)}
@@ -121,7 +123,7 @@ func (a *API) feedLinks(r *http.Request, path string, q query, pages int) feed.L
 	return links
 }
 
-// linkHeader names the pages around for formats that have no place for them (RFC 8288).
+// linkHeader adds Link headers (RFC 8288) to the other pages, for formats that can't contain links.
 func linkHeader(w http.ResponseWriter, links feed.Links) {
 	for _, link := range [][2]string{{"first", links.First}, {"previous", links.Previous}, {"next", links.Next}, {"last", links.Last}} {
 		if link[1] != "" {
@@ -130,7 +132,7 @@ func linkHeader(w http.ResponseWriter, links feed.Links) {
 	}
 }
 
-// feedList answers with the feeds of all configs, for feed readers to import.
+// feedList serves the feeds of all configs as OPML, for import into feed readers.
 func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
 	q, err := parseQuery(r, feedListResource(), a.Now())
 	if err != nil {

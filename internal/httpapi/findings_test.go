@@ -22,7 +22,7 @@ import (
 	"ecr-continuous-scan/test/feedrules"
 )
 
-// add registers a repository and gives the scan ID.
+// add adds a config of a repository and returns the scan ID.
 func add(t *testing.T, h http.Handler, repository string, tags ...string) string {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{"region": "us-west-2", "registry": "123456789012", "repository": repository, "tags": tags})
@@ -36,7 +36,7 @@ func add(t *testing.T, h http.Handler, repository string, tags ...string) string
 	return c.ID
 }
 
-// feed gets an Atom feed, which must keep the rules.
+// feed returns an Atom feed and checks that it is valid.
 func feed(t *testing.T, h http.Handler, target string) *atom.Feed {
 	t.Helper()
 	got := call(h, "GET", target, "", "")
@@ -62,7 +62,7 @@ func TestFilteredFeeds(t *testing.T) {
 	one := plain.Entries[0]
 	pkg, name := one.Categories[2].Term, one.Title[strings.LastIndex(one.Title, " ")+1:]
 	for query, want := range map[string]struct {
-		entries int // at least 1 when negative
+		entries int // -1 means at least 1
 		title   string
 		self    string
 	}{
@@ -86,26 +86,26 @@ func TestFilteredFeeds(t *testing.T) {
 			t.Errorf("%s: title %q, self %s", query, f.Title, linkOf(f, "self"))
 		}
 		if (f.ID == plain.ID) != (want.title == "") {
-			t.Errorf("%s: id %s, that of the plain feed %s", query, f.ID, plain.ID)
+			t.Errorf("%s: id %s, the feed without a filter has %s", query, f.ID, plain.ID)
 		}
 	}
 	if f := feed(t, h, "/findings/"+id+"?tag=nix"); !strings.Contains(f.Subtitle, "NO IMAGES with such a tag") {
-		t.Errorf("no image has the tag: %q", f.Subtitle)
+		t.Errorf("with a tag that no image has: %q", f.Subtitle)
 	}
 }
 
-// What means the same is the same subscription, in whatever order it is written.
-func TestQueryHasOneForm(t *testing.T) {
+// The order of parameters does not matter: the feeds and their URLs are equal.
+func TestParameterOrderDoesNotMatter(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/ubuntu")
 	first := call(h, "GET", "/findings/"+id+"?tag=latest&severity=LOW&by=vulnerability&cve=CVE-2&cve=CVE-1&package=a", "", "")
 	other := call(h, "GET", "/findings/"+id+"/?package=a&cve=cve-1&cve=CVE-2&cve=CVE-1&by=vulnerability&severity=low&tag=latest&page=1", "", "")
 	if first.status != 200 || first.body != other.body || first.header.Get("ETag") != other.header.Get("ETag") {
-		t.Errorf("one subscription, two feeds:\n%.1500s\n%.1500s", first.body, other.body)
+		t.Errorf("two feeds for the same parameters:\n%.1500s\n%.1500s", first.body, other.body)
 	}
 }
 
-func TestWrongQueries(t *testing.T) {
+func TestInvalidQueries(t *testing.T) {
 	a, h := start(t)
 	id := add(t, h, "test/ubuntu")
 	many := ""
@@ -115,9 +115,9 @@ func TestWrongQueries(t *testing.T) {
 	for _, test := range []struct {
 		target   string
 		pointers []string
-		says     string
+		detail   string
 	}{
-		{"/findings/" + id + "?sevrity=HIGH", []string{"/sevrity"}, "those are by, cve, fixable, format, package, page, severity, sort, tag"},
+		{"/findings/" + id + "?sevrity=HIGH", []string{"/sevrity"}, "the parameters are by, cve, fixable, format, package, page, severity, sort, tag"},
 		{"/findings/" + id + "?Severity=HIGH", []string{"/Severity"}, ""},
 		{"/findings/" + id + "?severity=SEVERE", []string{"/severity"}, "CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, UNDEFINED, UNTRIAGED"},
 		{"/findings/" + id + "?severity=", []string{"/severity"}, "CRITICAL"},
@@ -134,8 +134,8 @@ func TestWrongQueries(t *testing.T) {
 		{"/findings/" + id + "?a~/b=1&page=-1&by=", []string{"/a~0~1b", "/page", "/by"}, ""},
 		{"/findings/" + id + "?a=1;b=2", []string{""}, "name=value pairs"},
 		{"/findings/all?x=1", []string{"/x"}, "severity, sort, tag"},
-		{"/findings?page=2&format=json", []string{"/format", "/page"}, "those are by, cve, fixable, package, severity, tag"},
-		{"/summary?package=x&cve=CVE-1", []string{"/cve", "/package"}, "those are format, repository, severity, since, tag"},
+		{"/findings?page=2&format=json", []string{"/format", "/page"}, "the parameters are by, cve, fixable, package, severity, tag"},
+		{"/summary?package=x&cve=CVE-1", []string{"/cve", "/package"}, "the parameters are format, repository, severity, since, tag"},
 		{"/summary?format=atom", []string{"/format"}, "must be text, html, json or csv, or left out"},
 		{"/summary?since=", []string{"/since"}, "at most 30 days ago"},
 		{"/summary?since=31d", []string{"/since"}, "at most 30 days ago"},
@@ -149,14 +149,14 @@ func TestWrongQueries(t *testing.T) {
 		{"/summary?repository=No", []string{"/repository"}, "must be the name of an ECR repository"},
 		{"/summary?repository=", []string{"/repository"}, ""},
 		{"/summary?format=html&severity=x&tag=", []string{"/severity"}, ""},
-		{"/findings/" + id + "?sort=cve", []string{"/sort"}, "is for format=html alone"},
+		{"/findings/" + id + "?sort=cve", []string{"/sort"}, "is allowed only with format=html"},
 		{"/findings/" + id + "?sort=colour&format=html", []string{"/sort"}, "must be severity, -severity, cve"},
 		{"/summary?severity=x", []string{"/severity"}, "CRITICAL, HIGH"},
 		{"/summary?key=a&tag=.", []string{"/tag"}, ""},
 	} {
 		a.S3.ResetCount()
 		got := call(h, "GET", test.target, "", "")
-		if diff := cmp.Diff(test.pointers, checkProblem(t, got, 400)); diff != "" || !strings.Contains(got.body, test.says) {
+		if diff := cmp.Diff(test.pointers, checkProblem(t, got, 400)); diff != "" || !strings.Contains(got.body, test.detail) {
 			t.Errorf("%.80s (-want +got):\n%s%s", test.target, diff, got.body)
 		}
 		if a.S3.Count().Total()+a.ECR.Count().Total() != 0 {
@@ -165,7 +165,7 @@ func TestWrongQueries(t *testing.T) {
 	}
 }
 
-// One entry per vulnerability and package, under an id of its own that the images' coming and going does not change.
+// There is one entry for each vulnerability and package. Its id does not change when images are added.
 func TestByVulnerability(t *testing.T) {
 	a, h := start(t)
 	repo := ecr.RepositoryID{Name: "team/app"}
@@ -179,7 +179,7 @@ func TestByVulnerability(t *testing.T) {
 	id := add(t, h, "team/app")
 	first := feed(t, h, "/findings/"+id+"?by=vulnerability").Entries
 	put("v2", named("HIGH", "two"), ecr.Finding{Name: "CVE-1", Severity: "LOW"})
-	a.Later(refresh.Trust)
+	a.Advance(refresh.ListingMaxAge)
 	then := feed(t, h, "/findings/"+id+"?by=vulnerability").Entries
 	if len(first) != 1 || len(then) != 2 || len(feed(t, h, "/findings/"+id).Entries) != 3 {
 		t.Fatalf("%d entries, then %d", len(first), len(then))
@@ -193,7 +193,7 @@ func TestByVulnerability(t *testing.T) {
 	}
 }
 
-// Scripts follow the links from page to page and see every finding once.
+// A client that follows the links from page to page gets every finding once.
 func TestPages(t *testing.T) {
 	a, h := start(t)
 	const findings = 1203
@@ -215,7 +215,7 @@ func TestPages(t *testing.T) {
 			for _, e := range f.Entries {
 				seen[e.ID] = true
 			}
-			if n == 1 && !strings.Contains(f.Subtitle, "Listed are the 500 most severe of 1203 findings") || n == 3 && !strings.Contains(f.Subtitle, "findings 1001 to 1203 of 1203") {
+			if n == 1 && !strings.Contains(f.Subtitle, "Lists the 500 most severe of 1203 findings") || n == 3 && !strings.Contains(f.Subtitle, "findings 1001 to 1203 of 1203") {
 				t.Errorf("page %d: %s", n, f.Subtitle)
 			}
 			previous, next, feedID = next, linkOf(f, "next"), f.ID
@@ -224,8 +224,8 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s: %d different findings on its pages, want %d", path, len(seen), findings)
 		}
 		got := call(h, "GET", path+"?page=4", "", "")
-		if checkProblem(t, got, 404); !strings.Contains(got.body, "the last one is 3") {
-			t.Errorf("behind the last page: %s", got.body)
+		if checkProblem(t, got, 404); !strings.Contains(got.body, "The last page is 3.") {
+			t.Errorf("after the last page: %s", got.body)
 		}
 		j := feedrules.JSON(t, []byte(call(h, "GET", path+"?format=json&page=2", "", "").body))
 		if j.FeedURL != base+path+"?format=json&page=2" || j.NextURL != base+path+"?format=json&page=3" {
@@ -234,7 +234,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-func TestNegotiation(t *testing.T) {
+func TestFindingsNegotiation(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/centos")
 	const isCSV, isSARIF = "text/csv; charset=utf-8", "application/sarif+json"
@@ -284,7 +284,7 @@ func TestNegotiation(t *testing.T) {
 			t.Errorf("Accept %q, HEAD: %d %v", accept, head.status, head.header)
 		}
 	}
-	// What the URL says goes first, and then the answer doesn't vary.
+	// The parameter format overrides Accept, and then the response has no Vary.
 	got := call(h, "GET", "/findings/"+id+"?format=json", "", "", "Accept", "application/atom+xml")
 	if f := feedrules.JSON(t, []byte(got.body)); got.header.Get("Content-Type") != isFeed || got.header.Get("Vary") != "" || f.FeedURL != base+"/findings/"+id+"?format=json" {
 		t.Errorf("format=json: %v, feed_url %s", got.header, f.FeedURL)
@@ -294,7 +294,7 @@ func TestNegotiation(t *testing.T) {
 	}
 }
 
-func TestVaryByOriginToo(t *testing.T) {
+func TestVaryWithAnAllowedOrigin(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	api := a.Service(awstest.Silent()).API(base)
 	api.Origin = "https://a.example"
@@ -325,7 +325,7 @@ func TestFeedList(t *testing.T) {
 	if again := call(h, "GET", "/findings", "", "", "If-None-Match", got.header.Get("ETag")); again.status != 304 {
 		t.Errorf("again: %d", again.status)
 	}
-	// Each URL of the list, its key and filter included, is the feed's own.
+	// The URLs in the list contain the key and the filter, and are equal to the self links of the feeds.
 	for _, o := range feedrules.OPML(t, []byte(call(h, "GET", "/findings?tag=latest&severity=low&key=a%26b", "", "").body)) {
 		u, err := url.Parse(strings.TrimPrefix(o.XMLURL, base))
 		if err != nil {
@@ -337,7 +337,7 @@ func TestFeedList(t *testing.T) {
 	}
 }
 
-func TestFeedListNeedsItsOwnURL(t *testing.T) {
+func TestFeedListNeedsTheBaseURL(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	api := a.Service(awstest.Silent()).API("")
 	h := handler(t, api)
@@ -370,49 +370,50 @@ func TestAllFindings(t *testing.T) {
 	single := feed(t, h, "/findings/"+one)
 	for _, e := range single.Entries {
 		if !ids[e.ID] {
-			t.Errorf("%s has another id in the feed of all", e.Title)
+			t.Errorf("%s has another id in the feed of all configs", e.Title)
 		}
 	}
 	if f.ID == single.ID {
-		t.Error("the feed of all has the id of one")
+		t.Error("the feed of all configs has the id of a feed of one config")
 	}
 	if f := feed(t, h, "/findings/all?tag=latest&severity=MEDIUM"); len(f.Entries) != 7 || strings.Contains(f.Subtitle, "NO IMAGES") {
 		t.Errorf("filtered: %d entries, %s", len(f.Entries), f.Subtitle)
 	}
 
-	// When ECR fails in passing, the last good feed is shown, and says so after two hours; what is refused for good is gone from it.
+	// If ECR is temporarily unavailable, the feed contains the last known findings, and after two hours their date. Findings of
+	// repositories to which ECR denies access are removed.
 	h.visit(t) // starts the scans of the samples
-	a.Later(time.Minute)
+	a.Advance(time.Minute)
 	h.visit(t)
-	a.Later(3 * time.Hour)
-	undo := a.ECR.Disturb(awslocal.Fault{Resource: "test/ubuntu", Status: 500})
-	if f := feed(t, h, "/findings/all"); len(f.Entries) != 80+34 || !strings.Contains(f.Subtitle, ". As of 20") || !strings.Contains(f.Subtitle, ", since ECR can't be asked just now: ") {
+	a.Advance(3 * time.Hour)
+	undo := a.ECR.InjectFault(awslocal.Fault{Resource: "test/ubuntu", Status: 500})
+	if f := feed(t, h, "/findings/all"); len(f.Entries) != 80+34 || !strings.Contains(f.Subtitle, ". As of 20") || !strings.Contains(f.Subtitle, ", because ECR can't be read at the moment: ") {
 		t.Errorf("one repository can't be read: %d entries, %s", len(f.Entries), f.Subtitle)
 	}
 	undo()
-	a.ECR.Disturb(ecr.Deny("", ecr.RepositoryID{}))
-	a.Later(refresh.Trust)
+	a.ECR.InjectFault(ecr.Deny("", ecr.RepositoryID{}))
+	a.Advance(refresh.ListingMaxAge)
 	if f := feed(t, h, "/findings/all"); len(f.Entries) != 0 || !strings.Contains(f.Subtitle, "[test/centos in us-west-2] NO ACCESS") {
-		t.Errorf("refused for good: %d entries, %s", len(f.Entries), f.Subtitle)
+		t.Errorf("access denied: %d entries, %s", len(f.Entries), f.Subtitle)
 	}
 }
 
-// Of what was never read there is no last good feed: one repository that fails in passing leaves the others, and all of them are an outage,
-// even if one is gone for good.
-func TestOutageOfWhatWasNeverRead(t *testing.T) {
+// Before the first visit there are no known findings. If ECR is temporarily unavailable for one repository, the feed lists the others.
+// If it is unavailable for all existing repositories, the status is 503.
+func TestOutageBeforeTheFirstVisit(t *testing.T) {
 	a, h := start(t)
 	for _, repo := range []string{"test/ubuntu", "test/centos", "test/gone"} {
 		add(t, h, repo)
 	}
-	a.ECR.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500})
+	a.ECR.InjectFault(awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500})
 	got := call(h, "GET", "/findings/all?page=2", "", "")
 	if checkProblem(t, got, 503); got.header.Get("Retry-After") == "" {
 		t.Errorf("an outage: %v", got.header)
 	}
-	for operation, says := range map[string]string{"DescribeImageScanFindings": "[test/ubuntu:16.04] UNAVAILABLE: ", "DescribeImages": "[test/ubuntu in us-west-2] UNAVAILABLE: "} {
-		a.ECR.Calm()
-		a.ECR.Disturb(awslocal.Fault{Operation: operation, Resource: "test/ubuntu", Status: 500})
-		if f := feed(t, h, "/findings/all"); len(f.Entries) != 34 || !strings.Contains(f.Subtitle, says) {
+	for operation, want := range map[string]string{"DescribeImageScanFindings": "[test/ubuntu:16.04] UNAVAILABLE: ", "DescribeImages": "[test/ubuntu in us-west-2] UNAVAILABLE: "} {
+		a.ECR.ClearFaults()
+		a.ECR.InjectFault(awslocal.Fault{Operation: operation, Resource: "test/ubuntu", Status: 500})
+		if f := feed(t, h, "/findings/all"); len(f.Entries) != 34 || !strings.Contains(f.Subtitle, want) {
 			t.Errorf("%s of one repository fails: %d entries, %s", operation, len(f.Entries), f.Subtitle)
 		}
 	}

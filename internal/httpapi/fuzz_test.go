@@ -17,7 +17,8 @@ import (
 	"ecr-continuous-scan/test/feedrules"
 )
 
-// oneConfig is a store with one config and no record, and a registry in which its repository has two images with the same findings.
+// oneConfig is a store with one config and no record. It is also a registry, in which the repository has two images with the same
+// findings.
 type oneConfig struct {
 	refresh.Registry
 	config scan.Config
@@ -34,7 +35,7 @@ func (o oneConfig) Findings(context.Context, scan.Repository, string) (scan.Resu
 	return o.result, nil
 }
 
-// Load is the record of a repository that no visit has come to.
+// Load returns an empty record, as before the first visit.
 func (o oneConfig) Load(context.Context, scan.Repository) (history.Record, error) {
 	return history.Record{}, nil
 }
@@ -42,7 +43,7 @@ func (o oneConfig) History(context.Context, scan.Repository, string) (history.Hi
 	return history.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history"}
 }
 
-// Whatever is in the URL and whatever a scanner writes: the answer is a feed that keeps the rules, or a problem that names what is wrong.
+// For any query and any texts of a scanner, the response is a valid feed or a problem document that names what is wrong.
 func FuzzFeedOfQuery(f *testing.F) {
 	f.Add("severity=HIGH&tag=16.04&by=vulnerability&page=1", "*/*", "CVE-2016-1585", "apparmor", "MEDIUM", "text", "16.04")
 	f.Add("format=json&cve=cve-1&package=a&fixable=true", "", "CVE-1", "a", "HIGH", "<script>alert(1)</script>\x1b[31m\u202e", "\xff<")
@@ -55,14 +56,14 @@ func FuzzFeedOfQuery(f *testing.F) {
 		other := finding
 		other.Package += "2"
 		o := oneConfig{
-			config: scan.Config{ID: gone, Region: "us-west-2", Registry: "123456789012", Repository: "test/ubuntu"}, tag: tag,
+			config: scan.Config{ID: exampleID, Region: "us-west-2", Registry: "123456789012", Repository: "test/ubuntu"}, tag: tag,
 			result: scan.Result{State: scan.Completed, CompletedAt: time.Unix(1569929237, 0), Findings: []scan.Finding{finding, other}},
 		}
 		api := &httpapi.API{
 			Reports: &report.Reader{Configs: o, Source: refresh.Source{Registry: o, Records: o, Now: time.Now, Log: awstest.Silent()}},
 			BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Now: time.Now, Log: awstest.Silent(),
 		}
-		for _, path := range []string{"/findings/" + gone, "/findings/all", "/findings"} {
+		for _, path := range []string{"/findings/" + exampleID, "/findings/all", "/findings"} {
 			r := httptest.NewRequest("GET", path, nil)
 			r.URL.RawQuery = query
 			r.Header.Set("Accept", accept)
@@ -70,9 +71,9 @@ func FuzzFeedOfQuery(f *testing.F) {
 			api.Handler(api.Routes()).ServeHTTP(w, r)
 			switch contentType := w.Header().Get("Content-Type"); {
 			case w.Code == 400 || w.Code == 404:
-				pointers := checkProblem(t, answer{w.Code, w.Header(), w.Body.String()}, w.Code)
+				pointers := checkProblem(t, response{w.Code, w.Header(), w.Body.String()}, w.Code)
 				if w.Code == 400 && len(pointers) == 0 {
-					t.Errorf("%s: nothing is named in %s", path, w.Body)
+					t.Errorf("%s: no error is named in %s", path, w.Body)
 				}
 			case w.Code != 200:
 				t.Errorf("%s: %d %s", path, w.Code, w.Body)

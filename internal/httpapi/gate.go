@@ -8,7 +8,8 @@ import (
 	"ecr-continuous-scan/internal/report"
 )
 
-// gate answers with 200 when all images of a config pass, and with 409 and the reasons otherwise, so that a script needs the status alone.
+// gate responds with 200 if all images of a config pass, otherwise with 409 and the reasons. A script needs to check only the
+// status.
 func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	id, err := scanID(r)
 	if err != nil {
@@ -22,17 +23,17 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if len(verdict.Obstacles) > 0 {
-		return refusal(verdict)
+	if len(verdict.Failures) > 0 {
+		return gateFailed(verdict)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, "application/json", http.StatusOK, render.NewGatePass(verdict))
 	return nil
 }
 
-func refusal(v report.Verdict) error {
+func gateFailed(v report.GateResult) error {
 	p := &problem{Status: http.StatusConflict}
 	p.Reasons, p.ReasonsOmitted = render.GateReasons(v)
-	p.Detail = fmt.Sprintf("The gate stays shut: not every image of the config has a scan of the last %.0f hours with nothing above %s.", report.StaleAfter.Hours(), v.Max)
+	p.Detail = fmt.Sprintf("Gate failed: at least one image has findings above %s or no scan in the last %.0f hours.", v.Max, report.StaleAfter.Hours())
 	return p
 }

@@ -15,8 +15,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// gateRepository has an image of each kind that matters to a gate.
-func gateRepository(a *ecr.ECR) {
+// putGateImages adds one image for each result of a gate.
+func putGateImages(a *ecr.ECR) {
 
 	put := func(tag string, ago time.Duration, severities ...string) {
 		image := ecr.Image{Tags: []string{tag}}
@@ -37,7 +37,7 @@ func gateRepository(a *ecr.ECR) {
 
 func TestGate(t *testing.T) {
 	a, h := start(t)
-	gateRepository(a.ECR)
+	putGateImages(a.ECR)
 	id := add(t, h, "team/app")
 	for query, want := range map[string]map[string]string{
 		"max=MEDIUM&tag=clean&tag=medium": nil,
@@ -81,9 +81,9 @@ func TestGate(t *testing.T) {
 	}
 }
 
-func TestGateWithoutAnAnswer(t *testing.T) {
+func TestGateErrors(t *testing.T) {
 	a, h := start(t)
-	gateRepository(a.ECR)
+	putGateImages(a.ECR)
 	id := add(t, h, "team/app")
 	for query, pointers := range map[string][]string{
 		"": {"/max"}, "max=": {"/max"}, "max=none": {"/max"}, "max=LOW&max=HIGH": {"/max"}, "max=LOW&severity=LOW": {"/severity"}, "max=x&tag=.": {"/max", "/tag"}, "format=json": {"/format", "/max"},
@@ -92,14 +92,14 @@ func TestGateWithoutAnAnswer(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", query, diff)
 		}
 	}
-	checkProblem(t, call(h, "GET", "/gate/"+gone+"?max=LOW", "", ""), 404)
+	checkProblem(t, call(h, "GET", "/gate/"+exampleID+"?max=LOW", "", ""), 404)
 	checkProblem(t, call(h, "GET", "/gate/x?max=LOW", "", ""), 404)
 
-	// What can't be read doesn't pass.
+	// Images that can't be read don't pass.
 	for reason, disturb := range map[string]awslocal.Fault{
 		"unavailable": {Operation: "DescribeImageScanFindings", Status: 500}, "no access": ecr.Deny("", ecr.RepositoryID{}),
 	} {
-		undo := a.ECR.Disturb(disturb)
+		undo := a.ECR.InjectFault(disturb)
 		got := call(h, "GET", "/gate/"+id+"?max=CRITICAL&tag=clean", "", "")
 		if checkProblem(t, got, 409); !strings.Contains(got.body, `"reason": "`+reason+`"`) {
 			t.Errorf("%s: %s", reason, got.body)
@@ -108,9 +108,9 @@ func TestGateWithoutAnAnswer(t *testing.T) {
 	}
 	a.ECR.DeleteRepository(ecr.RepositoryID{Name: "team/app"})
 	if got := call(h, "GET", "/gate/"+id+"?max=CRITICAL", "", ""); got.status != 409 || !strings.Contains(got.body, "repository not found") {
-		t.Errorf("repository gone: %d %s", got.status, got.body)
+		t.Errorf("deleted repository: %d %s", got.status, got.body)
 	}
-	a.S3.Disturb(awslocal.Fault{Status: 500})
+	a.S3.InjectFault(awslocal.Fault{Status: 500})
 	checkProblem(t, call(h, "GET", "/gate/"+id+"?max=CRITICAL", "", ""), 503)
 }
 
@@ -127,7 +127,7 @@ func TestGateOfManyImages(t *testing.T) {
 
 func TestBadge(t *testing.T) {
 	a, h := start(t)
-	gateRepository(a.ECR)
+	putGateImages(a.ECR)
 	id := add(t, h, "team/app", "clean", "medium", "high", "stale", "new")
 	for query, want := range map[string]string{
 		"": "2 HIGH, incomplete, stale", "?tag=clean": "no findings", "?tag=medium&tag=clean": "1 MEDIUM", "?tag=stale": "stale", "?tag=new": "not scanned", "?tag=nix": "not scanned", "?tag=clean&tag=nix": "not scanned",
@@ -140,21 +140,21 @@ func TestBadge(t *testing.T) {
 			t.Errorf("%s, again: %d", query, again.status)
 		}
 	}
-	for _, path := range []string{"/badge/" + gone + ".svg", "/badge/" + id, "/badge/" + id + ".png", "/badge/.svg", "/badge/" + strings.ToUpper(gone) + ".svg", "/badge/" + id + "%2Fx.svg", "/badge/" + id + ".svg/x", "/badge"} {
+	for _, path := range []string{"/badge/" + exampleID + ".svg", "/badge/" + id, "/badge/" + id + ".png", "/badge/.svg", "/badge/" + strings.ToUpper(exampleID) + ".svg", "/badge/" + id + "%2Fx.svg", "/badge/" + id + ".svg/x", "/badge"} {
 		checkProblem(t, call(h, "GET", path, "", ""), 404)
 	}
 	checkProblem(t, call(h, "GET", "/badge/"+id+".svg?max=LOW", "", ""), 400)
 	checkProblem(t, call(h, "POST", "/badge/"+id+".svg", "", ""), 405)
-	a.S3.Disturb(awslocal.Fault{Status: 500})
+	a.S3.InjectFault(awslocal.Fault{Status: 500})
 	checkProblem(t, call(h, "GET", "/badge/"+id+".svg", "", ""), 503)
 }
 
-// A tag that a reader makes up is not remembered: nobody may fill the bucket by asking.
-func TestMadeUpTagsAreForgotten(t *testing.T) {
+// A tag of a request that does not exist is not stored. Otherwise a client could fill the bucket with requests.
+func TestUnknownTagsAreNotStored(t *testing.T) {
 	a, h := start(t)
-	gateRepository(a.ECR)
+	putGateImages(a.ECR)
 	id := add(t, h, "team/app")
-	for _, target := range []string{"/gate/" + id + "?max=LOW&tag=clean&tag=made-up", "/badge/" + id + ".svg?tag=clean&tag=made-up"} {
+	for _, target := range []string{"/gate/" + id + "?max=LOW&tag=clean&tag=unknown", "/badge/" + id + ".svg?tag=clean&tag=unknown"} {
 		call(h, "GET", target, "", "")
 		h.visit(t)
 	}
@@ -163,7 +163,7 @@ func TestMadeUpTagsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, clean := record.Images["clean"]
-	if _, madeUp := record.Images["made-up"]; madeUp || !clean {
-		t.Errorf("made up: %t, clean: %t in %+v", madeUp, clean, record.Images)
+	if _, unknown := record.Images["unknown"]; unknown || !clean {
+		t.Errorf("unknown: %t, clean: %t in %+v", unknown, clean, record.Images)
 	}
 }

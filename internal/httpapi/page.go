@@ -8,7 +8,8 @@ import (
 	"ecr-continuous-scan/internal/render/page"
 )
 
-// linker links to the API for the client of r, as link does.
+// linker returns the function with which a page makes its links for the client of r. It returns an error if the base URL is
+// unknown.
 func (a *API) linker(r *http.Request) (page.Link, error) {
 	if a.BaseURL(r) == "" {
 		return nil, errors.New("write a page: the API's own URL is unknown")
@@ -16,8 +17,8 @@ func (a *API) linker(r *http.Request) (page.Link, error) {
 	return func(path string, values url.Values) string { return a.link(r, path, values) }, nil
 }
 
-// pageHeader is for a page in a browser: it may neither load nor run anything, nor be framed, and no link tells where it comes from, since its
-// URL may have a key in it.
+// pageHeader sets the headers of an HTML page. The page may not load resources, run scripts or be framed. Browsers send no Referer
+// from it, because its URL may contain a key.
 func pageHeader(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", page.Policy())

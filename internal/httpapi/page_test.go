@@ -17,7 +17,7 @@ const (
 	browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 )
 
-func TestWhoGetsThePage(t *testing.T) {
+func TestSummaryPageNegotiation(t *testing.T) {
 	_, h := start(t)
 	for _, test := range []struct{ target, accept, want string }{
 		{"/summary", "", isText}, {"/summary", "*/*", isText}, {"/summary", "text/*", isText}, {"/summary", "text/plain, text/html", isText},
@@ -61,22 +61,22 @@ func TestPageHeaders(t *testing.T) {
 	}
 }
 
-// A key that nobody has checked is in no link of a page, and one in a header neither.
+// The links of a page contain the key of the request's URL, unless a header contains a key. They never contain the key of a header.
 func TestKeysInPages(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/ubuntu")
 	for _, path := range []string{"/summary", "/findings/" + id} {
 		page := call(h, "GET", path+"?format=html&key=a%26b", "", "")
 		if !strings.Contains(page.body, `<input type="hidden" name="key" value="a&amp;b">`) || strings.Contains(page.body, "console.aws.amazon.com/ecr/repositories/private/123456789012/test/ubuntu?key") {
-			t.Errorf("%s: the key isn't carried on, or too far: %s", path, page.body)
+			t.Errorf("%s: the key is missing in links to the API, or is in a link to AWS: %s", path, page.body)
 		}
 		if page = call(h, "GET", path+"?format=html&key=a%26b", "", "", "Authorization", "Bearer secret"); strings.Contains(page.body, "key=") || strings.Contains(page.body, `name="key"`) || strings.Contains(page.body, "secret") {
-			t.Errorf("%s: a key beside one in the header is carried on", path)
+			t.Errorf("%s: the page contains a key, though a header has one", path)
 		}
 	}
 }
 
-// Every link of a page to the API leads somewhere.
+// Every link of a page to the API works.
 func TestLinksOfPages(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/ubuntu", "16.04", "latest")
@@ -93,8 +93,8 @@ func TestLinksOfPages(t *testing.T) {
 	}
 }
 
-// The form sends every field, also those that are left empty.
-func TestTheFormsQuery(t *testing.T) {
+// A browser's form also sends its empty fields.
+func TestEmptyFormFields(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/ubuntu")
 	add(t, h, "test/centos")
@@ -110,7 +110,7 @@ func TestTheFormsQuery(t *testing.T) {
 	}
 }
 
-// The whole list is sorted, not a page of it.
+// The whole list is sorted, not only the findings of one page.
 func TestSortedFindings(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/ubuntu", "16.04")
@@ -124,7 +124,7 @@ func TestSortedFindings(t *testing.T) {
 	}
 }
 
-func TestPagesNeedTheirOwnURL(t *testing.T) {
+func TestPagesNeedTheBaseURL(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	api := a.Service(awstest.Silent()).API("")
 	h := handler(t, api)

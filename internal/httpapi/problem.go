@@ -9,24 +9,24 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// problem is an error as the client sees it: a problem document (RFC 9457).
+// problem is the error that a client receives, as a problem document (RFC 9457).
 type problem struct {
 	Type   string            `json:"type"`
 	Title  string            `json:"title"`
 	Status int               `json:"status"`
 	Detail string            `json:"detail"`
 	Errors []scan.FieldError `json:"errors,omitempty"`
-	// Reasons are those of a gate, and ReasonsOmitted how many more there are.
+	// Reasons are the reasons why a gate failed. ReasonsOmitted is the number of further reasons.
 	Reasons        []render.GateReason `json:"reasons,omitempty"`
 	ReasonsOmitted int                 `json:"reasonsOmitted,omitempty"`
 }
 
 func (p *problem) Error() string { return p.Detail }
 
-// retryAfter is how long a client is asked to wait after a failure in passing, in seconds.
+// retryAfter is the value of Retry-After for temporary errors, in seconds.
 const retryAfter = 30
 
-// statusOf is the one table from the codes of the domain to HTTP.
+// statusOf returns the HTTP status for an error code.
 func statusOf(code scan.Code) int {
 	switch code {
 	case scan.Invalid:
@@ -48,12 +48,13 @@ func problemOf(err error) *problem {
 		p.Errors = e.Fields
 	}
 	if p.Status == http.StatusInternalServerError {
-		p.Detail = "The request failed. The log of the function tells why."
+		p.Detail = "The request failed. The function's log contains the reason."
 	}
 	return p
 }
 
-// writeProblem is the only place where an error becomes an answer. The cause of a failure of ours is logged and not shown.
+// writeProblem writes an error as a problem document. Other functions must not write errors. It logs the causes of 5xx errors, and
+// it does not send them to the client.
 func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	p := *problemOf(err)
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)

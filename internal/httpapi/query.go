@@ -16,13 +16,13 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// resource is what a call takes in its URL besides the key, and in which formats it answers.
+// resource describes one kind of call: its URL parameters and its response formats.
 type resource struct {
-	parameters []string
+	parameters []string // sorted, without the key
 	offers     []offer
 }
 
-// newResource is a resource that takes some filters and other parameters.
+// newResource returns a resource with the parameters of the filters and the others.
 func newResource(offers []offer, filters []scan.FilterRow, others ...string) resource {
 	for _, row := range filters {
 		others = append(others, row.Name)
@@ -35,12 +35,12 @@ func feedResource() resource {
 	return newResource(feedOffers(), scan.FindingsFilters(), "by", "format", "page", "sort")
 }
 
-// changesResource has no groups: a change is of one image.
+// changesResource has no parameter by, because a change belongs to one image.
 func changesResource() resource {
 	return newResource(changesOffers(), scan.FindingsFilters(), "format", "page")
 }
 
-// feedListResource has no format: a list of feeds hands its parameters on to the feeds.
+// feedListResource has no parameter format: the list is always OPML, and its parameters are those of the listed feeds.
 func feedListResource() resource { return newResource(nil, scan.FindingsFilters(), "by") }
 
 func summaryResource() resource {
@@ -51,18 +51,20 @@ func gateResource() resource { return newResource(nil, scan.ImageFilters(), "max
 
 func badgeResource() resource { return newResource(nil, scan.ImageFilters()) }
 
-// query is what a request asks for in its URL.
+// query contains the parsed URL parameters of a request.
 type query struct {
-	view   report.View
-	since  time.Time     // of a summary; zero when it isn't given
-	format string        // one of the resource's, or empty for what the client likes best
-	given  string        // of since, as it was given
-	max    scan.Severity // of a gate
-	// values are the parameters in their one form, without the key and the page, so that what means the same is the same URL.
+	view      report.View
+	since     time.Time     // of a summary; zero if it isn't given
+	format    string        // one of the resource's formats; "" means that the Accept header decides
+	sinceText string        // the parameter since, as the client wrote it
+	max       scan.Severity // of a gate
+	// values are the parameters in canonical form, without the key and the page. Queries with the same meaning have the same values,
+	// so that their feeds have the same URL.
 	values url.Values
 }
 
-// parseQuery reads the query of a request at a time. Errors: Invalid, naming each parameter that is unknown, wrong or given too often.
+// parseQuery parses the query of a request. It computes relative times from now. Errors: Invalid, which names each parameter that
+// is unknown, wrong or given too often.
 func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	given, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -70,12 +72,12 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	}
 	delete(given, "key")
 	if slices.Equal(given["format"], []string{formatHTML}) {
-		tidyForm(given)
+		dropEmptyFields(given)
 	}
 	p := queryParser{given: given}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(of.parameters, name) {
-			p.fail(name, "is not a parameter of this call: those are "+strings.Join(of.parameters, ", "))
+			p.fail(name, "is not a parameter of this call; the parameters are "+strings.Join(of.parameters, ", "))
 			delete(given, name)
 		}
 	}
@@ -83,7 +85,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 		view:   report.View{Page: p.page(), ByVulnerability: p.choice("by", "vulnerability") != ""},
 		format: p.choice("format", formatsOf(of.offers)...),
 	}
-	q.since, q.given = p.since(now)
+	q.since, q.sinceText = p.since(now)
 	if slices.Contains(of.parameters, "max") {
 		q.max = p.max()
 	}
@@ -103,7 +105,7 @@ func invalidQuery(wrong []scan.FieldError) error {
 	return invalid("The query has parameters that are unknown or wrong.", "parameters", wrong)
 }
 
-// queryParser gathers everything that is wrong with a query.
+// queryParser reads parameters and collects their errors.
 type queryParser struct {
 	given url.Values
 	wrong []scan.FieldError
@@ -113,8 +115,8 @@ func (p *queryParser) fail(name, detail string) {
 	p.wrong = append(p.wrong, scan.FieldError{Pointer: pointer(name), Detail: detail})
 }
 
-// one is the value of a parameter that may be given once.
-func (p *queryParser) one(name string) (string, bool) {
+// single returns the value of a parameter that may be given only once, and false unless it is given once.
+func (p *queryParser) single(name string) (string, bool) {
 	values := p.given[name]
 	if len(values) > 1 {
 		p.fail(name, "is given twice")
@@ -122,9 +124,9 @@ func (p *queryParser) one(name string) (string, bool) {
 	return p.given.Get(name), len(values) == 1
 }
 
-// choice is the value of a parameter that takes one of a few.
+// choice returns the value of an optional parameter with a fixed set of values.
 func (p *queryParser) choice(name string, choices ...string) string {
-	value, ok := p.one(name)
+	value, ok := p.single(name)
 	if !ok || slices.Contains(choices, value) {
 		return value
 	}
@@ -132,7 +134,7 @@ func (p *queryParser) choice(name string, choices ...string) string {
 	return ""
 }
 
-// orList names choices: a, b or c.
+// orList joins the choices: "a, b or c".
 func orList(choices []string) string {
 	last := len(choices) - 1
 	if last < 1 {
@@ -141,20 +143,21 @@ func orList(choices []string) string {
 	return strings.Join(choices[:last], ", ") + " or " + choices[last]
 }
 
-// since is the point in time that is asked for, and what was given for it; the zero time when nothing was.
+// since returns the time in the parameter since and the parameter's text. Without the parameter it returns the zero time and "".
 func (p *queryParser) since(now time.Time) (time.Time, string) {
-	value, ok := p.one("since")
+	value, ok := p.single("since")
 	if !ok {
 		return time.Time{}, ""
 	}
 	since, ok := parseSince(value, now)
-	if !ok || since.After(now) || since.Before(now.Add(-history.MemoryTime)) {
-		p.fail("since", "must be a time such as 2026-11-20T08:00:00Z, a date, or a span before now such as 36h or 7d; at most 30 days ago and not in the future")
+	if !ok || since.After(now) || since.Before(now.Add(-history.Retention)) {
+		p.fail("since", "must be a time such as 2026-11-20T08:00:00Z, a date such as 2026-11-20, or a duration before now such as 36h or 7d; at most 30 days ago and not in the future")
 	}
 	return since, value
 }
 
-// parseSince reads a time or a date (RFC 3339; a date begins at midnight UTC), or a span of time before now, for which there are days too.
+// parseSince parses a time or a date in RFC 3339, or a duration before now. A date means midnight UTC. A duration may be a number
+// of days such as 7d.
 func parseSince(s string, now time.Time) (time.Time, bool) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
@@ -164,7 +167,7 @@ func parseSince(s string, now time.Time) (time.Time, bool) {
 		return now.Add(-span), true
 	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		// The + of an offset that wasn't escaped is a blank by now.
+		// url.ParseQuery turns the + of a time zone offset into a space if the client did not escape it.
 		if at, err := time.Parse(layout, strings.ReplaceAll(s, " ", "+")); err == nil {
 			return at.UTC(), true
 		}
@@ -172,18 +175,18 @@ func parseSince(s string, now time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// max is the severity of a gate, which must be given: what may pass is not for us to say.
+// max returns the highest severity that a gate allows. The parameter has no default, because only the user can choose this.
 func (p *queryParser) max() scan.Severity {
-	value, _ := p.one("max")
+	value, _ := p.single("max")
 	severity := scan.Severity(strings.ToUpper(value))
 	if !slices.Contains(scan.Severities(), severity) {
-		p.fail("max", "must be the worst severity that may pass: one of "+strings.Join(scan.SeverityNames(), ", "))
+		p.fail("max", "is required: the highest severity allowed, one of "+strings.Join(scan.SeverityNames(), ", "))
 	}
 	return severity
 }
 
 func (p *queryParser) page() int {
-	value, ok := p.one("page")
+	value, ok := p.single("page")
 	if !ok {
 		return 1
 	}
@@ -194,7 +197,7 @@ func (p *queryParser) page() int {
 	return page
 }
 
-// order is how a page is sorted; a leading - turns it around. A feed keeps its own order.
+// order returns the order of an HTML page, and whether it is reversed by a leading "-". Feeds have a fixed order.
 func (p *queryParser) order(format string) (report.Order, bool) {
 	choices := make([]string, 0, 2*len(report.Orders()))
 	for _, o := range report.Orders() {
@@ -202,13 +205,13 @@ func (p *queryParser) order(format string) (report.Order, bool) {
 	}
 	order, reverse := strings.CutPrefix(p.choice("sort", choices...), "-")
 	if order != "" && format != formatHTML {
-		p.fail("sort", "is for format="+formatHTML+" alone")
+		p.fail("sort", "is allowed only with format="+formatHTML)
 	}
 	return report.Order(order), reverse
 }
 
-// tidyForm takes out what a form sends for fields that were left empty, and blanks around what was typed.
-func tidyForm(given url.Values) {
+// dropEmptyFields removes empty values and trims spaces, because a browser's form also sends its empty fields.
+func dropEmptyFields(given url.Values) {
 	for name, values := range given {
 		for i, v := range values {
 			values[i] = strings.TrimSpace(v)
@@ -236,7 +239,7 @@ func (q query) canonical() url.Values {
 		}
 	}
 	set("format", q.format)
-	set("since", q.given)
+	set("since", q.sinceText)
 	if q.view.ByVulnerability {
 		set("by", "vulnerability")
 	}
@@ -248,7 +251,7 @@ func (q query) canonical() url.Values {
 	return values
 }
 
-// page are the values for another page of the same feed.
+// page returns the parameters of page n of the same feed.
 func (q query) page(n int) url.Values {
 	values := maps.Clone(q.values)
 	if n > 1 {

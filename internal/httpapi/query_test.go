@@ -23,7 +23,7 @@ func TestSince(t *testing.T) {
 		r := httptest.NewRequest("GET", "/summary?"+url.Values{"since": {given}}.Encode(), nil)
 		q, err := parseQuery(r, summaryResource(), now)
 		if err != nil || !q.since.Equal(want) || q.values.Get("since") != given {
-			t.Errorf("%s: %s, %v; goes on as %s", given, q.since, err, q.values)
+			t.Errorf("%s: %s, %v; links have %s", given, q.since, err, q.values)
 		}
 	}
 	if q, err := parseQuery(httptest.NewRequest("GET", "/summary", nil), summaryResource(), now); err != nil || !q.since.IsZero() || len(q.values) != 0 {

@@ -18,15 +18,15 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	as := negotiate(w, r, summaryOffers(), q.format)
-	body, err := a.writeSummary(r, as.format, overview, q)
+	chosen := negotiate(w, r, summaryOffers(), q.format)
+	body, err := a.writeSummary(r, chosen.format, overview, q)
 	if err != nil {
 		return err
 	}
-	if as.format == formatHTML {
+	if chosen.format == formatHTML {
 		pageHeader(w)
 	}
-	serve(w, r, as.contentType, body)
+	serve(w, r, chosen.contentType, body)
 	return nil
 }
 
@@ -48,12 +48,12 @@ func (a *API) writeSummary(r *http.Request, format string, o report.Overview, q 
 	}
 }
 
-// feedOf links to the feeds of what a summary is about, narrowed in the same way.
+// feedOf returns the function that makes the URLs of the feeds in a summary. The feeds have the summary's filters.
 func (a *API) feedOf(r *http.Request, q query) render.FeedOf {
 	values := url.Values{}
 	for _, name := range feedListResource().parameters {
-		if of, ok := q.values[name]; ok {
-			values[name] = of
+		if given, ok := q.values[name]; ok {
+			values[name] = given
 		}
 	}
 	return func(id string) string { return a.link(r, "/findings/"+id, values) }

@@ -22,7 +22,7 @@ import (
 	"ecr-continuous-scan/test/openapi"
 )
 
-// A new config asks for the visit of its repository, and no other call does.
+// A new config requests a visit of its repository. No other call requests a visit.
 func TestPostRequestsAVisit(t *testing.T) {
 	_, h := start(t)
 	got := call(h, "POST", "/configs", "application/json", valid)
@@ -47,8 +47,9 @@ func TestPostRequestsAVisit(t *testing.T) {
 	}
 }
 
-// Each of two equal configs has its visit, with an id of its own: a queue drops what was sent under the same id less than 5 minutes ago.
-func TestVisitsOfEqualConfigs(t *testing.T) {
+// Two equal configs request two visits with different deduplication ids. A queue drops a message whose id was sent in the last
+// 5 minutes.
+func TestEqualConfigsRequestSeparateVisits(t *testing.T) {
 	a, _ := start(t)
 	s := a.Service(awstest.Silent())
 	api, sent := s.API(base), &sentMessages{}
@@ -65,7 +66,7 @@ func TestVisitsOfEqualConfigs(t *testing.T) {
 	}
 }
 
-// sentMessages is a queue that keeps what is sent. It implements [rescan.Queue].
+// sentMessages is a queue that records the sent messages. It implements [rescan.Queue].
 type sentMessages []rescan.Sending
 
 func (s *sentMessages) Send(_ context.Context, sendings []rescan.Sending) []error {
@@ -75,7 +76,7 @@ func (s *sentMessages) Send(_ context.Context, sendings []rescan.Sending) []erro
 
 func (s *sentMessages) Waiting(context.Context) (int, error) { return 0, nil }
 
-// The config is stored whatever becomes of the request for a visit; the failure is logged and counted.
+// The config is stored even if the request of its visit fails. The failure is logged and counted.
 func TestPostWhileTheQueueFails(t *testing.T) {
 	a, _ := start(t)
 	var log bytes.Buffer
@@ -100,25 +101,25 @@ func TestPostWhileTheQueueFails(t *testing.T) {
 	add(t, handler(t, api), "test/centos")
 }
 
-// What is not stored is not visited.
-func TestPostThatIsNotStored(t *testing.T) {
+// A config that can't be stored requests no visit.
+func TestNoVisitIfTheConfigIsNotStored(t *testing.T) {
 	a, h := start(t)
-	a.S3.Disturb(awslocal.Fault{Operation: "PutObject", Status: 500})
+	a.S3.InjectFault(awslocal.Fault{Operation: "PutObject", Status: 500})
 	checkProblem(t, call(h, "POST", "/configs", "application/json", valid), 503)
 	if messages := h.Queue.Take(); len(messages) != 0 {
 		t.Errorf("sent %+v", messages)
 	}
 }
 
-// storing is a store that takes every config at once.
-type storing struct{ httpapi.ConfigStore }
+// acceptingStore is a store whose Put always succeeds.
+type acceptingStore struct{ httpapi.ConfigStore }
 
-func (storing) Put(context.Context, scan.Config) error { return nil }
+func (acceptingStore) Put(context.Context, scan.Config) error { return nil }
 
-// hanging never sends a request. It notes how long it was waited for.
-type hanging struct{ waited *time.Duration }
+// blockedVisits never sends a request. It measures the time until its context ends.
+type blockedVisits struct{ waited *time.Duration }
 
-func (h hanging) Request(ctx context.Context, _ scan.Config) {
+func (h blockedVisits) Request(ctx context.Context, _ scan.Config) {
 	began := time.Now()
 	<-ctx.Done()
 	*h.waited = time.Since(began)
@@ -128,7 +129,7 @@ func TestPostWaitsTwoSecondsForTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var waited time.Duration
 		api := &httpapi.API{
-			Configs: storing{}, Visits: hanging{&waited}, Now: time.Now, BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent(),
+			Configs: acceptingStore{}, Visits: blockedVisits{&waited}, Now: time.Now, BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Log: awstest.Silent(),
 		}
 		began := time.Now()
 		got := call(openapi.Handler(t, "", api.Handler(api.ConfigRoutes())), "POST", "/configs", "application/json", valid)
@@ -138,9 +139,9 @@ func TestPostWaitsTwoSecondsForTheQueue(t *testing.T) {
 	})
 }
 
-// reads are the paths of all reads of one config and of all, with their filters and formats.
+// reads returns the paths of all calls that read, with filters and formats.
 func reads(id string) []string {
-	targets := []string{"/configs", "/configs/" + id, "/findings", "/badge/" + id + ".svg", "/badge/" + id + ".svg?tag=made-up", "/gate/" + id + "?max=LOW", "/gate/" + id + "?max=LOW&tag=made-up"}
+	targets := []string{"/configs", "/configs/" + id, "/findings", "/badge/" + id + ".svg", "/badge/" + id + ".svg?tag=unknown", "/gate/" + id + "?max=LOW", "/gate/" + id + "?max=LOW&tag=unknown"}
 	for _, format := range []string{"text", "html", "json", "csv"} {
 		targets = append(targets, "/summary?format="+format, "/summary?since=7d&severity=HIGH&tag=latest&format="+format)
 	}
@@ -155,8 +156,8 @@ func reads(id string) []string {
 	return targets
 }
 
-// written are the calls that change something, at S3 and at ECR.
-func written(a *awstest.AWS) map[string]int {
+// writeCalls counts the calls to S3 and ECR that change something, by operation.
+func writeCalls(a *awstest.AWS) map[string]int {
 	calls := make(map[string]int)
 	for operation, n := range a.S3.Count().Calls {
 		if operation != "GetObject" && operation != "ListObjectsV2" {
@@ -171,34 +172,34 @@ func written(a *awstest.AWS) map[string]int {
 	return calls
 }
 
-// situations are what reads may find; each prepares one.
+// situations returns functions that prepare the states in which reads are tested.
 func situations() map[string]func(*testing.T, *awstest.AWS, *service) {
 	return map[string]func(*testing.T, *awstest.AWS, *service){
 		"never visited": func(*testing.T, *awstest.AWS, *service) {},
 		"just visited":  func(t *testing.T, _ *awstest.AWS, h *service) { h.visit(t) },
 		"visited a day ago": func(t *testing.T, a *awstest.AWS, h *service) {
 			h.visit(t)
-			a.Later(25 * time.Hour)
+			a.Advance(25 * time.Hour)
 		},
 		"with a push and a scan since": func(t *testing.T, a *awstest.AWS, h *service) {
 			h.visit(t)
-			a.Later(25 * time.Hour)
+			a.Advance(25 * time.Hour)
 			a.ECR.PutImage(ecr.RepositoryID{Name: "test/ubuntu"}, ecr.Image{Tags: []string{"latest"}, ScannedAt: a.Now(), Findings: []ecr.Finding{vulnerability("CVE-1", "HIGH")}})
 		},
-		"ECR refuses everything": func(t *testing.T, a *awstest.AWS, h *service) {
+		"ECR denies every call": func(t *testing.T, a *awstest.AWS, h *service) {
 			h.visit(t)
-			a.Later(3 * time.Hour)
-			a.ECR.Disturb(awslocal.Fault{Code: "AccessDeniedException"})
+			a.Advance(3 * time.Hour)
+			a.ECR.InjectFault(awslocal.Fault{Code: "AccessDeniedException"})
 		},
-		"a repository is gone": func(t *testing.T, a *awstest.AWS, h *service) {
+		"a repository is deleted": func(t *testing.T, a *awstest.AWS, h *service) {
 			h.visit(t)
 			a.ECR.DeleteRepository(ecr.RepositoryID{Name: "test/ubuntu"})
-			a.Later(time.Hour)
+			a.Advance(time.Hour)
 		},
 	}
 }
 
-// No read changes anything, whatever it finds, and none needs to: each answers the same while S3 refuses every write.
+// No read writes to S3 or starts a scan. Reads also work while S3 denies every write.
 func TestReadsWriteNothing(t *testing.T) {
 	for name, prepare := range situations() {
 		t.Run(name, func(t *testing.T) {
@@ -217,32 +218,32 @@ func TestReadsWriteNothing(t *testing.T) {
 				call(h, "HEAD", target, "", "")
 			}
 			for _, operation := range []string{"PutObject", "DeleteObject", "CopyObject", "DeleteObjects"} {
-				a.S3.Disturb(awslocal.Fault{Operation: operation, Code: "AccessDenied"})
+				a.S3.InjectFault(awslocal.Fault{Operation: operation, Code: "AccessDenied"})
 			}
 			for _, target := range reads(id) {
 				if got := call(h, "GET", target, "", ""); got.status != statuses[target] {
-					t.Errorf("GET %s while S3 refuses writes: %d, before %d", target, got.status, statuses[target])
+					t.Errorf("GET %s while S3 denies writes: %d, before %d", target, got.status, statuses[target])
 				}
 			}
-			if calls := written(a); len(calls) > 0 {
+			if calls := writeCalls(a); len(calls) > 0 {
 				t.Errorf("reads made calls that write: %v", calls)
 			}
 		})
 	}
 }
 
-// A broken record is unavailable until a visit has rebuilt it, and reads leave it as it is.
+// A broken record is unavailable until a visit rebuilds it. Reads don't change it.
 func TestReadsOfABrokenRecord(t *testing.T) {
 	a, h := start(t)
 	id := add(t, h, "test/centos")
 	h.visit(t)
 	before := call(h, "GET", "/findings/"+id, "", "").body
-	s := &story{T: t, aws: a, api: h, id: id}
+	s := &timeline{T: t, aws: a, api: h, id: id}
 	s.breakRecord("test~centos")
 	a.S3.ResetCount()
 	a.ECR.ResetCount()
-	for _, below := range []string{"", "/changes"} {
-		checkProblem(t, call(h, "GET", "/findings/"+id+below, "", ""), 503)
+	for _, suffix := range []string{"", "/changes"} {
+		checkProblem(t, call(h, "GET", "/findings/"+id+suffix, "", ""), 503)
 	}
 	if got := call(h, "GET", "/summary", "", ""); got.status != 200 || !strings.Contains(got.body, "Results for test/centos in us-west-2:\n UNAVAILABLE: ") {
 		t.Errorf("summary: %d %s", got.status, got.body)
@@ -250,7 +251,7 @@ func TestReadsOfABrokenRecord(t *testing.T) {
 	if got := call(h, "GET", "/gate/"+id+"?max=CRITICAL", "", ""); got.status != 409 || !strings.Contains(got.body, `"reason": "unavailable"`) {
 		t.Errorf("gate: %d %s", got.status, got.body)
 	}
-	if calls := written(a); len(calls) > 0 {
+	if calls := writeCalls(a); len(calls) > 0 {
 		t.Errorf("reads made calls that write: %v", calls)
 	}
 	h.visit(t)
@@ -259,8 +260,9 @@ func TestReadsOfABrokenRecord(t *testing.T) {
 	}
 }
 
-// What is not visited yet and what ECR can't tell is never shown as clean, and the other configs don't notice.
-func TestMoreConfigsThanCalls(t *testing.T) {
+// A request makes a limited number of calls to ECR. Repositories that it can't read are shown as unavailable, and the others are not
+// affected.
+func TestSummaryOfMoreConfigsThanCalls(t *testing.T) {
 	a, h := start(t)
 	const configs = 120
 	for range configs {
@@ -285,7 +287,7 @@ func TestMoreConfigsThanCalls(t *testing.T) {
 	}
 }
 
-// newConfig is a config of a repository of its own, which is not there.
+// newConfig returns a config of a repository that does not exist. Each config has another repository.
 func newConfig(t *testing.T) scan.Config {
 	t.Helper()
 	c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: "gone"}, time.Now())

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// writeJSON writes a whole answer. Values come from the service's own types, which always encode.
+// writeJSON writes a complete JSON response. If the value can't be encoded, which is a defect of the service, the status is 500.
 func writeJSON(w http.ResponseWriter, contentType string, status int, value any) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -22,20 +22,22 @@ func writeJSON(w http.ResponseWriter, contentType string, status int, value any)
 	header(w, contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // the client is gone then
+	_, _ = w.Write(b.Bytes()) // an error means that the client closed the connection
 }
 
-// serve answers a GET or HEAD with a body that is complete, or with 304 when the client has it already, by the bytes alone.
+// serve responds to GET or HEAD with the body, or with 304 if the client's If-None-Match contains the hash of the body.
 func serve(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
 	serveDated(w, r, contentType, body, time.Time{})
 }
 
-// serveDated is serve for what has a date: no answer has an older date than one before it.
+// serveDated is like serve, but also sends Last-Modified and supports If-Modified-Since. The caller must make sure that a later
+// response never has an earlier date.
 func serveDated(w http.ResponseWriter, r *http.Request, contentType string, body []byte, modified time.Time) {
 	sum := sha256.Sum256(body)
 	header(w, contentType)
 	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
-	// Parts of an answer, and conditions on changing it, are no part of this API; what net/http would answer to them is no problem document.
+	// This API supports neither ranges nor conditional changes. http.ServeContent would respond to these headers with errors that are
+	// not problem documents.
 	plain := r.Clone(r.Context())
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-Unmodified-Since"} {
 		plain.Header.Del(name)
@@ -43,7 +45,7 @@ func serveDated(w http.ResponseWriter, r *http.Request, contentType string, body
 	http.ServeContent(noRanges{w}, plain, "", modified, bytes.NewReader(body))
 }
 
-// noRanges takes back the offer of parts that http.ServeContent makes.
+// noRanges removes the header Accept-Ranges that http.ServeContent sets.
 type noRanges struct{ http.ResponseWriter }
 
 func (w noRanges) WriteHeader(status int) {
@@ -51,7 +53,7 @@ func (w noRanges) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// header sets what every answer carries: browsers must neither guess another type nor run anything of it.
+// header sets the headers of every response. nosniff keeps browsers from guessing another content type.
 func header(w http.ResponseWriter, contentType string) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// FuzzEvent holds that whatever JSON arrives as an event, the gateway gets an answer that it accepts.
+// FuzzEvent checks that the gateway gets a response that it accepts for any event in JSON.
 func FuzzEvent(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(seeds) == 0 {
@@ -39,7 +39,7 @@ func FuzzEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var event events.APIGatewayProxyRequest
 		if json.NewDecoder(bytes.NewReader(data)).Decode(&event) != nil {
-			t.Skip("refused before the handler")
+			t.Skip("the Lambda library rejects it before the handler runs")
 		}
 		response, err := h(t.Context(), event)
 		if err != nil {
@@ -52,7 +52,7 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// echo answers with all that it was sent, as headers and as body.
+// echo responds with the headers, the URL and the body of the request.
 func echo() http.Handler {
 	mux := http.NewServeMux()
 	for _, path := range []string{"/configs", "/configs/{scanid}", "/summary", "/findings", "/findings/all", "/findings/{scanid}", "/findings/{scanid}/changes"} {
@@ -77,7 +77,7 @@ func checkResponse(t *testing.T, event events.APIGatewayProxyRequest, response e
 		t.Errorf("status %d", response.StatusCode)
 	}
 	for name, values := range response.MultiValueHeaders {
-		if _, err := http.NewRequest(name, "/", nil); name == "" || err != nil { // a method is a token as a header's name is
+		if _, err := http.NewRequest(name, "/", nil); name == "" || err != nil { // methods and header names have the same syntax
 			t.Errorf("header name %q", name)
 		}
 		if strings.ContainsAny(strings.Join(values, ""), "\r\n\x00") {

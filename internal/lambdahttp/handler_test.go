@@ -57,7 +57,7 @@ func wantProblem(t *testing.T, got events.APIGatewayProxyResponse, status int, d
 	}
 }
 
-// captureLog sends slog's default to the returned buffer for the length of a test, which must not be parallel.
+// captureLog redirects slog's default logger to the returned buffer until the test ends. The test must not be parallel.
 func captureLog(t *testing.T) *bytes.Buffer {
 	var log bytes.Buffer
 	before := slog.Default()
@@ -66,16 +66,16 @@ func captureLog(t *testing.T) *bytes.Buffer {
 	return &log
 }
 
-// seen is what a handler reads off a request.
-type seen struct {
+// receivedRequest contains the parts of a request that a handler received.
+type receivedRequest struct {
 	Pattern, Method, Host, RequestURI, RemoteAddr, ScanID, Body, Base string
 	ContentLength                                                     int64
 	Header                                                            http.Header
 	Query                                                             map[string][]string
 }
 
-// witness routes as the functions do and keeps what its handlers see.
-func witness(t testing.TB, got *seen) http.Handler {
+// recordRequest returns a handler with routes like those of the functions. It stores the last request in got.
+func recordRequest(t testing.TB, got *receivedRequest) http.Handler {
 	mux := http.NewServeMux()
 	for _, pattern := range []string{"GET /configs", "POST /configs", "GET /configs/{scanid}", "DELETE /configs/{scanid}",
 		"GET /summary", "GET /findings/{scanid}"} {
@@ -87,10 +87,10 @@ func witness(t testing.TB, got *seen) http.Handler {
 			if r.URL.Path == "" || r.Header.Get("Host") != "" {
 				t.Errorf("path %q, Host header %q", r.URL.Path, r.Header.Get("Host"))
 			}
-			*got = seen{r.Pattern, r.Method, r.Host, r.RequestURI, r.RemoteAddr, r.PathValue("scanid"), string(body), BaseURL(r),
+			*got = receivedRequest{r.Pattern, r.Method, r.Host, r.RequestURI, r.RemoteAddr, r.PathValue("scanid"), string(body), BaseURL(r),
 				r.ContentLength, http.Header{"Accept": r.Header["Accept"], "If-None-Match": r.Header["If-None-Match"], "Content-Type": r.Header["Content-Type"]},
 				r.URL.Query()}
-			fmt.Fprintln(w, "seen")
+			fmt.Fprintln(w, "received")
 		})
 	}
 	return mux
@@ -106,7 +106,7 @@ func TestRequest(t *testing.T) {
 		return http.Header{"Accept": accept, "Content-Type": contentType, "If-None-Match": ifNoneMatch}
 	}
 	curl, jsonType := []string{"*/*"}, []string{"application/json"}
-	tests := map[string]seen{
+	tests := map[string]receivedRequest{
 		"get": {Pattern: "GET /configs", RequestURI: "/configs", Header: header(curl, nil, nil)},
 		"get-query": {Pattern: "GET /findings/{scanid}", RequestURI: "/findings/" + scanID + "?severity=HIGH&tag=7&tag=latest+%26+greatest", ScanID: scanID,
 			Header: header([]string{"application/atom+xml"}, nil, []string{`"a1"`, `"b2"`}),
@@ -131,12 +131,12 @@ func TestRequest(t *testing.T) {
 			if want.Query == nil {
 				want.Query = map[string][]string{}
 			}
-			var got seen
-			response := call(t, witness(t, &got), load(t, name))
+			var got receivedRequest
+			response := call(t, recordRequest(t, &got), load(t, name))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
-			wantBody := "seen\n"
+			wantBody := "received\n"
 			if want.Method == "HEAD" {
 				wantBody = ""
 			}
@@ -148,7 +148,7 @@ func TestRequest(t *testing.T) {
 }
 
 func TestParameterIsOneSegment(t *testing.T) {
-	values := map[string]string{ // as in the event: as in a path
+	values := map[string]string{ // value in the event: value of the path parameter
 		"../x": "../x", "a/b": "a/b", "//": "//", "..": "..", ".": ".", "...": "...", "\x00": "\x00", "%00": "\x00", "%": "%", "100%": "100%",
 		"%2e%2e": "..", "%2E": ".", "a%2Fb": "a/b", "%252F": "%2F", "?q#f": "?q#f", "{scanid}": "{scanid}", "a;b": "a;b", "\ufffd": "\ufffd",
 		strings.Repeat("x", 10_000): strings.Repeat("x", 10_000),
@@ -172,7 +172,7 @@ func TestPath(t *testing.T) {
 		parameters           map[string]string
 		want                 string
 	}{
-		{"without a resource the path is taken", "", "/configs/a%2Fb/", nil, "/configs/a%2Fb/"},
+		{"without a resource the path is used", "", "/configs/a%2Fb/", nil, "/configs/a%2Fb/"},
 		{"unescaped path", "", "/a b", nil, "/a%20b"},
 		{"neither", "", "", nil, "/"},
 		{"no leading slash", "configs", "", nil, "/configs"},
@@ -192,11 +192,11 @@ func TestPath(t *testing.T) {
 	}
 }
 
-func TestSingleValuesWhereThereAreNoMany(t *testing.T) {
+func TestEventWithoutMultiValueFields(t *testing.T) {
 	event := load(t, "get-query")
 	event.MultiValueHeaders, event.MultiValueQueryStringParameters = nil, nil
-	var got seen
-	call(t, witness(t, &got), event)
+	var got receivedRequest
+	call(t, recordRequest(t, &got), event)
 	if got.RequestURI != "/findings/"+scanID+"?severity=HIGH&tag=latest+%26+greatest" || got.Header.Get("If-None-Match") != `"b2"` {
 		t.Errorf("got %+v", got)
 	}
@@ -210,7 +210,7 @@ func TestBadRequest(t *testing.T) {
 	}{
 		{"base64", func(e *events.APIGatewayProxyRequest) { e.Body, e.IsBase64Encoded = "a===", true }, "the body is not valid base64"},
 		{"method", func(e *events.APIGatewayProxyRequest) { e.HTTPMethod = "GE T" }, "the method is not valid"},
-		{"path", func(e *events.APIGatewayProxyRequest) { e.Resource, e.Path = "", "/%zz" }, "the path is not validly escaped"},
+		{"path", func(e *events.APIGatewayProxyRequest) { e.Resource, e.Path = "", "/%zz" }, "the path contains an invalid escape"},
 		{"header name", func(e *events.APIGatewayProxyRequest) { e.MultiValueHeaders["a b"] = []string{"c"} }, `the header name "a b" is not valid`},
 		{"empty header name", func(e *events.APIGatewayProxyRequest) { e.MultiValueHeaders[""] = nil }, `the header name "" is not valid`},
 		{"header value", func(e *events.APIGatewayProxyRequest) { e.MultiValueHeaders["X-A"] = []string{"a\r\nb"} }, "the value of the header X-A is not valid"},
@@ -237,7 +237,7 @@ func TestNotAnAPIGatewayEvent(t *testing.T) {
 	}
 }
 
-func TestPanicIsAProblem(t *testing.T) {
+func TestPanicBecomesAProblemDocument(t *testing.T) {
 	log := captureLog(t)
 	event := load(t, "get")
 	response := call(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -265,13 +265,13 @@ func TestPanicIsAProblem(t *testing.T) {
 	}
 }
 
-func TestTooLargeAnswer(t *testing.T) {
+func TestTooLargeResponse(t *testing.T) {
 	tests := []struct {
 		name string
 		body string
 		ok   bool
 	}{
-		{"text that Lambda takes", strings.Repeat("<", maxResponse-200), true},
+		{"text within the limit", strings.Repeat("<", maxResponse-200), true},
 		{"text over the limit", strings.Repeat("x", maxResponse), false},
 		{"small, but not when encoded", strings.Repeat("\x01", maxResponse/5), false},
 		{"bytes over the limit in base64", strings.Repeat("\xff", maxResponse*3/4), false},
@@ -286,7 +286,7 @@ func TestTooLargeAnswer(t *testing.T) {
 				}
 				return
 			}
-			wantProblem(t, response, 500, "The answer is too large: it is over the 6 MB that can be sent.")
+			wantProblem(t, response, 500, "The response is too large: the limit is 6 MB. Use filters to make it smaller.")
 			if !strings.Contains(log.String(), "too large") || !strings.Contains(log.String(), `"path":"/configs"`) {
 				t.Errorf("log: %s", log)
 			}
@@ -303,18 +303,18 @@ func TestEvent(t *testing.T) {
 		}
 	}), want)
 	if _, ok := Event(context.Background()); ok {
-		t.Error("an event out of nothing")
+		t.Error("a context without an event returned one")
 	}
 }
 
-// Everything that a handler can do to its ResponseWriter ends as it does behind net/http.
-func TestResponseIsLikeNetHTTPs(t *testing.T) {
+// A handler gets the same response as behind net/http, whatever it does with its ResponseWriter.
+func TestResponseEqualsNetHTTP(t *testing.T) {
 	tests := map[string]http.HandlerFunc{
-		"nothing":      func(http.ResponseWriter, *http.Request) {},
-		"status alone": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) },
-		"text":         func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "grüße <&> \u2028") },
-		"in pieces":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a"); fmt.Fprint(w, "b") },
-		"http.Error":   func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) },
+		"nothing":       func(http.ResponseWriter, *http.Request) {},
+		"only a status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) },
+		"text":          func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "grüße <&> \u2028") },
+		"in pieces":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a"); fmt.Fprint(w, "b") },
+		"http.Error":    func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) },
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/configs", http.StatusPermanentRedirect)
 		},
@@ -392,7 +392,7 @@ func TestResponseIsLikeNetHTTPs(t *testing.T) {
 	}
 }
 
-func TestImpossibleStatusIsAPanic(t *testing.T) {
+func TestInvalidStatusPanics(t *testing.T) {
 	for _, status := range []int{-1, 0, 99, 600, 1000} {
 		log := captureLog(t)
 		response := call(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }), load(t, "get"))
@@ -428,7 +428,7 @@ func TestBaseURL(t *testing.T) {
 		{"domain with a line break", "evil.example\n", "/Prod/configs", "/configs", ""},
 		{"domain with markup", "<b>", "/Prod/configs", "/configs", ""},
 		{"empty label", "a..b", "/Prod/configs", "/configs", ""},
-		{"port alone", ":80", "/Prod/configs", "/configs", ""},
+		{"only a port", ":80", "/Prod/configs", "/configs", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

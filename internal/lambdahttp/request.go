@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// newRequest makes the request that net/http would have made of what the client sent. Its errors are fit to be shown to the client.
+// newRequest makes the same request as net/http would make of the client's message. Its error texts can be shown to the client.
 func newRequest(ctx context.Context, event events.APIGatewayProxyRequest) (*http.Request, error) {
 	body := []byte(event.Body)
 	if event.IsBase64Encoded {
@@ -36,12 +36,13 @@ func newRequest(ctx context.Context, event events.APIGatewayProxyRequest) (*http
 	r.Host = event.RequestContext.DomainName
 	r.RequestURI = r.URL.RequestURI()
 	if ip := event.RequestContext.Identity.SourceIP; ip != "" {
-		r.RemoteAddr = net.JoinHostPort(ip, "0") // the event doesn't know the port
+		r.RemoteAddr = net.JoinHostPort(ip, "0") // the event does not contain the port
 	}
 	return r, nil
 }
 
-// requestURL routes by the resource that the gateway has matched: the event's path holds the mapping of a custom domain too.
+// requestURL builds the URL from the resource that the gateway matched. The event's path can't be used, because on a custom domain
+// it also contains the base path.
 func requestURL(event events.APIGatewayProxyRequest) (*url.URL, error) {
 	raw := event.Path
 	if event.Resource != "" {
@@ -49,25 +50,26 @@ func requestURL(event events.APIGatewayProxyRequest) (*url.URL, error) {
 	}
 	path, err := url.PathUnescape(raw)
 	if err != nil {
-		return nil, errors.New("the path is not validly escaped")
+		return nil, errors.New("the path contains an invalid escape")
 	}
 	query := url.Values(event.MultiValueQueryStringParameters)
 	if len(query) == 0 {
-		query = multi(event.QueryStringParameters)
+		query = toMultiValue(event.QueryStringParameters)
 	}
 	return &url.URL{Path: rooted(path), RawPath: rooted(raw), RawQuery: query.Encode()}, nil
 }
 
-// resourcePath fills the parameters of a resource like /configs/{scanid} in, each as one escaped segment. A parameter without a
-// value stays as it is: an empty one would make another resource of this one. Greedy parameters ({proxy+}) are one segment too.
+// resourcePath replaces the parameters of a resource such as /configs/{scanid} by their values, each as one escaped segment. It
+// keeps the placeholder of a parameter without a value, because an empty segment would select another resource. The value of a
+// greedy parameter ({proxy+}) is also one segment.
 func resourcePath(resource string, parameters map[string]string) string {
 	segments := strings.Split(resource, "/")
 	for i, segment := range segments {
 		if name, ok := parameterName(segment); ok && parameters[name] != "" {
 			segment = parameters[name]
-			// A REST API hands parameters over as they stood in the URL. What isn't an escape is taken as it is.
-			if plain, err := url.PathUnescape(segment); err == nil {
-				segment = plain
+			// A REST API passes parameters as they are in the URL, possibly escaped. An invalid escape is used literally.
+			if unescaped, err := url.PathUnescape(segment); err == nil {
+				segment = unescaped
 			}
 		}
 		segments[i] = escapeSegment(segment)
@@ -81,7 +83,7 @@ func parameterName(segment string) (string, bool) {
 	return name, open && closed
 }
 
-// escapeSegment also escapes the dots of "." and "..", which http.ServeMux would take for steps in the path and redirect.
+// escapeSegment also escapes the dots of "." and "..", because http.ServeMux would resolve them and redirect.
 func escapeSegment(segment string) string {
 	if segment == "." || segment == ".." {
 		return strings.ReplaceAll(segment, ".", "%2E")
@@ -96,11 +98,11 @@ func rooted(path string) string {
 	return "/" + path
 }
 
-// requestHeader refuses what net/http's server refuses, and like it keeps the host out of the header.
+// requestHeader rejects the headers that net/http's server rejects. Like that server, it removes the Host header.
 func requestHeader(event events.APIGatewayProxyRequest) (http.Header, error) {
 	fields := event.MultiValueHeaders
 	if len(fields) == 0 {
-		fields = multi(event.Headers)
+		fields = toMultiValue(event.Headers)
 	}
 	header := make(http.Header, len(fields))
 	for name, values := range fields {
@@ -118,10 +120,10 @@ func requestHeader(event events.APIGatewayProxyRequest) (http.Header, error) {
 	return header, nil
 }
 
-func multi(single map[string]string) map[string][]string {
-	many := make(map[string][]string, len(single))
+func toMultiValue(single map[string]string) map[string][]string {
+	multi := make(map[string][]string, len(single))
 	for key, value := range single {
-		many[key] = []string{value}
+		multi[key] = []string{value}
 	}
-	return many
+	return multi
 }

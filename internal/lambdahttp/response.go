@@ -12,11 +12,11 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// recorder is an http.ResponseWriter that keeps the answer until it is whole. It differs from net/http's in one point: a status
-// over 599, which the gateway would refuse, panics like one under 100.
+// recorder is an http.ResponseWriter that buffers the whole response. Unlike net/http's, its WriteHeader also panics for a status
+// above 599, which the gateway would reject.
 type recorder struct {
-	header http.Header // what the handler writes to
-	sent   http.Header // what it was at WriteHeader; nil before
+	header http.Header // the handler writes to this one
+	sent   http.Header // copy of header at the time of WriteHeader; nil before
 	status int
 	body   bytes.Buffer
 }
@@ -28,7 +28,7 @@ func (w *recorder) WriteHeader(status int) {
 		panic(fmt.Sprintf("invalid status %d", status))
 	}
 	if status < 200 || w.sent != nil {
-		return // an event has no place for informational answers
+		return // a Lambda response can't contain informational (1xx) responses
 	}
 	w.status, w.sent = status, w.header.Clone()
 }
@@ -45,10 +45,10 @@ func (w *recorder) response() events.APIGatewayProxyResponse {
 	w.WriteHeader(http.StatusOK)
 	body := w.body.Bytes()
 	if _, typed := w.sent["Content-Type"]; !typed && len(body) > 0 {
-		w.sent.Set("Content-Type", http.DetectContentType(body)) // the gateway would call it JSON
+		w.sent.Set("Content-Type", http.DetectContentType(body)) // the default of the gateway is JSON
 	}
 	response := events.APIGatewayProxyResponse{StatusCode: w.status, MultiValueHeaders: responseHeader(w.sent)}
-	// The gateway decodes base64 only for the media types that the API declares as binary, so text goes as text.
+	// The gateway decodes base64 only for the media types that the API declares as binary, so text is not encoded.
 	if utf8.Valid(body) {
 		response.Body = string(body)
 	} else {
@@ -57,8 +57,8 @@ func (w *recorder) response() events.APIGatewayProxyResponse {
 	return response
 }
 
-// responseHeader makes of header what can be sent, as net/http does: names that are none are left out, a line break in a value
-// is a space. The gateway counts the body itself and would rename a Content-Length.
+// responseHeader cleans the header like net/http: it drops invalid names and replaces control characters in values by spaces. It
+// also removes Content-Length, which the gateway sets itself and would otherwise rename.
 func responseHeader(header http.Header) map[string][]string {
 	out := make(http.Header, len(header))
 	for name, values := range header {
@@ -72,7 +72,7 @@ func responseHeader(header http.Header) map[string][]string {
 	return out
 }
 
-// problem is a problem document of RFC 9457.
+// problem returns a problem document (RFC 9457).
 func problem(status int, detail string) events.APIGatewayProxyResponse {
 	document, err := json.MarshalIndent(struct {
 		Type   string `json:"type"`
@@ -92,7 +92,7 @@ func problem(status int, detail string) events.APIGatewayProxyResponse {
 	}
 }
 
-// encodedSize is what response measures as Start sends it, in bytes.
+// encodedSize returns the size of response in the JSON encoding that Start uses, in bytes.
 func encodedSize(response events.APIGatewayProxyResponse) int {
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)

@@ -1,5 +1,7 @@
-// Package scanevents answers what invokes StartScanFunc: a message of the queue, and the schedule, which is everything else, a call by hand
-// included. It writes the metrics of both. What a visit does is the business of package scan.
+// Package scanevents handles the events of StartScanFunc. An event from SQS contains messages that request visits. Every other event
+// starts a schedule, also a manual invocation. The package writes the metrics of both.
+//
+// It does not visit repositories (package rescan).
 package scanevents
 
 import (
@@ -24,8 +26,9 @@ type Handler struct {
 	Log     *slog.Logger
 }
 
-// Handle visits the repository of each message; a visit that fails is logged and counted, and the next schedule repeats it, so there is nothing to
-// deliver again. A schedule gets the report of what was sent. Errors: that a schedule could send nothing.
+// Handle visits the repository of each message, or sends the messages of a schedule. For messages it never returns an error, which
+// would make SQS deliver them again: a failed visit is logged and counted, and the next schedule repeats it. For a schedule it
+// returns the report, and an error if no message could be sent.
 func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error) {
 	records, ok := messagesOf(event)
 	if !ok {
@@ -37,7 +40,7 @@ func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error
 	return struct{}{}, nil
 }
 
-// messagesOf is the messages of an event that comes from SQS.
+// messagesOf returns the messages of an event from SQS, and false for every other event.
 func messagesOf(event json.RawMessage) ([]events.SQSMessage, bool) {
 	var e events.SQSEvent
 	if json.Unmarshal(event, &e) != nil || len(e.Records) == 0 {
@@ -52,16 +55,17 @@ func messagesOf(event json.RawMessage) ([]events.SQSMessage, bool) {
 }
 
 func (h *Handler) schedule(ctx context.Context, event json.RawMessage) (rescan.ScheduleReport, error) {
-	report, err := h.Visitor.Schedule(ctx, onceFor(event))
-	if err == nil || report.Configs > 0 { // otherwise nothing is known, and zeros would be false
+	report, err := h.Visitor.Schedule(ctx, deduplicationIDs(event))
+	if err == nil || report.Configs > 0 { // otherwise the counts are unknown, and metrics of zero would be wrong
 		h.Metrics.schedule(ctx, report)
 	}
 	return report, err
 }
 
-// onceFor makes the deduplication ids of the messages of one schedule. EventBridge may deliver an event twice: both have its time, and so the
-// same ids. A call by hand has none, and sends its messages in any case.
-func onceFor(event json.RawMessage) func(rescan.Message) string {
+// deduplicationIDs returns the function that makes the deduplication ids of the messages of one schedule. EventBridge may deliver an
+// event twice. Both deliveries have the same time and get the same ids, so SQS drops the messages of the second one. A manual
+// invocation has no time and gets random ids, so that its messages are never dropped.
+func deduplicationIDs(event json.RawMessage) func(rescan.Message) string {
 	var e events.EventBridgeEvent
 	if json.Unmarshal(event, &e) != nil || e.Time.IsZero() {
 		return func(rescan.Message) string { return uuid.NewString() }
@@ -76,7 +80,7 @@ func onceFor(event json.RawMessage) func(rescan.Message) string {
 func (h *Handler) visit(ctx context.Context, record events.SQSMessage) {
 	m, err := rescan.ParseMessage([]byte(record.Body))
 	if err != nil {
-		h.Log.WarnContext(ctx, "dropped a message that is not of this version", "id", record.MessageId, "bytes", len(record.Body), "error", err)
+		h.Log.WarnContext(ctx, "dropped an invalid queue message", "id", record.MessageId, "bytes", len(record.Body), "error", err)
 		h.Metrics.dropped(ctx)
 		return
 	}
@@ -84,7 +88,8 @@ func (h *Handler) visit(ctx context.Context, record events.SQSMessage) {
 	h.Metrics.visit(ctx, report)
 }
 
-// sentAt is when a message was sent. One without a time, which SQS never delivers, was sent now: it is not dropped for being old.
+// sentAt returns when a message was sent. For a message without a valid time it returns the current time, so that the visit does not
+// drop it as stale. SQS always sets the time.
 func (h *Handler) sentAt(record events.SQSMessage) time.Time {
 	ms, err := strconv.ParseInt(record.Attributes["SentTimestamp"], 10, 64)
 	if err != nil {

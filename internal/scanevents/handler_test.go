@@ -23,7 +23,7 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// sentMessages is a queue that keeps what is sent, with the deduplication ids. It implements [rescan.Queue].
+// sentMessages is a queue that records the sent messages with their deduplication ids. It implements [rescan.Queue].
 type sentMessages []rescan.Sending
 
 func (s *sentMessages) Send(_ context.Context, sendings []rescan.Sending) []error {
@@ -41,7 +41,7 @@ type fixture struct {
 	log     bytes.Buffer
 }
 
-// start has two configs: of an image that is due, and of a repository that is gone.
+// start adds two configs: one of a repository with an image that is due, and one of a repository that does not exist.
 func start(t *testing.T) *fixture {
 	f := &fixture{AWS: awstest.Start(t, ecr.Options{}), sent: &sentMessages{}}
 	log := slog.New(slog.NewJSONHandler(&f.log, nil))
@@ -55,7 +55,7 @@ func start(t *testing.T) *fixture {
 	return f
 }
 
-// handle gives the answer as JSON.
+// handle returns the response in JSON.
 func (f *fixture) handle(t *testing.T, event any) string {
 	t.Helper()
 	answer, err := f.handler.Handle(t.Context(), encode(t, event))
@@ -74,7 +74,7 @@ func encode(t *testing.T, v any) json.RawMessage {
 	return raw
 }
 
-// event is what SQS sends for messages with these bodies, which were sent at a time.
+// event returns the event of SQS for messages with these bodies, sent at the given time.
 func event(at time.Time, bodies ...string) events.SQSEvent {
 	var e events.SQSEvent
 	for _, body := range bodies {
@@ -85,7 +85,7 @@ func event(at time.Time, bodies ...string) events.SQSEvent {
 	return e
 }
 
-// bodies are the messages that a schedule sends, by repository.
+// bodies returns the bodies of the messages that a schedule sends, by repository.
 func (f *fixture) bodies(t *testing.T) map[string]string {
 	t.Helper()
 	*f.sent = nil
@@ -97,8 +97,8 @@ func (f *fixture) bodies(t *testing.T) map[string]string {
 	return bodies
 }
 
-// has checks that the log has each of these texts, and removes what it has.
-func (f *fixture) has(t *testing.T, texts ...string) {
+// checkLog checks that the log contains each of these texts, and then clears the log.
+func (f *fixture) checkLog(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(f.log.String(), text) {
@@ -110,10 +110,10 @@ func (f *fixture) has(t *testing.T, texts ...string) {
 
 func (f *fixture) starts(t *testing.T) int {
 	t.Helper()
-	return f.ECR.Images(ecr.RepositoryID{Name: "app"})[0].Starts
+	return f.ECR.Images(ecr.RepositoryID{Name: "app"})[0].ScansStarted
 }
 
-// Everything that does not come from SQS is the schedule.
+// Every event that does not come from SQS starts a schedule.
 func TestSchedule(t *testing.T) {
 	f := start(t)
 	for name, e := range map[string]any{
@@ -127,15 +127,15 @@ func TestSchedule(t *testing.T) {
 		if len(*f.sent) != 2 {
 			t.Errorf("%s: sent %+v", name, *f.sent)
 		}
-		f.has(t, `"Configs":2,"VisitsSent":2,"VisitsNotSent":0,"MessagesWaiting":0`)
+		f.checkLog(t, `"Configs":2,"VisitsSent":2,"VisitsNotSent":0,"MessagesWaiting":0`)
 	}
 	if n := f.starts(t); n != 0 {
 		t.Errorf("a schedule started %d scans", n)
 	}
 }
 
-// EventBridge may deliver an event twice: SQS drops the messages of the second one. Those of a call by hand are never dropped, and no two
-// repositories or events have the same ids.
+// EventBridge may deliver an event twice, and SQS drops the messages of the second delivery. The messages of a manual invocation are never
+// dropped. Different repositories and different events have different ids.
 func TestDeduplicationIDs(t *testing.T) {
 	f := start(t)
 	ids := func(e any) []string {
@@ -144,7 +144,7 @@ func TestDeduplicationIDs(t *testing.T) {
 		var ids []string
 		for _, s := range *f.sent {
 			if s.Once == "" || len(s.Once) > 128 || strings.ContainsAny(s.Once, " \t\n") {
-				t.Errorf("%q is no deduplication id", s.Once)
+				t.Errorf("%q is not a valid deduplication id", s.Once)
 			}
 			ids = append(ids, s.Once)
 		}
@@ -173,55 +173,55 @@ func TestMessages(t *testing.T) {
 	if n := f.starts(t); n != 1 {
 		t.Errorf("%d starts, want 1", n)
 	}
-	f.has(t, `"VisitsEnded":1`, `"ScansStarted":1`, `"ImagesWatched":1`, `"FunctionName":"fn"`)
+	f.checkLog(t, `"VisitsEnded":1`, `"ScansStarted":1`, `"ImagesWatched":1`, `"FunctionName":"fn"`)
 
-	// A visit that fails is no reason to deliver its message again.
+	// A failed visit returns no error, so that SQS does not deliver its message again.
 	if got := f.handle(t, event(f.AWS.Now(), bodies["gone"])); got != "{}" {
 		t.Errorf("a visit that fails: %s", got)
 	}
-	f.has(t, `"VisitsEnded":0`, `"VisitsFailed":0`, `"ConfigsFailed":1`, `"code":"repository not found"`)
-	f.ECR.Disturb(awslocal.Fault{Operation: "DescribeImages", Status: 500})
+	f.checkLog(t, `"VisitsEnded":0`, `"VisitsFailed":0`, `"ConfigsFailed":1`, `"code":"repository not found"`)
+	f.ECR.InjectFault(awslocal.Fault{Operation: "DescribeImages", Status: 500})
 	if got := f.handle(t, event(f.AWS.Now(), bodies["app"])); got != "{}" {
-		t.Errorf("ECR is down: %s", got)
+		t.Errorf("while ECR is unavailable: %s", got)
 	}
-	f.has(t, `"VisitsFailed":1`, `"ConfigsFailed":1`)
+	f.checkLog(t, `"VisitsFailed":1`, `"ConfigsFailed":1`)
 }
 
-// Each message of an event is visited, whatever happens to the others.
-func TestMessagesOfOneEvent(t *testing.T) {
+// A message that is invalid, or whose visit fails, does not affect the other messages of the event.
+func TestEventWithSeveralMessages(t *testing.T) {
 	f := start(t)
 	bodies := f.bodies(t)
 	f.handle(t, event(f.AWS.Now(), "{", bodies["gone"], bodies["app"]))
 	if n := f.starts(t); n != 1 {
 		t.Errorf("%d starts, want 1", n)
 	}
-	f.has(t, `"MessagesDropped":1`, `"ConfigsFailed":1`, `"VisitsEnded":1`)
+	f.checkLog(t, `"MessagesDropped":1`, `"ConfigsFailed":1`, `"VisitsEnded":1`)
 }
 
-// A message that was sent before the last visit began is dropped; one from the same moment or without a time is not.
-func TestOldMessages(t *testing.T) {
+// A message that was sent before the last visit began is dropped. A later message, or one without a time, is not.
+func TestStaleMessages(t *testing.T) {
 	f := start(t)
 	body := f.bodies(t)["app"]
 	sent := f.AWS.Now()
-	f.AWS.Later(time.Minute)
+	f.AWS.Advance(time.Minute)
 	f.handle(t, event(f.AWS.Now(), body))
-	f.has(t, `"VisitsEnded":1`)
+	f.checkLog(t, `"VisitsEnded":1`)
 	f.handle(t, event(sent, body))
-	f.has(t, `"MessagesDropped":1`, `"VisitsEnded":0`, `"outcome":"dropped"`)
+	f.checkLog(t, `"MessagesDropped":1`, `"VisitsEnded":0`, `"outcome":"dropped"`)
 	f.handle(t, event(f.AWS.Now().Add(time.Second), body))
-	f.has(t, `"MessagesDropped":0`, `"VisitsEnded":1`)
+	f.checkLog(t, `"MessagesDropped":0`, `"VisitsEnded":1`)
 	untimed := event(f.AWS.Now(), body)
 	untimed.Records[0].Attributes = nil
 	f.handle(t, untimed)
-	f.has(t, `"MessagesDropped":0`, `"VisitsEnded":1`)
+	f.checkLog(t, `"MessagesDropped":0`, `"VisitsEnded":1`)
 }
 
-// Messages of earlier versions, and what anybody else sends, are dropped with a warning and counted, and never stand in the log.
-func TestForeignMessages(t *testing.T) {
+// Messages of earlier versions and invalid messages are dropped and counted, and a warning is logged. The log never contains their bodies.
+func TestInvalidMessages(t *testing.T) {
 	const id = "0199d7e2-58b5-7b43-95a5-0d6e1ab2a0f1"
 	valid := `{"registry":"123456789012","region":"us-west-2","repository":"app","configs":["` + id + `"]`
 	for name, body := range map[string]string{
-		"of the version before":     `{"config":{"id":"` + id + `","region":"us-west-2","registry":"123456789012","repository":"app"},"chain":"` + id + `","page":"x"}`,
+		"of the previous version":   `{"config":{"id":"` + id + `","region":"us-west-2","registry":"123456789012","repository":"app"},"chain":"` + id + `","page":"x"}`,
 		"of both versions":          valid + `,"chain":"` + id + `"}`,
 		"empty":                     "",
 		"half":                      valid,
@@ -247,12 +247,13 @@ func TestForeignMessages(t *testing.T) {
 			if strings.Contains(f.log.String(), "[[[[") || strings.Contains(f.log.String(), `"outcome"`) {
 				t.Errorf("log: %.2000s", f.log.String())
 			}
-			f.has(t, `"level":"WARN"`, `"msg":"dropped a message that is not of this version"`, `"MessagesDropped":1`)
+			f.checkLog(t, `"level":"WARN"`, `"msg":"dropped an invalid queue message"`, `"MessagesDropped":1`)
 		})
 	}
 }
 
-// The continuation of a visit has the id of the message that it continues, so that a message that comes twice is continued once.
+// The message that continues a visit has the id of the visit's message as its deduplication id. If SQS delivers a message twice, it is
+// continued only once.
 func TestContinuation(t *testing.T) {
 	f := start(t)
 	for _, tag := range []string{"2", "3"} {
@@ -261,7 +262,7 @@ func TestContinuation(t *testing.T) {
 	e := event(f.AWS.Now(), f.bodies(t)["app"])
 	*f.sent = nil
 	f.log.Reset()
-	f.ECR.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", Hang: true})
+	f.ECR.InjectFault(awslocal.Fault{Operation: "DescribeImageScanFindings", Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if _, err := f.handler.Handle(ctx, encode(t, e)); err != nil {
@@ -275,52 +276,52 @@ func TestContinuation(t *testing.T) {
 		t.Errorf("continued by %+v, want the id %s", next, e.Records[0].MessageId)
 	}
 	if strings.Contains(f.log.String(), "ImagesWatched") || strings.Contains(f.log.String(), "OldestScanAge") {
-		t.Errorf("a visit that leaves something says what is known of all images: %s", f.log.String())
+		t.Errorf("an incomplete visit wrote metrics of all images: %s", f.log.String())
 	}
-	f.has(t, `"VisitsContinued":1`, `"VisitsEnded":0`)
+	f.checkLog(t, `"VisitsContinued":1`, `"VisitsEnded":0`)
 }
 
-// When nothing is known there are no metrics: zeros would be false.
-func TestScheduleThatFails(t *testing.T) {
+// If the configs can't be read, no metrics are written, because zeros would be wrong.
+func TestScheduleThatCantReadConfigs(t *testing.T) {
 	f := start(t)
-	f.S3.Disturb(awslocal.Fault{Status: 500})
+	f.S3.InjectFault(awslocal.Fault{Status: 500})
 	if _, err := f.handler.Handle(t.Context(), json.RawMessage("{}")); err == nil {
 		t.Error("no error")
 	}
 	if strings.Contains(f.log.String(), "_aws") || len(*f.sent) != 0 {
-		t.Errorf("metrics, though nothing is known, or messages: %s", f.log.String())
+		t.Errorf("the schedule wrote metrics or sent messages: %s", f.log.String())
 	}
 }
 
-// With the answer of a schedule somebody who calls the function by hand sees what was not sent.
-func TestScheduleThatSendsSome(t *testing.T) {
+// The response of a schedule lists the messages that could not be sent, for users who invoke the function manually.
+func TestScheduleThatSendsSomeMessages(t *testing.T) {
 	f := start(t)
-	f.Visitor.Queue = refusing{"gone"}
+	f.Visitor.Queue = refusingQueue{"gone"}
 	var report rescan.ScheduleReport
 	if err := json.Unmarshal([]byte(f.handle(t, nil)), &report); err != nil {
 		t.Fatal(err)
 	}
 	want := rescan.ScheduleReport{
 		Configs: 2, Repositories: 2, Sent: 1, NotSent: 1,
-		Problems: []rescan.ScheduleProblem{{Registry: "123456789012", Region: "us-west-2", Repository: "gone", Error: "the queue refuses it"}},
+		Problems: []rescan.ScheduleProblem{{Registry: "123456789012", Region: "us-west-2", Repository: "gone", Error: "refused by the queue"}},
 	}
 	if diff := cmp.Diff(want, report); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	f.has(t, `"VisitsSent":1,"VisitsNotSent":1`)
+	f.checkLog(t, `"VisitsSent":1,"VisitsNotSent":1`)
 }
 
-// refusing is a queue that does not take the messages of one repository.
-type refusing struct{ repository string }
+// refusingQueue is a queue that returns an error for the messages of one repository.
+type refusingQueue struct{ repository string }
 
-func (r refusing) Send(_ context.Context, sendings []rescan.Sending) []error {
+func (r refusingQueue) Send(_ context.Context, sendings []rescan.Sending) []error {
 	errs := make([]error, len(sendings))
 	for i, s := range sendings {
 		if s.Repository == r.repository {
-			errs[i] = &scan.Error{Code: scan.Unavailable, Message: "the queue refuses it"}
+			errs[i] = &scan.Error{Code: scan.Unavailable, Message: "refused by the queue"}
 		}
 	}
 	return errs
 }
 
-func (refusing) Waiting(context.Context) (int, error) { return 0, nil }
+func (refusingQueue) Waiting(context.Context) (int, error) { return 0, nil }

@@ -12,37 +12,38 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Namespace is the CloudWatch namespace of the service's metrics. Each has the dimension FunctionName, so that stacks don't mix.
+// Namespace is the CloudWatch namespace of the service's metrics. Every metric has the dimension FunctionName, so that the metrics of
+// several stacks are separate.
 const Namespace = "ECRContinuousScan"
 
-// Metrics that alarms of the template watch.
+// Metrics with an alarm in the template.
 const (
-	// OldestScanAge is the age of the oldest scan among the images watched, in seconds.
+	// OldestScanAge is the age of the least recent scan of all watched images, in seconds.
 	OldestScanAge = "OldestScanAge"
-	// VisitsCutOff is how many times too many visits continued one another.
+	// VisitsCutOff counts visits that were not continued, because they reached the limit of continuations.
 	VisitsCutOff = "VisitsCutOff"
-	// VisitsFailed is how many visits failed. A repository that is not found is no failure: a config with a wrong name would raise the alarm
-	// for ever.
+	// VisitsFailed counts failed visits. It does not count repositories that are not found, because a config with a wrong name would
+	// keep the alarm on forever.
 	VisitsFailed = "VisitsFailed"
-	// VisitsNotSent is how many visits were not asked for that should have been.
+	// VisitsNotSent counts visits whose message could not be sent to the queue.
 	VisitsNotSent = "VisitsNotSent"
 )
 
-// AlarmMetrics lists the metrics that alarms of the template watch.
+// AlarmMetrics returns the names of the metrics with an alarm in the template.
 func AlarmMetrics() []string {
 	return []string{OldestScanAge, VisitsCutOff, VisitsFailed, VisitsNotSent}
 }
 
-// Metrics writes metrics as CloudWatch's embedded metric format: log lines that CloudWatch turns into metrics by itself, so that no call to
-// AWS and no permission is needed. It needs logs in JSON.
+// Metrics writes metrics to the log in CloudWatch's embedded metric format. CloudWatch extracts the metrics from the log lines, so
+// that no call to AWS and no permission is needed. The log must be in JSON.
 type Metrics struct {
 	Log *slog.Logger
-	// Function is the function's name, the dimension of every metric.
+	// Function is the function's name, the value of the dimension FunctionName.
 	Function string
 	Now      func() time.Time
 }
 
-// metric is one number.
+// metric is the value of one metric.
 type metric struct {
 	name, unit string
 	value      float64
@@ -50,9 +51,9 @@ type metric struct {
 
 func count(name string, n int) metric { return metric{name, "Count", float64(n)} }
 
-// is counts 1 for what is so.
-func is(name string, so bool) metric {
-	if so {
+// flag is a count of 1 if set, otherwise 0.
+func flag(name string, set bool) metric {
+	if set {
 		return count(name, 1)
 	}
 	return count(name, 0)
@@ -73,15 +74,15 @@ func (m Metrics) NotSent(ctx context.Context) {
 	m.write(ctx, "metrics of a request", nil, []metric{count(VisitsNotSent, 1)})
 }
 
-// visit writes the metrics of one visit. What is known of all images is written only by a visit that leaves nothing: one that is continued
-// would count them again and again.
+// visit writes the metrics of one visit. It writes the metrics of all images only for a complete visit, because a continued visit
+// would count the same images several times.
 func (m Metrics) visit(ctx context.Context, v rescan.VisitReport) {
 	const message = "metrics of a visit"
 	failed := v.Outcome == rescan.VisitFailed
 	metrics := []metric{
-		is("VisitsEnded", v.Outcome == rescan.VisitEnded), is("VisitsContinued", v.Outcome == rescan.VisitContinued), is(VisitsCutOff, v.Outcome == rescan.VisitCutOff),
-		is(VisitsFailed, failed && v.Code != scan.RepositoryNotFound), is("MessagesDropped", v.Outcome == rescan.VisitDropped),
-		count("ImagesDue", v.Started+v.ImagesFailed()+v.Left), count("ScansStarted", v.Started), count("ImagesFailed", v.ImagesFailed()),
+		flag("VisitsEnded", v.Outcome == rescan.VisitEnded), flag("VisitsContinued", v.Outcome == rescan.VisitContinued), flag(VisitsCutOff, v.Outcome == rescan.VisitCutOff),
+		flag(VisitsFailed, failed && v.Code != scan.RepositoryNotFound), flag("MessagesDropped", v.Outcome == rescan.VisitDropped),
+		count("ImagesDue", v.Started+v.ImagesFailed()+v.NotReached), count("ScansStarted", v.Started), count("ImagesFailed", v.ImagesFailed()),
 	}
 	if failed {
 		metrics = append(metrics, count("ConfigsFailed", v.Configs))
@@ -105,7 +106,8 @@ func (m Metrics) visit(ctx context.Context, v rescan.VisitReport) {
 	}
 }
 
-// refusedBy counts images by reason. A reason is a dimension, of which CloudWatch makes a metric each: those with a number in them are one.
+// refusedBy counts the images that could not be scanned, by reason. The reason is a dimension, and CloudWatch makes one metric of each of its
+// values. To limit their number, reasons that differ only in a number become one.
 func refusedBy(t rescan.Tally) map[string]int {
 	refused := make(map[string]int, len(t.NotScannable)+len(t.Failed))
 	for _, counts := range []map[string]int{t.NotScannable, t.Failed} {
@@ -119,7 +121,7 @@ func refusedBy(t rescan.Tally) map[string]int {
 	return refused
 }
 
-// The form of the "_aws" object, as CloudWatch specifies it.
+// The "_aws" object of the embedded metric format.
 type (
 	metadata struct {
 		Timestamp         int64 // Unix milliseconds
@@ -133,16 +135,16 @@ type (
 	definition struct{ Name, Unit string }
 )
 
-// write writes metrics that have the same dimensions, the function's name and others.
+// write writes one log line with metrics that have the same dimensions. It adds the dimension FunctionName.
 func (m Metrics) write(ctx context.Context, message string, dimensions []slog.Attr, metrics []metric) {
 	attrs := append([]slog.Attr{slog.String("FunctionName", m.Function)}, dimensions...)
 	d := directive{Namespace: Namespace, Dimensions: [][]string{{}}}
 	for _, dimension := range attrs {
 		d.Dimensions[0] = append(d.Dimensions[0], dimension.Key)
 	}
-	for _, one := range metrics {
-		d.Metrics = append(d.Metrics, definition{one.name, one.unit})
-		attrs = append(attrs, slog.Float64(one.name, one.value))
+	for _, each := range metrics {
+		d.Metrics = append(d.Metrics, definition{each.name, each.unit})
+		attrs = append(attrs, slog.Float64(each.name, each.value))
 	}
 	attrs = append(attrs, slog.Any("_aws", metadata{m.Now().UnixMilli(), []directive{d}}))
 	m.Log.LogAttrs(ctx, slog.LevelInfo, message, attrs...)

@@ -16,7 +16,7 @@ import (
 
 var at = time.Unix(1_000_000, 0)
 
-// written is what metrics write, line by line, without the time of the log.
+// written returns the log lines that write causes, without their times.
 func written(write func(Metrics)) string {
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -29,7 +29,8 @@ func written(write func(Metrics)) string {
 	return out.String()
 }
 
-// line is a line of metrics: its message, its dimensions besides the function's name, and names, values and units of the metrics.
+// line returns a log line of metrics. dimensions is "" or one further dimension, such as Reason=archived. A metric is its name, value
+// and unit; the default unit is Count.
 func line(message, dimensions string, metrics ...string) string {
 	var values, definitions []string
 	for _, metric := range metrics {
@@ -50,7 +51,7 @@ func line(message, dimensions string, metrics ...string) string {
 		`,"_aws":{"Timestamp":1000000000,"CloudWatchMetrics":[{"Namespace":"ECRContinuousScan","Dimensions":[[` + names + `]],"Metrics":[` + strings.Join(definitions, ",") + `]}]}}` + "\n"
 }
 
-// The very bytes that CloudWatch reads.
+// The test compares the exact bytes that CloudWatch reads.
 func TestEmbeddedMetricFormat(t *testing.T) {
 	got := written(func(m Metrics) { m.NotSent(t.Context()) })
 	want := `{"level":"INFO","msg":"metrics of a request","FunctionName":"fn","VisitsNotSent":1,` +
@@ -60,7 +61,7 @@ func TestEmbeddedMetricFormat(t *testing.T) {
 	}
 }
 
-// metricsOfVisit is the line of a visit, with the outcome that is counted.
+// metricsOfVisit returns the log line of a visit. outcome is the metric of the visit's outcome, which is 1.
 func metricsOfVisit(outcome string, images ...string) string {
 	var metrics []string
 	for _, name := range []string{"VisitsEnded", "VisitsContinued", "VisitsCutOff", "VisitsFailed", "MessagesDropped"} {
@@ -73,14 +74,14 @@ func metricsOfVisit(outcome string, images ...string) string {
 	return line("metrics of a visit", "", append(metrics, images...)...)
 }
 
-// Reasons with a number in them are one; what is known of all images is told only by a visit that leaves nothing.
+// Reasons that differ only in a number are counted together. Only a complete visit writes the metrics of all images.
 func TestMetricsOfImages(t *testing.T) {
 	oldest := at.Add(-25 * time.Hour)
 	tally := rescan.Tally{
 		Images: 10, Started: 4, NotScannable: map[string]int{"archived": 1}, Failed: map[string]int{"throttled by ECR": 2, "archived": 1, "image index of 70 images": 1, "image index of 90 images": 1},
 	}
 	unfinished := tally
-	unfinished.Left = 3
+	unfinished.NotReached = 3
 	known := rescan.Known{OldestScan: &oldest, Findings: scan.Counts{scan.Low: 4, scan.High: 2}}
 	const visit = "metrics of a visit"
 	refused := line(visit, "Reason=archived", "ImagesRefused 2") + line(visit, "Reason=image index of too many images", "ImagesRefused 2") +
@@ -96,17 +97,18 @@ func TestMetricsOfImages(t *testing.T) {
 			metricsOfVisit("VisitsContinued", "ImagesDue 12", "ScansStarted 4", "ImagesFailed 5") + refused,
 		},
 		"the continuation was not sent": {
-			rescan.VisitReport{Outcome: rescan.VisitEnded, Tally: rescan.Tally{Left: 1}, Known: known},
+			rescan.VisitReport{Outcome: rescan.VisitEnded, Tally: rescan.Tally{NotReached: 1}, Known: known},
 			metricsOfVisit("VisitsEnded", "ImagesDue 1", "ScansStarted 0", "ImagesFailed 0"),
 		},
 		"cut off": {
-			rescan.VisitReport{Outcome: rescan.VisitCutOff, Tally: rescan.Tally{Left: 1}, Known: known},
+			rescan.VisitReport{Outcome: rescan.VisitCutOff, Tally: rescan.Tally{NotReached: 1}, Known: known},
 			metricsOfVisit("VisitsCutOff", "ImagesDue 1", "ScansStarted 0", "ImagesFailed 0"),
 		},
 	})
 }
 
-// A repository that is not found is no failed visit: a config with a wrong name would raise the alarm for ever. Its configs count as failed.
+// A repository that is not found does not count as a failed visit, because a config with a wrong name would keep the alarm on forever. Its
+// configs count as failed.
 func TestMetricsOfOutcomes(t *testing.T) {
 	none := []string{"ImagesDue 0", "ScansStarted 0", "ImagesFailed 0"}
 	checkVisits(t, map[string]visitMetrics{
@@ -121,7 +123,7 @@ func TestMetricsOfOutcomes(t *testing.T) {
 	})
 }
 
-// visitMetrics is a report, and what is written of it.
+// visitMetrics is a report and the log lines of its metrics.
 type visitMetrics struct {
 	report rescan.VisitReport
 	want   string
@@ -144,7 +146,7 @@ func checkMetrics(t *testing.T, write func(Metrics), want string) {
 	}
 	for line := range strings.Lines(got) {
 		if !json.Valid([]byte(line)) {
-			t.Errorf("no JSON: %s", line)
+			t.Errorf("a line that is not JSON: %s", line)
 		}
 	}
 }
@@ -156,7 +158,7 @@ func TestMetricsOfMessages(t *testing.T) {
 	}, line("metrics of a schedule", "", "Configs 3", "VisitsSent 1", "VisitsNotSent 1", "MessagesWaiting 1")+line("metrics of a message", "", "MessagesDropped 1"))
 }
 
-// Each metric that an alarm watches is written, with the dimension that the alarm has: an alarm on what nobody writes is silent for ever.
+// Each metric with an alarm is written with the dimension of the alarm. Otherwise the alarm could never go off.
 func TestAlarmMetricsAreWritten(t *testing.T) {
 	oldest := at.Add(-time.Hour)
 	got := written(func(m Metrics) {
@@ -165,7 +167,7 @@ func TestAlarmMetricsAreWritten(t *testing.T) {
 		}
 		m.schedule(t.Context(), rescan.ScheduleReport{NotSent: 1})
 	})
-	raised := make(map[string]bool)
+	positive := make(map[string]bool) // metrics with a value above 0
 	for text := range strings.Lines(got) {
 		var values map[string]any
 		var form struct {
@@ -181,15 +183,15 @@ func TestAlarmMetricsAreWritten(t *testing.T) {
 				continue
 			}
 			for _, metric := range d.Metrics {
-				if value, is := values[metric.Name].(float64); is && value > 0 {
-					raised[metric.Name] = true
+				if value, ok := values[metric.Name].(float64); ok && value > 0 {
+					positive[metric.Name] = true
 				}
 			}
 		}
 	}
 	for _, name := range AlarmMetrics() {
-		if !raised[name] {
-			t.Errorf("nothing writes %s in\n%s", name, got)
+		if !positive[name] {
+			t.Errorf("%s is not written in\n%s", name, got)
 		}
 	}
 }

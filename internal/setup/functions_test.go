@@ -24,14 +24,14 @@ import (
 	"ecr-continuous-scan/test/sqslocal"
 )
 
-// stack is what a stack has: the services of AWS, and the environment that names them.
+// stack contains the embedded services of AWS that a stack uses.
 type stack struct {
 	*awstest.AWS
 	queue  *awstest.Queue
 	config scan.Config
 }
 
-// start has a config of a repository with one image, which no visit has come to.
+// start starts the services and sets the environment. It adds a config of a repository with one image that was never visited.
 func start(t *testing.T) *stack {
 	s := &stack{AWS: awstest.Start(t, ecr.Options{}), queue: awstest.StartQueue(t, sqslocal.Options{})}
 	for name, value := range map[string]string{
@@ -53,7 +53,7 @@ func (s *stack) resetCounts() {
 	s.queue.SQS.ResetCount()
 }
 
-// calls are the operations that were called, of all services.
+// calls returns the called operations of all services.
 func (s *stack) calls() map[string]bool {
 	calls := make(map[string]bool)
 	for _, count := range []awslocal.Count{s.S3.Count(), s.ECR.Count(), s.queue.SQS.Count()} {
@@ -66,10 +66,10 @@ func (s *stack) calls() map[string]bool {
 
 func base(*http.Request) string { return "https://api.example" }
 
-// apiFunction is a constructor of a function behind API Gateway.
+// apiFunction builds the handler of a function behind API Gateway.
 type apiFunction func(context.Context, *slog.Logger, setup.BaseURL) (http.Handler, error)
 
-// functionTest is a function of the API, the requests that it gets with the status of each answer, and all calls to AWS that they cost.
+// functionTest is a function of the API, requests to it with the expected status, and all operations of AWS that they call.
 type functionTest struct {
 	build    apiFunction
 	routes   httpapi.Routes
@@ -99,7 +99,7 @@ func functionTests(id string) map[string]functionTest {
 	}
 }
 
-// Each function answers its own paths and no others, and calls no more of AWS than it needs.
+// Each function serves only its own paths, and calls only the operations of AWS that it needs.
 func TestFunctionsOfTheAPI(t *testing.T) {
 	s := start(t)
 	for name, test := range functionTests(s.config.ID) {
@@ -113,7 +113,7 @@ func TestFunctionsOfTheAPI(t *testing.T) {
 			}
 			s.resetCounts()
 			for _, request := range test.requests {
-				ask(t, h, request)
+				checkStatus(t, h, request)
 			}
 			want := make(map[string]bool)
 			for _, operation := range test.calls {
@@ -127,7 +127,7 @@ func TestFunctionsOfTheAPI(t *testing.T) {
 				if !slices.ContainsFunc(test.requests, func(request string) bool {
 					return strings.HasPrefix(strings.Replace(request, "?", " ", 1), "GET "+path+" ")
 				}) {
-					t.Errorf("%s was not asked for", path)
+					t.Errorf("no request has the path %s", path)
 				}
 			}
 		})
@@ -136,8 +136,8 @@ func TestFunctionsOfTheAPI(t *testing.T) {
 
 const valid = `{"region":"us-west-2","registry":"123456789012","repository":"app"}`
 
-// ask makes a request, such as GET /summary 200, and checks the status.
-func ask(t *testing.T, h http.Handler, request string) {
+// checkStatus sends a request and checks the status. An example of request is "GET /summary 200".
+func checkStatus(t *testing.T, h http.Handler, request string) {
 	t.Helper()
 	var method, target string
 	var status int
@@ -152,7 +152,7 @@ func ask(t *testing.T, h http.Handler, request string) {
 	}
 }
 
-// StartScanFunc asks for visits and does them.
+// StartScanFunc requests visits on a schedule, and visits repositories for messages.
 func TestStartScan(t *testing.T) {
 	s := start(t)
 	handler, err := setup.StartScan(t.Context(), awstest.Silent())
@@ -178,12 +178,12 @@ func TestStartScan(t *testing.T) {
 		t.Errorf("message: %v", err)
 	}
 	record, err := s.Service(awstest.Silent()).Visitor.Records.Load(t.Context(), s.config.Repo())
-	if _, there := record.Images["v1"]; err != nil || !there || record.Begin == 0 {
+	if _, ok := record.Images["v1"]; err != nil || !ok || record.Begin == 0 {
 		t.Errorf("the visit recorded %+v, %v", record, err)
 	}
 }
 
-// Without what it needs a function says at its start which variable is missing; without the queue a new config waits for the schedule.
+// A function without a required variable returns an error that names the variable. ConfigsFunc works without a queue.
 func TestMissingVariables(t *testing.T) {
 	start(t)
 	t.Setenv(setup.QueueURL, "")
@@ -194,7 +194,7 @@ func TestMissingVariables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask(t, h, "POST /configs 201")
+	checkStatus(t, h, "POST /configs 201")
 	t.Setenv(setup.ConfigBucket, "")
 	errs := make(map[string]error)
 	for name, build := range map[string]apiFunction{"configs": setup.Configs, "summary": setup.Summary, "findings": setup.Findings} {
@@ -208,16 +208,16 @@ func TestMissingVariables(t *testing.T) {
 	}
 }
 
-// A queue that fails costs a new config nothing: it is stored, and the schedule asks for its visit.
+// A new config is stored even if the queue fails. The failure is counted.
 func TestPostWhileTheQueueFails(t *testing.T) {
 	s := start(t)
-	s.queue.SQS.Disturb(awslocal.Fault{Code: "AccessDenied", Status: 403})
+	s.queue.SQS.InjectFault(awslocal.Fault{Code: "AccessDenied", Status: 403})
 	var log strings.Builder
 	h, err := setup.Configs(t.Context(), slog.New(slog.NewJSONHandler(&log, nil)), base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ask(t, h, "POST /configs 201"); !strings.Contains(log.String(), `"VisitsNotSent":1`) {
+	if checkStatus(t, h, "POST /configs 201"); !strings.Contains(log.String(), `"VisitsNotSent":1`) {
 		t.Errorf("the failure is not counted: %s", log.String())
 	}
 	if configs, err := s.Service(awstest.Silent()).Configs.List(t.Context()); err != nil || len(configs) != 2 {

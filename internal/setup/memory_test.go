@@ -9,8 +9,8 @@ import (
 	"ecr-continuous-scan/internal/setup"
 )
 
-// A function stays below what Lambda kills it for, and elsewhere nothing is changed.
-func TestMemoryOfAFunction(t *testing.T) {
+// In Lambda, the memory limit is below the memory size of the function. Outside Lambda, the settings are not changed.
+func TestMemoryLimitOfAFunction(t *testing.T) {
 	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(math.MaxInt64)
 	t.Cleanup(func() {
 		debug.SetGCPercent(percent)
@@ -28,7 +28,7 @@ func TestMemoryOfAFunction(t *testing.T) {
 		}
 		limit := debug.SetMemoryLimit(-1)
 		if percent := debug.SetGCPercent(100); percent != tt.percent || limit != tt.limit {
-			t.Errorf("of %q MiB: a limit of %d bytes and garbage of %d %%, want %d and %d", tt.memory, limit, percent, tt.limit, tt.percent)
+			t.Errorf("%q MiB: a memory limit of %d bytes and a garbage percentage of %d, want %d and %d", tt.memory, limit, percent, tt.limit, tt.percent)
 		}
 	}
 }

@@ -10,25 +10,27 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 )
 
-// How often calls to AWS are tried again, the same for every service.
+// The limits of retries of a call to AWS, for every service.
 const (
-	attempts   = 3
+	attempts   = 3 // including the first one
 	maxBackoff = 4 * time.Second
 )
 
-// newRetryer has no retry quota, unlike the SDK's: that one is shared by all calls of a client, so a burst of failures, or one dead Region,
-// would use up the retries of everything else. Attempts, back-off, the bound on calls and the context's deadline bound the retries instead.
+// newRetryer returns a retryer without a retry quota. The SDK's default has a quota for all calls of a client, so a burst of errors, or
+// an outage of one Region, would use up the retries of all other calls. Retries are limited by the number of attempts, the backoff, the
+// limit of concurrent calls and the deadline of the context.
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
 		o.MaxBackoff = maxBackoff
 		o.RateLimiter = ratelimit.None
-		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(cutOff))
+		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(isTruncated))
 	})
 }
 
-// cutOff tells an answer whose connection ended in the middle; the SDK retries only one that had not begun.
-func cutOff(err error) aws.Ternary {
+// isTruncated makes an error retryable if the connection closed in the middle of a response. The SDK retries only if it closed before
+// the response began.
+func isTruncated(err error) aws.Ternary {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return aws.TrueTernary
 	}

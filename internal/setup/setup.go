@@ -1,7 +1,7 @@
-// Package setup builds the service from its parts: SDK clients with their timeouts, stores, and the use cases over them. Everything is
-// made once, before the first request.
+// Package setup builds the functions from their parts: SDK clients with timeouts, stores, and the use cases that use them. It builds
+// everything once, before the first request.
 //
-// It holds no logic of the service, and nothing in it knows whether AWS or an embedded stand-in answers.
+// It contains no logic of the service, and it works in the same way with AWS and with the embedded servers.
 package setup
 
 import (
@@ -30,16 +30,18 @@ import (
 	"ecr-continuous-scan/internal/sqsqueue"
 )
 
-// Timeouts of one attempt of a call to AWS: a Region that doesn't answer must show as such while the others are still waited for.
+// The timeouts of one attempt of a call to AWS. They are short enough that the calls to an unavailable Region fail before the request
+// times out.
 const (
 	dialTimeout     = 3 * time.Second
 	responseTimeout = 10 * time.Second
 )
 
-// BaseURL gives the URL of the API as the client of a request knows it.
+// BaseURL returns the URL of the API as the client of a request sees it.
 type BaseURL func(*http.Request) string
 
-// Configs builds what ConfigsFunc serves: it keeps configs and requests visits, and reads nothing else.
+// Configs returns the handler of ConfigsFunc. It stores configs and requests visits. It does not read records or call ECR. It returns an
+// error if a required environment variable is missing.
 func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
 	cfg, e, err := fromEnvironment(ctx, log)
 	if err != nil {
@@ -54,18 +56,18 @@ func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler,
 	return api.Handler(api.ConfigRoutes()), nil
 }
 
-// Summary builds what SummaryFunc serves: it only reads.
+// Summary returns the handler of SummaryFunc, which only reads. It returns an error if a required environment variable is missing.
 func Summary(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
-	return reading(ctx, log, base, (*httpapi.API).SummaryRoutes)
+	return newReadHandler(ctx, log, base, (*httpapi.API).SummaryRoutes)
 }
 
-// Findings builds what FindingsFunc serves: it only reads.
+// Findings returns the handler of FindingsFunc, which only reads. It returns an error if a required environment variable is missing.
 func Findings(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
-	return reading(ctx, log, base, (*httpapi.API).FindingsRoutes)
+	return newReadHandler(ctx, log, base, (*httpapi.API).FindingsRoutes)
 }
 
-// reading serves routes of an API that can't store anything.
-func reading(ctx context.Context, log *slog.Logger, base BaseURL, routes func(*httpapi.API) httpapi.Routes) (http.Handler, error) {
+// newReadHandler returns a handler for routes that only read. Its API has no store to write to.
+func newReadHandler(ctx context.Context, log *slog.Logger, base BaseURL, routes func(*httpapi.API) httpapi.Routes) (http.Handler, error) {
 	cfg, e, err := fromEnvironment(ctx, log)
 	if err != nil {
 		return nil, err
@@ -75,26 +77,26 @@ func reading(ctx context.Context, log *slog.Logger, base BaseURL, routes func(*h
 	return api.Handler(routes(api)), nil
 }
 
-// newAPI is an API without anything to serve. Without a key that it can use it lets nobody in, and says so in the log: a function that doesn't
-// start would look like an outage.
+// newAPI returns an API without stores. If the hash of a key is missing or malformed, the API denies every request and newAPI logs the
+// error. It does not return the error, because a function that can't start would look like an outage.
 func newAPI(ctx context.Context, log *slog.Logger, base BaseURL, e environment) *httpapi.API {
 	access, err := httpapi.ParseAccess(e.apiKeyHash, e.readKeyHash)
 	if err != nil {
-		log.ErrorContext(ctx, "every request is refused", "error", err)
+		log.ErrorContext(ctx, "the API denies every request", "error", err)
 	} else if e.publicBadges {
 		access = access.WithPublicBadges()
 	}
 	return &httpapi.API{BaseURL: base, Access: access, Origin: e.origin, Now: time.Now, Log: log}
 }
 
-// StartScan builds what StartScanFunc runs.
+// StartScan returns the event handler of StartScanFunc. It returns an error if a required environment variable is missing.
 func StartScan(ctx context.Context, log *slog.Logger) (*scanevents.Handler, error) {
 	cfg, e, err := fromEnvironment(ctx, log)
 	if err != nil {
 		return nil, err
 	}
 	if e.queueURL == "" {
-		return nil, fmt.Errorf("%s is not set: it must be the URL of the SQS queue of visits", QueueURL)
+		return nil, fmt.Errorf("%s is not set: set it to the URL of the SQS queue of visits", QueueURL)
 	}
 	visitor := NewVisitor(cfg, cfg, e.configBucket, sqsqueue.New(cfg, e.queueURL), log)
 	metrics := scanevents.Metrics{Log: log, Function: lambdacontext.FunctionName, Now: time.Now}
@@ -110,25 +112,26 @@ func fromEnvironment(ctx context.Context, log *slog.Logger) (aws.Config, environ
 		UseMemory(e.memory)
 	}
 	cfg, err := AWSConfig(ctx)
-	cfg.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) { // else it writes lines that are no JSON
-		log.Info("the AWS SDK says", "text", fmt.Sprintf(format, v...))
+	cfg.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) { // the SDK's default logger writes lines that are not JSON
+		log.Info("message of the AWS SDK", "text", fmt.Sprintf(format, v...))
 	})
 	return cfg, e, err
 }
 
-// NewConfigs is the store of configs in a bucket.
+// NewConfigs returns the store of configs in a bucket.
 func NewConfigs(s3Config aws.Config, bucket string, log *slog.Logger) s3store.ConfigWriter {
 	return s3store.NewConfigWriter(s3Client(s3Config), bucket, log)
 }
 
-// NewReader tells what is known; S3 and ECR may be reached differently.
+// NewReader returns the reader of reports. S3 and ECR may have different settings, such as endpoints.
 func NewReader(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *report.Reader {
 	client := s3Client(s3Config)
 	source := refresh.Source{Registry: ecrscan.New(ecrConfig), Records: s3store.NewRecords(client, bucket), Now: time.Now, Log: log}
 	return &report.Reader{Configs: s3store.NewConfigs(client, bucket, log), Source: source}
 }
 
-// NewVisitor visits repositories and asks for visits through a queue; S3 and ECR may be reached differently.
+// NewVisitor returns the visitor of repositories, which requests visits through the queue. S3 and ECR may have different settings, such
+// as endpoints.
 func NewVisitor(s3Config, ecrConfig aws.Config, bucket string, queue rescan.Queue, log *slog.Logger) *rescan.Visitor {
 	client := s3Client(s3Config)
 	return &rescan.Visitor{
@@ -139,15 +142,15 @@ func NewVisitor(s3Config, ecrConfig aws.Config, bucket string, queue rescan.Queu
 
 func s3Client(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) {
-		// An endpoint that is a plain address has no room for the bucket in its host name.
+		// The host name of a custom endpoint, such as an IP address, can't contain the bucket name.
 		o.UsePathStyle = o.BaseEndpoint != nil
-		// A checksum of what is read is work for each object, and a line in the log for each that was stored without one; a config that is broken
-		// shows as such.
+		// Validating checksums costs time for each object, and logs a line for each object without a checksum. A damaged object is
+		// noticed without it, because it can't be decoded.
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
 }
 
-// AWSConfig loads the SDK's own settings: environment, profile, role.
+// AWSConfig loads the SDK's settings from the environment, the profile and the role.
 func AWSConfig(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(httpClient()), config.WithRetryer(newRetryer))
 	if err != nil {
@@ -156,8 +159,8 @@ func AWSConfig(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
-// Loopback is for an embedded stand-in of AWS at the given URL. It takes nothing from the environment, so that no profile of the user can
-// turn it into the real one; the credentials are made up, since the stand-ins check none.
+// Loopback returns the settings for an embedded server at the endpoint. It does not read the environment, so that a profile of the user
+// can't redirect calls to AWS. The credentials are dummies, because the embedded servers don't check them.
 func Loopback(endpoint string) aws.Config {
 	return aws.Config{
 		Region:       "us-west-2",
@@ -168,15 +171,15 @@ func Loopback(endpoint string) aws.Config {
 	}
 }
 
-// httpClient has as many idle connections as there may be calls side by side, of two operations of ECR: with fewer, most calls would open
-// one of their own.
+// httpClient returns a client that keeps one idle connection for each concurrent call, of two operations of ECR or of S3. With fewer idle
+// connections, most calls would open a new one.
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
-		WithReadTimeout(responseTimeout). // of a body that stalls
+		WithReadTimeout(responseTimeout). // for a response body that stalls
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, 2*ecrscan.CallsAtOnce)
-			t.MaxIdleConns = 8*ecrscan.CallsAtOnce + s3store.CallsAtOnce // of some Regions
+			t.MaxIdleConns = 8*ecrscan.CallsAtOnce + s3store.CallsAtOnce // for calls to several Regions
 			t.ResponseHeaderTimeout = responseTimeout
 		})
 }

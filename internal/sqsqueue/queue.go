@@ -1,5 +1,6 @@
-// Package sqsqueue sends messages to an Amazon SQS FIFO queue and tells how many wait there. Lambda receives them, and package scan says
-// what they mean.
+// Package sqsqueue sends messages to an Amazon SQS FIFO queue and reads how many messages wait in it.
+//
+// It does not receive messages, because Lambda does. Their content is defined in package rescan.
 package sqsqueue
 
 import (
@@ -20,25 +21,25 @@ import (
 )
 
 const (
-	perCall     = 10        // the most messages that one SendMessageBatch takes
-	maxBytes    = 256 << 10 // the most bytes of one message, and of one SendMessageBatch
-	callsAtOnce = 8         // of SendMessageBatch, for one Send
+	perCall     = 10        // maximum number of messages of one SendMessageBatch
+	maxBytes    = 256 << 10 // maximum size of one message, and of all messages of one SendMessageBatch
+	callsAtOnce = 8         // maximum number of concurrent calls of SendMessageBatch in one Send
 	attempts    = 3
-	backoff     = 100 * time.Millisecond // doubles
+	backoff     = 100 * time.Millisecond // before the second attempt; doubles with each attempt
 )
 
-// Queue sends to one queue. It implements [rescan.Queue].
+// Queue is one SQS queue. It implements [rescan.Queue].
 type Queue struct {
 	sqs *sqs.Client
 	url string
 }
 
-// New makes a sender to the FIFO queue at url, which must be in cfg's Region.
+// New returns the FIFO queue at url, which must be in cfg's Region.
 func New(cfg aws.Config, url string) *Queue {
 	return &Queue{sqs: sqs.NewFromConfig(cfg), url: url}
 }
 
-// Send implements [rescan.Queue]. Messages of one call are sent side by side: two for the same repository may be queued in any order.
+// Send implements [rescan.Queue]. It sends batches concurrently, so two messages for the same repository may be queued in any order.
 // Errors: Unavailable; Internal for a message of more than 256 KiB.
 func (q *Queue) Send(ctx context.Context, s []rescan.Sending) []error {
 	errs := make([]error, len(s))
@@ -62,17 +63,17 @@ func (q *Queue) Waiting(ctx context.Context) (int, error) {
 	const name = types.QueueAttributeNameApproximateNumberOfMessages
 	out, err := q.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{name}})
 	if err != nil {
-		return 0, unavailable("the queue does not tell how many messages wait", fmt.Errorf("read the attributes of the queue: %w", err))
+		return 0, unavailable("can't read how many messages wait in the queue", fmt.Errorf("read the attributes of the queue: %w", err))
 	}
 	waiting, err := strconv.Atoi(out.Attributes[string(name)])
 	if err != nil {
-		return 0, unavailable("the queue does not tell how many messages wait", fmt.Errorf("read the queue's attribute %s: %w", name, err))
+		return 0, unavailable("can't read how many messages wait in the queue", fmt.Errorf("read the queue's attribute %s: %w", name, err))
 	}
 	return waiting, nil
 }
 
-// entriesOf makes the entries of batches. An entry's id is the index of its message. A message that can't be sent has its error in errs
-// and no entry.
+// entriesOf makes the entries of the batches. The id of an entry is the index of its message. For a message that can't be sent,
+// entriesOf sets the error in errs and makes no entry.
 func entriesOf(s []rescan.Sending, errs []error) []types.SendMessageBatchRequestEntry {
 	entries := make([]types.SendMessageBatchRequestEntry, 0, len(s))
 	for i, one := range s {
@@ -92,7 +93,7 @@ func entriesOf(s []rescan.Sending, errs []error) []types.SendMessageBatchRequest
 	return entries
 }
 
-// batches groups entries into as many as one call takes, by number and by size.
+// batches splits entries into batches that are within the limits of one call.
 func batches(entries []types.SendMessageBatchRequestEntry) [][]types.SendMessageBatchRequestEntry {
 	var all [][]types.SendMessageBatchRequestEntry
 	begin, size := 0, 0
@@ -109,13 +110,13 @@ func batches(entries []types.SendMessageBatchRequestEntry) [][]types.SendMessage
 	return all
 }
 
-// sendBatch sends the entries of one call, and sends those again that SQS could not take at first. Errors go to errs.
+// sendBatch sends one batch, and retries the entries that SQS temporarily refused. It sets the errors in errs.
 func (q *Queue) sendBatch(ctx context.Context, entries []types.SendMessageBatchRequestEntry, errs []error) {
 	for attempt := 1; ; attempt++ {
 		out, err := q.sqs.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: entries})
-		if err != nil { // the client has tried again already, where that makes sense
+		if err != nil { // the SDK has already retried the call if the error is retryable
 			for _, e := range entries {
-				errs[number(e.Id)] = notSent(err)
+				errs[messageIndex(e.Id)] = notSent(err)
 			}
 			return
 		}
@@ -126,34 +127,34 @@ func (q *Queue) sendBatch(ctx context.Context, entries []types.SendMessageBatchR
 	}
 }
 
-// failed stores why entries were refused, removes the errors of the others, and returns those that are worth another try.
+// failed sets the errors of the refused entries in errs and removes the errors of the others. It returns the entries to retry.
 func failed(entries []types.SendMessageBatchRequestEntry, refused []types.BatchResultErrorEntry, errs []error) []types.SendMessageBatchRequestEntry {
-	why := make(map[string]types.BatchResultErrorEntry, len(refused))
+	errorsByID := make(map[string]types.BatchResultErrorEntry, len(refused))
 	for _, r := range refused {
-		why[aws.ToString(r.Id)] = r
+		errorsByID[aws.ToString(r.Id)] = r
 	}
-	var again []types.SendMessageBatchRequestEntry
+	var retry []types.SendMessageBatchRequestEntry
 	for _, e := range entries {
-		r, isRefused := why[*e.Id]
+		r, isRefused := errorsByID[*e.Id]
 		if !isRefused {
-			errs[number(e.Id)] = nil
+			errs[messageIndex(e.Id)] = nil
 			continue
 		}
-		errs[number(e.Id)] = notSent(fmt.Errorf("%s: %s", aws.ToString(r.Code), aws.ToString(r.Message)))
+		errs[messageIndex(e.Id)] = notSent(fmt.Errorf("%s: %s", aws.ToString(r.Code), aws.ToString(r.Message)))
 		if !r.SenderFault {
-			again = append(again, e)
+			retry = append(retry, e)
 		}
 	}
-	return again
+	return retry
 }
 
-// number is the index of a message, from its entry's id.
-func number(id *string) int {
-	n, _ := strconv.Atoi(*id) // made from a number
+// messageIndex returns the index of a message from the id of its entry.
+func messageIndex(id *string) int {
+	n, _ := strconv.Atoi(*id) // entriesOf made the id from a number
 	return n
 }
 
-// pause is false when ctx ended first.
+// pause waits for d. It returns false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -166,7 +167,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 func notSent(cause error) error {
-	return unavailable("the queue does not take the message", fmt.Errorf("send to the queue: %w", cause))
+	return unavailable("can't send the message to the queue", fmt.Errorf("send to the queue: %w", cause))
 }
 
 func unavailable(message string, cause error) error {

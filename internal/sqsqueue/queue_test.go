@@ -29,7 +29,7 @@ func start(t *testing.T) (*awstest.Queue, *sqsqueue.Queue) {
 	return service, sqsqueue.New(setup.Loopback(service.Endpoint), service.URL)
 }
 
-// received is everything in the queue, in the order of repositories. It checks that groups and deduplication ids arrive.
+// received returns all messages of the queue, sorted by repository. It checks their groups.
 func received(t *testing.T, service *awstest.Queue) []rescan.Sending {
 	t.Helper()
 	client := service.Client()
@@ -59,7 +59,7 @@ func received(t *testing.T, service *awstest.Queue) []rescan.Sending {
 	return all
 }
 
-// sendings are messages for n repositories, in the order of their names. The deduplication ids begin with prefix.
+// sendings returns messages for n repositories, sorted by name. The deduplication ids begin with prefix.
 func sendings(prefix string, n int) []rescan.Sending {
 	all := make([]rescan.Sending, n)
 	for i := range all {
@@ -71,7 +71,7 @@ func sendings(prefix string, n int) []rescan.Sending {
 	return all
 }
 
-// withConfigs gives a message so many config ids that it has about so many bytes.
+// withConfigs adds config ids to a message until it has about the given number of bytes.
 func withConfigs(s rescan.Sending, bytes int) rescan.Sending {
 	s.Configs = slices.Repeat(s.Configs, bytes/39)
 	return s
@@ -90,7 +90,7 @@ func TestSend(t *testing.T) {
 		{"none", nil, 0},
 		{"one", sendings("", 1), 1},
 		{"more than a batch", sendings("", 23), 3},
-		{"more bytes than a batch may have", large, 3},
+		{"more bytes than the limit of a batch", large, 3},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -108,8 +108,8 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// A message that is too long is an error of its own, and does not keep the others from being sent.
-func TestSendTooLong(t *testing.T) {
+// A message that is too long gets an error, and the others are sent.
+func TestSendWithATooLongMessage(t *testing.T) {
 	service, queue := start(t)
 	s := sendings("", 12)
 	s[3] = withConfigs(s[3], 300<<10)
@@ -130,8 +130,8 @@ func TestSendTooLong(t *testing.T) {
 	}
 }
 
-// One deduplication id is one message. A second Send of it is no error.
-func TestSendOnce(t *testing.T) {
+// SQS drops a second message with the same deduplication id, and Send returns no error for it.
+func TestSendOfTheSameDeduplicationIDs(t *testing.T) {
 	service, queue := start(t)
 	for range 2 {
 		if errs := queue.Send(t.Context(), sendings("", 3)); errs != nil {
@@ -143,32 +143,32 @@ func TestSendOnce(t *testing.T) {
 	}
 }
 
-// Eight batches are under way at once, and no more.
-func TestSendSideBySide(t *testing.T) {
+// Send makes at most eight calls concurrently.
+func TestSendLimitsConcurrentCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, err := sqslocal.New("visits.fifo", sqslocal.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		service.Disturb(awslocal.Fault{Operation: "SendMessageBatch", Delay: time.Second})
+		service.InjectFault(awslocal.Fault{Operation: "SendMessageBatch", Delay: time.Second})
 		cfg := setup.Loopback("http://sqs.example")
 		cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: service}}
 		began := time.Now()
 		if errs := sqsqueue.New(cfg, "http://sqs.example/"+awslocal.DefaultRegistry+"/visits.fifo").Send(t.Context(), sendings("", 300)); errs != nil {
 			t.Fatal(errs)
 		}
-		if atOnce, took := service.Count().MaxFlight, time.Since(began); atOnce != 8 || took != 4*time.Second {
+		if atOnce, took := service.Count().MaxInFlight, time.Since(began); atOnce != 8 || took != 4*time.Second {
 			t.Errorf("%d batches at once and %v for 30, want 8 and 4s", atOnce, took)
 		}
 	})
 }
 
-// Of a batch that SQS took in part, the rest is sent again.
-func TestSendRestAgain(t *testing.T) {
+// If SQS refuses some entries of a batch, Send retries only these entries, at most twice.
+func TestSendRetriesRefusedEntries(t *testing.T) {
 	service, queue := start(t)
 	service.SQS.RefuseEntries(12)
 	if errs := queue.Send(t.Context(), sendings("first", 10)); errs != nil {
-		t.Errorf("refused twice at most: %v", errs)
+		t.Errorf("entries that are refused at most twice: %v", errs)
 	}
 	if got := received(t, service); len(got) != 10 {
 		t.Errorf("%d received, want 10", len(got))
@@ -186,8 +186,8 @@ func TestSendRestAgain(t *testing.T) {
 	}
 }
 
-// What SQS blames on the sender is not sent again.
-func TestSendWrong(t *testing.T) {
+// Send does not retry an entry if SQS reports a fault of the sender.
+func TestSendDoesNotRetryInvalidEntries(t *testing.T) {
 	service, queue := start(t)
 	s := sendings("", 2)
 	s[1].Once = "with a space"
@@ -200,20 +200,20 @@ func TestSendWrong(t *testing.T) {
 	}
 }
 
-func TestSendToQueueThatIsDown(t *testing.T) {
+func TestSendToAnUnavailableQueue(t *testing.T) {
 	service, queue := start(t)
-	undo := service.SQS.Disturb(awslocal.Fault{Status: 500})
+	undo := service.SQS.InjectFault(awslocal.Fault{Status: 500})
 	for i, err := range queue.Send(t.Context(), sendings("", 11)) {
 		if scan.CodeOf(err) != scan.Unavailable {
 			t.Errorf("message %d: %v", i, err)
 		}
 	}
 	undo()
-	defer service.SQS.Disturb(awslocal.Fault{Hang: true})()
+	defer service.SQS.InjectFault(awslocal.Fault{Hang: true})()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if errs := queue.Send(ctx, sendings("", 1)); len(errs) != 1 || scan.CodeOf(errs[0]) != scan.Unavailable {
-		t.Errorf("no answer: %v", errs)
+		t.Errorf("no response: %v", errs)
 	}
 }
 
@@ -234,8 +234,8 @@ func TestWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(14)
-	service.SQS.Disturb(awslocal.Fault{Status: 500})
+	service.SQS.InjectFault(awslocal.Fault{Status: 500})
 	if _, err := queue.Waiting(t.Context()); scan.CodeOf(err) != scan.Unavailable {
-		t.Errorf("from a queue that is down: %v", err)
+		t.Errorf("from an unavailable queue: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-// Package e2e runs the compiled functions, as Lambda starts them, against an embedded S3 and ECR.
+// Package e2e tests the compiled functions. It starts them like Lambda does, with an embedded S3, ECR and SQS.
 package e2e
 
 import (
@@ -27,7 +27,7 @@ import (
 	"ecr-continuous-scan/test/openapi"
 )
 
-// functions are the HTTP functions, by folder, with their routes.
+// functions returns the routes of the HTTP functions, by folder.
 func functions() map[string]httpapi.Routes {
 	api := new(httpapi.API)
 	return map[string]httpapi.Routes{"configs": api.ConfigRoutes(), "summary": api.SummaryRoutes(), "findings": api.FindingsRoutes()}
@@ -43,7 +43,7 @@ func start(t *testing.T, a *awstest.AWS, function string) *lambdaruntime.Functio
 	return lambdaruntime.Start(t, lambdaruntime.Build(t, function), environment(a))
 }
 
-// deploy starts the three HTTP functions behind a gateway, and gives the API's URL.
+// deploy starts the three HTTP functions behind a gateway and returns the API's URL.
 func deploy(t *testing.T, a *awstest.AWS) string {
 	g := &lambdaruntime.Gateway{Functions: map[string]*lambdaruntime.Function{}}
 	for folder, routes := range functions() {
@@ -55,7 +55,7 @@ func deploy(t *testing.T, a *awstest.AWS) string {
 	return serve(t, g)
 }
 
-// serve serves a gateway, whose answers are held against openapi.yaml, and gives the API's URL.
+// serve starts a server for the gateway and returns the API's URL. It checks all requests and responses against openapi.yaml.
 func serve(t *testing.T, g *lambdaruntime.Gateway) string {
 	server := httptest.NewServer(openapi.Handler(t, lambdaruntime.Stage, g))
 	t.Cleanup(server.Close)
@@ -105,7 +105,7 @@ func TestWalkthrough(t *testing.T) {
 		if err := json.Unmarshal([]byte(got), &c); err != nil || res.StatusCode != 201 {
 			t.Fatalf("POST %s: %d %s", sample, res.StatusCode, got)
 		}
-		// The gateway's URL is https, as API Gateway's always is.
+		// BaseURL always makes https URLs, because API Gateway supports only https.
 		if want := strings.Replace(api, "http:", "https:", 1) + "/configs/" + c.ID; res.Header.Get("Location") != want {
 			t.Errorf("Location %s, want %s", res.Header.Get("Location"), want)
 		}
@@ -136,32 +136,32 @@ func TestWalkthrough(t *testing.T) {
 	}
 }
 
-type proxyAnswer struct {
+type proxyResponse struct {
 	StatusCode      int                 `json:"statusCode"`
 	Headers         map[string][]string `json:"multiValueHeaders"`
 	Body            string              `json:"body"`
 	IsBase64Encoded bool                `json:"isBase64Encoded"`
 }
 
-// invoke sends an event that no gateway of ours makes.
-func invoke(t *testing.T, f *lambdaruntime.Function, event map[string]any) proxyAnswer {
+// invoke sends an event directly to the function, without the gateway.
+func invoke(t *testing.T, f *lambdaruntime.Function, event map[string]any) proxyResponse {
 	t.Helper()
-	payload, err := f.Invoke(t.Context(), event, mostTime)
+	payload, err := f.Invoke(t.Context(), event, maxTime)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return decode(t, event, payload)
 }
 
-// decode reads the answer to an event, and holds both against openapi.yaml.
-func decode(t *testing.T, event map[string]any, payload []byte) proxyAnswer {
+// decode decodes the response to an event, and checks both against openapi.yaml.
+func decode(t *testing.T, event map[string]any, payload []byte) proxyResponse {
 	t.Helper()
-	var a proxyAnswer
+	var a proxyResponse
 	if err := json.Unmarshal(payload, &a); err != nil {
 		t.Fatalf("%v in %s", err, payload)
 	}
-	answer := &http.Response{StatusCode: a.StatusCode, Header: a.Headers, Body: io.NopCloser(strings.NewReader(a.Body))}
-	if err := document(t).Check(asked(t, event), answer); err != nil {
+	response := &http.Response{StatusCode: a.StatusCode, Header: a.Headers, Body: io.NopCloser(strings.NewReader(a.Body))}
+	if err := document(t).Check(requestOf(t, event), response); err != nil {
 		t.Errorf("openapi.yaml: %s %.200s: %d: %v", event["httpMethod"], event["path"], a.StatusCode, err)
 	}
 	return a
@@ -176,8 +176,8 @@ func document(t *testing.T) *openapi.Document {
 	return d
 }
 
-// asked is the request of an event, below the API's base path.
-func asked(t *testing.T, event map[string]any) *http.Request {
+// requestOf returns the request of an event, without the API's base path.
+func requestOf(t *testing.T, event map[string]any) *http.Request {
 	t.Helper()
 	path := event["resource"].(string)
 	if parameters, ok := event["pathParameters"].(map[string]string); ok {
@@ -187,7 +187,7 @@ func asked(t *testing.T, event map[string]any) *http.Request {
 	}
 	body, _ := event["body"].(string)
 	if event["isBase64Encoded"] == true {
-		decoded, _ := base64.StdEncoding.DecodeString(body) // what is broken is refused
+		decoded, _ := base64.StdEncoding.DecodeString(body) // the function rejects an invalid body
 		body = string(decoded)
 	}
 	r := httptest.NewRequest(event["httpMethod"].(string), path, strings.NewReader(body))
@@ -198,7 +198,7 @@ func asked(t *testing.T, event map[string]any) *http.Request {
 	return r
 }
 
-func TestOddEvents(t *testing.T) {
+func TestUnusualEvents(t *testing.T) {
 	a := walkthrough(t)
 	f := start(t, a, "configs")
 	event := func(method, path, body, base string) map[string]any {
@@ -219,7 +219,7 @@ func TestOddEvents(t *testing.T) {
 	}
 	encoded["body"] = "%%%"
 	if got := invoke(t, f, encoded); got.StatusCode != 400 {
-		t.Errorf("a body in broken base64: %+v", got)
+		t.Errorf("a body in invalid base64: %+v", got)
 	}
 	if got := invoke(t, f, event("POST", "/configs", valid, "/scans")); got.StatusCode != 201 || !strings.HasPrefix(got.Headers["Location"][0], "https://scans.example.com/scans/configs/") {
 		t.Errorf("a custom domain with a base path: %+v", got)
@@ -232,15 +232,15 @@ func TestOddEvents(t *testing.T) {
 		}
 	}
 	if _, err := f.Invoke(t.Context(), map[string]any{"Records": []any{}}, time.Minute); err == nil {
-		t.Error("an event of something else: no error")
+		t.Error("no error for an event of another service")
 	}
 	if got := invoke(t, f, event("GET", "/configs", "", "/Prod")); got.StatusCode != 200 {
-		t.Errorf("afterwards: %+v", got)
+		t.Errorf("a valid event after an error: %+v", got)
 	}
 }
 
-// Every link that an answer holds leads back to where the client came from: the API's own domain with its stage, or a custom domain with its
-// base path; a key in the URL goes along.
+// The links in a response begin with the URL that the client used: the API's own domain with the stage, or a custom domain with its base
+// path. They contain the key of the request's URL.
 func TestLinks(t *testing.T) {
 	a := walkthrough(t)
 	path := "/findings/" + a.Service(awstest.Silent()).AddConfig(t, "test/ubuntu").ID
@@ -283,7 +283,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// A badge is shown without a key if the function is told so, and a gate is not.
+// With public badges, a badge needs no key, but a gate does.
 func TestBadgeAndGate(t *testing.T) {
 	a := walkthrough(t)
 	id := a.Service(awstest.Silent()).AddConfig(t, "test/ubuntu").ID
@@ -291,7 +291,7 @@ func TestBadgeAndGate(t *testing.T) {
 		settings := environment(a)
 		settings["ECR_SCAN_API_KEY_SHA256"], settings["ECR_SCAN_PUBLIC_BADGES"] = strings.Repeat("0", 64), public
 		f := lambdaruntime.Start(t, lambdaruntime.Build(t, "summary"), settings)
-		get := func(target string) proxyAnswer {
+		get := func(target string) proxyResponse {
 			t.Helper()
 			event, err := lambdaruntime.APIEvent(httptest.NewRequest("GET", "https://api.example/Prod"+target, nil), "/Prod", "/badge/{badge}", "/gate/{scanid}", "/summary")
 			if err != nil {

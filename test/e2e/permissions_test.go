@@ -17,7 +17,7 @@ import (
 	"ecr-continuous-scan/test/sqslocal"
 )
 
-// allowedCalls is what the template allows each function, by folder: a call, and for S3 what kind of object it is about.
+// allowedCalls returns the calls that the template allows each function, by folder. Calls to S3 include the kind of object.
 func allowedCalls() map[string][]string {
 	reads := []string{
 		"BatchGetImage", "DescribeImageScanFindings", "DescribeImages",
@@ -32,8 +32,8 @@ func allowedCalls() map[string][]string {
 	}
 }
 
-// recorded starts the recorders of one function, and gives its settings.
-func recorded(t *testing.T, a *awstest.AWS, q *awstest.Queue) (*awstest.Recorder, map[string]string) {
+// startRecorder starts a recorder of the calls of one function, and returns the function's environment.
+func startRecorder(t *testing.T, a *awstest.AWS, q *awstest.Queue) (*awstest.Recorder, map[string]string) {
 	r, settings := new(awstest.Recorder), withQueue(a, q)
 	maps.Copy(settings, map[string]string{
 		"AWS_ENDPOINT_URL_S3": r.S3(t, a.S3), "AWS_ENDPOINT_URL_ECR": r.Start(t, a.ECR), "AWS_ENDPOINT_URL_SQS": r.Start(t, q.SQS),
@@ -41,14 +41,14 @@ func recorded(t *testing.T, a *awstest.AWS, q *awstest.Queue) (*awstest.Recorder
 	return r, settings
 }
 
-// Over the whole walkthrough, with reads before and after visits, each function makes the calls that the template allows it, and no other.
+// Each function makes all calls that the template allows, and no others, during the walkthrough with reads before and after visits.
 func TestCallsAreWithinPermissions(t *testing.T) {
 	a, q := walkthrough(t), awstest.StartQueue(t, sqslocal.Options{})
 	service := a.Service(awstest.Silent())
 	recorders := map[string]*awstest.Recorder{}
 	g := &lambdaruntime.Gateway{Functions: map[string]*lambdaruntime.Function{}}
 	for folder, routes := range functions() {
-		r, settings := recorded(t, a, q)
+		r, settings := startRecorder(t, a, q)
 		recorders[folder] = r
 		f := lambdaruntime.Start(t, lambdaruntime.Build(t, folder), settings)
 		for _, path := range routes.Paths() {
@@ -56,13 +56,13 @@ func TestCallsAreWithinPermissions(t *testing.T) {
 		}
 	}
 	api := serve(t, g)
-	r, settings := recorded(t, a, q)
+	r, settings := startRecorder(t, a, q)
 	recorders["startscan"] = r
 	s := newStartScan(t, q, settings)
 
 	ids := append(postSamples(t, api), service.AddConfig(t, "test/hardcases").ID)
 	readAll(t, api, ids)
-	s.visitAll(time.Minute) // POST asked for three
+	s.visitAll(time.Minute) // POST requested three visits
 	readAll(t, api, ids)
 	a.ECR.PutImage(ecr.RepositoryID{Name: "test/ubuntu"}, ecr.Image{Tags: []string{"new"}})
 	if _, err := s.schedule(); err != nil {
@@ -89,7 +89,7 @@ func TestCallsAreWithinPermissions(t *testing.T) {
 	}
 }
 
-// postSamples registers the three sample configs, and gives their ids.
+// postSamples adds the three sample configs and returns their ids.
 func postSamples(t *testing.T, api string) []string {
 	t.Helper()
 	var ids []string
@@ -108,7 +108,7 @@ func postSamples(t *testing.T, api string) []string {
 	return ids
 }
 
-// readAll reads everything that can be read.
+// readAll sends every kind of GET request.
 func readAll(t *testing.T, api string, ids []string) {
 	t.Helper()
 	paths := []string{"/configs", "/summary", "/summary?format=json", "/summary?format=csv", "/summary?format=html", "/findings", "/findings/all", "/changes"}

@@ -15,22 +15,22 @@ import (
 	"ecr-continuous-scan/test/lambdaruntime"
 )
 
-// What a function may take: the memory that the template's smallest has, the time that API Gateway waits, the answer that Lambda sends.
+// The limits of a function.
 const (
-	mostMemory = 256 << 20
-	mostTime   = 29 * time.Second
-	mostAnswer = 6 << 20
+	maxMemory   = 256 << 20        // the smallest memory size in the template
+	maxTime     = 29 * time.Second // timeout of API Gateway
+	maxResponse = 6 << 20          // limit of Lambda
 )
 
-// answer sends a GET to a function as API Gateway would, and holds it to the limits.
-func answer(t *testing.T, a *awstest.AWS, folder, resource, path string) string {
+// get sends a GET to a function like API Gateway, checks the limits and returns the body of the response.
+func get(t *testing.T, a *awstest.AWS, folder, resource, path string) string {
 	t.Helper()
 	f := start(t, a, folder)
 	event, err := lambdaruntime.APIEvent(httptest.NewRequest("GET", "https://api.example/Prod"+path, nil), "/Prod", resource)
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload, err := f.Invoke(t.Context(), event, mostTime)
+	payload, err := f.Invoke(t.Context(), event, maxTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,17 +39,17 @@ func answer(t *testing.T, a *awstest.AWS, folder, resource, path string) string 
 		t.Fatalf("GET %s: %d %.500s", path, got.StatusCode, got.Body)
 	}
 	memory := f.PeakMemory()
-	t.Logf("GET %s: an answer of %d bytes, at most %d MiB of memory", path, len(payload), memory>>20)
-	if len(payload) > mostAnswer || memory > mostMemory {
-		t.Errorf("GET %s: an answer of %d bytes, %d bytes of memory", path, len(payload), memory)
+	t.Logf("GET %s: a response of %d bytes, at most %d MiB of memory", path, len(payload), memory>>20)
+	if len(payload) > maxResponse || memory > maxMemory {
+		t.Errorf("GET %s: a response of %d bytes, %d bytes of memory", path, len(payload), memory)
 	}
 	return got.Body
 }
 
-// 10,000 images that were visited, with ECR at 30 ms a call: each has its block, with its counts.
-func TestSummaryAtSize(t *testing.T) {
+// The summary of 10,000 visited images contains the counts of each image. Each call to ECR takes 30 ms.
+func TestSummaryOfManyImages(t *testing.T) {
 	if testing.Short() {
-		t.Skip("too long for the race detector")
+		t.Skip("too slow with the race detector")
 	}
 	a := awstest.Start(t, ecr.Options{})
 	service := a.Service(awstest.Silent())
@@ -64,8 +64,8 @@ func TestSummaryAtSize(t *testing.T) {
 	if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Recent != 10_000 {
 		t.Fatalf("visits: %+v, %v", visits.Tally, err)
 	}
-	a.ECR.Disturb(awslocal.Fault{Delay: 30 * time.Millisecond})
-	text := answer(t, a, "summary", "/summary", "/summary")
+	a.ECR.InjectFault(awslocal.Fault{Delay: 30 * time.Millisecond})
+	text := get(t, a, "summary", "/summary", "/summary")
 	if n := strings.Count(text, " in us-west-2:\n HIGH: 1\n LOW: 1\n\n\n"); n != 10_000 {
 		t.Errorf("%d images with their counts, want 10,000", n)
 	}
@@ -74,22 +74,22 @@ func TestSummaryAtSize(t *testing.T) {
 			Images []struct{ Counts map[string]int }
 		}
 	}
-	if err := json.Unmarshal([]byte(answer(t, a, "summary", "/summary", "/summary?format=json")), &data); err != nil || len(data.Configs) != 10 || len(data.Configs[9].Images) != 1000 || data.Configs[9].Images[999].Counts["HIGH"] != 1 {
+	if err := json.Unmarshal([]byte(get(t, a, "summary", "/summary", "/summary?format=json")), &data); err != nil || len(data.Configs) != 10 || len(data.Configs[9].Images) != 1000 || data.Configs[9].Images[999].Counts["HIGH"] != 1 {
 		t.Errorf("as JSON: %d configs, %v", len(data.Configs), err)
 	}
-	if rows := feedrules.CSV(t, []byte(answer(t, a, "summary", "/summary", "/summary?format=csv"))); len(rows) != 10_000 {
+	if rows := feedrules.CSV(t, []byte(get(t, a, "summary", "/summary", "/summary?format=csv"))); len(rows) != 10_000 {
 		t.Errorf("as CSV: %d rows", len(rows))
 	}
-	page := answer(t, a, "summary", "/summary", "/summary?format=html")
-	if rows := strings.Count(page, `<th role="rowheader"`); rows < 1000 || !strings.Contains(page, "10000 images of 10 configs") || !strings.Contains(page, "left out of this page") {
+	page := get(t, a, "summary", "/summary", "/summary?format=html")
+	if rows := strings.Count(page, `<th role="rowheader"`); rows < 1000 || !strings.Contains(page, "10000 images of 10 configs") || !strings.Contains(page, "not on this page") {
 		t.Errorf("the page has %d images: %.1500s", rows, page)
 	}
 }
 
-// An image with 5,000 findings, some of them long: the worst are listed, and the rest is said.
-func TestFeedAtSize(t *testing.T) {
+// The feed of an image with 5,000 findings, some of them long, lists the most severe ones and contains the total number.
+func TestFeedOfManyFindings(t *testing.T) {
 	if testing.Short() {
-		t.Skip("too long for the race detector")
+		t.Skip("too slow with the race detector")
 	}
 	a := awstest.Start(t, ecr.Options{})
 	findings := make([]ecr.Finding, 5000)
@@ -101,21 +101,21 @@ func TestFeedAtSize(t *testing.T) {
 	}
 	c := a.Service(awstest.Silent()).AddConfig(t, "team/app")
 	a.ECR.PutImage(ecr.RepositoryID{Name: "team/app"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
-	a.ECR.Disturb(awslocal.Fault{Delay: 30 * time.Millisecond})
-	feed := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID)
+	a.ECR.InjectFault(awslocal.Fault{Delay: 30 * time.Millisecond})
+	feed := get(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID)
 	if entries := strings.Count(feed, "<entry>"); entries != 500 || strings.Count(feed, "<title>[CRITICAL]") != 500 || !strings.Contains(feed, "5000 findings") {
 		t.Errorf("%d entries: %.1500s", entries, feed)
 	}
-	if items := feedrules.JSON(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=json"))).Items; len(items) != 500 {
+	if items := feedrules.JSON(t, []byte(get(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=json"))).Items; len(items) != 500 {
 		t.Errorf("as JSON: %d items", len(items))
 	}
-	if rows := feedrules.CSV(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=csv"))); len(rows) != 500 {
+	if rows := feedrules.CSV(t, []byte(get(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=csv"))); len(rows) != 500 {
 		t.Errorf("as CSV: %d rows", len(rows))
 	}
-	if run := feedrules.SARIF(t, []byte(answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=sarif"))); len(run.Results) != 500 {
+	if run := feedrules.SARIF(t, []byte(get(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=sarif"))); len(run.Results) != 500 {
 		t.Errorf("as SARIF: %d results", len(run.Results))
 	}
-	page := answer(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=html&sort=package")
+	page := get(t, a, "findings", "/findings/{scanid}", "/findings/"+c.ID+"?format=html&sort=package")
 	if rows := strings.Count(page, `<th role="rowheader"`); rows != 500 || !strings.Contains(page, "Findings 1 to 500 of 5000") {
 		t.Errorf("the page has %d findings: %.1500s", rows, page)
 	}

@@ -24,11 +24,11 @@ type startScan struct {
 	t *testing.T
 	*lambdaruntime.Function
 	queue *awstest.Queue
-	at    time.Time // of the last schedule
-	seen  int       // bytes of the log that were read
+	at    time.Time // time of the next schedule
+	read  int       // number of bytes of the log that logged has read
 }
 
-// withQueue are the settings of a function that reaches a queue too.
+// withQueue returns the environment of a function that also uses a queue.
 func withQueue(a *awstest.AWS, q *awstest.Queue) map[string]string {
 	settings := environment(a)
 	settings["ECR_SCAN_QUEUE_URL"], settings["AWS_ENDPOINT_URL_SQS"] = q.URL, q.Endpoint
@@ -39,7 +39,7 @@ func newStartScan(t *testing.T, queue *awstest.Queue, settings map[string]string
 	return &startScan{t: t, Function: lambdaruntime.Start(t, lambdaruntime.Build(t, "startscan"), settings), queue: queue, at: time.Now()}
 }
 
-// schedule is the schedule half an hour after the last one.
+// schedule invokes the function for a schedule, half an hour after the last one.
 func (s *startScan) schedule() (report rescan.ScheduleReport, err error) {
 	s.t.Helper()
 	event := lambdaruntime.ScheduleEvent()
@@ -54,7 +54,7 @@ func (s *startScan) schedule() (report rescan.ScheduleReport, err error) {
 	return report, nil
 }
 
-// visit is what the log says of one visit.
+// visit is the log entry of one visit.
 type visit struct {
 	Message, Region, Repository string
 	Outcome                     rescan.Outcome
@@ -64,7 +64,7 @@ type visit struct {
 	Tally                       rescan.Tally
 }
 
-// visitAll does the visits of all messages, each with so much time, and tells what the log says of them.
+// visitAll invokes the function for each message in the queue and returns the logged visits. timeout is the time limit of one visit.
 func (s *startScan) visitAll(timeout time.Duration) []visit {
 	s.t.Helper()
 	client := s.queue.Client()
@@ -87,28 +87,29 @@ func (s *startScan) visitAll(timeout time.Duration) []visit {
 	}
 }
 
-// logged are the visits of the log since the last call. Each line must be JSON, but for those in which the runtime tells an error.
+// logged returns the visits that were logged since the last call. It checks that each line is JSON, except the error lines of the Lambda
+// runtime.
 func (s *startScan) logged() []visit {
 	s.t.Helper()
 	logs := s.Logs()
 	var visits []visit
-	for line := range strings.Lines(logs[s.seen:]) {
+	for line := range strings.Lines(logs[s.read:]) {
 		var v visit
 		if strings.Contains(line, ` {"errorMessage":`) {
 			continue
 		}
 		if err := json.Unmarshal([]byte(line), &v); err != nil {
-			s.t.Errorf("a log line that is no JSON: %v in %s", err, line)
+			s.t.Errorf("a log line that is not JSON: %v in %s", err, line)
 		}
 		if v.Outcome != "" {
 			visits = append(visits, v)
 		}
 	}
-	s.seen = len(logs)
+	s.read = len(logs)
 	return visits
 }
 
-// tally is the sum of visits.
+// tally returns the sums of the visits' counts.
 func tally(visits []visit) (sum rescan.Tally) {
 	sum.NotScannable = map[string]int{}
 	for _, v := range visits {
@@ -165,8 +166,8 @@ func TestStartScan(t *testing.T) {
 	}
 }
 
-// Only a schedule that sends nothing is an error of the function. A visit that fails is logged, and its message is done with.
-func TestStartScanFails(t *testing.T) {
+// The function fails only if a schedule could send no message. A failed visit is logged, and its message is not delivered again.
+func TestStartScanErrors(t *testing.T) {
 	a := walkthrough(t)
 	q := awstest.StartQueue(t, sqslocal.Options{})
 	s := newStartScan(t, q, withQueue(a, q))
@@ -178,7 +179,7 @@ func TestStartScanFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	if visits := s.visitAll(time.Minute); len(visits) != 1 || visits[0].Code != scan.RepositoryNotFound {
-		t.Errorf("a repository that is gone: %+v", visits)
+		t.Errorf("a repository that does not exist: %+v", visits)
 	}
 	if _, err := s.schedule(); err != nil {
 		t.Fatal(err)
@@ -188,25 +189,25 @@ func TestStartScanFails(t *testing.T) {
 		traffic *awslocal.Traffic
 		message string
 	}{
-		{"S3 is down", a.S3.Traffic, "can't read the configs"},
-		{"the queue is down", s.queue.SQS.Traffic, "can't tell how many messages wait"},
+		{"S3 is unavailable", a.S3.Traffic, "can't read the configs"},
+		{"the queue is unavailable", s.queue.SQS.Traffic, "can't tell how many messages wait"},
 	}
 	for _, test := range tests {
-		undo := test.traffic.Disturb(awslocal.Fault{Status: 500})
+		undo := test.traffic.InjectFault(awslocal.Fault{Status: 500})
 		_, err := s.schedule()
 		if failure, ok := errors.AsType[*lambdaruntime.Error](err); !ok || !strings.Contains(failure.Message, test.message) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 		undo()
 	}
-	a.S3.Disturb(awslocal.Fault{Status: 500})
+	a.S3.InjectFault(awslocal.Fault{Status: 500})
 	if visits := s.visitAll(time.Minute); len(visits) != 1 || visits[0].Outcome != rescan.VisitFailed || visits[0].Code != scan.Unavailable {
-		t.Errorf("a visit while S3 is down: %+v", visits)
+		t.Errorf("a visit while S3 is unavailable: %+v", visits)
 	}
 }
 
-// A Region that hangs eats the time of one visit alone; the function reports before Lambda would end it.
-func TestStartScanLeavesBeforeTheDeadline(t *testing.T) {
+// A Region that does not respond delays only the visits of its own repositories. The function returns before Lambda's timeout.
+func TestStartScanReturnsBeforeTheTimeout(t *testing.T) {
 	a := walkthrough(t)
 	service := a.Service(awstest.Silent())
 	service.AddConfig(t, "test/ubuntu")
@@ -217,7 +218,7 @@ func TestStartScanLeavesBeforeTheDeadline(t *testing.T) {
 	if err := service.Configs.Put(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
-	a.ECR.Disturb(awslocal.Fault{Region: "eu-west-1", Hang: true})
+	a.ECR.InjectFault(awslocal.Fault{Region: "eu-west-1", Hang: true})
 	q := awstest.StartQueue(t, sqslocal.Options{})
 	s := newStartScan(t, q, withQueue(a, q))
 	if report, err := s.schedule(); err != nil || report.Sent != 2 {

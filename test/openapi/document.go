@@ -1,6 +1,6 @@
-// Package openapi holds what the API is asked and answers against openapi.yaml, in every test whose requests go through it.
+// Package openapi checks the requests and responses of tests against openapi.yaml.
 //
-// It doesn't say whether an answer is the right one, only whether it is one that the document knows.
+// It does not check whether a response is the right one for its request, only whether openapi.yaml allows it.
 package openapi
 
 import (
@@ -15,13 +15,14 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 )
 
-// Document is openapi.yaml, read and found to be valid, examples included.
+// Document is a valid openapi.yaml. Its examples are valid too.
 type Document struct {
 	*openapi3.T
-	paths *http.ServeMux // from a request's path to the document's
+	paths *http.ServeMux // matches the path of a request to a path of the document
 }
 
-// Load reads the project's openapi.yaml, two folders above the package whose tests run; in a process once. It is not to be changed.
+// Load reads the project's openapi.yaml, which is two folders above the tested package. It reads the file once per process. Callers must
+// not change the document.
 var Load = sync.OnceValues(func() (*Document, error) {
 	t, err := openapi3.NewLoader().LoadFromFile("../../openapi.yaml")
 	if err != nil {
@@ -30,8 +31,8 @@ var Load = sync.OnceValues(func() (*Document, error) {
 	return New(t)
 })
 
-// New makes a document of one that is loaded. It closes the document's objects: a client has to put up with fields that it doesn't know,
-// a test has to find what isn't documented.
+// New validates a loaded document. It forbids additional properties in all schemas, so that tests find fields that are not documented.
+// Clients, in contrast, must accept unknown fields.
 func New(t *openapi3.T) (*Document, error) {
 	readAsText("application/atom+xml", "text/x-opml", "text/html", "text/csv", "image/svg+xml")
 	for _, schema := range t.Components.Schemas {
@@ -47,35 +48,35 @@ func New(t *openapi3.T) (*Document, error) {
 	return d, nil
 }
 
-// readAsText has the validator read bodies that have no form of JSON as strings.
+// readAsText makes the validator read bodies of these media types as strings.
 func readAsText(mediaTypes ...string) {
 	for _, name := range mediaTypes {
 		openapi3filter.RegisterBodyDecoder(name, openapi3filter.PlainBodyDecoder)
 	}
 }
 
-// closeObjects refuses fields that a schema doesn't name, in what stands inside of it too.
+// closeObjects forbids additional properties in a schema and in its nested schemas.
 func closeObjects(s *openapi3.Schema) {
 	if none := false; len(s.Properties) > 0 && s.AdditionalProperties == (openapi3.BoolSchema{}) {
 		s.AdditionalProperties.Has = &none
 	}
 	for _, property := range s.Properties {
-		closeUnlessNamed(property)
+		closeInline(property)
 	}
-	closeUnlessNamed(s.Items)
+	closeInline(s.Items)
 }
 
-// closeUnlessNamed leaves a reference alone: the schema that it names is closed by itself.
-func closeUnlessNamed(s *openapi3.SchemaRef) {
+// closeInline does not change a reference, because New closes the referenced schema itself.
+func closeInline(s *openapi3.SchemaRef) {
 	if s != nil && s.Ref == "" {
 		closeObjects(s.Value)
 	}
 }
 
-// find is the path of the document that a request goes to, and what its parameters are; nil when it has none.
+// find returns the document's path for a request and the values of the path parameters. It returns nil if the document has no such path.
 func (d *Document) find(r *http.Request) (item *openapi3.PathItem, parameters map[string]string) {
 	if p := r.URL.EscapedPath(); path.Clean(p) != p {
-		return nil, nil // the mux would look for another path
+		return nil, nil // the mux would clean the path and match another one
 	}
 	_, pattern := d.paths.Handler(r)
 	item = d.Paths.Value(pattern)
@@ -84,7 +85,7 @@ func (d *Document) find(r *http.Request) (item *openapi3.PathItem, parameters ma
 	}
 	parameters = map[string]string{}
 	routed := r.Clone(r.Context())
-	d.paths.ServeHTTP(nowhere{}, routed)
+	d.paths.ServeHTTP(discardWriter{}, routed)
 	for _, p := range item.Parameters {
 		if p.Value.In == openapi3.ParameterInPath {
 			parameters[p.Value.Name] = routed.PathValue(p.Value.Name)
@@ -93,7 +94,7 @@ func (d *Document) find(r *http.Request) (item *openapi3.PathItem, parameters ma
 	return item, parameters
 }
 
-// QueryParameters are the names of a path's parameters in the query, sorted, without the key.
+// QueryParameters returns the sorted names of a path's query parameters. The key is not one of them, because it is a security scheme.
 func (d *Document) QueryParameters(path string) []string {
 	names := []string{}
 	for _, p := range d.Paths.Value(path).Parameters {
@@ -105,9 +106,9 @@ func (d *Document) QueryParameters(path string) []string {
 	return names
 }
 
-// nowhere is an answer that nobody reads.
-type nowhere struct{}
+// discardWriter is an http.ResponseWriter that discards the response.
+type discardWriter struct{}
 
-func (nowhere) Header() http.Header         { return http.Header{} }
-func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
-func (nowhere) WriteHeader(int)             {}
+func (discardWriter) Header() http.Header         { return http.Header{} }
+func (discardWriter) Write(b []byte) (int, error) { return len(b), nil }
+func (discardWriter) WriteHeader(int)             {}

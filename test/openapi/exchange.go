@@ -17,8 +17,8 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// Handler is the API behind a check: the test fails for an answer that openapi.yaml doesn't know, and for a request that it wouldn't
-// allow and that the API took all the same. base is what stands before the API's paths, such as /Prod.
+// Handler wraps the API. The test fails if openapi.yaml does not allow a response, or if the API accepts a request that openapi.yaml does not
+// allow. base is the prefix of the API's paths, such as /Prod.
 func Handler(t testing.TB, base string, api http.Handler) http.Handler {
 	t.Helper()
 	d, err := Load()
@@ -26,46 +26,47 @@ func Handler(t testing.TB, base string, api http.Handler) http.Handler {
 		t.Fatal(err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked := r.Clone(r.Context())
+		original := r.Clone(r.Context())
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Errorf("read the body of %s %s: %v", r.Method, r.URL, err)
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		answer := httptest.NewRecorder()
-		api.ServeHTTP(answer, r)
+		response := httptest.NewRecorder()
+		api.ServeHTTP(response, r)
 
-		asked.URL.Path, asked.URL.RawPath = strings.TrimPrefix(asked.URL.Path, base), strings.TrimPrefix(asked.URL.RawPath, base)
-		asked.Body = io.NopCloser(bytes.NewReader(body))
-		if err := d.Check(asked, answer.Result()); err != nil {
-			t.Errorf("openapi.yaml: %s %.200s: %d: %v", r.Method, r.URL, answer.Code, err)
+		original.URL.Path, original.URL.RawPath = strings.TrimPrefix(original.URL.Path, base), strings.TrimPrefix(original.URL.RawPath, base)
+		original.Body = io.NopCloser(bytes.NewReader(body))
+		if err := d.Check(original, response.Result()); err != nil {
+			t.Errorf("openapi.yaml: %s %.200s: %d: %v", r.Method, r.URL, response.Code, err)
 		}
-		send(w, answer)
+		send(w, response)
 	})
 }
 
-func send(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
-	for name, values := range answer.Result().Header {
+func send(w http.ResponseWriter, response *httptest.ResponseRecorder) {
+	for name, values := range response.Result().Header {
 		w.Header()[name] = values
 	}
-	w.WriteHeader(answer.Code)
-	_, _ = w.Write(answer.Body.Bytes()) // the client may be gone
+	w.WriteHeader(response.Code)
+	_, _ = w.Write(response.Body.Bytes()) // an error means that the client closed the connection
 }
 
-// Check says what openapi.yaml doesn't know of an answer; and of the request, unless the API refused it: what a test asks wrongly on
-// purpose need not be right. It reads both bodies.
-func (d *Document) Check(r *http.Request, answer *http.Response) error {
-	r = plainPath(r)
+// Check returns an error if openapi.yaml does not allow the response. It also checks the request, unless the response is a 4xx error, because
+// tests send invalid requests on purpose. It reads both bodies.
+func (d *Document) Check(r *http.Request, response *http.Response) error {
+	r = withoutTrailingSlash(r)
 	item, parameters := d.find(r)
 	operation := operationOf(item, r.Method)
-	err := d.checkAnswer(r, d.answerOf(item, operation, answer.StatusCode), answer)
-	if refused := answer.StatusCode >= 400 && answer.StatusCode < 500; operation != nil && !refused && r.Method != http.MethodOptions {
+	err := d.checkResponse(r, d.documentedResponse(item, operation, response.StatusCode), response)
+	if rejected := response.StatusCode >= 400 && response.StatusCode < 500; operation != nil && !rejected && r.Method != http.MethodOptions {
 		err = errors.Join(err, d.checkRequest(r, item, operation, parameters))
 	}
 	return err
 }
 
-// operationOf is what the document has for a method; nil for nothing. HEAD is held against GET, whose headers it has.
+// operationOf returns the documented operation of a method, or nil if there is none. For HEAD it returns the operation of GET, because a
+// response to HEAD has the headers of GET.
 func operationOf(item *openapi3.PathItem, method string) *openapi3.Operation {
 	switch {
 	case item == nil, item.Operations()[method] == nil:
@@ -76,9 +77,9 @@ func operationOf(item *openapi3.PathItem, method string) *openapi3.Operation {
 	return item.Operations()[method]
 }
 
-// answerOf is what the document has for a status; nil for nothing. OpenAPI has no place for what isn't there, so that the answers to a path
-// or a method that the API doesn't have stand among the components.
-func (d *Document) answerOf(item *openapi3.PathItem, operation *openapi3.Operation, status int) *openapi3.ResponseRef {
+// documentedResponse returns the documented response for a status, or nil if there is none. In OpenAPI, unknown paths and methods can't have
+// responses, so their responses are among the components.
+func (d *Document) documentedResponse(item *openapi3.PathItem, operation *openapi3.Operation, status int) *openapi3.ResponseRef {
 	if operation != nil {
 		if response := operation.Responses.Status(status); response != nil {
 			return response
@@ -93,15 +94,15 @@ func (d *Document) answerOf(item *openapi3.PathItem, operation *openapi3.Operati
 	return d.Components.Responses[named[status]]
 }
 
-// plainPath is the request without a slash at the end of its path, which means the same.
-func plainPath(r *http.Request) *http.Request {
+// withoutTrailingSlash returns the request without a trailing slash in its path.
+func withoutTrailingSlash(r *http.Request) *http.Request {
 	u := *r.URL
 	if len(u.Path) > 1 && strings.HasSuffix(u.EscapedPath(), "/") {
 		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
 	}
-	plain := r.WithContext(r.Context())
-	plain.URL = &u
-	return plain
+	trimmed := r.WithContext(r.Context())
+	trimmed.URL = &u
+	return trimmed
 }
 
 func (d *Document) checkRequest(r *http.Request, item *openapi3.PathItem, operation *openapi3.Operation, parameters map[string]string) error {
@@ -114,16 +115,16 @@ func (d *Document) checkRequest(r *http.Request, item *openapi3.PathItem, operat
 	}
 	for name := range query {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("the request was taken with a parameter that isn't documented: %.100s", name)
+			return fmt.Errorf("the API accepted a parameter that isn't documented: %.100s", name)
 		}
 	}
 	for _, name := range []string{"severity", "max"} {
 		if query.Has(name) {
-			query.Set(name, strings.ToUpper(query.Get(name))) // the document has one form, the API takes lower case too
+			query.Set(name, strings.ToUpper(query.Get(name))) // the API also accepts lower case
 		}
 	}
 	if query.Get("format") == "html" {
-		maps.DeleteFunc(query, func(_ string, values []string) bool { return strings.TrimSpace(strings.Join(values, "")) == "" }) // a form's empty fields
+		maps.DeleteFunc(query, func(_ string, values []string) bool { return strings.TrimSpace(strings.Join(values, "")) == "" }) // the API ignores empty fields of a form
 	}
 	err := openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: parameters, QueryParams: query,
@@ -133,35 +134,36 @@ func (d *Document) checkRequest(r *http.Request, item *openapi3.PathItem, operat
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("the request was taken, and isn't allowed: %w", err)
+		return fmt.Errorf("the API accepted a request that isn't documented: %w", err)
 	}
 	return nil
 }
 
-// checkAnswer holds an answer against the one that the document has for it.
-func (d *Document) checkAnswer(r *http.Request, documented *openapi3.ResponseRef, answer *http.Response) error {
+// checkResponse checks a response against the documented one.
+func (d *Document) checkResponse(r *http.Request, documented *openapi3.ResponseRef, response *http.Response) error {
 	if documented == nil {
 		return errors.New("the status isn't documented")
 	}
-	body, err := io.ReadAll(answer.Body)
+	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return fmt.Errorf("read the response: %w", err)
 	}
 	content := documented.Value.Content
 	if len(content) == 0 && len(body) > 0 {
 		return fmt.Errorf("a body where none is documented: %.200s", body)
 	}
-	if contentType := answer.Header.Get("Content-Type"); len(content) > 0 && content[contentType] == nil {
+	if contentType := response.Header.Get("Content-Type"); len(content) > 0 && content[contentType] == nil {
 		return fmt.Errorf("the content type %q isn't documented", contentType)
 	}
-	if err := checkNames(answer.Header, documented.Value.Headers); err != nil {
+	if err := checkHeaderNames(response.Header, documented.Value.Headers); err != nil {
 		return err
 	}
-	hasBody := len(content) > 0 && r.Method != http.MethodHead // a server sends none then, whatever is written
-	return d.validate(r, documented, answer.Header, body, hasBody)
+	hasBody := len(content) > 0 && r.Method != http.MethodHead // net/http sends no body for HEAD, even if the handler writes one
+	return d.validate(r, documented, response.Header, body, hasBody)
 }
 
-// validate hands an answer over to the validator as if it were the only one of a GET with 200: for HEAD and 304 it would look at nothing.
+// validate validates a response as if it were the response to a GET with status 200, because the validator ignores responses to HEAD and
+// with status 304.
 func (d *Document) validate(r *http.Request, documented *openapi3.ResponseRef, header http.Header, body []byte, hasBody bool) error {
 	get := r.Clone(r.Context())
 	get.Method = http.MethodGet
@@ -173,7 +175,7 @@ func (d *Document) validate(r *http.Request, documented *openapi3.ResponseRef, h
 	})
 }
 
-// joined has one line for each header (RFC 9110, section 5.3).
+// joined joins the values of each header (RFC 9110, section 5.3).
 func joined(header http.Header) http.Header {
 	one := http.Header{}
 	for name, values := range header {
@@ -182,8 +184,9 @@ func joined(header http.Header) http.Header {
 	return one
 }
 
-// checkNames looks for headers that aren't documented. Those that every answer has, or that the gateway or CORS add, need not be.
-func checkNames(header http.Header, documented openapi3.Headers) error {
+// checkHeaderNames returns an error for a header that isn't documented. Headers of every response, of the gateway and of CORS need not be
+// documented.
+func checkHeaderNames(header http.Header, documented openapi3.Headers) error {
 	known := []string{"Content-Length", "Content-Type", "Date", "Vary", "X-Content-Type-Options"}
 	for name := range documented {
 		known = append(known, http.CanonicalHeaderKey(name))

@@ -21,7 +21,7 @@ const (
 	atom     = `<?xml version="1.0" encoding="UTF-8"?><feed xmlns="http://www.w3.org/2005/Atom"></feed>` + "\n"
 )
 
-// Each exchange that is wrong is one that openapi.yaml allows, but for one thing.
+// Each invalid case differs from a valid one in only one thing.
 func TestCheck(t *testing.T) {
 	d, err := openapi.Load()
 	if err != nil {
@@ -35,65 +35,65 @@ func TestCheck(t *testing.T) {
 		status               int
 		header               []string
 		body                 string
-		says                 string // "" for nothing
+		wantError            string // "" for none
 	}{
-		"a config":                   {"GET", "/configs/" + id, "", 200, isJSON, config, ""},
-		"with a slash":               {"GET", "/configs/" + id + "/", "", 200, isJSON, config, ""},
-		"HEAD":                       {"HEAD", "/configs/" + id, "", 200, isJSON, "", ""},
-		"HEAD without its type":      {"HEAD", "/configs/" + id, "", 200, nil, "", "content type"},
-		"a field of another type":    {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `"1795568190"`, "1795568190", 1), "created"},
-		"a field too many":           {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "{", `{"owner":"me",`, 1), "owner"},
-		"a field too few":            {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `,"tags":null`, "", 1), "tags"},
-		"a type array's other type":  {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "null", `["latest"]`, 1), ""},
-		"a type that isn't in it":    {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "null", `"latest"`, 1), "tags"},
-		"in a list":                  {"GET", "/configs", "", 200, isJSON, "[" + strings.Replace(config, "us-west-2", "Oregon", 1) + "]", "region"},
-		"no JSON":                    {"GET", "/configs", "", 200, isJSON, "[", "decode"},
-		"a type of content":          {"GET", "/configs", "", 200, []string{"Content-Type", "text/plain"}, "[]", "content type"},
-		"another charset":            {"GET", "/findings/all", "", 200, append([]string{"Content-Type", "application/atom+xml"}, feed[2:]...), atom, "content type"},
-		"a status":                   {"GET", "/configs", "", 206, isJSON, "[]", "status"},
-		"a created config":           {"POST", "/configs", draft, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, ""},
-		"without Location":           {"POST", "/configs", draft, 201, isJSON, config, "Location"},
-		"a wrong draft, taken":       {"POST", "/configs", `{"region":"us-west-2"}`, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, "taken"},
-		"no draft, taken":            {"POST", "/configs", "", 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, "taken"},
-		"a draft with an id, taken":  {"POST", "/configs", config, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, "taken"},
-		"a wrong draft, refused":     {"POST", "/configs", "{}", 400, append([]string{"Cache-Control", "no-store"}, isProblem...), problem("400"), ""},
-		"refused, may be kept":       {"POST", "/configs", "{}", 400, isProblem, problem("400"), "Cache-Control"},
-		"deleted":                    {"DELETE", "/configs/" + id, "", 204, nil, "", ""},
-		"deleted, with a body":       {"DELETE", "/configs/" + id, "", 204, nil, "gone", "a body"},
-		"a feed":                     {"GET", "/findings/all?severity=high&tag=a&tag=b&page=2&key=k", "", 200, feed, atom, ""},
-		"no feed":                    {"GET", "/findings/all", "", 200, feed, "<feed>", "schema"},
-		"without ETag":               {"GET", "/findings/all", "", 200, append(feed[:2:2], feed[4:]...), atom, "ETag"},
-		"another ETag":               {"GET", "/findings/all", "", 200, append(feed[:2:2], "ETag", "W/"+etag, "Cache-Control", feed[5]), atom, "ETag"},
-		"a header":                   {"GET", "/findings/all", "", 200, append(feed[:8:8], "X-Powered-By", "us"), atom, "X-Powered-By"},
-		"a parameter, taken":         {"GET", "/findings/all?sevrity=HIGH", "", 200, feed, atom, "sevrity"},
-		"a severity, taken":          {"GET", "/findings/all?severity=SEVERE", "", 200, feed, atom, "severity"},
-		"page 41, taken":             {"GET", "/findings/all?page=41", "", 200, feed, atom, "page"},
-		"an id, taken":               {"GET", "/findings/x", "", 200, feed, atom, "scanid"},
-		"not modified":               {"GET", "/findings/all", "", 304, feed[2:], "", ""},
-		"not modified, without ETag": {"GET", "/findings/all", "", 304, feed[4:], "", "ETag"},
-		"no retry":                   {"GET", "/summary", "", 503, append([]string{"Cache-Control", "no-store"}, isProblem...), problem("503"), "Retry-After"},
-		"no path":                    {"GET", "/nowhere", "", 404, isProblem, notFound, ""},
-		"no path, a page":            {"GET", "/nowhere", "", 404, []string{"Content-Type", "text/html"}, "", "content type"},
-		"no path, found":             {"GET", "/nowhere", "", 200, isJSON, "{}", "status"},
-		"no method":                  {"PUT", "/configs", "", 405, append([]string{"Cache-Control", "no-store", "Allow", "GET"}, isProblem...), problem("405"), ""},
-		"no method, without Allow":   {"PUT", "/configs", "", 405, append([]string{"Cache-Control", "no-store"}, isProblem...), problem("405"), "Allow"},
-		"no method, answered":        {"PUT", "/configs", "", 200, isJSON, "[]", "status"},
-		"no problem":                 {"GET", "/nowhere", "", 404, isProblem, `{"message":"Not Found"}`, "schema"},
+		"a config":                      {"GET", "/configs/" + id, "", 200, isJSON, config, ""},
+		"with a slash":                  {"GET", "/configs/" + id + "/", "", 200, isJSON, config, ""},
+		"HEAD":                          {"HEAD", "/configs/" + id, "", 200, isJSON, "", ""},
+		"HEAD without its type":         {"HEAD", "/configs/" + id, "", 200, nil, "", "content type"},
+		"a field of another type":       {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `"1795568190"`, "1795568190", 1), "created"},
+		"an unknown field":              {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "{", `{"owner":"me",`, 1), "owner"},
+		"a missing field":               {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `,"tags":null`, "", 1), "tags"},
+		"a type array's other type":     {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "null", `["latest"]`, 1), ""},
+		"a type that isn't in it":       {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "null", `"latest"`, 1), "tags"},
+		"in a list":                     {"GET", "/configs", "", 200, isJSON, "[" + strings.Replace(config, "us-west-2", "Oregon", 1) + "]", "region"},
+		"not JSON":                      {"GET", "/configs", "", 200, isJSON, "[", "decode"},
+		"another content type":          {"GET", "/configs", "", 200, []string{"Content-Type", "text/plain"}, "[]", "content type"},
+		"another charset":               {"GET", "/findings/all", "", 200, append([]string{"Content-Type", "application/atom+xml"}, feed[2:]...), atom, "content type"},
+		"unknown status":                {"GET", "/configs", "", 206, isJSON, "[]", "status"},
+		"a created config":              {"POST", "/configs", draft, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, ""},
+		"without Location":              {"POST", "/configs", draft, 201, isJSON, config, "Location"},
+		"a wrong draft, accepted":       {"POST", "/configs", `{"region":"us-west-2"}`, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, "accepted"},
+		"no draft, accepted":            {"POST", "/configs", "", 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, "accepted"},
+		"a draft with an id, accepted":  {"POST", "/configs", config, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, "accepted"},
+		"a wrong draft, rejected":       {"POST", "/configs", "{}", 400, append([]string{"Cache-Control", "no-store"}, isProblem...), problem("400"), ""},
+		"rejected, without no-store":    {"POST", "/configs", "{}", 400, isProblem, problem("400"), "Cache-Control"},
+		"deleted":                       {"DELETE", "/configs/" + id, "", 204, nil, "", ""},
+		"deleted, with a body":          {"DELETE", "/configs/" + id, "", 204, nil, "gone", "a body"},
+		"a feed":                        {"GET", "/findings/all?severity=high&tag=a&tag=b&page=2&key=k", "", 200, feed, atom, ""},
+		"invalid feed":                  {"GET", "/findings/all", "", 200, feed, "<feed>", "schema"},
+		"without ETag":                  {"GET", "/findings/all", "", 200, append(feed[:2:2], feed[4:]...), atom, "ETag"},
+		"another ETag":                  {"GET", "/findings/all", "", 200, append(feed[:2:2], "ETag", "W/"+etag, "Cache-Control", feed[5]), atom, "ETag"},
+		"unknown header":                {"GET", "/findings/all", "", 200, append(feed[:8:8], "X-Powered-By", "us"), atom, "X-Powered-By"},
+		"a parameter, accepted":         {"GET", "/findings/all?sevrity=HIGH", "", 200, feed, atom, "sevrity"},
+		"a severity, accepted":          {"GET", "/findings/all?severity=SEVERE", "", 200, feed, atom, "severity"},
+		"page 41, accepted":             {"GET", "/findings/all?page=41", "", 200, feed, atom, "page"},
+		"an id, accepted":               {"GET", "/findings/x", "", 200, feed, atom, "scanid"},
+		"not modified":                  {"GET", "/findings/all", "", 304, feed[2:], "", ""},
+		"not modified, without ETag":    {"GET", "/findings/all", "", 304, feed[4:], "", "ETag"},
+		"without Retry-After":           {"GET", "/summary", "", 503, append([]string{"Cache-Control", "no-store"}, isProblem...), problem("503"), "Retry-After"},
+		"unknown path":                  {"GET", "/nowhere", "", 404, isProblem, notFound, ""},
+		"unknown path, HTML":            {"GET", "/nowhere", "", 404, []string{"Content-Type", "text/html"}, "", "content type"},
+		"unknown path, 200":             {"GET", "/nowhere", "", 200, isJSON, "{}", "status"},
+		"unknown method":                {"PUT", "/configs", "", 405, append([]string{"Cache-Control", "no-store", "Allow", "GET"}, isProblem...), problem("405"), ""},
+		"unknown method, without Allow": {"PUT", "/configs", "", 405, append([]string{"Cache-Control", "no-store"}, isProblem...), problem("405"), "Allow"},
+		"unknown method, 200":           {"PUT", "/configs", "", 200, isJSON, "[]", "status"},
+		"invalid problem":               {"GET", "/nowhere", "", 404, isProblem, `{"message":"Not Found"}`, "schema"},
 	} {
 		r := httptest.NewRequest(test.method, test.target, strings.NewReader(test.sent))
 		r.Header.Set("Content-Type", "application/json")
-		answer := &http.Response{StatusCode: test.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(test.body))}
+		response := &http.Response{StatusCode: test.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(test.body))}
 		for i := 0; i+1 < len(test.header); i += 2 {
-			answer.Header.Add(test.header[i], test.header[i+1])
+			response.Header.Add(test.header[i], test.header[i+1])
 		}
-		err := d.Check(r, answer)
-		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
-			t.Errorf("%s: %v, want %q", name, err, test.says)
+		err := d.Check(r, response)
+		if (err == nil) != (test.wantError == "") || err != nil && !strings.Contains(err.Error(), test.wantError) {
+			t.Errorf("%s: %v, want %q", name, err, test.wantError)
 		}
 	}
 }
 
-// An example that its schema doesn't allow is found when the document is read, and so is a document that isn't one.
+// New rejects an invalid document, and one with an example that its schema does not allow.
 func TestNew(t *testing.T) {
 	const document = `
 openapi: 3.1.0

@@ -106,7 +106,7 @@ func TestParametersOfOpenAPI(t *testing.T) {
 	h, d := wholeAPI(t), openAPI(t)
 	for path := range d.Paths.Map() {
 		known := []string{}
-		if _, list, ok := strings.Cut(refused(t, h, path, "?nosuch=1"), "those are "); ok {
+		if _, list, ok := strings.Cut(refused(t, h, path, "?nosuch=1"), "the parameters are "); ok {
 			known = strings.Split(list, ", ")
 		}
 		if diff := cmp.Diff(known, d.QueryParameters(path)); diff != "" {
