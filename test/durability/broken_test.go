@@ -21,7 +21,7 @@ func zipped(text string) string {
 	var b bytes.Buffer
 	zip := gzip.NewWriter(&b)
 	if _, err := zip.Write([]byte(text)); err != nil {
-		panic(err) // of a buffer
+		panic(err) // writes to a buffer cannot fail
 	}
 	if err := zip.Close(); err != nil {
 		panic(err)
@@ -29,43 +29,44 @@ func zipped(text string) string {
 	return b.String()
 }
 
-const ours = "ecr-continuous-scan record 1\n"
+const formatLine = "ecr-continuous-scan record 1\n"
 
-// broken are bodies that are no record, some made of one that is.
+// broken returns changes that turn the body of a record or history into an invalid one.
 func broken() map[string]func(whole string) string {
 	return map[string]func(string) string{
-		"cut in half":             func(whole string) string { return whole[:len(whole)/2] },
-		"cut by a byte":           func(whole string) string { return whole[:len(whole)-1] },
-		"empty":                   func(_ string) string { return "" },
-		"not gzip":                func(_ string) string { return "hello" },
-		"gzip of something else":  func(_ string) string { return zipped("hello") },
-		"JSON without a format":   func(_ string) string { return zipped(`{"images":[]}`) },
-		"no JSON":                 func(_ string) string { return zipped(ours + "{") },
-		"other JSON":              func(_ string) string { return zipped(ours + `[1]`) },
-		"two values":              func(_ string) string { return zipped(ours + `{} {}`) },
-		"an odd format":           func(_ string) string { return zipped("ecr-continuous-scan record 1x\n{}") },
-		"a format before all":     func(_ string) string { return zipped("ecr-continuous-scan record 0\n{}") },
-		"much from little":        func(_ string) string { return zipped(strings.Repeat("x", 5<<20)) },
-		"foreign JSON, not gzip":  func(_ string) string { return `{"images":[{"tag":"x"}]}` },
-		"a record and then trash": func(whole string) string { return whole + "trash" },
+		"cut in half":                      func(whole string) string { return whole[:len(whole)/2] },
+		"cut by a byte":                    func(whole string) string { return whole[:len(whole)-1] },
+		"empty":                            func(_ string) string { return "" },
+		"not gzip":                         func(_ string) string { return "hello" },
+		"gzip of something else":           func(_ string) string { return zipped("hello") },
+		"JSON without a format":            func(_ string) string { return zipped(`{"images":[]}`) },
+		"not JSON":                         func(_ string) string { return zipped(formatLine + "{") },
+		"other JSON":                       func(_ string) string { return zipped(formatLine + `[1]`) },
+		"two values":                       func(_ string) string { return zipped(formatLine + `{} {}`) },
+		"an invalid format":                func(_ string) string { return zipped("ecr-continuous-scan record 1x\n{}") },
+		"format 0":                         func(_ string) string { return zipped("ecr-continuous-scan record 0\n{}") },
+		"a large body of few bytes":        func(_ string) string { return zipped(strings.Repeat("x", 5<<20)) },
+		"foreign JSON, not gzip":           func(_ string) string { return `{"images":[{"tag":"x"}]}` },
+		"a record followed by other bytes": func(whole string) string { return whole + "trash" },
 	}
 }
 
-// brokenIndexes are broken as an index alone.
+// brokenIndexes returns the changes of broken, and bodies that are invalid only for an index.
 func brokenIndexes() map[string]func(string) string {
 	all := broken()
 	for name, text := range map[string]string{
-		"images by name": `{"images":{"x":{"t":"x"}}}`, "no images": `{"images":null}`, "an odd image": `{"images":[{"t":"x"},7]}`, "images without an end": `{"images":[{"t":"x"}`,
+		"images by name": `{"images":{"x":{"t":"x"}}}`, "no images": `{"images":null}`, "an invalid image": `{"images":[{"t":"x"},7]}`, "images without an end": `{"images":[{"t":"x"}`,
 	} {
-		all[name] = func(string) string { return zipped(ours + text) }
+		all[name] = func(string) string { return zipped(formatLine + text) }
 	}
 	return all
 }
 
-// story is a record with a past: two scans, of which the second found something back.
-func story(t *testing.T, w *world) {
+// recordWithHistory creates a record with several scans. In one of them a finding is resolved, in the next it is
+// back.
+func recordWithHistory(t *testing.T, w *world) {
 	t.Helper()
-	defer w.ecr.Disturb(noStarts)()
+	defer w.ecr.InjectFault(noStarts)()
 	addConfig(t, w.service(), repo)
 	w.push("one", "A:LOW B:LOW")
 	w.push("two", "B:LOW")
@@ -78,7 +79,7 @@ func story(t *testing.T, w *world) {
 	time.Sleep(time.Hour)
 }
 
-// historyKey is the history of one image.
+// historyKey returns the key of the history of one image.
 func historyKey(t *testing.T, w *world, tag string) string {
 	t.Helper()
 	r, err := store(w.s3).Load(t.Context(), repo)
@@ -95,66 +96,67 @@ func TestBrokenIndex(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				story(t, w)
-				want, wantFeed := remembered(t, w.s3), read(t, w.service())
+				recordWithHistory(t, w)
+				want, wantFeed := recordLines(t, w.s3), read(t, w.service())
 				body := breaks(string(get(t, w.s3, indexKey)))
 				put(t, w.s3, indexKey, body)
 				var l log
 				p := (&process{log: l.logger()}).service(w.s3, w.ecr)
 				unavailable(t, p)
 				if string(get(t, w.s3, indexKey)) != body || l.has("set aside") {
-					t.Errorf("a reader has changed it; the log has %s", l.String())
+					t.Errorf("a read changed the index; the log is %s", l.String())
 				}
-				w.ecr.Disturb(noStarts)
+				w.ecr.InjectFault(noStarts)
 				visit(t, p)
 				if diff := cmp.Diff(wantFeed, read(t, p)); diff != "" {
 					t.Errorf("the feed (-want +got):\n%s", diff)
 				}
 				if !l.has("set aside") || !l.has(indexKey) {
-					t.Errorf("the log has %s", l.String())
+					t.Errorf("the log is %s", l.String())
 				}
 				if string(get(t, w.s3, indexKey)) == body {
-					t.Error("it is still there")
+					t.Error("the broken index is still stored")
 				}
-				if diff := cmp.Diff(want, remembered(t, w.s3)); diff != "" {
-					t.Errorf("rebuilt (-want +got):\n%s", diff)
+				if diff := cmp.Diff(want, recordLines(t, w.s3)); diff != "" {
+					t.Errorf("the rebuilt record (-want +got):\n%s", diff)
 				}
 				if aside := keys(t, w.s3, "set-aside/"); !slices.Equal(aside, []string{"set-aside/" + indexKey}) {
 					t.Errorf("set aside: %v", aside)
 				}
 				if string(get(t, w.s3, "set-aside/"+indexKey)) != body {
-					t.Error("what was set aside is something else")
+					t.Error("the object that was set aside has another body")
 				}
 			})
 		})
 	}
 }
 
-// unavailable checks that a reader says that the record can't be read.
+// unavailable checks that a reader returns that the record is unavailable.
 func unavailable(t *testing.T, p *awstest.Service) {
 	t.Helper()
 	l, err := p.Reader.AllFindings(t.Context(), report.View{})
 	if outage := l.Outage(); err != nil || scan.CodeOf(outage) != scan.Unavailable {
-		t.Errorf("a reader gets %v, %v", err, outage)
+		t.Errorf("the findings have %v, %v", err, outage)
 	}
 	if report := summary(t, p).Reports[0]; scan.CodeOf(report.Err) != scan.Unavailable {
 		t.Errorf("the summary has %v", report.Err)
 	}
 }
 
-// What is lost with a history is lost, but the others stay, and the image gets a new one at a visit that sweeps, or one that adds to it.
+// The findings of a broken history are lost. The histories of other images stay. The next visit that sweeps or adds
+// to the broken history creates a new one.
 func TestBrokenHistory(t *testing.T) {
 	for name, breaks := range broken() {
-		t.Run("swept, "+name, func(t *testing.T) {
+		t.Run("a visit that sweeps, "+name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { brokenHistory(t, breaks, func() { time.Sleep(7 * time.Hour) }) })
 		})
 	}
-	t.Run("added to", func(t *testing.T) {
+	t.Run("a visit that adds to it", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			story(t, w)
+			recordWithHistory(t, w)
 			time.Sleep(5 * time.Hour)
-			visit(t, w.service()) // which sweeps, so that the next does not
+			visit(t, w.service()) // sweeps, so the next visit does not sweep
 			brokenHistoryOf(t, w, func(string) string { return "broken" }, func() {
 				time.Sleep(time.Hour)
 				w.rescan(t, "one", "A:LOW B:HIGH C:LOW")
@@ -165,12 +167,12 @@ func TestBrokenHistory(t *testing.T) {
 
 func brokenHistory(t *testing.T, breaks func(string) string, wait func()) {
 	w := newWorld(t)
-	story(t, w)
+	recordWithHistory(t, w)
 	brokenHistoryOf(t, w, breaks, wait)
 }
 
 func brokenHistoryOf(t *testing.T, w *world, breaks func(string) string, wait func()) {
-	defer w.ecr.Disturb(noStarts)()
+	defer w.ecr.InjectFault(noStarts)()
 	key := historyKey(t, w, "one")
 	body := breaks(string(get(t, w.s3, key)))
 	put(t, w.s3, key, body)
@@ -178,13 +180,13 @@ func brokenHistoryOf(t *testing.T, w *world, breaks func(string) string, wait fu
 	p := (&process{log: l.logger()}).service(w.s3, w.ecr)
 	listing, err := p.Reader.AllFindings(t.Context(), report.View{})
 	if err != nil || listing.Reports[0].Images[0].Result.State != scan.Unread || string(get(t, w.s3, key)) != body || historyKey(t, w, "one") != key {
-		t.Errorf("a reader gets %v, %+v", err, listing.Reports)
+		t.Errorf("the findings have %v, %+v", err, listing.Reports)
 	}
 	wait()
 	visit(t, p)
 	got := read(t, p)
 	if !l.has("set aside") || !l.has(key) {
-		t.Errorf("the log has %s", l.String())
+		t.Errorf("the log is %s", l.String())
 	}
 	for _, image := range []string{"one A LOW #0", "one B HIGH #0", "one C LOW #0", "two B LOW #0 Jan01"} {
 		if !slices.ContainsFunc(got, func(line string) bool { return strings.HasPrefix(line, image) }) {
@@ -192,20 +194,20 @@ func brokenHistoryOf(t *testing.T, w *world, breaks func(string) string, wait fu
 		}
 	}
 	if len(got) != 4 {
-		t.Errorf("the feed has %v", got)
+		t.Errorf("the feed is %v, want 4 entries", got)
 	}
 	if historyKey(t, w, "one") == key {
-		t.Error("the record still names it")
+		t.Error("the record still names the broken history")
 	}
-	remembered(t, w.s3) // all histories are there
+	recordLines(t, w.s3) // fails if a history is missing
 }
 
-// A record of a later form is none of ours to touch: a reader says so, and a visit starts scans all the same.
+// Nothing changes a record of a later format. Reads report it as unavailable. Visits still start scans.
 func TestNewerFormat(t *testing.T) {
 	newer := zipped("ecr-continuous-scan record 2\nwhatever that will be")
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		story(t, w)
+		recordWithHistory(t, w)
 		w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"due"}})
 		put(t, w.s3, indexKey, newer)
 		before := keys(t, w.s3, "")
@@ -213,25 +215,25 @@ func TestNewerFormat(t *testing.T) {
 		p := (&process{log: l.logger()}).service(w.s3, w.ecr)
 		listing, err := p.Reader.AllFindings(t.Context(), report.View{})
 		if outage := listing.Outage(); err != nil || scan.CodeOf(outage) != scan.Unavailable || !strings.Contains(outage.Error(), "later version") {
-			t.Errorf("a reader gets %v, %v", err, outage)
+			t.Errorf("the findings have %v, %v", err, outage)
 		}
 		overview := summary(t, p)
 		if scan.CodeOf(overview.Reports[0].Err) != scan.Unavailable || !strings.Contains(scan.MessageOf(overview.Reports[0].Err), "later version") {
 			t.Errorf("the summary has %v", overview.Reports)
 		}
-		if report := visit(t, p); report.Started != 2 || report.Recent != 1 { // due, and two, which was scanned days ago
+		if report := visit(t, p); report.Started != 2 || report.Recent != 1 { // "due", and "two", whose scan is days old
 			t.Errorf("the visit started %d scans, and %d were recent", report.Started, report.Recent)
 		}
 		if !l.has("later version") {
-			t.Errorf("the log has %s", l.String())
+			t.Errorf("the log is %s", l.String())
 		}
 		if diff := cmp.Diff(before, keys(t, w.s3, "")); diff != "" || string(get(t, w.s3, indexKey)) != newer {
-			t.Errorf("something was written:\n%s", diff)
+			t.Errorf("objects were changed:\n%s", diff)
 		}
 		time.Sleep(10 * 24 * time.Hour)
 		visit(t, p)
 		if diff := cmp.Diff(before, keys(t, w.s3, "")); diff != "" {
-			t.Errorf("something was removed later:\n%s", diff)
+			t.Errorf("objects were changed later:\n%s", diff)
 		}
 	})
 }
@@ -240,7 +242,7 @@ func TestNewerHistory(t *testing.T) {
 	newer := zipped("ecr-continuous-scan record 99\n")
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		story(t, w)
+		recordWithHistory(t, w)
 		key := historyKey(t, w, "one")
 		put(t, w.s3, key, newer)
 		time.Sleep(25 * time.Hour)
@@ -258,9 +260,9 @@ func TestNewerHistory(t *testing.T) {
 			}
 		}
 		if !l.has("later version") || string(get(t, w.s3, key)) != newer || historyKey(t, w, "one") != key {
-			t.Errorf("the history was replaced; the log has %s", l.String())
+			t.Errorf("the history was replaced; the log is %s", l.String())
 		}
-		// A broken record can't be rebuilt of what can't be read, and must not be rebuilt without it.
+		// Without this history a broken record cannot be rebuilt completely, so it must not be rebuilt.
 		put(t, w.s3, indexKey, "broken")
 		visit(t, p)
 		unavailable(t, p)

@@ -21,7 +21,7 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// calls are the calls to ECR that something makes.
+// calls returns the number of calls to ECR during do, by operation.
 func (w *world) calls(do func()) map[string]int {
 	w.ecr.ResetCount()
 	do()
@@ -44,7 +44,7 @@ func summary(t *testing.T, w *awstest.Service) report.Overview {
 	return o
 }
 
-// states are the images of a summary's report in words.
+// states returns the states of a report's images by label.
 func states(r report.Report) map[string]scan.State {
 	shown := make(map[string]scan.State)
 	for _, item := range r.Images {
@@ -53,15 +53,15 @@ func states(r report.Report) map[string]scan.State {
 	return shown
 }
 
-func TestWhatIsAskedOfECR(t *testing.T) {
+func TestCallsToECR(t *testing.T) {
 	for _, skew := range []time.Duration{0, time.Hour, -time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { whatIsAsked(t, skew) })
+			synctest.Test(t, func(t *testing.T) { callsToECR(t, skew) })
 		})
 	}
 }
 
-func whatIsAsked(t *testing.T, skew time.Duration) {
+func callsToECR(t *testing.T, skew time.Duration) {
 	none, listing := map[string]int{}, map[string]int{"DescribeImages": 1}
 	w := newWorld(t)
 	service := (&process{skew: skew}).service(w.s3, w.ecr)
@@ -71,28 +71,28 @@ func whatIsAsked(t *testing.T, skew time.Duration) {
 	w.push("two", "B:LOW")
 	w.wantCalls(t, "the first visit", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 2}, func() { visit(t, service) })
 	want := read(t, service)
-	time.Sleep(refresh.Trust - 2*time.Second)
-	w.wantCalls(t, "a summary within trust", none, func() { summary(t, other) })
-	w.wantCalls(t, "a feed within trust", none, func() {
+	time.Sleep(refresh.ListingMaxAge - 2*time.Second)
+	w.wantCalls(t, "a summary before the maximum age of the listing", none, func() { summary(t, other) })
+	w.wantCalls(t, "a feed before the maximum age", none, func() {
 		if diff := cmp.Diff(want, read(t, other)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 	time.Sleep(2 * time.Second)
-	w.wantCalls(t, "a summary after it", listing, func() { summary(t, other) })
-	w.wantCalls(t, "a feed after it", listing, func() { read(t, service) })
+	w.wantCalls(t, "a summary after the maximum age", listing, func() { summary(t, other) })
+	w.wantCalls(t, "a feed after the maximum age", listing, func() { read(t, service) })
 	w.wantCalls(t, "changes", none, func() { kinds(t, other, c.ID) })
 	for range 20 {
 		time.Sleep(time.Hour)
 		w.wantCalls(t, "a visit in which nothing is due", listing, func() { visit(t, service) })
 	}
-	time.Sleep(5 * time.Hour) // to be due by all clocks
+	time.Sleep(5 * time.Hour) // now the images are due by all clocks
 	w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"new"}, Findings: findings("C:LOW")})
-	w.wantCalls(t, "a visit in which all is due", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 3, "StartImageScan": 3}, func() { visit(t, service) })
+	w.wantCalls(t, "a visit in which all images are due", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 3, "StartImageScan": 3}, func() { visit(t, service) })
 	time.Sleep(time.Second)
-	w.wantCalls(t, "a summary right after it", none, func() {
+	w.wantCalls(t, "a summary immediately after it", none, func() {
 		if got := states(summary(t, other).Reports[0]); got["one"] != scan.Completed || got["new"] != scan.InProgress {
-			t.Errorf("right after scans were started: %v", got)
+			t.Errorf("immediately after the scans were started: %v", got)
 		}
 	})
 	time.Sleep(scanTime)
@@ -113,7 +113,7 @@ func gate(t *testing.T, w *awstest.Service, c scan.Config) {
 	}
 }
 
-// A tag that moved is not shown with its old result, once that it moved is known.
+// If a tag has moved to another image, it is not shown with the old image's result.
 func TestMovedTag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -122,23 +122,23 @@ func TestMovedTag(t *testing.T) {
 		w.push("one", "A:LOW")
 		visit(t, service)
 		w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{"one"}})
-		time.Sleep(refresh.Trust)
-		w.ecr.Disturb(awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500})
+		time.Sleep(refresh.ListingMaxAge)
+		w.ecr.InjectFault(awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500})
 		if got := states(summary(t, service).Reports[0]); got["one"] != scan.Unread {
-			t.Errorf("shown as %v while its result can't be read", got)
+			t.Errorf("shown as %v while its result cannot be read", got)
 		}
 		if got := read(t, service); len(got) > 0 {
-			t.Errorf("the feed has %v", got)
+			t.Errorf("the feed is %v", got)
 		}
-		w.ecr.Calm()
+		w.ecr.ClearFaults()
 		if got := states(summary(t, service).Reports[0]); got["one"] != scan.NotScanned {
 			t.Errorf("shown as %v", got)
 		}
 	})
 }
 
-// A config that was added a second ago shows its images at once, whatever was listed or forgotten just before.
-func TestConfigOfASecondAgo(t *testing.T) {
+// A new config shows its images immediately, whatever the last visit has listed or deleted.
+func TestNewConfigShowsItsImages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		service := w.service()
@@ -170,9 +170,9 @@ func TestConfigOfASecondAgo(t *testing.T) {
 		}
 		addConfig(t, service, repo, "three")
 		if got := states(last()); got["three"] != scan.Completed {
-			t.Errorf("a tag that was pushed since all were listed: %v", got)
+			t.Errorf("a tag that was pushed after the last listing: %v", got)
 		}
-		visit(t, service) // which forgets what is no longer watched, that is the other
+		visit(t, service) // deletes the image "other", which no config includes
 		addConfig(t, service, repo)
 		if got := states(last()); len(got) != 4 {
 			t.Errorf("all tags again: %v", got)
@@ -180,7 +180,7 @@ func TestConfigOfASecondAgo(t *testing.T) {
 	})
 }
 
-// Tags that some configs name and others don't make no difference to what a visit meets.
+// Configs of one repository with and without tags get the same results.
 func TestVisitOfMixedConfigs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -202,27 +202,28 @@ func TestVisitOfMixedConfigs(t *testing.T) {
 	})
 }
 
-// While ECR does not answer, what is recorded is shown. That it is old is said when the last visit began more than 2 hours ago.
-func TestECRIsDown(t *testing.T) {
+// While ECR is unavailable, the recorded results are shown. They are marked as old if the last visit began more
+// than 2 hours ago.
+func TestECRUnavailable(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault awslocal.Fault
 		lists bool
 	}{
-		"all":             {fault: awslocal.Fault{Status: 500}},
-		"the listing":     {fault: awslocal.Fault{Operation: "DescribeImages", Status: 500}},
-		"the results":     {fault: awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500}, lists: true},
-		"it doesn't tell": {fault: awslocal.Fault{Hang: true}},
-		"it throttles":    {fault: awslocal.Fault{Code: "ThrottlingException"}},
+		"all calls":   {fault: awslocal.Fault{Status: 500}},
+		"the listing": {fault: awslocal.Fault{Operation: "DescribeImages", Status: 500}},
+		"the results": {fault: awslocal.Fault{Operation: "DescribeImageScanFindings", Status: 500}, lists: true},
+		"no response": {fault: awslocal.Fault{Hang: true}},
+		"throttling":  {fault: awslocal.Fault{Code: "ThrottlingException"}},
 	} {
 		for _, after := range []time.Duration{20 * time.Minute, 3 * time.Hour, 30 * time.Hour} {
 			t.Run(fmt.Sprint(name, ", ", after), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { ecrIsDown(t, test.fault, after, after > 2*time.Hour && !test.lists) })
+				synctest.Test(t, func(t *testing.T) { ecrUnavailable(t, test.fault, after, after > 2*time.Hour && !test.lists) })
 			})
 		}
 	}
 }
 
-func ecrIsDown(t *testing.T, fault awslocal.Fault, after time.Duration, isOld bool) {
+func ecrUnavailable(t *testing.T, fault awslocal.Fault, after time.Duration, isOld bool) {
 	w := newWorld(t)
 	service := w.service()
 	addConfig(t, service, repo)
@@ -230,7 +231,7 @@ func ecrIsDown(t *testing.T, fault awslocal.Fault, after time.Duration, isOld bo
 	visit(t, service)
 	want, begin := read(t, service), time.Now().Truncate(time.Second)
 	time.Sleep(after)
-	w.ecr.Disturb(fault)
+	w.ecr.InjectFault(fault)
 	for range 3 {
 		began := time.Now()
 		item := summary(t, service).Reports[0].Images[0]
@@ -238,22 +239,22 @@ func ecrIsDown(t *testing.T, fault awslocal.Fault, after time.Duration, isOld bo
 			t.Errorf("%+v", item)
 		}
 		if isOld != item.AsOf.Equal(begin) || isOld != (item.AsOfReason != "") || !isOld && !item.AsOf.IsZero() {
-			t.Errorf("want as of %s: %t; %+v", begin, isOld, item)
+			t.Errorf("want AS OF %s: %t; got %+v", begin, isOld, item)
 		}
 		if took := time.Since(began); took > 2500*time.Millisecond {
-			t.Errorf("a reader waits for %s", took)
+			t.Errorf("a summary took %s", took)
 		}
 		if diff := cmp.Diff(want, read(t, service)); diff != "" {
 			t.Errorf("the feed (-want +got):\n%s", diff)
 		}
 	}
-	w.ecr.Calm()
+	w.ecr.ClearFaults()
 	if item := summary(t, service).Reports[0].Images[0]; !item.AsOf.IsZero() {
-		t.Errorf("when it answers again: %+v", item)
+		t.Errorf("when ECR is available again: %+v", item)
 	}
 }
 
-func TestWhatNobodyWatchesAnyMore(t *testing.T) {
+func TestRecordsWithoutAConfigAreDeleted(t *testing.T) {
 	other := scan.Repository{Region: "eu-central-1", Registry: awslocal.DefaultRegistry, Name: "other/app"}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -269,7 +270,7 @@ func TestWhatNobodyWatchesAnyMore(t *testing.T) {
 			"record/123456789012/us-west-2/team~app/notes.txt", "record/123456789012/us-west-2/team~app/old/index", "record/a/b/c/index",
 		}
 		for _, key := range foreign {
-			put(t, w.s3, key, "not ours")
+			put(t, w.s3, key, "not formatLine")
 		}
 		visit(t, service)
 		for _, c := range []scan.Config{whole, elsewhere} {
@@ -277,13 +278,13 @@ func TestWhatNobodyWatchesAnyMore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		before := remembered(t, w.s3)
+		before := recordLines(t, w.s3)
 		visit(t, service)
 		if got := keys(t, w.s3, "record/123456789012/eu-central-1/"); len(got) > 0 {
-			t.Errorf("of another repository there is still %v", got)
+			t.Errorf("the other repository's record still has %v", got)
 		}
 		want := slices.DeleteFunc(before, func(line string) bool { return strings.HasPrefix(line, "two") })
-		if diff := cmp.Diff(want, remembered(t, w.s3)); diff != "" {
+		if diff := cmp.Diff(want, recordLines(t, w.s3)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		time.Sleep(7 * time.Hour)
@@ -291,23 +292,23 @@ func TestWhatNobodyWatchesAnyMore(t *testing.T) {
 		got := keys(t, w.s3, "record/")
 		for _, key := range foreign {
 			if !slices.Contains(got, key) {
-				t.Errorf("%s is gone", key)
+				t.Errorf("the foreign object %s was deleted", key)
 			}
 		}
 		if n := len(got) - len(foreign); n != 2 {
-			t.Errorf("an index and a history are needed, and there are %d objects: %v", n, got)
+			t.Errorf("there are %d objects, want an index and a history: %v", n, got)
 		}
 	})
 }
 
-// What a visit removes may just be read by a reader who began before it.
-func TestReaderOfWhatIsReplaced(t *testing.T) {
+// A visit can replace a history while a reader that loaded the old record still needs it.
+func TestReadDuringAReplacement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		addConfig(t, w.service(), repo)
 		w.push("one", "A:LOW")
 		visit(t, w.service())
-		for _, found := range []string{"", "A:LOW"} { // which is another episode then
+		for _, found := range []string{"", "A:LOW"} { // the finding is back as a new episode
 			time.Sleep(25 * time.Hour)
 			w.rescan(t, "one", found)
 			visit(t, w.service())
@@ -321,7 +322,7 @@ func TestReaderOfWhatIsReplaced(t *testing.T) {
 			wg   sync.WaitGroup
 			got  []string
 		)
-		slow := &process{log: l.logger(), pause: func(r *http.Request) {
+		slow := &process{log: l.logger(), beforeCall: func(r *http.Request) {
 			if strings.Contains(r.URL.Path, "/team~app/") && !strings.HasSuffix(r.URL.Path, "/index") {
 				once.Do(func() { time.Sleep(10 * time.Second) })
 			}
@@ -331,7 +332,7 @@ func TestReaderOfWhatIsReplaced(t *testing.T) {
 		visit(t, w.service())
 		wg.Wait()
 		if l.has("lost") || len(got) == 0 || !strings.HasPrefix(got[0], "one A LOW #1") {
-			t.Errorf("the feed has %v, the log %s", got, l.String())
+			t.Errorf("the feed is %v, the log is %s", got, l.String())
 		}
 	})
 }

@@ -16,17 +16,18 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// No two changes have the same date, or who read between them would never be told of the second. A read between them changes no date.
+// Each change has its own date. If two had the same date, a client that polls between them would miss the second. A
+// read does not change the date.
 func TestEachChangeHasItsDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		c := addConfig(t, w.service(), repo)
 		var last history.Stamp
-		for _, tag := range []string{"one", "two", "three"} { // all in one second
+		for _, tag := range []string{"one", "two", "three"} { // all within one second
 			w.push(tag, "A:LOW")
 			gate(t, w.service(), c)
 			if last > 0 && changedIn(t, w) != last {
-				t.Errorf("%s: a read has changed the date", tag)
+				t.Errorf("%s: a read changed the date", tag)
 			}
 			visit(t, w.service())
 			if changed := changedIn(t, w); changed <= last {
@@ -47,7 +48,7 @@ func changedIn(t *testing.T, w *world) history.Stamp {
 	return r.Changed
 }
 
-// paths are those of every kind of answer over a config.
+// paths returns one path for each kind of response about a config.
 func paths(c scan.Config) []string {
 	return []string{
 		"/summary", "/summary?format=json", "/summary?format=html", "/findings/all", "/findings/" + c.ID, "/findings/" + c.ID + "?format=html", "/changes",
@@ -55,7 +56,7 @@ func paths(c scan.Config) []string {
 	}
 }
 
-// stored are all objects of the bucket.
+// stored returns all objects of the bucket.
 func stored(t *testing.T, w *world) map[string][]byte {
 	t.Helper()
 	all := make(map[string][]byte)
@@ -65,16 +66,16 @@ func stored(t *testing.T, w *world) map[string][]byte {
 	return all
 }
 
-// Whatever a reader sees in ECR, what is stored stays as it is.
+// Whatever has changed in ECR, a read does not change the stored objects.
 func TestReadsStoreNothing(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *world){
 		"nothing":      func(*testing.T, *world) {},
 		"a push":       func(_ *testing.T, w *world) { w.push("two", "B:LOW") },
 		"a moved tag":  func(_ *testing.T, w *world) { w.push("one", "B:LOW") },
 		"a scan":       func(t *testing.T, w *world) { w.rescan(t, "one", "B:HIGH") },
-		"a deleted":    func(_ *testing.T, w *world) { _ = w.ecr.DeleteImage(ecrID(repo), "one") },
-		"an outage":    func(_ *testing.T, w *world) { w.ecr.Disturb(awslocal.Fault{Status: 500}) },
-		"a broken one": func(t *testing.T, w *world) { put(t, w.s3, indexKey, "broken") },
+		"a deletion":   func(_ *testing.T, w *world) { _ = w.ecr.DeleteImage(ecrID(repo), "one") },
+		"an outage":    func(_ *testing.T, w *world) { w.ecr.InjectFault(awslocal.Fault{Status: 500}) },
+		"broken index": func(t *testing.T, w *world) { put(t, w.s3, indexKey, "broken") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -103,7 +104,7 @@ func TestReadsStoreNothing(t *testing.T) {
 	}
 }
 
-// Who polls with If-Modified-Since alone is never told that nothing changed when the answer has other bytes.
+// A client that polls with If-Modified-Since never gets 304 if the response has changed.
 func TestPollingByDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -116,20 +117,20 @@ func TestPollingByDate(t *testing.T) {
 			func() { visit(t, service) },
 			func() { time.Sleep(time.Second) },
 			func() { w.push("two", "B:LOW") },
-			func() { time.Sleep(refresh.Trust) },
+			func() { time.Sleep(refresh.ListingMaxAge) },
 			func() { visit(t, service) },
 			func() { w.push("three", "C:LOW"); visit(t, service) },
 			func() { w.rescan(t, "one", "A:HIGH"); time.Sleep(6 * time.Minute) },
 			func() { w.push("one", "D:LOW"); time.Sleep(time.Minute) },
-			func() { w.ecr.Disturb(awslocal.Fault{Status: 500}) },
+			func() { w.ecr.InjectFault(awslocal.Fault{Status: 500}) },
 			func() { time.Sleep(3 * time.Hour) },
 			func() { visit(t, service) },
-			func() { w.ecr.Calm() },
+			func() { w.ecr.ClearFaults() },
 			func() { visit(t, service) },
 			func() { time.Sleep(time.Minute) },
-			func() { _ = w.ecr.DeleteImage(ecrID(repo), "two"); time.Sleep(refresh.Trust) },
+			func() { _ = w.ecr.DeleteImage(ecrID(repo), "two"); time.Sleep(refresh.ListingMaxAge) },
 			func() { visit(t, service) },
-			func() { w.ecr.Disturb(noStarts); time.Sleep(49 * time.Hour) },
+			func() { w.ecr.InjectFault(noStarts); time.Sleep(49 * time.Hour) },
 			func() { visit(t, service) },
 			func() { time.Sleep(time.Second) },
 		} {
@@ -139,7 +140,7 @@ func TestPollingByDate(t *testing.T) {
 			}
 		}
 		if poll.unchanged == 0 || poll.changed == 0 {
-			t.Errorf("%d answers were unchanged, %d were not", poll.unchanged, poll.changed)
+			t.Errorf("%d responses were unchanged and %d changed, want both", poll.unchanged, poll.changed)
 		}
 	})
 }
@@ -149,7 +150,7 @@ type answer struct {
 	modified string
 }
 
-// poller asks for each path by the date of the last answer that had one.
+// poller sends requests with the last Last-Modified of each path.
 type poller struct {
 	handler            http.Handler
 	seen               map[string]answer

@@ -1,7 +1,7 @@
-// Package durability gives bad days to what the service remembers: visits of one repository that overlap on one bucket, readers beside them, faults
-// in between, visits that die at any call, messages that come again or late, broken objects, clocks that are wrong. It counts what visits and
-// reads ask of ECR, and sees to it that reads store nothing. Its tests run the use cases against the embedded S3 and ECR on the fake clock of
-// testing/synctest, where hours pass in a moment.
+// Package durability tests that the stored records survive failures: visits of one repository that overlap in one
+// bucket, concurrent reads, faults of S3 and ECR, visits that die at any call, repeated and late messages, broken
+// objects, and wrong clocks. It also tests which calls to ECR visits and reads make, and that reads store nothing.
+// The tests run the use cases with the embedded S3 and ECR on the fake clock of testing/synctest.
 //
-// The rules of what is remembered are tested beside them, in package scan; this is about what becomes of the record in S3.
+// The rules for the content of records are tested in package history. This package tests what is stored in S3.
 package durability

@@ -15,35 +15,37 @@ import (
 	"ecr-continuous-scan/internal/rescan"
 )
 
-// crash is when the process of a visit dies, and what becomes of the message of that visit.
+// crash says at which call the process of a visit dies, and how the queue then delivers the visit's message.
 type crash struct {
-	// call is at which of its writes and calls to ECR; 0 is never. Afterwards tells that the call is done all the same.
-	call       int
-	afterwards bool
-	delivery   string
-	// removes tells that no config watches the repository any more.
+	// call is the number of the write or call to ECR at which the process dies; 0 is never. If completes
+	// is true, S3 or ECR still completes the call.
+	call      int
+	completes bool
+	delivery  string
+	// removes is true if the repository's config is deleted before the visit.
 	removes bool
 }
 
-// The ways in which the queue may deliver the message of a visit that died.
+// How the queue delivers the message of a visit that died.
 const (
-	lost       = "lost"       // never again
-	redelivery = "redelivery" // once more after 10 minutes
-	duplicate  = "duplicate"  // twice at once after 10 minutes
+	lost       = "lost"       // not again
+	redelivery = "redelivery" // once after 10 minutes
+	duplicate  = "duplicate"  // twice at the same time after 10 minutes
 	late       = "late"       // after the next schedule
 )
 
-// recorded is what is remembered before a visit, after it, after the next schedule, and after the one that sees the results of its scans.
+// recorded is the record before a visit, after it, after the next schedule, and after the schedule that records the
+// results of its scans; and the feed at the end.
 type recorded struct{ before, after, next, end, feed []string }
 
-// Whatever write or call to ECR a visit dies at, the record is the old or the new one, and after the next visit as if nothing had happened,
-// however the queue delivers the message.
+// A visit can die at any write or call to ECR. Afterwards the record is either the old or the new one. After the
+// next visit everything is as if the visit had not died, however the queue delivers the message.
 func TestKilledAtEachCall(t *testing.T) {
 	for _, removes := range []bool{false, true} {
 		for _, delivery := range []string{lost, redelivery, duplicate, late} {
-			for _, afterwards := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s, call done %t, nobody watches %t", delivery, afterwards, removes), func(t *testing.T) {
-					c := crash{afterwards: afterwards, delivery: delivery, removes: removes}
+			for _, completes := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, call completes %t, config deleted %t", delivery, completes, removes), func(t *testing.T) {
+					c := crash{completes: completes, delivery: delivery, removes: removes}
 					killedAtEachCall(t, c)
 				})
 			}
@@ -54,24 +56,24 @@ func TestKilledAtEachCall(t *testing.T) {
 func killedAtEachCall(t *testing.T, c crash) {
 	var want, got recorded
 	undisturbed := crash{delivery: lost, removes: c.removes}
-	synctest.Test(t, func(t *testing.T) { want, _ = undisturbed.live(t) })
+	synctest.Test(t, func(t *testing.T) { want, _ = undisturbed.simulate(t) })
 	died := true
 	for died && !t.Failed() {
 		c.call++
-		synctest.Test(t, func(t *testing.T) { got, died = c.live(t) })
+		synctest.Test(t, func(t *testing.T) { got, died = c.simulate(t) })
 		if died {
 			got.check(t, c.call, want)
 		}
 	}
 	if c.call < 4 {
-		t.Errorf("it dies at %d calls only", c.call-1)
+		t.Errorf("the visit died at only %d calls", c.call-1)
 	}
 }
 
 func (got recorded) check(t *testing.T, call int, want recorded) {
 	t.Helper()
 	if !slices.Equal(got.after, want.before) && !slices.Equal(got.after, want.after) {
-		t.Errorf("call %d: neither the old nor the new is remembered (-old +got):\n%s", call, cmp.Diff(want.before, got.after))
+		t.Errorf("call %d: the record is neither the old nor the new one (-old +got):\n%s", call, cmp.Diff(want.before, got.after))
 	}
 	isDue := func(line string) bool { return strings.HasPrefix(line, "due") }
 	got.next, want.next = slices.DeleteFunc(got.next, isDue), slices.DeleteFunc(slices.Clone(want.next), isDue)
@@ -86,15 +88,16 @@ func (got recorded) check(t *testing.T, call int, want recorded) {
 	}
 }
 
-// live lives through a crash and what follows. What the visit does half an hour later or earlier has the same hour.
-func (c crash) live(t *testing.T) (r recorded, died bool) {
+// simulate runs a visit that dies and everything after it. The compared dates are rounded to hours, so half an hour
+// makes no difference.
+func (c crash) simulate(t *testing.T) (r recorded, died bool) {
 	w := newWorld(t)
 	config := addConfig(t, w.service(), repo)
 	w.push("one", "A:LOW B:LOW")
 	w.push("two", "B:LOW")
 	visit(t, w.service())
 	time.Sleep(25*time.Hour + 31*time.Minute)
-	r.before = remembered(t, w.s3)
+	r.before = recordLines(t, w.s3)
 	if c.removes {
 		if err := w.service().Configs.Delete(t.Context(), config.ID); err != nil {
 			t.Fatal(err)
@@ -108,14 +111,14 @@ func (c crash) live(t *testing.T) (r recorded, died bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), visitTime)
 	defer cancel()
 	message := rescan.Received{Message: rescan.NewMessage(repo, config.ID), ID: "first", Sent: time.Now()}
-	p := &process{dies: c.call, afterwards: c.afterwards, die: func() { died = true; cancel() }}
+	p := &process{diesAtCall: c.call, completes: c.completes, onDeath: func() { died = true; cancel() }}
 	p.service(w.s3, w.ecr).Visitor.Visit(ctx, message)
-	r.after = remembered(t, w.s3)
+	r.after = recordLines(t, w.s3)
 	c.deliver(t, w, message)
-	r.next = remembered(t, w.s3, "due")
+	r.next = recordLines(t, w.s3, "due")
 	time.Sleep(29 * time.Minute)
 	visit(t, w.service())
-	r.end = remembered(t, w.s3, "due")
+	r.end = recordLines(t, w.s3, "due")
 	if !c.removes {
 		r.feed = read(t, w.service())
 		time.Sleep(7 * time.Hour)
@@ -129,12 +132,13 @@ func (c crash) live(t *testing.T) (r recorded, died bool) {
 	}
 	left := keys(t, w.s3, "record/")
 	if want := images + 1; !c.removes && len(left) != want || c.removes && len(left) > 0 {
-		t.Errorf("call %d: %d histories are remembered, and there are the objects %v", c.call, images, left)
+		t.Errorf("call %d: the record has %d histories, but the objects are %v", c.call, images, left)
 	}
 	return r, died
 }
 
-// deliver has the message of the visit delivered in its way, and the next schedule done, half an hour after the visit.
+// deliver delivers the visit's message again as c.delivery says, and runs the next schedule half an hour after the
+// visit.
 func (c crash) deliver(t *testing.T, w *world, m rescan.Received) {
 	t.Helper()
 	began := time.Now()
@@ -149,18 +153,18 @@ func (c crash) deliver(t *testing.T, w *world, m rescan.Received) {
 		again()
 	case duplicate:
 		time.Sleep(10 * time.Minute)
-		atOnce(again, again)
+		runConcurrently(again, again)
 	}
 	time.Sleep(time.Until(began.Add(30 * time.Minute)))
 	visit(t, w.service())
 	if outcome := rescan.VisitDropped; c.delivery == late {
 		if got := again(); got != outcome && !c.removes {
-			t.Errorf("call %d: a late message: the visit %s", c.call, got)
+			t.Errorf("call %d: the outcome of a late message is %s", c.call, got)
 		}
 	}
 }
 
-func atOnce(all ...func() rescan.Outcome) {
+func runConcurrently(all ...func() rescan.Outcome) {
 	done := make(chan struct{})
 	for _, do := range all {
 		go func() {

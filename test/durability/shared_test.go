@@ -16,10 +16,11 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// What ECR said of an image a moment ago, when it was asked for one tag, ends and begins for another tag what it would if it had been asked for that.
-func TestAnswerForAnotherTag(t *testing.T) {
+// If ECR's answer for an image was read because of one tag, it has the same effect on another tag of that image as
+// a new answer.
+func TestAnswerSharedByTags(t *testing.T) {
 	for name, test := range map[string]struct {
-		// other makes the image of the tag "new", to which the tag "old" moves.
+		// other is the image of the tag "new". The tag "old" moves to it.
 		other ecr.Image
 		want  []history.EventKind
 	}{
@@ -33,8 +34,8 @@ func TestAnswerForAnotherTag(t *testing.T) {
 				w.push("old", "A:LOW")
 				old := addConfig(t, service, repo, "old")
 				visit(t, service)
-				time.Sleep(history.TooLong + time.Hour)
-				w.ecr.Disturb(noStarts)
+				time.Sleep(history.MaxScanAge + time.Hour)
+				w.ecr.InjectFault(noStarts)
 
 				if test.other.Enhanced != nil {
 					w.ecr.SetScanType("", "", ecr.Enhanced)
@@ -46,38 +47,39 @@ func TestAnswerForAnotherTag(t *testing.T) {
 				w.ecr.PutImage(ecrID(repo), ecr.Image{Digest: test.other.Digest, Tags: []string{"old"}})
 				visit(t, service)
 				if got := kinds(t, service, old.ID); !slices.Equal(got, test.want) {
-					t.Errorf("told %v, want %v", got, test.want)
+					t.Errorf("changes %v, want %v", got, test.want)
 				}
 			})
 		})
 	}
 }
 
-// kinds are the kinds of what the change feed of a config tells, sorted.
+// kinds returns the kinds of the changes in a config's change feed, sorted.
 func kinds(t *testing.T, w *awstest.Service, id string) []history.EventKind {
 	t.Helper()
 	l, err := w.Reader.Changes(t.Context(), id, report.View{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := make([]history.EventKind, len(l.Changes))
+	found := make([]history.EventKind, len(l.Changes))
 	for i, c := range l.Changes {
-		told[i] = c.Kind
+		found[i] = c.Kind
 	}
-	slices.Sort(told)
-	return told
+	slices.Sort(found)
+	return found
 }
 
-// What Inspector finds in an image that two tags share is told of both after the next visit, though one of them was watched alone when it was
-// new, and whatever was read in between: the image's date stays what it was.
+// If two tags share an image and Inspector finds something new in it, the next visit records the change for both
+// tags. This holds even if only one of them had a config at first, and whatever was read in between. The image's
+// date does not change.
 func TestInspectorOfTwoTags(t *testing.T) {
 	aSummary := func(t *testing.T, w *awstest.Service) { summary(t, w) }
 	aVisit := func(t *testing.T, w *awstest.Service) { visit(t, w) }
-	later := func(*testing.T, *awstest.Service) { time.Sleep(refresh.Trust + time.Minute) }
+	later := func(*testing.T, *awstest.Service) { time.Sleep(refresh.ListingMaxAge + time.Minute) }
 	type step = func(*testing.T, *awstest.Service)
 	for name, between := range map[string][]step{
-		"at once": nil, "a summary": {aSummary}, "a visit": {aVisit}, "a summary and a visit": {aSummary, aVisit},
-		"a summary after a while": {later, aSummary}, "a visit after a while": {aSummary, later, aVisit},
+		"no step": nil, "a summary": {aSummary}, "a visit": {aVisit}, "a summary and a visit": {aSummary, aVisit},
+		"a later summary": {later, aSummary}, "a later visit": {aSummary, later, aVisit},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -97,20 +99,20 @@ func TestInspectorOfTwoTags(t *testing.T) {
 				visit(t, service)
 				w.ecr.ResetCount()
 				if got := kinds(t, service, one.ID); !slices.Equal(got, []history.EventKind{history.New}) {
-					t.Errorf("of one tag: %v", got)
+					t.Errorf("changes of one tag: %v", got)
 				}
 				if got := kinds(t, service, all.ID); !slices.Equal(got, []history.EventKind{history.New, history.New}) {
-					t.Errorf("of both: %v", got)
+					t.Errorf("changes of both tags: %v", got)
 				}
 				if n := w.ecr.Count().Total(); n > 0 {
-					t.Errorf("ECR was asked %d times for what is recorded", n)
+					t.Errorf("%d calls to ECR for recorded results", n)
 				}
 			})
 		})
 	}
 }
 
-// Of so many images that Inspector finds something new in, a visit reads all findings.
+// A visit reads all findings even if Inspector has found something new in many images.
 func TestInspectorOfManyImages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 250
@@ -129,12 +131,12 @@ func TestInspectorOfManyImages(t *testing.T) {
 		summary(t, service)
 		visit(t, service)
 		if got := kinds(t, service, all.ID); len(got) != images {
-			t.Errorf("%d of %d images have news", len(got), images)
+			t.Errorf("%d of %d images have a change", len(got), images)
 		}
 	})
 }
 
-// News of Inspector that can't be written down is read again.
+// If new findings of Inspector cannot be stored, a later visit reads them again.
 func TestInspectorWhileS3Fails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -145,16 +147,16 @@ func TestInspectorWhileS3Fails(t *testing.T) {
 		visit(t, service)
 		time.Sleep(time.Hour)
 		w.update(t, "a", func(i *ecr.Image) { i.Enhanced = inspected("A:LOW B:HIGH") })
-		calm := w.s3.Disturb(awslocal.Fault{Operation: "PutObject", Status: 500, Calls: 3}) // the history, but not the record
+		removeFault := w.s3.InjectFault(awslocal.Fault{Operation: "PutObject", Status: 500, Calls: 3}) // fails the history, but not the record
 		visit(t, service)
-		calm()
+		removeFault()
 		if n := w.s3.Count().Calls["PutObject"]; n < 4 {
 			t.Fatalf("the record was not written: %d calls", n)
 		}
 		time.Sleep(time.Hour)
 		visit(t, service)
 		if got := kinds(t, service, all.ID); !slices.Equal(got, []history.EventKind{history.New}) {
-			t.Errorf("told %v", got)
+			t.Errorf("changes %v", got)
 		}
 	})
 }

@@ -11,12 +11,13 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// Processes whose clocks are an hour ahead and behind take turns at visits and reads. What is told, and when, is the same as with a clock that is right.
-func TestClocksThatAreWrong(t *testing.T) {
+// Processes whose clocks are an hour fast or slow take turns. The changes and their dates are the same as with a
+// correct clock.
+func TestWrongClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := &upheaval{world: newWorld(t), random: rand.New(rand.NewPCG(5, 5))}
-		alone := newS3(t)
-		right := (&process{}).service(alone, u.ecr)
+		u := &randomWorld{world: newWorld(t), random: rand.New(rand.NewPCG(5, 5))}
+		rightS3 := newS3(t)
+		right := (&process{}).service(rightS3, u.ecr)
 		var wrong []*awstest.Service
 		for _, skew := range []time.Duration{time.Hour, -time.Hour, 30 * time.Minute} {
 			wrong = append(wrong, (&process{skew: skew}).service(u.s3, u.ecr))
@@ -28,7 +29,7 @@ func TestClocksThatAreWrong(t *testing.T) {
 		for round := range 100 {
 			time.Sleep(time.Until(start.Add(time.Duration(round+1) * every)))
 			u.change()
-			startNone := u.ecr.Disturb(noStarts) // no scan is started before both have seen the one before it
+			startNone := u.ecr.InjectFault(noStarts) // no scan starts before both buckets have the result of the previous one
 			visit(t, right)
 			visit(t, wrong[u.random.IntN(3)])
 			startNone()
@@ -39,7 +40,7 @@ func TestClocksThatAreWrong(t *testing.T) {
 				t.Fatalf("round %d: the feed (-right +wrong):\n%s", round, diff)
 			}
 		}
-		if diff := cmp.Diff(remembered(t, alone), remembered(t, u.s3)); diff != "" {
+		if diff := cmp.Diff(recordLines(t, rightS3), recordLines(t, u.s3)); diff != "" {
 			t.Errorf("the record (-right +wrong):\n%s", diff)
 		}
 	})

@@ -26,16 +26,17 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// rounds are enough to see what is 30 days old leave; .ci/run does 1,000.
-var rounds = flag.Int("rounds", 150, "how often the world changes while two visits of one repository overlap")
+// rounds is large enough that changes are deleted after 30 days. .ci/run uses 1,000.
+var rounds = flag.Int("rounds", 150, "number of rounds in which two visits of one repository overlap")
 
-const every = 7 * time.Hour // so that nothing becomes 30 days old just when a round begins
+const every = 7 * time.Hour // nothing becomes exactly 30 days old when a round begins
 
-// Hours pass and the world changes, again and again; then two visits of the same repository and two readers work at once while S3 and ECR are
-// disturbed. The record is always that of one of the visits. After one more visit that nothing disturbs, the record, the feeds and their ids
-// are those of visits with a store of their own, which nothing ever disturbed.
+// In each round, hours pass and images change. Then two visits of one repository and two reads run at the same
+// time, while S3 and ECR have faults. The stored record is always that of one of the two visits. After one more
+// visit without faults, the record, the feeds and their ids equal those of a second bucket that never had faults or
+// overlapping visits.
 func TestVisitsThatOverlap(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(800)) // little is kept, and much is thrown away
+	defer debug.SetGCPercent(debug.SetGCPercent(800)) // the test creates much garbage and little live memory
 	synctest.Test(t, func(t *testing.T) {
 		o := newOverlap(t)
 		start := time.Now()
@@ -44,7 +45,7 @@ func TestVisitsThatOverlap(t *testing.T) {
 			o.disturbed(round)
 			diff := o.undisturbed(round%4 == 0)
 			if diff != "" || round%50 == 49 {
-				diff += cmp.Diff(remembered(t, o.alone), remembered(t, o.s3))
+				diff += cmp.Diff(recordLines(t, o.singleS3), recordLines(t, o.s3))
 			}
 			if diff != "" {
 				t.Fatalf("round %d: the feed and the record (-single +two):\n%s", round, diff)
@@ -55,93 +56,96 @@ func TestVisitsThatOverlap(t *testing.T) {
 			conflicts += strings.Count(w.log.String(), errConflict)
 		}
 		if conflicts < *rounds/10 {
-			t.Errorf("of %d rounds, visits met in %d", *rounds, conflicts)
+			t.Errorf("in %d rounds, there were only %d conflicts of visits", *rounds, conflicts)
 		}
 		if n := len(keys(t, o.s3, "set-aside/")); n > 0 {
 			t.Errorf("%d objects were set aside", n)
 		}
 		if n := len(keys(t, o.s3, "record/")); n > 200 {
-			t.Errorf("%d objects are kept", n)
+			t.Errorf("%d objects are stored, want at most 200", n)
 		}
 	})
 }
 
-// overlap is a world in which two writers visit one repository at once, on one bucket. calm visits there too, when nothing disturbs it; single
-// has a bucket of its own.
+// overlap has two writers that visit one repository at the same time in one bucket. healthy visits in the same
+// bucket without faults. single has its own bucket, singleS3.
 type overlap struct {
-	*upheaval
-	t            *testing.T
-	writers      []*writer
-	alone        *awslocal.S3
-	single, calm *awstest.Service
-	configs      []string
+	*randomWorld
+	t               *testing.T
+	writers         []*writer
+	singleS3        *awslocal.S3
+	single, healthy *awstest.Service
+	configs         []string
 }
 
 func newOverlap(t *testing.T) *overlap {
-	u := &upheaval{world: newWorld(t), random: rand.New(rand.NewPCG(20261125, 1))}
-	o := &overlap{upheaval: u, t: t, alone: newS3(t), calm: u.service()}
-	o.single = (&process{}).service(o.alone, u.ecr)
+	u := &randomWorld{world: newWorld(t), random: rand.New(rand.NewPCG(20261125, 1))}
+	o := &overlap{randomWorld: u, t: t, singleS3: newS3(t), healthy: u.service()}
+	o.single = (&process{}).service(o.singleS3, u.ecr)
 	for _, skew := range []time.Duration{time.Hour, -time.Hour} {
 		o.writers = append(o.writers, newWriter(t, u, skew))
 	}
-	for _, s := range []*awstest.Service{o.single, o.calm} {
+	for _, s := range []*awstest.Service{o.single, o.healthy} {
 		o.configs = []string{addConfig(t, s, repo).ID, addConfig(t, s, repo, "t1", "t2", "nowhere").ID}
 	}
 	return o
 }
 
-// disturbed changes the world, and lets two visits and two readers work while S3 and ECR are disturbed.
+// disturbed changes images, then runs two visits and two reads at the same time while S3 and ECR have faults.
 func (o *overlap) disturbed(round int) {
 	began := time.Now()
 	o.change()
 	o.disturb()
-	workAtOnce(o.t, o.writers, o.configs)
-	o.s3.Calm()
-	o.ecr.Calm()
-	if took := time.Since(began); took > 20*time.Minute { // or hour() is wrong
+	visitAndRead(o.t, o.writers, o.configs)
+	o.s3.ClearFaults()
+	o.ecr.ClearFaults()
+	if took := time.Since(began); took > 20*time.Minute { // dates that hour() compares must not differ by more
 		o.t.Fatalf("round %d took %s", round, took)
 	}
-	ofOne(o.t, o.world, o.writers)
-	time.Sleep(refresh.Trust)
+	checkRecordOfOneVisit(o.t, o.world, o.writers)
+	time.Sleep(refresh.ListingMaxAge)
 }
 
-// undisturbed has both buckets visited, and tells how what is told of them differs. No scan is started before both have seen the one before it.
+// undisturbed visits both buckets without faults and returns the difference between their feeds. No scan starts
+// before both buckets have the result of the previous one.
 func (o *overlap) undisturbed(starts bool) (diff string) {
-	startNone := o.ecr.Disturb(noStarts)
+	startNone := o.ecr.InjectFault(noStarts)
 	visit(o.t, o.single)
-	visit(o.t, o.calm)
+	visit(o.t, o.healthy)
 	startNone()
-	diff = cmp.Diff(read(o.t, o.single), read(o.t, o.calm)) + cmp.Diff(ids(o.t, o.single), ids(o.t, o.calm))
+	diff = cmp.Diff(read(o.t, o.single), read(o.t, o.healthy)) + cmp.Diff(ids(o.t, o.single), ids(o.t, o.healthy))
 	if starts {
 		visit(o.t, o.single)
-		visit(o.t, o.calm)
+		visit(o.t, o.healthy)
 	}
 	return diff
 }
 
-// noStarts makes ECR refuse to start scans.
+// noStarts is a fault that makes ECR refuse to start scans.
 var noStarts = awslocal.Fault{Operation: "StartImageScan", Code: "LimitExceededException"} // read only
 
-// errConflict is what the log says of a visit that met another.
+// errConflict is the log message of a visit that ends because another visit has stored the record.
 const errConflict = "another visit has stored the record"
 
-// writer is a process that visits. It sees to it that a visit stores the record only over what it loaded or has stored itself.
+// writer is a process that visits. It checks that each visit replaces only the version of the record that it loaded
+// or stored itself.
 type writer struct {
 	*awstest.Service
 	*testing.T
 	log log
 
 	mu sync.Mutex
-	// version is that of the record which the visit loaded or stored last, and attempted tells that it has tried to store one.
+	// version is the version of the record that the visit has loaded or stored last. attempted is true after the
+	// visit has tried to store one.
 	version   string
 	attempted bool
-	// stored are the bodies of the records that the visit stored.
+	// stored are the bodies of the records that the visit has stored.
 	stored []string
 }
 
-func newWriter(t *testing.T, u *upheaval, skew time.Duration) *writer {
+func newWriter(t *testing.T, u *randomWorld, skew time.Duration) *writer {
 	w := &writer{T: t}
-	p := &process{skew: skew, loses: u.sometimes(20), saw: w.saw, log: w.log.logger()}
+	p := &process{skew: skew, losesResponse: u.sometimes(20), onResponse: w.checkVersion, log: w.log.logger()}
 	w.Service = p.service(u.s3, u.ecr)
 	return w
 }
@@ -153,7 +157,7 @@ func (w *writer) visit(ctx context.Context, configs []string) {
 	w.Service.Visitor.Visit(ctx, rescan.Received{Message: rescan.NewMessage(repo, configs...), ID: "m", Sent: time.Now()})
 }
 
-func (w *writer) saw(r *http.Request, body []byte, answer *http.Response) {
+func (w *writer) checkVersion(r *http.Request, body []byte, answer *http.Response) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !strings.HasSuffix(r.URL.Path, indexKey) {
@@ -163,7 +167,7 @@ func (w *writer) saw(r *http.Request, body []byte, answer *http.Response) {
 	switch {
 	case isPut && answer.StatusCode == http.StatusOK:
 		if over := r.Header.Get("If-Match"); over != w.version || over == "" && r.Header.Get("If-None-Match") != "*" {
-			w.Errorf("a visit that knows version %q of the record stores one over %q", w.version, over)
+			w.Errorf("a visit with version %q of the record replaced version %q", w.version, over)
 		}
 		w.version, w.stored, w.attempted = version, append(w.stored, string(body)), true
 	case isPut:
@@ -173,20 +177,20 @@ func (w *writer) saw(r *http.Request, body []byte, answer *http.Response) {
 	}
 }
 
-// ofOne checks that the record that is stored is that of one of the visits, if they stored any.
-func ofOne(t *testing.T, w *world, writers []*writer) {
+// checkRecordOfOneVisit checks that the stored record was stored last by one of the visits, unless none stored one.
+func checkRecordOfOneVisit(t *testing.T, w *world, writers []*writer) {
 	t.Helper()
 	var stored []string
 	for _, one := range writers {
 		stored = append(stored, one.stored[max(0, len(one.stored)-1):]...)
 	}
 	if len(stored) > 0 && !slices.Contains(stored, string(get(t, w.s3, indexKey))) {
-		t.Error("the record is that of no visit")
+		t.Error("no visit has stored this record")
 	}
 }
 
-// workAtOnce lets two visits and two readers work. What they can't do is done later.
-func workAtOnce(t *testing.T, writers []*writer, configs []string) {
+// visitAndRead runs two visits and two reads at the same time. Later rounds do what they could not do.
+func visitAndRead(t *testing.T, writers []*writer, configs []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -198,7 +202,8 @@ func workAtOnce(t *testing.T, writers []*writer, configs []string) {
 	wg.Wait()
 }
 
-// ids are the ids of all findings, and what scans changed in words, sorted. The id of a change has its date, which ECR does not always give.
+// ids returns the ids of all findings, sorted, and the changes by scans as texts. The id of a change is not used
+// because it contains its date, which ECR does not always provide.
 func ids(t *testing.T, w *awstest.Service) []string {
 	t.Helper()
 	found, err := w.Reader.AllFindings(t.Context(), report.View{})
@@ -223,8 +228,8 @@ func ids(t *testing.T, w *awstest.Service) []string {
 	return all
 }
 
-// upheaval changes a world at random.
-type upheaval struct {
+// randomWorld changes images at random.
+type randomWorld struct {
 	*world
 	mu      sync.Mutex
 	random  *rand.Rand
@@ -233,8 +238,8 @@ type upheaval struct {
 	kind    bool
 }
 
-// sometimes is true in so many percent of the times.
-func (u *upheaval) sometimes(percent int) func() bool {
+// sometimes returns a function that is true with the given probability in percent.
+func (u *randomWorld) sometimes(percent int) func() bool {
 	random := rand.New(rand.NewPCG(uint64(percent), 2))
 	return func() bool {
 		u.mu.Lock()
@@ -243,10 +248,10 @@ func (u *upheaval) sometimes(percent int) func() bool {
 	}
 }
 
-func (u *upheaval) tag() string { return fmt.Sprintf("t%d", u.random.IntN(3)) }
+func (u *randomWorld) tag() string { return fmt.Sprintf("t%d", u.random.IntN(3)) }
 
-// found is what a scan may find.
-func (u *upheaval) found() string {
+// found returns random findings of a scan.
+func (u *randomWorld) found() string {
 	var found []string
 	for _, name := range "ABCDE" {
 		if u.random.IntN(2) == 0 {
@@ -257,8 +262,8 @@ func (u *upheaval) found() string {
 	return strings.Join(found, " ")
 }
 
-// image is one with findings of both kinds of scanning.
-func (u *upheaval) image(tags ...string) ecr.Image {
+// image returns an image with findings of basic and enhanced scanning.
+func (u *randomWorld) image(tags ...string) ecr.Image {
 	u.pushes++
 	i := ecr.Image{Tags: tags, Digest: fmt.Sprintf("sha256:%064x", u.pushes)}
 	if u.random.IntN(3) > 0 {
@@ -268,7 +273,7 @@ func (u *upheaval) image(tags ...string) ecr.Image {
 	return i
 }
 
-func (u *upheaval) scan(i *ecr.Image) {
+func (u *randomWorld) scan(i *ecr.Image) {
 	text := u.found()
 	i.Findings, i.ScanStatus = findings(text), ""
 	i.Enhanced = inspected(u.found())
@@ -277,16 +282,16 @@ func (u *upheaval) scan(i *ecr.Image) {
 	}
 }
 
-// change is what happens in the world within some hours.
-func (u *upheaval) change() {
+// change makes one random change that could happen within some hours.
+func (u *randomWorld) change() {
 	switch what := u.random.IntN(20); {
 	case what < 3 || len(u.digests) == 0:
 		u.put(u.image(u.tag()))
 	case what < 4:
 		u.index()
 	case what < 5:
-		_ = u.ecr.DeleteImage(ecrID(repo), u.tag()) // which may not be there
-	case what < 7: // a tag moves to what was pushed before
+		_ = u.ecr.DeleteImage(ecrID(repo), u.tag()) // the tag may not exist
+	case what < 7: // a tag moves to an older image
 		digest := u.digests[len(u.digests)-1-u.random.IntN(min(4, len(u.digests)))]
 		if _, there := u.state(digest); there {
 			u.ecr.PutImage(ecrID(repo), ecr.Image{Digest: digest, Tags: []string{u.tag()}})
@@ -301,11 +306,11 @@ func (u *upheaval) change() {
 	}
 }
 
-func (u *upheaval) put(i ecr.Image) {
+func (u *randomWorld) put(i ecr.Image) {
 	u.digests = append(u.digests, u.ecr.PutImage(ecrID(repo), i))
 }
 
-func (u *upheaval) index() {
+func (u *randomWorld) index() {
 	one, other := u.image(), u.image()
 	u.put(one)
 	u.put(other)
@@ -314,7 +319,7 @@ func (u *upheaval) index() {
 	}})
 }
 
-func (u *upheaval) state(digest string) (ecr.ImageState, bool) {
+func (u *randomWorld) state(digest string) (ecr.ImageState, bool) {
 	states := u.ecr.Images(ecrID(repo))
 	at := slices.IndexFunc(states, func(s ecr.ImageState) bool { return s.Digest == digest })
 	if at < 0 {
@@ -323,11 +328,12 @@ func (u *upheaval) state(digest string) (ecr.ImageState, bool) {
 	return states[at], true
 }
 
-// rescanOne makes a scan of one of the latest images complete, unless one did within 24 hours: ECR makes none then.
-func (u *upheaval) rescanOne(fails bool) {
+// rescanOne completes a scan of one of the latest images, unless its last scan is less than 24 hours old, as ECR
+// does.
+func (u *randomWorld) rescanOne(fails bool) {
 	digest := u.digests[len(u.digests)-1-u.random.IntN(min(8, len(u.digests)))]
 	state, there := u.state(digest)
-	if !there || time.Since(state.ScannedAt) < scan.Rescan {
+	if !there || time.Since(state.ScannedAt) < scan.RescanInterval {
 		return
 	}
 	_ = u.ecr.UpdateImage(ecrID(repo), digest, func(i *ecr.Image) {
@@ -339,9 +345,9 @@ func (u *upheaval) rescanOne(fails bool) {
 	})
 }
 
-// disturb makes S3 and ECR fail in one way or another.
-func (u *upheaval) disturb() {
-	u.ecr.Disturb(noStarts)
+// disturb adds random faults to S3 and ECR.
+func (u *randomWorld) disturb() {
+	u.ecr.InjectFault(noStarts)
 	for range u.random.IntN(4) {
 		f := []awslocal.Fault{
 			{Operation: "PutObject", Status: 500, Share: 0.4},
@@ -355,7 +361,7 @@ func (u *upheaval) disturb() {
 			{Delay: time.Duration(u.random.IntN(3000)) * time.Millisecond, Share: 0.3},
 			{Drop: true, Share: 0.2},
 		}[u.random.IntN(10)]
-		u.s3.Disturb(f)
+		u.s3.InjectFault(f)
 	}
 	for range u.random.IntN(3) {
 		f := []awslocal.Fault{
@@ -367,6 +373,6 @@ func (u *upheaval) disturb() {
 			{Operation: "DescribeImageScanFindings", Cut: true, Share: 0.4},
 			{Delay: time.Duration(u.random.IntN(2000)) * time.Millisecond, Share: 0.5},
 		}[u.random.IntN(7)]
-		u.ecr.Disturb(f)
+		u.ecr.InjectFault(f)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// A process that has answered many requests answers like one that was just started, whatever it keeps of what it read.
-func TestWarmAnswersLikeNew(t *testing.T) {
+// A process that has answered many requests gives the same responses as a new one, whatever it has cached.
+func TestCachedDataDoesNotChangeResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		serve := func(s *awstest.Service) http.Handler { return s.Handler("https://api.example/Prod") }

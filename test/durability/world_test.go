@@ -26,7 +26,7 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// world is an embedded ECR and S3 in one bubble of testing/synctest, whose clock is that of both.
+// world is an embedded ECR and S3. Both use the clock of the test's bubble of testing/synctest.
 type world struct {
 	ecr *ecr.ECR
 	s3  *awslocal.S3
@@ -48,7 +48,7 @@ func newS3(t *testing.T) *awslocal.S3 {
 	return store
 }
 
-// dated answers with a Date, as a server does.
+// dated adds a Date header to each response, as a server does.
 type dated struct{ http.Handler }
 
 func (d dated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -56,96 +56,99 @@ func (d dated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.Handler.ServeHTTP(w, r)
 }
 
-// process is a function's process: its clock is wrong by skew, and it dies at one of its calls, if that is set.
+// process is the process of a function. Its clock is wrong by skew.
 type process struct {
 	skew time.Duration
 	log  *slog.Logger
-	// dies is at which write or call to ECR; 0 is never. Afterwards tells that the call is done all the same. die is called then.
-	dies       int
-	afterwards bool
-	die        func()
-	// loses tells whether the answer to a write is lost.
-	loses func() bool
-	// pause is what a call waits for before it is made, and saw gets each call that was answered.
-	pause func(*http.Request)
-	saw   func(*http.Request, []byte, *http.Response)
+	// diesAtCall is the number of the write or call to ECR at which the process dies; 0 is never. If completes is
+	// true, S3 or ECR still
+	// completes that call. onDeath is called then.
+	diesAtCall int
+	completes  bool
+	onDeath    func()
+	// losesResponse reports whether the response to the next write is lost.
+	losesResponse func() bool
+	// beforeCall is called before each call, onResponse after each response.
+	beforeCall func(*http.Request)
+	onResponse func(*http.Request, []byte, *http.Response)
 
 	mu    sync.Mutex
 	calls int
 }
 
-// service is the service in this process. The clock of its queue is right.
+// service returns the service in this process. The clock of its queue is correct.
 func (p *process) service(store *awslocal.S3, ecr *ecr.ECR) *awstest.Service {
 	log := p.log
 	if log == nil {
 		log = awstest.Silent()
 	}
 	now := func() time.Time { return time.Now().Add(p.skew) }
-	s := awstest.NewService(p.reach(dated{store}), p.reach(ecr), now, log)
+	s := awstest.NewService(p.config(dated{store}), p.config(ecr), now, log)
 	s.Queue.Now = time.Now
 	return s
 }
 
-func (p *process) reach(h http.Handler) aws.Config {
+func (p *process) config(h http.Handler) aws.Config {
 	cfg := setup.Loopback("http://aws.example")
-	cfg.HTTPClient = &http.Client{Transport: line{p, awslocal.Transport{Handler: h}}}
+	cfg.HTTPClient = &http.Client{Transport: connection{p, awslocal.Transport{Handler: h}}}
 	return cfg
 }
 
-// line is how a process reaches a service.
-type line struct {
+// connection is the transport between a process and an embedded service.
+type connection struct {
 	*process
 	http.RoundTripper
 }
 
 var errDead = errors.New("the process is dead")
 
-func (l line) RoundTrip(r *http.Request) (*http.Response, error) {
-	doIt, tell := l.allows(r)
-	if !doIt {
+func (c connection) RoundTrip(r *http.Request) (*http.Response, error) {
+	send, respond := c.countCall(r)
+	if !send {
 		return nil, errDead
 	}
-	if l.pause != nil {
-		l.pause(r)
+	if c.beforeCall != nil {
+		c.beforeCall(r)
 	}
 	var body []byte
-	if l.saw != nil && r.Body != nil {
+	if c.onResponse != nil && r.Body != nil {
 		body, _ = io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	response, err := l.RoundTripper.RoundTrip(r)
-	if err == nil && l.saw != nil {
-		l.saw(r, body, response)
+	response, err := c.RoundTripper.RoundTrip(r)
+	if err == nil && c.onResponse != nil {
+		c.onResponse(r, body, response)
 	}
-	if err == nil && !tell {
+	if err == nil && !respond {
 		_ = response.Body.Close()
-		return nil, errors.New("the answer is lost")
+		return nil, errors.New("the response is lost")
 	}
 	return response, err
 }
 
-// allows counts a call, and tells whether it is to be done and its answer told.
-func (l line) allows(r *http.Request) (doIt, tell bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// countCall counts the writes and calls to ECR. It reports whether the call is sent and whether the process gets
+// the response.
+func (c connection) countCall(r *http.Request) (send, respond bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	write := r.Method == http.MethodPut || r.Method == http.MethodDelete
 	toECR := r.Header.Get("X-Amz-Target") != ""
-	before := l.dies > 0 && l.calls >= l.dies
-	if !write && !toECR || before {
-		return !before, true
+	dead := c.diesAtCall > 0 && c.calls >= c.diesAtCall
+	if !write && !toECR || dead {
+		return !dead, true
 	}
-	l.calls++
-	if l.calls == l.dies {
-		l.die()
-		return l.afterwards, false
+	c.calls++
+	if c.calls == c.diesAtCall {
+		c.onDeath()
+		return c.completes, false
 	}
-	return true, !write || l.loses == nil || !l.loses()
+	return true, !write || c.losesResponse == nil || !c.losesResponse()
 }
 
-// service is a process in which nothing goes wrong.
+// service returns the service in a process without failures.
 func (w *world) service() *awstest.Service { return (&process{}).service(w.s3, w.ecr) }
 
-// log is a log that keeps its lines.
+// log is a log in memory.
 type log struct {
 	mu sync.Mutex
 	strings.Builder
@@ -165,13 +168,13 @@ func (l *log) has(words string) bool {
 	return strings.Contains(l.String(), words)
 }
 
-// store is the store of what is remembered, for a look from outside.
+// store returns a reader of the stored records for checks by tests.
 func store(bucket *awslocal.S3) *s3store.Records {
 	return s3store.NewRecords(client(bucket), awstest.Bucket)
 }
 
 func client(bucket *awslocal.S3) *s3.Client {
-	return s3.NewFromConfig((&process{}).reach(dated{bucket}), func(o *s3.Options) { o.UsePathStyle = true })
+	return s3.NewFromConfig((&process{}).config(dated{bucket}), func(o *s3.Options) { o.UsePathStyle = true })
 }
 
 var repo = scan.Repository{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: "team/app"} // read only
@@ -180,7 +183,7 @@ func ecrID(r scan.Repository) ecr.RepositoryID {
 	return ecr.RepositoryID{Region: r.Region, Registry: r.Registry, Name: r.Name}
 }
 
-// addConfig makes a config that watches some tags of a repository, all when there are none.
+// addConfig stores a config for some tags of a repository, or for all tags if none are given.
 func addConfig(t *testing.T, w *awstest.Service, r scan.Repository, tags ...string) scan.Config {
 	t.Helper()
 	c, err := scan.NewConfig(scan.Config{Region: r.Region, Registry: r.Registry, Repository: r.Name, Tags: tags}, time.Now())
@@ -193,7 +196,7 @@ func addConfig(t *testing.T, w *awstest.Service, r scan.Repository, tags ...stri
 	return c
 }
 
-// findings are those that are written as "A:HIGH B:LOW".
+// findings parses findings such as "A:HIGH B:LOW".
 func findings(text string) []ecr.Finding {
 	list := []ecr.Finding{}
 	for _, f := range strings.Fields(text) {
@@ -203,7 +206,7 @@ func findings(text string) []ecr.Finding {
 	return list
 }
 
-// inspected are findings as Amazon Inspector has them.
+// inspected parses enhanced findings such as "A:HIGH B:LOW".
 func inspected(text string) []ecr.EnhancedFinding {
 	list := []ecr.EnhancedFinding{}
 	for _, f := range strings.Fields(text) {
@@ -216,12 +219,12 @@ func inspected(text string) []ecr.EnhancedFinding {
 	return list
 }
 
-// push puts an image that was scanned just now.
+// push pushes an image that has just been scanned.
 func (w *world) push(tag, found string) string {
 	return w.ecr.PutImage(ecrID(repo), ecr.Image{Tags: []string{tag}, ScannedAt: time.Now(), Findings: findings(found)})
 }
 
-// rescan makes a scan of the image complete just now.
+// rescan completes a scan of the image now.
 func (w *world) rescan(t *testing.T, ref, found string) {
 	t.Helper()
 	w.update(t, ref, func(i *ecr.Image) { i.ScannedAt, i.Findings, i.ScanStatus = time.Now(), findings(found), "" })
@@ -234,13 +237,13 @@ func (w *world) update(t *testing.T, ref string, change func(*ecr.Image)) {
 	}
 }
 
-// visitTime is what a function has for a visit.
+// visitTime is the time limit of a visit.
 const visitTime = 5 * time.Minute
 
-// visit does a schedule and its visits.
+// visit runs a schedule and its visits.
 func visit(t *testing.T, w *awstest.Service) awstest.Visits {
 	t.Helper()
-	w.VisitTime = visitTime
+	w.VisitTimeout = visitTime
 	visits, err := w.ScheduleAndVisit(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -248,7 +251,7 @@ func visit(t *testing.T, w *awstest.Service) awstest.Visits {
 	return visits
 }
 
-// read reads all findings, as a feed tells them.
+// read returns the entries of the feed of all findings as texts.
 func read(t *testing.T, w *awstest.Service) []string {
 	t.Helper()
 	l, err := w.Reader.AllFindings(t.Context(), report.View{})
@@ -263,20 +266,22 @@ func read(t *testing.T, w *awstest.Service) []string {
 	return lines(l)
 }
 
-// lines are the entries of a listing in words, sorted: tag, name, severity, episode, whether resolved, and the hour of publication.
+// lines returns the entries of a listing as texts, sorted: label, name, severity, episode, hour of publication,
+// whether resolved.
 func lines(l report.Listing) []string {
-	told := make([]string, len(l.Entries))
+	texts := make([]string, len(l.Entries))
 	for i, e := range l.Entries {
-		told[i] = fmt.Sprintf("%s %s %s #%d %s", e.Images[0].Label(), e.Finding.Name, e.Finding.Severity, e.Finding.Episode, hour(history.StampOf(e.Published)))
+		texts[i] = fmt.Sprintf("%s %s %s #%d %s", e.Images[0].Label(), e.Finding.Name, e.Finding.Severity, e.Finding.Episode, hour(history.StampOf(e.Published)))
 		if !e.Resolved.IsZero() {
-			told[i] += " resolved"
+			texts[i] += " resolved"
 		}
 	}
-	slices.Sort(told)
-	return told
+	slices.Sort(texts)
+	return texts
 }
 
-// hour is the nearest hour: when ECR has no date for something, it depends a little on who sees it first.
+// hour rounds a date to the nearest hour. A date that ECR does not provide depends slightly on which process reads
+// the result first.
 func hour(s history.Stamp) string {
 	if s == 0 {
 		return "never"
@@ -286,32 +291,32 @@ func hour(s history.Stamp) string {
 
 func exact(s history.Stamp) string { return fmt.Sprint(int64(s)) }
 
-// remembered is the record of the repository in words, with its histories. Each must be there. The dates that ECR gives are exact, but for some
-// labels, whose scans the service starts.
-func remembered(t *testing.T, bucket *awslocal.S3, started ...string) []string {
+// recordLines returns the record of the repository with its histories as texts. It fails if a history is missing.
+// Dates from ECR are exact, except those of the labels in started, whose scans the service starts.
+func recordLines(t *testing.T, bucket *awslocal.S3, started ...string) []string {
 	t.Helper()
 	records := store(bucket)
 	r, err := records.Load(t.Context(), repo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := []string{fmt.Sprint("gone ", hour(r.Gone), " ", periods(r.Absences))}
+	texts := []string{fmt.Sprint("missing since ", hour(r.MissingSince), " ", periods(r.Absences))}
 	for label, i := range r.Images {
 		if label == "multi" && i.Kind == scan.Missing && i.History == "" {
-			continue // an index is known by its own tag alone while it can't be resolved
+			continue // an index that cannot be resolved is only known by its tag
 		}
-		left := "there"
-		if i.Left > 0 {
-			left = "left " + hour(i.Left)
+		presence := "present"
+		if i.MissingSince > 0 {
+			presence = "missing since " + hour(i.MissingSince)
 		}
 		date := exact
 		if slices.Contains(started, label) {
 			date = hour
 		}
-		told = append(told, fmt.Sprintf("%s: %.12s %s %s, scan %.12s %s %t, since %s, failed %s %s, gaps %s", label, i.Digest, i.Kind, left,
-			i.Scan.Digest, date(i.Scan.Completed), i.Scan.Enhanced, date(i.Since), hour(i.Failed), periods(i.Failures), periods(i.Gaps)))
+		texts = append(texts, fmt.Sprintf("%s: %.12s %s %s, scan %.12s %s %t, since %s, failed %s %s, gaps %s", label, i.Digest, i.Kind, presence,
+			i.Scan.Digest, date(i.Scan.Completed), i.Scan.Enhanced, date(i.Since), hour(i.FailedSince), periods(i.Failures), periods(i.Gaps)))
 		for _, c := range i.Changes {
-			told = append(told, fmt.Sprintf("%s: at %s new %v fixed %v", label, hour(history.StampOf(c.At)), c.New, c.Fixed))
+			texts = append(texts, fmt.Sprintf("%s: at %s new %v fixed %v", label, hour(history.StampOf(c.At)), c.New, c.Fixed))
 		}
 		if i.History == "" {
 			continue
@@ -323,36 +328,36 @@ func remembered(t *testing.T, bucket *awslocal.S3, started ...string) []string {
 		if h.Scan != i.Scan || h.Since != i.Since || h.Tag != i.Tag || h.Platform != i.Platform {
 			t.Errorf("%s: the record has the scan %+v since %d, the history %+v since %d", label, i.Scan, i.Since, h.Scan, h.Since)
 		}
-		told = append(told, toldHistory(label, h)...)
+		texts = append(texts, historyLines(label, h)...)
 	}
-	slices.Sort(told)
-	return told
+	slices.Sort(texts)
+	return texts
 }
 
-func toldHistory(label string, h history.History) []string {
-	var told []string
+func historyLines(label string, h history.History) []string {
+	var texts []string
 	for _, f := range h.Findings {
-		told = append(told, fmt.Sprintf("%s: %s#%d %s %s, published %s updated %s ended %s: %s", label, f.Name, f.Episode, f.Severity, f.Fate,
+		texts = append(texts, fmt.Sprintf("%s: %s#%d %s %s, published %s updated %s ended %s: %s", label, f.Name, f.Episode, f.Severity, f.Status,
 			hour(f.Published), hour(f.Updated), hour(f.Ended), f.Note))
 	}
 	for _, e := range h.Events {
-		told = append(told, fmt.Sprintf("%s: %s %s#%d %s>%s, scan %s at %s", label, e.Kind, e.Name, e.Episode, e.From, e.To, hour(e.Scan), hour(e.At)))
+		texts = append(texts, fmt.Sprintf("%s: %s %s#%d %s>%s, scan %s at %s", label, e.Kind, e.Name, e.Episode, e.From, e.To, hour(e.Scan), hour(e.At)))
 	}
-	return told
+	return texts
 }
 
-// periods are those that have to be remembered still.
+// periods returns the periods that are still within the retention time as text.
 func periods(all []history.Period) string {
-	var told []string
+	var texts []string
 	for _, p := range all {
-		if time.Since(p.Until.Time()) < history.MemoryTime {
-			told = append(told, hour(p.From)+"-"+hour(p.Until))
+		if time.Since(p.Until.Time()) < history.Retention {
+			texts = append(texts, hour(p.From)+"-"+hour(p.Until))
 		}
 	}
-	return "[" + strings.Join(told, " ") + "]"
+	return "[" + strings.Join(texts, " ") + "]"
 }
 
-// keys are the keys of a bucket under a prefix.
+// keys returns the keys of a bucket with a prefix.
 func keys(t *testing.T, bucket *awslocal.S3, prefix string) []string {
 	t.Helper()
 	var found []string
