@@ -1,6 +1,6 @@
-// Package awslocal is an embedded Amazon S3, an [http.Handler] that speaks the AWS wire protocol, so that a run on one machine and every test go
-// through the same SDK clients as a deployment. It has what all embedded services share: they count their calls and fail on demand ([Traffic]), and
-// those that speak JSON do it alike ([JSONAPI]). The embedded ECR is package ecr.
+// Package awslocal contains an embedded Amazon S3: an [http.Handler] that implements S3's HTTP API. The local server and the
+// tests use it with the same SDK clients as a deployment. The package also contains what all embedded services share: call
+// counts and injected faults ([Traffic]), and AWS's JSON protocol ([JSONAPI]). The embedded ECR is in package ecr.
 //
-// It is not a part of what is deployed, and checks no signatures.
+// The deployed functions do not contain it. It does not verify signatures.
 package awslocal

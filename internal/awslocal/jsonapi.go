@@ -12,21 +12,21 @@ import (
 	"github.com/google/uuid"
 )
 
-const maxBody = 4 << 20
+const maxRequestBody = 4 << 20
 
-// JSONAPI is how one service speaks AWS's JSON protocol.
+// JSONAPI contains the settings of one service's AWS JSON protocol.
 type JSONAPI struct {
-	Target      string // before the operation in X-Amz-Target
-	Service     string // in the scope of a signature
-	ContentType string
-	Namespace   string // before the code of an error in a body
-	ErrorHeader bool   // the code of an error is in a header too
-	Failed      string // the code of an error of the service itself
-	Throttled   string // the code of too many calls
+	Target            string // prefix of the operation in X-Amz-Target
+	Service           string // service name in the credential scope of a signature
+	ContentType       string
+	Namespace         string // prefix of the error code in a response body
+	ErrorHeader       bool   // also send the error code in the header X-Amzn-ErrorType
+	InternalErrorCode string // error code of an internal error
+	ThrottlingCode    string // error code of throttling
 }
 
-// Read takes as much of a call as can be read, so that also a wrong one is
-// counted where it belongs. The parameters go to q.
+// Read parses a request and decodes its parameters into q. If the request is invalid, it returns an error and a Call with
+// the fields that could be parsed, so that the call is counted for the right operation.
 func (a JSONAPI) Read(r *http.Request, q any) (Call, error) {
 	call := Call{Registry: DefaultRegistry}
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), a.Target)
@@ -39,7 +39,7 @@ func (a JSONAPI) Read(r *http.Request, q any) (Call, error) {
 		return call, err
 	}
 	call.Region = region
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequestBody))
 	if err != nil {
 		return call, BadRequest("SerializationException", "the body cannot be read: %v", err)
 	}
@@ -49,15 +49,14 @@ func (a JSONAPI) Read(r *http.Request, q any) (Call, error) {
 	return call, nil
 }
 
-// credential is the scope in a Signature Version 4 header: key, date, Region,
-// service; compiled once, read only.
-var credential = regexp.MustCompile(`^AWS4-HMAC-SHA256 .*\bCredential=[^/, ]+/(\d{8})/([^/, ]+)/([^/, ]+)/aws4_request\b`)
+// credentialScope matches the credential scope in a Signature Version 4 header: key, date, Region and service.
+var credentialScope = regexp.MustCompile(`^AWS4-HMAC-SHA256 .*\bCredential=[^/, ]+/(\d{8})/([^/, ]+)/([^/, ]+)/aws4_request\b`)
 
 func (a JSONAPI) signedRegion(authorization string) (string, error) {
 	if authorization == "" {
 		return "", BadRequest("MissingAuthenticationTokenException", "Missing Authentication Token")
 	}
-	scope := credential.FindStringSubmatch(authorization)
+	scope := credentialScope.FindStringSubmatch(authorization)
 	if scope == nil {
 		return "", BadRequest("IncompleteSignatureException",
 			"Authorization header requires 'Credential' parameter. Authorization=%s", strings.Fields(authorization)[0])
@@ -68,13 +67,13 @@ func (a JSONAPI) signedRegion(authorization string) (string, error) {
 	return scope[2], nil
 }
 
-// Write answers with v, or with an error if there is one.
+// Write sends v as the response, or err if it is not nil.
 func (a JSONAPI) Write(w http.ResponseWriter, v any, err error) {
 	status := http.StatusOK
 	if err != nil {
 		var e *Error
 		if !errors.As(err, &e) {
-			e = &Error{http.StatusInternalServerError, a.Failed, err.Error()}
+			e = &Error{http.StatusInternalServerError, a.InternalErrorCode, err.Error()}
 		}
 		if a.ErrorHeader {
 			w.Header().Set("X-Amzn-ErrorType", e.Code)
@@ -88,22 +87,22 @@ func (a JSONAPI) Write(w http.ResponseWriter, v any, err error) {
 	w.Header().Set("Content-Type", a.ContentType)
 	w.Header().Set("X-Amzn-RequestId", uuid.NewString())
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, MustJSON(v)) // the client has gone if this fails
+	_, _ = io.WriteString(w, MustJSON(v)) // an error means that the client has disconnected
 }
 
-// Fault puts a fault into the service's words. message is the service's own for
-// a code.
-func (a JSONAPI) Fault(w http.ResponseWriter, f Fault, message func(code string) string) {
+// WriteFault sends the error of a fault. Missing fields of the fault get the service's defaults. message returns the
+// service's default message of an error code.
+func (a JSONAPI) WriteFault(w http.ResponseWriter, f Fault, message func(code string) string) {
 	e := &Error{f.Status, f.Code, f.Message}
 	if e.Code == "" {
-		e.Code = a.Failed
+		e.Code = a.InternalErrorCode
 		if f.PerSecond > 0 {
-			e.Code, e.status = a.Throttled, http.StatusBadRequest
+			e.Code, e.status = a.ThrottlingCode, http.StatusBadRequest
 		}
 	}
 	if e.status == 0 {
 		e.status = http.StatusBadRequest
-		if e.Code == a.Failed {
+		if e.Code == a.InternalErrorCode {
 			e.status = http.StatusInternalServerError
 		}
 	}
@@ -113,7 +112,7 @@ func (a JSONAPI) Fault(w http.ResponseWriter, f Fault, message func(code string)
 	a.Write(w, nil, e)
 }
 
-// Error is an error as a service answers it.
+// Error is an error response of a service.
 type Error struct {
 	status        int
 	Code, Message string
@@ -126,7 +125,7 @@ func BadRequest(code, format string, args ...any) *Error {
 	return &Error{http.StatusBadRequest, code, fmt.Sprintf(format, args...)}
 }
 
-// MustJSON encodes values of this package's own making, which cannot fail.
+// MustJSON encodes a value. It panics if the value can't be encoded, so it is for internal types only.
 func MustJSON(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {

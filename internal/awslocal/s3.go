@@ -22,12 +22,11 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// lockWait is how long another process may hold the file, which is a moment
-// when that process is just ending.
+// lockWait is how long NewS3 waits for a file that another process has open, for example because that process is just
+// ending.
 const lockWait = time.Second
 
-// S3 is an embedded S3 with one bucket. Clients must address it by path, as
-// the SDKs do for an IP address.
+// S3 is an embedded S3 with one bucket. Clients must use path-style addresses. The SDKs do so if the host is an IP address.
 type S3 struct {
 	*Traffic
 
@@ -35,12 +34,12 @@ type S3 struct {
 	close   func() error
 }
 
-// NewS3 returns an S3 that keeps its objects in a file, made if need be, with a
-// bucket, made too. Close it to let go of the file.
+// NewS3 returns an S3 that stores its objects in a file. It creates the file and the bucket if they don't exist. The caller
+// must call Close to release the file.
 func NewS3(file, bucket string) (*S3, error) {
 	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: lockWait})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("open %s: another process has it open; end that one or use another folder", file)
+		return nil, fmt.Errorf("open %s: another process has it open; stop that process or use another folder", file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", file, err)
@@ -52,7 +51,7 @@ func NewS3(file, bucket string) (*S3, error) {
 	return s, nil
 }
 
-// NewMemoryS3 returns an S3 that keeps its objects in memory, with a bucket.
+// NewMemoryS3 returns an S3 with a bucket that stores its objects in memory.
 func NewMemoryS3(bucket string) (*S3, error) {
 	return newS3(s3mem.New(), bucket, func() error { return nil })
 }
@@ -63,28 +62,27 @@ func newS3(store gofakes3.Backend, bucket string, closeStore func() error) (*S3,
 	}
 	exists, err := store.BucketExists(bucket)
 	if err != nil {
-		return nil, fmt.Errorf("look for bucket %s: %w", bucket, err)
+		return nil, fmt.Errorf("check whether bucket %s exists: %w", bucket, err)
 	}
 	if !exists {
 		if err := store.CreateBucket(bucket); err != nil {
-			return nil, fmt.Errorf("make bucket %s: %w", bucket, err)
+			return nil, fmt.Errorf("create bucket %s: %w", bucket, err)
 		}
 	}
-	// No limit of clock skew: a simulation's client and this server may live by
-	// different clocks.
-	server := gofakes3.New(objects{store}, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog()))
+	// No limit of the clock skew: in simulations, the client and this server use different clocks.
+	server := gofakes3.New(s3Backend{store}, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog()))
 	return &S3{Traffic: NewTraffic(time.Now, s3Fault), handler: server.Server(), close: closeStore}, nil
 }
 
-// Close lets go of the file. No call may be under way.
+// Close releases the file. No call may be in progress.
 func (s *S3) Close() error { return s.close() }
 
-// ServeHTTP answers one call of the S3 REST protocol.
+// ServeHTTP handles one call of the S3 REST API.
 func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := s3Call(r)
 	s.Serve(w, r, call, func(w http.ResponseWriter) {
 		if call.Operation == "DeleteObject" && r.Header.Get("If-Match") != "" {
-			writeS3Error(w, http.StatusNotImplemented, "NotImplemented", "The embedded S3 does not delete on condition.")
+			writeS3Error(w, http.StatusNotImplemented, "NotImplemented", "The embedded S3 does not support conditional deletes.")
 			return
 		}
 		s.handler.ServeHTTP(w, r)
@@ -112,7 +110,7 @@ func s3Call(r *http.Request) Call {
 	return call
 }
 
-// s3Fault puts a fault into S3's words.
+// s3Fault sends the error of a fault. Missing fields of the fault get S3's defaults.
 func s3Fault(w http.ResponseWriter, _ Call, f Fault) {
 	if f.Code == "" {
 		f.Code = "InternalError"
@@ -144,24 +142,23 @@ func writeS3Error(w http.ResponseWriter, status int, code, message string) {
 		Message string
 	}{Code: code, Message: message})
 	if err != nil {
-		panic(fmt.Sprintf("awslocal: encode an S3 error: %v", err)) // two strings cannot fail
+		panic(fmt.Sprintf("awslocal: encode an S3 error: %v", err)) // can't happen: both fields are strings
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // nobody is left to tell when the client has gone
+	_, _ = w.Write(body) // an error means that the client has disconnected
 }
 
-// objects mends what gofakes3's stores do unlike S3.
-type objects struct{ gofakes3.Backend }
+// s3Backend corrects differences between gofakes3's backends and S3.
+type s3Backend struct{ gofakes3.Backend }
 
-// afterAll sorts behind every key under a prefix: keys are UTF-8, which has no
-// such byte.
-const afterAll = "\xff"
+// lastByte is greater than any byte of a key, because keys are UTF-8. A prefix followed by lastByte sorts after all keys with
+// that prefix.
+const lastByte = "\xff"
 
-// ListBucket folds and pages as S3 does. The stores are asked for plain keys only:
-// with a delimiter they can list a common prefix twice, on the next page or beside
-// an object of that name.
-func (o objects) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes3.ListBucketPage) (*gofakes3.ObjectList, error) {
+// ListBucket groups keys by common prefix and splits the list into pages in the same way as S3. It lists the backend without
+// a delimiter, because with one the backends can list a common prefix twice.
+func (o s3Backend) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes3.ListBucketPage) (*gofakes3.ObjectList, error) {
 	if prefix == nil {
 		prefix = &gofakes3.Prefix{}
 	}
@@ -169,9 +166,9 @@ func (o objects) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes
 	plain := &gofakes3.Prefix{HasPrefix: prefix.HasPrefix, Prefix: prefix.Prefix}
 	chunk := int64(gofakes3.MaxBucketKeys)
 	if page.MaxKeys > 0 {
-		chunk = page.MaxKeys + 1 // one more tells whether another page follows
+		chunk = page.MaxKeys + 1 // one more, to detect whether another page follows
 	}
-	last, listed := page.Marker, int64(0) // last is behind all that is listed
+	last, listed := page.Marker, int64(0) // last sorts after everything that is listed so far
 	for {
 		part := gofakes3.ListBucketPage{Marker: last, HasMarker: last != "", MaxKeys: chunk}
 		found, err := o.Backend.ListBucket(bucket, plain, part)
@@ -180,7 +177,7 @@ func (o objects) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes
 		}
 		for _, object := range found.Contents {
 			if object.Key <= last {
-				continue // of the common prefix just listed
+				continue // belongs to the common prefix that was just listed
 			}
 			if page.MaxKeys > 0 && listed == page.MaxKeys {
 				list.IsTruncated, list.NextMarker = true, last
@@ -189,7 +186,7 @@ func (o objects) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes
 			listed++
 			if group := commonPrefix(object.Key, prefix); group != "" {
 				list.AddPrefix(group)
-				last = group + afterAll
+				last = group + lastByte
 				continue
 			}
 			list.Add(object)
@@ -201,8 +198,7 @@ func (o objects) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes
 	}
 }
 
-// commonPrefix returns what a key is listed under, or "" when it is listed
-// itself.
+// commonPrefix returns the common prefix under which a key is listed, or "" if the key itself is listed.
 func commonPrefix(key string, p *gofakes3.Prefix) string {
 	if !p.HasDelimiter {
 		return ""
@@ -214,13 +210,13 @@ func commonPrefix(key string, p *gofakes3.Prefix) string {
 	return p.Prefix + head + p.Delimiter
 }
 
-// keptMeta is the one key under which an object's metadata lies in a store. The
-// stores keep each key of the object that is overwritten unless the new one has
-// it too, which would give it a wrong checksum or type.
-const keptMeta = "Kept"
+// metadataKey is the only metadata key of an object in a backend. Its value contains all metadata as JSON. When an object is
+// overwritten, the backends keep the old object's metadata keys that the new object doesn't have. Without this wrapper, the
+// new object could have the checksum or content type of the old one.
+const metadataKey = "Kept"
 
-// PutObject stores an object, and answers a missing one on If-Match as S3 does.
-func (o objects) PutObject(bucket, key string, meta map[string]string, input io.Reader, size int64,
+// PutObject stores an object. Like S3, it returns NoSuchKey if there is a condition If-Match and the object doesn't exist.
+func (o s3Backend) PutObject(bucket, key string, meta map[string]string, input io.Reader, size int64,
 	conditions *gofakes3.PutConditions) (gofakes3.PutObjectResult, error) {
 	kept := map[string]string{}
 	for name, value := range meta {
@@ -228,7 +224,7 @@ func (o objects) PutObject(bucket, key string, meta map[string]string, input io.
 			kept[name] = value
 		}
 	}
-	result, err := o.Backend.PutObject(bucket, key, map[string]string{keptMeta: MustJSON(kept)}, input, size, conditions)
+	result, err := o.Backend.PutObject(bucket, key, map[string]string{metadataKey: MustJSON(kept)}, input, size, conditions)
 	if gofakes3.HasErrorCode(err, gofakes3.ErrPreconditionFailed) && conditions != nil && conditions.IfMatch != nil {
 		if _, missing := o.Backend.HeadObject(bucket, key); gofakes3.HasErrorCode(missing, gofakes3.ErrNoSuchKey) {
 			return result, missing
@@ -237,13 +233,13 @@ func (o objects) PutObject(bucket, key string, meta map[string]string, input io.
 	return result, err
 }
 
-// CopyObject copies through the two methods above and below.
-func (o objects) CopyObject(fromBucket, from, toBucket, to string, meta map[string]string) (gofakes3.CopyObjectResult, error) {
+// CopyObject copies an object with GetObject and PutObject of this type, so that the metadata is converted.
+func (o s3Backend) CopyObject(fromBucket, from, toBucket, to string, meta map[string]string) (gofakes3.CopyObjectResult, error) {
 	return gofakes3.CopyObject(o, fromBucket, from, toBucket, to, meta)
 }
 
-// HeadObject answers an object's metadata.
-func (o objects) HeadObject(bucket, key string) (*gofakes3.Object, error) {
+// HeadObject returns an object's metadata.
+func (o s3Backend) HeadObject(bucket, key string) (*gofakes3.Object, error) {
 	obj, err := o.Backend.HeadObject(bucket, key)
 	if err != nil {
 		return nil, err
@@ -251,9 +247,8 @@ func (o objects) HeadObject(bucket, key string) (*gofakes3.Object, error) {
 	return obj, restoreMeta(obj)
 }
 
-// GetObject answers an object with a checksum, which SDKs verify, and grumble
-// about when it is missing.
-func (o objects) GetObject(bucket, key string, part *gofakes3.ObjectRangeRequest) (*gofakes3.Object, error) {
+// GetObject returns an object with a checksum. SDKs verify the checksum and log a warning if it is missing.
+func (o s3Backend) GetObject(bucket, key string, part *gofakes3.ObjectRangeRequest) (*gofakes3.Object, error) {
 	obj, err := o.Backend.GetObject(bucket, key, part)
 	if err != nil {
 		return nil, err
@@ -274,7 +269,7 @@ func (o objects) GetObject(bucket, key string, part *gofakes3.ObjectRangeRequest
 
 func restoreMeta(obj *gofakes3.Object) error {
 	meta := map[string]string{}
-	if kept, ok := obj.Metadata[keptMeta]; ok {
+	if kept, ok := obj.Metadata[metadataKey]; ok {
 		if err := json.Unmarshal([]byte(kept), &meta); err != nil {
 			return fmt.Errorf("metadata of object %s: %w", obj.Name, err)
 		}

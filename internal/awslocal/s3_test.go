@@ -37,15 +37,15 @@ func serveS3(t *testing.T, h http.Handler) *s3.Client {
 	return s3.New(s3.Options{
 		Region: awslocal.DefaultRegion, BaseEndpoint: aws.String(server.URL), HTTPClient: server.Client(),
 		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""), Retryer: aws.NopRetryer{},
-		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported, // as a loaded config has it
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported, // the defaults of config.LoadDefaultConfig
 		Logger: logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
 			t.Errorf("the SDK logs: "+format, args...)
 		}),
 	})
 }
 
-// onBoth runs a test against the S3 in a file and the one in memory.
-func onBoth(t *testing.T, test func(*testing.T, *awslocal.S3)) {
+// forFileAndMemory runs a test with an S3 in a file and with one in memory.
+func forFileAndMemory(t *testing.T, test func(*testing.T, *awslocal.S3)) {
 	t.Run("file", func(t *testing.T) {
 		s, err := awslocal.NewS3(filepath.Join(t.TempDir(), "s3.db"), bucket)
 		if err != nil {
@@ -81,7 +81,7 @@ func get(ctx context.Context, c *s3.Client, key string) (string, error) {
 	return string(body), errors.Join(err, out.Body.Close())
 }
 
-// list reads all pages of a listing; common prefixes come where they sort.
+// list reads all pages of a listing. It returns keys and common prefixes, sorted.
 func list(ctx context.Context, c *s3.Client, in s3.ListObjectsV2Input) (keys []string, pages int, err error) {
 	in.Bucket = aws.String(bucket)
 	for p := s3.NewListObjectsV2Paginator(c, &in); p.HasMorePages(); pages++ {
@@ -89,24 +89,24 @@ func list(ctx context.Context, c *s3.Client, in s3.ListObjectsV2Input) (keys []s
 		if err != nil {
 			return nil, 0, err
 		}
-		here := []string{}
+		listed := []string{}
 		for _, o := range page.Contents {
-			here = append(here, *o.Key)
+			listed = append(listed, *o.Key)
 		}
 		for _, p := range page.CommonPrefixes {
-			here = append(here, *p.Prefix)
+			listed = append(listed, *p.Prefix)
 		}
-		if int(aws.ToInt32(page.KeyCount)) != len(here) {
-			return nil, 0, fmt.Errorf("page of %d has KeyCount %d", len(here), aws.ToInt32(page.KeyCount))
+		if int(aws.ToInt32(page.KeyCount)) != len(listed) {
+			return nil, 0, fmt.Errorf("page of %d has KeyCount %d", len(listed), aws.ToInt32(page.KeyCount))
 		}
-		slices.Sort(here)
-		keys = append(keys, here...)
+		slices.Sort(listed)
+		keys = append(keys, listed...)
 	}
 	return keys, pages, nil
 }
 
 func TestS3Objects(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+	forFileAndMemory(t, func(t *testing.T, s *awslocal.S3) {
 		c, ctx := serveS3(t, s), t.Context()
 		if err := put(ctx, c, "a.json", "one"); err != nil {
 			t.Fatal(err)
@@ -114,8 +114,7 @@ func TestS3Objects(t *testing.T) {
 		if body, err := get(ctx, c, "a.json"); body != "one" || err != nil {
 			t.Errorf("got %q, %v", body, err)
 		}
-		// Overwritten with another checksum and without a Content-Type: nothing of
-		// the first object may stay.
+		// The second object has another checksum and no Content-Type. It must not get those of the first object.
 		_, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("a.json"), Body: strings.NewReader("two"),
 			ChecksumAlgorithm: "SHA256", Metadata: map[string]string{"by": "test"}})
 		if err != nil {
@@ -133,7 +132,7 @@ func TestS3Objects(t *testing.T) {
 			t.Errorf("metadata %v, type %s, modified %s", out.Metadata, aws.ToString(out.ContentType), out.LastModified)
 		}
 		part, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("a.json"), Range: aws.String("bytes=1-")},
-			func(o *s3.Options) { o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired }) // a part has none
+			func(o *s3.Options) { o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired }) // a range has no checksum
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,8 +168,8 @@ func TestS3Objects(t *testing.T) {
 	})
 }
 
-func TestS3Conditions(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+func TestS3ConditionalRequests(t *testing.T) {
+	forFileAndMemory(t, func(t *testing.T, s *awslocal.S3) {
 		c, ctx := serveS3(t, s), t.Context()
 		putIf := func(key, match, noneMatch string) ecrclient.Failure {
 			in := &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(match + noneMatch)}
@@ -214,7 +213,7 @@ func TestS3Conditions(t *testing.T) {
 			t.Errorf("delete on condition: %+v", f)
 		}
 
-		// Of many writers at once that must not overwrite, one wins.
+		// Of concurrent writers with If-None-Match, exactly one succeeds.
 		var won atomic.Int32
 		var all sync.WaitGroup
 		for range 10 {
@@ -231,8 +230,7 @@ func TestS3Conditions(t *testing.T) {
 	})
 }
 
-// TestS3Listing reads a bucket of 1,050 configs between other prefixes in pages
-// of many sizes, and compares with what the keys say.
+// TestS3Listing lists a bucket with 1,050 configs and keys with other prefixes, with different page sizes and options.
 func TestS3Listing(t *testing.T) {
 	keys := []string{"history/", "history/x", "zz/1", "zz/2", "~"}
 	for i := range 1050 {
@@ -242,7 +240,7 @@ func TestS3Listing(t *testing.T) {
 		keys = append(keys, fmt.Sprintf("0500/%d", i), fmt.Sprintf("history/2026/%02d", i))
 	}
 	slices.Sort(keys)
-	folded := func(prefix string) []string {
+	grouped := func(prefix string) []string {
 		var want []string
 		for _, key := range keys {
 			rest, ok := strings.CutPrefix(key, prefix)
@@ -256,7 +254,7 @@ func TestS3Listing(t *testing.T) {
 		}
 		return slices.Compact(want)
 	}
-	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+	forFileAndMemory(t, func(t *testing.T, s *awslocal.S3) {
 		c, ctx := serveS3(t, s), t.Context()
 		var all sync.WaitGroup
 		for part := range slices.Chunk(keys, 300) {
@@ -276,13 +274,13 @@ func TestS3Listing(t *testing.T) {
 			sizes []int32
 		}{
 			{"all", s3.ListObjectsV2Input{}, keys, []int32{0, 70, 1000}},
-			{"root", s3.ListObjectsV2Input{Delimiter: aws.String("/")}, folded(""), []int32{0, 50, 501, 502, 503, 1000}},
-			{"under a prefix", s3.ListObjectsV2Input{Prefix: aws.String("history/")}, slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !strings.HasPrefix(k, "history/") }), []int32{0, 1, 3, 32}},
-			{"folded under a prefix", s3.ListObjectsV2Input{Prefix: aws.String("history/"), Delimiter: aws.String("/")}, folded("history/"), []int32{0, 1, 2, 3}},
-			{"part of a name", s3.ListObjectsV2Input{Prefix: aws.String("05"), Delimiter: aws.String("/")}, folded("05"), []int32{0, 1, 5}},
+			{"root", s3.ListObjectsV2Input{Delimiter: aws.String("/")}, grouped(""), []int32{0, 50, 501, 502, 503, 1000}},
+			{"below a prefix", s3.ListObjectsV2Input{Prefix: aws.String("history/")}, slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !strings.HasPrefix(k, "history/") }), []int32{0, 1, 3, 32}},
+			{"grouped below a prefix", s3.ListObjectsV2Input{Prefix: aws.String("history/"), Delimiter: aws.String("/")}, grouped("history/"), []int32{0, 1, 2, 3}},
+			{"part of a name", s3.ListObjectsV2Input{Prefix: aws.String("05"), Delimiter: aws.String("/")}, grouped("05"), []int32{0, 1, 5}},
 			{"nothing", s3.ListObjectsV2Input{Prefix: aws.String("none/"), Delimiter: aws.String("/")}, nil, []int32{0, 1}},
-			{"behind a key", s3.ListObjectsV2Input{StartAfter: aws.String("1045.json"), Delimiter: aws.String("/")}, []string{"1046.json", "1047.json", "1048.json", "1049.json", "history/", "zz/", "~"}, []int32{0, 1, 2, 4, 5, 6, 7}},
-			{"behind the last", s3.ListObjectsV2Input{StartAfter: aws.String("~~")}, nil, []int32{0}},
+			{"after a key", s3.ListObjectsV2Input{StartAfter: aws.String("1045.json"), Delimiter: aws.String("/")}, []string{"1046.json", "1047.json", "1048.json", "1049.json", "history/", "zz/", "~"}, []int32{0, 1, 2, 4, 5, 6, 7}},
+			{"after the last key", s3.ListObjectsV2Input{StartAfter: aws.String("~~")}, nil, []int32{0}},
 		}
 		for _, test := range tests {
 			for _, size := range test.sizes {
@@ -307,9 +305,9 @@ func TestS3Listing(t *testing.T) {
 	})
 }
 
-func TestS3OddKeys(t *testing.T) {
+func TestS3KeysWithSpecialCharacters(t *testing.T) {
 	keys := []string{"..", "../x", "a//b", "//", " lead", "plus+and%41", "quo\"te'<&>", "ü/日本.json", "a?b#c", "back\\slash", "tilde~", strings.Repeat("k", 1024), "tab\tin", "end/"}
-	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+	forFileAndMemory(t, func(t *testing.T, s *awslocal.S3) {
 		c, ctx := serveS3(t, s), t.Context()
 		for _, key := range keys {
 			if err := put(ctx, c, key, "body of "+key); err != nil {
@@ -332,12 +330,12 @@ func TestS3OddKeys(t *testing.T) {
 			}
 		}
 		if got, _, err := list(ctx, c, s3.ListObjectsV2Input{}); len(got) != 0 || err != nil {
-			t.Errorf("left over: %q, %v", got, err)
+			t.Errorf("remaining objects: %q, %v", got, err)
 		}
 	})
 }
 
-func TestS3Restart(t *testing.T) {
+func TestS3ObjectsSurviveARestart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s3.db")
 	for i := range 3 {
 		s, err := awslocal.NewS3(file, bucket)
@@ -363,7 +361,7 @@ func TestS3Restart(t *testing.T) {
 	}
 }
 
-func TestS3Refuses(t *testing.T) {
+func TestS3RejectsInvalidArguments(t *testing.T) {
 	if _, err := awslocal.NewMemoryS3("Bad_Bucket"); err == nil || !strings.Contains(err.Error(), "Bad_Bucket") {
 		t.Errorf("bad bucket: %v", err)
 	}
@@ -380,9 +378,9 @@ func TestS3Faults(t *testing.T) {
 		want  ecrclient.Failure // of the first PutObject
 		count string
 	}{
-		{"unavailable", awslocal.Fault{Status: 503, Calls: 1}, ecrclient.Failed("SlowDown", "Please reduce your request rate.", 503), "503"},
-		{"server error", awslocal.Fault{Status: 500, Calls: 1}, ecrclient.Failed("InternalError", "We encountered an internal error. Please try again.", 500), "500"},
-		{"denied", awslocal.Fault{Operation: "PutObject", Resource: bucket + "/a", Code: "AccessDenied", Calls: 1}, ecrclient.Failed("AccessDenied", "Access Denied", 403), "403"},
+		{"unavailable", awslocal.Fault{Status: 503, Calls: 1}, ecrclient.NewFailure("SlowDown", "Please reduce your request rate.", 503), "503"},
+		{"server error", awslocal.Fault{Status: 500, Calls: 1}, ecrclient.NewFailure("InternalError", "We encountered an internal error. Please try again.", 500), "500"},
+		{"denied", awslocal.Fault{Operation: "PutObject", Resource: bucket + "/a", Code: "AccessDenied", Calls: 1}, ecrclient.NewFailure("AccessDenied", "Access Denied", 403), "403"},
 		{"dropped", awslocal.Fault{Drop: true, Calls: 1}, ecrclient.Failure{}, "dropped"},
 		{"another key", awslocal.Fault{Resource: bucket + "/b", Status: 500}, ecrclient.Failure{}, ""},
 		{"another operation", awslocal.Fault{Operation: "ListObjectsV2", Status: 500}, ecrclient.Failure{}, ""},
@@ -393,7 +391,7 @@ func TestS3Faults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Disturb(test.fault)
+			s.InjectFault(test.fault)
 			c := serveS3(t, s)
 			err = put(t.Context(), c, "a", "body")
 			if diff := cmp.Diff(test.want, ecrclient.FailureOf(err)); diff != "" || (err != nil) != (test.count != "") {
@@ -410,7 +408,7 @@ func TestS3Faults(t *testing.T) {
 	}
 }
 
-func TestS3CutBody(t *testing.T) {
+func TestS3TruncatedBody(t *testing.T) {
 	s, err := awslocal.NewMemoryS3(bucket)
 	if err != nil {
 		t.Fatal(err)
@@ -419,20 +417,20 @@ func TestS3CutBody(t *testing.T) {
 	if err := put(t.Context(), c, "a", strings.Repeat("x", 1000)); err != nil {
 		t.Fatal(err)
 	}
-	s.Disturb(awslocal.Fault{Operation: "GetObject", Cut: true})
+	s.InjectFault(awslocal.Fault{Operation: "GetObject", Cut: true})
 	if body, err := get(t.Context(), c, "a"); err == nil || len(body) != 500 {
 		t.Errorf("%d bytes, %v", len(body), err)
 	}
 }
 
-// TestS3IsSilent holds that gofakes3 does not write to the standard logger.
-func TestS3IsSilent(t *testing.T) {
+// TestS3WritesNoLogs checks that gofakes3 does not write to the standard logger.
+func TestS3WritesNoLogs(t *testing.T) {
 	var out bytes.Buffer
 	log.SetOutput(&out)
 	defer log.SetOutput(log.Default().Writer())
-	onBoth(t, func(t *testing.T, s *awslocal.S3) {
+	forFileAndMemory(t, func(t *testing.T, s *awslocal.S3) {
 		c := serveS3(t, s)
-		_ = put(t.Context(), c, "a", "x") // what comes back is not of interest here
+		_ = put(t.Context(), c, "a", "x") // only the log matters here
 		_, _ = get(t.Context(), c, "none")
 		_, _, _ = list(t.Context(), c, s3.ListObjectsV2Input{})
 	})
@@ -441,15 +439,14 @@ func TestS3IsSilent(t *testing.T) {
 	}
 }
 
-// TestS3FakeClock runs the SDK's client against the handler on a fake clock,
-// without a socket.
-func TestS3FakeClock(t *testing.T) {
+// TestS3OnAFakeClock runs the SDK's client and the handler on a fake clock, without a socket.
+func TestS3OnAFakeClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := awslocal.NewMemoryS3(bucket)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Disturb(awslocal.Fault{Delay: 15 * time.Millisecond})
+		s.InjectFault(awslocal.Fault{Delay: 15 * time.Millisecond})
 		c := s3.New(s3.Options{
 			Region: awslocal.DefaultRegion, BaseEndpoint: aws.String("http://s3.example"), UsePathStyle: true,
 			Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),

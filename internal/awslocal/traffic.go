@@ -11,60 +11,58 @@ import (
 	"time"
 )
 
-// Call says what a request asks for. In S3, Operation is the name of the SDK's
-// operation, Resource the bucket and key ("bucket/key"), and the rest is empty.
+// Call identifies a request. For S3, Operation is the SDK's name of the operation, Resource is "bucket/key", and the other
+// fields are empty.
 type Call struct {
 	Operation, Region, Registry, Resource string
 }
 
-// Fault makes calls go wrong: which ones, and how. Empty fields of the first
-// part fit every call. Several faults may meet in one call: delays add up, the
-// first of the others ends it.
+// Fault defines calls that fail or are delayed. The fields in the first group select calls; an empty field matches all
+// calls. If several faults apply to one call, their delays are added and the first other effect ends the call.
 type Fault struct {
 	Operation, Region, Registry, Resource string
 
-	After     int     // lets this many matching calls pass first
-	Calls     int     // goes wrong this many times; always, when zero
-	Share     float64 // of the matching calls, evenly spread; all, when zero
-	PerSecond float64 // only calls above this rate go wrong; answers are throttling, unless Code says otherwise
-	Burst     int     // of PerSecond; as much as one second's, at least 1, when zero
+	After     int     // number of matching calls that succeed first
+	Calls     int     // number of calls that the fault applies to; no limit if zero
+	Share     float64 // share of the matching calls, evenly distributed; all if zero
+	PerSecond float64 // the fault applies only to calls above this rate; the error is throttling, unless Code is set
+	Burst     int     // burst size for PerSecond; if zero, the calls of one second, at least 1
 
-	Delay         time.Duration // before the call is answered or goes wrong otherwise
-	Hang          bool          // no answer until the client gives up
-	Drop          bool          // closes the connection without an answer
-	Cut           bool          // closes the connection in the middle of the true answer
-	Status        int           // answers an error with this HTTP status,
-	Code, Message string        // with this code and message; the service's own when empty
+	Delay         time.Duration // before the response or the other effects
+	Hang          bool          // no response until the client cancels the request
+	Drop          bool          // closes the connection without a response
+	Cut           bool          // closes the connection in the middle of the normal response
+	Status        int           // responds with this HTTP status,
+	Code, Message string        // error code and message; the service's defaults if empty
 }
 
-func (f *Fault) fits(c Call) bool {
+func (f *Fault) matches(c Call) bool {
 	fits := func(want, is string) bool { return want == "" || want == is }
 	return fits(f.Operation, c.Operation) && fits(f.Region, c.Region) &&
 		fits(f.Registry, c.Registry) && fits(f.Resource, c.Resource)
 }
 
-func (f *Fault) answers() bool { return f.Status != 0 || f.Code != "" || f.PerSecond > 0 }
+func (f *Fault) isError() bool { return f.Status != 0 || f.Code != "" || f.PerSecond > 0 }
 
-// Throttle is the fault of calling an operation more often than so many times a
-// second.
+// Throttle returns a fault that throttles calls of an operation above a rate.
 func Throttle(operation string, perSecond float64) Fault {
 	return Fault{Operation: operation, PerSecond: perSecond}
 }
 
 const (
-	// DefaultRegistry is the account whose registry a call means that names none.
+	// DefaultRegistry is the account id of the registry for calls without a registry id.
 	DefaultRegistry = "123456789012"
-	// DefaultRegion is where data goes that names no Region.
+	// DefaultRegion is the Region of data without a Region.
 	DefaultRegion = "us-west-2"
 )
 
-// Count is what has been called so far.
+// Count contains the number of calls since the last reset.
 type Count struct {
-	Calls     map[string]int            // by operation
-	Errors    map[string]map[string]int // by operation and error code or HTTP status; "canceled", "dropped", "cut"
-	InFlight  int                       // calls now being answered
-	MaxFlight int                       // most at one time
-	MaxOf     map[string]int            // most at one time, by operation
+	Calls                  map[string]int            // by operation
+	Errors                 map[string]map[string]int // by operation and error code or HTTP status; "canceled", "dropped", "cut"
+	InFlight               int                       // calls in progress
+	MaxInFlight            int                       // maximum of concurrent calls
+	MaxInFlightByOperation map[string]int            // maximum of concurrent calls, by operation
 }
 
 // Total returns the number of calls of all operations.
@@ -76,35 +74,33 @@ func (c Count) Total() int {
 	return total
 }
 
-// Traffic counts the calls of a service and makes them go wrong on demand. All
-// methods are safe for concurrent use.
+// Traffic counts the calls of a service and injects faults into them. All methods are safe for concurrent use.
 type Traffic struct {
-	now    func() time.Time
-	answer func(http.ResponseWriter, Call, Fault) // writes an error as the service does
+	now        func() time.Time
+	writeError func(http.ResponseWriter, Call, Fault) // sends the error of a fault in the service's format
 
-	mu     sync.Mutex
-	faults []*activeFault
-	count  Count
-	flight map[string]int
+	mu       sync.Mutex
+	faults   []*activeFault
+	count    Count
+	inFlight map[string]int
 }
 
-// NewTraffic counts calls by a clock, and lets a service put a fault into its own words.
-func NewTraffic(now func() time.Time, answer func(http.ResponseWriter, Call, Fault)) *Traffic {
-	t := &Traffic{now: now, answer: answer}
+// NewTraffic returns a Traffic without faults. It uses now as clock for rates, and writeError to send the errors of faults.
+func NewTraffic(now func() time.Time, writeError func(http.ResponseWriter, Call, Fault)) *Traffic {
+	t := &Traffic{now: now, writeError: writeError}
 	t.ResetCount()
 	return t
 }
 
-// Disturb makes matching calls go wrong from now on; the returned function ends
-// that.
-func (t *Traffic) Disturb(f Fault) (undo func()) {
+// InjectFault applies a fault to matching calls from now on. The returned function removes the fault.
+func (t *Traffic) InjectFault(f Fault) (undo func()) {
 	a := &activeFault{Fault: f}
 	if f.PerSecond > 0 {
 		a.burst = float64(f.Burst)
 		if f.Burst == 0 {
 			a.burst = max(f.PerSecond, 1)
 		}
-		a.tokens, a.filled = a.burst, t.now()
+		a.tokens, a.refilled = a.burst, t.now()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,19 +120,19 @@ func (t *Traffic) remove(a *activeFault) {
 	t.faults = kept
 }
 
-// Calm ends all faults.
-func (t *Traffic) Calm() {
+// ClearFaults removes all faults.
+func (t *Traffic) ClearFaults() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.faults = nil
 }
 
-// Count returns what has been called so far.
+// Count returns the number of calls since the last reset.
 func (t *Traffic) Count() Count {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.count
-	c.Calls, c.MaxOf = maps.Clone(c.Calls), maps.Clone(c.MaxOf)
+	c.Calls, c.MaxInFlightByOperation = maps.Clone(c.Calls), maps.Clone(c.MaxInFlightByOperation)
 	c.Errors = make(map[string]map[string]int, len(t.count.Errors))
 	for op, codes := range t.count.Errors {
 		c.Errors[op] = maps.Clone(codes)
@@ -144,69 +140,69 @@ func (t *Traffic) Count() Count {
 	return c
 }
 
-// ResetCount starts counting anew.
+// ResetCount sets all counts to zero, except for the calls in progress.
 func (t *Traffic) ResetCount() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count = Count{
-		Calls: map[string]int{}, Errors: map[string]map[string]int{}, MaxOf: map[string]int{},
+		Calls: map[string]int{}, Errors: map[string]map[string]int{}, MaxInFlightByOperation: map[string]int{},
 		InFlight: t.count.InFlight,
 	}
-	if t.flight == nil {
-		t.flight = map[string]int{}
+	if t.inFlight == nil {
+		t.inFlight = map[string]int{}
 	}
 }
 
 // activeFault is a fault with its state.
 type activeFault struct {
 	Fault
-	seen, hit     int
-	owed          float64 // of Share
-	tokens, burst float64 // of PerSecond
-	filled        time.Time
+	matched, applied int
+	shareSum         float64 // accumulated Share; the fault applies when it reaches 1
+	tokens, burst    float64 // token bucket for PerSecond
+	refilled         time.Time
 }
 
-// strikes says whether the fault hits the matching call at hand.
-func (a *activeFault) strikes(now time.Time) bool {
-	a.seen++
-	if a.seen <= a.After || a.Calls > 0 && a.hit >= a.Calls {
+// applies reports whether the fault applies to a matching call.
+func (a *activeFault) applies(now time.Time) bool {
+	a.matched++
+	if a.matched <= a.After || a.Calls > 0 && a.applied >= a.Calls {
 		return false
 	}
 	if a.Share > 0 {
-		if a.owed += a.Share; a.owed < 1-1e-9 {
+		if a.shareSum += a.Share; a.shareSum < 1-1e-9 {
 			return false
 		}
-		a.owed--
+		a.shareSum--
 	}
 	if a.PerSecond > 0 {
-		a.tokens = min(a.burst, a.tokens+now.Sub(a.filled).Seconds()*a.PerSecond)
-		a.filled = now
+		a.tokens = min(a.burst, a.tokens+now.Sub(a.refilled).Seconds()*a.PerSecond)
+		a.refilled = now
 		if a.tokens >= 1 {
 			a.tokens--
 			return false
 		}
 	}
-	a.hit++
+	a.applied++
 	return true
 }
 
-// enter counts a call in and sums up the faults that hit it.
-func (t *Traffic) enter(c Call) Fault {
+// begin counts a call and combines the faults that apply to it.
+func (t *Traffic) begin(c Call) Fault {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count.Calls[c.Operation]++
 	t.count.InFlight++
-	t.count.MaxFlight = max(t.count.MaxFlight, t.count.InFlight)
-	t.flight[c.Operation]++
-	t.count.MaxOf[c.Operation] = max(t.count.MaxOf[c.Operation], t.flight[c.Operation])
+	t.count.MaxInFlight = max(t.count.MaxInFlight, t.count.InFlight)
+	t.inFlight[c.Operation]++
+	t.count.MaxInFlightByOperation[c.Operation] = max(t.count.MaxInFlightByOperation[c.Operation], t.inFlight[c.Operation])
 
 	var sum Fault
 	now := t.now()
 	for _, a := range t.faults {
-		if sum.ends() {
+		if sum.endsCall() {
 			break
 		}
-		if a.fits(c) && a.strikes(now) {
+		if a.matches(c) && a.applies(now) {
 			delay := sum.Delay + a.Delay
 			sum = a.Fault
 			sum.Delay = delay
@@ -215,13 +211,13 @@ func (t *Traffic) enter(c Call) Fault {
 	return sum
 }
 
-func (f *Fault) ends() bool { return f.Hang || f.Drop || f.Cut || f.answers() }
+func (f *Fault) endsCall() bool { return f.Hang || f.Drop || f.Cut || f.isError() }
 
-func (t *Traffic) leave(c Call, code string) {
+func (t *Traffic) end(c Call, code string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count.InFlight--
-	t.flight[c.Operation]--
+	t.inFlight[c.Operation]--
 	if code == "" {
 		return
 	}
@@ -231,11 +227,11 @@ func (t *Traffic) leave(c Call, code string) {
 	t.count.Errors[c.Operation][code]++
 }
 
-// Serve answers a call with next, or as its faults say.
+// Serve handles a call with next, subject to the faults.
 func (t *Traffic) Serve(w http.ResponseWriter, r *http.Request, c Call, next func(http.ResponseWriter)) {
-	f := t.enter(c)
+	f := t.begin(c)
 	code := ""
-	defer func() { t.leave(c, code) }()
+	defer func() { t.end(c, code) }()
 
 	if err := wait(r, f); err != nil {
 		code = "canceled"
@@ -247,24 +243,24 @@ func (t *Traffic) Serve(w http.ResponseWriter, r *http.Request, c Call, next fun
 		panic(http.ErrAbortHandler)
 	case f.Cut:
 		code = "cut"
-		cut(w, next)
+		truncateResponse(w, next)
 	default:
-		seen := &codeWriter{ResponseWriter: w}
-		if f.answers() {
-			t.answer(seen, c, f)
+		written := &codeWriter{ResponseWriter: w}
+		if f.isError() {
+			t.writeError(written, c, f)
 		} else {
-			next(seen)
+			next(written)
 		}
-		code = seen.code
+		code = written.code
 	}
 }
 
-// wait sleeps for the fault's delay, or until the client gives up.
+// wait sleeps for the fault's delay, or until the client cancels the request.
 func wait(r *http.Request, f Fault) error {
 	if !f.Hang && f.Delay <= 0 {
 		return nil
 	}
-	// The server notices that a client has gone only when the body is read.
+	// net/http detects that a client has disconnected only after the body is read.
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return err
@@ -284,14 +280,14 @@ func wait(r *http.Request, f Fault) error {
 	}
 }
 
-// cut sends the first half of the true answer and closes the connection.
-func cut(w http.ResponseWriter, next func(http.ResponseWriter)) {
-	full := newRecorder()
-	next(full)
-	maps.Copy(w.Header(), full.header)
-	w.Header().Set("Content-Length", strconv.Itoa(full.body.Len()))
-	w.WriteHeader(full.status)
-	if _, err := w.Write(full.body.Bytes()[:full.body.Len()/2]); err == nil {
+// truncateResponse sends the first half of the normal response and closes the connection.
+func truncateResponse(w http.ResponseWriter, next func(http.ResponseWriter)) {
+	response := newRecorder()
+	next(response)
+	maps.Copy(w.Header(), response.header)
+	w.Header().Set("Content-Length", strconv.Itoa(response.body.Len()))
+	w.WriteHeader(response.status)
+	if _, err := w.Write(response.body.Bytes()[:response.body.Len()/2]); err == nil {
 		if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			panic(http.ErrAbortHandler)
 		}
@@ -299,7 +295,7 @@ func cut(w http.ResponseWriter, next func(http.ResponseWriter)) {
 	panic(http.ErrAbortHandler)
 }
 
-// codeWriter notes with which error a call was answered.
+// codeWriter stores the error code or status of an error response.
 type codeWriter struct {
 	http.ResponseWriter
 	code string

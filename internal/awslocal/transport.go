@@ -9,15 +9,14 @@ import (
 	"net/http"
 )
 
-// Transport is a RoundTripper that calls a handler in the caller's goroutine,
-// without a socket, so that an SDK client and an embedded service run on the
-// fake clock of testing/synctest. Dropped and cut answers come as they do from
-// a socket.
+// Transport is an [http.RoundTripper] that calls a handler in the caller's goroutine, without a socket. With it, an SDK client
+// and an embedded service can run on the fake clock of testing/synctest. Dropped and truncated responses cause the same errors
+// as with a socket.
 type Transport struct {
 	Handler http.Handler
 }
 
-// RoundTrip answers req from the handler.
+// RoundTrip returns the handler's response to req.
 func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := req.Context().Err(); err != nil {
 		return nil, err
@@ -30,12 +29,12 @@ func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		in.Body = http.NoBody
 	}
 	if in.ContentLength > 0 || in.Body == http.NoBody {
-		in.Header.Set("Content-Length", fmt.Sprint(in.ContentLength)) // a server keeps it too, and gofakes3 asks for it
+		in.Header.Set("Content-Length", fmt.Sprint(in.ContentLength)) // like net/http's server; gofakes3 reads the header
 	}
 	rec := newRecorder()
-	aborted := run(t.Handler, rec, in)
+	aborted := serve(t.Handler, rec, in)
 	if req.Body != nil {
-		_ = req.Body.Close() // a RoundTripper must; what was read of it has been answered
+		_ = req.Body.Close() // RoundTrip must close the body; an error does not affect the response
 	}
 	if err := req.Context().Err(); err != nil {
 		return nil, err
@@ -46,8 +45,8 @@ func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return rec.response(req, aborted), nil
 }
 
-// run reports whether the handler gave up with http.ErrAbortHandler.
-func run(h http.Handler, w http.ResponseWriter, r *http.Request) (aborted bool) {
+// serve calls the handler and reports whether it panicked with http.ErrAbortHandler.
+func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (aborted bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			if err, ok := cause.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
@@ -60,35 +59,37 @@ func run(h http.Handler, w http.ResponseWriter, r *http.Request) (aborted bool) 
 	return false
 }
 
-// recorder keeps an answer.
-type recorder struct {
+// responseRecorder stores a response.
+type responseRecorder struct {
 	header http.Header
 	body   bytes.Buffer
 	status int
 	wrote  bool
 }
 
-func newRecorder() *recorder { return &recorder{header: http.Header{}, status: http.StatusOK} }
+func newRecorder() *responseRecorder {
+	return &responseRecorder{header: http.Header{}, status: http.StatusOK}
+}
 
-func (r *recorder) Header() http.Header { return r.header }
+func (r *responseRecorder) Header() http.Header { return r.header }
 
-func (r *recorder) WriteHeader(status int) {
+func (r *responseRecorder) WriteHeader(status int) {
 	if !r.wrote {
 		r.status, r.wrote = status, true
 	}
 }
 
-func (r *recorder) Write(b []byte) (int, error) {
+func (r *responseRecorder) Write(b []byte) (int, error) {
 	r.wrote = true
 	return r.body.Write(b)
 }
 
-func (r *recorder) response(req *http.Request, aborted bool) *http.Response {
+func (r *responseRecorder) response(req *http.Request, aborted bool) *http.Response {
 	length := int64(r.body.Len())
 	var body io.Reader = &r.body
 	if aborted {
 		length = -1
-		body = io.MultiReader(body, brokenReader{})
+		body = io.MultiReader(body, unexpectedEOFReader{})
 	}
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", r.status, http.StatusText(r.status)), StatusCode: r.status,
@@ -97,7 +98,7 @@ func (r *recorder) response(req *http.Request, aborted bool) *http.Response {
 	}
 }
 
-// brokenReader is the end of a body that was cut off.
-type brokenReader struct{}
+// unexpectedEOFReader is the end of a truncated body.
+type unexpectedEOFReader struct{}
 
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (unexpectedEOFReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

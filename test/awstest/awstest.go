@@ -1,5 +1,5 @@
-// Package awstest starts an embedded S3 and ECR for a test, on loopback ports, and points the service's own clients at them, so that a test
-// covers serialisation, error shapes, paging and retries too. It knows nothing of what the service does with the answers.
+// Package awstest starts an embedded S3 and ECR for a test, on loopback ports. The service's own clients call them, so that
+// tests also cover serialisation, error formats, paging and retries. The package contains no checks of results.
 package awstest
 
 import (
@@ -19,10 +19,11 @@ import (
 	"ecr-continuous-scan/internal/setup"
 )
 
-// Bucket is the one bucket of the embedded S3.
+// Bucket is the name of the embedded S3's only bucket.
 const Bucket = "ecr-scan-config"
 
-// WalkthroughSummary is the summary of the three sample configs over awslocal's walkthrough, as the README shows it.
+// WalkthroughSummary is the summary of the three sample configs with the images of [samples.PutWalkthrough], as shown in the
+// README.
 const WalkthroughSummary = `Results for amazonlinux:2018.03 in us-west-2:
 
 
@@ -46,15 +47,15 @@ Results for test/ubuntu:latest in us-west-2:
 
 `
 
-// AWS is a running stand-in. It ends with the test that started it.
+// AWS contains the running embedded services. They stop at the end of the test.
 type AWS struct {
 	ECR           *ecr.ECR
 	S3            *awslocal.S3
 	ECRURL, S3URL string
 
-	slow  atomic.Bool
-	later atomic.Int64
-	turn  sync.Mutex
+	oneByOne  atomic.Bool
+	offset    atomic.Int64
+	callMutex sync.Mutex
 }
 
 // Start starts an ECR without repositories and an S3 with an empty bucket.
@@ -69,8 +70,8 @@ func Start(tb testing.TB, o ecr.Options) *AWS {
 		o.Now = a.Now
 	}
 	a.ECR = ecr.New(o)
-	ecrServer, s3Server := httptest.NewServer(a.queue(a.ECR)), httptest.NewServer(a.queue(a.S3))
-	tb.Cleanup(func() { // what hangs must not outlive the test
+	ecrServer, s3Server := httptest.NewServer(a.handler(a.ECR)), httptest.NewServer(a.handler(a.S3))
+	tb.Cleanup(func() { // also stops calls that hang
 		ecrServer.CloseClientConnections()
 		s3Server.CloseClientConnections()
 		ecrServer.Close()
@@ -80,30 +81,30 @@ func Start(tb testing.TB, o ecr.Options) *AWS {
 	return a
 }
 
-// OneByOne makes both services answer one call at a time, as if each waited for the one before. It is what side by side is measured against.
-func (a *AWS) OneByOne(on bool) { a.slow.Store(on) }
+// OneByOne makes both services handle one call at a time, if on is true. Benchmarks compare concurrent calls with it.
+func (a *AWS) OneByOne(on bool) { a.oneByOne.Store(on) }
 
-func (a *AWS) queue(h http.Handler) http.Handler {
+func (a *AWS) handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.slow.Load() {
-			a.turn.Lock()
-			defer a.turn.Unlock()
+		if a.oneByOne.Load() {
+			a.callMutex.Lock()
+			defer a.callMutex.Unlock()
 		}
 		w.Header().Set("Date", a.Now().UTC().Format(http.TimeFormat))
 		h.ServeHTTP(w, r)
 	})
 }
 
-// Later lets time pass by the clocks of both services.
-func (a *AWS) Later(d time.Duration) { a.later.Add(int64(d)) }
+// Advance advances the clocks of both services by d.
+func (a *AWS) Advance(d time.Duration) { a.offset.Add(int64(d)) }
 
-// Now is the time by these clocks.
-func (a *AWS) Now() time.Time { return time.Now().Add(time.Duration(a.later.Load())) }
+// Now returns the time of both services' clocks.
+func (a *AWS) Now() time.Time { return time.Now().Add(time.Duration(a.offset.Load())) }
 
-// S3Client is a client of the embedded S3, to put what the service does not.
+// S3Client returns a client of the embedded S3, for objects that the service does not write itself.
 func (a *AWS) S3Client() *s3.Client {
 	return s3.NewFromConfig(setup.Loopback(a.S3URL), func(o *s3.Options) { o.UsePathStyle = true })
 }
 
-// Silent is a log that nobody reads.
+// Silent returns a logger that discards all messages.
 func Silent() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

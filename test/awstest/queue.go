@@ -11,10 +11,10 @@ import (
 	"ecr-continuous-scan/test/sqslocal"
 )
 
-// Queue is a running embedded SQS with one FIFO queue. It ends with the test that started it.
+// Queue is a running embedded SQS with one FIFO queue. It stops at the end of the test.
 type Queue struct {
 	SQS *sqslocal.SQS
-	// Endpoint is the service's URL, and URL the queue's.
+	// Endpoint is the URL of the service. URL is the URL of the queue.
 	Endpoint, URL string
 }
 
@@ -34,5 +34,5 @@ func StartQueue(tb testing.TB, o sqslocal.Options) *Queue {
 	return &Queue{SQS: service, Endpoint: server.URL, URL: server.URL + "/" + awslocal.DefaultRegistry + "/" + name}
 }
 
-// Client is a client of the queue, to receive what the service sends.
+// Client returns a client of the queue, for example to receive the service's messages.
 func (q *Queue) Client() *sqs.Client { return sqs.NewFromConfig(setup.Loopback(q.Endpoint)) }

@@ -12,13 +12,13 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Recorder stands between one client and the services, and notes which calls it makes. Its zero value is ready to use.
+// Recorder is a proxy between one client and the services. It records the names of the calls. The zero value is valid.
 type Recorder struct {
 	mu    sync.Mutex
 	calls map[string]bool
 }
 
-// Start gives the URL of an ECR or SQS behind the recorder. It ends with the test.
+// Start starts the proxy of an ECR or SQS and returns its URL. The proxy stops at the end of the test.
 func (r *Recorder) Start(tb testing.TB, service http.Handler) string {
 	return r.start(tb, service, func(request *http.Request) string {
 		target := request.Header.Get("X-Amz-Target")
@@ -26,12 +26,13 @@ func (r *Recorder) Start(tb testing.TB, service http.Handler) string {
 	})
 }
 
-// S3 gives the URL of an S3 behind the recorder. It ends with the test.
+// S3 starts the proxy of an S3 and returns its URL. The proxy stops at the end of the test.
 func (r *Recorder) S3(tb testing.TB, service http.Handler) string {
 	return r.start(tb, service, s3Call)
 }
 
-// Calls lists the operations that were called, sorted; those of S3 with the kind of object, such as "PutObject of a config".
+// Calls returns the names of the called operations, sorted and without duplicates. Names of S3 operations contain the type of
+// the object, such as "PutObject of a config".
 func (r *Recorder) Calls() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -41,14 +42,14 @@ func (r *Recorder) Calls() []string {
 func (r *Recorder) start(tb testing.TB, service http.Handler, name func(*http.Request) string) string {
 	tb.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		r.note(name(request))
+		r.add(name(request))
 		service.ServeHTTP(w, request)
 	}))
 	tb.Cleanup(server.Close)
 	return server.URL
 }
 
-func (r *Recorder) note(call string) {
+func (r *Recorder) add(call string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.calls == nil {
@@ -57,7 +58,7 @@ func (r *Recorder) note(call string) {
 	r.calls[call] = true
 }
 
-// s3Call is the call of a request to S3. What has no name here is told as it is.
+// s3Call returns the name of a request to S3. For unknown requests, the name contains the method and the URL.
 func s3Call(r *http.Request) string {
 	key := strings.Trim(strings.TrimPrefix(r.URL.Path, "/"+Bucket), "/")
 	id, isJSON := strings.CutSuffix(key, ".json")

@@ -20,37 +20,37 @@ import (
 	"ecr-continuous-scan/internal/setup"
 )
 
-// Service is the whole service in one process, built by the same code as a deployment. Its queue is a list in memory: schedules and POST put
-// messages there, and [Service.VisitAll] does their visits.
+// Service is the whole service in one process, set up by the same code as a deployment. Its queue is a list in memory:
+// schedules and POST requests add messages, and [Service.VisitAll] makes their visits.
 type Service struct {
 	Configs httpapi.ConfigStore
 	Reader  *report.Reader
 	Visitor *rescan.Visitor
 	Queue   *MemoryQueue
-	// AtOnce is how many repositories VisitAll visits at once.
-	AtOnce int
-	// VisitTime is how long VisitAll lets a visit take, as a function does. 0 is without end.
-	VisitTime time.Duration
-	log       *slog.Logger
+	// MaxConcurrentVisits is the maximum number of repositories that VisitAll visits concurrently.
+	MaxConcurrentVisits int
+	// VisitTimeout is the maximum duration of a visit, like the timeout of a Lambda function. 0 means no limit.
+	VisitTimeout time.Duration
+	log          *slog.Logger
 }
 
-// NewService builds the service; S3 and ECR may be reached differently. now is its own clock.
+// NewService returns a service with separate AWS configurations for S3 and ECR. now is the service's clock.
 func NewService(s3Config, ecrConfig aws.Config, now func() time.Time, log *slog.Logger) *Service {
 	s := &Service{
 		Configs: setup.NewConfigs(s3Config, Bucket, log), Reader: setup.NewReader(s3Config, ecrConfig, Bucket, log),
-		Queue: &MemoryQueue{Now: now}, AtOnce: 5, log: log,
+		Queue: &MemoryQueue{Now: now}, MaxConcurrentVisits: 5, log: log,
 	}
 	s.Visitor = setup.NewVisitor(s3Config, ecrConfig, Bucket, s.Queue, log)
 	s.Reader.Now, s.Visitor.Now = now, now
 	return s
 }
 
-// Service builds the service on the stand-in, with the clock of its services.
+// Service returns a service that uses the embedded services and their clock.
 func (a *AWS) Service(log *slog.Logger) *Service {
 	return NewService(setup.Loopback(a.S3URL), setup.Loopback(a.ECRURL), a.Now, log)
 }
 
-// API is the whole API of the service, open to everyone, with links that begin with base.
+// API returns the API of the service, without access control. base is the prefix of links.
 func (s *Service) API(base string) *httpapi.API {
 	return &httpapi.API{
 		Configs: s.Configs, Reports: s.Reader, Visits: rescan.Requests{Queue: s.Queue, Log: s.log},
@@ -58,13 +58,13 @@ func (s *Service) API(base string) *httpapi.API {
 	}
 }
 
-// Handler serves the whole API.
+// Handler returns an HTTP handler with all routes of the API.
 func (s *Service) Handler(base string) http.Handler {
 	api := s.API(base)
 	return api.Handler(api.Routes())
 }
 
-// AddConfig stores a config of a repository in Region us-west-2 of the embedded registry, without asking for a visit.
+// AddConfig stores a config of a repository in the default registry in us-west-2. It does not request a visit.
 func (s *Service) AddConfig(tb testing.TB, repository string, tags ...string) scan.Config {
 	tb.Helper()
 	c, err := scan.NewConfig(scan.Config{Region: "us-west-2", Registry: "123456789012", Repository: repository, Tags: tags}, s.Reader.Now())
@@ -77,15 +77,15 @@ func (s *Service) AddConfig(tb testing.TB, repository string, tags ...string) sc
 	return c
 }
 
-// Visits is what some visits did.
+// Visits contains the results of visits.
 type Visits struct {
-	// Reports are those of the visits, in the order of their ends.
+	// Reports contains a report for each visit, in the order in which the visits ended.
 	Reports []rescan.VisitReport
 	// Tally is the sum of the reports' tallies.
 	rescan.Tally
 }
 
-// Count is how many visits ended in a way.
+// Count returns the number of visits with an outcome.
 func (v Visits) Count(outcome rescan.Outcome) int {
 	n := 0
 	for _, r := range v.Reports {
@@ -96,7 +96,7 @@ func (v Visits) Count(outcome rescan.Outcome) int {
 	return n
 }
 
-// ScheduleAndVisit has a schedule ask for a visit of each repository, and does them.
+// ScheduleAndVisit runs the schedule, which requests a visit of each repository, and makes these visits.
 func (s *Service) ScheduleAndVisit(ctx context.Context) (Visits, error) {
 	if _, err := s.Visitor.Schedule(ctx, func(rescan.Message) string { return uuid.NewString() }); err != nil {
 		return Visits{}, err
@@ -104,7 +104,7 @@ func (s *Service) ScheduleAndVisit(ctx context.Context) (Visits, error) {
 	return s.VisitAll(ctx), nil
 }
 
-// VisitAll does the visits that were asked for, and those that continue them, until there are none.
+// VisitAll makes all requested visits, and those that continue them, until the queue is empty.
 func (s *Service) VisitAll(ctx context.Context) Visits {
 	var (
 		mu  sync.Mutex
@@ -120,7 +120,7 @@ func (s *Service) VisitAll(ctx context.Context) Visits {
 			byRepository[m.Repo()] = append(byRepository[m.Repo()], m)
 		}
 		var g errgroup.Group
-		g.SetLimit(s.AtOnce)
+		g.SetLimit(s.MaxConcurrentVisits)
 		for _, group := range byRepository {
 			g.Go(func() error {
 				for _, m := range group {
@@ -137,10 +137,10 @@ func (s *Service) VisitAll(ctx context.Context) Visits {
 	return all
 }
 
-// Visit does the visit of a message.
+// Visit makes the visit that a message requests.
 func (s *Service) Visit(ctx context.Context, m rescan.Received) rescan.VisitReport {
-	if s.VisitTime > 0 {
-		within, cancel := context.WithTimeout(ctx, s.VisitTime)
+	if s.VisitTimeout > 0 {
+		within, cancel := context.WithTimeout(ctx, s.VisitTimeout)
 		defer cancel()
 		ctx = within
 	}
@@ -153,7 +153,7 @@ func (v *Visits) add(r rescan.VisitReport) {
 	v.Started += r.Started
 	v.Recent += r.Recent
 	v.InProgress += r.InProgress
-	v.Left += r.Left
+	v.NotReached += r.NotReached
 	v.Artifacts += r.Artifacts
 	for reason, n := range r.NotScannable {
 		v.NotScannable[reason] += n
@@ -195,7 +195,7 @@ func (q *MemoryQueue) Waiting(context.Context) (int, error) {
 	return len(q.messages), nil
 }
 
-// Take takes all messages out of the queue.
+// Take removes and returns all messages of the queue.
 func (q *MemoryQueue) Take() []rescan.Received {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package ecrclient has what tests of the embedded services share: a Clock that they move on, and clients of AWS's SDK that do not retry. It knows
-// nothing of the service itself.
+// Package ecrclient contains what the tests of the embedded services share: a Clock, and clients of AWS's SDK that do not
+// retry. It does not depend on the service's packages.
 package ecrclient
 
 import (
@@ -23,24 +23,24 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 )
 
-// Clock is a time that a test moves on.
+// Clock is a clock that only changes when a test advances it.
 type Clock struct {
 	mu sync.Mutex
 	t  time.Time
 }
 
-// NewClock stands still at noon of a day.
+// NewClock returns a Clock that is set to 2026-11-24 12:00 UTC.
 func NewClock() *Clock { return &Clock{t: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)} }
 
-// Now is the time.
+// Now returns the current time of the clock.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.t
 }
 
-// Move moves the time on.
-func (c *Clock) Move(d time.Duration) {
+// Advance adds d to the time.
+func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.t = c.t.Add(d)
@@ -56,17 +56,17 @@ func Serve(t *testing.T, e *ecr.ECR, options ...func(*sdk.Options)) *sdk.Client 
 		BaseEndpoint: aws.String(server.URL),
 		Credentials:  credentials.NewStaticCredentialsProvider("key", "secret", ""),
 		Retryer:      aws.NopRetryer{},
-		HTTPClient:   &http.Client{Transport: ownBody{server.Client().Transport}},
+		HTTPClient:   &http.Client{Transport: copyBody{server.Client().Transport}},
 	}
 	return sdk.New(o, options...)
 }
 
-// ownBody sends a copy of a request's body. The SDK closes the body as soon as the answer's header is there, and a server as near as this one
-// answers now and then before net/http has looked whether the body has ended; it then closes the connection in the middle of the answer. The
-// SDK would try again, which this client doesn't.
-type ownBody struct{ http.RoundTripper }
+// copyBody sends a copy of a request's body. The SDK closes the original body as soon as the response header has arrived. A
+// server on the same machine sometimes responds before net/http has read the end of the body. net/http then closes the
+// connection while the response is being read. This client does not retry, so the copy prevents the error.
+type copyBody struct{ http.RoundTripper }
 
-func (t ownBody) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t copyBody) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		return t.RoundTripper.RoundTrip(r)
 	}
@@ -74,21 +74,21 @@ func (t ownBody) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := errors.Join(err, r.Body.Close()); err != nil {
 		return nil, err
 	}
-	own := r.Clone(r.Context())
-	own.Body = io.NopCloser(bytes.NewReader(body))
-	return t.RoundTripper.RoundTrip(own)
+	copied := r.Clone(r.Context())
+	copied.Body = io.NopCloser(bytes.NewReader(body))
+	return t.RoundTripper.RoundTrip(copied)
 }
 
-// Failure is an AWS error as a client sees it.
+// Failure contains the parts of an AWS error that a client can see.
 type Failure struct {
 	Code, Message string
 	Status        int
 }
 
-// Failed is an error with a status of HTTP.
-func Failed(code, message string, status int) Failure { return Failure{code, message, status} }
+// NewFailure returns a Failure with an HTTP status.
+func NewFailure(code, message string, status int) Failure { return Failure{code, message, status} }
 
-// FailureOf is what a client sees of an error; the zero value when it is none of AWS.
+// FailureOf converts an error of the SDK. It returns the zero value for nil and for errors that are not from AWS.
 func FailureOf(err error) Failure {
 	var f Failure
 	var api smithy.APIError
@@ -102,7 +102,7 @@ func FailureOf(err error) Failure {
 	return f
 }
 
-// InProcess is a client of a registry without a network.
+// InProcess returns a client that calls e without a socket.
 func InProcess(e *ecr.ECR) *sdk.Client {
 	return sdk.New(sdk.Options{
 		Region: awslocal.DefaultRegion, BaseEndpoint: aws.String("http://ecr.example"),
@@ -111,5 +111,5 @@ func InProcess(e *ecr.ECR) *sdk.Client {
 	})
 }
 
-// Tag names an image by its tag.
+// Tag returns an image identifier with a tag.
 func Tag(s string) *types.ImageIdentifier { return &types.ImageIdentifier{ImageTag: &s} }

@@ -1,5 +1,5 @@
-// Package sqslocal is an embedded Amazon SQS with one FIFO queue and its dead letters, an [http.Handler] that speaks SQS's wire protocol, for tests of
-// what goes through a queue. It counts its calls and fails on demand as package awslocal says.
+// Package sqslocal contains an embedded Amazon SQS for tests: an [http.Handler] that implements SQS's API, with one FIFO queue
+// and its dead letters. It counts calls and injects faults; see package awslocal.
 //
-// The local server does not need it: it has a queue in its process.
+// The local server does not use it. It has a queue in memory.
 package sqslocal

@@ -15,50 +15,49 @@ import (
 	"ecr-continuous-scan/internal/awslocal"
 )
 
-// deduplicationTime is how long SQS remembers deduplication ids.
+// deduplicationTime is the period in which SQS ignores messages with the same deduplication id.
 const deduplicationTime = 5 * time.Minute
 
-// queue is a FIFO queue. It has no timers: each call finds what is visible
-// then.
+// queue is a FIFO queue. It has no timers: each call determines which messages are visible at that time.
 type queue struct {
 	o Options
 
-	mu       sync.Mutex
-	changed  chan struct{}       // closed when a message may have become visible sooner than expected
-	messages []*message          // in the order of sending
-	known    map[string]*message // by deduplication id, deleted ones too
-	sequence int                 // of the last message
-	dead     []string
-	refused  int // entries that are still to fail
+	mu                sync.Mutex
+	changed           chan struct{}       // closed when a message may have become visible earlier than expected
+	messages          []*message          // in the order in which they were sent
+	byDeduplicationID map[string]*message // includes deleted messages
+	sequence          int                 // number of the last message
+	dead              []string
+	refuseNext        int // number of batch entries that still must fail
 }
 
 type message struct {
-	id, body, group, once, sequence string
+	id, body, group, deduplicationID, sequence string
 
-	sent     time.Time
-	visible  time.Time
-	first    time.Time // received first
-	received int
+	sentAt          time.Time
+	visibleAt       time.Time
+	firstReceivedAt time.Time // time of the first receive
+	receiveCount    int
 }
 
 func newQueue(o Options) *queue {
-	return &queue{o: o, changed: make(chan struct{}), known: map[string]*message{}}
+	return &queue{o: o, changed: make(chan struct{}), byDeduplicationID: map[string]*message{}}
 }
 
-// add puts a message at the end of the queue. If one with its deduplication id
-// was sent less than 5 minutes ago, it returns that one and adds nothing.
+// add appends a message to the queue and returns it. If a message with the same deduplication id was sent less than 5 minutes
+// ago, it returns that message instead.
 func (q *queue) add(e sqsEntry) *message {
 	now := q.o.Now()
-	if m, ok := q.known[e.MessageDeduplicationID]; ok && now.Sub(m.sent) < deduplicationTime {
+	if m, ok := q.byDeduplicationID[e.MessageDeduplicationID]; ok && now.Sub(m.sentAt) < deduplicationTime {
 		return m
 	}
 	q.sequence++
 	m := &message{
-		id: uuid.NewString(), body: e.MessageBody, group: e.MessageGroupID, once: e.MessageDeduplicationID,
+		id: uuid.NewString(), body: e.MessageBody, group: e.MessageGroupID, deduplicationID: e.MessageDeduplicationID,
 		sequence: fmt.Sprintf("188%017d", q.sequence), // 20 digits, as in AWS
-		sent:     now, visible: now,
+		sentAt:   now, visibleAt: now,
 	}
-	q.known[m.once] = m
+	q.byDeduplicationID[m.deduplicationID] = m
 	q.messages = append(q.messages, m)
 	q.wake()
 	return m
@@ -77,7 +76,7 @@ type receivedMessage struct {
 	Attributes map[string]string `json:",omitempty"`
 }
 
-// receive waits for a message as long as the caller is ready to.
+// receive returns messages. It waits up to WaitTimeSeconds for the first one.
 func (q *queue) receive(ctx context.Context, r *sqsRequest) (any, error) {
 	o, err := r.receiveOptions(q.o.Visibility)
 	if err != nil {
@@ -90,15 +89,15 @@ func (q *queue) receive(ctx context.Context, r *sqsRequest) (any, error) {
 	for {
 		var next time.Time
 		var changed <-chan struct{}
-		answer.Messages, next, changed = q.take(o)
-		left := until.Sub(q.o.Now())
-		if len(answer.Messages) > 0 || left <= 0 {
+		answer.Messages, next, changed = q.takeVisible(o)
+		remaining := until.Sub(q.o.Now())
+		if len(answer.Messages) > 0 || remaining <= 0 {
 			return answer, nil
 		}
 		if !next.IsZero() {
-			left = min(left, next.Sub(q.o.Now()))
+			remaining = min(remaining, next.Sub(q.o.Now()))
 		}
-		timer := time.NewTimer(left)
+		timer := time.NewTimer(remaining)
 		select {
 		case <-timer.C:
 		case <-changed:
@@ -110,42 +109,41 @@ func (q *queue) receive(ctx context.Context, r *sqsRequest) (any, error) {
 	}
 }
 
-// receiveOptions are the parameters of one receive.
+// receiveOptions contains the parameters of one receive.
 type receiveOptions struct {
-	most       int           // messages
-	hide       time.Duration // how long they are hidden then
-	attributes []string
+	maxMessages int           // messages per receive
+	visibility  time.Duration // visibility timeout
+	attributes  []string
 }
 
 func (r *sqsRequest) receiveOptions(visibility time.Duration) (receiveOptions, error) {
 	o := receiveOptions{1, visibility, append(slices.Clone(r.AttributeNames), r.MessageSystemAttributeNames...)}
 	if r.MaxNumberOfMessages != nil {
-		o.most = *r.MaxNumberOfMessages
+		o.maxMessages = *r.MaxNumberOfMessages
 	}
 	if r.VisibilityTimeout != nil {
-		o.hide = time.Duration(*r.VisibilityTimeout) * time.Second
+		o.visibility = time.Duration(*r.VisibilityTimeout) * time.Second
 	}
-	if o.most < 1 || o.most > sqsMaxBatch || r.WaitTimeSeconds < 0 || r.WaitTimeSeconds > 20 || o.hide < 0 || o.hide > 12*time.Hour {
+	if o.maxMessages < 1 || o.maxMessages > sqsMaxBatch || r.WaitTimeSeconds < 0 || r.WaitTimeSeconds > 20 || o.visibility < 0 || o.visibility > 12*time.Hour {
 		return o, awslocal.BadRequest("InvalidParameterValue", "One or more parameters are invalid.")
 	}
 	return o, nil
 }
 
-// take hides messages and gives them out: as many as it may of one group, then
-// of the next, in the order of their first messages. It skips groups that have a
-// message in flight. next is when the first message in flight becomes visible
-// again, zero when there is none.
-func (q *queue) take(o receiveOptions) (taken []receivedMessage, next time.Time, changed <-chan struct{}) {
+// takeVisible returns messages and starts their visibility timeout. It takes messages of one group until the maximum is
+// reached, then messages of the next group, in the order of the groups' first messages. It skips groups with a message in
+// flight. next is the earliest time when a message in flight becomes visible again; zero if there is none.
+func (q *queue) takeVisible(o receiveOptions) (taken []receivedMessage, next time.Time, changed <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
 	q.expire(now)
 	skip := map[string]bool{} // groups
 	for _, m := range q.messages {
-		if m.visible.After(now) {
+		if m.visibleAt.After(now) {
 			skip[m.group] = true
-			if next.IsZero() || m.visible.Before(next) {
-				next = m.visible
+			if next.IsZero() || m.visibleAt.Before(next) {
+				next = m.visibleAt
 			}
 		}
 	}
@@ -158,11 +156,11 @@ func (q *queue) take(o receiveOptions) (taken []receivedMessage, next time.Time,
 		for _, m := range all[i:] {
 			switch {
 			case m.group != first.group:
-			case len(taken) == o.most:
+			case len(taken) == o.maxMessages:
 				return taken, next, q.changed
-			case q.o.MaxReceive > 0 && m.received >= q.o.MaxReceive:
+			case q.o.MaxReceive > 0 && m.receiveCount >= q.o.MaxReceive:
 				q.dead = append(q.dead, m.body)
-				q.drop(m)
+				q.remove(m)
 			default:
 				taken = append(taken, m.receive(now, o))
 			}
@@ -171,44 +169,44 @@ func (q *queue) take(o receiveOptions) (taken []receivedMessage, next time.Time,
 	return taken, next, q.changed
 }
 
-// expire deletes what is older than the retention.
+// expire deletes messages that are older than the retention period.
 func (q *queue) expire(now time.Time) {
 	if q.o.Retention > 0 {
-		q.messages = slices.DeleteFunc(q.messages, func(m *message) bool { return now.Sub(m.sent) > q.o.Retention })
+		q.messages = slices.DeleteFunc(q.messages, func(m *message) bool { return now.Sub(m.sentAt) > q.o.Retention })
 	}
 }
 
-func (q *queue) drop(m *message) {
+func (q *queue) remove(m *message) {
 	q.messages = slices.DeleteFunc(q.messages, func(other *message) bool { return other == m })
 }
 
 func (m *message) receive(now time.Time, o receiveOptions) receivedMessage {
-	if m.received == 0 {
-		m.first = now
+	if m.receiveCount == 0 {
+		m.firstReceivedAt = now
 	}
-	m.received++
-	m.visible = now.Add(o.hide)
+	m.receiveCount++
+	m.visibleAt = now.Add(o.visibility)
 	stamp := func(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
-	return receivedMessage{m.id, m.handle(), bodySum(m.body), m.body, asked(o.attributes, map[string]string{
-		"ApproximateReceiveCount": strconv.Itoa(m.received), "SentTimestamp": stamp(m.sent),
-		"ApproximateFirstReceiveTimestamp": stamp(m.first), "SenderId": awslocal.DefaultRegistry,
-		"MessageGroupId": m.group, "MessageDeduplicationId": m.once, "SequenceNumber": m.sequence,
+	return receivedMessage{m.id, m.handle(), md5Hex(m.body), m.body, selectAttributes(o.attributes, map[string]string{
+		"ApproximateReceiveCount": strconv.Itoa(m.receiveCount), "SentTimestamp": stamp(m.sentAt),
+		"ApproximateFirstReceiveTimestamp": stamp(m.firstReceivedAt), "SenderId": awslocal.DefaultRegistry,
+		"MessageGroupId": m.group, "MessageDeduplicationId": m.deduplicationID, "SequenceNumber": m.sequence,
 	})}
 }
 
-// asked is the attributes that were asked for by name. AWS gives no others.
-func asked(names []string, attributes map[string]string) map[string]string {
+// selectAttributes returns the attributes that were requested by name, or all for the name All.
+func selectAttributes(names []string, attributes map[string]string) map[string]string {
 	if !slices.Contains(names, "All") {
 		maps.DeleteFunc(attributes, func(name, _ string) bool { return !slices.Contains(names, name) })
 	}
 	return attributes
 }
 
-// handle is the receipt handle of the last receive.
-func (m *message) handle() string { return m.id + "/" + strconv.Itoa(m.received) }
+// handle returns the receipt handle of the last receive.
+func (m *message) handle() string { return m.id + "/" + strconv.Itoa(m.receiveCount) }
 
-// find returns the message of a receipt handle, nil when it is gone. The handle
-// has expired when the message is visible again or was received again.
+// find returns the message of a receipt handle, or nil if the message was deleted. The handle has expired if the message is
+// visible again or was received again.
 func (q *queue) find(handle string) (m *message, expired bool, err error) {
 	id, _, ok := strings.Cut(handle, "/")
 	if !ok || uuid.Validate(id) != nil {
@@ -218,14 +216,14 @@ func (q *queue) find(handle string) (m *message, expired bool, err error) {
 	q.expire(now)
 	for _, m := range q.messages {
 		if m.id == id {
-			return m, m.handle() != handle || !m.visible.After(now), nil
+			return m, m.handle() != handle || !m.visibleAt.After(now), nil
 		}
 	}
 	return nil, false, nil
 }
 
-// delete refuses an expired handle, as a FIFO queue does. A message that is gone
-// is deleted.
+// delete deletes a message. Like AWS, it returns an error for an expired handle, but not for a message that is already
+// deleted.
 func (q *queue) delete(handle string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -236,8 +234,8 @@ func (q *queue) delete(handle string) error {
 	case expired:
 		return awslocal.BadRequest("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", handle)
 	case m != nil:
-		q.drop(m)
-		q.wake() // its group may be free now
+		q.remove(m)
+		q.wake() // other messages of its group may be visible now
 	}
 	return nil
 }
@@ -258,14 +256,14 @@ func (q *queue) changeVisibility(r *sqsRequest) error {
 	case expired:
 		return awslocal.BadRequest("MessageNotInflight", "The specified message isn't in flight.")
 	}
-	m.visible = q.o.Now().Add(time.Duration(*r.VisibilityTimeout) * time.Second)
+	m.visibleAt = q.o.Now().Add(time.Duration(*r.VisibilityTimeout) * time.Second)
 	q.wake()
 	return nil
 }
 
 func (q *queue) attributes(names []string) any {
 	s := q.state()
-	return struct{ Attributes map[string]string }{asked(names, map[string]string{
+	return struct{ Attributes map[string]string }{selectAttributes(names, map[string]string{
 		"ApproximateNumberOfMessages":           strconv.Itoa(s.Visible),
 		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(s.InFlight),
 		"ApproximateNumberOfMessagesDelayed":    "0",
@@ -283,7 +281,7 @@ func (q *queue) state() QueueState {
 	q.expire(now)
 	s := QueueState{Dead: len(q.dead)}
 	for _, m := range q.messages {
-		if m.visible.After(now) {
+		if m.visibleAt.After(now) {
 			s.InFlight++
 		} else {
 			s.Visible++
@@ -301,5 +299,5 @@ func (q *queue) deadLetters() []string {
 func (q *queue) refuse(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.refused = n
+	q.refuseNext = n
 }

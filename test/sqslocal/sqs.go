@@ -13,29 +13,27 @@ import (
 
 const (
 	sqsMaxBatch = 10
-	sqsMaxBytes = 256 << 10 // of a message, and of a batch; AWS has taken more since 2025
+	sqsMaxBytes = 256 << 10 // of a message and of a batch; AWS allows more since 2025
 
 	defaultVisibility = 30 * time.Second
 )
 
-// sqsAPI is SQS's protocol; read only.
+// sqsAPI contains the settings of SQS's protocol. It is not modified.
 var sqsAPI = awslocal.JSONAPI{
 	Target: "AmazonSQS.", Service: "sqs", ContentType: "application/x-amz-json-1.0",
-	Namespace: "com.amazonaws.sqs#", Failed: "InternalFailure", Throttled: "RequestThrottled",
+	Namespace: "com.amazonaws.sqs#", InternalErrorCode: "InternalFailure", ThrottlingCode: "RequestThrottled",
 }
 
-// SQSOptions says how an embedded queue behaves; the zero value is a queue at
-// its best.
+// Options configures an embedded queue. The zero value is valid.
 type Options struct {
-	Now        func() time.Time // time.Now, when nil
-	Visibility time.Duration    // how long a message received is hidden: 30 s when zero
-	MaxReceive int              // after so many receives a message goes to the dead letters; never when zero
-	Retention  time.Duration    // an older message is deleted; never when zero
+	Now        func() time.Time // if nil: time.Now
+	Visibility time.Duration    // default visibility timeout; if zero: 30 s
+	MaxReceive int              // number of receives after which a message becomes a dead letter; if zero: no limit
+	Retention  time.Duration    // older messages are deleted; if zero: never
 }
 
-// SQS is an embedded SQS with one FIFO queue and its dead letters, in memory.
-// The queue has no content-based deduplication, and deduplication ids are those
-// of the whole queue. All methods are safe for concurrent use.
+// SQS is an embedded SQS with one FIFO queue and its dead letters, in memory. The queue has no content-based deduplication. The
+// deduplication scope is the queue. All methods are safe for concurrent use.
 type SQS struct {
 	*awslocal.Traffic
 
@@ -43,15 +41,14 @@ type SQS struct {
 	queue *queue
 }
 
-// queueName is the form of a FIFO queue's name; compiled once, read only.
+// queueName matches valid names of FIFO queues.
 var queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,75}\.fifo$`)
 
-// New returns an SQS with an empty queue of that name, which must end in
-// ".fifo", as AWS demands. Its URL is that of the service, a slash,
-// DefaultRegistry, a slash and the name.
+// New returns an SQS with an empty queue. As in AWS, the name must end with ".fifo". The queue's URL is
+// <URL of the service>/<awslocal.DefaultRegistry>/<name>.
 func New(name string, o Options) (*SQS, error) {
 	if !queueName.MatchString(name) {
-		return nil, fmt.Errorf("make a FIFO queue: the name %q must have up to 75 letters, digits, - and _, then .fifo", name)
+		return nil, fmt.Errorf("create a FIFO queue: the name %q must have 1 to 75 letters, digits, \"-\" or \"_\", followed by .fifo", name)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -60,23 +57,21 @@ func New(name string, o Options) (*SQS, error) {
 	return &SQS{Traffic: awslocal.NewTraffic(o.Now, sqsFault), name: name, queue: newQueue(o)}, nil
 }
 
-// QueueState is how many messages there are in a queue. Visible are those that
-// are not in flight, also where another of their group is.
+// QueueState contains the number of messages in a queue. Visible includes messages of a group with a message in flight.
 type QueueState struct {
 	Visible, InFlight, Dead int
 }
 
-// State returns how many messages there are in the queue.
+// State returns the number of messages in the queue.
 func (s *SQS) State() QueueState { return s.queue.state() }
 
-// DeadLetters returns the bodies of the messages that were received too often.
+// DeadLetters returns the bodies of the messages that were received MaxReceive times.
 func (s *SQS) DeadLetters() []string { return s.queue.deadLetters() }
 
-// RefuseEntries makes the next n entries of SendMessageBatch fail, though their
-// batches succeed.
+// RefuseEntries makes the next n entries of SendMessageBatch fail. Their batches do not fail.
 func (s *SQS) RefuseEntries(n int) { s.queue.refuse(n) }
 
-// sqsRequest has the parameters of all operations; each reads its own.
+// sqsRequest contains the parameters of all operations. Each operation uses its own.
 type sqsRequest struct {
 	QueueURL string `json:"QueueUrl"`
 	sqsEntry
@@ -89,7 +84,7 @@ type sqsRequest struct {
 	MessageSystemAttributeNames []string
 }
 
-// sqsEntry is a message to send. Its id is that of an entry of a batch.
+// sqsEntry is a message to send. The id is only used in a batch.
 type sqsEntry struct {
 	ID                     string `json:"Id"`
 	MessageBody            string
@@ -98,7 +93,7 @@ type sqsEntry struct {
 	MessageDeduplicationID string `json:"MessageDeduplicationId"`
 }
 
-// ServeHTTP answers one call of SQS's AWS JSON 1.0 protocol.
+// ServeHTTP handles one call of SQS's API (AWS JSON 1.0).
 func (s *SQS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &sqsRequest{}
 	call, err := sqsAPI.Read(r, q)
@@ -133,7 +128,7 @@ func (s *SQS) do(r *http.Request, operation string, q *sqsRequest) (any, error) 
 	return nil, awslocal.BadRequest("UnknownOperationException", "")
 }
 
-// sqsFault puts a fault into SQS's words.
+// sqsFault sends the error of a fault. Missing fields of the fault get SQS's defaults.
 func sqsFault(w http.ResponseWriter, _ awslocal.Call, f awslocal.Fault) {
-	sqsAPI.Fault(w, f, func(string) string { return "" })
+	sqsAPI.WriteFault(w, f, func(string) string { return "" })
 }

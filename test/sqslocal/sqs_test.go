@@ -20,15 +20,15 @@ import (
 	"ecr-continuous-scan/test/sqslocal"
 )
 
-// mailbox is a client of an embedded queue.
-type mailbox struct {
+// queueClient is a client of an embedded queue.
+type queueClient struct {
 	t *testing.T
 	*sqslocal.SQS
 	client *sqs.Client
 	url    *string
 }
 
-func serveQueue(t *testing.T, o sqslocal.Options) mailbox {
+func serveQueue(t *testing.T, o sqslocal.Options) queueClient {
 	t.Helper()
 	service, err := sqslocal.New("visits.fifo", o)
 	if err != nil {
@@ -39,11 +39,12 @@ func serveQueue(t *testing.T, o sqslocal.Options) mailbox {
 		HTTPClient:  &http.Client{Transport: awslocal.Transport{Handler: service}},
 		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""), Retryer: aws.NopRetryer{},
 	})
-	return mailbox{t, service, client, aws.String("http://sqs.example/" + awslocal.DefaultRegistry + "/visits.fifo")}
+	return queueClient{t, service, client, aws.String("http://sqs.example/" + awslocal.DefaultRegistry + "/visits.fifo")}
 }
 
-// send sends messages, each "group/body" with itself as its deduplication id, and returns their answers.
-func (m mailbox) send(messages ...string) []*sqs.SendMessageOutput {
+// send sends messages and returns the responses. Each message has the form "group/number". It is also the body and the
+// deduplication id.
+func (m queueClient) send(messages ...string) []*sqs.SendMessageOutput {
 	m.t.Helper()
 	var all []*sqs.SendMessageOutput
 	for _, message := range messages {
@@ -59,7 +60,7 @@ func (m mailbox) send(messages ...string) []*sqs.SendMessageOutput {
 	return all
 }
 
-func (m mailbox) receive(most, wait int32) []types.Message {
+func (m queueClient) receive(most, wait int32) []types.Message {
 	m.t.Helper()
 	out, err := m.client.ReceiveMessage(m.t.Context(), &sqs.ReceiveMessageInput{
 		QueueUrl: m.url, MaxNumberOfMessages: most, WaitTimeSeconds: wait, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
@@ -70,8 +71,8 @@ func (m mailbox) receive(most, wait int32) []types.Message {
 	return out.Messages
 }
 
-// want receives messages and compares their bodies.
-func (m mailbox) want(most int32, bodies ...string) []types.Message {
+// want receives messages, compares their bodies and returns them.
+func (m queueClient) want(most int32, bodies ...string) []types.Message {
 	m.t.Helper()
 	messages := m.receive(most, 0)
 	var got []string
@@ -84,26 +85,26 @@ func (m mailbox) want(most int32, bodies ...string) []types.Message {
 	return messages
 }
 
-func (m mailbox) wantState(want sqslocal.QueueState) {
+func (m queueClient) wantState(want sqslocal.QueueState) {
 	m.t.Helper()
 	if diff := cmp.Diff(want, m.State()); diff != "" {
 		m.t.Errorf("state (-want +got):\n%s", diff)
 	}
 }
 
-func (m mailbox) delete(message types.Message) error {
+func (m queueClient) delete(message types.Message) error {
 	_, err := m.client.DeleteMessage(m.t.Context(), &sqs.DeleteMessageInput{QueueUrl: m.url, ReceiptHandle: message.ReceiptHandle})
 	return err
 }
 
-func (m mailbox) mustDelete(message types.Message) {
+func (m queueClient) mustDelete(message types.Message) {
 	m.t.Helper()
 	if err := m.delete(message); err != nil {
 		m.t.Fatal(err)
 	}
 }
 
-func (m mailbox) changeVisibility(message types.Message, seconds int32) error {
+func (m queueClient) changeVisibility(message types.Message, seconds int32) error {
 	_, err := m.client.ChangeMessageVisibility(m.t.Context(), &sqs.ChangeMessageVisibilityInput{
 		QueueUrl: m.url, ReceiptHandle: message.ReceiptHandle, VisibilityTimeout: seconds,
 	})
@@ -117,31 +118,31 @@ func wantCode(t *testing.T, err error, code, message string) {
 	}
 }
 
-func TestQueueLocksGroups(t *testing.T) {
+func TestQueueLocksGroupsInFlight(t *testing.T) {
 	clock := ecrclient.NewClock()
 	m := serveQueue(t, sqslocal.Options{Now: clock.Now, Visibility: time.Minute})
 	m.send("a/1", "b/1", "a/2", "c/1", "a/3", "b/2")
-	first := m.want(2, "a/1", "a/2") // of one group, as many as it may
+	first := m.want(2, "a/1", "a/2") // as many messages of one group as allowed
 	m.wantState(sqslocal.QueueState{Visible: 4, InFlight: 2})
 	b := m.want(1, "b/1")
 	c := m.want(10, "c/1")
 	m.want(10)
 
 	m.mustDelete(first[0])
-	m.want(10) // the second one of its group is in flight
+	m.want(10) // the second message of the group is in flight
 	m.mustDelete(first[1])
 	m.want(10, "a/3")
 
-	clock.Move(time.Minute)
+	clock.Advance(time.Minute)
 	again := m.want(10, "b/1", "b/2", "c/1", "a/3")
 	if *again[0].MessageId != *b[0].MessageId || *again[0].ReceiptHandle == *b[0].ReceiptHandle {
-		t.Errorf("delivered again: %+v, at first %+v", again[0], b[0])
+		t.Errorf("second delivery %+v, first delivery %+v", again[0], b[0])
 	}
 	wantCode(t, m.delete(c[0]), "InvalidParameterValue", "The receipt handle has expired.")
 	m.wantState(sqslocal.QueueState{InFlight: 4})
 	for _, message := range again {
 		m.mustDelete(message)
-		m.mustDelete(message) // a second time changes nothing
+		m.mustDelete(message) // the second delete has no effect
 	}
 	m.wantState(sqslocal.QueueState{})
 }
@@ -154,7 +155,7 @@ func TestQueueVisibility(t *testing.T) {
 	if err := m.changeVisibility(a, 600); err != nil {
 		t.Fatal(err)
 	}
-	clock.Move(time.Minute)
+	clock.Advance(time.Minute)
 	m.want(10)
 	if err := m.changeVisibility(a, 0); err != nil {
 		t.Fatal(err)
@@ -176,9 +177,9 @@ func TestQueueDeadLetters(t *testing.T) {
 		if got != fmt.Sprint(i+1) {
 			t.Errorf("receive count %s, want %d", got, i+1)
 		}
-		clock.Move(time.Minute)
+		clock.Advance(time.Minute)
 	}
-	m.want(1, "a/2") // in the place of the dead one
+	m.want(1, "a/2") // the next message of the group, after the dead letter
 	m.wantState(sqslocal.QueueState{Visible: 1, InFlight: 1, Dead: 1})
 	if diff := cmp.Diff([]string{"a/1"}, m.DeadLetters()); diff != "" {
 		t.Errorf("dead letters (-want +got):\n%s", diff)
@@ -189,18 +190,18 @@ func TestQueueDeduplicates(t *testing.T) {
 	clock := ecrclient.NewClock()
 	m := serveQueue(t, sqslocal.Options{Now: clock.Now})
 	first := m.send("a/1")[0]
-	clock.Move(time.Minute)
-	m.wantSame(first, "while it waits")
+	clock.Advance(time.Minute)
+	m.wantSame(first, "while it is visible")
 	received := m.want(10, "a/1")[0]
 	m.wantSame(first, "in flight")
 	m.mustDelete(received)
 	m.wantSame(first, "after it was deleted")
 	m.wantState(sqslocal.QueueState{})
-	clock.Move(4*time.Minute - time.Second)
-	m.wantSame(first, "a second before the end, which no copy moves")
-	clock.Move(time.Second)
+	clock.Advance(4*time.Minute - time.Second)
+	m.wantSame(first, "one second before the end of the 5 minutes, which duplicates do not extend")
+	clock.Advance(time.Second)
 	if later := m.send("a/1")[0]; *later.MessageId == *first.MessageId || *later.SequenceNumber <= *first.SequenceNumber {
-		t.Errorf("after 5 minutes: %+v, at first %+v", later, first)
+		t.Errorf("after 5 minutes: %+v, first message: %+v", later, first)
 	}
 	m.want(10, "a/1")
 	m.send("b/1")
@@ -210,18 +211,18 @@ func TestQueueDeduplicates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.want(10, "b/1") // the ids are the whole queue's
+	m.want(10, "b/1") // the deduplication scope is the queue
 }
 
-// wantSame sends a copy of the message that was sent first.
-func (m mailbox) wantSame(first *sqs.SendMessageOutput, when string) {
+// wantSame sends a duplicate of the first message and checks that it is ignored.
+func (m queueClient) wantSame(first *sqs.SendMessageOutput, when string) {
 	m.t.Helper()
 	again := m.send("a/1")[0]
 	if *again.MessageId != *first.MessageId || *again.SequenceNumber != *first.SequenceNumber {
-		m.t.Errorf("%s: a copy was answered with %+v, want what the first was answered with: %+v", when, again, first)
+		m.t.Errorf("%s: the response to a duplicate is %+v, want the response to the first message: %+v", when, again, first)
 	}
 	if s := m.State(); s.Visible+s.InFlight > 1 {
-		m.t.Errorf("%s: the copy is in the queue: %+v", when, s)
+		m.t.Errorf("%s: the duplicate is in the queue: %+v", when, s)
 	}
 }
 
@@ -230,10 +231,10 @@ func TestMessageAttributes(t *testing.T) {
 	m := serveQueue(t, sqslocal.Options{Now: clock.Now, Visibility: time.Minute})
 	stamp := func() string { return fmt.Sprint(clock.Now().UnixMilli()) }
 	sent, sequence := stamp(), *m.send("a/1")[0].SequenceNumber
-	clock.Move(1500 * time.Millisecond)
+	clock.Advance(1500 * time.Millisecond)
 	first := stamp()
 	m.want(10, "a/1")
-	clock.Move(time.Minute)
+	clock.Advance(time.Minute)
 	want := map[string]string{
 		"SentTimestamp": sent, "ApproximateFirstReceiveTimestamp": first, "ApproximateReceiveCount": "2", "SenderId": awslocal.DefaultRegistry,
 		"MessageGroupId": "a", "MessageDeduplicationId": "a/1", "SequenceNumber": sequence,
@@ -248,7 +249,7 @@ func TestMessageAttributes(t *testing.T) {
 		{nil, nil},
 		{[]types.MessageSystemAttributeName{"SentTimestamp", "MessageGroupId"}, map[string]string{"SentTimestamp": sent, "MessageGroupId": "a"}},
 	} {
-		clock.Move(time.Minute)
+		clock.Advance(time.Minute)
 		out, err := m.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: m.url, MessageSystemAttributeNames: test.names})
 		if err != nil {
 			t.Fatal(err)
@@ -290,31 +291,32 @@ func TestQueueRetention(t *testing.T) {
 	m := serveQueue(t, sqslocal.Options{Now: clock.Now, Visibility: 2 * time.Hour, Retention: 6 * time.Hour})
 	m.send("a/1", "b/1")
 	a := m.want(1, "a/1")[0]
-	clock.Move(time.Hour)
+	clock.Advance(time.Hour)
 	m.send("c/1")
 	if err := m.changeVisibility(a, 43200); err != nil {
 		t.Fatal(err)
 	}
-	clock.Move(5 * time.Hour)
+	clock.Advance(5 * time.Hour)
 	m.wantState(sqslocal.QueueState{Visible: 2, InFlight: 1})
-	clock.Move(time.Second)
-	m.wantState(sqslocal.QueueState{Visible: 1}) // in flight or not
+	clock.Advance(time.Second)
+	m.wantState(sqslocal.QueueState{Visible: 1}) // whether in flight or not
 	m.mustDelete(a)
 	m.want(10, "c/1")
 }
 
-// A receiver that waits gets what is sent meanwhile, what becomes visible again, and what was held by another of its group.
-func TestQueueWaits(t *testing.T) {
+// A waiting receiver gets messages that are sent in the meantime, that become visible again, or whose group is no longer
+// blocked.
+func TestReceiveWaitsForAMessage(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		then  func(m mailbox, inFlight types.Message)
+		then  func(m queueClient, inFlight types.Message)
 		want  string
 		after time.Duration
 	}{
-		{"for what is sent", func(m mailbox, _ types.Message) { m.send("b/1") }, "b/1", time.Second},
-		{"until the visibility timeout", func(mailbox, types.Message) {}, "a/1", 10 * time.Second},
-		{"until its group is free", func(m mailbox, inFlight types.Message) { m.mustDelete(inFlight) }, "a/2", time.Second},
-		{"in vain", func(m mailbox, inFlight types.Message) {
+		{"a new message", func(m queueClient, _ types.Message) { m.send("b/1") }, "b/1", time.Second},
+		{"visibility timeout", func(queueClient, types.Message) {}, "a/1", 10 * time.Second},
+		{"delete of the message in flight", func(m queueClient, inFlight types.Message) { m.mustDelete(inFlight) }, "a/2", time.Second},
+		{"no message", func(m queueClient, inFlight types.Message) {
 			if err := m.changeVisibility(inFlight, 60); err != nil {
 				m.t.Error(err)
 			}
@@ -342,7 +344,7 @@ func TestQueueWaits(t *testing.T) {
 	}
 }
 
-func TestQueueRefusesMessages(t *testing.T) {
+func TestQueueRejectsInvalidMessages(t *testing.T) {
 	m := serveQueue(t, sqslocal.Options{})
 	for _, test := range []struct {
 		name               string
@@ -361,7 +363,7 @@ func TestQueueRefusesMessages(t *testing.T) {
 		{"a delay", func(in *sqs.SendMessageInput) { in.DelaySeconds = 5 }, "InvalidParameterValue", "not valid for this queue type", false},
 		{"an empty body", func(in *sqs.SendMessageInput) { in.MessageBody = aws.String("") }, "MissingParameter", "MessageBody", false},
 		{"a long body", func(in *sqs.SendMessageInput) { in.MessageBody = aws.String(strings.Repeat("x", 256<<10+1)) },
-			"InvalidParameterValue", "262144", true}, // longer than a batch may be
+			"InvalidParameterValue", "262144", true}, // exceeds the maximum size of a batch
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := &sqs.SendMessageInput{
@@ -389,7 +391,7 @@ func TestQueueRefusesMessages(t *testing.T) {
 	}
 }
 
-func TestQueueRefusesBatches(t *testing.T) {
+func TestQueueRejectsInvalidBatches(t *testing.T) {
 	m := serveQueue(t, sqslocal.Options{})
 	entry := func(id, body string) types.SendMessageBatchRequestEntry {
 		return types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &body, MessageGroupId: aws.String("a"), MessageDeduplicationId: &id}
@@ -414,16 +416,16 @@ func TestQueueRefusesBatches(t *testing.T) {
 	if err != nil || len(out.Successful) != 1 || len(out.Failed) != 1 || *out.Failed[0].Id != "1" || out.Failed[0].SenderFault {
 		t.Errorf("with an entry refused: %+v, %v", out, err)
 	}
-	again := entry("3", "y") // of the same deduplication id as one before
+	again := entry("3", "y") // has the deduplication id of an earlier message
 	again.MessageDeduplicationId = aws.String("2")
 	twice, err := send(again)
 	if err != nil || len(twice.Successful) != 1 || *twice.Successful[0].MessageId != *out.Successful[0].MessageId {
-		t.Errorf("a copy in a batch: %+v, %v", twice, err)
+		t.Errorf("a duplicate in a batch: %+v, %v", twice, err)
 	}
 	m.want(10, "y")
 }
 
-func TestQueueRefusesCalls(t *testing.T) {
+func TestQueueRejectsInvalidCalls(t *testing.T) {
 	m := serveQueue(t, sqslocal.Options{})
 	other := aws.String(*m.url + "x")
 	_, err := m.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: other})
@@ -433,7 +435,7 @@ func TestQueueRefusesCalls(t *testing.T) {
 	wantCode(t, m.delete(types.Message{ReceiptHandle: aws.String("x")}), "ReceiptHandleIsInvalid", "")
 	_, err = m.client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: m.url})
 	wantCode(t, err, "UnknownOperationException", "")
-	m.Disturb(awslocal.Fault{Operation: "SendMessage", PerSecond: 0.001})
+	m.InjectFault(awslocal.Fault{Operation: "SendMessage", PerSecond: 0.001})
 	m.send("a/1")
 	_, err = m.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: m.url, MessageBody: aws.String("x")})
 	wantCode(t, err, "RequestThrottled", "")
@@ -450,8 +452,8 @@ func TestQueueName(t *testing.T) {
 	}
 }
 
-// TestQueueWire asks without the SDK and looks at the bare answer.
-func TestQueueWire(t *testing.T) {
+// TestQueueRawRequests sends requests without the SDK and checks the raw responses.
+func TestQueueRawRequests(t *testing.T) {
 	service, err := sqslocal.New("visits.fifo", sqslocal.Options{})
 	if err != nil {
 		t.Fatal(err)

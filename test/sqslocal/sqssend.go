@@ -34,8 +34,7 @@ func (q *queue) sendOne(r *sqsRequest) (any, error) {
 	return q.send(r.sqsEntry), nil
 }
 
-// sendBatch fails as a whole for a batch that is wrong, and otherwise entry by
-// entry.
+// sendBatch returns an error if the batch is invalid. Otherwise it accepts or rejects each entry separately.
 func (q *queue) sendBatch(r *sqsRequest) (any, error) {
 	if err := checkBatch(r.Entries); err != nil {
 		return nil, err
@@ -50,8 +49,8 @@ func (q *queue) sendBatch(r *sqsRequest) (any, error) {
 		switch err := e.check(); {
 		case err != nil:
 			answer.Failed = append(answer.Failed, failedEntry{e.ID, err.Code, err.Message, true})
-		case q.refused > 0:
-			q.refused--
+		case q.refuseNext > 0:
+			q.refuseNext--
 			answer.Failed = append(answer.Failed, failedEntry{e.ID, "InternalError", "", false})
 		default:
 			answer.Successful = append(answer.Successful, q.send(e))
@@ -62,17 +61,16 @@ func (q *queue) sendBatch(r *sqsRequest) (any, error) {
 
 func (q *queue) send(e sqsEntry) sentMessage {
 	m := q.add(e)
-	return sentMessage{e.ID, bodySum(e.MessageBody), m.id, m.sequence}
+	return sentMessage{e.ID, md5Hex(e.MessageBody), m.id, m.sequence}
 }
 
-// bodySum is the sum with which SQS answers, and which SDKs verify.
-func bodySum(body string) string {
+// md5Hex returns the MD5 checksum of a body. SQS returns it, and SDKs verify it.
+func md5Hex(body string) string {
 	sum := md5.Sum([]byte(body))
 	return hex.EncodeToString(sum[:])
 }
 
-// checkGroup is about what each message to a FIFO queue must have. In a batch
-// it fails the whole batch.
+// checkGroup checks the parameters that a message to a FIFO queue must have. An error makes the whole batch fail.
 func (e sqsEntry) checkGroup() error {
 	switch {
 	case e.MessageGroupID == "":
@@ -84,11 +82,10 @@ func (e sqsEntry) checkGroup() error {
 	return nil
 }
 
-// fifoID is the form of group and deduplication ids: letters, digits and
-// punctuation; compiled once, read only.
+// fifoID matches valid group ids and deduplication ids: letters, digits and punctuation.
 var fifoID = regexp.MustCompile(`^[!-~]{1,128}$`)
 
-// check is about what can be wrong with one entry of a batch alone.
+// check validates a message. In a batch, an error makes only this entry fail.
 func (e sqsEntry) check() *awslocal.Error {
 	invalid := func(parameter string, value any, reason string) *awslocal.Error {
 		return awslocal.BadRequest("InvalidParameterValue", "Value %v for parameter %s is invalid. Reason: %s", value, parameter, reason)
@@ -109,7 +106,7 @@ func (e sqsEntry) check() *awslocal.Error {
 	return nil
 }
 
-// entryID is the form of an entry's id; compiled once, read only.
+// entryID matches valid ids of batch entries.
 var entryID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 
 func checkBatch(entries []sqsEntry) error {

@@ -28,8 +28,8 @@ type imageDetail struct {
 	Status            string   `json:"imageStatus"`
 }
 
-// open returns the repository that a call is about.
-func (e *ECR) open(call awslocal.Call, q *request) (*repository, error) {
+// repositoryOf returns the repository of a call.
+func (e *ECR) repositoryOf(call awslocal.Call, q *request) (*repository, error) {
 	if q.RepositoryName == nil {
 		return nil, invalidParameter("repositoryName", "must not be null")
 	}
@@ -42,7 +42,7 @@ func (e *ECR) open(call awslocal.Call, q *request) (*repository, error) {
 }
 
 func (e *ECR) describeRepositories(call awslocal.Call, q *request) (any, error) {
-	at, err := q.start(call, position{})
+	at, err := q.pageStart(call, position{})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (e *ECR) describeRepositories(call awslocal.Call, q *request) (any, error) 
 }
 
 func (e *ECR) describeImages(call awslocal.Call, q *request) (any, error) {
-	r, err := e.open(call, q)
+	r, err := e.repositoryOf(call, q)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ func (e *ECR) describeImages(call awslocal.Call, q *request) (any, error) {
 	return answer, nil
 }
 
-// namedImages fails as a whole for one image that does not exist. Ids of one
-// image are answered once.
+// namedImages returns the images with the requested ids. It fails if one of them does not exist. It returns an image once,
+// even if several ids refer to it.
 func (r *repository) namedImages(q *request) ([]*image, error) {
 	if q.MaxResults != nil || q.NextToken != "" {
 		return nil, invalidParameter("imageIds", "cannot be used with maxResults or nextToken")
@@ -123,12 +123,12 @@ func (r *repository) namedImages(q *request) ([]*image, error) {
 }
 
 func (r *repository) pageOfImages(call awslocal.Call, q *request) (images []*image, next string, err error) {
-	at, err := q.start(call, position{Seq: -1})
+	at, err := q.pageStart(call, position{Seq: -1})
 	if err != nil {
 		return nil, "", err
 	}
 	size := q.pageSize()
-	for _, img := range r.order[r.after(at.Seq):] {
+	for _, img := range r.order[r.firstAfter(at.Seq):] {
 		if !q.Filter.matches(img) {
 			continue
 		}
@@ -165,7 +165,7 @@ type imageFailure struct {
 }
 
 func (e *ECR) batchGetImage(call awslocal.Call, q *request) (any, error) {
-	r, err := e.open(call, q)
+	r, err := e.repositoryOf(call, q)
 	if err != nil {
 		return nil, err
 	}

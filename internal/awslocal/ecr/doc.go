@@ -1,6 +1,6 @@
-// Package ecr is an embedded Amazon ECR, an [http.Handler] that speaks ECR's wire protocol. It keeps registries in memory, scans images on a
-// clock of its own, and counts its calls and fails on demand as package awslocal says.
+// Package ecr contains an embedded Amazon ECR: an [http.Handler] that implements ECR's API. It stores registries in memory,
+// simulates scans on a configurable clock, counts calls and injects faults; see package awslocal.
 //
-// It checks no signatures, and pushes and pulls no layers. What ECR's documentation leaves open is answered in the stricter way, so that code which
-// is right here is right there.
+// It does not verify signatures and has no operations for layers. If ECR's documentation does not define a behaviour, this
+// package uses the stricter one, so that code that works with it also works with ECR.
 package ecr

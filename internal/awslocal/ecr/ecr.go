@@ -6,14 +6,14 @@ import (
 	"ecr-continuous-scan/internal/awslocal"
 )
 
-// ecrAPI is ECR's protocol; read only.
+// ecrAPI contains the settings of ECR's protocol. It is not modified.
 var ecrAPI = awslocal.JSONAPI{
 	Target: "AmazonEC2ContainerRegistry_V20150921.", Service: "ecr", ContentType: "application/x-amz-json-1.1",
-	ErrorHeader: true, Failed: "ServerException", Throttled: "ThrottlingException",
+	ErrorHeader: true, InternalErrorCode: "ServerException", ThrottlingCode: "ThrottlingException",
 }
 
-// operation answers a checked request. It runs under the ECR's lock and returns
-// values that no later call changes.
+// operation handles a validated request. It runs while the ECR's mutex is locked. Later calls do not modify the values that
+// it returns.
 type operation func(e *ECR, call awslocal.Call, q *request) (any, error)
 
 func operationOf(name string) operation {
@@ -32,7 +32,7 @@ func operationOf(name string) operation {
 	return nil
 }
 
-// ServeHTTP answers one call of ECR's AWS JSON 1.1 protocol.
+// ServeHTTP handles one call of ECR's API (AWS JSON 1.1).
 func (e *ECR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{}
 	call, err := ecrAPI.Read(r, q)
@@ -64,18 +64,18 @@ func (e *ECR) do(call awslocal.Call, q *request) (any, error) {
 	return op(e, call, q)
 }
 
-// ecrFault puts a fault into ECR's words.
-func ecrFault(w http.ResponseWriter, call awslocal.Call, f awslocal.Fault) {
-	ecrAPI.Fault(w, f, func(code string) string { return ecrMessage(code, call) })
+// writeFault sends the error of a fault. Missing fields of the fault get ECR's defaults.
+func writeFault(w http.ResponseWriter, call awslocal.Call, f awslocal.Fault) {
+	ecrAPI.WriteFault(w, f, func(code string) string { return messageOf(code, call) })
 }
 
-func ecrMessage(code string, call awslocal.Call) string {
+func messageOf(code string, call awslocal.Call) string {
 	switch code {
 	case "ThrottlingException":
 		return "Rate exceeded"
 	case "AccessDeniedException":
-		// The caller is taken to be of the default registry's account: others are
-		// closed by their repository policy, one's own by the caller's own.
+		// The caller's account is that of the default registry. There, the caller's own policy denies access; in other
+		// registries, the repository policy does.
 		kind := "identity-based"
 		if call.Registry != awslocal.DefaultRegistry {
 			kind = "resource-based"

@@ -19,13 +19,13 @@ import (
 	"ecr-continuous-scan/test/ecrclient"
 )
 
-// world is what the table of errors works on: an account's repository with an
-// image for each reason, and another account's enhanced one.
-func world(c *ecrclient.Clock) *ecr.ECR {
+// errorRegistry returns an ECR for the table of errors: a repository with an image for each error, and a repository of another
+// account with enhanced scanning.
+func errorRegistry(c *ecrclient.Clock) *ecr.ECR {
 	e := ecr.New(ecr.Options{Now: c.Now})
 	id := ecr.RepositoryID{Name: "test/app"}
-	long := c.Now().Add(-48 * time.Hour)
-	e.PutImage(id, ecr.Image{Digest: digest('a'), Tags: []string{"old", "older"}, ScannedAt: long})
+	twoDaysAgo := c.Now().Add(-48 * time.Hour)
+	e.PutImage(id, ecr.Image{Digest: digest('a'), Tags: []string{"old", "older"}, ScannedAt: twoDaysAgo})
 	e.PutImage(id, ecr.Image{Digest: digest('b'), Tags: []string{"fresh"}, ScannedAt: c.Now().Add(-time.Hour)})
 	e.PutImage(id, ecr.Image{Digest: digest('c'), Tags: []string{"never"}})
 	e.PutImage(id, ecr.Image{Digest: digest('d'), Tags: []string{"archived"}, Status: ecr.Archived})
@@ -80,89 +80,89 @@ func TestErrors(t *testing.T) {
 		want ecrclient.Failure
 	}{
 		{"DescribeRepositories bad registry", repositories(&sdk.DescribeRepositoriesInput{RegistryId: aws.String("12345678901")}),
-			ecrclient.Failed("InvalidParameterException", badRegistry, 400)},
+			ecrclient.NewFailure("InvalidParameterException", badRegistry, 400)},
 		{"DescribeRepositories bad size", repositories(&sdk.DescribeRepositoriesInput{MaxResults: aws.Int32(1001)}),
-			ecrclient.Failed("InvalidParameterException", badSize, 400)},
+			ecrclient.NewFailure("InvalidParameterException", badSize, 400)},
 		{"DescribeRepositories bad token", repositories(&sdk.DescribeRepositoriesInput{NextToken: aws.String("eA==")}),
-			ecrclient.Failed("InvalidParameterException", badToken, 400)},
+			ecrclient.NewFailure("InvalidParameterException", badToken, 400)},
 
 		{"DescribeImages other region", func(ctx context.Context, c *sdk.Client) error {
 			_, err := c.DescribeImages(ctx, &sdk.DescribeImagesInput{RepositoryName: app}, func(o *sdk.Options) { o.Region = "eu-west-1" })
 			return err
-		}, ecrclient.Failed("RepositoryNotFoundException", strings.ReplaceAll(noRepository, "none", "app"), 400)},
+		}, ecrclient.NewFailure("RepositoryNotFoundException", strings.ReplaceAll(noRepository, "none", "app"), 400)},
 		{"DescribeImages bad name", images(&sdk.DescribeImagesInput{RepositoryName: aws.String("Test/App")}),
-			ecrclient.Failed("InvalidParameterException", badName, 400)},
+			ecrclient.NewFailure("InvalidParameterException", badName, 400)},
 		{"DescribeImages short name", images(&sdk.DescribeImagesInput{RepositoryName: aws.String("a")}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must have length between 2 and 256'", 400)},
+			ecrclient.NewFailure("InvalidParameterException", "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must have length between 2 and 256'", 400)},
 		{"DescribeImages bad size", images(&sdk.DescribeImagesInput{RepositoryName: app, MaxResults: aws.Int32(0)}),
-			ecrclient.Failed("InvalidParameterException", badSize, 400)},
+			ecrclient.NewFailure("InvalidParameterException", badSize, 400)},
 		{"DescribeImages bad token", images(&sdk.DescribeImagesInput{RepositoryName: app, NextToken: aws.String("not a token")}),
-			ecrclient.Failed("InvalidParameterException", badToken, 400)},
+			ecrclient.NewFailure("InvalidParameterException", badToken, 400)},
 		{"DescribeImages bad filter", images(&sdk.DescribeImagesInput{RepositoryName: app, Filter: &types.DescribeImagesFilter{TagStatus: "SOME"}}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'filter.tagStatus' failed to satisfy constraint: 'must satisfy enum value set: [TAGGED, UNTAGGED, ANY]'", 400)},
+			ecrclient.NewFailure("InvalidParameterException", "Invalid parameter at 'filter.tagStatus' failed to satisfy constraint: 'must satisfy enum value set: [TAGGED, UNTAGGED, ANY]'", 400)},
 
 		{"DescribeImages unknown", images(&sdk.DescribeImagesInput{RepositoryName: aws.String("test/none")}),
-			ecrclient.Failed("RepositoryNotFoundException", noRepository, 400)},
+			ecrclient.NewFailure("RepositoryNotFoundException", noRepository, 400)},
 		{"DescribeImages one unknown tag", images(&sdk.DescribeImagesInput{RepositoryName: app, ImageIds: []types.ImageIdentifier{*ecrclient.Tag("old"), *ecrclient.Tag("none")}}),
-			ecrclient.Failed("ImageNotFoundException", noImage, 400)},
+			ecrclient.NewFailure("ImageNotFoundException", noImage, 400)},
 		{"DescribeImages tag of another digest", images(&sdk.DescribeImagesInput{RepositoryName: app, ImageIds: []types.ImageIdentifier{{ImageTag: aws.String("old"), ImageDigest: aws.String(digest('b'))}}}),
-			ecrclient.Failed("ImageNotFoundException", "The image with imageId {imageDigest:'"+digest('b')+"', imageTag:'old'} does not exist within the repository with name 'test/app' in the registry with id '123456789012'", 400)},
+			ecrclient.NewFailure("ImageNotFoundException", "The image with imageId {imageDigest:'"+digest('b')+"', imageTag:'old'} does not exist within the repository with name 'test/app' in the registry with id '123456789012'", 400)},
 		{"DescribeImages 101 ids", images(&sdk.DescribeImagesInput{RepositoryName: app, ImageIds: many}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'imageIds' failed to satisfy constraint: 'must have between 1 and 100 members'", 400)},
+			ecrclient.NewFailure("InvalidParameterException", "Invalid parameter at 'imageIds' failed to satisfy constraint: 'must have between 1 and 100 members'", 400)},
 		{"DescribeImages ids and size", images(&sdk.DescribeImagesInput{RepositoryName: app, ImageIds: many[:1], MaxResults: aws.Int32(5)}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'imageIds' failed to satisfy constraint: 'cannot be used with maxResults or nextToken'", 400)},
+			ecrclient.NewFailure("InvalidParameterException", "Invalid parameter at 'imageIds' failed to satisfy constraint: 'cannot be used with maxResults or nextToken'", 400)},
 		{"DescribeImages bad status", images(&sdk.DescribeImagesInput{RepositoryName: app, Filter: &types.DescribeImagesFilter{ImageStatus: "OLD"}}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'filter.imageStatus' failed to satisfy constraint: 'must satisfy enum value set: [ACTIVE, ARCHIVED, ACTIVATING, ANY]'", 400)},
+			ecrclient.NewFailure("InvalidParameterException", "Invalid parameter at 'filter.imageStatus' failed to satisfy constraint: 'must satisfy enum value set: [ACTIVE, ARCHIVED, ACTIVATING, ANY]'", 400)},
 		{"DescribeImages empty id", images(&sdk.DescribeImagesInput{RepositoryName: app, ImageIds: []types.ImageIdentifier{{}}}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'imageIds' failed to satisfy constraint: 'must have an imageDigest or an imageTag'", 400)},
+			ecrclient.NewFailure("InvalidParameterException", "Invalid parameter at 'imageIds' failed to satisfy constraint: 'must have an imageDigest or an imageTag'", 400)},
 
 		{"BatchGetImage unknown", get(&sdk.BatchGetImageInput{RepositoryName: aws.String("test/none"), ImageIds: many[:1]}),
-			ecrclient.Failed("RepositoryNotFoundException", noRepository, 400)},
+			ecrclient.NewFailure("RepositoryNotFoundException", noRepository, 400)},
 		{"BatchGetImage 101 ids", get(&sdk.BatchGetImageInput{RepositoryName: app, ImageIds: many}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'imageIds' failed to satisfy constraint: 'must have between 1 and 100 members'", 400)},
+			ecrclient.NewFailure("InvalidParameterException", "Invalid parameter at 'imageIds' failed to satisfy constraint: 'must have between 1 and 100 members'", 400)},
 
 		{"StartImageScan unknown", start(&sdk.StartImageScanInput{RepositoryName: aws.String("test/none"), ImageId: ecrclient.Tag("old")}),
-			ecrclient.Failed("RepositoryNotFoundException", noRepository, 400)},
+			ecrclient.NewFailure("RepositoryNotFoundException", noRepository, 400)},
 		{"StartImageScan no image", start(&sdk.StartImageScanInput{RepositoryName: app, ImageId: ecrclient.Tag("none")}),
-			ecrclient.Failed("ImageNotFoundException", noImage, 400)},
+			ecrclient.NewFailure("ImageNotFoundException", noImage, 400)},
 		{"StartImageScan long tag", start(&sdk.StartImageScanInput{RepositoryName: app, ImageId: ecrclient.Tag(strings.Repeat("x", 301))}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'imageId.imageTag' failed to satisfy constraint: 'must have length between 1 and 300'", 400)},
+			ecrclient.NewFailure("InvalidParameterException", "Invalid parameter at 'imageId.imageTag' failed to satisfy constraint: 'must have length between 1 and 300'", 400)},
 		{"StartImageScan bad digest", start(&sdk.StartImageScanInput{RepositoryName: app, ImageId: &types.ImageIdentifier{ImageDigest: aws.String("sha256:example")}}),
-			ecrclient.Failed("InvalidParameterException", "Invalid parameter at 'imageId.imageDigest' failed to satisfy constraint: 'must satisfy regular expression '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+''", 400)},
+			ecrclient.NewFailure("InvalidParameterException", "Invalid parameter at 'imageId.imageDigest' failed to satisfy constraint: 'must satisfy regular expression '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+''", 400)},
 		{"StartImageScan scanned", start(&sdk.StartImageScanInput{RepositoryName: app, ImageId: ecrclient.Tag("fresh")}),
-			ecrclient.Failed("LimitExceededException", perImage, 400)},
+			ecrclient.NewFailure("LimitExceededException", perImage, 400)},
 		{"StartImageScan index", start(&sdk.StartImageScanInput{RepositoryName: app, ImageId: ecrclient.Tag("multi")}),
-			ecrclient.Failed("UnsupportedImageTypeException", "An artifact with media type 'application/vnd.oci.image.index.v1+json' cannot be scanned", 400)},
+			ecrclient.NewFailure("UnsupportedImageTypeException", "An artifact with media type 'application/vnd.oci.image.index.v1+json' cannot be scanned", 400)},
 		{"StartImageScan artifact", start(&sdk.StartImageScanInput{RepositoryName: app, ImageId: ecrclient.Tag("chart")}),
-			ecrclient.Failed("UnsupportedImageTypeException", "An artifact with media type 'application/vnd.cncf.helm.config.v1+json' cannot be scanned", 400)},
+			ecrclient.NewFailure("UnsupportedImageTypeException", "An artifact with media type 'application/vnd.cncf.helm.config.v1+json' cannot be scanned", 400)},
 		{"StartImageScan archived", start(&sdk.StartImageScanInput{RepositoryName: app, ImageId: ecrclient.Tag("archived")}),
-			ecrclient.Failed("ImageArchivedException", "The image with imageId {imageDigest:'null', imageTag:'archived'} within the repository with name 'test/app' in the registry with id '123456789012' is archived", 400)},
+			ecrclient.NewFailure("ImageArchivedException", "The image with imageId {imageDigest:'null', imageTag:'archived'} within the repository with name 'test/app' in the registry with id '123456789012' is archived", 400)},
 		{"StartImageScan enhanced", start(&sdk.StartImageScanInput{RegistryId: aws.String("999999999999"), RepositoryName: app, ImageId: ecrclient.Tag("old")}),
-			ecrclient.Failed("ValidationException", "This feature is disabled", 400)},
+			ecrclient.NewFailure("ValidationException", "This feature is disabled", 400)},
 
 		{"DescribeImageScanFindings unknown", findings(&sdk.DescribeImageScanFindingsInput{RepositoryName: aws.String("test/none"), ImageId: ecrclient.Tag("old")}),
-			ecrclient.Failed("RepositoryNotFoundException", noRepository, 400)},
+			ecrclient.NewFailure("RepositoryNotFoundException", noRepository, 400)},
 		{"DescribeImageScanFindings no image", findings(&sdk.DescribeImageScanFindingsInput{RepositoryName: app, ImageId: ecrclient.Tag("none")}),
-			ecrclient.Failed("ImageNotFoundException", noImage, 400)},
+			ecrclient.NewFailure("ImageNotFoundException", noImage, 400)},
 		{"DescribeImageScanFindings never scanned", findings(&sdk.DescribeImageScanFindingsInput{RepositoryName: app, ImageId: ecrclient.Tag("never")}),
-			ecrclient.Failed("ScanNotFoundException", "Image scan does not exist for the image with '{imageDigest:'null', imageTag:'never'}' in the repository with name 'test/app' in the registry with id '123456789012'", 400)},
+			ecrclient.NewFailure("ScanNotFoundException", "Image scan does not exist for the image with '{imageDigest:'null', imageTag:'never'}' in the repository with name 'test/app' in the registry with id '123456789012'", 400)},
 		{"DescribeImageScanFindings index", findings(&sdk.DescribeImageScanFindingsInput{RepositoryName: app, ImageId: &types.ImageIdentifier{ImageDigest: aws.String(digest('e'))}}),
-			ecrclient.Failed("ScanNotFoundException", "Image scan does not exist for the image with '{imageDigest:'"+digest('e')+"', imageTag:'null'}' in the repository with name 'test/app' in the registry with id '123456789012'", 400)},
+			ecrclient.NewFailure("ScanNotFoundException", "Image scan does not exist for the image with '{imageDigest:'"+digest('e')+"', imageTag:'null'}' in the repository with name 'test/app' in the registry with id '123456789012'", 400)},
 		{"DescribeImageScanFindings other kind", findings(&sdk.DescribeImageScanFindingsInput{RegistryId: aws.String("999999999999"), RepositoryName: app, ImageId: ecrclient.Tag("old")}),
-			ecrclient.Failed("ScanNotFoundException", "Image scan does not exist for the image with '{imageDigest:'null', imageTag:'old'}' in the repository with name 'test/app' in the registry with id '999999999999'", 400)},
+			ecrclient.NewFailure("ScanNotFoundException", "Image scan does not exist for the image with '{imageDigest:'null', imageTag:'old'}' in the repository with name 'test/app' in the registry with id '999999999999'", 400)},
 		{"DescribeImageScanFindings bad size", findings(&sdk.DescribeImageScanFindingsInput{RepositoryName: app, ImageId: ecrclient.Tag("old"), MaxResults: aws.Int32(1001)}),
-			ecrclient.Failed("InvalidParameterException", badSize, 400)},
+			ecrclient.NewFailure("InvalidParameterException", badSize, 400)},
 		{"DescribeImageScanFindings bad token", findings(&sdk.DescribeImageScanFindingsInput{RepositoryName: app, ImageId: ecrclient.Tag("old"), NextToken: aws.String("====")}),
-			ecrclient.Failed("InvalidParameterException", badToken, 400)},
+			ecrclient.NewFailure("InvalidParameterException", badToken, 400)},
 
-		{"an operation that is not there", func(ctx context.Context, c *sdk.Client) error {
+		{"unknown operation", func(ctx context.Context, c *sdk.Client) error {
 			_, err := c.GetAuthorizationToken(ctx, &sdk.GetAuthorizationTokenInput{})
 			return err
-		}, ecrclient.Failed("UnknownOperationException", "UnknownError", 400)},
+		}, ecrclient.NewFailure("UnknownOperationException", "UnknownError", 400)},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := test.call(t.Context(), ecrclient.Serve(t, world(ecrclient.NewClock())))
+			err := test.call(t.Context(), ecrclient.Serve(t, errorRegistry(ecrclient.NewClock())))
 			if diff := cmp.Diff(test.want, ecrclient.FailureOf(err)); diff != "" {
 				t.Errorf("error %v differs (-want +got):\n%s", err, diff)
 			}
@@ -170,8 +170,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestWire asks with what no SDK client would send, and looks at the bare answer.
-func TestWire(t *testing.T) {
+// TestRawRequests sends requests that no SDK client sends, and checks the raw responses.
+func TestRawRequests(t *testing.T) {
 	const (
 		target = "AmazonEC2ContainerRegistry_V20150921.DescribeRepositories"
 		signed = "AWS4-HMAC-SHA256 Credential=KEY/20261124/us-west-2/ecr/aws4_request, SignedHeaders=host, Signature=00"

@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// Time is a time as ECR's JSON has it, seconds since 1970 with a fraction; it
-// also reads the ISO form that the aws CLI prints.
+// Time is a time in ECR's JSON format: seconds since 1970 with a fraction. It also parses the ISO 8601 format of the AWS CLI.
 type Time struct{ time.Time }
 
-// MarshalJSON writes seconds since 1970, to the millisecond.
+// MarshalJSON writes seconds since 1970 with millisecond precision.
 func (t Time) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(t.UnixMilli())/1000, 'f', -1, 64), nil
 }
@@ -37,8 +36,7 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Finding is a finding of a basic scan, in the form and with the field names
-// of ECR's JSON; each field is optional.
+// Finding is a finding of basic scanning in ECR's JSON format. All fields are optional.
 type Finding struct {
 	Name        string      `json:"name,omitempty"`
 	Description string      `json:"description,omitempty"`
@@ -47,14 +45,13 @@ type Finding struct {
 	Attributes  []Attribute `json:"attributes,omitempty"`
 }
 
-// Attribute is a fact of a basic finding, such as package_name.
+// Attribute is a key and value of a basic finding, such as package_name.
 type Attribute struct {
 	Key   string `json:"key"`
 	Value string `json:"value,omitempty"`
 }
 
-// EnhancedFinding is a finding of Amazon Inspector, in the form and with the
-// field names of ECR's JSON; each field is optional.
+// EnhancedFinding is a finding of Amazon Inspector in ECR's JSON format. All fields are optional.
 type EnhancedFinding struct {
 	AWSAccountID     string                `json:"awsAccountId,omitempty"`
 	Description      string                `json:"description,omitempty"`
@@ -65,7 +62,7 @@ type EnhancedFinding struct {
 	Remediation      *Remediation          `json:"remediation,omitempty"`
 	Resources        []Resource            `json:"resources,omitempty"`
 	Score            float64               `json:"score,omitempty"`
-	ScoreDetails     json.RawMessage       `json:"scoreDetails,omitempty"` // no times in it: kept as it is
+	ScoreDetails     json.RawMessage       `json:"scoreDetails,omitempty"` // contains no times, so it is not parsed
 	Severity         string                `json:"severity,omitempty"`
 	Status           string                `json:"status,omitempty"`
 	Title            string                `json:"title,omitempty"`
@@ -75,7 +72,7 @@ type EnhancedFinding struct {
 	ExploitAvailable string                `json:"exploitAvailable,omitempty"` // YES or NO
 }
 
-// PackageVulnerability is the vulnerability that an enhanced finding is about.
+// PackageVulnerability is the vulnerability of an enhanced finding.
 type PackageVulnerability struct {
 	CVSS                   []CVSS              `json:"cvss,omitempty"`
 	ReferenceURLs          []string            `json:"referenceUrls,omitempty"`
@@ -97,7 +94,7 @@ type CVSS struct {
 	Version       string  `json:"version,omitempty"`
 }
 
-// VulnerablePackage is one installed package with a vulnerability.
+// VulnerablePackage is an installed package that has the vulnerability.
 type VulnerablePackage struct {
 	Arch            string `json:"arch,omitempty"`
 	Epoch           int    `json:"epoch,omitempty"`
@@ -110,7 +107,7 @@ type VulnerablePackage struct {
 	Version         string `json:"version,omitempty"`
 }
 
-// Remediation says what to do about an enhanced finding.
+// Remediation contains the recommendation for an enhanced finding.
 type Remediation struct {
 	Recommendation Recommendation `json:"recommendation,omitzero"`
 }
@@ -121,7 +118,7 @@ type Recommendation struct {
 	URL  string `json:"url,omitempty"`
 }
 
-// Resource is what an enhanced finding was found in.
+// Resource is the resource that has an enhanced finding.
 type Resource struct {
 	Details ResourceDetails   `json:"details,omitzero"`
 	ID      string            `json:"id,omitempty"`
@@ -129,7 +126,7 @@ type Resource struct {
 	Type    string            `json:"type,omitempty"`
 }
 
-// ResourceDetails holds the image of a Resource.
+// ResourceDetails contains the image of a Resource.
 type ResourceDetails struct {
 	Image *ResourceImage `json:"awsEcrContainerImage,omitempty"`
 }
@@ -148,8 +145,8 @@ type ResourceImage struct {
 	RepositoryName string   `json:"repositoryName,omitempty"`
 }
 
-// countSeverities counts a whole image's findings. One without a severity is
-// counted as UNDEFINED, so that the counts add up to the findings.
+// countSeverities counts the findings of an image by severity. It counts a finding without a severity as UNDEFINED, so that
+// the sum of the counts is the number of findings.
 func countSeverities(findings []Finding, enhanced []EnhancedFinding) map[string]int {
 	counts := map[string]int{}
 	add := func(severity string) { counts[cmp.Or(severity, "UNDEFINED")]++ }

@@ -12,7 +12,7 @@ import (
 	"ecr-continuous-scan/internal/awslocal"
 )
 
-// Media types of manifests and of what images carry as their config.
+// Media types of manifests and of image configs.
 const (
 	DockerManifest    = "application/vnd.docker.distribution.manifest.v2+json"
 	DockerList        = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -29,58 +29,55 @@ const (
 	Activating = "ACTIVATING"
 )
 
-// Image is an image as a test or a simulation describes it. The zero value is
-// an untagged Docker image that was never scanned.
+// Image describes an image for a test or a simulation. The zero value is an untagged Docker image that was never scanned.
 //
-// Findings, EnhancedFindings, ScanStatus, ScanDescription and NotReady are what
-// a scan of the image brings. In a basic registry they become visible when a
-// scan completes, the one at ScannedAt included; in an enhanced one at once.
-// Slices may be shared by many images and must not be changed afterwards.
+// Findings, Enhanced, ScanStatus, ScanDescription and NotReady define the result of a scan. With basic scanning they become
+// visible when a scan completes, including the scan at ScannedAt. With enhanced scanning they are visible immediately.
+// Several images can share the slices. Do not modify them afterwards.
 type Image struct {
-	Digest string   // derived from Manifest or Children, when empty, or else made for this push
-	Tags   []string // taken from the images that have them now
+	Digest string   // if empty: derived from Manifest or Children, or else generated
+	Tags   []string // removed from the images that have them now
 
-	MediaType         string  // of the manifest; OCIIndex with Children; when empty DockerManifest with DockerImageConfig
-	ArtifactMediaType string  // stays absent when MediaType is given and this is not
-	Subject           string  // digest that this artifact refers to
-	Manifest          string  // for BatchGetImage; generated when empty
-	Children          []Child // of an index; put each as an image of its own too
+	MediaType         string  // of the manifest; if empty: OCIIndex with Children, otherwise DockerManifest with DockerImageConfig
+	ArtifactMediaType string  // if empty and MediaType is set: absent
+	Subject           string  // digest of the image that this artifact refers to
+	Manifest          string  // for BatchGetImage; if empty: generated
+	Children          []Child // of an index; also push each with PutImage
 	Size              int64   // bytes
-	Status            string  // Active, when empty
+	Status            string  // if empty: Active
 	PushedAt          time.Time
 
-	ScannedAt       time.Time         // when the last scan completed; zero: never scanned
-	SourceUpdatedAt time.Time         // vulnerabilitySourceUpdatedAt; the scan's time, when zero
-	Findings        []Finding         // of basic scans
-	Enhanced        []EnhancedFinding // of enhanced scans; not nil but empty: scanned and clean; nil: not scanned
-	ScanStatus      string            // COMPLETE or, enhanced, ACTIVE when empty; any string, such as FAILED
+	ScannedAt       time.Time         // completion time of the last scan; zero: never scanned
+	SourceUpdatedAt time.Time         // vulnerabilitySourceUpdatedAt; if zero: the time of the scan
+	Findings        []Finding         // of basic scanning
+	Enhanced        []EnhancedFinding // of enhanced scanning; empty: scanned and clean; nil: not scanned
+	ScanStatus      string            // any string, such as FAILED; if empty: COMPLETE, or ACTIVE with enhanced scanning
 	ScanDescription string
-	NotReady        bool          // COMPLETE or ACTIVE without counts and time
-	ScanTime        time.Duration // of this image; Options.ScanTime, when zero
-	Recorded        bool          // both lists are shown, whatever the registry's kind of scanning
+	NotReady        bool          // the status is COMPLETE or ACTIVE, but counts and time are missing
+	ScanTime        time.Duration // duration of a scan of this image; if zero: Options.ScanTime
+	Recorded        bool          // return both lists, with either type of scanning
 }
 
 // Child is one platform's manifest in an index.
 type Child struct {
 	Digest    string
-	MediaType string // OCIManifest, when empty
+	MediaType string // if empty: OCIManifest
 	OS, Arch  string // both "unknown" for an attestation
 	Variant   string
 	Size      int64 // bytes
 }
 
-// image is an Image in a repository, with the state of its scans.
+// image is an image in a repository, with the state of its scans.
 type image struct {
-	seq    int64
-	def    Image // Tags sorted
-	result *scanResult
-	done   time.Time // when the running scan completes; zero: none runs
-	starts int       // scans started, by push or by call
+	seq          int64
+	def          Image // Tags sorted
+	result       *scanResult
+	completesAt  time.Time // completion time of the running scan; zero: no scan is running
+	scansStarted int       // by push or by StartImageScan
 }
 
-// normalise fills what was left out, so that everything behind it needs no
-// defaults.
-func (i *Image) normalise(r *repository, now time.Time) {
+// setDefaults sets the default values of empty fields.
+func (i *Image) setDefaults(r *repository, now time.Time) {
 	i.Tags = slices.Clone(i.Tags)
 	slices.Sort(i.Tags)
 	i.Tags = slices.Compact(i.Tags)
@@ -105,21 +102,21 @@ func (i *Image) normalise(r *repository, now time.Time) {
 		i.Manifest = indexManifest(i.MediaType, i.Children)
 	}
 	if i.Digest == "" {
-		of := i.Manifest
-		if of == "" {
-			of = fmt.Sprintf("%s:%s push %d", r.id.Name, strings.Join(i.Tags, ","), r.nextSeq)
+		content := i.Manifest
+		if content == "" {
+			content = fmt.Sprintf("%s:%s push %d", r.id.Name, strings.Join(i.Tags, ","), r.nextSeq)
 		}
-		i.Digest = DigestOf(of)
+		i.Digest = DigestOf(content)
 	}
 }
 
-// DigestOf is the digest of a text.
+// DigestOf returns the SHA-256 digest of a text, in the form sha256:<64 hex digits>.
 func DigestOf(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// unscannable returns the media type for which ECR refuses to scan, or "".
+// unscannable returns the media type of an image that ECR can't scan, or "" if ECR can scan it.
 func (i *Image) unscannable() string {
 	switch i.ArtifactMediaType {
 	case DockerImageConfig, OCIImageConfig:
@@ -154,8 +151,7 @@ func indexManifest(mediaType string, children []Child) string {
 	return awslocal.MustJSON(map[string]any{"schemaVersion": 2, "mediaType": mediaType, "manifests": manifests})
 }
 
-// manifest returns what BatchGetImage sends. A generated one does not hash to
-// the image's digest.
+// manifest returns the manifest for BatchGetImage. The digest of a generated manifest differs from the image's digest.
 func (i *Image) manifest() string {
 	if i.Manifest != "" {
 		return i.Manifest

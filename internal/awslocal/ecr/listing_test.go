@@ -16,8 +16,8 @@ import (
 	"ecr-continuous-scan/test/ecrclient"
 )
 
-// listAll reads all pages of DescribeImages as the digests' first letters.
-func listAll(t *testing.T, c *sdk.Client, in *sdk.DescribeImagesInput) (ids string, pages int) {
+// digestLetters reads all pages of DescribeImages. It returns the first letter of each digest.
+func digestLetters(t *testing.T, c *sdk.Client, in *sdk.DescribeImagesInput) (ids string, pages int) {
 	t.Helper()
 	for p := sdk.NewDescribeImagesPaginator(c, in); p.HasMorePages(); pages++ {
 		page, err := p.NextPage(t.Context())
@@ -31,7 +31,7 @@ func listAll(t *testing.T, c *sdk.Client, in *sdk.DescribeImagesInput) (ids stri
 	return ids, pages
 }
 
-func TestPagesOfImages(t *testing.T) {
+func TestImagePages(t *testing.T) {
 	e := ecr.New(ecr.Options{})
 	id := ecr.RepositoryID{Name: "test/app"}
 	e.PutImage(id, ecr.Image{Digest: digest('a'), Tags: []string{"3", "1", "2"}})
@@ -56,7 +56,7 @@ func TestPagesOfImages(t *testing.T) {
 	for _, test := range tests {
 		for size := int32(1); size <= 5; size++ {
 			t.Run(fmt.Sprint(test.name, size), func(t *testing.T) {
-				got, pages := listAll(t, ecrclient.Serve(t, e), &sdk.DescribeImagesInput{
+				got, pages := digestLetters(t, ecrclient.Serve(t, e), &sdk.DescribeImagesInput{
 					RepositoryName: aws.String("test/app"), Filter: test.filter, MaxResults: aws.Int32(size),
 				})
 				if got != test.want {
@@ -70,7 +70,7 @@ func TestPagesOfImages(t *testing.T) {
 	}
 }
 
-func TestDefaultPageIsHundred(t *testing.T) {
+func TestDefaultPageSizeIs100(t *testing.T) {
 	e := ecr.New(ecr.Options{})
 	for i := range 101 {
 		e.PutImage(ecr.RepositoryID{Name: "test/app"}, ecr.Image{Tags: []string{fmt.Sprint(i)}})
@@ -88,8 +88,8 @@ func TestDefaultPageIsHundred(t *testing.T) {
 	}
 }
 
-// TestTokensAreTied refuses a token of another operation, filter or repository.
-func TestTokensAreTied(t *testing.T) {
+// TestTokenOfAnotherRequestIsRejected checks that a token of another operation, filter or repository is rejected.
+func TestTokenOfAnotherRequestIsRejected(t *testing.T) {
 	e := ecr.New(ecr.Options{})
 	for i := range 3 {
 		e.PutImage(ecr.RepositoryID{Name: "test/app"}, ecr.Image{Tags: []string{fmt.Sprint(i)}})
@@ -119,9 +119,8 @@ func TestTokensAreTied(t *testing.T) {
 	}
 }
 
-// TestListingWhileChanging pushes, deletes and moves tags between two pages: what
-// stays is listed once.
-func TestListingWhileChanging(t *testing.T) {
+// TestListingWhileImagesChange pushes and deletes images and moves tags between two pages. The other images are listed once.
+func TestListingWhileImagesChange(t *testing.T) {
 	e := ecr.New(ecr.Options{})
 	id := ecr.RepositoryID{Name: "test/app"}
 	for i := range 6 {
@@ -203,17 +202,17 @@ func TestDescribeImages(t *testing.T) {
 	}
 }
 
-// ignoreSerde leaves the SDK's unexported marker fields out of a comparison.
+// ignoreSerde excludes the SDK's unexported marker fields from a comparison.
 var ignoreSerde = cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.Last().String(), "noSmithyDocumentSerde") }, cmp.Ignore())
 
 func TestDescribeRepositories(t *testing.T) {
-	made := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	e := ecr.New(ecr.Options{})
 	for _, name := range []string{"zoo", "app/b", "app/a"} {
-		e.PutRepository(ecr.RepositoryID{Name: name}, ecr.Repository{CreatedAt: made, ScanOnPush: name == "zoo"})
+		e.PutRepository(ecr.RepositoryID{Name: name}, ecr.Repository{CreatedAt: created, ScanOnPush: name == "zoo"})
 	}
-	e.PutRepository(ecr.RepositoryID{Region: "cn-north-1", Name: "app"}, ecr.Repository{CreatedAt: made})
-	e.PutRepository(ecr.RepositoryID{Registry: "999999999999", Name: "app"}, ecr.Repository{CreatedAt: made})
+	e.PutRepository(ecr.RepositoryID{Region: "cn-north-1", Name: "app"}, ecr.Repository{CreatedAt: created})
+	e.PutRepository(ecr.RepositoryID{Registry: "999999999999", Name: "app"}, ecr.Repository{CreatedAt: created})
 	c := ecrclient.Serve(t, e)
 
 	var names []string
@@ -235,7 +234,7 @@ func TestDescribeRepositories(t *testing.T) {
 		t.Fatal(err)
 	}
 	zoo := out.Repositories[2]
-	if *zoo.RepositoryArn != "arn:aws:ecr:us-west-2:123456789012:repository/zoo" || !zoo.CreatedAt.Equal(made) || !zoo.ImageScanningConfiguration.ScanOnPush {
+	if *zoo.RepositoryArn != "arn:aws:ecr:us-west-2:123456789012:repository/zoo" || !zoo.CreatedAt.Equal(created) || !zoo.ImageScanningConfiguration.ScanOnPush {
 		t.Errorf("repository %+v", zoo)
 	}
 	out, err = c.DescribeRepositories(t.Context(), &sdk.DescribeRepositoriesInput{}, func(o *sdk.Options) { o.Region = "cn-north-1" })
@@ -297,6 +296,6 @@ func TestBatchGetImage(t *testing.T) {
 	accepted, err := c.BatchGetImage(t.Context(), &sdk.BatchGetImageInput{RepositoryName: aws.String("test/app"),
 		ImageIds: []types.ImageIdentifier{*ecrclient.Tag("multi")}, AcceptedMediaTypes: []string{ecr.OCIManifest}})
 	if err != nil || len(accepted.Images) != 0 || accepted.Failures[0].FailureCode != "ImageNotFound" {
-		t.Errorf("media type that is not accepted: %+v, %v", accepted, err)
+		t.Errorf("media type that was not accepted: %+v, %v", accepted, err)
 	}
 }

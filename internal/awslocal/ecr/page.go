@@ -8,16 +8,16 @@ import (
 	"ecr-continuous-scan/internal/awslocal"
 )
 
-// position is where a page ended: what stands in a nextToken. Scope ties a
-// token to the call that gave it.
+// position is the content of a nextToken: the end of a page. Scope is the requestHash of the call, so that the token is valid
+// only for the same request.
 type position struct {
 	Scope uint32 `json:"s"`
 	Seq   int64  `json:"n"`
 	Text  string `json:"t,omitempty"`
 }
 
-// scope sums up what must stay the same from page to page.
-func scope(call awslocal.Call, q *request) uint32 {
+// requestHash returns a hash of the parameters that must be the same for all pages.
+func requestHash(call awslocal.Call, q *request) uint32 {
 	id := imageID{}
 	if q.ImageID != nil {
 		id = *q.ImageID
@@ -31,10 +31,9 @@ func (p position) token() string {
 	return base64.URLEncoding.EncodeToString(append(body, byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)))
 }
 
-// start returns where the call's page starts: behind start when there is no
-// token, behind the token's place otherwise.
-func (q *request) start(call awslocal.Call, start position) (position, error) {
-	start.Scope = scope(call, q)
+// pageStart returns the position after which the call's page starts: that of the token, or start if there is no token.
+func (q *request) pageStart(call awslocal.Call, start position) (position, error) {
+	start.Scope = requestHash(call, q)
 	if q.NextToken == "" {
 		return start, nil
 	}

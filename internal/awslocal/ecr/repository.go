@@ -8,22 +8,21 @@ import (
 	"ecr-continuous-scan/internal/awslocal"
 )
 
-// ScanType is the kind of scanning that a registry has in a Region.
+// ScanType is the type of scanning of a registry in a Region.
 type ScanType string
 
-// The two kinds of scanning.
+// The two types of scanning.
 const (
 	Basic    ScanType = "BASIC"
 	Enhanced ScanType = "ENHANCED"
 )
 
-// RepositoryID says which repository. An empty Region is DefaultRegion, an
-// empty Registry DefaultRegistry.
+// RepositoryID identifies a repository. An empty Region means DefaultRegion, an empty Registry means DefaultRegistry.
 type RepositoryID struct {
 	Region, Registry, Name string
 }
 
-// WithDefaults fills in what is empty.
+// WithDefaults returns the id with defaults instead of empty fields.
 func (id RepositoryID) WithDefaults() RepositoryID {
 	id.Region = cmp.Or(id.Region, awslocal.DefaultRegion)
 	id.Registry = cmp.Or(id.Registry, awslocal.DefaultRegistry)
@@ -42,21 +41,20 @@ func (id RepositoryID) arn() string {
 	return "arn:" + partition + ":ecr:" + id.Region + ":" + id.Registry + ":repository/" + id.Name
 }
 
-// Repository is what PutRepository stores of a repository besides its images.
+// Repository contains the settings of a repository.
 type Repository struct {
-	CreatedAt  time.Time // when it was first put, if zero
-	ScanOnPush bool      // a pushed image is scanned at once, which counts for the 24-hour rule
+	CreatedAt  time.Time // if zero: the time of the first PutRepository or PutImage
+	ScanOnPush bool      // scan each image when it is pushed; the scan counts for the 24-hour limit
 }
 
-// registryID is the scope of a kind of scanning and of the daily quota.
+// registryID identifies a registry in a Region. The type of scanning and the scan quota apply to it.
 type registryID struct {
 	region, registry string
 }
 
-// repository holds images by digest and by tag. order has the same images as
-// byDigest, by rising seq, which is also the order of listings: a page is found
-// by binary search, and neither pushes nor deletes between two pages repeat or
-// hide another image.
+// repository contains images by digest and by tag. order contains the same images as byDigest, sorted by seq, which is also
+// the order of listings. The start of a page is found by binary search. Pushes and deletes between two pages do not repeat or
+// omit other images.
 type repository struct {
 	id       RepositoryID
 	info     Repository
@@ -70,8 +68,7 @@ func newRepository(id RepositoryID, info Repository) *repository {
 	return &repository{id: id, info: info, byDigest: map[string]*image{}, byTag: map[string]*image{}}
 }
 
-// find returns the image that an image id means. With both parts given, both
-// must fit.
+// find returns the image with an image id. If the id contains a digest and a tag, both must match.
 func (r *repository) find(id imageID) (*image, bool) {
 	var img *image
 	switch {
@@ -87,8 +84,7 @@ func (r *repository) find(id imageID) (*image, bool) {
 	return img, img != nil
 }
 
-// Deny is the fault of a missing permission; operation and repository may be
-// empty, for all.
+// Deny returns a fault for a missing permission. An empty operation or an empty name in id matches all.
 func Deny(operation string, id RepositoryID) awslocal.Fault {
 	id = id.WithDefaults()
 	return awslocal.Fault{Operation: operation, Region: id.Region, Registry: id.Registry, Resource: id.Name, Code: "AccessDeniedException"}

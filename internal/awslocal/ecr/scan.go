@@ -11,16 +11,16 @@ const (
 	defaultScanQuota = 100_000
 )
 
-// Descriptions that ECR gives with a scan's status.
+// Descriptions of scan statuses in ECR's responses.
 const (
 	completeDescription = "The scan was completed successfully."
-	ActiveDescription   = "Continuous scan is selected for image."
-	// UnsupportedOS is the ScanDescription of an image whose system the scanner
-	// does not know; its scans end FAILED.
+	// ActiveDescription is the description of an enhanced scan with the status ACTIVE.
+	ActiveDescription = "Continuous scan is selected for image."
+	// UnsupportedOS is the description of a FAILED scan of an image with an unknown operating system.
 	UnsupportedOS = "UnsupportedImageError: The operating system and/or package manager are not supported."
 )
 
-// scanResult is what a completed scan left behind.
+// scanResult is the result or the status of a scan.
 type scanResult struct {
 	status, description string
 	completed           time.Time
@@ -30,14 +30,14 @@ type scanResult struct {
 	enhanced            []EnhancedFinding
 }
 
-// outcome returns what a scan of i brings that completes at t.
-func (i *Image) outcome(t time.Time, good, description string) *scanResult {
+// resultAt returns the result of a scan of i that completes at t. defaultStatus and description apply if i does not set them.
+func (i *Image) resultAt(t time.Time, defaultStatus, description string) *scanResult {
 	r := &scanResult{
-		status: cmp.Or(i.ScanStatus, good), description: i.ScanDescription,
+		status: cmp.Or(i.ScanStatus, defaultStatus), description: i.ScanDescription,
 		completed: t, sourceUpdated: i.SourceUpdatedAt, notReady: i.NotReady,
 		findings: i.Findings, enhanced: i.Enhanced,
 	}
-	if r.status == good && r.description == "" {
+	if r.status == defaultStatus && r.description == "" {
 		r.description = description
 	}
 	if r.sourceUpdated.IsZero() {
@@ -46,39 +46,38 @@ func (i *Image) outcome(t time.Time, good, description string) *scanResult {
 	return r
 }
 
-// adopt makes the scan that the definition says was completed at ScannedAt the
-// visible one.
-func (i *image) adopt() {
+// resetResult sets the result to that of the basic scan at the definition's ScannedAt, or to nil if there is none.
+func (i *image) resetResult() {
 	i.result = nil
-	otherKind := i.def.Enhanced != nil && i.def.Findings == nil && !i.def.Recorded
-	if i.def.ScannedAt.IsZero() || otherKind || i.def.unscannable() != "" {
+	onlyEnhanced := i.def.Enhanced != nil && i.def.Findings == nil && !i.def.Recorded
+	if i.def.ScannedAt.IsZero() || onlyEnhanced || i.def.unscannable() != "" {
 		return
 	}
-	i.result = i.def.outcome(i.def.ScannedAt, "COMPLETE", completeDescription)
+	i.result = i.def.resultAt(i.def.ScannedAt, "COMPLETE", completeDescription)
 }
 
-// settle completes the running scan when its time has come. There is no timer:
-// each look at an image settles it first.
-func (i *image) settle(now time.Time) {
-	if i.done.IsZero() || now.Before(i.done) {
+// finishDueScan completes the running scan if its completion time is reached. There is no timer: each access to an image calls
+// it first.
+func (i *image) finishDueScan(now time.Time) {
+	if i.completesAt.IsZero() || now.Before(i.completesAt) {
 		return
 	}
-	i.def.ScannedAt = i.done
-	i.done = time.Time{}
-	i.result = i.def.outcome(i.def.ScannedAt, "COMPLETE", completeDescription)
+	i.def.ScannedAt = i.completesAt
+	i.completesAt = time.Time{}
+	i.result = i.def.resultAt(i.def.ScannedAt, "COMPLETE", completeDescription)
 }
 
-// scan is what is to be seen of an image's scans, nil when there is nothing.
-func (i *image) scan(now time.Time, kind ScanType) *scanResult {
-	i.settle(now)
-	r := i.visible(kind)
+// currentScan returns the result or status that DescribeImageScanFindings returns, or nil if there is no scan.
+func (i *image) currentScan(now time.Time, kind ScanType) *scanResult {
+	i.finishDueScan(now)
+	r := i.visibleScan(kind)
 	if r != nil && i.def.Status != Active {
 		return &scanResult{status: "IMAGE_ARCHIVED", description: "The image is archived."}
 	}
 	return r
 }
 
-func (i *image) visible(kind ScanType) *scanResult {
+func (i *image) visibleScan(kind ScanType) *scanResult {
 	switch {
 	case kind == Enhanced && !i.def.Recorded:
 		if i.def.unscannable() != "" || i.def.Enhanced == nil && i.def.ScanStatus == "" {
@@ -88,10 +87,10 @@ func (i *image) visible(kind ScanType) *scanResult {
 		if at.IsZero() {
 			at = i.def.PushedAt
 		}
-		r := i.def.outcome(at, "ACTIVE", ActiveDescription)
+		r := i.def.resultAt(at, "ACTIVE", ActiveDescription)
 		r.findings = nil
 		return r
-	case !i.done.IsZero():
+	case !i.completesAt.IsZero():
 		return &scanResult{status: "IN_PROGRESS"}
 	case i.result == nil || i.def.Recorded:
 		return i.result
@@ -101,7 +100,7 @@ func (i *image) visible(kind ScanType) *scanResult {
 	return &basic
 }
 
-// hasFindings says whether an answer has imageScanFindings at all.
+// hasFindings reports whether a response contains imageScanFindings.
 func (r *scanResult) hasFindings() bool {
 	switch r.status {
 	case "COMPLETE", "ACTIVE":
@@ -112,19 +111,18 @@ func (r *scanResult) hasFindings() bool {
 	return r.findings != nil || r.enhanced != nil
 }
 
-// quota is the number of scans that one registry may start in a Region in 24
-// hours. It keeps the time of each start.
+// quota limits the scans that a registry may start in a Region within 24 hours. It contains the time of each start.
 type quota struct {
 	starts []time.Time // oldest first
 }
 
-func (q *quota) take(now time.Time, most int) bool {
+func (q *quota) take(now time.Time, limit int) bool {
 	old := 0
 	for old < len(q.starts) && now.Sub(q.starts[old]) >= day {
 		old++
 	}
 	q.starts = q.starts[old:]
-	if len(q.starts) >= most {
+	if len(q.starts) >= limit {
 		return false
 	}
 	q.starts = append(q.starts, now)

@@ -33,8 +33,7 @@ func describe(t *testing.T, c *sdk.Client, ref string) *sdk.DescribeImageScanFin
 	return out
 }
 
-// TestScanTakesTime follows an image through two scans, with its findings changed
-// in between.
+// TestScanTakesTime scans an image twice and changes its findings between the scans.
 func TestScanTakesTime(t *testing.T) {
 	clock := ecrclient.NewClock()
 	e := ecr.New(ecr.Options{Now: clock.Now})
@@ -51,16 +50,16 @@ func TestScanTakesTime(t *testing.T) {
 	if f := ecrclient.FailureOf(startScan(t.Context(), c, "2")); f.Code != "LimitExceededException" {
 		t.Errorf("second start, by the other tag: %+v", f)
 	}
-	clock.Move(2*time.Second - 1)
+	clock.Advance(2*time.Second - 1)
 	if d := describe(t, c, "2"); d.ImageScanStatus.Status != "IN_PROGRESS" || d.ImageScanFindings != nil {
-		t.Errorf("before the time: %+v", d)
+		t.Errorf("before the completion: %+v", d)
 	}
-	clock.Move(1)
+	clock.Advance(1)
 	done := clock.Now()
 	if err := e.UpdateImage(app, "1", func(i *ecr.Image) { i.Findings = nil }); err != nil {
 		t.Fatal(err)
 	}
-	clock.Move(time.Hour)
+	clock.Advance(time.Hour)
 	d := describe(t, c, "2")
 	if d.ImageScanStatus.Status != "COMPLETE" || *d.ImageScanStatus.Description != "The scan was completed successfully." {
 		t.Errorf("status %+v", d.ImageScanStatus)
@@ -73,27 +72,26 @@ func TestScanTakesTime(t *testing.T) {
 		t.Errorf("findings differ (-want +got):\n%s", diff)
 	}
 
-	clock.Move(23*time.Hour - 1)
+	clock.Advance(23*time.Hour - 1)
 	if f := ecrclient.FailureOf(startScan(t.Context(), c, "1")); f.Code != "LimitExceededException" {
-		t.Errorf("a moment too early: %+v", f)
+		t.Errorf("1 ns before the end of the 24 hours: %+v", f)
 	}
-	clock.Move(1)
+	clock.Advance(1)
 	if err := startScan(t.Context(), c, "1"); err != nil {
 		t.Errorf("after 24 hours: %v", err)
 	}
-	clock.Move(time.Minute)
+	clock.Advance(time.Minute)
 	d = describe(t, c, "1")
 	if f := d.ImageScanFindings; len(f.Findings) != 0 || f.Findings == nil || f.FindingSeverityCounts == nil || len(f.FindingSeverityCounts) != 0 {
 		t.Errorf("after the change: %+v", f)
 	}
-	if got := e.Images(app)[0]; got.Starts != 2 || !got.ScannedAt.Equal(done.Add(24*time.Hour+2*time.Second)) {
+	if got := e.Images(app)[0]; got.ScansStarted != 2 || !got.ScannedAt.Equal(done.Add(24*time.Hour+2*time.Second)) {
 		t.Errorf("state %+v", got)
 	}
 }
 
-// TestShownScan looks at what an image's definition makes DescribeImageScanFindings
-// say under either kind of scanning.
-func TestShownScan(t *testing.T) {
+// TestScanResultByScanType checks the response of DescribeImageScanFindings for different images and both types of scanning.
+func TestScanResultByScanType(t *testing.T) {
 	clock := ecrclient.NewClock()
 	at := clock.Now().Add(-30 * time.Hour)
 	basic := []ecr.Finding{{Name: "CVE-1", Severity: "LOW"}, {Name: "CVE-2"}}
@@ -102,7 +100,7 @@ func TestShownScan(t *testing.T) {
 	tests := []struct {
 		name            string
 		img             ecr.Image
-		basic, enhanced string // status, description, counts, number of findings of each kind, whether a time is there
+		basic, enhanced string // status, description, counts, number of basic and enhanced findings, whether there is a time
 	}{
 		{"never", ecr.Image{}, none, none},
 		{"findings but never scanned", ecr.Image{Findings: basic}, none, none},
@@ -133,7 +131,7 @@ func TestShownScan(t *testing.T) {
 				e.SetScanType("", "", kind)
 				test.img.Tags = []string{"1"}
 				e.PutImage(app, test.img)
-				if got := shown(t.Context(), ecrclient.Serve(t, e)); got != want {
+				if got := describeScan(t.Context(), ecrclient.Serve(t, e)); got != want {
 					t.Errorf("got  %s\nwant %s", got, want)
 				}
 			})
@@ -141,7 +139,7 @@ func TestShownScan(t *testing.T) {
 	}
 }
 
-func shown(ctx context.Context, c *sdk.Client) string {
+func describeScan(ctx context.Context, c *sdk.Client) string {
 	out, err := c.DescribeImageScanFindings(ctx, &sdk.DescribeImageScanFindingsInput{RepositoryName: &app.Name, ImageId: ecrclient.Tag("1")})
 	if err != nil {
 		return ecrclient.FailureOf(err).Code
@@ -160,7 +158,7 @@ func shown(ctx context.Context, c *sdk.Client) string {
 	return got
 }
 
-func TestUnsupportedEndsFailed(t *testing.T) {
+func TestScanOfUnsupportedImageFails(t *testing.T) {
 	clock := ecrclient.NewClock()
 	e := ecr.New(ecr.Options{Now: clock.Now})
 	e.PutImage(app, ecr.Image{Tags: []string{"1"}, ScanStatus: "FAILED", ScanDescription: ecr.UnsupportedOS})
@@ -168,11 +166,11 @@ func TestUnsupportedEndsFailed(t *testing.T) {
 	if err := startScan(t.Context(), c, "1"); err != nil {
 		t.Fatal(err)
 	}
-	if got := shown(t.Context(), c); got != "IN_PROGRESS " {
+	if got := describeScan(t.Context(), c); got != "IN_PROGRESS " {
 		t.Errorf("at once: %s", got)
 	}
-	clock.Move(2 * time.Second)
-	if got, want := shown(t.Context(), c), "FAILED "+ecr.UnsupportedOS; got != want {
+	clock.Advance(2 * time.Second)
+	if got, want := describeScan(t.Context(), c), "FAILED "+ecr.UnsupportedOS; got != want {
 		t.Errorf("later: %s, want %s", got, want)
 	}
 }
@@ -183,21 +181,21 @@ func TestScanOnPush(t *testing.T) {
 	e.PutRepository(app, ecr.Repository{ScanOnPush: true})
 	digest := e.PutImage(app, ecr.Image{Tags: []string{"1"}})
 	c := ecrclient.Serve(t, e)
-	if got := shown(t.Context(), c); got != "IN_PROGRESS " {
+	if got := describeScan(t.Context(), c); got != "IN_PROGRESS " {
 		t.Errorf("after the push: %s", got)
 	}
-	clock.Move(23 * time.Hour)
+	clock.Advance(23 * time.Hour)
 	if f := ecrclient.FailureOf(startScan(t.Context(), c, "1")); f.Code != "LimitExceededException" {
-		t.Errorf("the push's scan counts: %+v", f)
+		t.Errorf("within 24 hours of the scan on push: %+v", f)
 	}
 	e.PutImage(app, ecr.Image{Digest: digest, Tags: []string{"2"}})
-	if got := e.Images(app); len(got) != 1 || got[0].Starts != 1 || len(got[0].Tags) != 2 {
+	if got := e.Images(app); len(got) != 1 || got[0].ScansStarted != 1 || len(got[0].Tags) != 2 {
 		t.Errorf("the same image pushed again: %+v", got)
 	}
 	e.PutImage(app, ecr.Image{Tags: []string{"1"}, ScanTime: 5 * time.Second})
-	clock.Move(5 * time.Second)
-	if got := shown(t.Context(), c); got != "COMPLETE The scan was completed successfully. map[] 0 -1 true" {
-		t.Errorf("the tag moved to a quick image: %s", got)
+	clock.Advance(5 * time.Second)
+	if got := describeScan(t.Context(), c); got != "COMPLETE The scan was completed successfully. map[] 0 -1 true" {
+		t.Errorf("after the tag moved to an image with a shorter scan: %s", got)
 	}
 }
 
@@ -213,17 +211,17 @@ func TestRegistryQuota(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := ecrclient.Failed("LimitExceededException", "The scan quota per registry has been exceeded. Wait and try again.", 400)
+	want := ecrclient.NewFailure("LimitExceededException", "The scan quota per registry has been exceeded. Wait and try again.", 400)
 	if diff := cmp.Diff(want, ecrclient.FailureOf(startScan(t.Context(), c, "2"))); diff != "" {
 		t.Errorf("third start (-want +got):\n%s", diff)
 	}
-	clock.Move(24 * time.Hour)
+	clock.Advance(24 * time.Hour)
 	if err := startScan(t.Context(), c, "2"); err != nil {
 		t.Errorf("a day later: %v", err)
 	}
 }
 
-// TestFindingPages reads 7 basic and 5 enhanced findings in pages of each size.
+// TestFindingPages reads 7 basic and 5 enhanced findings with page sizes from 1 to 13.
 func TestFindingPages(t *testing.T) {
 	img := ecr.Image{Tags: []string{"1"}, ScannedAt: time.Now().Add(-time.Hour), Recorded: true}
 	for i := range 7 {
@@ -264,8 +262,8 @@ func TestFindingPages(t *testing.T) {
 	}
 }
 
-// TestEnhancedOnTheWire sends every field of an enhanced finding through the SDK.
-func TestEnhancedOnTheWire(t *testing.T) {
+// TestEnhancedFindingFields reads every field of an enhanced finding with the SDK.
+func TestEnhancedFindingFields(t *testing.T) {
 	at := time.Date(2026, 11, 1, 2, 3, 4, 625e6, time.UTC)
 	stamp := ecr.Time{Time: at}
 	e := ecr.New(ecr.Options{})
@@ -304,7 +302,7 @@ func TestEnhancedOnTheWire(t *testing.T) {
 	}
 }
 
-// TestUpdateImage changes what is seen of an image now, by another ScannedAt.
+// TestUpdateImage changes the visible result of an image with another ScannedAt.
 func TestUpdateImage(t *testing.T) {
 	clock := ecrclient.NewClock()
 	e := ecr.New(ecr.Options{Now: clock.Now})
@@ -316,30 +314,29 @@ func TestUpdateImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := shown(t.Context(), c); got != "FAILED " {
+	if got := describeScan(t.Context(), c); got != "FAILED " {
 		t.Errorf("got %s", got)
 	}
 	for _, ref := range []string{"2", digest('a')} {
 		if e.UpdateImage(app, ref, func(*ecr.Image) {}) == nil || e.DeleteImage(app, ref) == nil {
-			t.Errorf("%s: no error for an image that is not there", ref)
+			t.Errorf("%s: no error for an image that doesn't exist", ref)
 		}
 	}
 	if e.DeleteImage(ecr.RepositoryID{Name: "none"}, "1") == nil {
-		t.Error("no error for a repository that is not there")
+		t.Error("no error for a repository that doesn't exist")
 	}
 	e.DeleteRepository(app)
-	if got := shown(t.Context(), c); got != "RepositoryNotFoundException" {
+	if got := describeScan(t.Context(), c); got != "RepositoryNotFoundException" {
 		t.Errorf("after the repository was deleted: %s", got)
 	}
 }
 
-// TestFakeClock runs the SDK's client against the handler on a fake clock, with
-// a delay on each call and no socket.
-func TestFakeClock(t *testing.T) {
+// TestScanOnAFakeClock runs the SDK's client and the handler on a fake clock, without a socket and with a delay of each call.
+func TestScanOnAFakeClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := ecr.New(ecr.Options{ScanTime: time.Minute})
 		e.PutImage(app, ecr.Image{Tags: []string{"1"}})
-		e.Disturb(awslocal.Fault{Delay: 30 * time.Millisecond})
+		e.InjectFault(awslocal.Fault{Delay: 30 * time.Millisecond})
 		c := ecrclient.InProcess(e)
 		began := time.Now()
 		if err := startScan(t.Context(), c, "1"); err != nil {
@@ -349,7 +346,7 @@ func TestFakeClock(t *testing.T) {
 			t.Errorf("the call took %s", took)
 		}
 		time.Sleep(time.Minute)
-		if got := shown(t.Context(), c); got != "COMPLETE The scan was completed successfully. map[] 0 -1 true" {
+		if got := describeScan(t.Context(), c); got != "COMPLETE The scan was completed successfully. map[] 0 -1 true" {
 			t.Errorf("got %s", got)
 		}
 	})

@@ -9,9 +9,9 @@ type scanStatus struct {
 	Description string `json:"description,omitempty"`
 }
 
-// image returns the one image that a call is about.
+// image returns the image of a call, and its repository.
 func (e *ECR) image(call awslocal.Call, q *request) (*repository, *image, error) {
-	r, err := e.open(call, q)
+	r, err := e.repositoryOf(call, q)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -33,8 +33,8 @@ func (e *ECR) startImageScan(call awslocal.Call, q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	img.settle(e.now())
-	if err := e.mayScan(r, img, q); err != nil {
+	img.finishDueScan(e.now())
+	if err := e.reserveScan(r, img, q); err != nil {
 		return nil, err
 	}
 	e.start(img, e.now())
@@ -46,10 +46,9 @@ func (e *ECR) startImageScan(call awslocal.Call, q *request) (any, error) {
 	}{r.id.Registry, r.id.Name, imageID{img.def.Digest, q.ImageID.Tag}, scanStatus{Status: "IN_PROGRESS"}}, nil
 }
 
-// mayScan says why a scan cannot be started, and takes it off the quota when it
-// can. A failed scan counts for the 24 hours too: no source says that it does
-// not.
-func (e *ECR) mayScan(r *repository, img *image, q *request) error {
+// reserveScan returns an error if a scan can't be started, and otherwise uses one scan of the quota. A failed scan counts for
+// the 24-hour limit, because ECR's documentation mentions no exception.
+func (e *ECR) reserveScan(r *repository, img *image, q *request) error {
 	now := e.now()
 	switch {
 	case e.kind(r.id) == Enhanced:
@@ -61,7 +60,7 @@ func (e *ECR) mayScan(r *repository, img *image, q *request) error {
 		return awslocal.BadRequest("ImageArchivedException",
 			"The image with imageId %s within the repository with name '%s' in the registry with id '%s' is archived",
 			q.ImageID, r.id.Name, r.id.Registry)
-	case !img.done.IsZero(), !img.def.ScannedAt.IsZero() && now.Sub(img.def.ScannedAt) < day:
+	case !img.completesAt.IsZero(), !img.def.ScannedAt.IsZero() && now.Sub(img.def.ScannedAt) < day:
 		return awslocal.BadRequest("LimitExceededException", "The scan quota per image has been exceeded. Wait and try again.")
 	case !e.quotaOf(r.id).take(now, e.scanQuota):
 		return awslocal.BadRequest("LimitExceededException", "The scan quota per registry has been exceeded. Wait and try again.")
@@ -82,11 +81,11 @@ func (e *ECR) describeImageScanFindings(call awslocal.Call, q *request) (any, er
 	if err != nil {
 		return nil, err
 	}
-	at, err := q.start(call, position{})
+	at, err := q.pageStart(call, position{})
 	if err != nil {
 		return nil, err
 	}
-	scan := img.scan(e.now(), e.kind(r.id))
+	scan := img.currentScan(e.now(), e.kind(r.id))
 	if scan == nil {
 		return nil, noScan(r.id, *q.ImageID)
 	}
@@ -107,8 +106,7 @@ func (e *ECR) describeImageScanFindings(call awslocal.Call, q *request) (any, er
 	return answer, nil
 }
 
-// page cuts one page out of both lists, the basic one first. Each page counts
-// the whole image.
+// page returns one page of both lists, with the basic findings first. The counts of each page are those of the whole image.
 func (r *scanResult) page(at position, size int) (*scanFindings, string) {
 	if r.notReady {
 		return &scanFindings{Findings: &[]Finding{}}, ""
@@ -134,7 +132,7 @@ func (r *scanResult) page(at position, size int) (*scanFindings, string) {
 	return page, at.token()
 }
 
-// nonNil makes an empty list come out as [] and not as null.
+// nonNil returns a non-nil list, so that JSON contains [] instead of null.
 func nonNil[T any](list []T) *[]T {
 	if list == nil {
 		list = []T{}

@@ -11,16 +11,15 @@ import (
 	"ecr-continuous-scan/internal/awslocal"
 )
 
-// Options says how an embedded ECR behaves; the zero value is sensible.
+// Options configures an embedded ECR. The zero value is valid.
 type Options struct {
-	Now       func() time.Time // time.Now, when nil
-	ScanTime  time.Duration    // how long a scan takes: 2 s when zero, no time when negative
-	ScanQuota int              // scans per registry, Region and 24 h: 100,000 when zero
+	Now       func() time.Time // if nil: time.Now
+	ScanTime  time.Duration    // duration of a scan; if zero: 2 s; if negative: 0
+	ScanQuota int              // scans per registry, Region and 24 h; if zero: 100,000
 }
 
-// ECR is an embedded ECR: all registries and Regions, in memory. Calls over
-// HTTP take the Region from their signature's scope. All methods are safe for
-// concurrent use.
+// ECR is an embedded ECR with all registries and Regions, in memory. The Region of an HTTP call is that in the credential
+// scope of its signature. All methods are safe for concurrent use.
 type ECR struct {
 	*awslocal.Traffic
 
@@ -40,7 +39,7 @@ func New(o Options) *ECR {
 		o.Now = time.Now
 	}
 	return &ECR{
-		Traffic:      awslocal.NewTraffic(o.Now, ecrFault),
+		Traffic:      awslocal.NewTraffic(o.Now, writeFault),
 		now:          o.Now,
 		scanTime:     max(cmp.Or(o.ScanTime, defaultScanTime), 0),
 		scanQuota:    cmp.Or(o.ScanQuota, defaultScanQuota),
@@ -50,8 +49,8 @@ func New(o Options) *ECR {
 	}
 }
 
-// SetScanType makes a registry's scanning in a Region basic, as it is at first,
-// or enhanced. Results of the other kind are hidden, not lost.
+// SetScanType sets the type of scanning of a registry in a Region. The default is basic. Results of the other type are hidden,
+// but not deleted.
 func (e *ECR) SetScanType(region, registry string, kind ScanType) {
 	id := RepositoryID{Region: region, Registry: registry}.WithDefaults()
 	e.mu.Lock()
@@ -66,10 +65,10 @@ func (e *ECR) kind(id RepositoryID) ScanType {
 	return Basic
 }
 
-// Now is the time by the registry's clock.
+// Now returns the time of the registry's clock.
 func (e *ECR) Now() time.Time { return e.now() }
 
-// PutRepository creates a repository or changes its settings; its images stay.
+// PutRepository creates a repository, or changes the settings of an existing one without changing its images.
 func (e *ECR) PutRepository(id RepositoryID, info Repository) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -80,7 +79,7 @@ func (e *ECR) PutRepository(id RepositoryID, info Repository) {
 	r.info = info
 }
 
-// repository returns a repository, created if need be.
+// repository returns a repository. It creates the repository if it doesn't exist.
 func (e *ECR) repository(id RepositoryID) *repository {
 	id = id.WithDefaults()
 	r, ok := e.repositories[id]
@@ -91,22 +90,21 @@ func (e *ECR) repository(id RepositoryID) *repository {
 	return r
 }
 
-// DeleteRepository deletes a repository with its images, if there is one.
+// DeleteRepository deletes a repository with its images. It does nothing if the repository doesn't exist.
 func (e *ECR) DeleteRepository(id RepositoryID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.repositories, id.WithDefaults())
 }
 
-// PutImage pushes an image into a repository, created if need be, and returns
-// its digest. The image's tags are taken from the images that have them. When
-// the digest is there already, only the tags are added.
+// PutImage pushes an image and returns its digest. It creates the repository if it doesn't exist. Tags that other images have
+// are moved to the new image. If the repository already contains the digest, only the tags change.
 func (e *ECR) PutImage(id RepositoryID, img Image) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.repository(id)
 	now := e.now()
-	img.normalise(r, now)
+	img.setDefaults(r, now)
 	stored, known := r.byDigest[img.Digest]
 	if !known {
 		stored = &image{seq: r.nextSeq, def: img}
@@ -114,7 +112,7 @@ func (e *ECR) PutImage(id RepositoryID, img Image) string {
 		r.nextSeq++
 		r.order = append(r.order, stored)
 		r.byDigest[img.Digest] = stored
-		stored.adopt()
+		stored.resetResult()
 		e.scanPushed(r, stored)
 	}
 	for _, tag := range img.Tags {
@@ -123,7 +121,7 @@ func (e *ECR) PutImage(id RepositoryID, img Image) string {
 	return img.Digest
 }
 
-// scanPushed starts the scan that a push into a scan-on-push repository brings.
+// scanPushed starts a scan of a pushed image if the repository has scan on push.
 func (e *ECR) scanPushed(r *repository, img *image) {
 	if !r.info.ScanOnPush || e.kind(r.id) == Enhanced || !img.def.ScannedAt.IsZero() || img.def.unscannable() != "" {
 		return
@@ -143,9 +141,9 @@ func (e *ECR) quotaOf(id RepositoryID) *quota {
 }
 
 func (e *ECR) start(img *image, at time.Time) {
-	takes := cmp.Or(img.def.ScanTime, e.scanTime)
-	img.done = at.Add(max(takes, 0))
-	img.starts++
+	duration := cmp.Or(img.def.ScanTime, e.scanTime)
+	img.completesAt = at.Add(max(duration, 0))
+	img.scansStarted++
 }
 
 func (r *repository) tag(img *image, tag string) {
@@ -165,10 +163,9 @@ func (r *repository) untag(img *image, tag string) {
 	img.def.Tags = slices.DeleteFunc(slices.Clone(img.def.Tags), func(t string) bool { return t == tag })
 }
 
-// UpdateImage lets change describe an image, found by digest or tag, anew. In a
-// basic registry the change shows after the next scan, unless it sets another
-// ScannedAt, which makes it what that scan has found. Digest, Tags and PushedAt
-// stay as they are.
+// UpdateImage modifies the definition of the image with the digest or tag ref. With basic scanning, the new findings are
+// visible after the next scan. If change sets another ScannedAt, they are visible immediately, as the result of a scan at
+// that time. Changes of Digest, Tags and PushedAt are ignored.
 func (e *ECR) UpdateImage(id RepositoryID, ref string, change func(*Image)) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -176,21 +173,20 @@ func (e *ECR) UpdateImage(id RepositoryID, ref string, change func(*Image)) erro
 	if err != nil {
 		return err
 	}
-	img.settle(e.now())
+	img.finishDueScan(e.now())
 	def := img.def
 	change(&def)
 	def.Digest, def.Tags, def.PushedAt = img.def.Digest, img.def.Tags, img.def.PushedAt
 	rescanned := !def.ScannedAt.Equal(img.def.ScannedAt)
 	img.def = def
 	if rescanned {
-		img.done = time.Time{}
-		img.adopt()
+		img.completesAt = time.Time{}
+		img.resetResult()
 	}
 	return nil
 }
 
-// DeleteImage deletes, as ECR does, an image by its digest, or a tag and with
-// an image's last tag the image.
+// DeleteImage deletes the image with the digest ref, or the tag ref. Like ECR, it deletes an image with its last tag.
 func (e *ECR) DeleteImage(id RepositoryID, ref string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -209,13 +205,13 @@ func (e *ECR) DeleteImage(id RepositoryID, ref string) error {
 		delete(r.byTag, tag)
 	}
 	delete(r.byDigest, img.def.Digest)
-	at := r.after(img.seq - 1)
+	at := r.firstAfter(img.seq - 1)
 	r.order = slices.Delete(r.order, at, at+1)
 	return nil
 }
 
-// after returns the place in order of the first image behind seq.
-func (r *repository) after(seq int64) int {
+// firstAfter returns the index in order of the first image after seq.
+func (r *repository) firstAfter(seq int64) int {
 	at, _ := slices.BinarySearchFunc(r.order, seq+1, func(img *image, want int64) int { return int(img.seq - want) })
 	return at
 }
@@ -232,15 +228,15 @@ func (e *ECR) lookUp(id RepositoryID, ref string) (*image, error) {
 	return img, nil
 }
 
-// ImageState is what became of an image.
+// ImageState is the current state of an image.
 type ImageState struct {
-	Digest    string
-	Tags      []string  // sorted
-	ScannedAt time.Time // when its last scan completed; zero: never
-	Starts    int       // scans started, on push or by a call
+	Digest       string
+	Tags         []string  // sorted
+	ScannedAt    time.Time // completion time of the last scan; zero: never scanned
+	ScansStarted int       // by push or by StartImageScan
 }
 
-// Images returns the state of each image of a repository, oldest first.
+// Images returns the state of each image of a repository, in the order of the pushes.
 func (e *ECR) Images(id RepositoryID) []ImageState {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -251,13 +247,13 @@ func (e *ECR) Images(id RepositoryID) []ImageState {
 	now := e.now()
 	states := make([]ImageState, len(r.order))
 	for i, img := range r.order {
-		img.settle(now)
-		states[i] = ImageState{img.def.Digest, img.def.Tags, img.def.ScannedAt, img.starts}
+		img.finishDueScan(now)
+		states[i] = ImageState{img.def.Digest, img.def.Tags, img.def.ScannedAt, img.scansStarted}
 	}
 	return states
 }
 
-// Repositories returns which repositories there are, by Region, registry, name.
+// Repositories returns the ids of all repositories, sorted by Region, registry and name.
 func (e *ECR) Repositories() []RepositoryID {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -19,14 +19,12 @@ import (
 	"ecr-continuous-scan/test/ecrclient"
 )
 
-// inProcess returns a client without a socket, which does not retry.
 func listImages(ctx context.Context, c *sdk.Client, repository string) error {
 	_, err := c.DescribeImages(ctx, &sdk.DescribeImagesInput{RepositoryName: &repository})
 	return err
 }
 
-// TestFaults makes DescribeImages of test/app go wrong in each way, over a socket and
-// without one.
+// TestFaults injects each type of fault into DescribeImages of test/app, with and without a socket.
 func TestFaults(t *testing.T) {
 	const denied = "User: arn:aws:sts::123456789012:assumed-role/scan/session is not authorized to perform: ecr:DescribeImages on resource: " +
 		"arn:aws:ecr:us-west-2:123456789012:repository/test/app because no identity-based policy allows the ecr:DescribeImages action"
@@ -36,34 +34,34 @@ func TestFaults(t *testing.T) {
 		want  ecrclient.Failure
 		count string
 	}{
-		{"5xx", awslocal.Fault{Status: 503}, ecrclient.Failed("ServerException", "The service is temporarily unavailable.", 503), "ServerException"},
-		{"code", awslocal.Fault{Code: "KmsException", Message: "no key", Status: 400}, ecrclient.Failed("KmsException", "no key", 400), "KmsException"},
-		{"server error", awslocal.Fault{Code: "ServerException"}, ecrclient.Failed("ServerException", "The service is temporarily unavailable.", 500), "ServerException"},
+		{"5xx", awslocal.Fault{Status: 503}, ecrclient.NewFailure("ServerException", "The service is temporarily unavailable.", 503), "ServerException"},
+		{"code", awslocal.Fault{Code: "KmsException", Message: "no key", Status: 400}, ecrclient.NewFailure("KmsException", "no key", 400), "KmsException"},
+		{"server error", awslocal.Fault{Code: "ServerException"}, ecrclient.NewFailure("ServerException", "The service is temporarily unavailable.", 500), "ServerException"},
 		{"throttled", awslocal.Fault{PerSecond: 1e-9, Burst: 1, After: 0}, ecrclient.Failure{}, ""},
-		{"denied", ecr.Deny("", app), ecrclient.Failed("AccessDeniedException", denied, 400), "AccessDeniedException"},
+		{"denied", ecr.Deny("", app), ecrclient.NewFailure("AccessDeniedException", denied, 400), "AccessDeniedException"},
 		{"dropped", awslocal.Fault{Drop: true}, ecrclient.Failure{}, "dropped"},
 		{"cut", awslocal.Fault{Cut: true}, ecrclient.Failure{}, "cut"},
-		{"too many requests", awslocal.Fault{Code: "ThrottlingException", Status: 429}, ecrclient.Failed("ThrottlingException", "Rate exceeded", 429), "ThrottlingException"},
+		{"too many requests", awslocal.Fault{Code: "ThrottlingException", Status: 429}, ecrclient.NewFailure("ThrottlingException", "Rate exceeded", 429), "ThrottlingException"},
 	}
 	for _, test := range tests {
-		for _, way := range []string{"socket", "in process"} {
-			t.Run(test.name+" "+way, func(t *testing.T) {
+		for _, transport := range []string{"socket", "in process"} {
+			t.Run(test.name+" "+transport, func(t *testing.T) {
 				e := ecr.New(ecr.Options{})
 				e.PutImage(app, ecr.Image{Tags: []string{"1"}})
 				e.PutImage(ecr.RepositoryID{Name: "test/other"}, ecr.Image{Tags: []string{"1"}})
 				c := ecrclient.InProcess(e)
-				if way == "socket" {
+				if transport == "socket" {
 					c = ecrclient.Serve(t, e)
 				}
 				test.fault.Resource = app.Name
-				undo := e.Disturb(test.fault)
+				undo := e.InjectFault(test.fault)
 				err := listImages(t.Context(), c, app.Name)
 				if test.count != "" && err == nil {
 					t.Fatal("no error")
 				}
 				got := ecrclient.FailureOf(err)
 				if test.want == (ecrclient.Failure{}) {
-					got.Status = 0 // a cut answer has one, a dropped one has not
+					got.Status = 0 // a truncated response has a status, a dropped one has none
 					got.Code, got.Message = "", ""
 				}
 				if diff := cmp.Diff(test.want, got); diff != "" {
@@ -89,7 +87,7 @@ func TestFaultSelection(t *testing.T) {
 	tests := []struct {
 		name  string
 		fault awslocal.Fault
-		want  string // of ten calls, which go wrong
+		want  string // of ten calls: x fails, . succeeds
 	}{
 		{"all", awslocal.Fault{}, "xxxxxxxxxx"},
 		{"three", awslocal.Fault{Calls: 3}, "xxx......."},
@@ -111,7 +109,7 @@ func TestFaultSelection(t *testing.T) {
 			if test.fault.PerSecond == 0 {
 				test.fault.Status = 500
 			}
-			e.Disturb(test.fault)
+			e.InjectFault(test.fault)
 			c := ecrclient.InProcess(e)
 			got := ""
 			for range 10 {
@@ -124,32 +122,32 @@ func TestFaultSelection(t *testing.T) {
 			if got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
-			e.Calm()
+			e.ClearFaults()
 			if err := listImages(t.Context(), c, app.Name); err != nil {
-				t.Errorf("calm: %v", err)
+				t.Errorf("after the faults are cleared: %v", err)
 			}
 		})
 	}
 }
 
-// TestThrottleRate calls 100 times a second for 10 seconds where 20 are allowed.
+// TestThrottleRate makes 100 calls per second for 10 seconds with a limit of 20 per second.
 func TestThrottleRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := ecr.New(ecr.Options{})
 		e.PutImage(app, ecr.Image{})
-		e.Disturb(awslocal.Throttle("DescribeImages", 20))
+		e.InjectFault(awslocal.Throttle("DescribeImages", 20))
 		c := ecrclient.InProcess(e)
 		passed := 0
 		for range 1000 {
 			err := listImages(t.Context(), c, app.Name)
 			if err == nil {
 				passed++
-			} else if got, want := ecrclient.FailureOf(err), (ecrclient.Failed("ThrottlingException", "Rate exceeded", 400)); got != want {
+			} else if got, want := ecrclient.FailureOf(err), (ecrclient.NewFailure("ThrottlingException", "Rate exceeded", 400)); got != want {
 				t.Fatalf("got %+v, want %+v", got, want)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if passed < 218 || passed > 220 { // 20 a second and a burst of 20
+		if passed < 218 || passed > 220 { // 20 per second and a burst of 20
 			t.Errorf("%d calls passed", passed)
 		}
 		if n := e.Count().Errors["DescribeImages"]["ThrottlingException"]; n != 1000-passed {
@@ -158,15 +156,15 @@ func TestThrottleRate(t *testing.T) {
 	})
 }
 
-// TestHang lets a client's deadline end a call, and counts what is in flight.
-func TestHang(t *testing.T) {
-	for _, way := range []string{"socket", "in process"} {
-		t.Run(way, func(t *testing.T) {
+// TestFaultHang cancels hanging calls and checks the number of calls in progress.
+func TestFaultHang(t *testing.T) {
+	for _, transport := range []string{"socket", "in process"} {
+		t.Run(transport, func(t *testing.T) {
 			e := ecr.New(ecr.Options{})
 			e.PutImage(app, ecr.Image{})
-			e.Disturb(awslocal.Fault{Hang: true})
+			e.InjectFault(awslocal.Fault{Hang: true})
 			c := ecrclient.InProcess(e)
-			if way == "socket" {
+			if transport == "socket" {
 				c = ecrclient.Serve(t, e)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
@@ -187,19 +185,19 @@ func TestHang(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			count := e.Count()
-			if count.MaxFlight != 5 || count.MaxOf["DescribeImages"] != 5 || count.Errors["DescribeImages"]["canceled"] != 5 {
+			if count.MaxInFlight != 5 || count.MaxInFlightByOperation["DescribeImages"] != 5 || count.Errors["DescribeImages"]["canceled"] != 5 {
 				t.Errorf("count %+v", count)
 			}
 			e.ResetCount()
-			if c := e.Count(); c.Total() != 0 || c.MaxFlight != 0 {
+			if c := e.Count(); c.Total() != 0 || c.MaxInFlight != 0 {
 				t.Errorf("after a reset: %+v", c)
 			}
 		})
 	}
 }
 
-// TestTransportEndsCutBody reads what a cut answer has left.
-func TestTransportEndsCutBody(t *testing.T) {
+// TestTransportEndsTruncatedBody reads a truncated response to its end.
+func TestTransportEndsTruncatedBody(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "half")
 		panic(http.ErrAbortHandler)
@@ -218,8 +216,8 @@ func TestTransportEndsCutBody(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce lets the race detector look at all methods.
-func TestManyAtOnce(t *testing.T) {
+// TestConcurrentCalls calls all methods concurrently, for the race detector.
+func TestConcurrentCalls(t *testing.T) {
 	e := ecr.New(ecr.Options{ScanTime: -1})
 	c := ecrclient.Serve(t, e)
 	var all sync.WaitGroup
@@ -228,11 +226,11 @@ func TestManyAtOnce(t *testing.T) {
 			for n := range 20 {
 				ref := fmt.Sprint(n)
 				e.PutImage(app, ecr.Image{Tags: []string{ref, fmt.Sprint(i, "-", n)}})
-				_ = startScan(t.Context(), c, ref) // another may have been quicker
+				_ = startScan(t.Context(), c, ref) // another goroutine may have started it
 				_ = listImages(t.Context(), c, app.Name)
 				_ = e.UpdateImage(app, ref, func(img *ecr.Image) { img.Findings = []ecr.Finding{{Name: ref}} })
 				_ = e.DeleteImage(app, ref)
-				e.Disturb(awslocal.Fault{Operation: "None", Calls: n})()
+				e.InjectFault(awslocal.Fault{Operation: "None", Calls: n})()
 				e.Images(app)
 				e.Count()
 			}
@@ -240,6 +238,6 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	if n := e.Count().InFlight; n != 0 {
-		t.Errorf("%d calls still under way", n)
+		t.Errorf("%d calls still in progress", n)
 	}
 }

@@ -15,7 +15,7 @@ const (
 	maxIDs      = 100
 )
 
-// request has the parameters of all operations; each reads its own.
+// request contains the parameters of all operations. Each operation uses its own.
 type request struct {
 	RegistryID         *string   `json:"registryId"`
 	RepositoryName     *string   `json:"repositoryName"`
@@ -32,7 +32,7 @@ type imageID struct {
 	Tag    string `json:"imageTag,omitempty"`
 }
 
-// String is an image id as ECR's messages have it.
+// String returns the image id in the format of ECR's messages.
 func (id imageID) String() string {
 	return fmt.Sprintf("{imageDigest:'%s', imageTag:'%s'}", cmp.Or(id.Digest, "null"), cmp.Or(id.Tag, "null"))
 }
@@ -84,7 +84,7 @@ const (
 	digestPattern     = `[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+`
 )
 
-// formats are the rules of the API's model; compiled once, read only.
+// formats contains the patterns of the API's model.
 var formats = struct{ repository, registry, digest *regexp.Regexp }{
 	regexp.MustCompile(`^(?:` + repositoryPattern + `)$`),
 	regexp.MustCompile(`^(?:` + registryPattern + `)$`),
@@ -105,14 +105,13 @@ func checkRepositoryName(name string) error {
 	return mustMatch("repositoryName", name, repositoryPattern, formats.repository)
 }
 
-// ValidRegistry tells whether a text can be the id of a registry.
+// ValidRegistry reports whether id is a valid registry id.
 func ValidRegistry(id string) bool { return formats.registry.MatchString(id) }
 
-// ValidRepositoryName tells whether a text can be the name of a repository.
+// ValidRepositoryName reports whether name is a valid repository name.
 func ValidRepositoryName(name string) bool { return checkRepositoryName(name) == nil }
 
-// check holds a request against the model; what an operation requires beyond
-// that, it checks itself.
+// check validates a request against the API's model. Each operation checks its other requirements itself.
 func (q *request) check() error {
 	if q.RegistryID != nil {
 		if err := mustMatch("registryId", *q.RegistryID, registryPattern, formats.registry); err != nil {

@@ -1,4 +1,5 @@
-// Package samples fills an embedded registry: with the repositories of the README's walkthrough, or with recorded answers of a real one.
+// Package samples pushes sample images into an embedded ECR: the repositories of the README's walkthrough, or recorded
+// responses of a real ECR.
 //
-// It does not decide how the registry behaves.
+// The behaviour of the embedded ECR is in package ecr.
 package samples

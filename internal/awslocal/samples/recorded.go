@@ -17,14 +17,13 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 )
 
-const howToRecord = "record an answer with: aws ecr describe-image-scan-findings --repository-name NAME --image-id imageTag=TAG --output json"
+const howToRecord = "record a response with: aws ecr describe-image-scan-findings --repository-name NAME --image-id imageTag=TAG --output json"
 
-// LoadFindings replays recorded answers of aws ecr describe-image-scan-findings:
-// each *.json file of dir is one or more full answers, placed by the registry,
-// repository and tag that they name, or a bare list of findings, placed as the
-// repository of the file's name, tag latest. All go to DefaultRegion, which an
-// answer does not name. Answers for the same image are one image. It returns
-// which repositories they went to; an error names the file and what to do.
+// LoadFindings loads recorded responses of aws ecr describe-image-scan-findings into e. Each *.json file in dir contains
+// either full responses or a list of findings. The registry, repository and tag of a full response are those in the
+// response. The findings of a list belong to the tag latest of a repository that is named after the file. The Region is
+// DefaultRegion, because responses do not contain it. Responses about the same image are merged. LoadFindings returns the
+// repositories. An error contains the name of the file and what to do.
 func LoadFindings(e *ecr.ECR, dir string) ([]ecr.RepositoryID, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
@@ -36,7 +35,7 @@ func LoadFindings(e *ecr.ECR, dir string) ([]ecr.RepositoryID, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("findings folder %s has no *.json files; %s > %s", dir, howToRecord, filepath.Join(dir, "NAME.json"))
 	}
-	rec := recording{old: e.Now().Add(-25 * time.Hour)}
+	rec := recording{defaultScanTime: e.Now().Add(-25 * time.Hour)}
 	for _, file := range files {
 		if err := rec.read(file); err != nil {
 			return nil, fmt.Errorf("findings file %s: %w; %s > %s, or move the file away", file, err, howToRecord, filepath.Base(file))
@@ -45,7 +44,7 @@ func LoadFindings(e *ecr.ECR, dir string) ([]ecr.RepositoryID, error) {
 	return rec.put(e), nil
 }
 
-// document is a full answer, or the imageScanFindings of one.
+// document is a full response, or only its imageScanFindings.
 type document struct {
 	RegistryID     string `json:"registryId"`
 	RepositoryName string `json:"repositoryName"`
@@ -70,8 +69,7 @@ type recordedScan struct {
 	Enhanced        []recordedFinding `json:"enhancedFindings"`
 }
 
-// recordedFinding is a finding of either kind: a bare list does not say which it
-// has, its members do.
+// recordedFinding is a basic or an enhanced finding. The type of a finding in a list is detected from its JSON fields.
 type recordedFinding struct {
 	raw      string
 	basic    ecr.Finding
@@ -93,8 +91,8 @@ func (r *recordedFinding) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &r.basic)
 }
 
-// place is where an image goes. An answer by digest alone has no tag.
-type place struct {
+// imageLocation identifies an image. A response without a tag has a digest.
+type imageLocation struct {
 	id     ecr.RepositoryID
 	tag    string
 	digest string // only without a tag
@@ -102,14 +100,14 @@ type place struct {
 
 type recordedImage struct {
 	ecr.Image
-	at    place
-	files map[string]map[string]bool // the raw findings of each file
+	location imageLocation
+	files    map[string]map[string]bool // set of the JSON texts of the findings, by file
 }
 
-// recording collects the answers of all files before any is put.
+// recording collects the responses of all files before the images are pushed.
 type recording struct {
-	old    time.Time // when a scan without a time completed
-	images []*recordedImage
+	defaultScanTime time.Time // completion time of scans without a time
+	images          []*recordedImage
 }
 
 func (rec *recording) read(file string) error {
@@ -129,17 +127,16 @@ func (rec *recording) read(file string) error {
 			line := 1 + bytes.Count(content[:min(int(dec.InputOffset()), len(content))], []byte("\n"))
 			return fmt.Errorf("not JSON, at or after line %d: %w", line, err)
 		}
-		if err := rec.value(file, raw); err != nil {
+		if err := rec.readValue(file, raw); err != nil {
 			return err
 		}
 	}
 }
 
-// value takes one JSON value: an answer, a list of answers, or a list of
-// findings.
-func (rec *recording) value(file string, raw json.RawMessage) error {
+// readValue reads one JSON value: a response, a list of responses, or a list of findings.
+func (rec *recording) readValue(file string, raw json.RawMessage) error {
 	var list []map[string]json.RawMessage
-	if json.Unmarshal(raw, &list) == nil && len(list) > 0 && isAnswer(list[0]) {
+	if json.Unmarshal(raw, &list) == nil && len(list) > 0 && isResponse(list[0]) {
 		var docs []document
 		if err := json.Unmarshal(raw, &docs); err != nil {
 			return err
@@ -166,18 +163,18 @@ func (rec *recording) value(file string, raw json.RawMessage) error {
 	return rec.add(file, doc)
 }
 
-func isAnswer(object map[string]json.RawMessage) bool {
+func isResponse(object map[string]json.RawMessage) bool {
 	return object["imageScanFindings"] != nil || object["imageScanStatus"] != nil
 }
 
 func (rec *recording) add(file string, doc document) error {
 	if doc.Scan == nil && doc.Status == nil {
 		if doc.Findings == nil && doc.Enhanced == nil {
-			return errors.New("neither an answer of describe-image-scan-findings nor a list of findings")
+			return errors.New("neither a response of describe-image-scan-findings nor a list of findings")
 		}
 		doc.Scan = &recordedScan{Counts: map[string]int{}, Findings: doc.Findings, Enhanced: doc.Enhanced}
 	}
-	at, err := doc.place(file)
+	at, err := doc.location(file)
 	if err != nil {
 		return err
 	}
@@ -189,14 +186,14 @@ func (rec *recording) add(file string, doc document) error {
 	return nil
 }
 
-// image is the image of a place, a new one if there is none yet.
-func (rec *recording) image(at place) *recordedImage {
+// image returns the image of a location. It adds the image if it doesn't exist yet.
+func (rec *recording) image(at imageLocation) *recordedImage {
 	for _, img := range rec.images {
-		if img.at == at {
+		if img.location == at {
 			return img
 		}
 	}
-	img := &recordedImage{at: at, files: map[string]map[string]bool{}}
+	img := &recordedImage{location: at, files: map[string]map[string]bool{}}
 	img.Recorded = true
 	if at.tag != "" {
 		img.Tags = []string{at.tag}
@@ -205,21 +202,21 @@ func (rec *recording) image(at place) *recordedImage {
 	return img
 }
 
-// Rules for what names an image in a file; compiled once, read only.
+// Rules for the names and digests in a file.
 var (
 	sha256Digest  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	notAName      = regexp.MustCompile(`[^a-z0-9]+`)
 	nameSeparator = regexp.MustCompile(`^(\.|_|__|-+)$`)
 )
 
-func (doc *document) place(file string) (place, error) {
+func (doc *document) location(file string) (imageLocation, error) {
 	name := cmp.Or(doc.RepositoryName, repositoryNameOf(file))
-	at := place{id: ecr.RepositoryID{Registry: doc.RegistryID, Name: name}.WithDefaults(), tag: doc.ImageID.Tag}
+	at := imageLocation{id: ecr.RepositoryID{Registry: doc.RegistryID, Name: name}.WithDefaults(), tag: doc.ImageID.Tag}
 	if !ecr.ValidRegistry(at.id.Registry) {
 		return at, fmt.Errorf("registryId %q is not twelve digits", at.id.Registry)
 	}
 	if !ecr.ValidRepositoryName(at.id.Name) {
-		return at, fmt.Errorf("repositoryName %q is not a repository's name", at.id.Name)
+		return at, fmt.Errorf("repositoryName %q is not a valid repository name", at.id.Name)
 	}
 	if at.tag == "" {
 		at.digest = doc.ImageID.Digest
@@ -230,7 +227,7 @@ func (doc *document) place(file string) (place, error) {
 	return at, nil
 }
 
-// repositoryNameOf makes a file's name a legal name of a repository.
+// repositoryNameOf converts the name of a file to a valid repository name.
 func repositoryNameOf(file string) string {
 	name := strings.ToLower(strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)))
 	name = notAName.ReplaceAllStringFunc(name, func(s string) string {
@@ -246,8 +243,7 @@ func repositoryNameOf(file string) string {
 	return name
 }
 
-// merge adds an answer to an image. A finding that another file has already
-// brought is the same one.
+// merge adds a response to an image. It ignores a finding that another file already contains.
 func (img *recordedImage) merge(file string, doc document) {
 	if doc.Status != nil && doc.Status.Status != "COMPLETE" {
 		img.ScanStatus, img.ScanDescription = doc.Status.Status, doc.Status.Description
@@ -287,10 +283,10 @@ func (img *recordedImage) addFinding(file string, f recordedFinding) {
 	img.Enhanced = append(img.Enhanced, *f.enhanced)
 }
 
-// finish fills what the answers left open.
-func (img *recordedImage) finish(old time.Time) {
+// setDefaults sets the fields that the responses do not contain.
+func (img *recordedImage) setDefaults(old time.Time) {
 	if len(img.Findings) == 0 && len(img.Enhanced) > 0 {
-		img.Findings = nil // a bare list of enhanced findings came in as the other kind
+		img.Findings = nil // a list of enhanced findings was read as the field findings
 	}
 	if img.Enhanced != nil && img.ScanStatus == "" && img.Findings == nil {
 		img.ScanStatus, img.ScanDescription = "ACTIVE", ecr.ActiveDescription
@@ -299,17 +295,17 @@ func (img *recordedImage) finish(old time.Time) {
 		img.ScannedAt = old
 	}
 	if img.Digest == "" {
-		img.Digest = ecr.DigestOf(img.at.id.Registry + "/" + img.at.id.Name + ":" + img.at.tag + "@" + img.at.digest)
+		img.Digest = ecr.DigestOf(img.location.id.Registry + "/" + img.location.id.Name + ":" + img.location.tag + "@" + img.location.digest)
 	}
 }
 
 func (rec *recording) put(e *ecr.ECR) []ecr.RepositoryID {
 	var ids []ecr.RepositoryID
 	for _, img := range rec.images {
-		img.finish(rec.old)
-		e.PutImage(img.at.id, img.Image)
-		if !slices.Contains(ids, img.at.id) {
-			ids = append(ids, img.at.id)
+		img.setDefaults(rec.defaultScanTime)
+		e.PutImage(img.location.id, img.Image)
+		if !slices.Contains(ids, img.location.id) {
+			ids = append(ids, img.location.id)
 		}
 	}
 	return ids

@@ -18,8 +18,8 @@ import (
 
 const goodDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// record writes files into a folder.
-func record(t *testing.T, files map[string]string) string {
+// writeFiles writes files into a new folder and returns its path.
+func writeFiles(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -30,8 +30,8 @@ func record(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// replayed sums up every image of an ECR: place, digest, status, counts, kinds.
-func replayed(t *testing.T, e *ecr.ECR) []string {
+// imageSummaries returns a line for each image: repository, tags, scan status, counts, number of findings and scan time.
+func imageSummaries(t *testing.T, e *ecr.ECR) []string {
 	t.Helper()
 	c := ecrclient.Serve(t, e)
 	var got []string
@@ -76,22 +76,22 @@ func TestLoadFindings(t *testing.T) {
 		files map[string]string
 		want  []string
 	}{
-		{"bare basic list", map[string]string{"My App_v1.json": "[" + basic + "," + basic2 + "]"},
+		{"list of basic findings", map[string]string{"My App_v1.json": "[" + basic + "," + basic2 + "]"},
 			[]string{"123456789012/my-app_v1:latest COMPLETE map[HIGH:1 LOW:1] 2 0 " + old}},
-		{"bare enhanced list", map[string]string{"a.json": "[" + enh + "]"},
+		{"list of enhanced findings", map[string]string{"a.json": "[" + enh + "]"},
 			[]string{"123456789012/findings-a:latest ACTIVE map[UNTRIAGED:1] 0 1 " + old}},
-		{"bare empty list", map[string]string{"clean.json": "[]"}, []string{"123456789012/clean:latest COMPLETE map[] 0 0 " + old}},
-		{"findings without envelope", map[string]string{"half.json": `{"findings":[` + basic + `],"enhancedFindings":[` + enh + `]}`},
+		{"empty list", map[string]string{"clean.json": "[]"}, []string{"123456789012/clean:latest COMPLETE map[] 0 0 " + old}},
+		{"only imageScanFindings", map[string]string{"half.json": `{"findings":[` + basic + `],"enhancedFindings":[` + enh + `]}`},
 			[]string{"123456789012/half:latest COMPLETE map[LOW:1 UNTRIAGED:1] 1 1 " + old}},
-		{"full answer", map[string]string{"x.json": full("1.0", goodDigest, basic)},
+		{"full response", map[string]string{"x.json": full("1.0", goodDigest, basic)},
 			[]string{"999999999999/team/app:1.0 COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z"}},
 		{"pages in two files", map[string]string{"x1.json": full("1.0", "none", basic), "x2.json": full("1.0", goodDigest, basic2)},
 			[]string{"999999999999/team/app:1.0 COMPLETE map[HIGH:1 LOW:1] 2 0 2020-10-21T13:51:26Z"}},
 		{"pages in one file", map[string]string{"x.json": full("1.0", "", basic) + "\n" + full("1.0", "", basic2)},
 			[]string{"999999999999/team/app:1.0 COMPLETE map[HIGH:1 LOW:1] 2 0 2020-10-21T13:51:26Z"}},
-		{"a list of answers", map[string]string{"x.json": "[" + full("1.0", "", basic) + "," + full("2.0", "", basic2) + "]"},
+		{"a list of responses", map[string]string{"x.json": "[" + full("1.0", "", basic) + "," + full("2.0", "", basic2) + "]"},
 			[]string{"999999999999/team/app:1.0 COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z", "999999999999/team/app:2.0 COMPLETE map[HIGH:1] 1 0 2020-10-21T13:51:26Z"}},
-		{"the same answer twice", map[string]string{"x1.json": full("1.0", "", basic+","+basic), "x2.json": full("1.0", "", basic+","+basic)},
+		{"the same response twice", map[string]string{"x1.json": full("1.0", "", basic+","+basic), "x2.json": full("1.0", "", basic+","+basic)},
 			[]string{"999999999999/team/app:1.0 COMPLETE map[LOW:2] 2 0 2020-10-21T13:51:26Z"}},
 		{"two tags of one image", map[string]string{"x1.json": full("1.0", goodDigest, basic), "x2.json": full("2.0", goodDigest, basic)},
 			[]string{"999999999999/team/app:1.0,2.0 COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z"}},
@@ -108,27 +108,27 @@ func TestLoadFindings(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			e := ecr.New(ecr.Options{Now: ecrclient.NewClock().Now})
-			if _, err := samples.LoadFindings(e, record(t, test.files)); err != nil {
+			if _, err := samples.LoadFindings(e, writeFiles(t, test.files)); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, replayed(t, e)); diff != "" {
+			if diff := cmp.Diff(test.want, imageSummaries(t, e)); diff != "" {
 				t.Errorf("images differ (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestLoadFindingsRefuses(t *testing.T) {
+func TestLoadFindingsRejectsInvalidFiles(t *testing.T) {
 	tests := []struct {
 		name, content string
 		want          []string // in the error
 	}{
-		{"empty", "", []string{"bad.json", "not JSON", "record an answer with: aws ecr"}},
+		{"empty", "", []string{"bad.json", "not JSON", "record a response with: aws ecr"}},
 		{"cut", "[\n{\"name\":\n", []string{"bad.json", "not JSON", "line 1"}},
 		{"trailing", "[]\n[]\nx", []string{"at or after line 2"}},
-		{"text", `"x"`, []string{"neither an answer of describe-image-scan-findings nor a list of findings"}},
-		{"null", `null`, []string{"neither an answer"}},
-		{"other object", `{"imageDetails":[]}`, []string{"neither an answer"}},
+		{"text", `"x"`, []string{"neither a response of describe-image-scan-findings nor a list of findings"}},
+		{"null", `null`, []string{"neither a response"}},
+		{"other object", `{"imageDetails":[]}`, []string{"neither a response"}},
 		{"list of numbers", `[1]`, []string{"a finding is not an object: 1"}},
 		{"wrong type", `[{"name":"CVE-1","severity":3}]`, []string{"bad.json", "severity"}},
 		{"wrong time", `[{"title":"x","updatedAt":"yesterday"}]`, []string{`time "yesterday" is neither`}},
@@ -138,7 +138,7 @@ func TestLoadFindingsRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			e := ecr.New(ecr.Options{})
-			_, err := samples.LoadFindings(e, record(t, map[string]string{"bad.json": test.content, "good.json": "[]"}))
+			_, err := samples.LoadFindings(e, writeFiles(t, map[string]string{"bad.json": test.content, "good.json": "[]"}))
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -148,7 +148,7 @@ func TestLoadFindingsRefuses(t *testing.T) {
 				}
 			}
 			if ids := e.Repositories(); len(ids) != 0 {
-				t.Errorf("loaded %v all the same", ids)
+				t.Errorf("loaded %v in spite of the error", ids)
 			}
 		})
 	}
@@ -161,14 +161,14 @@ func TestLoadFindingsRefuses(t *testing.T) {
 	}
 }
 
-// TestCaptures replays answers that real registries gave.
-func TestCaptures(t *testing.T) {
+// TestRecordedResponsesOfRealRegistries loads recorded responses of real registries.
+func TestRecordedResponsesOfRealRegistries(t *testing.T) {
 	const dir = "../../../../shared/captures"
 	if _, err := os.Stat(dir); err != nil {
 		if os.Getenv("CI") != "" {
-			t.Fatalf("no recorded answers: %v", err)
+			t.Fatalf("no recorded responses: %v", err)
 		}
-		t.Skipf("no recorded answers: %v", err)
+		t.Skipf("no recorded responses: %v", err)
 	}
 	clock := ecrclient.NewClock()
 	e := ecr.New(ecr.Options{Now: clock.Now})
@@ -180,11 +180,11 @@ func TestCaptures(t *testing.T) {
 		"123456789012/basic-58-findings:latest COMPLETE map[HIGH:1 MEDIUM:57] 58 0 2026-11-23T11:00:00Z",
 		"123456789012/enhanced-7-findings:latest ACTIVE map[CRITICAL:6 MEDIUM:1] 0 7 2026-11-23T11:00:00Z",
 	}
-	if diff := cmp.Diff(want, replayed(t, e)); diff != "" {
+	if diff := cmp.Diff(want, imageSummaries(t, e)); diff != "" {
 		t.Errorf("images differ (-want +got):\n%s", diff)
 	}
 
-	// Each is due, and a scan brings the same again.
+	// Each image is due. A new scan has the same findings.
 	c := ecrclient.Serve(t, e)
 	for _, id := range e.Repositories() {
 		_, err := c.StartImageScan(t.Context(), &sdk.StartImageScanInput{RegistryId: &id.Registry, RepositoryName: &id.Name, ImageId: ecrclient.Tag("latest")})
@@ -192,10 +192,10 @@ func TestCaptures(t *testing.T) {
 			t.Errorf("scan %v: %v", id, err)
 		}
 	}
-	clock.Move(2 * time.Second)
-	for i, line := range replayed(t, e) {
-		if was := want[i][:len(want[i])-len("2026-11-23T11:00:00Z")] + "2026-11-24T12:00:02Z"; line != was {
-			t.Errorf("after a scan: %s, want %s", line, was)
+	clock.Advance(2 * time.Second)
+	for i, line := range imageSummaries(t, e) {
+		if want := want[i][:len(want[i])-len("2026-11-23T11:00:00Z")] + "2026-11-24T12:00:02Z"; line != want {
+			t.Errorf("after a scan: %s, want %s", line, want)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 )
 
-// walkthroughJSON describes the repositories of the README's walkthrough and
-// one of hard cases. Findings in it are in the form of ECR's own answers.
+// walkthroughJSON contains the repositories of the README's walkthrough and a repository of unusual images. The findings have
+// the format of ECR's responses.
 //
 //go:embed walkthrough.json
 var walkthroughJSON []byte
@@ -21,11 +21,11 @@ type seedRepository struct {
 	Images []seedImage `json:"images"`
 }
 
-// seedImage is an Image with ages for times.
+// seedImage is an Image with an age instead of a time.
 type seedImage struct {
 	Tags              []string      `json:"tags"`
-	SignatureOf       string        `json:"signatureOf"` // a tag of an image before this one: cosign's tag for it
-	SubjectOf         string        `json:"subjectOf"`   // a tag of an image before this one: refers to it
+	SignatureOf       string        `json:"signatureOf"` // tag of an earlier image; this image is its cosign signature
+	SubjectOf         string        `json:"subjectOf"`   // tag of an earlier image; this image refers to it
 	MediaType         string        `json:"mediaType"`
 	ArtifactMediaType string        `json:"artifactMediaType"`
 	Status            string        `json:"status"`
@@ -33,27 +33,26 @@ type seedImage struct {
 	ScanStatus        string        `json:"scanStatus"`
 	ScanDescription   string        `json:"scanDescription"`
 	Findings          []ecr.Finding `json:"findings"`
-	Children          []seedPart    `json:"children"`
+	Children          []seedChild   `json:"children"`
 }
 
-// seedPart is an image that an index has for a platform.
-type seedPart struct {
+// seedChild is the image of one platform in an index.
+type seedChild struct {
 	OS      string `json:"os"`
 	Arch    string `json:"architecture"`
 	Variant string `json:"variant"`
 	seedImage
 }
 
-// PutWalkthrough fills the default registry with what the README walks through:
-// amazonlinux, test/centos and test/ubuntu with scans completed 25 hours ago,
-// so that the next is due, and test/hardcases.
+// PutWalkthrough pushes the repositories of the README's walkthrough into the default registry: amazonlinux, test/centos,
+// test/ubuntu and test/hardcases. The scans were completed 25 hours ago, so that the next scan is due.
 func PutWalkthrough(e *ecr.ECR) error {
 	var repositories []seedRepository
 	if err := json.Unmarshal(walkthroughJSON, &repositories); err != nil {
 		return fmt.Errorf("read the walkthrough's images: %w", err)
 	}
 	for _, r := range repositories {
-		s := seeding{e, ecr.RepositoryID{Name: r.Name}, e.Now(), map[string]string{}}
+		s := seeder{e, ecr.RepositoryID{Name: r.Name}, e.Now(), map[string]string{}}
 		for _, img := range r.Images {
 			s.put(img)
 		}
@@ -61,15 +60,15 @@ func PutWalkthrough(e *ecr.ECR) error {
 	return nil
 }
 
-// seeding puts the images of one repository.
-type seeding struct {
+// seeder pushes the images of one repository.
+type seeder struct {
 	ecr     *ecr.ECR
 	id      ecr.RepositoryID
 	now     time.Time
 	digests map[string]string // by tag
 }
 
-func (s *seeding) put(in seedImage) {
+func (s *seeder) put(in seedImage) {
 	img := s.image(in, strings.Join(in.Tags, ","))
 	if in.SignatureOf != "" {
 		img.Tags = []string{strings.Replace(s.digests[in.SignatureOf], ":", "-", 1) + ".sig"}
@@ -82,7 +81,7 @@ func (s *seeding) put(in seedImage) {
 	for _, c := range in.Children {
 		child := s.image(c.seedImage, fmt.Sprint(in.Tags, c.OS, c.Arch, c.Variant))
 		s.ecr.PutImage(s.id, child)
-		img.Digest = "" // that of the index's manifest
+		img.Digest = "" // the digest of the index's manifest is used
 		img.Children = append(img.Children, ecr.Child{
 			Digest: child.Digest, MediaType: child.MediaType, OS: c.OS, Arch: c.Arch, Variant: c.Variant, Size: 1 << 10,
 		})
@@ -93,7 +92,7 @@ func (s *seeding) put(in seedImage) {
 	}
 }
 
-func (s *seeding) image(in seedImage, name string) ecr.Image {
+func (s *seeder) image(in seedImage, name string) ecr.Image {
 	img := ecr.Image{
 		Digest: ecr.DigestOf(s.id.Name + " " + name), Tags: in.Tags,
 		MediaType: in.MediaType, ArtifactMediaType: in.ArtifactMediaType, Size: 30 << 20, Status: in.Status,

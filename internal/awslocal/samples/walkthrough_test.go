@@ -47,7 +47,7 @@ func TestWalkthrough(t *testing.T) {
 		"123456789012/test/ubuntu:16.04 COMPLETE map[INFORMATIONAL:19 LOW:24 MEDIUM:8] 51 0" + at,
 		"123456789012/test/ubuntu:latest COMPLETE map[INFORMATIONAL:9 LOW:13 MEDIUM:7] 29 0" + at,
 	}
-	if diff := cmp.Diff(want, replayed(t, e)); diff != "" {
+	if diff := cmp.Diff(want, imageSummaries(t, e)); diff != "" {
 		t.Errorf("images differ (-want +got):\n%s", diff)
 	}
 
@@ -67,15 +67,14 @@ func TestWalkthrough(t *testing.T) {
 			t.Errorf("start %s: %q, want %q", tags, got, code)
 		}
 	}
-	clock.Move(2 * time.Second)
+	clock.Advance(2 * time.Second)
 	out, err := c.DescribeImageScanFindings(t.Context(), &sdk.DescribeImageScanFindingsInput{RepositoryName: aws.String("test/hardcases"), ImageId: ecrclient.Tag("unsupported")})
 	if err != nil || out.ImageScanStatus.Status != "FAILED" || *out.ImageScanStatus.Description != ecr.UnsupportedOS {
 		t.Errorf("unsupported: %+v, %v", out, err)
 	}
 }
 
-// TestWalkthroughFindings holds the findings against what the README shows and a
-// feed needs.
+// TestWalkthroughFindings checks the fields of the findings that the README shows and that feeds need.
 func TestWalkthroughFindings(t *testing.T) {
 	e := ecr.New(ecr.Options{})
 	if err := samples.PutWalkthrough(e); err != nil {
@@ -92,12 +91,12 @@ func TestWalkthroughFindings(t *testing.T) {
 			}
 			seen := map[string]bool{}
 			for _, f := range out.ImageScanFindings.Findings {
-				has := map[string]string{}
+				attributes := map[string]string{}
 				for _, a := range f.Attributes {
-					has[*a.Key] = aws.ToString(a.Value)
+					attributes[*a.Key] = aws.ToString(a.Value)
 				}
-				if *f.Uri != link+*f.Name || aws.ToString(f.Description) == "" || has["package_name"] == "" || has["package_version"] == "" || seen[*f.Name] {
-					t.Errorf("%s:%v: finding %s %s %v", repository, img.Tags, *f.Name, *f.Uri, has)
+				if *f.Uri != link+*f.Name || aws.ToString(f.Description) == "" || attributes["package_name"] == "" || attributes["package_version"] == "" || seen[*f.Name] {
+					t.Errorf("%s:%v: finding %s %s %v", repository, img.Tags, *f.Name, *f.Uri, attributes)
 				}
 				seen[*f.Name] = true
 			}
@@ -112,18 +111,18 @@ func TestWalkthroughFindings(t *testing.T) {
 	}
 }
 
-// TestFullRepository holds as many images as ECR allows in one repository, lists
-// them and starts a scan of some.
-func TestFullRepository(t *testing.T) {
+// TestRepositoryOf100000Images pushes the maximum number of images that ECR allows in one repository, lists them and starts
+// some scans.
+func TestRepositoryOf100000Images(t *testing.T) {
 	const images = 100_000
 	clock := ecrclient.NewClock()
 	e := ecr.New(ecr.Options{Now: clock.Now})
 	findings := make([]ecr.Finding, 50)
-	before := heap()
+	before := heapBytes()
 	for range images {
 		e.PutImage(app, ecr.Image{Findings: findings, ScannedAt: clock.Now().Add(-25 * time.Hour)})
 	}
-	if each := (heap() - before) / images; each > 1500 {
+	if each := (heapBytes() - before) / images; each > 1500 {
 		t.Errorf("an image takes %d bytes", each)
 	}
 	c := ecrclient.InProcess(e)
@@ -152,7 +151,7 @@ func TestFullRepository(t *testing.T) {
 	runtime.KeepAlive(e)
 }
 
-func heap() int {
+func heapBytes() int {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
