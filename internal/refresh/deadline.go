@@ -5,16 +5,18 @@ import (
 	"time"
 )
 
-// callMargin is how long before a deadline calls that are under way end, so that there is time to answer, or to save what was learned.
+// callMargin is the time between the end of the last call to AWS and the deadline. In this time a request writes its
+// response, or a visit saves the record.
 const callMargin = 3 * time.Second
 
-// CallsBefore is the context for calls to AWS of work that must end before ctx's deadline.
-func CallsBefore(ctx context.Context) (context.Context, context.CancelFunc) {
-	return Before(ctx, callMargin, 4)
+// WithCallDeadline returns the context for calls to AWS by work that must end before ctx's deadline.
+func WithCallDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return WithEarlierDeadline(ctx, callMargin, 4)
 }
 
-// Before ends before ctx by a margin, or by the given part of the time that is left if that is less. It has no deadline if ctx has none.
-func Before(ctx context.Context, margin time.Duration, part int) (context.Context, context.CancelFunc) {
+// WithEarlierDeadline returns a context that ends before ctx's deadline by margin, or by 1/part of the remaining time if
+// that is less. It has no deadline if ctx has none.
+func WithEarlierDeadline(ctx context.Context, margin time.Duration, part int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return ctx, func() {}

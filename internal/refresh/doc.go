@@ -1,5 +1,6 @@
-// Package refresh asks ECR for what the record of a repository lacks and takes the answers into it, in memory. Visits and reads do it with the
-// same functions, so that both see the same. It bounds what is asked at once.
+// Package refresh reads from ECR the data that the record of a repository does not have, and adds it to the record in
+// memory. Visits and requests use the same functions, so that both get the same data. The package limits the number of
+// concurrent calls.
 //
-// It stores nothing, starts no scan, and does not decide what is due or shown.
+// It stores nothing and starts no scans. It does not decide which scans are due or what a response shows.
 package refresh

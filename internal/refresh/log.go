@@ -7,7 +7,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// RepositoryAttrs are the attributes of a line in the log about a repository.
+// RepositoryAttrs returns the attributes of a log message about a repository.
 func RepositoryAttrs(repo scan.Repository) []any {
 	return []any{"registry", repo.Registry, "region", repo.Region, "repository", repo.Name}
 }

@@ -11,26 +11,28 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Registry is what is asked of ECR. Its errors have the codes RepositoryNotFound, ImageNotFound, NoAccess, Unavailable or Internal.
+// Registry reads from ECR. Its errors have the codes RepositoryNotFound, ImageNotFound, NoAccess, Unavailable or Internal.
 type Registry interface {
-	// Images is what the tags of a repository point to, all its tags when tags is empty; for a multi-platform index, the images that it
-	// lists. Tags that don't exist are left out. An index that can't be resolved is one image with an Err, and spoils no other.
+	// Images returns the images that the tags of a repository point to. It reads all tags when tags is empty. For an image
+	// index it returns the images of the index. It omits tags that do not exist. An index whose images can't be read is one
+	// image with an Err.
 	Images(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error)
-	// Findings is the result of the last scan of an image with every finding, merged and sorted as by MergeFindings. Never scanned is a
-	// result too.
+	// Findings returns the result of the last scan of an image with all findings, merged and sorted as by
+	// [scan.MergeFindings]. For an image that was never scanned it returns a result with the state NotScanned.
 	Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error)
 }
 
-// Records gives the stored records. Its errors have the code Unavailable unless it says otherwise.
+// Records reads stored records. Its errors have the code Unavailable unless a method documents others.
 type Records interface {
-	// Load is the record of a repository; one that is not there is empty. What it gives is to be read only: others may be given the same.
-	// An error that wraps [history.ErrLaterFormat] is a record that a later version of this program wrote.
+	// Load returns the record of a repository, or an empty one when none is stored. Callers must not change it, because it can
+	// be returned to several callers. An error that wraps [history.ErrLaterFormat] means that a later version of the service
+	// wrote the record.
 	Load(ctx context.Context, repo scan.Repository) (history.Record, error)
-	// History is a stored history. A further error is NotFound, for one that is not there or is broken.
+	// History returns a stored history. Errors: also NotFound when the history does not exist or is invalid.
 	History(ctx context.Context, repo scan.Repository, name string) (history.History, error)
 }
 
-// Source is where records and results come from. Its fields are set once; its methods may be called side by side.
+// Source reads records and results. Its fields must not change after the first use. Its methods are safe for concurrent use.
 type Source struct {
 	Registry Registry
 	Records  Records
@@ -38,20 +40,20 @@ type Source struct {
 	Log      *slog.Logger
 }
 
-// Refresher brings the record of one repository up to date, in memory. Its methods are called one after another.
+// Refresher updates the record of one repository in memory. Its methods are not safe for concurrent use.
 type Refresher struct {
 	Source
 	Repo scan.Repository
-	// Record is what is known by now, and Stored what the store has.
+	// Record is the updated record. Stored is the record as it is stored.
 	Record, Stored history.Record
-	// Asked tells that ECR was asked for something: what is known is not the stored record alone.
-	Asked bool
-	// read is when the record was loaded, by our own clock, of which spans alone are used.
-	read time.Time
-	// Silent is why ECR did not list the repository when it was asked; nil when it did, or was not asked.
-	Silent error
-	// unread is why the result of an image, by label, could not be read.
-	unread map[string]error
+	// CalledECR means that Record can contain data from ECR that is not stored.
+	CalledECR bool
+	// loadedAt is when the record was loaded, by the local clock. It is used only to measure durations.
+	loadedAt time.Time
+	// ListError is the error of the last call that listed the repository, or nil.
+	ListError error
+	// readErrors are the errors of results that could not be read, by the label of the image.
+	readErrors map[string]error
 	// pending are the histories that are not stored yet, by label.
 	pending map[string]pendingHistory
 }
@@ -65,85 +67,88 @@ func (s Source) Open(ctx context.Context, repo scan.Repository) (*Refresher, err
 	return NewRefresher(s, repo, record), nil
 }
 
-// NewRefresher works with a record that was loaded already.
+// NewRefresher returns a Refresher for a loaded record.
 func NewRefresher(s Source, repo scan.Repository, record history.Record) *Refresher {
 	r := &Refresher{
-		Source: s, Repo: repo, Stored: record, read: s.Now(), unread: make(map[string]error), pending: make(map[string]pendingHistory),
+		Source: s, Repo: repo, Stored: record, loadedAt: s.Now(), readErrors: make(map[string]error), pending: make(map[string]pendingHistory),
 	}
 	if record.Now.IsZero() {
-		r.Stored.Now = r.read
+		r.Stored.Now = r.loadedAt
 	}
 	r.Record = r.Stored.Clone()
 	return r
 }
 
-// Clock is the time by S3's clock.
+// Clock returns the current time by S3's clock.
 func (r *Refresher) Clock() history.Stamp {
-	return history.StampOf(r.Stored.Now.Add(r.Now().Sub(r.read)))
+	return history.StampOf(r.Stored.Now.Add(r.Now().Sub(r.loadedAt)))
 }
 
-// Trust is how long the listing of the last visit is believed without asking ECR again: a tag may move at any moment.
-const Trust = 5 * time.Minute
+// ListingMaxAge is how long the listing of the last visit is used without calling ECR again. A tag can point to a new digest
+// at any time.
+const ListingMaxAge = 5 * time.Minute
 
-// IsFresh tells whether the record has a listing of all tags, or of some when there are any, that is younger than [Trust].
+// IsFresh reports whether the record has a listing of the tags that is younger than [ListingMaxAge]. Without tags it must be a
+// listing of all tags.
 func (r *Refresher) IsFresh(tags []string) bool {
 	age := r.Clock() - r.Record.Begin
-	if r.Record.Begin == 0 || age >= history.Stamp(Trust/time.Second) || age <= -history.Stamp(Trust/time.Second) || r.Record.Gone > 0 {
+	if r.Record.Begin == 0 || age >= history.Stamp(ListingMaxAge/time.Second) || age <= -history.Stamp(ListingMaxAge/time.Second) || r.Record.MissingSince > 0 {
 		return false
 	}
 	if len(tags) == 0 {
 		return r.Record.HasListedAll()
 	}
 	known := r.Record.Tags()
-	return !slices.ContainsFunc(tags, func(tag string) bool { return !known[tag] }) // one that no visit looked for may be there by now
+	return !slices.ContainsFunc(tags, func(tag string) bool { return !known[tag] }) // a tag that no visit searched for can exist
 }
 
-// HasListing tells whether anything is recorded that tags point to, all tags when there are none.
+// HasListing reports whether the record has an image with one of the tags. Without tags, any image counts.
 func (r *Refresher) HasListing(tags []string) bool {
-	there := r.Record.PresentTags()
-	return len(tags) == 0 && len(there) > 0 || slices.ContainsFunc(tags, func(tag string) bool { return there[tag] })
+	present := r.Record.PresentTags()
+	return len(tags) == 0 && len(present) > 0 || slices.ContainsFunc(tags, func(tag string) bool { return present[tag] })
 }
 
-// List asks ECR what tags point to, all of them when there are none, and takes the answer into the record: what it lacks is gone. Errors:
-// those of [Registry]; the record is then as it was, but for a repository that is gone.
+// List reads from ECR the images of the tags, or of all tags when tags is empty, and updates the record. Images that ECR does
+// not list are marked as missing. Errors: those of [Registry]. On an error, the record changes only if the repository does
+// not exist.
 func (r *Refresher) List(ctx context.Context, tags []string) error {
-	r.Asked = true
+	r.CalledECR = true
 	images, err := r.Registry.Images(ctx, r.Repo, tags)
 	now := r.Clock()
 	if err != nil {
-		r.Silent = err
+		r.ListError = err
 		if scan.CodeOf(err) == scan.RepositoryNotFound {
-			r.Record.SetGone(now)
+			r.Record.SetMissing(now)
 		}
 		return err
 	}
-	r.Silent = nil
-	r.Record.SetThere(now)
-	r.takeListing(r.withKnownPlatforms(images), tags, now)
+	r.ListError = nil
+	r.Record.SetPresent(now)
+	r.recordListing(r.withKnownPlatforms(images), tags, now)
 	return nil
 }
 
-func (r *Refresher) takeListing(images []scan.Image, tags []string, now history.Stamp) {
-	met := make(map[string]bool, len(images))
+func (r *Refresher) recordListing(images []scan.Image, tags []string, now history.Stamp) {
+	listed := make(map[string]bool, len(images))
 	for _, i := range images {
-		if met[i.Label()] = true; r.unread[i.Label()] == nil {
-			r.Record.Observe(i, now)
+		if listed[i.Label()] = true; r.readErrors[i.Label()] == nil {
+			r.Record.UpdateImage(i, now)
 		}
 	}
-	named := make(map[string]bool, len(tags))
+	requested := make(map[string]bool, len(tags))
 	for _, tag := range tags {
-		named[tag] = true
+		requested[tag] = true
 	}
 	for label, i := range r.Record.Images {
-		if !met[label] && (len(tags) == 0 || named[i.Tag]) {
-			r.Record.Unobserve(label, now)
+		if !listed[label] && (len(tags) == 0 || requested[i.Tag]) {
+			r.Record.SetImageMissing(label, now)
 		}
 	}
-	there := r.Record.PresentTags()
+	present := r.Record.PresentTags()
 	for _, tag := range tags {
 		missing := scan.Image{Repository: r.Repo, Tag: tag, Kind: scan.Missing}
-		if old, known := r.Record.Images[missing.Label()]; !there[tag] && (!known || old.Kind == scan.Missing) {
-			r.Record.Observe(missing, now)
+		if old, known := r.Record.Images[missing.Label()]; !present[tag] && (!known || old.Kind == scan.Missing) {
+			r.Record.UpdateImage(missing, now)
 		}
 	}
 	if len(tags) == 0 {
@@ -151,30 +156,30 @@ func (r *Refresher) takeListing(images []scan.Image, tags []string, now history.
 	}
 }
 
-// withKnownPlatforms puts in the place of an index that could not be resolved just now the images that it had, if it is the same index or that
-// is unknown.
+// withKnownPlatforms replaces each index that is temporarily unavailable with its recorded images, if the recorded images are
+// from the same index or their index is unknown.
 func (r *Refresher) withKnownPlatforms(images []scan.Image) []scan.Image {
-	broken := make(map[string]scan.Image)
+	unavailable := make(map[string]scan.Image)
 	for _, i := range images {
 		if i.Kind == scan.Index && scan.CodeOf(i.Err) == scan.Unavailable {
-			broken[i.Tag] = i
+			unavailable[i.Tag] = i
 		}
 	}
-	if len(broken) == 0 {
+	if len(unavailable) == 0 {
 		return images
 	}
-	shown := slices.Clone(images)
+	replaced := slices.Clone(images)
 	for _, i := range r.Record.Images {
-		if index, is := broken[i.Tag]; is && i.Platform != "" && i.Kind != scan.Missing && (i.Index == "" || i.Index == index.Digest) {
-			shown = slices.DeleteFunc(shown, func(s scan.Image) bool { return s.Tag == i.Tag && s.Kind == scan.Index })
-			shown = append(shown, i.Image(r.Repo))
-			r.unread[i.Label()] = index.Err
+		if index, ok := unavailable[i.Tag]; ok && i.Platform != "" && i.Kind != scan.Missing && (i.Index == "" || i.Index == index.Digest) {
+			replaced = slices.DeleteFunc(replaced, func(s scan.Image) bool { return s.Tag == i.Tag && s.Kind == scan.Index })
+			replaced = append(replaced, i.Image(r.Repo))
+			r.readErrors[i.Label()] = index.Err
 		}
 	}
-	return shown
+	return replaced
 }
 
-// Images are those of the record that a tag points to, in the order of their labels.
+// Images returns the recorded images that exist, sorted by tag and platform.
 func (r *Refresher) Images() []scan.Image {
 	images := make([]scan.Image, 0, len(r.Record.Images))
 	for _, i := range r.Record.Images {
@@ -186,30 +191,30 @@ func (r *Refresher) Images() []scan.Image {
 	return images
 }
 
-// Answer is what is known of an image: ECR's answer, or why there is none.
+// Answer returns ECR's last answer for an image, or a result that explains why there is none.
 func (r *Refresher) Answer(image scan.Image) scan.Result {
 	switch known := r.Record.Images[image.Label()]; {
 	case image.Err != nil:
-		return Unanswered(image, image.Err)
+		return ResultOfError(image, image.Err)
 	case image.Kind == scan.Missing:
 		return scan.Result{State: scan.NoSuchTag}
 	case image.Kind != scan.PlainImage:
 		return scan.Result{State: scan.NotScanned, Reason: string(image.Kind)}
-	case known.Last.State == "" || r.isCertain(image):
-		return Unanswered(image, cmp.Or(r.unread[image.Label()], error(scan.ErrNotVisited)))
+	case known.Last.State == "" || r.overridesRecord(image):
+		return ResultOfError(image, cmp.Or(r.readErrors[image.Label()], error(scan.ErrNotVisited)))
 	default:
 		return known.Last.Result()
 	}
 }
 
-// isCertain tells whether ECR's refusal to tell of an image says more than what was known before.
-func (r *Refresher) isCertain(image scan.Image) bool {
-	err := r.unread[image.Label()]
-	return err != nil && Unanswered(image, err).State != scan.Unread
+// overridesRecord reports whether the last read error of an image replaces its recorded answer. A temporary error does not.
+func (r *Refresher) overridesRecord(image scan.Image) bool {
+	err := r.readErrors[image.Label()]
+	return err != nil && ResultOfError(image, err).State != scan.Unread
 }
 
-// Unanswered is what is known of an image when ECR answers with an error.
-func Unanswered(image scan.Image, err error) scan.Result {
+// ResultOfError returns the result to show for an image when ECR returns err.
+func ResultOfError(image scan.Image, err error) scan.Result {
 	switch code := scan.CodeOf(err); {
 	case code == scan.ImageNotFound && image.Platform == "":
 		return scan.Result{State: scan.NoSuchTag}
@@ -221,13 +226,13 @@ func Unanswered(image scan.Image, err error) scan.Result {
 	return scan.Result{State: scan.Unread, Reason: scan.MessageOf(err)}
 }
 
-// Unread is why the result of an image could not be read when ECR was asked; nil when it was, or was not asked for.
-func (r *Refresher) Unread(label string) error { return r.unread[label] }
+// ReadError returns the error of the last call that read the image's result, or nil.
+func (r *Refresher) ReadError(label string) error { return r.readErrors[label] }
 
-// Outage is why ECR did not answer for an image when it was asked; nil when it did, or was not asked.
+// Outage returns the error if ECR was called for an image and was unavailable, or nil.
 func (r *Refresher) Outage(label string) error {
-	err := cmp.Or(r.unread[label], r.Silent)
-	if scan.CodeOf(err) != scan.Unavailable || scan.IsNotAsked(err) {
+	err := cmp.Or(r.readErrors[label], r.ListError)
+	if scan.CodeOf(err) != scan.Unavailable || scan.IsNotVisited(err) {
 		return nil
 	}
 	return err

@@ -1,5 +1,6 @@
-// Package rescan is the writer: the [Visitor] visits one repository at a time, records what ECR says of its images and starts the scans that are
-// due. A schedule sends a [Message] for each repository to a [Queue], and [Local] is a queue in the process.
+// Package rescan is the only writer of records. A [Visitor] visits one repository at a time: it records ECR's results and
+// starts the scans that are due. A schedule sends one [Message] for each repository to a [Queue]. [Local] is a queue in
+// memory.
 //
-// It answers nobody: package report does, from what is recorded. It does not know SQS, Lambda or S3.
+// The package does not answer requests; package report does this from the records. It does not depend on SQS, Lambda or S3.
 package rescan

@@ -15,67 +15,72 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// MaxContinuations is how many messages in a row may continue a visit.
+// MaxContinuations is the maximum number of visits in a row that continue a visit.
 const MaxContinuations = 100
 
-// Message asks for a visit of one repository.
+// Message requests a visit of one repository.
 type Message struct {
-	// Registry is the AWS account id that owns the repository, 12 digits.
+	// Registry is the id of the AWS account that owns the repository, 12 digits.
 	Registry string `json:"registry"`
 	// Region is the AWS Region of the repository, such as us-west-2.
 	Region string `json:"region"`
 	// Repository is the repository's name, such as test/ubuntu.
 	Repository string `json:"repository"`
-	// Configs are the ids of the scan configs that watch the repository. There are none when only its record is left.
+	// Configs are the ids of the scan configs that watch the repository. It is empty when no config watches it and only its
+	// record must be deleted.
 	Configs []string `json:"configs"`
-	// Continues counts the messages in a row that this one continues, 0 to MaxContinuations. It is 0 for a message that continues none.
+	// Continues is the number of visits in a row that this message continues, 0 to [MaxContinuations].
 	Continues int `json:"continues,omitempty"`
 }
 
-// Repo is the repository to visit.
+// Repo returns the repository to visit.
 func (m Message) Repo() scan.Repository {
 	return scan.Repository{Registry: m.Registry, Region: m.Region, Name: m.Repository}
 }
 
-// Group is the FIFO message group id: the SHA-256 of the repository, 64 hex digits. Two repositories never have the same one.
+// Group returns the FIFO message group id: the SHA-256 of the repository in 64 hex digits. Each repository has its own.
 func (m Message) Group() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", m.Registry, m.Region, m.Repository)) // quoted, so that the parts can't run together
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", m.Registry, m.Region, m.Repository)) // quoted, so that different parts can't give the same text
 	return hex.EncodeToString(sum[:])
 }
 
 // Sending is a message to send.
 type Sending struct {
 	Message
-	// Once is the deduplication id, 1 to 128 characters. A queue may drop a message whose id was sent less than 5 minutes ago.
+	// Once is the deduplication id, 1 to 128 characters. A queue can drop a message if another one with the same id was sent in
+	// the last 5 minutes.
 	Once string
 }
 
-// Queue takes messages. It gives them out in the order of their sending for each repository, and never two of one repository at once.
+// Queue stores messages and delivers them. For each repository it delivers them in the order in which they were sent, and only
+// one at a time.
 type Queue interface {
-	// Send returns nil when all messages were sent. Otherwise it returns one error for each message, nil for those that were sent. A message
-	// with an error may have been sent all the same.
+	// Send returns nil when all messages were sent. Otherwise it returns one error for each message, which is nil if the message
+	// was sent. A message with an error can still be delivered.
 	Send(ctx context.Context, s []Sending) []error
-	// Waiting is about how many messages wait. Messages that are being worked on do not count.
+	// Waiting returns the approximate number of waiting messages. It does not count messages that are being handled.
 	Waiting(ctx context.Context) (int, error)
 }
 
-// Received is a message that a queue gave out.
+// Received is a message that a queue delivered.
 type Received struct {
 	Message
-	// ID is the queue's own id of the message. It stays the same when the message is delivered again.
+	// ID is the queue's id of the message. It stays the same when the message is delivered again.
 	ID string
 	// Sent is when the message was sent, in milliseconds, by the queue's clock.
 	Sent time.Time
 }
 
-// storedMessage is a message in JSON. It has the fields of earlier versions too, so that their messages are recognized.
+// storedMessage is the JSON form of a message. It also has fields of earlier versions, so that ParseMessage can reject their
+// messages.
 type storedMessage struct {
 	Message
 	Config json.RawMessage `json:"config"`
 	Chain  json.RawMessage `json:"chain"`
 }
 
-// ParseMessage reads a message from its JSON form. It errors for whatever must not reach AWS, and for messages of earlier versions.
+// ParseMessage reads a message from its JSON form. It returns an error for values that are invalid for AWS, and for messages of
+// earlier versions.
 func ParseMessage(body []byte) (Message, error) {
 	var s storedMessage
 	if err := json.Unmarshal(body, &s); err != nil {
@@ -114,30 +119,31 @@ func (m Message) check() error {
 	return nil
 }
 
-// maxConfigIDs is how many ids of configs a message has at most, so that it stays below the 256 KiB that SQS takes. The record knows the others.
+// maxConfigIDs is the maximum number of config ids in a message, because SQS limits messages to 256 KiB. The record has the
+// other ids.
 const maxConfigIDs = 5000
 
-// NewMessage asks for a visit of a repository that configs with these ids watch.
+// NewMessage returns a message for a visit of a repository. configs are the ids of the configs that watch it.
 func NewMessage(repo scan.Repository, configs ...string) Message {
 	return Message{Registry: repo.Registry, Region: repo.Region, Repository: repo.Name, Configs: configs}
 }
 
-// Requests asks for visits.
+// Requests sends messages for visits of new configs.
 type Requests struct {
 	Queue Queue
 	Log   *slog.Logger
-	// NotSent, if it is set, counts a request that could not be sent.
+	// NotSent, if set, is called for each message that could not be sent.
 	NotSent func(ctx context.Context)
 }
 
-// Request asks for a visit of the repository that a new config watches, as soon as there is room for it. A request that can't be sent is logged
-// and counted; the next schedule sends it.
+// Request sends a message for a visit of the repository that a new config watches. If the message can't be sent, Request logs
+// this and calls NotSent. The next schedule then sends the message.
 func (r Requests) Request(ctx context.Context, c scan.Config) {
 	errs := r.Queue.Send(ctx, []Sending{{Message: NewMessage(c.Repo(), c.ID), Once: c.ID}})
 	if len(errs) == 0 || errs[0] == nil {
 		return
 	}
-	r.Log.WarnContext(ctx, "can't request a visit; the next schedule does", append(refresh.RepositoryAttrs(c.Repo()), "config", c.ID, "error", errs[0])...)
+	r.Log.WarnContext(ctx, "could not request a visit; the next schedule requests it", append(refresh.RepositoryAttrs(c.Repo()), "config", c.ID, "error", errs[0])...)
 	if r.NotSent != nil {
 		r.NotSent(ctx)
 	}

@@ -26,25 +26,25 @@ func TestParseMessage(t *testing.T) {
 		want       rescan.Message
 		err        string // a part of the error
 	}{
-		{"a repository alone", start + `}`, whole, ""},
+		{"only a repository", start + `}`, whole, ""},
 		{"with configs", start + `,"configs":["` + oneID + `","` + otherID + `"],"continues":3}`, withConfigs, ""},
 		{"the last continuation", start + `,"configs":[],"continues":100}`, last, ""},
 		{"a field of a later version", start + `,"later":1}`, whole, ""},
 
 		{"nothing", ``, rescan.Message{}, "JSON"},
-		{"no JSON", `{`, rescan.Message{}, "JSON"},
-		{"more than one", start + `}{}`, rescan.Message{}, "after top-level value"},
+		{"invalid JSON", `{`, rescan.Message{}, "JSON"},
+		{"two objects", start + `}{}`, rescan.Message{}, "after top-level value"},
 		{"another type", `[]`, rescan.Message{}, "array"},
 		{"null", `null`, rescan.Message{}, "registry must be"},
 		{"no repository", `{}`, rescan.Message{}, "repository must be"},
-		{"a registry that is no account", strings.Replace(start, "123456789012", "12345", 1) + `}`, rescan.Message{}, "registry must be"},
+		{"a registry that is not an account", strings.Replace(start, "123456789012", "12345", 1) + `}`, rescan.Message{}, "registry must be"},
 		{"a Region that is a host", strings.Replace(start, "us-west-2", "us-west-2.example.com/", 1) + `}`, rescan.Message{}, "region must be"},
 		{"a repository that is a path", strings.Replace(start, "test/ubuntu", "../x", 1) + `}`, rescan.Message{}, "repository must be"},
 		{"an id that is a path", start + `,"configs":["` + oneID + `","../` + oneID + `"]}`, rescan.Message{}, "configs/1 must be a scan ID"},
 		{"an id in upper case", start + `,"configs":["` + strings.ToUpper(strings.Replace(oneID, "aa", "ab", 1)) + `"]}`, rescan.Message{}, "configs/0"},
 		{"an id of another type", start + `,"configs":[1]}`, rescan.Message{}, "number"},
-		{"continues less than none", start + `,"continues":-1}`, rescan.Message{}, "continues must be 0 to 100"},
-		{"continues too many", start + `,"continues":101}`, rescan.Message{}, "continues must be 0 to 100"},
+		{"continues below 0", start + `,"continues":-1}`, rescan.Message{}, "continues must be 0 to 100"},
+		{"continues above the maximum", start + `,"continues":101}`, rescan.Message{}, "continues must be 0 to 100"},
 
 		{"an earlier version", `{"config":"` + oneID + `","chain":"` + otherID + `","hop":0,"total":{}}`, rescan.Message{}, "earlier version"},
 		{"both forms", start + `,"chain":null}`, rescan.Message{}, "earlier version"},
@@ -71,7 +71,7 @@ func TestGroup(t *testing.T) {
 	same := m
 	same.Configs, same.Continues = []string{oneID}, 5
 	if same.Group() != want {
-		t.Error("it depends on more than the repository")
+		t.Error("the group depends on more than the repository")
 	}
 	groups := map[string]rescan.Message{}
 	for _, other := range []rescan.Message{
@@ -79,7 +79,7 @@ func TestGroup(t *testing.T) {
 		{Registry: `a" "b`, Repository: "c"}, {Registry: "a", Region: `b" "c`}, {Registry: "a", Region: "c", Repository: "b"},
 	} {
 		if twin, ok := groups[other.Group()]; ok {
-			t.Errorf("%+v and %+v share a group", twin, other)
+			t.Errorf("%+v and %+v have the same group", twin, other)
 		}
 		groups[other.Group()] = other
 	}
@@ -94,12 +94,12 @@ func FuzzParseMessage(f *testing.F) {
 		m, err := rescan.ParseMessage(body)
 		if err != nil {
 			if diff := cmp.Diff(rescan.Message{}, m); diff != "" {
-				t.Errorf("a message with an error:\n%s", diff)
+				t.Errorf("an error with a message:\n%s", diff)
 			}
 			return
 		}
 		if strings.ContainsAny(m.Registry+m.Region+m.Repository, " \n\\?#%:@\"") || strings.Contains(m.Repository, "..") {
-			t.Errorf("%+v would reach AWS", m)
+			t.Errorf("%+v is invalid for AWS but has no error", m)
 		}
 		again, err := json.Marshal(m)
 		if err != nil {

@@ -11,14 +11,14 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Local is a queue in the process, for the local server. It holds at most one waiting message for each repository, and it forgets all of
-// them when the process ends. All methods are safe for concurrent use. It implements [Queue].
+// Local is a queue in memory for the local server. It stores at most one waiting message for each repository. All messages are
+// lost when the process ends. All methods are safe for concurrent use. It implements [Queue].
 //
-// It does not drop a message because of its deduplication id: a second copy becomes part of the message that waits, or costs a visit.
+// It ignores the deduplication id: it merges a second copy into the waiting message. If none is waiting, there is one more visit.
 type Local struct {
 	atOnce  int
 	now     func() time.Time
-	changed chan struct{} // holds a value when there may be more to do
+	changed chan struct{} // has a value when a message can be ready
 
 	mu      sync.Mutex
 	waiting []*Received // in the order of the first sending
@@ -26,7 +26,8 @@ type Local struct {
 	running map[scan.Repository]bool
 }
 
-// NewLocal returns an empty queue that gives out at most atOnce messages at once, and that takes the time of sending from now.
+// NewLocal returns an empty queue that delivers at most atOnce messages at once. now returns the time for the Sent field of
+// messages.
 func NewLocal(atOnce int, now func() time.Time) *Local {
 	return &Local{
 		atOnce: atOnce, now: now, changed: make(chan struct{}, 1),
@@ -53,8 +54,9 @@ func (q *Local) Send(_ context.Context, s []Sending) []error {
 	return nil
 }
 
-// merge makes one message of two for the same repository. The time is that of the later one: a visit that began between the two has
-// not seen what the later one is about. The count is the larger one, so that work without end is noticed although schedules come between.
+// merge adds a second message for the same repository. The result has the later time, because a visit that began between the
+// two messages has not read the configs of the second one. It has the larger number of continuations, so that endless
+// continuations reach the limit even if schedules send messages in between.
 func (r *Received) merge(m Message, sent time.Time) {
 	r.Sent, r.Continues = sent, max(r.Continues, m.Continues)
 	for _, id := range m.Configs {
@@ -71,8 +73,8 @@ func (q *Local) Waiting(context.Context) (int, error) {
 	return len(q.waiting), nil
 }
 
-// Run calls handle for each message until ctx ends, and returns when the calls that run then have returned. There must be one Run at a
-// time.
+// Run calls handle for each message until ctx ends, and returns when all calls of handle have returned. Only one Run may be active
+// at a time.
 func (q *Local) Run(ctx context.Context, handle func(context.Context, Received)) {
 	var visits sync.WaitGroup
 	defer visits.Wait()
@@ -92,7 +94,8 @@ func (q *Local) Run(ctx context.Context, handle func(context.Context, Received))
 	}
 }
 
-// next takes the first message whose repository is not being visited, and nil when there is none or enough visits run.
+// next removes and returns the first message whose repository is not being visited. It returns nil when there is none or the
+// maximum number of visits is active.
 func (q *Local) next() *Received {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -117,10 +120,10 @@ func (q *Local) end(r scan.Repository) {
 	q.wake()
 }
 
-// wake lets Run look again.
+// wake makes Run check the queue again.
 func (q *Local) wake() {
 	select {
 	case q.changed <- struct{}{}:
-	default: // it will look anyway
+	default: // Run already has a wake-up
 	}
 }

@@ -18,7 +18,7 @@ func sending(repository string, configs ...string) rescan.Sending {
 	return rescan.Sending{Message: rescan.Message{Registry: "123456789012", Region: "us-west-2", Repository: repository, Configs: configs}}
 }
 
-// visitor handles the messages of a queue. It visits each repository for an hour, unless hold has a time for it.
+// visitor handles the messages of a queue. Each visit takes an hour, or the time in hold for its repository.
 type visitor struct {
 	t     *testing.T
 	queue *rescan.Local
@@ -26,13 +26,13 @@ type visitor struct {
 
 	mu                     sync.Mutex
 	running, atOnce, ended int
-	ofRepo                 map[string]int
+	perRepo                map[string]int
 	visits                 []rescan.Received
 }
 
-// start runs a queue for at most atOnce visits. The returned function ends it and waits for the end.
+// start runs a queue with at most atOnce visits. The returned function stops it and waits until it has stopped.
 func start(t *testing.T, atOnce int) (v *visitor, stop func()) {
-	v = &visitor{t: t, queue: rescan.NewLocal(atOnce, time.Now), hold: map[string]time.Duration{}, ofRepo: map[string]int{}}
+	v = &visitor{t: t, queue: rescan.NewLocal(atOnce, time.Now), hold: map[string]time.Duration{}, perRepo: map[string]int{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -50,8 +50,8 @@ func (v *visitor) visit(_ context.Context, m rescan.Received) {
 	v.visits = append(v.visits, m)
 	v.running++
 	v.atOnce = max(v.atOnce, v.running)
-	v.ofRepo[m.Repository]++
-	if v.ofRepo[m.Repository] > 1 {
+	v.perRepo[m.Repository]++
+	if v.perRepo[m.Repository] > 1 {
 		v.t.Errorf("two visits of %s at once", m.Repository)
 	}
 	hold, ok := v.hold[m.Repository]
@@ -60,12 +60,12 @@ func (v *visitor) visit(_ context.Context, m rescan.Received) {
 	}
 	v.mu.Unlock()
 
-	time.Sleep(hold) // on the fake clock, and whether ctx has ended or not: a visit ends by itself
+	time.Sleep(hold) // on the fake clock; a visit does not stop when ctx ends
 
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.running--
-	v.ofRepo[m.Repository]--
+	v.perRepo[m.Repository]--
 	v.ended++
 }
 
@@ -76,16 +76,16 @@ func (v *visitor) send(s ...rescan.Sending) {
 	}
 }
 
-// wantWaiting waits until nothing moves, and compares how many messages wait then.
+// wantWaiting waits until all goroutines are idle, and checks the number of waiting messages.
 func (v *visitor) wantWaiting(want int) {
 	v.t.Helper()
 	synctest.Wait()
 	if got, err := v.queue.Waiting(v.t.Context()); got != want || err != nil {
-		v.t.Errorf("%d messages wait (%v), want %d", got, err, want)
+		v.t.Errorf("%d messages are waiting (%v), want %d", got, err, want)
 	}
 }
 
-// wantVisits compares the visits that have begun, without the ids of their messages.
+// wantVisits checks the visits that have begun. It ignores the ids of their messages.
 func (v *visitor) wantVisits(want ...rescan.Received) {
 	v.t.Helper()
 	synctest.Wait()
@@ -97,13 +97,13 @@ func (v *visitor) wantVisits(want ...rescan.Received) {
 	ids := map[string]bool{}
 	for _, m := range v.visits {
 		if m.ID == "" || ids[m.ID] {
-			v.t.Errorf("the id %q of a message is empty, or another one's too", m.ID)
+			v.t.Errorf("the id %q of a message is empty or not unique", m.ID)
 		}
 		ids[m.ID] = true
 	}
 }
 
-// counts is how many visits ran at once at most, and how many have ended.
+// counts returns the maximum number of concurrent visits and the number of visits that have ended.
 func (v *visitor) counts() (atOnce, ended int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -133,7 +133,7 @@ func TestLocalVisitsInOrder(t *testing.T) {
 	})
 }
 
-func TestLocalBound(t *testing.T) {
+func TestLocalLimitsConcurrentVisits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, stop := start(t, 3)
 		defer stop()
@@ -149,8 +149,8 @@ func TestLocalBound(t *testing.T) {
 	})
 }
 
-// A repository whose visit never ends holds its own messages, and no other's.
-func TestLocalHangingVisit(t *testing.T) {
+// A visit that does not end blocks only the messages of its own repository.
+func TestLocalHangingVisitBlocksOnlyItsRepository(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, stop := start(t, 2)
 		defer stop()
@@ -169,14 +169,14 @@ func TestLocalHangingVisit(t *testing.T) {
 	})
 }
 
-// A message that is sent during a visit leads to one more visit, which knows all of what was sent meanwhile.
-func TestLocalMerges(t *testing.T) {
+// Messages that are sent during a visit lead to one more visit with the configs of all these messages.
+func TestLocalMergesMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, stop := start(t, 2)
 		defer stop()
 		first, continuation, fresh := sending("app", oneID), sending("app", oneID), sending("app", otherID, oneID)
-		room := []string{oneID, "the sender's"}
-		continuation.Configs, continuation.Continues = room[:1], 4
+		backing := []string{oneID, "the sender's"}
+		continuation.Configs, continuation.Continues = backing[:1], 4
 		began := time.Now()
 		v.send(first)
 		v.wantVisits(received(first, began))
@@ -188,8 +188,8 @@ func TestLocalMerges(t *testing.T) {
 		v.wantWaiting(1)
 		merged := sending("app", oneID, otherID)
 		merged.Continues = 4
-		if diff := cmp.Diff([]string{oneID, "the sender's"}, room); diff != "" {
-			t.Errorf("the sender's memory has changed (-want +got):\n%s", diff)
+		if diff := cmp.Diff([]string{oneID, "the sender's"}, backing); diff != "" {
+			t.Errorf("the queue changed the sender's slice (-want +got):\n%s", diff)
 		}
 		v.wantVisits(received(first, began))
 		time.Sleep(time.Hour)
@@ -198,8 +198,8 @@ func TestLocalMerges(t *testing.T) {
 	})
 }
 
-// Run waits for visits that still run. What waits then stays in the queue, and the next Run gives it out.
-func TestLocalEnd(t *testing.T) {
+// Run waits for active visits. Waiting messages remain in the queue, and the next Run delivers them.
+func TestLocalRunWaitsForVisits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, stop := start(t, 1)
 		v.send(sending("one"), sending("two"))
@@ -214,7 +214,7 @@ func TestLocalEnd(t *testing.T) {
 		again := make(chan string)
 		go v.queue.Run(ctx, func(_ context.Context, m rescan.Received) { again <- m.Repository })
 		if got := <-again; got != "two" {
-			t.Errorf("the next Run gave out %s, want two", got)
+			t.Errorf("the next Run delivers %s, want two", got)
 		}
 		cancel()
 	})

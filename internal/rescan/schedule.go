@@ -9,21 +9,22 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// ScheduleReport is what one schedule sent to the queue.
+// ScheduleReport is the result of one schedule.
 type ScheduleReport struct {
-	// Configs is how many configs there are, and Repositories how many they watch, with those that have a record.
+	// Configs is the number of configs. Repositories is the number of repositories that a config watches or that have a record.
 	Configs      int `json:"configs"`
 	Repositories int `json:"repositories"`
-	// Waiting is how many messages waited in the queue before.
+	// Waiting is the number of messages that were waiting in the queue before the schedule.
 	Waiting int `json:"waiting"`
-	// Sent is how many messages were sent, and NotSent how many repositories got none. The next schedule sends theirs.
+	// Sent is the number of messages that were sent. NotSent is the number of messages that were not sent; the next schedule
+	// sends them.
 	Sent    int `json:"sent"`
 	NotSent int `json:"notSent"`
-	// Problems tells why, for the first hundred of them.
+	// Problems are the errors of the first 100 messages that were not sent.
 	Problems []ScheduleProblem `json:"problems"`
 }
 
-// ScheduleProblem is why a repository got no message.
+// ScheduleProblem is the error of a message that was not sent.
 type ScheduleProblem struct {
 	Registry   string `json:"registry"`
 	Region     string `json:"region"`
@@ -31,37 +32,37 @@ type ScheduleProblem struct {
 	Error      string `json:"error"`
 }
 
-// maxProblems bounds how many problems a report lists.
+// maxProblems is the maximum number of problems in a report.
 const maxProblems = 100
 
-// Schedule asks for a visit of each repository that a config watches or that has a record; once makes the deduplication id of each message.
-// Errors: that no message at all could be sent.
+// Schedule sends a message for each repository that a config watches or that has a record. once returns the deduplication id
+// of a message. Errors: the configs or the queue can't be read, or no message could be sent.
 func (v *Visitor) Schedule(ctx context.Context, once func(Message) string) (ScheduleReport, error) {
-	calls, cancel := refresh.CallsBefore(ctx)
+	calls, cancel := refresh.WithCallDeadline(ctx)
 	defer cancel()
 	configs, err := v.Configs.List(calls)
 	if err != nil {
-		return ScheduleReport{}, fmt.Errorf("schedule: can't read the configs: %w", err)
+		return ScheduleReport{}, fmt.Errorf("schedule: could not read the configs: %w", err)
 	}
 	recorded, err := v.Records.Repositories(calls)
 	if err != nil {
-		v.Log.WarnContext(calls, "can't list the records; those that no config watches are left for the next schedule", "error", err)
+		v.Log.WarnContext(calls, "could not list the records; the next schedule deletes those that no config watches", "error", err)
 	}
 	messages := messagesFor(configs, recorded)
 	report := ScheduleReport{Configs: len(configs), Repositories: len(messages), Problems: []ScheduleProblem{}}
 	if report.Waiting, err = v.Queue.Waiting(calls); err != nil {
 		report.NotSent = len(messages)
-		return report, fmt.Errorf("schedule: can't tell how many messages wait: %w", err)
+		return report, fmt.Errorf("schedule: could not read the number of waiting messages: %w", err)
 	}
 	if report.Waiting > len(messages) {
 		report.NotSent = len(messages)
-		v.Log.WarnContext(ctx, "the schedule sends nothing: more messages wait than there are repositories", "waiting", report.Waiting, "repositories", len(messages))
+		v.Log.WarnContext(ctx, "schedule sent no messages: more messages are waiting than there are repositories", "waiting", report.Waiting, "repositories", len(messages))
 		return report, nil
 	}
 	return report, v.send(ctx, calls, messages, once, &report)
 }
 
-// messagesFor is a message for each repository, in order.
+// messagesFor returns one message for each repository, sorted by repository.
 func messagesFor(configs []scan.Config, recorded []scan.Repository) []Message {
 	watching := make(map[scan.Repository][]string, len(configs))
 	for _, repo := range recorded {

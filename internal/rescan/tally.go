@@ -8,36 +8,36 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Tally counts images by what happened to them.
+// Tally counts the images of a visit by outcome.
 type Tally struct {
-	// Images is the sum of the counts below, without Artifacts.
+	// Images is the sum of the counts below without Artifacts.
 	Images int `json:"images"`
-	// Started is how many scans were started.
+	// Started is the number of scans that were started.
 	Started int `json:"started"`
-	// Recent is how many were scanned within 24 hours, so that ECR would refuse them.
+	// Recent is the number of images that ECR scanned in the last 24 hours, so that it refuses a new scan.
 	Recent int `json:"scannedWithin24h"`
-	// InProgress is how many are being scanned already.
+	// InProgress is the number of images with a scan in progress.
 	InProgress int `json:"inProgress"`
-	// NotScannable counts, by reason, what can't be scanned.
+	// NotScannable counts the images that ECR can't scan, by reason.
 	NotScannable map[string]int `json:"notScannable"`
-	// Failed counts, by reason, what could have been scanned and was not.
+	// Failed counts the images whose scan could not be started although ECR can scan them, by reason.
 	Failed map[string]int `json:"failed"`
-	// Left is how many were not reached before the time was up. Those that are due still are so at the next visit.
-	Left int `json:"left"`
-	// Artifacts is how many tags were left out since they are no images.
+	// NotReached is the number of images that were not handled before the deadline. The next visit handles them.
+	NotReached int `json:"left"`
+	// Artifacts is the number of tags that were ignored because they are not images.
 	Artifacts int `json:"artifacts"`
 }
 
-// Known is what a visit learned of the last scans of the images.
+// Known is the information of a visit about the last scans of the images.
 type Known struct {
-	// Findings is the sum of the findings that the images' last scans had, by severity.
+	// Findings is the number of findings of the last scans of all images, by severity.
 	Findings scan.Counts `json:"findings"`
-	// OldestScan is when the image whose last scan is the longest ago was scanned. Images without a scan have no age, and those under enhanced
-	// scanning are left out: they are scanned again when there is a reason, however long that takes.
+	// OldestScan is the earliest time of the images' last scans. Images without a scan are ignored. Images with enhanced scanning
+	// are ignored too, because Amazon Inspector decides when to scan them.
 	OldestScan *time.Time `json:"oldestScan,omitempty"`
 }
 
-// outcome is what a visit did with one image.
+// outcome is the outcome of a visit for one image.
 type outcome struct {
 	kind   outcomeKind
 	reason string
@@ -51,7 +51,7 @@ const (
 	running
 	notScannable
 	failed
-	left
+	notReached
 )
 
 func newTally() Tally { return Tally{NotScannable: map[string]int{}, Failed: map[string]int{}} }
@@ -69,8 +69,8 @@ func (t *Tally) add(o outcome) {
 		t.NotScannable[o.reason]++
 	case failed:
 		t.Failed[o.reason]++
-	case left:
-		t.Left++
+	case notReached:
+		t.NotReached++
 	}
 }
 
@@ -78,15 +78,15 @@ func (t *Tally) add(o outcome) {
 func (t Tally) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Int("images", t.Images), slog.Int("started", t.Started), slog.Int("scannedWithin24h", t.Recent), slog.Int("inProgress", t.InProgress),
-		slog.Any("notScannable", t.NotScannable), slog.Any("failed", t.Failed), slog.Int("left", t.Left), slog.Int("artifacts", t.Artifacts),
+		slog.Any("notScannable", t.NotScannable), slog.Any("failed", t.Failed), slog.Int("left", t.NotReached), slog.Int("artifacts", t.Artifacts),
 	)
 }
 
-// ImagesFailed is the number of images that could have been scanned and were not.
+// ImagesFailed returns the sum of Failed.
 func (t Tally) ImagesFailed() int {
 	n := 0
-	for _, of := range t.Failed {
-		n += of
+	for _, count := range t.Failed {
+		n += count
 	}
 	return n
 }
@@ -98,39 +98,39 @@ func earlier(a *time.Time, b time.Time) *time.Time {
 	return &b
 }
 
-// Outcome is how a visit ended.
+// Outcome is the outcome of a visit.
 type Outcome string
 
 // The outcomes.
 const (
-	// VisitEnded left nothing to do, or leaves it to another visit.
+	// VisitEnded means that the visit is finished, or that another visit or the next schedule does the remaining work.
 	VisitEnded Outcome = "ended"
-	// VisitContinued has sent the message of a visit that goes on with what is left.
+	// VisitContinued means that the visit sent a message for another visit, which continues with the remaining images.
 	VisitContinued Outcome = "continued"
-	// VisitCutOff has left something, but is the last of too many visits in a row.
+	// VisitCutOff means that images remain, but the maximum number of visits in a row is reached.
 	VisitCutOff Outcome = "cut off"
-	// VisitFailed could not be done; the next schedule repeats it.
+	// VisitFailed means that the visit failed. The next schedule repeats it.
 	VisitFailed Outcome = "failed"
-	// VisitDropped was not needed any more: another visit began after its message was sent.
+	// VisitDropped means that the visit was not necessary, because another visit began after its message was sent.
 	VisitDropped Outcome = "dropped"
 )
 
-// VisitReport is what one visit did.
+// VisitReport is the result of one visit.
 type VisitReport struct {
 	Outcome Outcome
-	// Code and Reason are why the visit failed.
+	// Code and Reason explain why the visit failed.
 	Code   scan.Code
 	Reason string
-	// Configs is how many configs watch the repository, as far as they could be read.
+	// Configs is the number of readable configs that watch the repository.
 	Configs int
-	// Tally counts its images.
+	// Tally counts the images of the repository.
 	Tally
-	// Known is of all images; it is complete only when the visit has ended and left nothing.
+	// Known is about all images. It is complete only if IsComplete is true.
 	Known
 }
 
-// IsComplete tells whether the visit has left nothing, so that what it knows is of all images.
-func (r VisitReport) IsComplete() bool { return r.Outcome == VisitEnded && r.Left == 0 }
+// IsComplete reports whether the visit handled all images, so that Known is complete.
+func (r VisitReport) IsComplete() bool { return r.Outcome == VisitEnded && r.NotReached == 0 }
 
 func (w *visit) logReport(ctx context.Context, r VisitReport, err error) {
 	attrs := []any{"outcome", r.Outcome, "configs", r.Configs, "tally", r.Tally}
@@ -138,7 +138,7 @@ func (w *visit) logReport(ctx context.Context, r VisitReport, err error) {
 	case VisitFailed:
 		w.log.WarnContext(ctx, "visit failed; the next schedule repeats it", append(attrs, "code", r.Code, "reason", r.Reason, "error", err)...)
 	case VisitCutOff:
-		w.log.ErrorContext(ctx, "visits were cut off: too many in a row; the next schedule goes on", attrs...)
+		w.log.ErrorContext(ctx, "visits stopped: too many continuations in a row; the next schedule continues", attrs...)
 	default:
 		w.log.InfoContext(ctx, "visit", attrs...)
 	}

@@ -15,41 +15,45 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Scanner is what a visit asks of ECR.
+// Scanner reads from ECR and starts scans.
 type Scanner interface {
 	refresh.Registry
-	// StartScan asks ECR to scan an image that is no index. Further error codes are ScannedRecently, NotScannable and EnhancedScanning.
+	// StartScan starts a scan of an image that is not an index. Errors: also ScannedRecently, NotScannable and EnhancedScanning.
 	StartScan(ctx context.Context, repo scan.Repository, digest string) error
 }
 
-// RecordWriter stores records. Its errors have the code Unavailable unless it says otherwise.
+// RecordWriter reads and writes records. Its errors have the code Unavailable unless a method documents others.
 type RecordWriter interface {
-	// Records is as for readers, but what is broken is set aside: a broken record is rebuilt from its histories.
+	// Records reads as for requests, and also repairs: it moves invalid objects away and rebuilds an invalid record from its
+	// histories.
 	refresh.Records
-	// Save writes a record if the one that is stored has its Version. It gives the new version, or none when another has been written since.
+	// Save writes a record if the stored record has the same Version. It returns the new version, or "" when another writer has
+	// stored a newer record.
 	Save(ctx context.Context, repo scan.Repository, r history.Record) (version string, err error)
-	// AddHistory stores a history under a name of its own, which it gives.
+	// AddHistory stores a history under a new name and returns the name.
 	AddHistory(ctx context.Context, repo scan.Repository, h history.History) (name string, err error)
-	// Sweep removes the histories of a repository that neither the record names nor an earlier one, which somebody may be reading, and that
-	// are too old to be about to be named. It gives the labels of the images whose history is lost or broken.
+	// Sweep deletes unused histories of a repository: those that neither r nor the earlier record names and that are not new. A
+	// request can still use the earlier record, and another visit can still add a new history to the record. It returns the
+	// labels of the images whose history is missing or invalid.
 	Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) (lost []string, err error)
-	// Repositories are those that have a record or a history.
+	// Repositories returns the repositories that have a record or a history.
 	Repositories(ctx context.Context) ([]scan.Repository, error)
-	// Remove removes the record of a repository with all histories.
+	// Remove deletes the record and all histories of a repository.
 	Remove(ctx context.Context, repo scan.Repository) error
 }
 
-// StoredConfigs gives the stored configs to the schedule and to visits.
+// StoredConfigs reads the stored configs.
 type StoredConfigs interface {
-	// List is every config. Errors: Unavailable when the store as a whole can't be read.
+	// List returns all configs. Errors: Unavailable when the store can't be read.
 	List(ctx context.Context) ([]scan.Config, error)
-	// Stored is the config that is stored under an id. Errors: NotFound only when nothing is stored there; Unavailable when what is there is
-	// refused, is broken, or can't be read now.
+	// Stored returns the config with an id. Errors: NotFound only when no object is stored for the id. Unavailable when the
+	// object is invalid, access to it is denied, or it can't be read now.
 	Stored(ctx context.Context, id string) (scan.Config, error)
 }
 
-// Visitor visits repositories: it lists what the configs watch, records what ECR says, and starts the scans that are due. It is the only
-// writer of records. Its fields are set once; its methods may be called side by side, for one repository one after another.
+// Visitor visits repositories. It lists the images that the configs watch, records ECR's results, and starts the scans that are
+// due. Only a Visitor writes records. Its fields must not change after the first use. Its methods are safe for concurrent use,
+// but there must be only one visit of a repository at a time.
 type Visitor struct {
 	Configs StoredConfigs
 	Scanner Scanner
@@ -63,48 +67,50 @@ func (v *Visitor) source() refresh.Source {
 	return refresh.Source{Registry: v.Scanner, Records: v.Records, Now: v.Now, Log: v.Log}
 }
 
-// Margins: a visit begins no new work in the last stopMargin before its deadline, and saveMargin is what is left when all is saved.
+// Margins before the deadline of a visit. From stopMargin on, the visit starts no new work. From saveMargin on, it saves nothing.
 const (
 	stopMargin = 15 * time.Second
 	saveMargin = time.Second
 )
 
-// visit is one visit under way.
+// visit is the state of one visit.
 type visit struct {
 	*Visitor
 	*refresh.Refresher
 	message Received
 	log     *slog.Logger
-	// saving ends last, calls before it, and stop when no more work is to be begun.
-	saving, calls, stop context.Context
-	// configs watch the repository; ids has those too that can't be read now, and unreadable is why one can't.
-	configs    []scan.Config
-	ids        []string
-	unreadable error
-	// readOnly tells that the record is of a later format: nothing is stored.
+	// stopCtx ends when the visit must not start new work. callCtx for calls to ECR ends later, and saveCtx for saving ends last.
+	saveCtx, callCtx, stopCtx context.Context
+	// configs are the readable configs that watch the repository. ids are their ids and those of configs that can't be read now.
+	// configErr is the error of one that can't be read.
+	configs   []scan.Config
+	ids       []string
+	configErr error
+	// readOnly means that a later version wrote the record. The visit then stores nothing.
 	readOnly bool
-	// saved is when the record was saved last, or loaded.
+	// saved is when the record was last saved or loaded.
 	saved time.Time
-	// begin is when the visit began, by S3's clock, and loaded the record of then.
-	begin  history.Stamp
-	loaded history.Record
-	work   *work
+	// begin is the start of the visit by S3's clock. loadedRecord is the record at that time.
+	begin        history.Stamp
+	loadedRecord history.Record
+	work         *work
 }
 
-// errConflict ends a visit: another writer has stored the record meanwhile, and knows as much.
-var errConflict = errors.New("the record was written by another visit")
+// errConflict means that another writer has stored the record during the visit. The visit then ends, because the other writer
+// has the same data from ECR.
+var errConflict = errors.New("another visit has stored the record")
 
-// Visit visits the repository of a message, and returns before ctx's deadline. What goes wrong stands in the report and the log; what is left to
-// do is sent as one more message, or is done by a later visit.
+// Visit visits the repository of a message and returns before ctx's deadline. Errors are in the report and the log. If images
+// remain, it sends a message for another visit that continues with them.
 func (v *Visitor) Visit(ctx context.Context, m Received) VisitReport {
-	saving, cancelSaving := refresh.Before(ctx, saveMargin, 16)
-	defer cancelSaving()
-	calls, cancelCalls := refresh.CallsBefore(ctx)
+	saveCtx, cancelSave := refresh.WithEarlierDeadline(ctx, saveMargin, 16)
+	defer cancelSave()
+	callCtx, cancelCalls := refresh.WithCallDeadline(ctx)
 	defer cancelCalls()
-	stop, cancelStop := refresh.Before(ctx, stopMargin, 2)
+	stopCtx, cancelStop := refresh.WithEarlierDeadline(ctx, stopMargin, 2)
 	defer cancelStop()
 	w := &visit{
-		Visitor: v, message: m, saving: saving, calls: calls, stop: stop,
+		Visitor: v, message: m, saveCtx: saveCtx, callCtx: callCtx, stopCtx: stopCtx,
 		log: v.Log.With(append(refresh.RepositoryAttrs(m.Repo()), "continues", m.Continues)...),
 	}
 	report := VisitReport{Tally: newTally(), Known: Known{Findings: scan.Counts{}}}
@@ -120,12 +126,12 @@ func (v *Visitor) Visit(ctx context.Context, m Received) VisitReport {
 	return report
 }
 
-// do does the visit, and tells how it ended.
+// do runs the visit and returns its outcome.
 func (w *visit) do() (Outcome, error) {
 	if err := w.open(); err != nil {
 		return VisitFailed, err
 	}
-	if w.isStale() && w.knowsConfigs() {
+	if w.isStale() && w.coversConfigs() {
 		return VisitDropped, nil
 	}
 	if err := w.readConfigs(); err != nil {
@@ -141,37 +147,37 @@ func (w *visit) do() (Outcome, error) {
 	err := w.finish()
 	switch {
 	case errors.Is(err, errConflict):
-		w.log.WarnContext(w.saving, "visit ended: another visit has stored the record")
+		w.log.WarnContext(w.saveCtx, "visit ended: another visit has stored the record")
 		return VisitEnded, nil
 	case err != nil:
 		return VisitFailed, err
 	case w.work.refusal != nil:
 		return VisitFailed, w.work.refusal
-	case w.work.tally.Left > 0:
-		return w.goOn()
+	case w.work.tally.NotReached > 0:
+		return w.sendContinuation()
 	}
 	return VisitEnded, nil
 }
 
-// list lists what the configs watch. Why it can't is recorded.
+// list lists the images that the configs watch. If this fails, it records the error.
 func (w *visit) list() error {
-	tags := w.watched()
+	tags := w.watchedTags()
 	w.Record.Configs = w.ids
-	if err := w.List(w.calls, tags); err != nil {
+	if err := w.List(w.callCtx, tags); err != nil {
 		w.Record.SetFailure(err, w.Clock())
 		if saveErr := w.save(); saveErr != nil {
-			w.log.WarnContext(w.saving, "can't record why visits fail", "error", saveErr)
+			w.log.WarnContext(w.saveCtx, "could not record why the visit failed", "error", saveErr)
 		}
 		return err
 	}
 	w.Record.SetVisited(w.begin)
-	if w.unreadable == nil && len(tags) > 0 {
+	if w.configErr == nil && len(tags) > 0 {
 		w.Record.KeepOnly(tags)
 	}
 	return nil
 }
 
-// finish does the work and saves it. What a sweep finds to be lost is read again at once.
+// finish handles the images and saves the record. If a sweep finds lost histories, it reads their findings again.
 func (w *visit) finish() error {
 	if err := w.work.run(); err != nil {
 		return err
@@ -184,9 +190,9 @@ func (w *visit) finish() error {
 	if err := w.save(); err != nil || !sweep {
 		return err
 	}
-	lost, err := w.Visitor.Records.Sweep(w.calls, w.Repo, w.Stored, w.loaded)
+	lost, err := w.Visitor.Records.Sweep(w.callCtx, w.Repo, w.Stored, w.loadedRecord)
 	if err != nil {
-		w.log.WarnContext(w.saving, "can't remove what a record no longer needs; a later visit does", "error", err)
+		w.log.WarnContext(w.saveCtx, "could not delete unused histories; a later visit deletes them", "error", err)
 	}
 	for _, label := range lost {
 		w.Record.DropHistory(label)
@@ -200,37 +206,38 @@ func (w *visit) finish() error {
 	return w.save()
 }
 
-// open loads the record. One of a later format is left alone: scans are started all the same.
+// open loads the record. If a later version of the service wrote the record, the visit does not change it but still starts
+// scans.
 func (w *visit) open() error {
-	r, err := w.source().Open(w.calls, w.message.Repo())
+	r, err := w.source().Open(w.callCtx, w.message.Repo())
 	if errors.Is(err, history.ErrLaterFormat) {
-		w.log.ErrorContext(w.saving, "the record is left alone; nothing is stored", "error", err)
+		w.log.ErrorContext(w.saveCtx, "the visit does not change the record: a later version wrote it", "error", err)
 		w.readOnly = true
 		r, err = refresh.NewRefresher(w.source(), w.message.Repo(), history.Record{}), nil
 	}
 	w.Refresher, w.saved = r, w.Visitor.Now()
 	if err == nil {
-		w.loaded, w.begin = r.Stored, history.StampOf(r.Stored.Now)
+		w.loadedRecord, w.begin = r.Stored, history.StampOf(r.Stored.Now)
 	}
 	return err
 }
 
-// isStale tells whether a visit that began after the message was sent has listed the repository already. A begin in the future comes of a
-// clock that was wrong: it must not stop the visits.
+// isStale reports whether a visit that began after the message was sent has already listed the repository. It ignores a begin in
+// the future, which a wrong clock can cause, so that it does not stop all visits.
 func (w *visit) isStale() bool {
 	begin := w.Stored.Begin
 	return begin <= w.Clock() && w.message.Sent.Before(begin.Time())
 }
 
-// knowsConfigs tells whether the record has what the configs of the message watch. A message that was sent before the last visit may name a
-// config of which that visit did not know.
-func (w *visit) knowsConfigs() bool {
+// coversConfigs reports whether the record has all tags that the configs of the message watch. A message that was sent before the
+// last visit can name a config that the last visit did not read.
+func (w *visit) coversConfigs() bool {
 	tags := w.Record.Tags()
 	for _, id := range w.message.Configs {
 		if slices.Contains(w.Record.Configs, id) {
 			continue
 		}
-		c, err := w.Configs.Stored(w.calls, id)
+		c, err := w.Configs.Stored(w.callCtx, id)
 		isUnknown := func(tag string) bool { return !tags[tag] }
 		switch {
 		case scan.CodeOf(err) == scan.NotFound, err == nil && c.Repo() != w.Repo, err == nil && w.Record.HasListedAll():
@@ -241,11 +248,11 @@ func (w *visit) knowsConfigs() bool {
 	return true
 }
 
-// configsAtOnce is how many configs are read side by side.
+// configsAtOnce is the maximum number of concurrent reads of configs.
 const configsAtOnce = 32
 
-// readConfigs reads the configs that the message or the record names, and keeps those that watch the repository. One that can't be read keeps
-// what it watched: only one that is not stored any more is deleted.
+// readConfigs reads the configs that the message or the record names, and selects those that watch the repository. Only a config
+// that is no longer stored counts as deleted. If a config can't be read, its tags remain in the record.
 func (w *visit) readConfigs() error {
 	ids := slices.Concat(w.message.Configs, w.Record.Configs)
 	slices.Sort(ids)
@@ -255,44 +262,44 @@ func (w *visit) readConfigs() error {
 	g.SetLimit(configsAtOnce)
 	for i, id := range ids {
 		g.Go(func() error {
-			configs[i], errs[i] = w.Configs.Stored(w.calls, id)
+			configs[i], errs[i] = w.Configs.Stored(w.callCtx, id)
 			return nil
 		})
 	}
-	_ = g.Wait() // each error stands beside its config
+	_ = g.Wait() // the errors are in errs
 	for i, err := range errs {
 		switch {
 		case err == nil && configs[i].Repo() == w.Repo:
 			w.configs, w.ids = append(w.configs, configs[i]), append(w.ids, ids[i])
 		case err != nil && scan.CodeOf(err) != scan.NotFound:
-			w.log.WarnContext(w.calls, "can't read a config; what it watched is kept", "config", ids[i], "error", err)
-			w.ids, w.unreadable = append(w.ids, ids[i]), err
+			w.log.WarnContext(w.callCtx, "could not read a config; its tags remain in the record", "config", ids[i], "error", err)
+			w.ids, w.configErr = append(w.ids, ids[i]), err
 		}
 	}
-	if len(w.configs) == 0 && w.unreadable != nil && len(w.Record.Images) == 0 {
-		return w.unreadable // nothing says what to list
+	if len(w.configs) == 0 && w.configErr != nil && len(w.Record.Images) == 0 {
+		return w.configErr // the tags to list are unknown
 	}
 	return nil
 }
 
-// remove removes the record of a repository that no config watches any more.
+// remove deletes the record of a repository that no config watches any more.
 func (w *visit) remove() (Outcome, error) {
 	if w.readOnly {
 		return VisitEnded, nil
 	}
-	if err := w.Visitor.Records.Remove(w.saving, w.Repo); err != nil {
+	if err := w.Visitor.Records.Remove(w.saveCtx, w.Repo); err != nil {
 		return VisitFailed, err
 	}
-	w.log.InfoContext(w.saving, "removed the record of a repository that no config watches any more")
+	w.log.InfoContext(w.saveCtx, "deleted the record of a repository that no config watches any more")
 	return VisitEnded, nil
 }
 
-// watched are the tags that are watched, none when it is all of them: those that the configs name, and with one that can't be read those
-// too that the record has.
-func (w *visit) watched() []string {
+// watchedTags returns the tags that the configs watch, or nil for all tags. If a config can't be read, it adds the tags in the
+// record.
+func (w *visit) watchedTags() []string {
 	tags := scan.WatchedTags(w.configs)
-	isAll := len(w.configs) > 0 && len(tags) == 0
-	if isAll || w.unreadable == nil {
+	watchesAll := len(w.configs) > 0 && len(tags) == 0
+	if watchesAll || w.configErr == nil {
 		return tags
 	}
 	if w.Record.HasListedAll() {
@@ -303,38 +310,38 @@ func (w *visit) watched() []string {
 	return slices.Compact(tags)
 }
 
-// sweepEvery is how often the histories that the record does not need any more are removed.
+// sweepEvery is the interval at which unused histories are deleted.
 const sweepEvery = 6 * time.Hour
 
 func (w *visit) isSweepDue() bool {
 	return !w.readOnly && len(w.Record.Images) > 0 && w.Clock() > w.Record.Swept.Plus(sweepEvery)
 }
 
-// saveEvery is how long a visit keeps what it learned before it saves it.
+// saveEvery is the interval at which a visit saves the record.
 const saveEvery = 20 * time.Second
 
-// isSaveDue tells whether the last save was long ago.
+// isSaveDue reports whether the last save was at least saveEvery ago.
 func (w *visit) isSaveDue() bool { return w.Visitor.Now().Sub(w.saved) >= saveEvery }
 
-// beginEvery is how often the begin of the last visit is stored though nothing else has changed.
+// beginEvery is the interval at which the begin of the last visit is stored even if nothing else has changed.
 const beginEvery = time.Hour
 
-// save stores the record if a reader would see a change, the configs have changed, the stored begin is old, or another visit is to go on from
-// there. Errors: errConflict, or those of the store.
+// save stores the record if data that requests show has changed, the configs have changed, the stored begin is old, or another
+// visit must continue. Errors: errConflict, or those of the store.
 func (w *visit) save() error {
 	w.saved = w.Visitor.Now()
 	now := w.Clock()
-	w.Record.Forget(now)
-	shown := history.ShowsOther(w.Stored, w.Record)
+	w.Record.Prune(now)
+	isVisible := history.HasVisibleChange(w.Stored, w.Record)
 	isOld := w.Record.Begin > w.Stored.Begin.Plus(beginEvery) || w.Stored.Begin > w.Record.Begin
-	goesOn := w.work != nil && w.work.hasLeft()
-	if w.readOnly || !shown && !isOld && !goesOn && w.Record.Swept == w.Stored.Swept && slices.Equal(w.Record.Configs, w.Stored.Configs) {
+	mustContinue := w.work != nil && w.work.hasNotReached()
+	if w.readOnly || !isVisible && !isOld && !mustContinue && w.Record.Swept == w.Stored.Swept && slices.Equal(w.Record.Configs, w.Stored.Configs) {
 		return nil
 	}
-	if shown {
+	if isVisible {
 		w.Record.Changed = w.Stored.NextChange(now)
 	}
-	version, err := w.Visitor.Records.Save(w.saving, w.Repo, w.Record)
+	version, err := w.Visitor.Records.Save(w.saveCtx, w.Repo, w.Record)
 	if err != nil {
 		return err
 	}
@@ -347,16 +354,16 @@ func (w *visit) save() error {
 	return nil
 }
 
-// goOn sends the message of the visit that continues this one.
-func (w *visit) goOn() (Outcome, error) {
+// sendContinuation sends the message for the visit that continues this one.
+func (w *visit) sendContinuation() (Outcome, error) {
 	if w.message.Continues >= MaxContinuations {
 		return VisitCutOff, nil
 	}
 	next := Sending{Message: w.message.Message, Once: w.message.ID}
 	next.Continues++
 	next.Configs = w.ids[:min(len(w.ids), maxConfigIDs)]
-	if errs := w.Queue.Send(w.saving, []Sending{next}); len(errs) > 0 && errs[0] != nil {
-		w.log.WarnContext(w.saving, "can't send the message that continues a visit; the next schedule does", "error", errs[0])
+	if errs := w.Queue.Send(w.saveCtx, []Sending{next}); len(errs) > 0 && errs[0] != nil {
+		w.log.WarnContext(w.saveCtx, "could not send the message that continues the visit; the next schedule sends one", "error", errs[0])
 		return VisitEnded, nil
 	}
 	return VisitContinued, nil

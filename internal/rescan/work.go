@@ -15,52 +15,55 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Bounds of a visit: how many scans are started side by side, and how many histories are stored.
+// Limits of a visit: the number of concurrent calls that start scans and that store histories.
 const (
 	startsAtOnce = 64
 	storesAtOnce = 64
 )
 
-// How often an enhanced result is read in any case, since it may change at any time, and how long a visit with nothing else left reads further
-// ones, the longest unread first.
+// enhancedEvery is the interval at which an enhanced result is read, because it can change at any time. If a visit has nothing
+// else to do, it also reads enhanced results earlier, for at most enhancedTime, those that were not read for the longest time
+// first.
 const (
 	enhancedEvery = 6 * time.Hour
 	enhancedTime  = time.Minute
 )
 
-// inProgressEvery is how long a visit that continues another believes that a scan is in progress: it was asked by a visit before it.
+// inProgressEvery is how long a continuing visit does not read a result again that was "in progress". An earlier visit in the row
+// has read it.
 const inProgressEvery = 30 * time.Minute
 
-// work is what a visit does with the images of its repository: it reads results, takes them into the record, and starts the scans that are due.
+// work handles the images of a visit's repository: it reads their results, adds them to the record, and starts the scans that are
+// due.
 type work struct {
 	*visit
-	// stores waits for the histories that are being stored.
-	stores func()
-	starts errgroup.Group
-	failed error
+	// waitForStores waits until the last batch of histories is stored.
+	waitForStores func()
+	starts        errgroup.Group
+	failed        error
 
-	// recorded is closed when the record has been stored once: while ECR scans an image again, it does not tell what the last scan found, so a
-	// first visit stores that before it starts the scan.
+	// recorded is closed when the record has been stored once. While ECR scans an image, the result of the last scan is not
+	// available. So the first visit of a repository stores the result before it starts the next scan.
 	recorded  chan struct{}
 	firstSave sync.Once
 
 	mu sync.Mutex
-	// refusal is ECR's refusal to tell the result of an image.
+	// refusal is the error if ECR refused to return the result of an image.
 	refusal error
 	tally   Tally
 	known   Known
 	started []refresh.Group
-	// enhanced tells that the registry refused to start scans by hand.
+	// enhanced means that the registry uses enhanced scanning and refuses to start scans.
 	enhanced bool
 }
 
 func newWork(v *visit) *work {
-	w := &work{visit: v, stores: func() {}, recorded: make(chan struct{})}
+	w := &work{visit: v, waitForStores: func() {}, recorded: make(chan struct{})}
 	w.starts.SetLimit(startsAtOnce)
 	return w
 }
 
-// run does the work, image by image in the order of their labels. Errors: errConflict.
+// run handles all images in the order of their labels. Errors: errConflict.
 func (w *work) run() error {
 	w.tally, w.known = newTally(), Known{Findings: scan.Counts{}}
 	if w.Stored.Version != "" || w.readOnly {
@@ -70,97 +73,99 @@ func (w *work) run() error {
 	w.countOthers(images)
 	groups := w.Groups(images)
 	if w.message.Continues > 0 {
-		w.longestUnaskedFirst(groups)
+		w.oldestResultsFirst(groups)
 	}
-	w.fetch(groups, w.wants, w.answered)
-	_ = w.starts.Wait() // what happened is counted
-	w.takeStarted()
-	if w.tally.Left == 0 && w.failed == nil {
+	w.fetch(groups, w.shouldRead, w.onResult)
+	_ = w.starts.Wait() // the outcomes are in the tally
+	w.recordStarted()
+	if w.tally.NotReached == 0 && w.failed == nil {
 		w.readAgain(groups)
 	}
 	for _, g := range groups {
-		w.learn(g)
+		w.countFindings(g)
 	}
 	return w.failed
 }
 
 func (w *work) fetch(groups []refresh.Group, wants func(refresh.Group) (context.Context, bool), answered func(refresh.Group, scan.Result, error)) {
-	f := refresh.Fetcher{Refresher: w.Refresher, Wants: wants, Answered: answered, Taken: w.taken}
+	f := refresh.Fetcher{Refresher: w.Refresher, ShouldRead: wants, OnResult: answered, OnBatch: w.onBatch}
 	f.Run(groups)
-	w.stores()
+	w.waitForStores()
 }
 
-// countOthers counts what ECR can't scan. A signature or a chart is counted apart, unless a config names its tag.
+// countOthers counts the images and artifacts that ECR can't scan. Artifacts are counted separately, unless a config lists their
+// tag.
 func (w *work) countOthers(images []scan.Image) {
-	named := make(map[string]bool)
+	listed := make(map[string]bool)
 	for _, c := range w.configs {
 		for _, tag := range c.Tags {
-			named[tag] = true
+			listed[tag] = true
 		}
 	}
-	seen := make(map[string]bool)
+	counted := make(map[string]bool)
 	for _, image := range images {
-		name := string(image.Kind) + " " + cmp.Or(image.Digest, image.Tag)
+		key := string(image.Kind) + " " + cmp.Or(image.Digest, image.Tag)
 		switch {
 		case image.Kind == scan.PlainImage && image.Err == nil:
 			continue
-		case image.Kind == scan.Artifact && !named[image.Tag]:
+		case image.Kind == scan.Artifact && !listed[image.Tag]:
 			w.tally.Artifacts++
 			continue
-		case seen[name]:
+		case counted[key]:
 			continue
 		case image.Err != nil:
-			w.add(w.refused(image, image.Err))
+			w.add(w.outcomeOfError(image, image.Err))
 		default:
 			w.add(outcome{kind: notScannable, reason: string(image.Kind)})
 		}
-		seen[name] = true
+		counted[key] = true
 	}
-	there := w.Record.PresentTags()
-	for tag := range named {
-		if !there[tag] {
+	present := w.Record.PresentTags()
+	for tag := range listed {
+		if !present[tag] {
 			w.add(outcome{kind: failed, reason: string(scan.Missing)})
 		}
 	}
 }
 
-// wants tells whether ECR is asked for a group. What is not asked is settled at once.
-func (w *work) wants(g refresh.Group) (context.Context, bool) {
+// shouldRead reports whether to read a group's result from ECR. If not, it counts the group or starts its scan.
+func (w *work) shouldRead(g refresh.Group) (context.Context, bool) {
 	latest, answered := w.Latest(g)
-	isRead := answered && w.Remembers(g)
-	isRecent := latest.Last.IsFinal(w.Clock()) || latest.Last.Enhanced && w.Clock() < latest.Asked.Plus(enhancedEvery) ||
-		w.message.Continues > 0 && latest.Last.State == scan.InProgress && w.Clock() < latest.Asked.Plus(inProgressEvery)
+	isRecorded := answered && w.IsRecorded(g)
+	isRecent := latest.Last.IsFinal(w.Clock()) || latest.Last.Enhanced && w.Clock() < latest.AnsweredAt.Plus(enhancedEvery) ||
+		w.message.Continues > 0 && latest.Last.State == scan.InProgress && w.Clock() < latest.AnsweredAt.Plus(inProgressEvery)
 	switch {
 	case w.isOver():
-		w.add(outcome{kind: left})
+		w.add(outcome{kind: notReached})
 		return nil, false
-	case isRead && isRecent:
-		w.settle(g, latest.Last.Result())
+	case isRecorded && isRecent:
+		w.startIfDue(g, latest.Last.Result())
 		return nil, false
 	}
-	return w.calls, true
+	return w.callCtx, true
 }
 
-// isOver tells that no more work is to be begun.
-func (w *work) isOver() bool { return w.stop.Err() != nil || w.failed != nil }
+// isOver reports whether the visit must not start new work.
+func (w *work) isOver() bool { return w.stopCtx.Err() != nil || w.failed != nil }
 
-// answered goes on with ECR's answer for a group. A result that can't be read is no reason not to scan: ECR itself refuses what it scanned
-// within 24 hours.
-func (w *work) answered(g refresh.Group, result scan.Result, err error) {
+// onResult handles ECR's result for a group. If the result can't be read, the scan is started anyway, because ECR refuses it if the
+// last scan was within 24 hours.
+func (w *work) onResult(g refresh.Group, result scan.Result, err error) {
 	if err != nil {
-		refresh.LogImage(w.calls, w.Visitor.Log, "can't read the scan result of an image", g[0], err)
-		result = refresh.Unanswered(g[0], err)
+		refresh.LogImage(w.callCtx, w.Visitor.Log, "could not read the scan result of an image", g[0], err)
+		result = refresh.ResultOfError(g[0], err)
 	}
 	if result.State == scan.Refused {
 		w.mu.Lock()
 		w.refusal = err
 		w.mu.Unlock()
 	}
-	w.settle(g, result)
+	w.startIfDue(g, result)
 }
 
-// settle starts the scan of a group that is due, and counts what became of it. It waits while too many are being started.
-func (w *work) settle(g refresh.Group, result scan.Result) {
+// startIfDue starts the scan of a group if it is due, and counts the outcome. It waits while the maximum number of scans is being
+// started.
+func (w *work) startIfDue(g refresh.Group, result scan.Result) {
 	switch due := result.DueAt(); {
 	case result.State == scan.InProgress:
 		w.add(outcome{kind: running})
@@ -184,13 +189,13 @@ func (w *work) start(g refresh.Group) outcome {
 	enhanced := w.enhanced
 	w.mu.Unlock()
 	switch {
-	case w.stop.Err() != nil:
-		return outcome{kind: left}
+	case w.stopCtx.Err() != nil:
+		return outcome{kind: notReached}
 	case enhanced:
 		return outcome{kind: notScannable, reason: string(scan.EnhancedScanning)}
 	}
-	if err := w.Scanner.StartScan(w.calls, w.Repo, g[0].Digest); err != nil {
-		return w.refused(g[0], err)
+	if err := w.Scanner.StartScan(w.callCtx, w.Repo, g[0].Digest); err != nil {
+		return w.outcomeOfError(g[0], err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -198,22 +203,22 @@ func (w *work) start(g refresh.Group) outcome {
 	return outcome{kind: started}
 }
 
-// refused is what became of an image whose scan was not started for the reason err.
-func (w *work) refused(image scan.Image, err error) outcome {
+// outcomeOfError returns the outcome for an image whose scan was not started because of err.
+func (w *work) outcomeOfError(image scan.Image, err error) outcome {
 	switch code := scan.CodeOf(err); {
 	case code == scan.ScannedRecently:
 		return outcome{kind: recent}
 	case code == scan.EnhancedScanning:
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.enhanced = true // for this visit: the setting can be changed back
+		w.enhanced = true // only for this visit, because the setting can change
 		return outcome{kind: notScannable, reason: string(scan.EnhancedScanning)}
 	case code == scan.NotScannable, code == scan.ImageNotFound && image.Platform != "":
 		return outcome{kind: notScannable, reason: scan.MessageOf(err)}
-	case errors.Is(err, context.DeadlineExceeded) && w.calls.Err() != nil:
-		return outcome{kind: left}
+	case errors.Is(err, context.DeadlineExceeded) && w.callCtx.Err() != nil:
+		return outcome{kind: notReached}
 	}
-	refresh.LogImage(w.calls, w.Visitor.Log, "can't start the scan of an image", image, err)
+	refresh.LogImage(w.callCtx, w.Visitor.Log, "could not start the scan of an image", image, err)
 	return outcome{kind: failed, reason: scan.MessageOf(err)}
 }
 
@@ -223,14 +228,14 @@ func (w *work) add(o outcome) {
 	w.tally.add(o)
 }
 
-func (w *work) hasLeft() bool {
+func (w *work) hasNotReached() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.tally.Left > 0
+	return w.tally.NotReached > 0
 }
 
-// learn counts the findings of a group's last scan, and how old it is.
-func (w *work) learn(g refresh.Group) {
+// countFindings adds the findings and the time of a group's last scan to the totals.
+func (w *work) countFindings(g refresh.Group) {
 	latest, _ := w.Latest(g)
 	result := latest.Last.Result()
 	if result.State == scan.Completed && !result.Enhanced {
@@ -241,38 +246,39 @@ func (w *work) learn(g refresh.Group) {
 	}
 }
 
-// taken is called after each batch: the histories of the batch before are stored by now, and those of this one begin to be.
-func (w *work) taken() {
-	w.stores()
-	w.takeStarted()
+// onBatch is called after each batch. It waits until the histories of the previous batch are stored, and starts to store those of
+// this batch.
+func (w *work) onBatch() {
+	w.waitForStores()
+	w.recordStarted()
 	w.store()
 	if w.isSaveDue() {
-		w.stores()
-		w.keep(w.save())
+		w.waitForStores()
+		w.noteSaveError(w.save())
 	}
 	w.firstSave.Do(func() {
-		w.stores()
-		w.keep(w.save())
+		w.waitForStores()
+		w.noteSaveError(w.save())
 		close(w.recorded)
 	})
 }
 
-// keep notes that another writer has stored the record. When the store fails, the next save may succeed.
-func (w *work) keep(err error) {
+// noteSaveError handles the error of a save. A conflict ends the visit. After another error, the next save can succeed.
+func (w *work) noteSaveError(err error) {
 	switch {
 	case errors.Is(err, errConflict):
 		w.failed = err
 	case err != nil:
-		w.log.WarnContext(w.saving, "can't save the record; it is tried again", "error", err)
+		w.log.WarnContext(w.saveCtx, "could not save the record; the visit retries it", "error", err)
 	}
 }
 
-// store begins to store the pending histories; stores waits for it and takes their names into the record. One that can't be stored is logged,
-// and its findings are read again by a later visit.
+// store starts to store the pending histories. waitForStores waits for this and adds their names to the record. If a history can't
+// be stored, this is logged, and a later visit reads the findings again.
 func (w *work) store() {
 	pending := w.Pending()
 	if len(pending) == 0 || w.failed != nil {
-		w.stores = func() {}
+		w.waitForStores = func() {}
 		return
 	}
 	type stored struct {
@@ -288,25 +294,25 @@ func (w *work) store() {
 	for i := range labels {
 		if one := &labels[i]; !w.readOnly {
 			g.Go(func() error {
-				one.name, one.err = w.Visitor.Records.AddHistory(w.saving, w.Repo, pending[one.label])
+				one.name, one.err = w.Visitor.Records.AddHistory(w.saveCtx, w.Repo, pending[one.label])
 				return nil
 			})
 		}
 	}
-	w.stores = func() {
-		_ = g.Wait() // each error stands beside its label
+	w.waitForStores = func() {
+		_ = g.Wait() // the errors are in labels
 		for _, one := range labels {
 			if one.err != nil && !w.readOnly {
-				w.log.WarnContext(w.saving, "can't store the findings of an image; they are read again", "image", one.label, "error", one.err)
+				w.log.WarnContext(w.saveCtx, "could not store the findings of an image; the next visit reads them again", "image", one.label, "error", one.err)
 			}
-			w.StoredAs(one.label, one.name, one.err)
+			w.SetStored(one.label, one.name, one.err)
 		}
-		w.stores = func() {}
+		w.waitForStores = func() {}
 	}
 }
 
-// takeStarted takes into the record which scans were started.
-func (w *work) takeStarted() {
+// recordStarted adds the started scans to the record.
+func (w *work) recordStarted() {
 	w.mu.Lock()
 	groups := w.started
 	w.started = nil
@@ -319,20 +325,21 @@ func (w *work) takeStarted() {
 	}
 }
 
-// readAgain reads enhanced results that were not read by this visit, the longest unread first, while there is time.
+// readAgain reads enhanced results that this visit has not read yet, those that were not read for the longest time first, until
+// enhancedTime or the visit's time for new work ends.
 func (w *work) readAgain(groups []refresh.Group) {
-	until, cancel := context.WithTimeout(w.stop, enhancedTime)
+	timeCtx, cancel := context.WithTimeout(w.stopCtx, enhancedTime)
 	defer cancel()
 	groups = slices.DeleteFunc(slices.Clone(groups), func(g refresh.Group) bool {
 		latest, _ := w.Latest(g)
-		return !latest.Last.Enhanced || latest.Asked >= w.begin
+		return !latest.Last.Enhanced || latest.AnsweredAt >= w.begin
 	})
-	w.longestUnaskedFirst(groups)
-	w.fetch(groups, func(refresh.Group) (context.Context, bool) { return w.calls, until.Err() == nil && w.failed == nil }, nil)
+	w.oldestResultsFirst(groups)
+	w.fetch(groups, func(refresh.Group) (context.Context, bool) { return w.callCtx, timeCtx.Err() == nil && w.failed == nil }, nil)
 }
 
-// longestUnaskedFirst sorts groups by when ECR was asked for them last, so that a visit goes on where the one before it was stopped.
-func (w *work) longestUnaskedFirst(groups []refresh.Group) {
-	asked := func(g refresh.Group) history.Stamp { latest, _ := w.Latest(g); return latest.Asked }
-	slices.SortStableFunc(groups, func(a, b refresh.Group) int { return cmp.Compare(asked(a), asked(b)) })
+// oldestResultsFirst sorts groups by the time of their last result, so that a visit continues where the previous one stopped.
+func (w *work) oldestResultsFirst(groups []refresh.Group) {
+	answeredAt := func(g refresh.Group) history.Stamp { latest, _ := w.Latest(g); return latest.AnsweredAt }
+	slices.SortStableFunc(groups, func(a, b refresh.Group) int { return cmp.Compare(answeredAt(a), answeredAt(b)) })
 }
