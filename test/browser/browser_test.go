@@ -53,7 +53,7 @@ func TestPagesOfTheLocalServer(t *testing.T) {
 	b.check()
 	id := post(t, base, hardCases)
 	b.load(base + "/summary")
-	mustShow(t, b, "isn’t being watched", "Scan failed")
+	mustShow(t, b, "No current result", "Scan failed")
 	b.check()
 	b.load(base + "/findings/" + id + "?format=html")
 	b.check()
@@ -71,7 +71,7 @@ func TestPagesWithHistory(t *testing.T) {
 	simulateThreeWeeks(t, a, s)
 	b := open(t, base)
 	b.load(base + "/summary")
-	mustShow(t, b, "2 new", "1 fixed", "findings in 22 days", "isn’t being watched")
+	mustShow(t, b, "2 new", "1 resolved", "findings in 22 days", "No current result")
 	if trends := eval[int](b, "document.querySelectorAll('.trend path.all').length"); trends != 4 {
 		t.Errorf("%d trends, want 4", trends)
 	}
