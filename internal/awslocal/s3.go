@@ -218,13 +218,13 @@ const metadataKey = "Kept"
 // PutObject stores an object. Like S3, it returns NoSuchKey if there is a condition If-Match and the object doesn't exist.
 func (o s3Backend) PutObject(bucket, key string, meta map[string]string, input io.Reader, size int64,
 	conditions *gofakes3.PutConditions) (gofakes3.PutObjectResult, error) {
-	kept := map[string]string{}
+	metadata := map[string]string{}
 	for name, value := range meta {
 		if !strings.HasPrefix(name, "X-Amz-") || strings.HasPrefix(name, "X-Amz-Meta-") {
-			kept[name] = value
+			metadata[name] = value
 		}
 	}
-	result, err := o.Backend.PutObject(bucket, key, map[string]string{metadataKey: MustJSON(kept)}, input, size, conditions)
+	result, err := o.Backend.PutObject(bucket, key, map[string]string{metadataKey: MustJSON(metadata)}, input, size, conditions)
 	if gofakes3.HasErrorCode(err, gofakes3.ErrPreconditionFailed) && conditions != nil && conditions.IfMatch != nil {
 		if _, missing := o.Backend.HeadObject(bucket, key); gofakes3.HasErrorCode(missing, gofakes3.ErrNoSuchKey) {
 			return result, missing
@@ -269,8 +269,8 @@ func (o s3Backend) GetObject(bucket, key string, part *gofakes3.ObjectRangeReque
 
 func restoreMeta(obj *gofakes3.Object) error {
 	meta := map[string]string{}
-	if kept, ok := obj.Metadata[metadataKey]; ok {
-		if err := json.Unmarshal([]byte(kept), &meta); err != nil {
+	if encoded, ok := obj.Metadata[metadataKey]; ok {
+		if err := json.Unmarshal([]byte(encoded), &meta); err != nil {
 			return fmt.Errorf("metadata of object %s: %w", obj.Name, err)
 		}
 	}

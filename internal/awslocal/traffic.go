@@ -111,13 +111,13 @@ func (t *Traffic) InjectFault(f Fault) (undo func()) {
 func (t *Traffic) remove(a *activeFault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	kept := make([]*activeFault, 0, len(t.faults))
+	remaining := make([]*activeFault, 0, len(t.faults))
 	for _, f := range t.faults {
 		if f != a {
-			kept = append(kept, f)
+			remaining = append(remaining, f)
 		}
 	}
-	t.faults = kept
+	t.faults = remaining
 }
 
 // ClearFaults removes all faults.

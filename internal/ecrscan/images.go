@@ -121,14 +121,14 @@ func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []
 }
 
 func (c *Client) taggedImagesByHalves(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
-	var left, right []scan.Image
+	var first, second []scan.Image
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { left, err = c.taggedImages(ctx, repo, tags[:len(tags)/2]); return err })
-	g.Go(func() (err error) { right, err = c.taggedImages(ctx, repo, tags[len(tags)/2:]); return err })
+	g.Go(func() (err error) { first, err = c.taggedImages(ctx, repo, tags[:len(tags)/2]); return err })
+	g.Go(func() (err error) { second, err = c.taggedImages(ctx, repo, tags[len(tags)/2:]); return err })
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return append(left, right...), nil
+	return append(first, second...), nil
 }
 
 // imagesOf returns one image for each of the given tags, all with the same digest.

@@ -62,13 +62,13 @@ func TestIndexes(t *testing.T) {
 	for i := range many {
 		many[i] = linux(i, fmt.Sprintf("arch%03d", i))
 	}
-	whole := manifestOf(linux(1, "amd64"), linux(2, "arm64"))
+	valid := manifestOf(linux(1, "amd64"), linux(2, "arm64"))
 	unknown := entry{"os": "unknown", "architecture": "unknown"}
 	for name, test := range map[string]struct {
 		manifest string
 		want     []string
 	}{
-		"two platforms": {whole, []string{"t (linux/amd64)", "t (linux/arm64)"}},
+		"two platforms": {valid, []string{"t (linux/amd64)", "t (linux/arm64)"}},
 		"variants": {manifestOf(linux(1, "amd64"), with(linux(2, "arm"), "platform", entry{"os": "linux", "architecture": "arm", "variant": "v6"}),
 			with(linux(3, "arm"), "platform", entry{"os": "linux", "architecture": "arm", "variant": "v7"})), []string{"t (linux/amd64)", "t (linux/arm/v6)", "t (linux/arm/v7)"}},
 		"attestations": {manifestOf(linux(1, "amd64"), with(linux(2, ""), "platform", unknown),
@@ -89,7 +89,7 @@ func TestIndexes(t *testing.T) {
 		"nested and plain":            {manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "mediaType", ecr.DockerList)), []string{"t (linux/amd64)", "t not scannable: nested image index"}},
 		"too many":                    {manifestOf(many...), append(labels(100), "t not scannable: image index of 101 images, only the first 100 are scanned")},
 		"no JSON":                     {"<html>", []string{"t not scannable: broken image index"}},
-		"truncated":                   {whole[:len(whole)/2], []string{"t not scannable: broken image index"}},
+		"truncated":                   {valid[:len(valid)/2], []string{"t not scannable: broken image index"}},
 		"JSON of another kind":        {`[1,2]`, []string{"t not scannable: broken image index"}},
 		"null":                        {`null`, []string{"t not scannable: broken image index"}},
 		"an image manifest":           {`{"schemaVersion":2,"config":{},"layers":[]}`, []string{"t not scannable: broken image index"}},
@@ -108,7 +108,7 @@ func TestIndexes(t *testing.T) {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 			for _, image := range images {
-				if whole := image.Err != nil; image.Repository != repo || (image.Digest == digest) != whole || (image.Kind == scan.Index) != whole {
+				if unresolved := image.Err != nil; image.Repository != repo || (image.Digest == digest) != unresolved || (image.Kind == scan.Index) != unresolved {
 					t.Errorf("image %+v", image)
 				}
 			}

@@ -119,17 +119,17 @@ func (d descriptor) isAttestation() bool {
 // same name: first the Windows build, then the full version, then a number.
 func platformNames(images []descriptor) []string {
 	names := make([]string, len(images))
-	seen := make(map[string]int, len(images))
+	counts := make(map[string]int, len(images))
 	for detail := range 4 {
-		alike := seen
-		seen = make(map[string]int, len(images))
+		previous := counts
+		counts = make(map[string]int, len(images))
 		nth := make(map[string]int)
 		for i, d := range images {
-			if old := names[i]; detail == 0 || alike[old] > 1 {
+			if old := names[i]; detail == 0 || previous[old] > 1 {
 				nth[old]++
 				names[i] = d.Platform.name(detail, nth[old])
 			}
-			seen[names[i]]++
+			counts[names[i]]++
 		}
 	}
 	return names

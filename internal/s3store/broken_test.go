@@ -39,9 +39,9 @@ func packedObject(t *testing.T, format int, text string) string {
 
 // brokenObjects returns objects that are neither records nor histories, by description.
 func brokenObjects(t *testing.T) map[string]string {
-	whole := packedObject(t, 1, `{"images":[]}`)
+	valid := packedObject(t, 1, `{"images":[]}`)
 	return map[string]string{
-		"empty": "", "a text": "not packed at all", "truncated": whole[:len(whole)/2], "another format": packedObject(t, 0, "{}"), "no JSON": packedObject(t, 1, `{"images":`),
+		"empty": "", "a text": "not packed at all", "truncated": valid[:len(valid)/2], "another format": packedObject(t, 0, "{}"), "no JSON": packedObject(t, 1, `{"images":`),
 		"another type": packedObject(t, 1, `{"images":{},"findings":{}}`), "trailing JSON value": packedObject(t, 1, `{} {}`),
 	}
 }
@@ -123,14 +123,14 @@ func TestWriterOfBrokenObjects(t *testing.T) {
 func TestRebuild(t *testing.T) {
 	a, store := newRecordWriter(t)
 	repo := repository("a")
-	of := func(tag string, told history.Stamp) history.History {
+	newHistory := func(tag string, lastDate history.Stamp) history.History {
 		h := aHistory()
-		h.Tag, h.Platform, h.LastDate = tag, "", told
+		h.Tag, h.Platform, h.LastDate = tag, "", lastDate
 		return h
 	}
-	addHistory(t, store, repo, of("v1", 8))
-	latest := addHistory(t, store, repo, of("v1", 9))
-	other := addHistory(t, store, repo, of("v2", 7))
+	addHistory(t, store, repo, newHistory("v1", 8))
+	latest := addHistory(t, store, repo, newHistory("v1", 9))
+	other := addHistory(t, store, repo, newHistory("v2", 7))
 	put(t, a, keyOfA+uuid.NewString(), "broken")
 	put(t, a, keyOfA+"index", "broken")
 	r, err := store.Load(t.Context(), repo)
@@ -144,7 +144,7 @@ func TestRebuild(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"v1": latest, "v2": other}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if r.Images["v1"].Scan != of("v1", 9).Scan || r.Images["v1"].Since != 5 || r.Begin != 0 {
+	if r.Images["v1"].Scan != newHistory("v1", 9).Scan || r.Images["v1"].Since != 5 || r.Begin != 0 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -168,9 +168,9 @@ func TestLaterFormat(t *testing.T) {
 		put(t, a, keyOfA+name, body)
 	}
 	a.S3.ResetCount()
-	for who, of := range map[string]refresh.Records{"reader": newReader(a), "writer": store} {
-		_, loaded := of.Load(t.Context(), repo)
-		_, read := of.History(t.Context(), repo, stored)
+	for who, records := range map[string]refresh.Records{"reader": newReader(a), "writer": store} {
+		_, loaded := records.Load(t.Context(), repo)
+		_, read := records.History(t.Context(), repo, stored)
 		for what, err := range map[string]error{"load": loaded, "history": read} {
 			if scan.CodeOf(err) != scan.Unavailable || !errors.Is(err, history.ErrLaterFormat) || !strings.Contains(scan.MessageOf(err), "later version") {
 				t.Errorf("%s, %s: %v", who, what, err)
@@ -189,7 +189,7 @@ func TestSweepReportsLostHistories(t *testing.T) {
 	repo := repository("a")
 	r := history.Record{Images: map[string]history.ImageRecord{"never scanned": {Tag: "never scanned"}}}
 	names := make(map[string]string)
-	for _, tag := range []string{"whole", "lost", "broken"} {
+	for _, tag := range []string{"readable", "lost", "broken"} {
 		names[tag] = addHistory(t, store, repo, aHistory())
 		r.Images[tag] = history.ImageRecord{Tag: tag, History: names[tag]}
 	}

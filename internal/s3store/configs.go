@@ -245,15 +245,15 @@ func decode(id string, body []byte) (scan.Config, error) {
 
 // distinct removes duplicate tags. It returns nil for an empty list.
 func distinct(tags []string) []string {
-	var kept []string
+	var unique []string
 	seen := make(map[string]bool, len(tags))
 	for _, tag := range tags {
 		if !seen[tag] {
 			seen[tag] = true
-			kept = append(kept, tag)
+			unique = append(unique, tag)
 		}
 	}
-	return kept
+	return unique
 }
 
 func notFound(cause error) error {

@@ -223,7 +223,7 @@ func TestStoredErrors(t *testing.T) {
 		fault awslocal.Fault
 		code  scan.Code
 	}{
-		"whole":                 {good, awslocal.Fault{}, ""},
+		"valid":                 {good, awslocal.Fault{}, ""},
 		"500 once":              {good, awslocal.Fault{Status: 500, Calls: 1}, ""},
 		"deleted":               {"", awslocal.Fault{Code: "NoSuchKey"}, scan.NotFound},
 		"truncated":             {good[:40], awslocal.Fault{}, scan.Unavailable},

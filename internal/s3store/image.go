@@ -22,19 +22,19 @@ type storedImage struct {
 	Digest          string                `json:"d"`
 	Index           string                `json:"x"`
 	Kind            scan.Kind             `json:"k"`
-	Trouble         scan.Code             `json:"tr"`
+	ErrorCode       scan.Code             `json:"tr"`
 	Reason          string                `json:"trw"`
 	First           history.Stamp         `json:"f"`
 	Seen            history.Stamp         `json:"s"`
-	Left            history.Stamp         `json:"l"`
-	Awaited         history.Stamp         `json:"w"`
+	MissingSince    history.Stamp         `json:"l"`
+	WaitingSince    history.Stamp         `json:"w"`
 	State           scan.State            `json:"st"`
 	StateReason     string                `json:"stw"`
 	Counts          []int                 `json:"n"`  // by known severity, in the order of scan.Severities
 	Others          scan.Counts           `json:"no"` // of unknown severities
 	Completed       history.Stamp         `json:"c"`
 	Enhanced        bool                  `json:"e"`
-	Asked           history.Stamp         `json:"a"`
+	AnsweredAt      history.Stamp         `json:"a"`
 	Read            history.Stamp         `json:"r"`
 	History         string                `json:"h"`
 	ScanDigest      string                `json:"hd"` // of the recorded scan, if it differs from Digest
@@ -42,10 +42,10 @@ type storedImage struct {
 	ScanOfOtherKind bool                  `json:"he"` // the recorded scan is enhanced and the last result is basic, or the reverse
 	Since           history.Stamp         `json:"i"`
 	Changes         []history.CountChange `json:"ch"`
-	News            int                   `json:"ev"`
+	EventCount      int                   `json:"ev"`
 	Gaps            []history.Period      `json:"g"`
 	Failures        []history.Period      `json:"fl"`
-	Failed          history.Stamp         `json:"fs"`
+	FailedSince     history.Stamp         `json:"fs"`
 }
 
 // storedImages is the stored form of a record's images: a list sorted by label. It is decoded directly into the record's
@@ -86,11 +86,11 @@ func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 
 func newStoredImage(r history.ImageRecord) storedImage {
 	i := storedImage{
-		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind, Trouble: r.ErrorCode, Reason: r.Reason,
-		First: r.First, Seen: r.Seen, Left: r.MissingSince, Awaited: r.WaitingSince,
+		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind, ErrorCode: r.ErrorCode, Reason: r.Reason,
+		First: r.First, Seen: r.Seen, MissingSince: r.MissingSince, WaitingSince: r.WaitingSince,
 		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
-		Asked: r.AnsweredAt, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, News: r.EventCount,
-		Gaps: r.Gaps, Failures: r.Failures, Failed: r.FailedSince,
+		AnsweredAt: r.AnsweredAt, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, EventCount: r.EventCount,
+		Gaps: r.Gaps, Failures: r.Failures, FailedSince: r.FailedSince,
 	}
 	i.Counts, i.Others = splitCounts(r.Last.Counts)
 	if r.History == "" {
@@ -108,11 +108,11 @@ func newStoredImage(r history.ImageRecord) storedImage {
 
 func (i storedImage) record() history.ImageRecord {
 	r := history.ImageRecord{
-		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Index: i.Index, Kind: i.Kind, ErrorCode: i.Trouble, Reason: i.Reason,
-		First: i.First, Seen: i.Seen, MissingSince: i.Left, WaitingSince: i.Awaited,
+		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Index: i.Index, Kind: i.Kind, ErrorCode: i.ErrorCode, Reason: i.Reason,
+		First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
 		Last:       history.Answer{State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced},
-		AnsweredAt: i.Asked, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.News,
-		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.Failed,
+		AnsweredAt: i.AnsweredAt, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.EventCount,
+		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.FailedSince,
 	}
 	if i.History != "" {
 		r.Scan = history.Scan{Digest: cmp.Or(i.ScanDigest, i.Digest), Completed: cmp.Or(i.ScanCompleted, i.Completed), Enhanced: i.Enhanced != i.ScanOfOtherKind}

@@ -25,27 +25,27 @@ type object struct {
 // errTruncated means that a response body ended too early.
 var errTruncated = errors.New("the response body was truncated")
 
-// getObject reads an object. If known is not empty and is the object's current version, it returns an error with the
-// code NotModified. It reads at most most+1 bytes, so that the caller can detect a body that is too long.
-func getObject(ctx context.Context, client *s3.Client, bucket, key, known string, most int64) (object, error) {
-	o, err := fetchObject(ctx, client, bucket, key, known, most)
+// getObject reads an object. If etag is not empty and identifies the object's current version, it returns an error with the
+// code NotModified. It reads at most maxBytes+1 bytes, so that the caller can detect a body that is too long.
+func getObject(ctx context.Context, client *s3.Client, bucket, key, etag string, maxBytes int64) (object, error) {
+	o, err := fetchObject(ctx, client, bucket, key, etag, maxBytes)
 	if errors.Is(err, errTruncated) { // the SDK retries a failed call, but not a failed read of its body
-		o, err = fetchObject(ctx, client, bucket, key, known, most)
+		o, err = fetchObject(ctx, client, bucket, key, etag, maxBytes)
 	}
 	return o, err
 }
 
-func fetchObject(ctx context.Context, client *s3.Client, bucket, key, known string, most int64) (object, error) {
+func fetchObject(ctx context.Context, client *s3.Client, bucket, key, etag string, maxBytes int64) (object, error) {
 	in := s3.GetObjectInput{Bucket: &bucket, Key: &key}
-	if known != "" {
-		in.IfNoneMatch = &known
+	if etag != "" {
+		in.IfNoneMatch = &etag
 	}
 	out, err := client.GetObject(ctx, &in)
 	if err != nil {
 		return object{now: responseDate(err)}, err
 	}
 	defer out.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(out.Body, most+1))
+	body, err := io.ReadAll(io.LimitReader(out.Body, maxBytes+1))
 	if err != nil {
 		return object{}, fmt.Errorf("%w: %w", errTruncated, err)
 	}

@@ -27,45 +27,45 @@ const previousHistoryName = "f1cd88f2-b116-48a2-84d2-39a9355b2369"
 
 // previousRecord is the stored form of a record in that version. Do not change it.
 type previousRecord struct {
-	Images   []previousImage  `json:"images"`
-	Listed   int64            `json:"listed"`
-	Gone     int64            `json:"gone"`
-	Absences []previousPeriod `json:"absences"`
-	Changed  int64            `json:"changed"`
-	Swept    int64            `json:"swept"`
-	Taken    []previousPeriod `json:"taken"`
+	Images       []previousImage  `json:"images"`
+	Listed       int64            `json:"listed"`
+	MissingSince int64            `json:"gone"`
+	Absences     []previousPeriod `json:"absences"`
+	Changed      int64            `json:"changed"`
+	Swept        int64            `json:"swept"`
+	UsedSeconds  []previousPeriod `json:"taken"`
 }
 
 type previousImage struct {
-	Tag       string           `json:"t"`
-	Platform  string           `json:"p"`
-	Digest    string           `json:"d"`
-	Index     string           `json:"x"`
-	Kind      string           `json:"k"`
-	Trouble   string           `json:"tr"`
-	Reason    string           `json:"trw"`
-	First     int64            `json:"f"`
-	Seen      int64            `json:"s"`
-	Left      int64            `json:"l"`
-	Awaited   int64            `json:"w"`
-	State     string           `json:"st"`
-	Why       string           `json:"stw"`
-	Counts    []int            `json:"n"`
-	Others    map[string]int   `json:"no"`
-	Completed int64            `json:"c"`
-	Enhanced  bool             `json:"e"`
-	Asked     int64            `json:"a"`
-	Read      int64            `json:"r"`
-	History   string           `json:"h"`
-	OfDigest  string           `json:"hd"`
-	OfScan    int64            `json:"hc"`
-	OfOther   bool             `json:"he"`
-	Since     int64            `json:"i"`
-	Changes   []previousChange `json:"ch"`
-	News      int              `json:"ev"`
-	Gaps      []previousPeriod `json:"g"`
-	Failures  []previousPeriod `json:"fl"`
-	Failed    int64            `json:"fs"`
+	Tag             string           `json:"t"`
+	Platform        string           `json:"p"`
+	Digest          string           `json:"d"`
+	Index           string           `json:"x"`
+	Kind            string           `json:"k"`
+	ErrorCode       string           `json:"tr"`
+	Reason          string           `json:"trw"`
+	First           int64            `json:"f"`
+	Seen            int64            `json:"s"`
+	MissingSince    int64            `json:"l"`
+	WaitingSince    int64            `json:"w"`
+	State           string           `json:"st"`
+	StateReason     string           `json:"stw"`
+	Counts          []int            `json:"n"`
+	Others          map[string]int   `json:"no"`
+	Completed       int64            `json:"c"`
+	Enhanced        bool             `json:"e"`
+	AnsweredAt      int64            `json:"a"`
+	Read            int64            `json:"r"`
+	History         string           `json:"h"`
+	ScanDigest      string           `json:"hd"`
+	ScanCompleted   int64            `json:"hc"`
+	ScanOfOtherKind bool             `json:"he"`
+	Since           int64            `json:"i"`
+	Changes         []previousChange `json:"ch"`
+	EventCount      int              `json:"ev"`
+	Gaps            []previousPeriod `json:"g"`
+	Failures        []previousPeriod `json:"fl"`
+	FailedSince     int64            `json:"fs"`
 }
 
 type previousPeriod struct {
@@ -171,8 +171,8 @@ func TestRecordOfThePreviousVersion(t *testing.T) {
 func TestUnknownFields(t *testing.T) {
 	a, store := newRecordWriter(t)
 	put(t, a, keyOfA+"index", packedObject(t, 1, `{"images":[{"t":"v1","f":5,"later":{}}],"later":[1]}`))
-	for who, of := range map[string]refresh.Records{"reader": newReader(a), "writer": store} {
-		if r, err := of.Load(t.Context(), repository("a")); err != nil || r.Images["v1"].First != 5 {
+	for who, records := range map[string]refresh.Records{"reader": newReader(a), "writer": store} {
+		if r, err := records.Load(t.Context(), repository("a")); err != nil || r.Images["v1"].First != 5 {
 			t.Errorf("%s: %+v, %v", who, r, err)
 		}
 	}

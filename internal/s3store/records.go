@@ -84,16 +84,16 @@ func NewRecordWriter(client *s3.Client, bucket string, log *slog.Logger) *Record
 
 // storedRecord is the stored form of a [history.Record].
 type storedRecord struct {
-	Begin    history.Stamp     `json:"begin"`
-	Configs  []string          `json:"configs"`
-	Failure  history.Failure   `json:"failure"`
-	Images   storedImages      `json:"images"`
-	Listed   history.Stamp     `json:"listed"`
-	Gone     history.Stamp     `json:"gone"`
-	Absences []history.Period  `json:"absences"`
-	Changed  history.Stamp     `json:"changed"`
-	Swept    history.Stamp     `json:"swept"`
-	Taken    history.SecondSet `json:"taken"`
+	Begin        history.Stamp     `json:"begin"`
+	Configs      []string          `json:"configs"`
+	Failure      history.Failure   `json:"failure"`
+	Images       storedImages      `json:"images"`
+	Listed       history.Stamp     `json:"listed"`
+	MissingSince history.Stamp     `json:"gone"`
+	Absences     []history.Period  `json:"absences"`
+	Changed      history.Stamp     `json:"changed"`
+	Swept        history.Stamp     `json:"swept"`
+	UsedSeconds  history.SecondSet `json:"taken"`
 }
 
 func folder(repo scan.Repository) string {
@@ -159,14 +159,14 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.
 
 func newStoredRecord(r history.Record) storedRecord {
 	return storedRecord{
-		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, Gone: r.MissingSince, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, Taken: r.UsedSeconds,
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, MissingSince: r.MissingSince, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, UsedSeconds: r.UsedSeconds,
 	}
 }
 
 func (x storedRecord) record(o object) history.Record {
 	return history.Record{
-		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, MissingSince: x.Gone, Absences: x.Absences,
-		Changed: x.Changed, Swept: x.Swept, UsedSeconds: x.Taken, Version: o.version, Now: o.now,
+		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, MissingSince: x.MissingSince, Absences: x.Absences,
+		Changed: x.Changed, Swept: x.Swept, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
 	}
 }
 
@@ -354,11 +354,11 @@ func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earli
 	if err != nil {
 		return nil, err
 	}
-	whole, err := s.readableHistories(ctx, repo, changed)
+	readable, err := s.readableHistories(ctx, repo, changed)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range whole {
+	for _, name := range readable {
 		delete(labels, name)
 	}
 	return slices.Sorted(maps.Values(labels)), s.remove(ctx, repo, unneeded)
@@ -367,7 +367,7 @@ func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earli
 // readableHistories returns the names of those histories that can be read. It copies broken ones to SetAsidePrefix.
 func (s *RecordWriter) readableHistories(ctx context.Context, repo scan.Repository, names []string) ([]string, error) {
 	var mu sync.Mutex
-	var whole []string
+	var readable []string
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(CallsAtOnce)
 	for _, name := range names {
@@ -378,11 +378,11 @@ func (s *RecordWriter) readableHistories(ctx context.Context, repo scan.Reposito
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			whole = append(whole, name)
+			readable = append(readable, name)
 			return err
 		})
 	}
-	return whole, g.Wait()
+	return readable, g.Wait()
 }
 
 // Repositories implements [rescan.RecordWriter].

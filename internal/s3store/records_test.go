@@ -122,13 +122,13 @@ func TestRecordRoundTrip(t *testing.T) {
 		}
 	}
 	name := addHistory(t, store, repo, aHistory())
-	for who, of := range map[string]refresh.Records{"writer": store, "reader": newReader(a)} {
-		h, err := of.History(t.Context(), repo, name)
+	for who, records := range map[string]refresh.Records{"writer": store, "reader": newReader(a)} {
+		h, err := records.History(t.Context(), repo, name)
 		if diff := cmp.Diff(aHistory(), h); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", who, err, diff)
 		}
 		for _, name := range []string{"", "index", "../index", uuid.NewString()} {
-			if _, err := of.History(t.Context(), repo, name); scan.CodeOf(err) != scan.NotFound {
+			if _, err := records.History(t.Context(), repo, name); scan.CodeOf(err) != scan.NotFound {
 				t.Errorf("%s: history %q: %v", who, name, err)
 			}
 		}

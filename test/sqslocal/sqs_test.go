@@ -60,10 +60,10 @@ func (m queueClient) send(messages ...string) []*sqs.SendMessageOutput {
 	return all
 }
 
-func (m queueClient) receive(most, wait int32) []types.Message {
+func (m queueClient) receive(maxMessages, wait int32) []types.Message {
 	m.t.Helper()
 	out, err := m.client.ReceiveMessage(m.t.Context(), &sqs.ReceiveMessageInput{
-		QueueUrl: m.url, MaxNumberOfMessages: most, WaitTimeSeconds: wait, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+		QueueUrl: m.url, MaxNumberOfMessages: maxMessages, WaitTimeSeconds: wait, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
 	})
 	if err != nil {
 		m.t.Fatal(err)
@@ -72,9 +72,9 @@ func (m queueClient) receive(most, wait int32) []types.Message {
 }
 
 // want receives messages, compares their bodies and returns them.
-func (m queueClient) want(most int32, bodies ...string) []types.Message {
+func (m queueClient) want(maxMessages int32, bodies ...string) []types.Message {
 	m.t.Helper()
-	messages := m.receive(most, 0)
+	messages := m.receive(maxMessages, 0)
 	var got []string
 	for _, message := range messages {
 		got = append(got, *message.Body)
@@ -418,9 +418,9 @@ func TestQueueRejectsInvalidBatches(t *testing.T) {
 	}
 	again := entry("3", "y") // has the deduplication id of an earlier message
 	again.MessageDeduplicationId = aws.String("2")
-	twice, err := send(again)
-	if err != nil || len(twice.Successful) != 1 || *twice.Successful[0].MessageId != *out.Successful[0].MessageId {
-		t.Errorf("a duplicate in a batch: %+v, %v", twice, err)
+	duplicate, err := send(again)
+	if err != nil || len(duplicate.Successful) != 1 || *duplicate.Successful[0].MessageId != *out.Successful[0].MessageId {
+		t.Errorf("a duplicate in a batch: %+v, %v", duplicate, err)
 	}
 	m.want(10, "y")
 }

@@ -169,7 +169,7 @@ func (r *repository) untag(img *image, tag string) {
 func (e *ECR) UpdateImage(id RepositoryID, ref string, change func(*Image)) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	img, err := e.lookUp(id, ref)
+	img, err := e.findImage(id, ref)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (e *ECR) UpdateImage(id RepositoryID, ref string, change func(*Image)) erro
 func (e *ECR) DeleteImage(id RepositoryID, ref string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	img, err := e.lookUp(id, ref)
+	img, err := e.findImage(id, ref)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (r *repository) firstAfter(seq int64) int {
 	return at
 }
 
-func (e *ECR) lookUp(id RepositoryID, ref string) (*image, error) {
+func (e *ECR) findImage(id RepositoryID, ref string) (*image, error) {
 	r, ok := e.repositories[id.WithDefaults()]
 	if !ok {
 		return nil, fmt.Errorf("embedded ECR: no repository %s", id.WithDefaults().arn())

@@ -267,8 +267,8 @@ func (img *recordedImage) merge(file string, doc document) {
 }
 
 func (img *recordedImage) addFinding(file string, f recordedFinding) {
-	for other, has := range img.files {
-		if other != file && has[f.raw] {
+	for other, texts := range img.files {
+		if other != file && texts[f.raw] {
 			return
 		}
 	}
