@@ -2,18 +2,18 @@ package usecases
 
 import "time"
 
-// The bounds that the tests hold reads and visits against.
+// The limits of requests and visits that the tests check.
 const (
-	mostReads        = 64
-	batch            = 16
-	mostStarts       = 64
-	mostRepositories = 128
-	mostCalls        = 100
-	mostIDs          = 5000
-	mostProblems     = 100
-	mostGroups       = 100_000
-	patience         = 2 * time.Second
-	saveTime         = 20 * time.Second
-	readAgainTime    = time.Minute
-	sweepTime        = 6 * time.Hour
+	maxReads        = 64
+	batch           = 16
+	maxStarts       = 64
+	maxRepositories = 128
+	maxCalls        = 100
+	maxIDs          = 5000
+	maxProblems     = 100
+	maxGroups       = 100_000
+	ecrWait         = 2 * time.Second
+	saveTime        = 20 * time.Second
+	readAgainTime   = time.Minute
+	sweepTime       = 6 * time.Hour
 )

@@ -15,21 +15,22 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// killed is the key of a context's channel that is closed when the function dies.
+// killed is the context key of a channel that is closed when the function is killed.
 type killed struct{}
 
-// dead is the error of a call by a function that is dead.
+// dead returns an error if the function that makes a call has been killed.
 func dead(ctx context.Context) error {
 	died, _ := ctx.Value(killed{}).(chan struct{})
 	select {
 	case <-died:
-		return fmt.Errorf("the function is dead: %w", context.Canceled)
+		return fmt.Errorf("the function was killed: %w", context.Canceled)
 	default:
 		return nil
 	}
 }
 
-// slowRegistry takes a second for each call, half of it before it acts, scans an image in two minutes, and refuses to do so twice in 24 h.
+// slowRegistry is a registry whose calls take a second, half of it before the effect of the call. A scan takes two minutes. It
+// refuses a second scan of an image within 24 hours.
 type slowRegistry struct {
 	images map[string][]scan.Image
 
@@ -43,7 +44,7 @@ const (
 	scanTime = 2 * time.Minute
 )
 
-// wait is half a call; its error is that of a caller who gave up or was killed.
+// wait waits for half the time of a call. It returns an error if the context ends or the caller is killed.
 func wait(ctx context.Context) error {
 	died, _ := ctx.Value(killed{}).(chan struct{})
 	select {
@@ -91,7 +92,7 @@ func (r *slowRegistry) StartScan(ctx context.Context, _ scan.Repository, digest 
 	}
 	r.mu.Lock()
 	starts := r.started[digest]
-	refused := len(starts) > 0 && time.Since(starts[len(starts)-1]) < scanTime+scan.Rescan
+	refused := len(starts) > 0 && time.Since(starts[len(starts)-1]) < scanTime+scan.RescanInterval
 	if refused {
 		r.refused++
 	} else {
@@ -104,35 +105,35 @@ func (r *slowRegistry) StartScan(ctx context.Context, _ scan.Repository, digest 
 	return wait(ctx)
 }
 
-// wantOnceEach checks that every image was started once and that no second start of one was tried.
+// wantOnceEach checks that the scan of every image was started once and that no second start was tried.
 func (r *slowRegistry) wantOnceEach(t *testing.T, images int) {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.started) != images {
-		t.Errorf("%d of %d images were started", len(r.started), images)
+		t.Errorf("the scans of %d of %d images were started", len(r.started), images)
 	}
 	for digest, starts := range r.started {
 		if len(starts) != 1 {
-			t.Errorf("%s was started at %v", digest, starts)
+			t.Errorf("scans of %s were started at %v", digest, starts)
 		}
 	}
 	if r.refused > 0 {
-		t.Errorf("%d starts of images that were scanned already were tried", r.refused)
+		t.Errorf("%d starts of scans within 24 hours were tried", r.refused)
 	}
 }
 
-// mortalRecords stores nothing for functions that are dead.
-type mortalRecords struct{ *fakeRecords }
+// killableRecords stores nothing for killed functions.
+type killableRecords struct{ *fakeRecords }
 
-func (m mortalRecords) Load(ctx context.Context, repo scan.Repository) (history.Record, error) {
+func (m killableRecords) Load(ctx context.Context, repo scan.Repository) (history.Record, error) {
 	if err := dead(ctx); err != nil {
 		return history.Record{}, err
 	}
 	return m.fakeRecords.Load(ctx, repo)
 }
 
-func (m mortalRecords) Save(ctx context.Context, repo scan.Repository, r history.Record) (string, error) {
+func (m killableRecords) Save(ctx context.Context, repo scan.Repository, r history.Record) (string, error) {
 	if err := wait(ctx); err != nil {
 		return "", err
 	}
@@ -143,30 +144,30 @@ func (m mortalRecords) Save(ctx context.Context, repo scan.Repository, r history
 	return version, err
 }
 
-func (m mortalRecords) AddHistory(ctx context.Context, repo scan.Repository, h history.History) (string, error) {
+func (m killableRecords) AddHistory(ctx context.Context, repo scan.Repository, h history.History) (string, error) {
 	if err := wait(ctx); err != nil {
 		return "", err
 	}
 	return m.fakeRecords.AddHistory(ctx, repo, h)
 }
 
-func (m mortalRecords) Remove(ctx context.Context, repo scan.Repository) error {
+func (m killableRecords) Remove(ctx context.Context, repo scan.Repository) error {
 	if err := dead(ctx); err != nil {
 		return err
 	}
 	return m.fakeRecords.Remove(ctx, repo)
 }
 
-// cloud is a FIFO queue and the functions that work from it. It delivers messages late, and again though they were worked on, and functions die
-// in the middle.
-type cloud struct {
+// fakeCloud is a FIFO queue and the functions that handle its messages. It delivers messages late and sometimes twice, and it
+// kills functions during their work.
+type fakeCloud struct {
 	visitor *rescan.Visitor
 	rand    *rand.Rand
 
 	mu    sync.Mutex
 	queue []*delivery
 	sent  map[string]time.Time // by deduplication id
-	kills int                  // left
+	kills int                  // how many functions can still be killed
 
 	died, continued, dropped int
 }
@@ -175,7 +176,7 @@ type cloud struct {
 type delivery struct {
 	rescan.Received
 	visible time.Time
-	gone    bool
+	deleted bool
 }
 
 const (
@@ -184,7 +185,7 @@ const (
 	functions    = 4
 )
 
-func (c *cloud) Send(ctx context.Context, sendings []rescan.Sending) []error {
+func (c *fakeCloud) Send(ctx context.Context, sendings []rescan.Sending) []error {
 	errs := make([]error, len(sendings))
 	for i := range errs {
 		errs[i] = dead(ctx)
@@ -206,15 +207,16 @@ func (c *cloud) Send(ctx context.Context, sendings []rescan.Sending) []error {
 	return nil
 }
 
-func (c *cloud) Waiting(context.Context) (int, error) { return c.left(), nil }
+func (c *fakeCloud) Waiting(context.Context) (int, error) { return c.remaining(), nil }
 
-// receive is the first message of a repository none of whose messages is being worked on.
-func (c *cloud) receive() *delivery {
+// receive returns the first message that is visible and whose repository has no message in work. It returns nil when there is
+// none.
+func (c *fakeCloud) receive() *delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	held := make(map[scan.Repository]bool)
 	for _, d := range c.queue {
-		if d.gone || held[d.Repo()] {
+		if d.deleted || held[d.Repo()] {
 			continue
 		}
 		if held[d.Repo()] = true; !d.visible.After(time.Now()) {
@@ -225,8 +227,8 @@ func (c *cloud) receive() *delivery {
 	return nil
 }
 
-// function works from the queue until the context ends.
-func (c *cloud) function(ctx context.Context) {
+// function handles messages of the queue until the context ends.
+func (c *fakeCloud) function(ctx context.Context) {
 	for ctx.Err() == nil {
 		d := c.receive()
 		if d == nil {
@@ -239,23 +241,23 @@ func (c *cloud) function(ctx context.Context) {
 		report := c.visitor.Visit(invocation, d.Received)
 		end()
 		killer.Stop()
-		c.answered(d, report, dead(invocation) != nil)
+		c.finish(d, report, dead(invocation) != nil)
 	}
 }
 
-// killer ends some of the functions in the middle.
-func (c *cloud) killer(died chan struct{}) *time.Timer {
+// killer kills some of the functions during their work.
+func (c *fakeCloud) killer(died chan struct{}) *time.Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	after := time.Duration(c.rand.Int64N(c.rand.Int64N(int64(functionTime/2)) + 1)) // rather sooner than later: some live for a moment only
+	after := time.Duration(c.rand.Int64N(c.rand.Int64N(int64(functionTime/2)) + 1)) // a nested random number, so that short times are more likely
 	if c.kills == 0 || c.rand.IntN(2) == 0 {
 		return time.AfterFunc(24*time.Hour, func() {})
 	}
 	return time.AfterFunc(after, func() { close(died) })
 }
 
-// answered deletes a message that was worked on, but now and then not at once: it is delivered again.
-func (c *cloud) answered(d *delivery, report rescan.VisitReport, died bool) {
+// answered deletes a message that was handled. Sometimes it does not delete it, so that it is delivered again.
+func (c *fakeCloud) finish(d *delivery, report rescan.VisitReport, died bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -268,30 +270,31 @@ func (c *cloud) answered(d *delivery, report rescan.VisitReport, died bool) {
 	case report.Outcome == rescan.VisitDropped:
 		c.dropped++
 	}
-	d.gone = c.rand.IntN(5) > 0
+	d.deleted = c.rand.IntN(5) > 0
 }
 
-func (c *cloud) left() int {
+func (c *fakeCloud) remaining() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	left := 0
+	n := 0
 	for _, d := range c.queue {
-		if !d.gone {
-			left++
+		if !d.deleted {
+			n++
 		}
 	}
-	return left
+	return n
 }
 
-// Whatever the queue and the functions do, every image is started once, no start is tried that ECR would refuse, and all is recorded.
-func TestChaos(t *testing.T) {
+// With killed functions and late and repeated messages, each scan is started once, no start is refused by ECR, and all results are
+// recorded.
+func TestVisitsWithKilledFunctionsAndRepeatedMessages(t *testing.T) {
 	var died, continued, dropped atomic.Int64
 	t.Run("seed", func(t *testing.T) {
 		for seed := range uint64(12) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					c := chaos(t, seed)
+					c := runVisits(t, seed)
 					died.Add(int64(c.died))
 					continued.Add(int64(c.continued))
 					dropped.Add(int64(c.dropped))
@@ -300,13 +303,13 @@ func TestChaos(t *testing.T) {
 		}
 	})
 	if died.Load() < 24 || continued.Load() < 24 || dropped.Load() < 24 {
-		t.Errorf("%d functions died, %d visits were continued, %d messages dropped: too quiet to show anything", died.Load(), continued.Load(), dropped.Load())
+		t.Errorf("%d functions died, %d visits were continued, %d messages dropped: too few for a useful test", died.Load(), continued.Load(), dropped.Load())
 	}
 }
 
-func chaos(t *testing.T, seed uint64) *cloud {
+func runVisits(t *testing.T, seed uint64) *fakeCloud {
 	r := &slowRegistry{images: map[string][]scan.Image{}, started: map[string][]time.Time{}}
-	w := liveWorld(nil)
+	w := newServiceInBubble(nil)
 	repositories := []string{"large", "middle", "small", "tiny", "none"}
 	total := 0
 	for i, size := range []int{2000, 800, 400, 100, 0} {
@@ -317,8 +320,8 @@ func chaos(t *testing.T, seed uint64) *cloud {
 		w.configs.configs = append(w.configs.configs, config(fmt.Sprint(i), repositories[i]))
 		total += size
 	}
-	c := &cloud{visitor: w.visitor, rand: rand.New(rand.NewPCG(seed, 0)), sent: map[string]time.Time{}, kills: 10}
-	w.visitor.Scanner, w.visitor.Records, w.visitor.Queue = r, mortalRecords{w.records}, c
+	c := &fakeCloud{visitor: w.visitor, rand: rand.New(rand.NewPCG(seed, 0)), sent: map[string]time.Time{}, kills: 10}
+	w.visitor.Scanner, w.visitor.Records, w.visitor.Queue = r, killableRecords{w.records}, c
 
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -328,7 +331,7 @@ func chaos(t *testing.T, seed uint64) *cloud {
 	for range 8 {
 		var schedules sync.WaitGroup
 		at := time.Now()
-		for n := range 2 { // at once, as the same event or as two
+		for n := range 2 { // two schedules at once, with the same or with different deduplication ids
 			schedules.Go(func() {
 				once := func(m rescan.Message) string { return fmt.Sprint(m.Group(), at, uint64(n)*(seed%2)) }
 				if _, err := w.visitor.Schedule(ctx, once); err != nil {
@@ -339,14 +342,14 @@ func chaos(t *testing.T, seed uint64) *cloud {
 		schedules.Wait()
 		time.Sleep(30 * time.Minute)
 	}
-	for waited := time.Duration(0); c.left() > 0 && waited < 100*visibility; waited += visibility {
+	for waited := time.Duration(0); c.remaining() > 0 && waited < 100*visibility; waited += visibility {
 		time.Sleep(visibility)
 	}
 	stop()
 	running.Wait()
 	r.wantOnceEach(t, total)
-	if left := c.left(); left > 0 {
-		t.Errorf("%d messages stay in the queue", left)
+	if n := c.remaining(); n > 0 {
+		t.Errorf("%d messages remain in the queue", n)
 	}
 	r.wantRecorded(t, w.records)
 	return c
@@ -358,7 +361,7 @@ func (r *slowRegistry) wantRecorded(t *testing.T, records *fakeRecords) {
 	for repo, images := range r.images {
 		record := records.of(repo)
 		for label, i := range record.Images {
-			if i.Last.State != scan.Completed || !i.IsRemembered() || records.histories[i.History].Tag != i.Tag {
+			if i.Last.State != scan.Completed || !i.IsRecorded() || records.histories[i.History].Tag != i.Tag {
 				t.Errorf("%s is recorded as %+v", label, i)
 			}
 		}

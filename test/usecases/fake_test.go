@@ -18,7 +18,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// fakeRegistry answers from maps and counts its calls.
+// fakeRegistry is a registry in memory that counts its calls.
 type fakeRegistry struct {
 	mu      sync.Mutex
 	images  map[string][]scan.Image // by repository name
@@ -26,16 +26,16 @@ type fakeRegistry struct {
 	start   map[string]error        // by digest
 	fail    map[string]error        // by repository name or digest
 	calls   map[string]int          // by "call key"
-	order   []string                // the calls, one after another
+	order   []string                // the calls in order
 	block   func(ctx context.Context, digest string)
-	list    func() // what a listing waits for
-	starts  func() // what a start waits for
-	scans   bool   // what is started is in progress from then on
+	list    func() // called during a listing
+	starts  func() // called during the start of a scan
+	scans   bool   // a started scan is in progress
 }
 
-// count counts a call, if the request may make it.
+// count counts a call, or returns an error if the context allows no more calls.
 func (f *fakeRegistry) count(ctx context.Context, call, key string) error {
-	if err := scan.TakeCall(ctx); err != nil {
+	if err := scan.UseCall(ctx); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -48,8 +48,8 @@ func (f *fakeRegistry) count(ctx context.Context, call, key string) error {
 	return nil
 }
 
-// asked gives the calls since the last time it was called.
-func (f *fakeRegistry) asked() map[string]int {
+// takeCalls returns the calls since its last call and resets the counts.
+func (f *fakeRegistry) takeCalls() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	calls := f.calls
@@ -110,12 +110,12 @@ func (f *fakeRegistry) StartScan(ctx context.Context, _ scan.Repository, digest 
 	return f.start[digest]
 }
 
-// fakeStore is the configs, for readers and for visits.
+// fakeStore is a store of configs in memory.
 type fakeStore struct {
 	mu      sync.Mutex
 	configs []scan.Config
 	err     error
-	refused map[string]error // why the config with an id can't be read
+	refused map[string]error // the errors of configs that can't be read, by id
 }
 
 func (s *fakeStore) List(context.Context) ([]scan.Config, error) {
@@ -151,22 +151,22 @@ func (s *fakeStore) set(configs ...scan.Config) {
 	s.configs = configs
 }
 
-// fakeRecords keeps records in memory, with versions as S3 has them.
+// fakeRecords is a store of records in memory with versions as in S3.
 type fakeRecords struct {
 	now func() time.Time
 
 	mu        sync.Mutex
 	records   map[scan.Repository]history.Record
 	histories map[string]history.History
-	made      int      // versions and names
-	saves     int      // records that were stored
-	lost      []string // what the next sweep finds to be lost
-	// Why calls fail, if they do: by repository, by name, and by label.
+	made      int      // the number of versions and names that were created
+	saves     int      // the number of saves
+	lost      []string // the labels that the next sweep returns
+	// The errors of calls: by repository, by name of the history, and by label.
 	load    map[scan.Repository]error
 	history map[string]error
 	add     map[string]error
 	save    error
-	// saving, if it is set, is called before each save, and loading before each load.
+	// saving, if set, is called before each save, and loading before each load.
 	saving, loading func()
 }
 
@@ -220,7 +220,7 @@ func (f *fakeRecords) Save(ctx context.Context, repo scan.Repository, r history.
 	f.made++
 	f.saves++
 	r.Version = fmt.Sprint("version", f.made)
-	r.Images, r.Taken = maps.Clone(r.Images), slices.Clone(r.Taken)
+	r.Images, r.UsedSeconds = maps.Clone(r.Images), slices.Clone(r.UsedSeconds)
 	f.records[repo] = r
 	return r.Version, nil
 }
@@ -258,14 +258,14 @@ func (f *fakeRecords) Remove(_ context.Context, repo scan.Repository) error {
 	return nil
 }
 
-// of is the stored record of a repository, whose name is enough in most tests.
+// of returns the stored record of the repository with a name.
 func (f *fakeRecords) of(repo string) history.Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.records[config("", repo).Repo()]
 }
 
-// set stores a record as another writer does.
+// set changes a record as another writer does.
 func (f *fakeRecords) set(repo string, change func(*history.Record)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -276,7 +276,7 @@ func (f *fakeRecords) set(repo string, change func(*history.Record)) {
 	f.records[config("", repo).Repo()] = r
 }
 
-// fakeQueue gives messages out in the order of their sending.
+// fakeQueue delivers messages in the order in which they were sent.
 type fakeQueue struct {
 	now func() time.Time
 
@@ -309,7 +309,7 @@ func (q *fakeQueue) Waiting(context.Context) (int, error) {
 	return len(q.waiting), q.waitingErr
 }
 
-// next takes the first message.
+// next removes and returns the first message.
 func (q *fakeQueue) next() (m rescan.Received, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -320,34 +320,34 @@ func (q *fakeQueue) next() (m rescan.Received, ok bool) {
 	return m, true
 }
 
-// world is a service in memory: configs, records, a queue, and a registry.
-type world struct {
+// service is the service in memory: configs, records, a queue and a registry.
+type service struct {
 	*report.Reader
 	visitor  *rescan.Visitor
 	registry *fakeRegistry
 	configs  *fakeStore
 	records  *fakeRecords
 	queue    *fakeQueue
-	log      *bytes.Buffer // to be read when nothing runs
-	// at is the time that it is, unless the world has the clock of a bubble.
+	log      *bytes.Buffer // must be read only when nothing runs
+	// at is the current time, unless the service uses the clock of a synctest bubble.
 	at time.Time
 }
 
-// worldOf is a service at noon of a day; only pass moves its time on.
-func worldOf(r *fakeRegistry, configs ...scan.Config) *world {
-	w := &world{at: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+// newService returns a service with a fixed time. Only advance changes the time.
+func newService(r *fakeRegistry, configs ...scan.Config) *service {
+	w := &service{at: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 	w.make(r, func() time.Time { return w.at }, configs)
 	return w
 }
 
-// liveWorld is a service with the clock of a synctest bubble.
-func liveWorld(r *fakeRegistry, configs ...scan.Config) *world {
-	w := &world{}
+// newServiceInBubble returns a service with the clock of a synctest bubble.
+func newServiceInBubble(r *fakeRegistry, configs ...scan.Config) *service {
+	w := &service{}
 	w.make(r, time.Now, configs)
 	return w
 }
 
-func (w *world) make(r *fakeRegistry, now func() time.Time, configs []scan.Config) {
+func (w *service) make(r *fakeRegistry, now func() time.Time, configs []scan.Config) {
 	w.registry, w.configs, w.log = r, &fakeStore{configs: configs}, &bytes.Buffer{}
 	w.records, w.queue = newFakeRecords(now), &fakeQueue{now: now}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
@@ -355,20 +355,20 @@ func (w *world) make(r *fakeRegistry, now func() time.Time, configs []scan.Confi
 	w.visitor = &rescan.Visitor{Configs: w.configs, Scanner: r, Records: w.records, Queue: w.queue, Now: now, Log: log}
 }
 
-func (w *world) pass(d time.Duration) { w.at = w.at.Add(d) }
+func (w *service) advance(d time.Duration) { w.at = w.at.Add(d) }
 
-// visit visits a repository for a message that names configs and is sent now.
-func (w *world) visit(t *testing.T, repo string, ids ...string) rescan.VisitReport {
+// visit visits a repository with a message that has the ids of configs and is sent now.
+func (w *service) visit(t *testing.T, repo string, ids ...string) rescan.VisitReport {
 	t.Helper()
 	return w.visitor.Visit(t.Context(), w.message(repo, ids...))
 }
 
-func (w *world) message(repo string, ids ...string) rescan.Received {
+func (w *service) message(repo string, ids ...string) rescan.Received {
 	return rescan.Received{Message: rescan.NewMessage(config("", repo).Repo(), ids...), ID: "by hand", Sent: w.visitor.Now()}
 }
 
-// scheduleAndVisit runs a schedule and all visits that it leads to, one after another. It gives the reports in their order.
-func (w *world) scheduleAndVisit(t *testing.T) []rescan.VisitReport {
+// scheduleAndVisit runs a schedule and then all visits, one after another. It returns the reports in order.
+func (w *service) scheduleAndVisit(t *testing.T) []rescan.VisitReport {
 	t.Helper()
 	if _, err := w.visitor.Schedule(t.Context(), func(m rescan.Message) string { return m.Group() }); err != nil {
 		t.Fatal(err)
@@ -384,13 +384,13 @@ func config(id, repo string, tags ...string) scan.Config {
 	return scan.Config{ID: id, Region: "us-west-2", Registry: "123456789012", Repository: repo, Tags: tags}
 }
 
-// elsewhere is a config in another Region.
-func elsewhere(id, repo string) scan.Config {
+// configInOtherRegion returns a config for a repository in another Region.
+func configInOtherRegion(id, repo string) scan.Config {
 	c := config(id, repo)
 	c.Region = "eu-west-1"
 	return c
 }
 
-func completed(w *world, ago time.Duration, counts scan.Counts) scan.Result {
+func completed(w *service, ago time.Duration, counts scan.Counts) scan.Result {
 	return scan.Result{State: scan.Completed, Counts: counts, CompletedAt: w.Now().Add(-ago)}
 }

@@ -25,33 +25,33 @@ func TestJudge(t *testing.T) {
 		item report.Item
 		want []string
 	}{
-		"clean":                          {scan.Untriaged, done(fresh, scan.Counts{}), nil},
-		"at the maximum":                 {scan.Medium, done(fresh, scan.Counts{scan.Medium: 3, scan.Low: 1}), nil},
-		"above it":                       {scan.Medium, done(fresh, scan.Counts{scan.High: 1, scan.Medium: 3}), []string{report.AboveMax}},
-		"counts of zero":                 {scan.Medium, done(fresh, scan.Counts{scan.High: 0}), nil},
-		"undefined is low":               {scan.Informational, done(fresh, scan.Counts{scan.Undefined: 1, scan.Untriaged: 1}), nil},
-		"untriaged is lower":             {scan.Undefined, done(fresh, scan.Counts{scan.Untriaged: 1}), nil},
-		"undefined above untriaged":      {scan.Untriaged, done(fresh, scan.Counts{scan.Undefined: 1}), []string{report.AboveMax}},
-		"informational above undefined":  {scan.Undefined, done(fresh, scan.Counts{scan.Informational: 1}), []string{report.AboveMax}},
-		"a severity nobody has heard of": {scan.Critical, done(fresh, scan.Counts{"SEVERE": 1}), []string{report.AboveMax}},
-		"exactly 48 hours old":           {scan.Critical, done(now.Add(-48*time.Hour), scan.Counts{}), nil},
-		"a second older":                 {scan.Critical, done(now.Add(-48*time.Hour-time.Second), scan.Counts{}), []string{report.Stale}},
-		"at an unknown time":             {scan.Critical, done(time.Time{}, scan.Counts{}), []string{report.Stale}},
-		"old and bad":                    {scan.Low, done(now.Add(-72*time.Hour), scan.Counts{scan.Critical: 1}), []string{report.Stale, report.AboveMax}},
-		"the last good answer":           {scan.Critical, last(now.Add(-10 * time.Minute)), []string{string(scan.Unread)}},
-		"an old last good answer":        {scan.Critical, last(now.Add(-49 * time.Hour)), []string{string(scan.Unread)}},
-		"not scanned":                    {scan.Critical, report.Item{Result: scan.Result{State: scan.NotScanned, Reason: "archived", Counts: scan.Counts{}}}, []string{"not scanned"}},
-		"no state":                       {scan.Critical, report.Item{Result: scan.Result{}}, []string{"not scanned"}},
-		"in progress":                    {scan.Critical, report.Item{Result: scan.Result{State: scan.InProgress, CompletedAt: fresh}}, []string{"in progress"}},
-		"failed":                         {scan.Critical, report.Item{Result: scan.Result{State: scan.Failed}}, []string{"failed"}},
-		"no such tag":                    {scan.Critical, report.Item{Result: scan.Result{State: scan.NoSuchTag}}, []string{"tag not found"}},
-		"unread":                         {scan.Critical, report.Item{Result: scan.Result{State: scan.Unread}}, []string{"unavailable"}},
-		"refused":                        {scan.Critical, report.Item{Result: scan.Result{State: scan.Refused}}, []string{"no access"}},
+		"clean":                         {scan.Untriaged, done(fresh, scan.Counts{}), nil},
+		"at the maximum":                {scan.Medium, done(fresh, scan.Counts{scan.Medium: 3, scan.Low: 1}), nil},
+		"above it":                      {scan.Medium, done(fresh, scan.Counts{scan.High: 1, scan.Medium: 3}), []string{report.AboveMax}},
+		"counts of zero":                {scan.Medium, done(fresh, scan.Counts{scan.High: 0}), nil},
+		"undefined is low":              {scan.Informational, done(fresh, scan.Counts{scan.Undefined: 1, scan.Untriaged: 1}), nil},
+		"untriaged is lower":            {scan.Undefined, done(fresh, scan.Counts{scan.Untriaged: 1}), nil},
+		"undefined above untriaged":     {scan.Untriaged, done(fresh, scan.Counts{scan.Undefined: 1}), []string{report.AboveMax}},
+		"informational above undefined": {scan.Undefined, done(fresh, scan.Counts{scan.Informational: 1}), []string{report.AboveMax}},
+		"an unknown severity":           {scan.Critical, done(fresh, scan.Counts{"SEVERE": 1}), []string{report.AboveMax}},
+		"exactly 48 hours old":          {scan.Critical, done(now.Add(-48*time.Hour), scan.Counts{}), nil},
+		"a second older":                {scan.Critical, done(now.Add(-48*time.Hour-time.Second), scan.Counts{}), []string{report.Stale}},
+		"at an unknown time":            {scan.Critical, done(time.Time{}, scan.Counts{}), []string{report.Stale}},
+		"stale and above":               {scan.Low, done(now.Add(-72*time.Hour), scan.Counts{scan.Critical: 1}), []string{report.Stale, report.AboveMax}},
+		"a recorded result":             {scan.Critical, last(now.Add(-10 * time.Minute)), []string{string(scan.Unread)}},
+		"an old recorded result":        {scan.Critical, last(now.Add(-49 * time.Hour)), []string{string(scan.Unread)}},
+		"not scanned":                   {scan.Critical, report.Item{Result: scan.Result{State: scan.NotScanned, Reason: "archived", Counts: scan.Counts{}}}, []string{"not scanned"}},
+		"no state":                      {scan.Critical, report.Item{Result: scan.Result{}}, []string{"not scanned"}},
+		"in progress":                   {scan.Critical, report.Item{Result: scan.Result{State: scan.InProgress, CompletedAt: fresh}}, []string{"in progress"}},
+		"failed":                        {scan.Critical, report.Item{Result: scan.Result{State: scan.Failed}}, []string{"failed"}},
+		"no such tag":                   {scan.Critical, report.Item{Result: scan.Result{State: scan.NoSuchTag}}, []string{"tag not found"}},
+		"unread":                        {scan.Critical, report.Item{Result: scan.Result{State: scan.Unread}}, []string{"unavailable"}},
+		"refused":                       {scan.Critical, report.Item{Result: scan.Result{State: scan.Refused}}, []string{"no access"}},
 	} {
 		good := done(fresh, scan.Counts{})
-		v := report.Judge(report.Report{Images: []report.Item{good, test.item}}, test.max, now)
+		v := report.EvaluateGate(report.Report{Images: []report.Item{good, test.item}}, test.max, now)
 		var got []string
-		for _, o := range v.Obstacles {
+		for _, o := range v.Failures {
 			got = append(got, o.Reason)
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" || v.Images != 2 {
@@ -63,45 +63,45 @@ func TestJudge(t *testing.T) {
 		want   string
 	}{
 		"no images":  {report.Report{}, string(report.NoImages)},
-		"gone":       {report.Report{Err: &scan.Error{Code: scan.RepositoryNotFound}}, string(scan.RepositoryNotFound)},
+		"not found":  {report.Report{Err: &scan.Error{Code: scan.RepositoryNotFound}}, string(scan.RepositoryNotFound)},
 		"unreadable": {report.Report{Err: io.EOF}, string(scan.Internal)},
 	} {
-		if v := report.Judge(test.report, scan.Critical, now); len(v.Obstacles) != 1 || v.Obstacles[0].Reason != test.want || v.Obstacles[0].Image != nil {
-			t.Errorf("%s: %+v", name, v.Obstacles)
+		if v := report.EvaluateGate(test.report, scan.Critical, now); len(v.Failures) != 1 || v.Failures[0].Reason != test.want || v.Failures[0].Image != nil {
+			t.Errorf("%s: %+v", name, v.Failures)
 		}
 	}
 }
 
-// A gate goes by one config, and says of each tag that it is asked about how it is.
+// A gate checks one config, and only the given tags if there are any.
 func TestGateReadsOneConfig(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{
 		"app":   {{Tag: "a", Digest: "good"}, {Tag: "b", Digest: "bad"}, {Tag: "c", Digest: "good"}, {Tag: "sig", Digest: "s", Kind: scan.Artifact}},
 		"other": {{Tag: "1", Digest: "bad"}},
 	}}
-	w := worldOf(r, config("all", "app"), config("some", "app", "a", "b"), config("other", "other"))
+	w := newService(r, config("all", "app"), config("some", "app", "a", "b"), config("other", "other"))
 	r.results = map[string]scan.Result{"good": completed(w, time.Hour, scan.Counts{scan.Low: 1}), "bad": completed(w, time.Hour, scan.Counts{scan.High: 1})}
 	for name, test := range map[string]struct {
 		id     string
 		tags   []string
 		images int
-		want   []string // the tags with an obstacle, and which
+		want   []string // the tags that fail, with the reason
 	}{
-		"all":                      {"all", nil, 3, []string{"b: above max"}},
-		"a good one of all":        {"all", []string{"a"}, 1, nil},
-		"one that isn't there":     {"all", []string{"a", "nix"}, 2, []string{"nix: tag not found"}},
-		"no image":                 {"all", []string{"sig"}, 1, []string{"sig: tag not found"}},
-		"some":                     {"some", nil, 2, []string{"b: above max"}},
-		"a good one of some":       {"some", []string{"a"}, 1, nil},
-		"one that isn't watched":   {"some", []string{"a", "c"}, 2, []string{"c: tag not found"}},
-		"none that is watched":     {"some", []string{"c"}, 1, []string{"c: tag not found"}},
-		"none of the other config": {"other", []string{"a"}, 1, []string{"a: tag not found"}},
+		"all":                     {"all", nil, 3, []string{"b: above max"}},
+		"one passing tag":         {"all", []string{"a"}, 1, nil},
+		"a missing tag":           {"all", []string{"a", "nix"}, 2, []string{"nix: tag not found"}},
+		"not an image":            {"all", []string{"sig"}, 1, []string{"sig: tag not found"}},
+		"some":                    {"some", nil, 2, []string{"b: above max"}},
+		"one passing watched tag": {"some", []string{"a"}, 1, nil},
+		"one tag is not watched":  {"some", []string{"a", "c"}, 2, []string{"c: tag not found"}},
+		"the tag is not watched":  {"some", []string{"c"}, 1, []string{"c: tag not found"}},
+		"a tag of another config": {"other", []string{"a"}, 1, []string{"a: tag not found"}},
 	} {
 		v, err := w.Gate(t.Context(), test.id, scan.Low, test.tags)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, o := range v.Obstacles {
+		for _, o := range v.Failures {
 			got = append(got, o.Image.Label()+": "+o.Reason)
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" || v.Images != test.images || v.Config.ID != test.id {
@@ -109,6 +109,6 @@ func TestGateReadsOneConfig(t *testing.T) {
 		}
 	}
 	if _, err := w.Gate(t.Context(), "nobody's", scan.Low, nil); scan.CodeOf(err) != scan.NotFound {
-		t.Errorf("no such config: %v", err)
+		t.Errorf("an unknown config: %v", err)
 	}
 }

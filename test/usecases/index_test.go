@@ -13,30 +13,30 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// withIndexes is a repository with indexes that were resolved, or not, and a plain tag for one of the images in them.
-func withIndexes() *fakeRegistry {
+// repositoryWithIndexes returns a registry with readable and unreadable indexes, and a tag for one of the images in them.
+func repositoryWithIndexes() *fakeRegistry {
 	nested := &scan.Error{Code: scan.NotScannable, Message: "nested image index"}
-	down := &scan.Error{Code: scan.Unavailable, Message: "ECR answered with an error"}
+	unavailable := &scan.Error{Code: scan.Unavailable, Message: "ECR answered with an error"}
 	return &fakeRegistry{
 		images: map[string][]scan.Image{"app": {
 			{Tag: "multi", Digest: "amd", Platform: "linux/amd64"}, {Tag: "multi", Digest: "arm", Platform: "linux/arm64"},
-			{Tag: "multi", Digest: "gone", Platform: "linux/s390x"},
+			{Tag: "multi", Digest: "missing", Platform: "linux/s390x"},
 			{Tag: "again", Digest: "amd", Platform: "linux/amd64"}, {Tag: "again", Digest: "i2", Kind: scan.Index, Err: nested},
-			{Tag: "plain", Digest: "amd"}, {Tag: "down", Digest: "i3", Kind: scan.Index, Err: down}, {Tag: "down2", Digest: "i3", Kind: scan.Index, Err: down},
-			{Tag: "gone", Digest: "gone2"},
+			{Tag: "plain", Digest: "amd"}, {Tag: "failing", Digest: "i3", Kind: scan.Index, Err: unavailable}, {Tag: "failing2", Digest: "i3", Kind: scan.Index, Err: unavailable},
+			{Tag: "missing", Digest: "missing2"},
 		}},
 		fail: map[string]error{
-			"gone": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"}, "gone2": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"},
+			"missing": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"}, "missing2": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"},
 		},
 		start: map[string]error{
-			"gone": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"}, "gone2": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"},
+			"missing": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"}, "missing2": &scan.Error{Code: scan.ImageNotFound, Message: "image not found"},
 		},
 	}
 }
 
 func TestIndexesInASummary(t *testing.T) {
-	r := withIndexes()
-	w := worldOf(r, config("1", "app"), config("2", "app", "multi"))
+	r := repositoryWithIndexes()
+	w := newService(r, config("1", "app"), config("2", "app", "multi"))
 	r.results = map[string]scan.Result{"amd": completed(w, time.Hour, nil), "arm": {State: scan.NotScanned}}
 	overview, err := w.Summary(t.Context(), time.Time{})
 	reports := overview.Reports
@@ -46,9 +46,9 @@ func TestIndexesInASummary(t *testing.T) {
 	want := []string{
 		"1: again not scanned nested image index",
 		"1: again (linux/amd64) completed ",
-		"1: down unavailable ECR answered with an error",
-		"1: down2 unavailable ECR answered with an error",
-		"1: gone tag not found ",
+		"1: failing unavailable ECR answered with an error",
+		"1: failing2 unavailable ECR answered with an error",
+		"1: missing tag not found ",
 		"1: multi (linux/amd64) completed ",
 		"1: multi (linux/arm64) not scanned ",
 		"1: multi (linux/s390x) not scanned image not found",
@@ -66,8 +66,8 @@ func TestIndexesInASummary(t *testing.T) {
 }
 
 func TestIndexesInAVisit(t *testing.T) {
-	r := withIndexes()
-	w := worldOf(r, config("1", "app"))
+	r := repositoryWithIndexes()
+	w := newService(r, config("1", "app"))
 	r.results = map[string]scan.Result{"amd": {State: scan.NotScanned}, "arm": {State: scan.NotScanned}}
 	report := w.visit(t, "app", "1")
 	want := rescan.Tally{
@@ -82,21 +82,21 @@ func TestIndexesInAVisit(t *testing.T) {
 	}
 }
 
-func TestFindingsOfAnIndexThatIsDown(t *testing.T) {
-	down := &scan.Error{Code: scan.Unavailable, Message: "throttled by ECR"}
-	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "multi", Digest: "i", Kind: scan.Index, Err: down}}}}
-	l, err := worldOf(r, config("1", "app")).Findings(t.Context(), "1", report.View{})
+func TestFindingsWhenTheIndexIsUnavailable(t *testing.T) {
+	unavailable := &scan.Error{Code: scan.Unavailable, Message: "throttled by ECR"}
+	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "multi", Digest: "i", Kind: scan.Index, Err: unavailable}}}}
+	l, err := newService(r, config("1", "app")).Findings(t.Context(), "1", report.View{})
 	if err != nil || scan.CodeOf(l.Outage()) != scan.Unavailable {
 		t.Errorf("%v, outage %v", err, l.Outage())
 	}
 }
 
-// A signature's tag that points to an image must not hide the image's other tags, nor show them as none.
+// If a signature's tag points to the digest of an image, the image's other tags are shown as images.
 func TestOneDigestOfTwoKinds(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {
 		{Tag: "a", Digest: "1"}, {Tag: "a.sig", Digest: "1", Kind: scan.Artifact}, {Tag: "b", Digest: "1"}, {Tag: "b.sig", Digest: "1", Kind: scan.Artifact},
 	}}}
-	w := worldOf(r, config("1", "app"), config("2", "app", "a.sig", "b"))
+	w := newService(r, config("1", "app"), config("2", "app", "a.sig", "b"))
 	r.results = map[string]scan.Result{"1": completed(w, 30*time.Hour, nil)}
 	overview, err := w.Summary(t.Context(), time.Time{})
 	reports := overview.Reports
@@ -113,8 +113,8 @@ func TestOneDigestOfTwoKinds(t *testing.T) {
 	}
 }
 
-// A registry that says once that it starts no scans by hand is not asked again in that visit, and in the next it is.
-func TestEnhancedScanningIsAskedOnce(t *testing.T) {
+// After the registry refuses a scan because of enhanced scanning, a visit starts no more scans. The next visit tries again.
+func TestEnhancedScanningEndsTheStarts(t *testing.T) {
 	const images = 1000
 	r := &fakeRegistry{images: map[string][]scan.Image{"basic": {{Tag: "1", Digest: "basic"}}}, start: map[string]error{}}
 	for i := range images {
@@ -122,22 +122,22 @@ func TestEnhancedScanningIsAskedOnce(t *testing.T) {
 		r.images["a"] = append(r.images["a"], scan.Image{Tag: digest, Digest: digest})
 		r.start[digest] = &scan.Error{Code: scan.EnhancedScanning}
 	}
-	w := worldOf(r, config("a", "a"), config("basic", "basic"))
+	w := newService(r, config("a", "a"), config("basic", "basic"))
 	for range 2 {
 		report := w.visit(t, "a", "a")
 		if report.NotScannable["enhanced scanning"] != images || report.Started != 0 || report.ImagesFailed() != 0 {
 			t.Errorf("%+v", report.Tally)
 		}
 		starts := 0
-		for call, n := range r.asked() {
+		for call, n := range r.takeCalls() {
 			if strings.HasPrefix(call, "start ") {
 				starts += n
 			}
 		}
-		if starts == 0 || starts > mostStarts {
-			t.Errorf("%d starts, want no more than were under way at once, and one", starts)
+		if starts == 0 || starts > maxStarts {
+			t.Errorf("%d starts, want at least one and at most the number of concurrent starts", starts)
 		}
-		w.pass(scan.Rescan)
+		w.advance(scan.RescanInterval)
 	}
 	if report := w.visit(t, "basic", "basic"); report.Started != 1 {
 		t.Errorf("another repository: %+v", report.Tally)

@@ -18,9 +18,9 @@ import (
 
 func onceOf(m rescan.Message) string { return "once " + m.Repository }
 
-// A schedule asks for a visit of each repository that a config watches or that has a record, once.
+// A schedule sends one message for each repository that a config watches or that has a record.
 func TestSchedule(t *testing.T) {
-	w := worldOf(&fakeRegistry{}, config("1", "app"), config("2", "lib"), config("3", "app", "a"), elsewhere("4", "app"), config("5", "app"))
+	w := newService(&fakeRegistry{}, config("1", "app"), config("2", "lib"), config("3", "app", "a"), configInOtherRegion("4", "app"), config("5", "app"))
 	w.records.set("app", func(*history.Record) {})
 	w.records.set("old", func(*history.Record) {})
 	report, err := w.visitor.Schedule(t.Context(), onceOf)
@@ -29,7 +29,7 @@ func TestSchedule(t *testing.T) {
 	}
 	sending := func(m rescan.Message) rescan.Sending { return rescan.Sending{Message: m, Once: onceOf(m)} }
 	want := []rescan.Sending{
-		sending(rescan.NewMessage(elsewhere("", "app").Repo(), "4")), sending(rescan.NewMessage(config("", "app").Repo(), "1", "3", "5")),
+		sending(rescan.NewMessage(configInOtherRegion("", "app").Repo(), "4")), sending(rescan.NewMessage(config("", "app").Repo(), "1", "3", "5")),
 		sending(rescan.NewMessage(config("", "lib").Repo(), "2")), sending(rescan.NewMessage(config("", "old").Repo(), []string{}...)),
 	}
 	if diff := cmp.Diff(want, w.queue.sent); diff != "" {
@@ -40,10 +40,10 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// While more messages wait than there are repositories, a schedule sends none.
-func TestScheduleAddsNothingToALongQueue(t *testing.T) {
-	w := worldOf(&fakeRegistry{}, config("1", "app"), config("2", "lib"))
-	for _, want := range []int{2, 2, 0, 0} { // two may wait, and four are too many
+// A schedule sends no messages while more messages are waiting than there are repositories.
+func TestScheduleSendsNothingToALongQueue(t *testing.T) {
+	w := newService(&fakeRegistry{}, config("1", "app"), config("2", "lib"))
+	for _, want := range []int{2, 2, 0, 0} { // with two waiting messages it sends, with four it does not
 		report, err := w.visitor.Schedule(t.Context(), onceOf)
 		if err != nil || report.Sent != want || report.NotSent != 2-want {
 			t.Errorf("%+v, %v, want %d sent", report, err, want)
@@ -52,70 +52,70 @@ func TestScheduleAddsNothingToALongQueue(t *testing.T) {
 	w.queue.next()
 	w.queue.next()
 	if report, err := w.visitor.Schedule(t.Context(), onceOf); err != nil || report.Sent != 2 {
-		t.Errorf("two wait: %+v, %v", report, err)
+		t.Errorf("with two waiting messages: %+v, %v", report, err)
 	}
 }
 
-// A message has so many ids as fit; the record knows the others.
+// The number of config ids in a message is limited. The record has the other ids.
 func TestScheduleOfManyConfigs(t *testing.T) {
 	var configs []scan.Config
-	for i := range mostIDs + 10 {
+	for i := range maxIDs + 10 {
 		configs = append(configs, config(fmt.Sprint(i), "app"))
 	}
-	w := worldOf(&fakeRegistry{}, configs...)
+	w := newService(&fakeRegistry{}, configs...)
 	report, err := w.visitor.Schedule(t.Context(), onceOf)
-	if err != nil || report.Sent != 1 || len(w.queue.sent[0].Configs) != mostIDs {
+	if err != nil || report.Sent != 1 || len(w.queue.sent[0].Configs) != maxIDs {
 		t.Errorf("%+v, %v, %d ids", report, err, len(w.queue.sent[0].Configs))
 	}
 }
 
-func TestScheduleSaysWhatWasNotSent(t *testing.T) {
+func TestScheduleReportsMessagesThatWereNotSent(t *testing.T) {
 	var configs []scan.Config
 	for i := range 250 {
 		configs = append(configs, config(fmt.Sprint(i), fmt.Sprintf("app%03d", i)))
 	}
-	w := worldOf(&fakeRegistry{}, configs...)
-	down := &scan.Error{Code: scan.Unavailable, Message: "throttled by SQS"}
+	w := newService(&fakeRegistry{}, configs...)
+	unavailable := &scan.Error{Code: scan.Unavailable, Message: "throttled by SQS"}
 	w.queue.fail = func(m rescan.Message) error {
 		if m.Repository < "app200" {
-			return down
+			return unavailable
 		}
 		return nil
 	}
 	report, err := w.visitor.Schedule(t.Context(), onceOf)
-	if err != nil || report.Sent != 50 || report.NotSent != 200 || len(report.Problems) != mostProblems {
+	if err != nil || report.Sent != 50 || report.NotSent != 200 || len(report.Problems) != maxProblems {
 		t.Errorf("%d sent, %d not, %d problems, %v", report.Sent, report.NotSent, len(report.Problems), err)
 	}
 	if diff := cmp.Diff(rescan.ScheduleProblem{Registry: "123456789012", Region: "us-west-2", Repository: "app000", Error: "throttled by SQS"}, report.Problems[0]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	w.queue.fail = func(rescan.Message) error { return down }
+	w.queue.fail = func(rescan.Message) error { return unavailable }
 	w.queue.waiting = nil
-	if report, err := w.visitor.Schedule(t.Context(), onceOf); !errors.Is(err, error(down)) || report.NotSent != 250 {
+	if report, err := w.visitor.Schedule(t.Context(), onceOf); !errors.Is(err, error(unavailable)) || report.NotSent != 250 {
 		t.Errorf("none was sent: %d not sent, %v", report.NotSent, err)
 	}
 }
 
-func TestScheduleFailsAsAWhole(t *testing.T) {
-	down := &scan.Error{Code: scan.Unavailable}
-	for name, breaks := range map[string]func(*world){
-		"the configs can't be read":           func(w *world) { w.configs.err = down },
-		"nobody knows how many messages wait": func(w *world) { w.queue.waitingErr = down },
+func TestScheduleFails(t *testing.T) {
+	unavailable := &scan.Error{Code: scan.Unavailable}
+	for name, breaks := range map[string]func(*service){
+		"the configs can't be read": func(w *service) { w.configs.err = unavailable },
+		"the queue can't be read":   func(w *service) { w.queue.waitingErr = unavailable },
 	} {
-		w := worldOf(&fakeRegistry{}, config("1", "app"))
+		w := newService(&fakeRegistry{}, config("1", "app"))
 		breaks(w)
 		if _, err := w.visitor.Schedule(t.Context(), onceOf); scan.CodeOf(err) != scan.Unavailable || len(w.queue.sent) != 0 {
 			t.Errorf("%s: %v, %d sent", name, err, len(w.queue.sent))
 		}
 	}
-	if report, err := worldOf(&fakeRegistry{}).visitor.Schedule(t.Context(), onceOf); err != nil || report.Repositories != 0 {
+	if report, err := newService(&fakeRegistry{}).visitor.Schedule(t.Context(), onceOf); err != nil || report.Repositories != 0 {
 		t.Errorf("no configs: %+v, %v", report, err)
 	}
 }
 
-// A request for a visit that can't be sent is counted, and nothing else.
+// A request for a visit that can't be sent is counted and is no error.
 func TestRequestsNotSent(t *testing.T) {
-	w := worldOf(&fakeRegistry{})
+	w := newService(&fakeRegistry{})
 	counted := 0
 	requests := rescan.Requests{Queue: w.queue, Log: w.Log, NotSent: func(context.Context) { counted++ }}
 	requests.Request(t.Context(), config("1", "app", "a"))
@@ -130,12 +130,12 @@ func TestRequestsNotSent(t *testing.T) {
 	}
 }
 
-// A thousand configs for one repository, one each 50 ms, lead to one visit after another as long as they come, not to a thousand.
+// If 1,000 configs for one repository are stored, one every 50 ms, there are only a few visits of the repository.
 func TestManyRequestsLeadToFewVisits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const requested = 1000
 		r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}}}, list: func() { time.Sleep(20 * time.Second) }}
-		w := liveWorld(r)
+		w := newServiceInBubble(r)
 		w.configs.set(config("0", "app"))
 		requests := rescan.Requests{Queue: w.queue, Log: w.Log}
 		var posts sync.WaitGroup
@@ -153,7 +153,7 @@ func TestManyRequestsLeadToFewVisits(t *testing.T) {
 			outcomes[w.visitor.Visit(t.Context(), m).Outcome]++
 		}
 		posts.Wait()
-		// At 0, 20, 40 and 60 seconds; and one more, since the begin is in whole seconds.
+		// Visits begin at 0, 20, 40 and 60 seconds. There can be one more, because the begin is stored in whole seconds.
 		if visits := outcomes[rescan.VisitEnded]; visits < 4 || visits > 5 || outcomes[rescan.VisitDropped]+visits != requested {
 			t.Errorf("%v", outcomes)
 		}

@@ -28,7 +28,7 @@ func TestVisit(t *testing.T) {
 		fail:  map[string]error{"unread": &scan.Error{Code: scan.Unavailable, Message: "x"}},
 		start: map[string]error{"refused": &scan.Error{Code: scan.ScannedRecently}, "throttled": &scan.Error{Code: scan.Unavailable, Message: "throttled by ECR"}},
 	}
-	w := worldOf(r, config("1", "app"), config("2", "app", "due", "nix"))
+	w := newService(r, config("1", "app"), config("2", "app", "due", "nix"))
 	r.results = map[string]scan.Result{
 		"due": completed(w, 24*time.Hour, scan.Counts{scan.High: 2}), "recent": completed(w, 23*time.Hour, scan.Counts{scan.Low: 3}), "running": {State: scan.InProgress}, "never": {State: scan.NotScanned},
 		"enhanced": {State: scan.Completed, Enhanced: true, CompletedAt: w.Now().Add(-999 * time.Hour)}, "failed": {State: scan.Failed}, "refused": {State: scan.NotScanned, Reason: "result not ready"},
@@ -45,11 +45,11 @@ func TestVisit(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if r.calls["start recent"]+r.calls["start running"]+r.calls["start enhanced"] != 0 {
-		t.Errorf("images that aren't due cost a start: %v", r.calls)
+		t.Errorf("scans that are not due were started: %v", r.calls)
 	}
 }
 
-// slow makes each result take so long, or until the caller gives up.
+// slow makes each result take the time d, or until the context ends.
 func (f *fakeRegistry) slow(d time.Duration) {
 	f.block = func(ctx context.Context, _ string) {
 		select {
@@ -59,86 +59,89 @@ func (f *fakeRegistry) slow(d time.Duration) {
 	}
 }
 
-// ending is one way that a visit ends: what it tells, what it stores, and what it asks.
+// ending is a way in which a visit ends: its report, and what it stores and calls.
 type ending struct {
-	change func(*world, *rescan.Received)
+	change func(*service, *rescan.Received)
 	want   rescan.VisitReport
-	saves  int // at least
+	saves  int // the minimum number of saves; 0 means none
 	sends  bool
 	lists  bool
 	starts bool
 }
 
-// endings are those of visits that have read their record.
+// endings returns the endings of visits that have loaded the record and must not drop the message.
 func endings() map[string]ending {
-	down := &scan.Error{Code: scan.Unavailable, Message: "no answer"}
+	unavailable := &scan.Error{Code: scan.Unavailable, Message: "no answer"}
 	return map[string]ending{
 		"ended": {nil, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, true},
 		"continued": {
-			func(w *world, _ *rescan.Received) { w.registry.slow(time.Hour) }, rescan.VisitReport{Outcome: rescan.VisitContinued, Configs: 1}, 1, true, true, false,
+			func(w *service, _ *rescan.Received) { w.registry.slow(time.Hour) }, rescan.VisitReport{Outcome: rescan.VisitContinued, Configs: 1}, 1, true, true, false,
 		},
-		"the 99th goes on": {
-			func(w *world, m *rescan.Received) {
+		"the 99th continuation": {
+			func(w *service, m *rescan.Received) {
 				w.registry.slow(time.Hour)
 				m.Continues = rescan.MaxContinuations - 1
 			}, rescan.VisitReport{Outcome: rescan.VisitContinued, Configs: 1}, 1, true, true, false,
 		},
 		"cut off": {
-			func(w *world, m *rescan.Received) { w.registry.slow(time.Hour); m.Continues = rescan.MaxContinuations }, rescan.VisitReport{Outcome: rescan.VisitCutOff, Configs: 1}, 1, false, true, false,
-		},
-		"the queue is down": {
-			func(w *world, _ *rescan.Received) {
+			func(w *service, m *rescan.Received) {
 				w.registry.slow(time.Hour)
-				w.queue.fail = func(rescan.Message) error { return down }
+				m.Continues = rescan.MaxContinuations
+			}, rescan.VisitReport{Outcome: rescan.VisitCutOff, Configs: 1}, 1, false, true, false,
+		},
+		"the queue is unavailable": {
+			func(w *service, _ *rescan.Received) {
+				w.registry.slow(time.Hour)
+				w.queue.fail = func(rescan.Message) error { return unavailable }
 			}, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, false,
 		},
 		"no repository": {
-			func(w *world, _ *rescan.Received) {
+			func(w *service, _ *rescan.Received) {
 				w.registry.fail["app"] = &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}
 			},
 			rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.RepositoryNotFound, Reason: "repository not found", Configs: 1}, 1, false, true, false,
 		},
 		"no access": {
-			func(w *world, _ *rescan.Received) {
+			func(w *service, _ *rescan.Received) {
 				w.registry.fail["app"] = &scan.Error{Code: scan.NoAccess, Message: "no access to app"}
 			},
 			rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.NoAccess, Reason: "no access to app", Configs: 1}, 1, false, true, false,
 		},
-		"ECR is down": {
-			func(w *world, _ *rescan.Received) { w.registry.fail["app"] = down }, rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.Unavailable, Reason: "no answer", Configs: 1}, 1, false, true, false,
+		"ECR is unavailable": {
+			func(w *service, _ *rescan.Received) { w.registry.fail["app"] = unavailable }, rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.Unavailable, Reason: "no answer", Configs: 1}, 1, false, true, false,
 		},
 	}
 }
 
-// earlyEndings are those that the record decides about.
+// earlyEndings returns the endings that depend on the record or the configs.
 func earlyEndings() map[string]ending {
-	down := &scan.Error{Code: scan.Unavailable, Message: "no answer"}
+	unavailable := &scan.Error{Code: scan.Unavailable, Message: "no answer"}
 	later := &scan.Error{Code: scan.Unavailable, Message: "a later version", Err: history.ErrLaterFormat}
 	repo := config("", "app").Repo()
 	return map[string]ending{
 		"no record": {
-			func(w *world, _ *rescan.Received) { w.records.load[repo] = down }, rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.Unavailable, Reason: "no answer"}, 0, false, false, false,
+			func(w *service, _ *rescan.Received) { w.records.load[repo] = unavailable }, rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.Unavailable, Reason: "no answer"}, 0, false, false, false,
 		},
 		"the record can't be saved": {
-			func(w *world, _ *rescan.Received) { w.records.save = down }, rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.Unavailable, Reason: "no answer", Configs: 1}, 0, false, true, true,
+			func(w *service, _ *rescan.Received) { w.records.save = unavailable }, rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.Unavailable, Reason: "no answer", Configs: 1}, 0, false, true, true,
 		},
 		"stale": {
-			func(w *world, m *rescan.Received) { m.Sent = w.records.of("app").Begin.Time().Add(-time.Millisecond) }, rescan.VisitReport{Outcome: rescan.VisitDropped}, 0, false, false, false,
+			func(w *service, m *rescan.Received) { m.Sent = w.records.of("app").Begin.Time().Add(-time.Millisecond) }, rescan.VisitReport{Outcome: rescan.VisitDropped}, 0, false, false, false,
 		},
 		"sent in the second of the begin": {
-			func(w *world, m *rescan.Received) { m.Sent = w.records.of("app").Begin.Time() }, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, true,
+			func(w *service, m *rescan.Received) { m.Sent = w.records.of("app").Begin.Time() }, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, true,
 		},
 		"a begin in the future": {
-			func(w *world, _ *rescan.Received) {
+			func(w *service, _ *rescan.Received) {
 				w.records.set("app", func(r *history.Record) { r.Begin = history.StampOf(time.Now().Add(time.Hour)) })
 			},
 			rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, true,
 		},
 		"a record of a later format": {
-			func(w *world, _ *rescan.Received) { w.records.load[repo] = later }, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 0, false, true, true,
+			func(w *service, _ *rescan.Received) { w.records.load[repo] = later }, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 0, false, true, true,
 		},
-		"no config is left": {
-			func(w *world, _ *rescan.Received) { w.configs.set() }, rescan.VisitReport{Outcome: rescan.VisitEnded}, 0, false, false, false,
+		"no config remains": {
+			func(w *service, _ *rescan.Received) { w.configs.set() }, rescan.VisitReport{Outcome: rescan.VisitEnded}, 0, false, false, false,
 		},
 	}
 }
@@ -151,14 +154,14 @@ func TestHowVisitsEnd(t *testing.T) {
 	}
 }
 
-// check ends the second visit of a repository with one image, whose scan is due.
+// check runs the second visit of a repository with one image whose scan is due.
 func (e ending) check(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}}}, results: map[string]scan.Result{}, fail: map[string]error{}}
-	w := liveWorld(r, config("1", "app"))
+	w := newServiceInBubble(r, config("1", "app"))
 	r.results["1"] = completed(w, 0, nil)
 	w.visit(t, "app", "1")
 	time.Sleep(25 * time.Hour)
-	r.asked()
+	r.takeCalls()
 	saves := w.records.saves
 	m := w.message("app", "1")
 	if e.change != nil {
@@ -168,12 +171,12 @@ func (e ending) check(t *testing.T) {
 	defer cancel()
 	got := w.visitor.Visit(ctx, m)
 	if ctx.Err() != nil {
-		t.Error("it did not end before its deadline")
+		t.Error("the visit did not end before its deadline")
 	}
 	if diff := cmp.Diff(e.want, got, cmpopts.IgnoreFields(rescan.VisitReport{}, "Tally", "Known")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	calls := r.asked()
+	calls := r.takeCalls()
 	if saved := w.records.saves - saves; saved < e.saves || e.saves == 0 && saved > 0 {
 		t.Errorf("saved %d times, want %d", saved, e.saves)
 	}
@@ -182,10 +185,10 @@ func (e ending) check(t *testing.T) {
 	}
 }
 
-// With a record of a later format nothing is stored or removed, not a history, whether a config is left or not.
-func TestLaterFormatIsLeftAlone(t *testing.T) {
+// If a later version wrote the record, a visit stores and deletes nothing, with or without configs.
+func TestRecordOfALaterVersionIsNotChanged(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}}}}
-	w := worldOf(r, config("1", "app"))
+	w := newService(r, config("1", "app"))
 	result := completed(w, 30*time.Hour, scan.Counts{scan.High: 1})
 	result.Findings = []scan.Finding{{Name: "CVE-1", Severity: scan.High}}
 	r.results = map[string]scan.Result{"1": result}
@@ -202,7 +205,7 @@ func TestLaterFormatIsLeftAlone(t *testing.T) {
 	}
 }
 
-// The deadline falls in the middle: what is left is counted, and done by the visits that continue this one.
+// A visit that can't handle all images before its deadline counts the rest, and continuing visits handle them.
 func TestVisitStopsBeforeItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 1000
@@ -211,7 +214,7 @@ func TestVisitStopsBeforeItsDeadline(t *testing.T) {
 			r.images["app"] = append(r.images["app"], scan.Image{Tag: fmt.Sprint(i), Digest: fmt.Sprint(i)})
 		}
 		r.slow(time.Minute)
-		w := liveWorld(r, config("1", "app"))
+		w := newServiceInBubble(r, config("1", "app"))
 		m, visits := w.message("app", "1"), 0
 		for ok := true; ok; m, ok = w.queue.next() {
 			if m.Continues != visits || !slices.Equal(m.Configs, []string{"1"}) || visits > 0 && w.queue.sent[visits-1].Once == "" {
@@ -220,10 +223,10 @@ func TestVisitStopsBeforeItsDeadline(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			report := w.visitor.Visit(ctx, m)
 			if ctx.Err() != nil {
-				t.Error("past its deadline")
+				t.Error("the visit ended after its deadline")
 			}
 			cancel()
-			if visits++; report.Images != images || (report.Left > 0) != (report.Outcome == rescan.VisitContinued) || report.IsComplete() != (report.Left == 0) {
+			if visits++; report.Images != images || (report.NotReached > 0) != (report.Outcome == rescan.VisitContinued) || report.IsComplete() != (report.NotReached == 0) {
 				t.Errorf("%+v", report)
 			}
 			time.Sleep(time.Second)
@@ -236,7 +239,7 @@ func TestVisitStopsBeforeItsDeadline(t *testing.T) {
 				t.Fatalf("image %d was started %d times", i, r.calls[fmt.Sprint("start ", i)])
 			}
 		}
-		for i, s := range w.queue.sent { // the deduplication id is the id of the message that it continues
+		for i, s := range w.queue.sent { // the deduplication id is the id of the message of the visit that is continued
 			if want := fmt.Sprint("message", i); i > 0 && s.Once != want || i == 0 && s.Once != "by hand" {
 				t.Errorf("deduplication id %s of message %d", s.Once, i)
 			}
@@ -244,7 +247,7 @@ func TestVisitStopsBeforeItsDeadline(t *testing.T) {
 	})
 }
 
-// Another writer stores the record at the first save, or at a later one: the visit ends, and stores nothing more.
+// If another writer stores the record before a save, the visit ends and stores nothing more.
 func TestConflictEndsAVisit(t *testing.T) {
 	for _, at := range []int{1, 3} {
 		synctest.Test(t, func(t *testing.T) {
@@ -253,7 +256,7 @@ func TestConflictEndsAVisit(t *testing.T) {
 				r.images["app"] = append(r.images["app"], scan.Image{Tag: fmt.Sprintf("%03d", i), Digest: fmt.Sprint(i)})
 			}
 			r.slow(10 * time.Second)
-			w := liveWorld(r, config("1", "app"))
+			w := newServiceInBubble(r, config("1", "app"))
 			saves := 0
 			w.records.saving = func() {
 				if saves++; saves == at {
@@ -265,7 +268,7 @@ func TestConflictEndsAVisit(t *testing.T) {
 				t.Errorf("%+v, sent %v", report, w.queue.sent)
 			}
 			if saves != at || w.records.of("app").Changed != 42 {
-				t.Errorf("%d saves, changed %d, want the other writer's", saves, w.records.of("app").Changed)
+				t.Errorf("%d saves, changed %d, want those of the other writer", saves, w.records.of("app").Changed)
 			}
 		})
 	}
@@ -275,37 +278,37 @@ func tagsOf(r history.Record) string {
 	return strings.Join(slices.Sorted(maps.Keys(r.PresentTags())), " ")
 }
 
-// Only a config that is not there any more is forgotten: one that can't be read keeps what it watched.
+// The tags of a config remain in the record if the config can't be read. They are deleted only if the config is deleted.
 func TestConfigsThatCantBeRead(t *testing.T) {
 	refused := &scan.Error{Code: scan.Unavailable, Message: "the config can't be read"}
 	one, two, all := config("1", "app", "a"), config("2", "app", "b"), config("2", "app")
 	for name, tt := range map[string]struct {
-		configs []scan.Config    // before
-		after   []scan.Config    // what is stored then
-		refused map[string]error // and can't be read
+		configs []scan.Config    // the configs before
+		after   []scan.Config    // the readable configs afterwards
+		refused map[string]error // those that can't be read
 		tags    string
 		ids     string
 		failed  bool
 	}{
-		"both are there":         {[]scan.Config{one, two}, []scan.Config{one, two}, nil, "a b", "1 2", false},
+		"both are stored":        {[]scan.Config{one, two}, []scan.Config{one, two}, nil, "a b", "1 2", false},
 		"one is deleted":         {[]scan.Config{one, two}, []scan.Config{one}, nil, "a", "1", false},
 		"one can't be read":      {[]scan.Config{one, two}, []scan.Config{one}, map[string]error{"2": refused}, "a b", "1 2", false},
 		"none can be read":       {[]scan.Config{one, two}, nil, map[string]error{"1": refused, "2": refused}, "a b", "1 2", false},
-		"one watches another":    {[]scan.Config{one, two}, []scan.Config{one, config("2", "lib", "b")}, nil, "a", "1", false},
+		"another repository":     {[]scan.Config{one, two}, []scan.Config{one, config("2", "lib", "b")}, nil, "a", "1", false},
 		"one watches other tags": {[]scan.Config{one, two}, []scan.Config{one, config("2", "app", "c")}, nil, "a c", "1 2", false},
-		"deleted, and can't":     {[]scan.Config{one, two}, nil, map[string]error{"2": refused}, "a b", "2", false},
+		"deleted and unreadable": {[]scan.Config{one, two}, nil, map[string]error{"2": refused}, "a b", "2", false},
 		"all tags can't be read": {[]scan.Config{one, all}, []scan.Config{one}, map[string]error{"2": refused}, "a b c", "1 2", false},
 		"all tags are deleted":   {[]scan.Config{one, all}, []scan.Config{one}, nil, "a", "1", false},
 		"both are deleted":       {[]scan.Config{one, two}, nil, nil, "", "", false},
-		"nothing is known yet":   {nil, nil, map[string]error{"1": refused}, "", "", true},
+		"no record":              {nil, nil, map[string]error{"1": refused}, "", "", true},
 	} {
 		r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "2"}, {Tag: "c", Digest: "3"}}}}
-		w := worldOf(r, tt.configs...)
+		w := newService(r, tt.configs...)
 		if len(tt.configs) > 0 {
 			w.visit(t, "app", "1", "2")
 		}
-		for range 2 { // the second one finds what the first one left
-			w.pass(time.Hour)
+		for range 2 { // the second visit uses the record of the first one
+			w.advance(time.Hour)
 			w.configs.set(tt.after...)
 			w.configs.refused = tt.refused
 			report := w.visit(t, "app", "1", "2")
@@ -320,13 +323,13 @@ func TestConfigsThatCantBeRead(t *testing.T) {
 	}
 }
 
-// A message that lacks the id of a config removes nothing of what it watches.
+// If a message does not have the id of a config, the tags of the config remain in the record.
 func TestMessageWithoutAnID(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "2"}}}}
-	w := worldOf(r, config("1", "app", "a"), config("2", "app", "b"))
+	w := newService(r, config("1", "app", "a"), config("2", "app", "b"))
 	w.visit(t, "app", "2")
 	for _, ids := range [][]string{{"1"}, {}, {"1"}, {"2"}, {"deleted"}} {
-		w.pass(time.Second)
+		w.advance(time.Second)
 		w.visit(t, "app", ids...)
 		if record := w.records.of("app"); tagsOf(record) != "a b" || !slices.Equal(record.Configs, []string{"1", "2"}) {
 			t.Errorf("after a message of %v: tags %q, configs %q", ids, tagsOf(record), record.Configs)
@@ -334,15 +337,15 @@ func TestMessageWithoutAnID(t *testing.T) {
 	}
 }
 
-// A config that is stored in the middle of a visit has its own visit after it.
-func TestRequestInTheMiddleOfAVisit(t *testing.T) {
+// A config that is stored during a visit leads to another visit.
+func TestRequestDuringAVisit(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "2"}}}}
-	w := worldOf(r, config("1", "app", "a"))
+	w := newService(r, config("1", "app", "a"))
 	old := w.message("app", "1")
-	w.pass(time.Second)
+	w.advance(time.Second)
 	posted := false
 	r.list = func() {
-		if w.pass(3 * time.Second); !posted {
+		if w.advance(3 * time.Second); !posted {
 			posted = true
 			w.configs.set(config("1", "app", "a"), config("2", "app", "b"))
 			rescan.Requests{Queue: w.queue, Log: w.Log}.Request(t.Context(), config("2", "app", "b"))
@@ -357,22 +360,22 @@ func TestRequestInTheMiddleOfAVisit(t *testing.T) {
 		t.Errorf("the visit of the new config: %+v", report)
 	}
 	if report := w.visitor.Visit(t.Context(), old); report.Outcome != rescan.VisitDropped {
-		t.Errorf("a message of before the first visit: %+v", report)
+		t.Errorf("a message that was sent before the first visit: %+v", report)
 	}
 	if tags := tagsOf(w.records.of("app")); tags != "a b" {
 		t.Errorf("tags %q", tags)
 	}
 }
 
-// A visit knows the configs that its message and the record name. Those of messages that were sent meanwhile are not lost: such a message is
-// visited unless the record has what they watch.
-func TestPostsDuringAVisitWithTagsOfTheirOwn(t *testing.T) {
+// A visit reads the configs that its message and the record name. If messages for other configs were sent during the visit, each
+// leads to a visit, unless the record already has the tags of the config.
+func TestPostsDuringAVisitWithDifferentTags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &fakeRegistry{
 			images: map[string][]scan.Image{"app": {{Tag: "1", Digest: "1"}, {Tag: "2", Digest: "2"}, {Tag: "3", Digest: "3"}}},
 			list:   func() { time.Sleep(20 * time.Second) },
 		}
-		w := liveWorld(r)
+		w := newServiceInBubble(r)
 		requests := rescan.Requests{Queue: w.queue, Log: w.Log}
 		post := func(id, tag string) {
 			c := config(id, "app", tag)
@@ -384,7 +387,7 @@ func TestPostsDuringAVisitWithTagsOfTheirOwn(t *testing.T) {
 			for _, tag := range []string{"1", "2", "3"} {
 				post(tag, tag)
 			}
-			post("4", "1") // the record has its tag when its turn comes
+			post("4", "1") // the record has its tag when its message is delivered
 		}()
 		synctest.Wait()
 		var outcomes []rescan.Outcome

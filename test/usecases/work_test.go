@@ -17,17 +17,17 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// A visit stores nothing when a reader would see no change, but the begin at least each hour.
+// A visit stores the record only if visible data has changed, or if the stored begin is more than an hour old.
 func TestWhenARecordIsSaved(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}}}}
-	w := worldOf(r, config("1", "app"), config("2", "app"))
+	w := newService(r, config("1", "app"), config("2", "app"))
 	r.results = map[string]scan.Result{"1": completed(w, 0, nil)}
 	steps := []struct {
 		name   string
 		after  time.Duration
 		change func()
 		saved  bool
-		dated  bool // a reader sees a change
+		dated  bool // visible data changes
 	}{
 		{"first", 0, nil, true, true},
 		{"nothing new", 30 * time.Minute, nil, false, false},
@@ -35,12 +35,12 @@ func TestWhenARecordIsSaved(t *testing.T) {
 		{"more than an hour", time.Second, nil, true, false},
 		{"nothing new again", 59 * time.Minute, nil, false, false},
 		{"another image", time.Minute, func() { r.images["app"] = append(r.images["app"], scan.Image{Tag: "b", Digest: "1"}) }, true, true},
-		{"a config more", time.Minute, nil, true, false},
-		{"a config less", time.Minute, func() { w.configs.set(config("2", "app")) }, true, false},
+		{"one more config", time.Minute, nil, true, false},
+		{"one config less", time.Minute, func() { w.configs.set(config("2", "app")) }, true, false},
 		{"a begin in the future", time.Minute, func() { w.records.set("app", func(r *history.Record) { r.Begin = r.Begin.Plus(time.Hour) }) }, true, false},
 	}
 	for i, step := range steps {
-		w.pass(step.after)
+		w.advance(step.after)
 		if step.change != nil {
 			step.change()
 		}
@@ -58,15 +58,15 @@ func TestWhenARecordIsSaved(t *testing.T) {
 	}
 }
 
-// A long visit saves what it learned every 20 seconds.
-func TestLongVisitsSave(t *testing.T) {
+// A long visit saves the record every 20 seconds.
+func TestLongVisitsSaveRegularly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &fakeRegistry{images: map[string][]scan.Image{}}
 		for i := range 640 {
 			r.images["app"] = append(r.images["app"], scan.Image{Tag: fmt.Sprintf("%03d", i), Digest: fmt.Sprint(i)})
 		}
 		r.slow(10 * time.Second) // two batches at once
-		w := liveWorld(r, config("1", "app"))
+		w := newServiceInBubble(r, config("1", "app"))
 		began := time.Now()
 		var at []time.Duration
 		w.records.saving = func() { at = append(at, time.Since(began).Round(time.Second)) }
@@ -82,20 +82,21 @@ func TestLongVisitsSave(t *testing.T) {
 	})
 }
 
-// Why visits fail is stored once for each reason, with the time of the first failure, and until a visit lists the repository.
+// The error of failed visits is stored once for each reason, with the time of the first failure. It is deleted when a visit lists
+// the repository.
 func TestFailureIsRecordedOnce(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}}}, fail: map[string]error{}}
-	w := worldOf(r, config("1", "app"))
+	w := newService(r, config("1", "app"))
 	r.results = map[string]scan.Result{"1": completed(w, 0, nil)}
-	denied, down := &scan.Error{Code: scan.NoAccess, Message: "no access"}, &scan.Error{Code: scan.Unavailable, Message: "throttled"}
+	denied, unavailable := &scan.Error{Code: scan.NoAccess, Message: "no access"}, &scan.Error{Code: scan.Unavailable, Message: "throttled"}
 	first := history.StampOf(w.Now())
 	for i, step := range []struct {
 		fail  error
 		saved bool
 		since time.Duration
 	}{
-		{denied, true, 0}, {denied, false, 0}, {denied, false, 0}, {down, true, 90 * time.Minute}, {denied, true, 120 * time.Minute}, {nil, true, -1}, {nil, false, -1},
-		{down, true, 210 * time.Minute},
+		{denied, true, 0}, {denied, false, 0}, {denied, false, 0}, {unavailable, true, 90 * time.Minute}, {denied, true, 120 * time.Minute}, {nil, true, -1}, {nil, false, -1},
+		{unavailable, true, 210 * time.Minute},
 	} {
 		if r.fail["app"] = step.fail; step.fail == nil {
 			delete(r.fail, "app")
@@ -109,12 +110,12 @@ func TestFailureIsRecordedOnce(t *testing.T) {
 		if diff := cmp.Diff(want, w.records.of("app").Failure); diff != "" || w.records.saves > saves != step.saved {
 			t.Errorf("visit %d: saved %t (-want +got):\n%s", i, w.records.saves > saves, diff)
 		}
-		w.pass(30 * time.Minute)
+		w.advance(30 * time.Minute)
 	}
 }
 
-// large is a repository of 3,000 images, of which one visit can read a part.
-func large() *fakeRegistry {
+// largeRepository returns a registry with 3,000 images. One visit can read only some of them.
+func largeRepository() *fakeRegistry {
 	r := &fakeRegistry{images: map[string][]scan.Image{}, results: map[string]scan.Result{}, scans: true}
 	for i := range 3000 {
 		r.images["app"] = append(r.images["app"], scan.Image{Tag: fmt.Sprintf("%04d", i), Digest: fmt.Sprint(i)})
@@ -123,8 +124,9 @@ func large() *fakeRegistry {
 	return r
 }
 
-// visitOnAndOn does the visit of a message, and those that continue it, each in five minutes. It calls between after each.
-func (w *world) visitOnAndOn(t *testing.T, m rescan.Received, between func(visits int)) (visits int) {
+// visitWithContinuations runs the visit of a message and all continuing visits, each with five minutes. It calls between after
+// each visit.
+func (w *service) visitWithContinuations(t *testing.T, m rescan.Received, between func(visits int)) (visits int) {
 	for ok := true; ok; m, ok = w.queue.next() {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		w.visitor.Visit(ctx, m)
@@ -136,13 +138,13 @@ func (w *world) visitOnAndOn(t *testing.T, m rescan.Received, between func(visit
 	return visits
 }
 
-// What a complete listing lacks is gone, however large the repository is and however many visits in a row it takes.
-func TestWhatIsGoneIsForgotten(t *testing.T) {
+// Images that a complete listing does not have are marked as missing, also in a repository that needs several visits.
+func TestDeletedImagesAreMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := large()
-		w := liveWorld(r, config("1", "app"))
-		visits := w.visitOnAndOn(t, w.message("app", "1"), func(visits int) {
-			if visits == 1 { // the first one is gone after it was read, the last one before
+		r := largeRepository()
+		w := newServiceInBubble(r, config("1", "app"))
+		visits := w.visitWithContinuations(t, w.message("app", "1"), func(visits int) {
+			if visits == 1 { // the first image is deleted after it was read, the last one before
 				r.images["app"] = r.images["app"][1:2999]
 			}
 		})
@@ -151,66 +153,67 @@ func TestWhatIsGoneIsForgotten(t *testing.T) {
 			t.Errorf("%d images after %d visits: %+v", len(record.PresentTags()), visits, record.Images["0000"])
 		}
 		if r.calls["start 2999"] != 0 {
-			t.Error("an image that is gone is started")
+			t.Error("the scan of a deleted image was started")
 		}
 		r.images["app"] = r.images["app"][1:]
-		w.visitOnAndOn(t, w.message("app", "1"), func(int) {})
+		w.visitWithContinuations(t, w.message("app", "1"), func(int) {})
 		if record := w.records.of("app"); len(record.PresentTags()) != 2997 || record.Images["0001"].Kind != scan.Missing {
 			t.Errorf("%d images: %+v", len(record.PresentTags()), record.Images["0001"])
 		}
 		w.configs.set(config("1", "app", "1234", "2345"))
 		w.visit(t, "app", "1")
 		if record := w.records.of("app"); tagsOf(record) != "1234 2345" || len(record.Images) != 2 {
-			t.Errorf("when two tags are watched: %d images", len(record.Images))
+			t.Errorf("with two watched tags: %d images", len(record.Images))
 		}
 	})
 }
 
-// resultsOf are the digests whose results were asked for.
-func resultsOf(calls map[string]int) map[string]bool {
-	asked := map[string]bool{}
+// digestsRead returns the digests whose results were read.
+func digestsRead(calls map[string]int) map[string]bool {
+	digests := map[string]bool{}
 	for call := range calls {
-		if digest, is := strings.CutPrefix(call, "result "); is {
-			asked[digest] = true
+		if digest, ok := strings.CutPrefix(call, "result "); ok {
+			digests[digest] = true
 		}
 	}
-	return asked
+	return digests
 }
 
-// Enhanced results are read after 6 hours in any case; before, as many as there is time for, the longest unread first.
+// Enhanced results are read at least every 6 hours. Earlier, a visit reads as many as it has time for, those that were not read
+// for the longest time first.
 func TestEnhancedResultsAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 1000
 		r := &fakeRegistry{images: map[string][]scan.Image{}, results: map[string]scan.Result{}}
-		w := liveWorld(r, config("1", "app"))
+		w := newServiceInBubble(r, config("1", "app"))
 		for i := range images {
 			r.images["app"] = append(r.images["app"], scan.Image{Tag: fmt.Sprintf("%03d", i), Digest: fmt.Sprint(i)})
 			r.results[fmt.Sprint(i)] = scan.Result{State: scan.Completed, Enhanced: true, CompletedAt: time.Now().Add(-time.Hour)}
 		}
 		r.slow(10 * time.Second)
-		visit := func() (asked map[string]bool, took time.Duration) {
+		visit := func() (digests map[string]bool, took time.Duration) {
 			began := time.Now()
-			r.asked()
+			r.takeCalls()
 			w.visit(t, "app", "1")
-			calls := r.asked()
+			calls := r.takeCalls()
 			for call, n := range calls {
 				if n > 1 {
 					t.Errorf("%d calls in one visit: %s", n, call)
 				}
 			}
-			return resultsOf(calls), time.Since(began).Round(time.Second)
+			return digestsRead(calls), time.Since(began).Round(time.Second)
 		}
-		if asked, _ := visit(); len(asked) != images {
-			t.Fatalf("the first visit reads %d results", len(asked))
+		if digests, _ := visit(); len(digests) != images {
+			t.Fatalf("the first visit reads %d results", len(digests))
 		}
 		seen := map[string]bool{}
 		for range 2 {
 			time.Sleep(time.Hour)
-			asked, took := visit()
-			if len(asked) < 300 || len(asked) > 500 || took > readAgainTime+20*time.Second {
-				t.Errorf("%d results in %v", len(asked), took)
+			digests, took := visit()
+			if len(digests) < 300 || len(digests) > 500 || took > readAgainTime+20*time.Second {
+				t.Errorf("%d results in %v", len(digests), took)
 			}
-			for digest := range asked {
+			for digest := range digests {
 				if seen[digest] {
 					t.Fatalf("%s is read again before the others", digest)
 				}
@@ -218,34 +221,34 @@ func TestEnhancedResultsAreReadAgain(t *testing.T) {
 			}
 		}
 		time.Sleep(6*time.Hour + 10*time.Minute)
-		if asked, _ := visit(); len(asked) != images {
-			t.Errorf("after 6 hours a visit reads %d results", len(asked))
+		if digests, _ := visit(); len(digests) != images {
+			t.Errorf("after 6 hours a visit reads %d results", len(digests))
 		}
 	})
 }
 
-// When there is work left, enhanced results are not read again.
-func TestWorkComesBeforeEnhancedResults(t *testing.T) {
+// While images are not handled yet, enhanced results are not read again.
+func TestEnhancedResultsAreReadLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "enhanced"}}}, results: map[string]scan.Result{}}
-		w := liveWorld(r, config("1", "app"))
+		w := newServiceInBubble(r, config("1", "app"))
 		r.results["enhanced"] = scan.Result{State: scan.Completed, Enhanced: true, CompletedAt: time.Now()}
 		w.visit(t, "app", "1")
 		r.images["app"] = append(r.images["app"], scan.Image{Tag: "b", Digest: "new"})
 		r.slow(time.Hour)
 		time.Sleep(time.Minute)
-		r.asked()
+		r.takeCalls()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		report := w.visitor.Visit(ctx, w.message("app", "1"))
-		if asked := resultsOf(r.asked()); report.Left != 1 || asked["enhanced"] || !asked["new"] {
-			t.Errorf("left %d, asked for %v", report.Left, asked)
+		if digests := digestsRead(r.takeCalls()); report.NotReached != 1 || digests["enhanced"] || !digests["new"] {
+			t.Errorf("not reached %d, read %v", report.NotReached, digests)
 		}
 	})
 }
 
-// findingsOf is a completed result with findings.
-func findingsOf(w *world, ago time.Duration, names ...string) scan.Result {
+// findingsOf returns a completed result with findings.
+func findingsOf(w *service, ago time.Duration, names ...string) scan.Result {
 	r := completed(w, ago, scan.Counts{scan.High: len(names)})
 	for _, name := range names {
 		r.Findings = append(r.Findings, scan.Finding{Name: name, Severity: scan.High})
@@ -253,73 +256,73 @@ func findingsOf(w *world, ago time.Duration, names ...string) scan.Result {
 	return r
 }
 
-// Findings that could not be stored, or not be added to what is stored, are read again by the next visit.
+// If a history can't be read or stored, the next visit reads the findings again.
 func TestHistoriesThatCantBeStored(t *testing.T) {
-	down := &scan.Error{Code: scan.Unavailable, Message: "S3 is down"}
-	for name, breaks := range map[string]func(*world){
-		"not written":    func(w *world) { w.records.add["a"] = down },
-		"not read":       func(w *world) { w.records.history[w.records.of("app").Images["a"].History] = down },
-		"not any record": func(w *world) { w.records.save = down },
+	unavailable := &scan.Error{Code: scan.Unavailable, Message: "S3 is unavailable"}
+	for name, breaks := range map[string]func(*service){
+		"not written":     func(w *service) { w.records.add["a"] = unavailable },
+		"not read":        func(w *service) { w.records.history[w.records.of("app").Images["a"].History] = unavailable },
+		"no record saved": func(w *service) { w.records.save = unavailable },
 	} {
 		r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "1"}}}}
-		w := worldOf(r, config("1", "app"))
+		w := newService(r, config("1", "app"))
 		r.results = map[string]scan.Result{"1": findingsOf(w, 0, "old")}
 		w.visit(t, "app", "1")
 		before := w.records.of("app").Images["a"]
-		w.pass(25 * time.Hour)
+		w.advance(25 * time.Hour)
 		r.results["1"] = findingsOf(w, time.Minute, "old", "new")
 		breaks(w)
 		w.visit(t, "app", "1")
 		a := w.records.of("app").Images["a"]
-		if a.Scan != before.Scan || a.History != before.History || a.IsRemembered() && a.Last.Completed > before.Last.Completed {
+		if a.Scan != before.Scan || a.History != before.History || a.IsRecorded() && a.Last.Completed > before.Last.Completed {
 			t.Errorf("%s: %+v", name, a)
 		}
 		w.records.save = nil
 		clear(w.records.add)
 		clear(w.records.history)
-		w.pass(time.Hour)
-		r.asked()
+		w.advance(time.Hour)
+		r.takeCalls()
 		w.visit(t, "app", "1")
 		a = w.records.of("app").Images["a"]
-		if r.asked()["result 1"] != 1 || a.Scan.Completed != history.StampOf(r.results["1"].CompletedAt) || a.News != 1 {
-			t.Errorf("%s, and a visit: %+v", name, a)
+		if r.takeCalls()["result 1"] != 1 || a.Scan.Completed != history.StampOf(r.results["1"].CompletedAt) || a.EventCount != 1 {
+			t.Errorf("%s, after the next visit: %+v", name, a)
 		}
-		w.pass(time.Hour)
+		w.advance(time.Hour)
 		w.visit(t, "app", "1")
-		if n := r.asked()["result 1"]; n != 0 {
+		if n := r.takeCalls()["result 1"]; n != 0 {
 			t.Errorf("%s: read again %d times", name, n)
 		}
 	}
 }
 
-// What a sweep finds to be lost is read again in the same visit, and a new history begins.
+// If a sweep finds a lost history, the same visit reads the findings again and starts a new history.
 func TestLostHistoriesAreReadAgain(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "2"}}}}
-	w := worldOf(r, config("1", "app"))
+	w := newService(r, config("1", "app"))
 	r.results = map[string]scan.Result{"1": findingsOf(w, 0, "A"), "2": findingsOf(w, 0, "B")}
 	w.visit(t, "app", "1")
 	lost := w.records.of("app").Images["a"].History
 	delete(w.records.histories, lost)
 	w.records.lost = []string{"a"}
-	w.pass(sweepTime + time.Minute)
-	r.asked()
+	w.advance(sweepTime + time.Minute)
+	r.takeCalls()
 	report := w.visit(t, "app", "1")
 	a := w.records.of("app").Images["a"]
 	if a.History == lost || w.records.histories[a.History].Completed == 0 || report.Outcome != rescan.VisitEnded || report.Images != 2 {
 		t.Errorf("%+v, %+v", a, report)
 	}
-	if diff := cmp.Diff(map[string]bool{"1": true}, resultsOf(r.asked())); diff != "" {
-		t.Errorf("asked for (-want +got):\n%s", diff)
+	if diff := cmp.Diff(map[string]bool{"1": true}, digestsRead(r.takeCalls())); diff != "" {
+		t.Errorf("results read (-want +got):\n%s", diff)
 	}
 }
 
-// A pending history that can't be stored leaves the record of its image as it was, but for what ECR answered.
-func TestStoredAs(t *testing.T) {
+// If a pending history can't be stored, only ECR's answer in the image's record changes.
+func TestSetStored(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}}}}
-	w := worldOf(r, config("1", "app"))
+	w := newService(r, config("1", "app"))
 	r.results = map[string]scan.Result{"1": findingsOf(w, 0, "old")}
 	w.visit(t, "app", "1")
-	w.pass(5 * 24 * time.Hour) // long enough for a gap
+	w.advance(5 * 24 * time.Hour) // long enough for a gap
 	r.results["1"] = findingsOf(w, time.Minute, "new")
 	for name, tt := range map[string]struct {
 		err  error
@@ -330,21 +333,21 @@ func TestStoredAs(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := refresher.Record.Images["a"]
-		f := refresh.Fetcher{Refresher: refresher, Wants: func(refresh.Group) (context.Context, bool) { return t.Context(), true }}
+		f := refresh.Fetcher{Refresher: refresher, ShouldRead: func(refresh.Group) (context.Context, bool) { return t.Context(), true }}
 		f.Run(refresher.Groups(refresher.Images()))
 		if len(refresher.Pending()) != 1 {
 			t.Fatal("nothing is pending")
 		}
-		refresher.StoredAs("a", "its name", tt.err)
+		refresher.SetStored("a", "its name", tt.err)
 		after := refresher.Record.Images["a"]
-		diff := cmp.Diff(before, after, cmpopts.IgnoreFields(history.ImageRecord{}, "Last", "Asked", "Read"))
-		if (diff == "") != tt.same || len(refresher.Pending()) != 0 || (after.History == "its name") == tt.same || after.IsRemembered() == tt.same {
-			t.Errorf("%s: remembered %t (-before +after):\n%s", name, after.IsRemembered(), diff)
+		diff := cmp.Diff(before, after, cmpopts.IgnoreFields(history.ImageRecord{}, "Last", "AnsweredAt", "Read"))
+		if (diff == "") != tt.same || len(refresher.Pending()) != 0 || (after.History == "its name") == tt.same || after.IsRecorded() == tt.same {
+			t.Errorf("%s: recorded %t (-before +after):\n%s", name, after.IsRecorded(), diff)
 		}
 	}
 }
 
-// Images whose scans fail each time keep no others from being reached, though nothing of them changes.
+// A visit reaches all images even if the scans of many images fail each time.
 func TestEveryImageIsReached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 1000
@@ -353,10 +356,10 @@ func TestEveryImageIsReached(t *testing.T) {
 			r.images["app"] = append(r.images["app"], scan.Image{Tag: fmt.Sprintf("%03d", i), Digest: fmt.Sprint(i)})
 			r.results[fmt.Sprint(i)] = scan.Result{State: scan.Failed, Reason: "unsupported"}
 		}
-		w := liveWorld(r, config("1", "app"))
+		w := newServiceInBubble(r, config("1", "app"))
 		w.visit(t, "app", "1")
 		r.slow(time.Minute) // 256 images in a visit
-		r.asked()
+		r.takeCalls()
 		w.queue.fail = func(m rescan.Message) error {
 			if m.Continues > 4 {
 				return &scan.Error{Code: scan.Unavailable}
@@ -364,17 +367,17 @@ func TestEveryImageIsReached(t *testing.T) {
 			return nil
 		}
 		time.Sleep(30 * time.Minute)
-		w.visitOnAndOn(t, w.message("app", "1"), func(int) {})
-		if n := len(resultsOf(r.asked())); n != images {
+		w.visitWithContinuations(t, w.message("app", "1"), func(int) {})
+		if n := len(digestsRead(r.takeCalls())); n != images {
 			t.Errorf("%d of %d images are reached", n, images)
 		}
 	})
 }
 
-// What was completed first takes its second first, then what has the first label.
-func TestResultsAreTakenInByCompletion(t *testing.T) {
+// Results are recorded in the order of their completion, then of their labels. Earlier ones reserve their second first.
+func TestResultsAreRecordedByCompletion(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "2"}, {Tag: "c", Digest: "3"}}}}
-	w := worldOf(r, config("1", "app"))
+	w := newService(r, config("1", "app"))
 	r.results = map[string]scan.Result{"1": findingsOf(w, 0, "A", "B"), "2": findingsOf(w, time.Second, "A"), "3": findingsOf(w, time.Second, "A")}
 	w.visit(t, "app", "1")
 	now := history.StampOf(w.Now())
@@ -394,7 +397,7 @@ func TestResultsAreTakenInByCompletion(t *testing.T) {
 func TestHistoriesAreStoredOnce(t *testing.T) {
 	for _, images := range []int{1, batch, 3*batch + 1} {
 		r := &fakeRegistry{images: map[string][]scan.Image{}, results: map[string]scan.Result{}}
-		w := worldOf(r, config("1", "app"))
+		w := newService(r, config("1", "app"))
 		for i := range images {
 			r.images["app"] = append(r.images["app"], scan.Image{Tag: fmt.Sprint(i), Digest: fmt.Sprint(i)})
 			r.results[fmt.Sprint(i)] = findingsOf(w, time.Hour, "A")
