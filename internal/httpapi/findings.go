@@ -63,7 +63,7 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 	}
 	linkHeader(w, links)
 	w.Header().Set("Cache-Control", "private, max-age=900")
-	if chosen.format == formatHTML { // no Last-Modified: the page marks new findings, and the mark ends with time
+	if chosen.format == formatHTML { // no Last-Modified: the page marks new findings, so it changes with time
 		pageHeader(w)
 		serve(w, r, chosen.contentType, body)
 		return nil

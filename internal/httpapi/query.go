@@ -102,7 +102,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 }
 
 func invalidQuery(wrong []scan.FieldError) error {
-	return invalid("The query has parameters that are unknown or wrong.", "parameters", wrong)
+	return invalid("The query has unknown or invalid parameters.", "parameters", wrong)
 }
 
 // queryParser reads parameters and collects their errors.
@@ -130,7 +130,7 @@ func (p *queryParser) choice(name string, choices ...string) string {
 	if !ok || slices.Contains(choices, value) {
 		return value
 	}
-	p.fail(name, "must be "+orList(choices)+", or left out")
+	p.fail(name, "must be "+orList(choices)+", or omitted")
 	return ""
 }
 

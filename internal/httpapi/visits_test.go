@@ -91,7 +91,7 @@ func TestPostWhileTheQueueFails(t *testing.T) {
 	api.Visits = requests
 	h := handler(t, api)
 	id := add(t, h, "test/centos")
-	if !strings.Contains(log.String(), "can't request a visit") || !strings.Contains(log.String(), id) || counted != 1 {
+	if !strings.Contains(log.String(), "could not request a visit") || !strings.Contains(log.String(), id) || counted != 1 {
 		t.Errorf("counted %d, log %s", counted, log.String())
 	}
 	if got := call(h, "GET", "/configs/"+id, "", ""); got.status != 200 {

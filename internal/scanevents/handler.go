@@ -28,7 +28,7 @@ type Handler struct {
 
 // Handle visits the repository of each message, or sends the messages of a schedule. For messages it never returns an error, which
 // would make SQS deliver them again: a failed visit is logged and counted, and the next schedule repeats it. For a schedule it
-// returns the report, and an error if no message could be sent.
+// returns the report, and an error if the schedule failed and sent no message.
 func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error) {
 	records, ok := messagesOf(event)
 	if !ok {

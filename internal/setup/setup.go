@@ -171,8 +171,8 @@ func Loopback(endpoint string) aws.Config {
 	}
 }
 
-// httpClient returns a client that keeps one idle connection for each concurrent call, of two operations of ECR or of S3. With fewer idle
-// connections, most calls would open a new one.
+// httpClient returns a client that keeps as many idle connections to a host as there can be concurrent calls to it. ECR gets concurrent
+// calls of two operations. With fewer idle connections, most calls would open a new one.
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
 		WithReadTimeout(responseTimeout). // for a response body that stalls

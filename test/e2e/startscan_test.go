@@ -166,7 +166,7 @@ func TestStartScan(t *testing.T) {
 	}
 }
 
-// The function fails only if a schedule could send no message. A failed visit is logged, and its message is not delivered again.
+// The function fails only if a schedule fails and sends no message. A failed visit is logged, and its message is not delivered again.
 func TestStartScanErrors(t *testing.T) {
 	a := walkthrough(t)
 	q := awstest.StartQueue(t, sqslocal.Options{})
@@ -189,8 +189,8 @@ func TestStartScanErrors(t *testing.T) {
 		traffic *awslocal.Traffic
 		message string
 	}{
-		{"S3 is unavailable", a.S3.Traffic, "can't read the configs"},
-		{"the queue is unavailable", s.queue.SQS.Traffic, "can't tell how many messages wait"},
+		{"S3 is unavailable", a.S3.Traffic, "could not read the configs"},
+		{"the queue is unavailable", s.queue.SQS.Traffic, "could not read the number of waiting messages"},
 	}
 	for _, test := range tests {
 		undo := test.traffic.InjectFault(awslocal.Fault{Status: 500})

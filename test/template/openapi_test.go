@@ -32,13 +32,13 @@ func openAPI(t *testing.T) *openapi.Document {
 	return d
 }
 
-// wholeAPI answers as the functions do, open to everyone, and watches nothing.
+// wholeAPI returns the API of all functions without keys and configs.
 func wholeAPI(t *testing.T) http.Handler {
 	t.Helper()
 	return awstest.Start(t, ecr.Options{}).Service(awstest.Silent()).Handler("https://api.test")
 }
 
-// request is one to a path of the document, with a config in its body if it is a POST.
+// request returns a request to a path of the document. The body of a POST is a config.
 func request(method, path string) *http.Request {
 	const id = "01a21034-4364-7edd-b2e3-8637732cb583"
 	body := ""
@@ -58,8 +58,8 @@ func ask(h http.Handler, method, path, query string) *http.Response {
 	return w.Result()
 }
 
-// refused is what the API says of a query that it doesn't take; "" when it takes it.
-func refused(t *testing.T, h http.Handler, path, query string) string {
+// refusal returns the reason why the API refuses a query, or "" if it accepts it.
+func refusal(t *testing.T, h http.Handler, path, query string) string {
 	t.Helper()
 	answer := ask(h, http.MethodGet, path, query)
 	if answer.StatusCode != http.StatusBadRequest {
@@ -101,12 +101,12 @@ func TestMethodsOfOpenAPI(t *testing.T) {
 	}
 }
 
-// A call that takes parameters says which, when it is given another.
+// If a call gets an unknown parameter, its error lists the known ones.
 func TestParametersOfOpenAPI(t *testing.T) {
 	h, d := wholeAPI(t), openAPI(t)
 	for path := range d.Paths.Map() {
 		known := []string{}
-		if _, list, ok := strings.Cut(refused(t, h, path, "?nosuch=1"), "the parameters are "); ok {
+		if _, list, ok := strings.Cut(refusal(t, h, path, "?nosuch=1"), "the parameters are "); ok {
 			known = strings.Split(list, ", ")
 		}
 		if diff := cmp.Diff(known, d.QueryParameters(path)); diff != "" {
@@ -115,7 +115,7 @@ func TestParametersOfOpenAPI(t *testing.T) {
 	}
 }
 
-// What a parameter may be is what the call names when it is given something else, and it takes each of these.
+// If a parameter gets an unknown value, the error lists the allowed values. The call accepts each of them.
 func TestChoicesOfOpenAPI(t *testing.T) {
 	h := wholeAPI(t)
 	found := 0
@@ -126,17 +126,17 @@ func TestChoicesOfOpenAPI(t *testing.T) {
 				continue
 			}
 			found++
-			named := namedIn(refused(t, h, path, "?"+p.Value.Name+"=nosuch"))
+			named := namedIn(refusal(t, h, path, "?"+p.Value.Name+"=nosuch"))
 			if diff := cmp.Diff(slices.Sorted(slices.Values(named)), slices.Sorted(slices.Values(documented))); diff != "" {
 				t.Errorf("the values of %s of %s differ (-code +openapi.yaml):\n%s", p.Value.Name, path, diff)
 			}
 			for _, value := range documented {
 				query := url.Values{p.Value.Name: {value}}
 				if p.Value.Name == "sort" {
-					query.Set("format", "html") // there is no sorting without
+					query.Set("format", "html") // only pages can be sorted
 				}
-				if why := refused(t, h, path, "?"+query.Encode()); why != "" {
-					t.Errorf("GET %s with %s=%s is refused: %s", path, p.Value.Name, value, why)
+				if reason := refusal(t, h, path, "?"+query.Encode()); reason != "" {
+					t.Errorf("GET %s with %s=%s is refused: %s", path, p.Value.Name, value, reason)
 				}
 			}
 		}
@@ -146,7 +146,7 @@ func TestChoicesOfOpenAPI(t *testing.T) {
 	}
 }
 
-// choices are the values that a schema allows, as a query has them; of a number its bounds.
+// choices returns the values that a schema allows, in the form of a query. For a number these are its limits.
 func choices(s *openapi3.Schema) []string {
 	var values []string
 	for _, v := range s.Enum {
@@ -158,16 +158,16 @@ func choices(s *openapi3.Schema) []string {
 	return values
 }
 
-// namedIn are the values in such as "must be atom or json, or left out", or behind "one of".
+// namedIn returns the values in an error such as "must be atom or json, or omitted" or "… one of …".
 func namedIn(detail string) []string {
 	if _, list, ok := strings.Cut(detail, "one of "); ok {
 		return strings.Split(list, ", ")
 	}
-	around := []string{"must", "be", "or", "left", "out", "a", "number", "from", "to"}
+	around := []string{"must", "be", "or", "omitted", "a", "number", "from", "to"}
 	return slices.DeleteFunc(regexp.MustCompile(`-?\w+`).FindAllString(detail, -1), func(word string) bool { return slices.Contains(around, word) })
 }
 
-// Whatever the gateway answers by itself is documented for each call that it could be the answer to.
+// openapi.yaml documents each error of the gateway for each call that can get it.
 func TestGatewayResponsesInOpenAPI(t *testing.T) {
 	d := openAPI(t)
 	for kind, r := range at(t, load(t), "Resources", "Api", "Properties", "GatewayResponses").(object) {
@@ -199,7 +199,7 @@ func TestGatewayResponsesInOpenAPI(t *testing.T) {
 	}
 }
 
-// required is a query with the parameters that a path can't do without.
+// required returns a query with the required parameters of a path.
 func required(item *openapi3.PathItem) string {
 	query := url.Values{}
 	for _, p := range item.Parameters {
@@ -210,7 +210,7 @@ func required(item *openapi3.PathItem) string {
 	return "?" + query.Encode()
 }
 
-// The examples are those of the walkthrough.
+// The examples in openapi.yaml are those of the walkthrough.
 func TestExamplesOfOpenAPI(t *testing.T) {
 	d := openAPI(t)
 	if diff := cmp.Diff(awstest.WalkthroughSummary, d.Components.Examples["SummaryText"].Value.Value); diff != "" {
