@@ -65,7 +65,9 @@ func (x imageIndex) imagesFor(image scan.Image) []scan.Image {
 		images = append(images, unresolved)
 	}
 	for _, child := range x.images {
-		images = append(images, scan.Image{Repository: image.Repository, Tag: image.Tag, Digest: child.digest, Platform: child.platform, Index: image.Digest})
+		images = append(images, scan.Image{
+			Repository: image.Repository, Tag: image.Tag, Digest: child.digest, Platform: child.platform, Listed: child.listed, Index: image.Digest,
+		})
 	}
 	return images
 }

@@ -227,3 +227,26 @@ func TestIndexDeletedBetweenTwoCalls(t *testing.T) {
 		}
 	}
 }
+
+// Listed is the normalized platform of the index, whatever the label is.
+func TestListedPlatforms(t *testing.T) {
+	arm64 := with(linux(2, ""), "platform", entry{"os": "linux", "architecture": "arm64", "variant": "v8"})
+	e, c := newInProcess()
+	e.PutImage(id, ecr.Image{Tags: []string{"plain"}})
+	e.PutImage(id, ecr.Image{
+		Tags: []string{"multi"}, MediaType: ecr.OCIIndex,
+		Manifest: manifestOf(linux(1, "x86_64"), arm64, windows(3, "10.0.17763.5329"), with(linux(4, ""), "platform", nil)),
+	})
+	images, err := c.Images(t.Context(), repo, nil)
+	got := make(map[string]string)
+	for _, image := range images {
+		got[image.Label()] = image.Listed
+	}
+	want := map[string]string{
+		"plain": "", "multi (linux/x86_64)": "linux/amd64", "multi (linux/arm64/v8)": "linux/arm64",
+		"multi (windows/amd64)": "windows/amd64 10.0.17763.5329", "multi": "",
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}

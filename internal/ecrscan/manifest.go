@@ -17,9 +17,9 @@ const (
 	maxPlatform = 128     // bytes; maximum length of a platform's name
 )
 
-// child is an image that an index lists for a platform.
+// child is an image that an index lists for a platform. listed is the normalized platform.
 type child struct {
-	digest, platform string
+	digest, platform, listed string
 }
 
 // imageIndex contains the images that an index lists. err is set if the list is not complete.
@@ -95,7 +95,7 @@ func (m manifest) children(of string) ([]child, error) {
 	}
 	children := make([]child, len(images))
 	for i, name := range platformNames(images) {
-		children[i] = child{images[i].Digest, name}
+		children[i] = child{images[i].Digest, name, images[i].Platform.normalized()}
 	}
 	return children, err
 }
@@ -137,7 +137,7 @@ func platformNames(images []descriptor) []string {
 
 // name returns the platform's name with a level of detail from 0 to 3. Level 3 adds the number nth.
 func (p platform) name(detail, nth int) string {
-	name := strings.Trim(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
+	name := p.base()
 	version := p.OSVersion
 	if parts := strings.Split(version, "."); detail == 1 && len(parts) > 3 {
 		version = strings.Join(parts[:3], ".") // the fourth part changes with each monthly update
@@ -148,7 +148,16 @@ func (p platform) name(detail, nth int) string {
 	if detail == 3 {
 		name += fmt.Sprintf(" #%d", nth)
 	}
-	name = strings.TrimSpace(name)
+	return cutPlatform(strings.TrimSpace(name))
+}
+
+func (p platform) base() string { return strings.Trim(p.OS+"/"+p.Architecture+"/"+p.Variant, "/") }
+
+func (p platform) normalized() string {
+	return cutPlatform(scan.NormalizePlatform(strings.TrimSpace(p.base() + " " + p.OSVersion)))
+}
+
+func cutPlatform(name string) string {
 	return strings.ToValidUTF8(name[:min(len(name), maxPlatform)], "")
 }
 
