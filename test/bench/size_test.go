@@ -187,7 +187,7 @@ func BenchmarkWeek(b *testing.B) {
 		}
 		b.ReportMetric(r.Oldest.Hours(), "h-oldest-scan")
 		b.ReportMetric(100*float64(r.Refused)/float64(r.Calls), "%refused")
-		b.ReportMetric(float64(r.Calls)/float64(r.Runs), "calls/run")
+		b.ReportMetric(float64(r.Calls)/float64(r.Schedules), "calls/run")
 	})
 	b.ReportMetric(0, "ns/op")
 }

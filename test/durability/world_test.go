@@ -60,9 +60,8 @@ func (d dated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type process struct {
 	skew time.Duration
 	log  *slog.Logger
-	// diesAtCall is the number of the write or call to ECR at which the process dies; 0 is never. If completes is
-	// true, S3 or ECR still
-	// completes that call. onDeath is called then.
+	// diesAtCall is the number of the write or call to ECR at which the process dies; 0 is never. If completes is true, S3 or ECR
+	// still completes that call. onDeath is called then.
 	diesAtCall int
 	completes  bool
 	onDeath    func()

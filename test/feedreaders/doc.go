@@ -1,5 +1,7 @@
-// Package feedreaders reads the feeds with real feed readers, over HTTP: each must keep every entry, show nothing as unread after a scan that found
-// nothing new, and one entry after a scan that found one thing. They also import the list of feeds, and a validator sees every variant.
+// Package feedreaders reads the feeds over HTTP with real feed readers. Each reader must keep every entry. After a
+// scan without new findings, nothing must be unread; after a scan with one new finding, one entry must be unread.
+// The readers also import the list of feeds. A validator checks every variant of the feeds.
 //
-// It needs Debian's newsboat, sfeed, rss2email, python3-feedparser and jing, and is only built with the tag feedreaders; .ci/run runs it.
+// It needs Debian's newsboat, sfeed, rss2email, python3-feedparser and jing. It is only built with the tag
+// feedreaders; .ci/run runs it.
 package feedreaders

@@ -18,18 +18,18 @@ import (
 	"github.com/mmcdole/gofeed/atom"
 )
 
-// subscription is a feed in a feed reader. Reading it fetches the feed, tells how many entries the reader keeps and how many of them it had
-// not seen before, and marks all as read.
+// subscription is a feed in a feed reader. A call fetches the feed, returns how many entries the reader has and how
+// many of them are unread, and marks all as read.
 type subscription func(t *testing.T) (kept, unread int)
 
-// readers are the ways to subscribe to a feed.
+// readers returns the functions that subscribe to a feed, by reader.
 func readers() map[string]func(t *testing.T, url string) subscription {
 	return map[string]func(*testing.T, string) subscription{
 		"newsboat": newsboat, "sfeed": sfeed, "rss2email": rss2email, "feedparser": feedparser, "gofeed": gofeedAtom,
 	}
 }
 
-// run runs a command in a home folder of its own and gives what it prints.
+// run runs a command in its own home folder and returns its standard output.
 func run(t *testing.T, home, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -55,7 +55,7 @@ func write(t *testing.T, home, name, text string) string {
 	return file
 }
 
-// python runs a script with Debian's Python, which has the packages; it prints one JSON value.
+// python runs a script with Debian's Python, which has the required packages. The script prints one JSON value.
 func python(t *testing.T, home, script string, into any, args ...string) {
 	t.Helper()
 	out := run(t, home, "/usr/bin/python3", append([]string{"-c", script}, args...)...)
@@ -64,7 +64,7 @@ func python(t *testing.T, home, script string, into any, args ...string) {
 	}
 }
 
-// newsboat keeps its articles in a database; marking them as read there is what its key A does.
+// newsboat stores its articles in a database. Marking them as read there has the same effect as newsboat's key A.
 func newsboat(t *testing.T, url string) subscription {
 	home := t.TempDir()
 	urls, config, cache := write(t, home, "urls", url+"\n"), write(t, home, "config", ""), filepath.Join(home, "cache.db")
@@ -72,7 +72,7 @@ func newsboat(t *testing.T, url string) subscription {
 		t.Helper()
 		flags := []string{"-u", urls, "-C", config, "-c", cache, "-x"}
 		run(t, home, "newsboat", append(flags, "reload")...)
-		said := run(t, home, "newsboat", append(flags, "print-unread")...)
+		output := run(t, home, "newsboat", append(flags, "print-unread")...)
 		var counts [2]int
 		python(t, home, `
 import json, sqlite3, sys
@@ -81,14 +81,14 @@ print(json.dumps(db.execute("select count(*), coalesce(sum(unread), 0) from rss_
 db.execute("update rss_item set unread = 0")
 db.commit()
 `, &counts, cache)
-		if !strings.HasPrefix(said, fmt.Sprint(counts[1], " ")) {
-			t.Errorf("newsboat has %d unread articles in its database and says %q", counts[1], said)
+		if !strings.HasPrefix(output, fmt.Sprint(counts[1], " ")) {
+			t.Errorf("newsboat has %d unread articles in its database but prints %q", counts[1], output)
 		}
 		return counts[0], counts[1]
 	}
 }
 
-// sfeed keeps a line for each entry, and leaves it to others to remember which were read: by id, here.
+// sfeed stores a line for each entry but not which entries were read. This function remembers their ids.
 func sfeed(t *testing.T, url string) subscription {
 	home := t.TempDir()
 	config := write(t, home, "sfeedrc", fmt.Sprintf("sfeedpath=%q\nfeeds() {\n\tfeed \"findings\" '%s'\n}\n", home, url))
@@ -143,7 +143,7 @@ func rss2email(t *testing.T, url string) subscription {
 			t.Fatal(err)
 		}
 		if err := json.Unmarshal(known, &feeds); err != nil || len(feeds.Feeds) != 1 {
-			t.Fatalf("rss2email remembers %s: %v", known, err)
+			t.Fatalf("rss2email's data is %s: %v", known, err)
 		}
 		mails, err := filepath.Glob(filepath.Join(home, "mail", "INBOX", "new", "*"))
 		if err != nil {
@@ -158,7 +158,8 @@ func rss2email(t *testing.T, url string) subscription {
 	}
 }
 
-// seenBy counts the ids that a reader which remembers ids has not seen before. Of entries with the same id it keeps one.
+// seenBy counts the ids and how many of them are new to a reader that remembers ids. Entries with the same id count
+// once.
 func seenBy(seen map[string]bool, ids []string) (kept, unread int) {
 	now := map[string]bool{}
 	for _, id := range ids {
@@ -187,7 +188,7 @@ print(json.dumps({"bozo": bool(f.bozo), "version": f.version, "entries": [
     {"id": e.id, "title": e.title, "link": e.link, "content": e.content[0].value} for e in f.entries]}))
 `, &feed, url)
 		if feed.Bozo || feed.Version != "atom10" {
-			t.Errorf("feedparser: version %q, complains: %t", feed.Version, feed.Bozo)
+			t.Errorf("feedparser: version %q, reports an invalid feed: %t", feed.Version, feed.Bozo)
 		}
 		var ids []string
 		for _, e := range feed.Entries {
@@ -233,7 +234,7 @@ func gofeedAtom(_ *testing.T, url string) subscription {
 	}
 }
 
-// gofeedAny reads whatever format the URL gives.
+// gofeedAny reads any format.
 func gofeedAny(_ *testing.T, url string) subscription {
 	seen := map[string]bool{}
 	return func(t *testing.T) (kept, unread int) {

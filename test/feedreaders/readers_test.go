@@ -12,8 +12,9 @@ import (
 	"ecr-continuous-scan/test/feedrules"
 )
 
-// feeds are the variants that readers subscribe to: the path and query, and how many entries each has at first. What is found on the way is
-// HIGH and in openssl of one image of test/ubuntu, so that each gets one entry more.
+// feeds returns the feeds that readers subscribe to: path and query, with the number of entries before the first
+// rescan. The new finding of a test is HIGH and in openssl of one image of test/ubuntu, so that it adds one entry
+// to each feed.
 func (s *service) feeds() map[string]int {
 	ubuntu := "/findings/" + s.ids["test/ubuntu"]
 	counts := map[string]int{ubuntu: 80, ubuntu + "?tag=latest&key=a%26b": 29, ubuntu + "?severity=MEDIUM": 15, "/findings/all": 80 + 34}
@@ -24,7 +25,7 @@ func (s *service) feeds() map[string]int {
 		}
 		counts[by] = len(feedrules.Atom(s.t, body).Entries)
 	}
-	counts[ubuntu+"/changes"], counts["/changes"] = 0, 0 // what is there at first is no news
+	counts[ubuntu+"/changes"], counts["/changes"] = 0, 0 // the baseline is not a change
 	return counts
 }
 
@@ -32,7 +33,7 @@ func (s *service) feeds() map[string]int {
 type reading struct {
 	name string
 	read subscription
-	kept int // entries, as it should be
+	kept int // expected number of entries
 }
 
 func (r reading) check(t *testing.T, when string, kept, unread int) {
@@ -64,13 +65,13 @@ func TestReaders(t *testing.T) {
 			}
 		}
 	}
-	each("at first", 0, -1)
-	each("asked again", 0, 0)
+	each("the first time", 0, -1)
+	each("without a scan", 0, 0)
 	s.rescan()
-	each("after a scan that found nothing new", 0, 0)
-	s.find("test/ubuntu", "latest", "CVE-2026-99999")
+	each("after a scan without new findings", 0, 0)
+	s.addVulnerability("test/ubuntu", "latest", "CVE-2026-99999")
 	s.rescan()
-	each("after a scan that found one thing", 1, 1)
+	each("after a scan with one new finding", 1, 1)
 }
 
 func TestReadersImportTheList(t *testing.T) {
@@ -100,13 +101,13 @@ func TestReadersImportTheList(t *testing.T) {
 	for reader, has := range map[string]string{"newsboat": string(newsboatHas), "sfeed": sfeedHas, "rss2email": rss2emailHas} {
 		for _, f := range feeds {
 			if !strings.Contains(has, f.XMLURL) {
-				t.Errorf("%s imported %s, without %s", reader, has, f.XMLURL)
+				t.Errorf("%s imported %s, which lacks %s", reader, has, f.XMLURL)
 			}
 		}
 	}
 	for _, f := range feeds {
 		if kept, _ := newsboat(t, f.XMLURL)(t); kept == 0 {
-			t.Errorf("nothing is at the imported %s", f.XMLURL)
+			t.Errorf("the imported feed %s has no entries", f.XMLURL)
 		}
 	}
 }

@@ -15,23 +15,23 @@ import (
 	"ecr-continuous-scan/test/feedrules"
 )
 
-// schema is RFC 4287's appendix B as RelaxNG, which lies beside the project.
+// schema is the RelaxNG schema of RFC 4287, appendix B. It is not part of the project.
 const schema = "../../../shared/atom.rng"
 
-// The second opinion on what the rules say: every variant is valid by the RFC's own schema.
+// Every variant of the Atom feeds is valid according to the schema of the RFC.
 func TestSchema(t *testing.T) {
 	if _, err := os.Stat(schema); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)
 		}
-		t.Skip("without the schema: ", err)
+		t.Skip("the schema is missing: ", err)
 	}
 	s := start(t)
 	s.hostile()
-	for path := range s.feeds() { // so that what comes is news
+	for path := range s.feeds() { // reads the feeds before the change
 		get(t, s.url+path).Body.Close()
 	}
-	s.find("test/ubuntu", "latest", "CVE-2026-99999 <b>&")
+	s.addVulnerability("test/ubuntu", "latest", "CVE-2026-99999 <b>&")
 	s.rescan()
 	ubuntu, hard := "/findings/"+s.ids["test/ubuntu"], "/findings/"+s.ids["team/hard"]
 	home, args := t.TempDir(), []string{}
@@ -45,7 +45,7 @@ func TestSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		if entries := feedrules.Atom(t, body).Entries; strings.HasSuffix(path, "changes") && len(entries) == 0 {
-			t.Errorf("%s: nothing has changed", path)
+			t.Errorf("%s has no changes", path)
 		}
 		args = append(args, write(t, home, fmt.Sprintf("%d.xml", i), string(body)))
 	}
@@ -57,7 +57,8 @@ func TestSchema(t *testing.T) {
 	run(t, home, "xmllint", append([]string{"--noout"}, args...)...)
 }
 
-// hostile adds a repository of which every text is bad, with three pages of findings, and one that isn't there.
+// hostile adds a repository with hostile texts and three pages of findings, and a config of a repository that does
+// not exist.
 func (s *service) hostile() {
 	s.t.Helper()
 	var findings []ecr.Finding

@@ -14,7 +14,7 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// service is the whole service on embedded S3 and ECR, whose clock the test sets.
+// service is the whole service with an embedded S3 and ECR. The test sets its clock.
 type service struct {
 	t   *testing.T
 	aws *awstest.AWS
@@ -23,7 +23,7 @@ type service struct {
 	ids map[string]string // of configs, by repository
 }
 
-// start serves two repositories with findings, one of them with two tags that share most of them.
+// start serves two repositories with findings. One of them has two tags that share most findings.
 func start(t *testing.T) *service {
 	t.Helper()
 	s := &service{t: t, ids: map[string]string{}}
@@ -44,27 +44,27 @@ func start(t *testing.T) *service {
 	return s
 }
 
-// rescan lets a day pass and scans every image again.
+// rescan advances the clock by 25 hours and scans every image again.
 func (s *service) rescan() {
 	s.t.Helper()
-	s.aws.Later(25 * time.Hour)
+	s.aws.Advance(25 * time.Hour)
 	s.scan()
 }
 
-// scan visits each repository twice: the first visits start the scan of every image, each of which is due, and the second ones take the
-// results in.
+// scan visits each repository twice. The first visits start the scans, because every image is due. The second
+// visits record the results.
 func (s *service) scan() {
 	s.t.Helper()
 	for visit := range 2 {
 		visits, err := s.ScheduleAndVisit(s.t.Context())
-		if err != nil || visits.Count(rescan.VisitEnded) < 2 || (visits.Started > 0) != (visit == 0) || visits.Left+len(visits.Failed) > 0 {
+		if err != nil || visits.Count(rescan.VisitEnded) < 2 || (visits.Started > 0) != (visit == 0) || visits.NotReached+len(visits.Failed) > 0 {
 			s.t.Fatalf("visits: %+v, %v", visits, err)
 		}
 	}
 }
 
-// find puts a new vulnerability into one image; the next scan finds it.
-func (s *service) find(repository, tag, name string) {
+// addVulnerability adds a vulnerability to one image. The next scan finds it.
+func (s *service) addVulnerability(repository, tag, name string) {
 	s.t.Helper()
 	err := s.aws.ECR.UpdateImage(ecr.RepositoryID{Name: repository}, tag, func(i *ecr.Image) {
 		i.Findings = append([]ecr.Finding{{

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// Build compiles the main package in the folder pkg, relative to the module's root and with slashes ("configs"), as it is compiled
-// for Lambda but for this machine, and returns the path of the executable. It stays in the module's bin folder, where the next
-// call, of this test or another, finds it and links again only what has changed.
+// Build compiles the main package in the folder pkg, relative to the module's root and with slashes ("configs"). It
+// uses the build flags for Lambda, but compiles for this machine, and returns the path of the executable. The
+// executable stays in the module's bin folder, so the next call only links again if something has changed.
 func Build(tb testing.TB, pkg string) string {
 	tb.Helper()
 	root := moduleRoot(tb)
@@ -49,8 +49,8 @@ func moduleRoot(tb testing.TB) string {
 	}
 }
 
-// dependOn opens the folders of the module's sources. The go command remembers what a test opens, but not what the compiler opens
-// that a test runs: without this a change in a function would be answered from the test cache.
+// dependOn opens the folders of the module's sources. The go command tracks the files that a test opens, but not
+// those that a compiler run by the test opens. Without this, the test cache would hide a change in a function.
 func dependOn(tb testing.TB, root string) {
 	tb.Helper()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -67,7 +67,7 @@ func dependOn(tb testing.TB, root string) {
 	}
 }
 
-// lock holds off the tests of other packages, which the go command runs at the same time.
+// lock waits for the tests of other packages, which the go command runs at the same time.
 func lock(tb testing.TB, path string) (unlock func()) {
 	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -80,5 +80,5 @@ func lock(tb testing.TB, path string) (unlock func()) {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
 		tb.Fatalf("lock %s: %v", path, err)
 	}
-	return func() { _ = file.Close() } // which unlocks
+	return func() { _ = file.Close() } // closing unlocks
 }

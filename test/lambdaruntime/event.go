@@ -19,14 +19,16 @@ import (
 // Stage is the base path of an API on its own domain. Any other base path belongs to a custom domain.
 const Stage = "/Prod"
 
-// ErrNoResource says that a request's path is none of the API's.
+// ErrNoResource means that no resource of the API has the request's path.
 var ErrNoResource = errors.New("no resource has this path")
 
-// APIEvent makes the event that an API Gateway REST API without binary media types makes of r, a request to the API at r.Host under
-// the path base: Stage, or the mapping of a custom domain ("" or "/scans"). resources are the API's path templates, such as
-// /configs/{scanid}. It consumes the body of r, and errors with ErrNoResource where the gateway would refuse the path.
+// APIEvent returns the event that an API Gateway REST API without binary media types creates for r, a request to
+// the API at r.Host. base is the base path: Stage, or the mapping of a custom domain ("" or "/scans"). resources
+// are the API's path templates, such as /configs/{scanid}. It reads the body of r. It returns ErrNoResource if the
+// gateway would refuse the path.
 //
-// The event is a map so that it has what the gateway sends, nulls included, and nothing else, and so that a test can change it.
+// The event is a map so that it contains exactly what the gateway sends, including nulls, and so that a test can
+// change it.
 func APIEvent(r *http.Request, base string, resources ...string) (map[string]any, error) {
 	full := r.URL.EscapedPath()
 	path, ok := strings.CutPrefix(full, base)
@@ -38,7 +40,7 @@ func APIEvent(r *http.Request, base string, resources ...string) (map[string]any
 		return nil, ErrNoResource
 	}
 	if base != Stage {
-		path = full // on a custom domain the mapping stays in the path
+		path = full // on a custom domain the path includes the mapping
 	}
 	body, err := eventBody(r)
 	if err != nil {
@@ -79,7 +81,8 @@ func requestContext(r *http.Request, resource, path string) map[string]any {
 	}
 }
 
-// eventHeader is the header of r as the gateway hands it on: without what concerned the connection, with what proxies add.
+// eventHeader returns the header of r as the gateway forwards it: without headers about the connection, and with
+// those that proxies add.
 func eventHeader(r *http.Request) http.Header {
 	header := r.Header.Clone()
 	for _, name := range []string{"Connection", "Content-Length", "Expect", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"} {
@@ -113,8 +116,8 @@ func sourceIP(r *http.Request) string {
 	return host
 }
 
-// match finds the resource for path. A trailing slash doesn't count, a literal segment goes before a parameter, and parameters
-// keep the escapes of the path.
+// match finds the resource for path. A trailing slash is ignored, a literal segment has priority over a parameter,
+// and values of parameters stay escaped.
 func match(path string, resources []string) (resource string, parameters map[string]string, ok bool) {
 	segments := strings.Split(strings.TrimSuffix(path, "/"), "/")
 	for _, candidate := range resources {
@@ -165,7 +168,7 @@ func orNullString(s string) any {
 	return s
 }
 
-// ScheduleEvent is the event of an EventBridge rule with a schedule that goes off now.
+// ScheduleEvent returns the event of an EventBridge schedule rule that fires now.
 func ScheduleEvent() events.CloudWatchEvent {
 	return events.CloudWatchEvent{
 		Version:    "0",

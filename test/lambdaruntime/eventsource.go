@@ -12,28 +12,28 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// EventSource hands the messages of an SQS FIFO queue to a function, as Lambda's event source mapping without ReportBatchItemFailures does: in
-// batches, to several processes at once. When the function succeeds the messages of the batch are deleted. When it fails they are left to the
-// queue, which delivers them again after their visibility timeout. The queue keeps the order of a group and never gives out two batches of
-// it at once.
+// EventSource passes the messages of an SQS FIFO queue to a function, like Lambda's event source mapping without
+// ReportBatchItemFailures: in batches and to several processes at once. If the function succeeds, the batch is
+// deleted. If it fails, the queue delivers the messages again after their visibility timeout. The queue keeps the
+// order of a group and never delivers two batches of it at once.
 type EventSource struct {
 	Client   *sqs.Client
 	QueueURL string
-	// BatchSize is how many messages an event has at most, 1 to 10, and Concurrency how many processes there are.
+	// BatchSize is the maximum number of messages in an event, 1 to 10. Concurrency is the number of processes.
 	BatchSize   int32
 	Concurrency int
-	// Timeout is the function's.
+	// Timeout is the function's timeout.
 	Timeout time.Duration
-	// Start starts a process, at first and in place of one that has ended.
+	// Start starts a process, at the beginning and when a process has ended.
 	Start func() *Function
-	// Received is told of each message that was received, if it isn't nil.
+	// Received, if not nil, is called for each received message.
 	Received func(types.Message)
 }
 
 // pollWait is how long one call to the queue waits for a message, in seconds.
 const pollWait = 1
 
-// Run works until ctx ends. Its error is one of the queue.
+// Run works until ctx is done. It returns errors of the queue.
 func (s *EventSource) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make([]error, s.Concurrency)
@@ -47,7 +47,7 @@ func (s *EventSource) Run(ctx context.Context) error {
 func (s *EventSource) poll(ctx context.Context) error {
 	f := s.Start()
 	for ctx.Err() == nil {
-		f = s.alive(f)
+		f = s.running(f)
 		out, err := s.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: &s.QueueURL, MaxNumberOfMessages: s.BatchSize, WaitTimeSeconds: pollWait,
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
@@ -79,8 +79,8 @@ func (s *EventSource) poll(ctx context.Context) error {
 	return nil
 }
 
-// alive is a process that can take the next event: another one, if this one has ended.
-func (s *EventSource) alive(f *Function) *Function {
+// running returns f, or a new process if f has ended.
+func (s *EventSource) running(f *Function) *Function {
 	select {
 	case <-f.exited:
 		return s.Start()
@@ -89,7 +89,8 @@ func (s *EventSource) alive(f *Function) *Function {
 	}
 }
 
-// delete deletes the messages of a batch, but for those whose visibility timeout is over: a FIFO queue keeps these and delivers them again.
+// delete deletes the messages of a batch. It ignores messages whose visibility timeout is over, because a FIFO
+// queue refuses to delete them and delivers them again.
 func (s *EventSource) delete(ctx context.Context, messages []types.Message) error {
 	for _, m := range messages {
 		_, err := s.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.QueueURL, ReceiptHandle: m.ReceiptHandle})
@@ -103,7 +104,8 @@ func (s *EventSource) delete(ctx context.Context, messages []types.Message) erro
 	return nil
 }
 
-// SQSEvent is the event of a batch of messages from a FIFO queue. Its attributes are those that were received: Lambda asks for all of them.
+// SQSEvent returns the event of a batch of messages from a FIFO queue. The messages must have all attributes,
+// because Lambda requests all of them.
 func SQSEvent(messages []types.Message) events.SQSEvent {
 	var e events.SQSEvent
 	for _, m := range messages {

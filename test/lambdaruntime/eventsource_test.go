@@ -19,7 +19,7 @@ import (
 	"ecr-continuous-scan/test/sqslocal"
 )
 
-// fixture is an event source of an embedded queue.
+// fixture is an event source with an embedded queue.
 type fixture struct {
 	EventSource
 	t     *testing.T
@@ -30,7 +30,7 @@ type fixture struct {
 	received []string // bodies
 }
 
-// newFixture makes an event source of two processes of the function at binary.
+// newFixture returns an event source with two processes of the function at binary.
 func newFixture(t *testing.T, binary string, o sqslocal.Options) *fixture {
 	t.Helper()
 	queue, err := sqslocal.New("visits.fifo", o)
@@ -59,7 +59,7 @@ func newFixture(t *testing.T, binary string, o sqslocal.Options) *fixture {
 	return f
 }
 
-// send sends messages, each "group/body" with itself as its deduplication id.
+// send sends messages "group/body". Each message is its own deduplication id.
 func (f *fixture) send(messages ...string) {
 	f.t.Helper()
 	for _, message := range messages {
@@ -73,7 +73,7 @@ func (f *fixture) send(messages ...string) {
 	}
 }
 
-// runUntil runs the event source until the queue has a state. It gives the bodies that were received, by group.
+// runUntil runs the event source until the queue has the given state. It returns the received bodies by group.
 func (f *fixture) runUntil(want sqslocal.QueueState) map[string][]string {
 	f.t.Helper()
 	ctx, stop := context.WithCancel(f.t.Context())
@@ -101,7 +101,7 @@ func (f *fixture) runUntil(want sqslocal.QueueState) map[string][]string {
 	return byGroup
 }
 
-func TestEventSourceDeletes(t *testing.T) {
+func TestEventSourceDeletesMessages(t *testing.T) {
 	f := newFixture(t, Build(t, bare), sqslocal.Options{})
 	f.send("a/1", "a/2", "b/1", "a/3", "c/1", "b/2")
 	got := f.runUntil(sqslocal.QueueState{})
@@ -110,10 +110,11 @@ func TestEventSourceDeletes(t *testing.T) {
 	}
 }
 
-// A message whose function fails is delivered again until it is a dead letter. Only then it is the turn of the next of its group.
-func TestEventSourceLeavesFailures(t *testing.T) {
+// If the function fails, its message is delivered again until it is a dead letter. Only then the next message of
+// the group is delivered.
+func TestEventSourceRedeliversFailures(t *testing.T) {
 	f := newFixture(t, Build(t, faulty), sqslocal.Options{Visibility: 10 * time.Millisecond, MaxReceive: 3})
-	f.send("a/1", "a/2") // the function takes strings, not events, and fails
+	f.send("a/1", "a/2") // the function expects strings, not events, and fails
 	got := f.runUntil(sqslocal.QueueState{Dead: 2})
 	if diff := cmp.Diff(map[string][]string{"a": {"1", "1", "1", "2", "2", "2"}}, got); diff != "" {
 		t.Errorf("received (-want +got):\n%s", diff)
@@ -146,8 +147,8 @@ func TestEventSourceReplacesProcesses(t *testing.T) {
 	}
 }
 
-// A message whose visibility timeout was over before the function answered is delivered again.
-func TestEventSourceTooLate(t *testing.T) {
+// If the function responds after the visibility timeout, its message is delivered again.
+func TestEventSourceAfterTheVisibilityTimeout(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Now()
 	f := newFixture(t, Build(t, bare), sqslocal.Options{Visibility: time.Minute, Now: func() time.Time {

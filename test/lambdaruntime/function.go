@@ -19,10 +19,10 @@ const (
 	region  = "us-west-2"
 	account = "123456789012"
 
-	initTimeout = 10 * time.Second // what Lambda gives a process to ask for its first event
+	initTimeout = 10 * time.Second // Lambda's limit for a process to request its first event
 )
 
-// Function is one process of a function. All its methods may be called from several goroutines.
+// Function is one process of a function. Its methods can be called concurrently.
 type Function struct {
 	name    string
 	cmd     *exec.Cmd
@@ -31,20 +31,21 @@ type Function struct {
 	started time.Time
 	next    chan *invocation
 	polled  chan struct{} // closed at the first poll
-	exited  chan struct{} // closed when the process is gone
+	exited  chan struct{} // closed when the process has ended
 	kill    sync.Once
 
 	mu        sync.Mutex
 	coldStart time.Duration
 	initTimer *time.Timer
-	current   *invocation // what the process is busy with
+	current   *invocation // being handled by the process
 	initErr   *Error
 	exitErr   error // of exec.Cmd.Wait, set before exited is closed
 }
 
-// Start starts the compiled function at binary. Its environment is what Lambda gives a function, with region us-west-2 and
-// credentials that open nothing, and env, which wins. The process is killed when the test ends, and its log is shown if the test has failed.
-// Start fails the test only when the process can't be started: what goes wrong in it is an error of Ready and Invoke.
+// Start starts the compiled function at binary. The process has the environment of a Lambda function in Region
+// us-west-2 with invalid credentials, and env, which has priority. The process is killed when the test ends, and
+// its log is printed if the test has failed. Start fails the test only if the process cannot be started. Later
+// failures of the process are errors of Ready and Invoke.
 func Start(tb testing.TB, binary string, env map[string]string) *Function {
 	tb.Helper()
 	f := &Function{
@@ -56,7 +57,7 @@ func Start(tb testing.TB, binary string, env map[string]string) *Function {
 	f.cmd.Dir = tb.TempDir()
 	f.cmd.Env = environment(f.server.Listener.Addr().String(), f.name, f.cmd.Dir, env)
 	f.cmd.Stdout, f.cmd.Stderr = &f.log, &f.log
-	f.cmd.WaitDelay = time.Second // for a child of the process that holds on to the log
+	f.cmd.WaitDelay = time.Second // if a child of the process keeps the log open
 	if err := f.start(); err != nil {
 		f.server.Close()
 		tb.Fatalf("start %s: %v", binary, err)
@@ -95,7 +96,7 @@ func environment(runtimeAPI, name, dir string, own map[string]string) []string {
 	return env
 }
 
-// start starts the process and sees to it that its end is noticed, and that one which never polls ends.
+// start starts the process, watches for its end, and ends it if it never polls.
 func (f *Function) start() error {
 	f.mu.Lock() // the process may poll before the timer is set
 	defer f.mu.Unlock()
@@ -105,7 +106,7 @@ func (f *Function) start() error {
 	}
 	f.initTimer = time.AfterFunc(initTimeout, func() {
 		f.failInit(&Error{Type: timedOut, Message: fmt.Sprintf("Init timed out after %v", initTimeout)})
-		_ = f.cmd.Process.Kill() // an error says that it is gone already
+		_ = f.cmd.Process.Kill() // an error means that it has already ended
 	})
 	go func() {
 		err := f.cmd.Wait()
@@ -121,8 +122,8 @@ func (f *Function) start() error {
 	return nil
 }
 
-// Ready waits for the process to ask for its first event and returns how long that took from the start of the process. The error
-// is an *Error when the process ended before, or one of ctx.
+// Ready waits until the process requests its first event. It returns the time from the start of the process. The
+// error is an *Error if the process ended earlier, or an error of ctx.
 func (f *Function) Ready(ctx context.Context) (time.Duration, error) {
 	select {
 	case <-f.polled:
@@ -136,9 +137,10 @@ func (f *Function) Ready(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// Invoke hands event to the process, as it is when it is a []byte and as JSON otherwise, and returns the answer. The error is an
-// *Error when the function failed, the process ended or timeout was over, which kills the process as Lambda does. Where the process
-// is busy the event waits. When ctx ends first Invoke returns its error and the process goes on.
+// Invoke sends event to the process and returns the response. An event of type []byte is sent unchanged, any other
+// as JSON. The error is an *Error if the function failed, the process ended, or the timeout was reached, which
+// kills the process as in Lambda. If the process is busy, the event waits. If ctx is done first, Invoke returns its
+// error and the process continues.
 func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration) ([]byte, error) {
 	payload, ok := event.([]byte)
 	if !ok {
@@ -165,7 +167,7 @@ func (f *Function) Invoke(ctx context.Context, event any, timeout time.Duration)
 	}
 }
 
-// lastResult is what is left of i once the process is gone: it may have answered before.
+// lastResult returns the result of i after the process has ended. The process may have responded before its end.
 func (f *Function) lastResult(i *invocation) ([]byte, error) {
 	select {
 	case r := <-i.result:
@@ -175,20 +177,20 @@ func (f *Function) lastResult(i *invocation) ([]byte, error) {
 	}
 }
 
-// Kill ends the process at once, in the middle of what it is doing, and returns when it is gone. A second call does nothing.
+// Kill ends the process immediately and returns when it has ended. Further calls do nothing.
 func (f *Function) Kill() {
 	f.kill.Do(func() {
-		_ = f.cmd.Process.Kill() // an error says that it is gone already
+		_ = f.cmd.Process.Kill() // an error means that it has already ended
 		<-f.exited
 		f.server.Close()
 	})
 }
 
-// Logs returns what the process has written so far, to stdout and stderr.
+// Logs returns all output of the process so far, of stdout and stderr.
 func (f *Function) Logs() string { return f.log.String() }
 
-// polls notes that the process asks for an event, and so is done with the one before.
-func (f *Function) polls() {
+// recordPoll records that the process requests an event. The process has then finished the previous event.
+func (f *Function) recordPoll() {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -199,12 +201,12 @@ func (f *Function) polls() {
 	}
 	if f.current != nil {
 		f.current.timer.Stop()
-		f.current.finish(nil, &Error{Type: "Runtime.NoResponse", Message: "the next event was asked for before this one was answered"})
+		f.current.finish(nil, &Error{Type: "Runtime.NoResponse", Message: "the process requested the next event without a response to this one"})
 		f.current = nil
 	}
 }
 
-// deliver makes i what the process is busy with, and returns until when.
+// deliver makes i the current invocation and returns its deadline.
 func (f *Function) deliver(i *invocation) time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -212,12 +214,13 @@ func (f *Function) deliver(i *invocation) time.Time {
 	i.timer = time.AfterFunc(i.timeout, func() {
 		i.finish(nil, &Error{Type: timedOut,
 			Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", i.id, i.timeout.Seconds()), Log: f.Logs()})
-		_ = f.cmd.Process.Kill() // an error says that it is gone already
+		_ = f.cmd.Process.Kill() // an error means that it has already ended
 	})
 	return time.Now().Add(i.timeout)
 }
 
-func (f *Function) invoked(id string) *invocation {
+// currentInvocation returns the current invocation if it has this id, otherwise nil.
+func (f *Function) currentInvocation(id string) *invocation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.current == nil || f.current.id != id {
@@ -232,7 +235,7 @@ func (f *Function) failInit(e *Error) {
 	f.initErr = e
 }
 
-// exitError says why there is no process, after exited is closed.
+// exitError returns why the process has ended. exited must be closed.
 func (f *Function) exitError(id string) *Error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -246,7 +249,7 @@ func (f *Function) exitError(id string) *Error {
 	return &Error{Type: "Runtime.ExitError", Message: fmt.Sprintf("RequestId: %s Error: %s", id, reason), Log: f.Logs()}
 }
 
-// logBuffer is a bytes.Buffer that may be read while the process writes.
+// logBuffer is a bytes.Buffer that can be read while the process writes.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -264,7 +267,8 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-// PeakMemory is the most memory that the process has had resident so far, in bytes. Only Linux tells; elsewhere it is 0.
+// PeakMemory returns the maximum resident memory of the process so far, in bytes. It is 0 on systems other than
+// Linux.
 func (f *Function) PeakMemory() int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.cmd.Process.Pid))
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	echo   = "test/lambdaruntime/testdata/echo"
 	faulty = "test/lambdaruntime/testdata/faulty"
 
-	long = time.Minute // a timeout that is not to be reached
+	long = time.Minute // a timeout that no test reaches
 )
 
 func wantError(t *testing.T, err error, errorType, message string) *Error {
@@ -46,7 +46,7 @@ func TestInvoke(t *testing.T) {
 	}
 }
 
-func TestInvokeSideBySideWaits(t *testing.T) {
+func TestConcurrentInvocationsWait(t *testing.T) {
 	f := Start(t, Build(t, faulty), nil)
 	var group sync.WaitGroup
 	for _, event := range []string{"a", "b", "c", "d", "e"} {
@@ -79,7 +79,7 @@ func TestContextOfAnInvocation(t *testing.T) {
 	}
 }
 
-func TestEnvironmentIsLambdasAndTheCallers(t *testing.T) {
+func TestEnvironmentOfAFunction(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_DEVELOPER", "1")
 	f := Start(t, Build(t, faulty), map[string]string{"ECR_SCAN_CONFIG_BUCKET": "configs", "AWS_REGION": "eu-central-1"})
 	payload, err := f.Invoke(t.Context(), "environ", long)
@@ -103,14 +103,14 @@ func TestEnvironmentIsLambdasAndTheCallers(t *testing.T) {
 	}
 }
 
-// A failed invocation is an error; whether the process outlives it is what Lambda's runtime for Go decides.
+// A failed invocation is an error. Lambda's runtime for Go decides whether the process survives it.
 func TestFailedInvocation(t *testing.T) {
 	binary := Build(t, faulty)
 	tests := []struct {
 		fault, errorType, message, log string
 		survives                       bool
 	}{
-		{"error", "errorString", "it went wrong", "", true},
+		{"error", "errorString", "the function failed", "", true},
 		{"stream", "errorString", "the stream broke", "", true},
 		{"panic", "string", "on purpose", "", false},
 		{"exit", "Runtime.ExitError", "exit status 4", "handling exit", false},
@@ -127,7 +127,7 @@ func TestFailedInvocation(t *testing.T) {
 			if !test.survives {
 				wantError(t, err, "Runtime.ExitError", "Runtime exited with error")
 				if !strings.Contains(err.Error(), "starting") {
-					t.Errorf("the error shows no log: %v", err)
+					t.Errorf("the error does not contain the log: %v", err)
 				}
 			} else if err != nil || strings.TrimSpace(string(payload)) != `"again"` {
 				t.Errorf("payload %q, error %v", payload, err)
@@ -179,13 +179,13 @@ func TestInitFailure(t *testing.T) {
 				t.Errorf("log %q", failure.Log)
 			}
 			if _, err := f.Ready(t.Context()); err == nil {
-				t.Error("a process without a poll is ready")
+				t.Error("Ready returned no error for a process that never polled")
 			}
 		})
 	}
 }
 
-// The runtime of aws-lambda-go never reports an error of its start, others do.
+// The runtime of aws-lambda-go never reports an initialization error, but other runtimes do.
 func TestReportedInitError(t *testing.T) {
 	f := &Function{name: "f", exited: make(chan struct{})}
 	request, err := http.NewRequestWithContext(t.Context(), "POST", "/2018-06-01/runtime/init/error",
@@ -201,7 +201,7 @@ func TestReportedInitError(t *testing.T) {
 	wantError(t, err, "Config", "no bucket given")
 }
 
-func TestInvokeEndsWithItsContext(t *testing.T) {
+func TestInvokeReturnsWhenItsContextIsDone(t *testing.T) {
 	f := Start(t, Build(t, faulty), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -209,7 +209,7 @@ func TestInvokeEndsWithItsContext(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := f.Invoke(t.Context(), make(chan int), long); err == nil {
-		t.Error("a channel is no event")
+		t.Error("Invoke accepted a channel as an event")
 	}
 }
 

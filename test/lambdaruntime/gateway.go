@@ -17,13 +17,14 @@ import (
 )
 
 const (
-	maxRequest     = 10 << 20         // what API Gateway takes, in bytes
-	gatewayTimeout = 29 * time.Second // how long it waits for a function
+	maxRequest     = 10 << 20         // API Gateway's maximum size of a request, in bytes
+	gatewayTimeout = 29 * time.Second // API Gateway's maximum time of a response
 )
 
-// Gateway is the stage Prod of an API Gateway REST API with Lambda proxy integrations. It is to be served as it is, not below
-// an http.ServeMux, which would clean paths. Over TLS (httptest.NewTLSServer) the links that functions make of their event hold.
-// It answers as an API without GatewayResponses, and like one without binary media types it doesn't decode base64.
+// Gateway is the stage Prod of an API Gateway REST API with Lambda proxy integrations. It must not be served by an
+// http.ServeMux, which would clean paths. It must be served over TLS (httptest.NewTLSServer) so that the links of
+// the functions work. It responds like an API without GatewayResponses. Like an API without binary media types, it
+// does not decode base64.
 type Gateway struct {
 	Functions map[string]*Function // by path template, each for any method
 	Timeout   time.Duration        // for the gateway and its functions; 29 s when zero
@@ -59,7 +60,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.write(w)
 }
 
-// event makes the event of r and finds its function, or says with which status the gateway refuses r.
+// event returns the event of r and its function, or the status with which the gateway refuses r.
 func (g *Gateway) event(w http.ResponseWriter, r *http.Request) (event []byte, function *Function, refusal int) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 	fields, err := APIEvent(r, Stage, slices.Collect(maps.Keys(g.Functions))...)
@@ -81,7 +82,7 @@ func (g *Gateway) event(w http.ResponseWriter, r *http.Request) (event []byte, f
 	return event, g.Functions[fields["resource"].(string)], 0
 }
 
-// refuse writes an answer of the gateway's own.
+// refuse writes the gateway's own error response.
 func refuse(w http.ResponseWriter, status int) {
 	var errorType, message string
 	switch status {
@@ -103,7 +104,7 @@ func refuse(w http.ResponseWriter, status int) {
 	_, _ = fmt.Fprintf(w, `{"message":%q}`, message)
 }
 
-// answer is what a function may answer. Anything else is a 502.
+// answer is the format of a function's response. The gateway answers 502 to any other response.
 type answer struct {
 	StatusCode        int                 `json:"statusCode"`
 	Headers           map[string]string   `json:"headers"`
@@ -117,7 +118,7 @@ func decodeAnswer(payload []byte) (answer, error) {
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&a); err != nil {
-		return answer{}, fmt.Errorf("decode the answer of the function: %w", err)
+		return answer{}, fmt.Errorf("decode the response of the function: %w", err)
 	}
 	if a.StatusCode < 200 || a.StatusCode > 599 {
 		return answer{}, fmt.Errorf("status %d of the function", a.StatusCode)
@@ -144,7 +145,7 @@ func (a answer) write(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, a.Body)
 }
 
-// remapped is the name under which the gateway hands a header of a function on.
+// remapped returns the name to which the gateway changes a header of a function.
 func remapped(name string) string {
 	switch strings.ToLower(name) {
 	case "authorization", "connection", "content-length", "content-md5", "date", "expect", "host", "max-forwards",

@@ -21,7 +21,7 @@ func roundTrip(t *testing.T, f *Function, r *http.Request) (status int) {
 	return w.Code
 }
 
-// resources are those of a small API.
+// resources are the resources of a small API.
 var resources = []string{"/configs", "/configs/{scanid}", "/findings/all", "/findings/{scanid}", "/findings/{scanid}/changes"}
 
 func TestAPIEvent(t *testing.T) {
@@ -35,7 +35,7 @@ func TestAPIEvent(t *testing.T) {
 		{"parameter and slash", "/Prod/configs/x/", Stage, "/configs/x/", "/configs/{scanid}", map[string]string{"scanid": "x"}},
 		{"literal before parameter", "/Prod/findings/all", Stage, "/findings/all", "/findings/all", nil},
 		{"below a parameter", "/Prod/findings/all/changes", Stage, "/findings/all/changes", "/findings/{scanid}/changes", map[string]string{"scanid": "all"}},
-		{"escapes stay", "/Prod/configs/..%2f%00%25", Stage, "/configs/..%2f%00%25", "/configs/{scanid}", map[string]string{"scanid": "..%2f%00%25"}},
+		{"escapes are kept", "/Prod/configs/..%2f%00%25", Stage, "/configs/..%2f%00%25", "/configs/{scanid}", map[string]string{"scanid": "..%2f%00%25"}},
 		{"custom domain", "/configs", "", "/configs", "/configs", nil},
 		{"base path", "/scans/configs", "/scans", "/scans/configs", "/configs", nil},
 	}
@@ -71,8 +71,8 @@ func TestAPIEventWithoutResource(t *testing.T) {
 	}
 }
 
-// The event has the members of the recorded ones that the adapter is tested with, and decodes as the SDK's type.
-func TestAPIEventHasTheShapeOfARealOne(t *testing.T) {
+// The event has the same members as recorded events, and decodes as the SDK's type.
+func TestAPIEventHasTheFormatOfARealEvent(t *testing.T) {
 	r := httptest.NewRequest("POST", "https://api.example.com/Prod/configs", strings.NewReader("{}"))
 	r.Header.Add("Accept", "a")
 	r.Header.Add("Accept", "b")
@@ -114,7 +114,7 @@ func TestScheduleEvent(t *testing.T) {
 	}
 }
 
-// gateway serves the given functions, and returns the base URL and a client for it.
+// gateway serves the given functions. It returns the base URL and a client for it.
 func gateway(t *testing.T, g *Gateway) (string, *http.Client) {
 	server := httptest.NewTLSServer(g)
 	t.Cleanup(server.Close)
@@ -182,7 +182,7 @@ func TestGateway(t *testing.T) {
 		{"undefined path", "/nothing", "", 403, `{"message":"Missing Authentication Token"}`},
 		{"base64 is not decoded", "/bytes", "", 200, "//4="},
 		{"panic", "/panic", "", 500, "could not be served"},
-		{"answer over 6 MB", "/large", "", 500, "too large"},
+		{"response over 6 MB", "/large", "", 500, "too large"},
 		{"request over 10 MB", "/echo", strings.Repeat("x", maxRequest+1), 413, `{"message":"Request Too Long"}`},
 		{"event over 6 MB", "/echo", strings.Repeat("x", maxPayload), 413, `{"message":"Request Too Long"}`},
 	}
@@ -199,12 +199,12 @@ func TestGateway(t *testing.T) {
 	}
 }
 
-func TestGatewayOfAFunctionThatFails(t *testing.T) {
+func TestGatewayWithAFailingFunction(t *testing.T) {
 	binary := Build(t, faulty)
 	exits := Start(t, binary, map[string]string{"INIT": "exit"})
-	refuses := Start(t, binary, nil) // a string is expected as event
-	speaksOtherwise := Start(t, Build(t, bare), nil)
-	base, client := gateway(t, &Gateway{Functions: map[string]*Function{"/exits": exits, "/refuses": refuses, "/other": speaksOtherwise}})
+	refuses := Start(t, binary, nil) // expects a string as the event
+	otherResponse := Start(t, Build(t, bare), nil)
+	base, client := gateway(t, &Gateway{Functions: map[string]*Function{"/exits": exits, "/refuses": refuses, "/other": otherResponse}})
 	for _, path := range []string{"/exits", "/refuses", "/other"} {
 		if response, body := do(t, client, "GET", base+path, ""); response.StatusCode != 502 || body != `{"message":"Internal server error"}` {
 			t.Errorf("%s: %d %q", path, response.StatusCode, body)
@@ -212,7 +212,7 @@ func TestGatewayOfAFunctionThatFails(t *testing.T) {
 	}
 }
 
-func TestGatewayOfAFunctionThatHangs(t *testing.T) {
+func TestGatewayWithAHangingFunction(t *testing.T) {
 	f := Start(t, Build(t, echo), nil)
 	if _, err := f.Ready(t.Context()); err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func TestDecodeAnswer(t *testing.T) {
 	}
 }
 
-func TestHeadersOfAnAnswerAreMerged(t *testing.T) {
+func TestHeadersOfAResponseAreMerged(t *testing.T) {
 	w := httptest.NewRecorder()
 	answer{StatusCode: 200, Headers: map[string]string{"A": "1", "B": "2", "Server": "x"}, MultiValueHeaders: map[string][]string{"A": {"1", "3"}}}.write(w)
 	w.Header().Del("x-amzn-RequestId")

@@ -1,8 +1,9 @@
-// Package lambdaruntime runs the compiled functions for tests as Lambda and API Gateway run them: as processes of their own, with a
-// clean environment, fed with real events through a Runtime API on the loopback interface.
+// Package lambdaruntime runs the compiled functions in tests like Lambda and API Gateway do: each in its own
+// process, with a clean environment and realistic events from a Runtime API on the loopback interface.
 //
-// It holds one process per function, which takes one event at a time, where Lambda would start more of them. It checks no
-// permissions, freezes nothing between events and doesn't know the Extensions, Telemetry and Logs APIs. Only tests import it.
+// It has one process per function, which handles one event at a time. Lambda would start more processes. It does
+// not check permissions, does not freeze processes between events, and does not implement the Extensions, Telemetry
+// and Logs APIs. Only tests import it.
 package lambdaruntime
 
 import (
@@ -19,17 +20,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxPayload is what Lambda takes as an event and as an answer, in bytes.
+// maxPayload is Lambda's maximum size of an event and of a response, in bytes.
 const maxPayload = 6<<20 + 100
 
-// timedOut is the type of the error when Lambda's patience with a process was over.
+// timedOut is Lambda's type of the error for a process that exceeded a timeout.
 const timedOut = "Sandbox.Timedout"
 
 // Error is a failed invocation, as Lambda reports it to the caller.
 type Error struct {
 	Type    string `json:"errorType"`
 	Message string `json:"errorMessage"`
-	Log     string `json:"-"` // what the process wrote, where the process itself is what failed
+	Log     string `json:"-"` // output of the process, if the process failed
 }
 
 func (e *Error) Error() string {
@@ -39,13 +40,13 @@ func (e *Error) Error() string {
 	return e.Type + ": " + e.Message + "\nlog:\n" + e.Log
 }
 
-// invocation is one event on its way through the process.
+// invocation is one event that a process has to handle.
 type invocation struct {
 	id      string
 	payload []byte
 	timeout time.Duration
-	timer   *time.Timer // from delivery to the next poll, which is when Lambda takes an invocation for done
-	result  chan result // of capacity 1: the first result counts
+	timer   *time.Timer // from delivery to the next poll, at which Lambda regards the invocation as finished
+	result  chan result // of capacity 1; only the first result is used
 }
 
 type result struct {
@@ -64,7 +65,7 @@ func (i *invocation) finish(payload []byte, err error) {
 	}
 }
 
-// runtimeAPI is the Runtime API of 2018-06-01, as far as a runtime for functions needs it.
+// runtimeAPI returns the Runtime API of 2018-06-01, as far as functions need it.
 func (f *Function) runtimeAPI() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", f.serveNext)
@@ -75,7 +76,7 @@ func (f *Function) runtimeAPI() http.Handler {
 }
 
 func (f *Function) serveNext(w http.ResponseWriter, r *http.Request) {
-	f.polls()
+	f.recordPoll()
 	select {
 	case <-r.Context().Done():
 	case i := <-f.next:
@@ -85,12 +86,12 @@ func (f *Function) serveNext(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(deadline.UnixMilli(), 10))
 		w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:"+region+":"+account+":function:"+f.name)
 		w.Header().Set("Lambda-Runtime-Trace-Id", "Root="+traceRoot()+";Parent="+randomHex(8)+";Sampled=0")
-		_, _ = w.Write(i.payload) // a process that is gone shows by its exit
+		_, _ = w.Write(i.payload) // if the process has ended, Invoke returns an error
 	}
 }
 
 func (f *Function) serveResponse(w http.ResponseWriter, r *http.Request) {
-	i := f.invoked(r.PathValue("id"))
+	i := f.currentInvocation(r.PathValue("id"))
 	if i == nil {
 		writeStatus(w, http.StatusBadRequest, "InvalidRequestID")
 		return
@@ -114,7 +115,7 @@ func (f *Function) serveResponse(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *Function) serveError(w http.ResponseWriter, r *http.Request) {
-	i := f.invoked(r.PathValue("id"))
+	i := f.currentInvocation(r.PathValue("id"))
 	if i == nil {
 		writeStatus(w, http.StatusBadRequest, "InvalidRequestID")
 		return
@@ -128,7 +129,7 @@ func (f *Function) serveInitError(w http.ResponseWriter, r *http.Request) {
 	writeStatus(w, http.StatusAccepted, "")
 }
 
-// readError reads the error that a runtime reports. One that can't be read is an error all the same.
+// readError reads the error that a runtime reports. If the report is invalid, the result is an error that says so.
 func readError(r *http.Request) *Error {
 	e := &Error{Type: r.Header.Get("Lambda-Runtime-Function-Error-Type")}
 	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxPayload)).Decode(e); err != nil {
@@ -137,7 +138,7 @@ func readError(r *http.Request) *Error {
 	return e
 }
 
-// trailerError is an error that came up while the answer was already on its way.
+// trailerError returns an error that occurred while the response was being sent.
 func trailerError(trailer http.Header) *Error {
 	e := &Error{Type: trailer.Get("Lambda-Runtime-Function-Error-Type")}
 	body, err := base64.StdEncoding.DecodeString(trailer.Get("Lambda-Runtime-Function-Error-Body"))
@@ -157,10 +158,10 @@ func writeStatus(w http.ResponseWriter, status int, errorType string) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // a process that is gone shows by its exit
+	_ = json.NewEncoder(w).Encode(answer) // if the process has ended, Invoke returns an error
 }
 
-// traceRoot is the trace id that API Gateway and Lambda give a request.
+// traceRoot returns a trace id like those of API Gateway and Lambda.
 func traceRoot() string {
 	return fmt.Sprintf("1-%08x-%s", time.Now().Unix(), randomHex(12))
 }

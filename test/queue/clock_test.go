@@ -24,10 +24,11 @@ import (
 	"ecr-continuous-scan/test/sqslocal"
 )
 
-// visitTime is the time that the template gives a function.
+// visitTime is the timeout that the template gives StartScanFunc.
 const visitTime = 300 * time.Second
 
-// simulated is the service behind an embedded queue, in one process. It must be made and used in one bubble of testing/synctest.
+// simulated is the service behind an embedded queue, in one process. It must be created and used in one bubble of
+// testing/synctest.
 type simulated struct {
 	*awstest.Service
 	t       *testing.T
@@ -36,22 +37,22 @@ type simulated struct {
 	client  *sqs.Client
 	url     string
 	handler *scanevents.Handler
-	// dies tells which messages end their function. It may be nil.
+	// dies reports whether a message makes its function die. It may be nil.
 	dies func(types.Message) bool
 
 	mu     sync.Mutex
-	visits map[string]int // that ended, by message group
-	ended  chan struct{}  // gets a value for each
+	visits map[string]int // number of ended visits by message group
+	ended  chan struct{}  // gets a value for each ended visit
 }
 
-// inProcess reaches an embedded service without sockets.
+// inProcess returns a config that calls an embedded service without sockets.
 func inProcess(h http.Handler) aws.Config {
 	cfg := setup.Loopback("http://127.0.0.1:1")
 	cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: h}}
 	return cfg
 }
 
-// simulate makes a service of so many repositories, each with an image that is due.
+// simulate returns a service with the given number of repositories, each with an image that is due.
 func simulate(t *testing.T, repositories int, o sqslocal.Options) *simulated {
 	t.Helper()
 	s := &simulated{t: t, ecr: ecr.New(ecr.Options{ScanTime: time.Hour}), visits: map[string]int{}, ended: make(chan struct{}, 2*repositories)}
@@ -73,12 +74,12 @@ func simulate(t *testing.T, repositories int, o sqslocal.Options) *simulated {
 		s.ecr.PutImage(ecr.RepositoryID{Name: repo}, ecr.Image{Tags: []string{"v1"}})
 		s.AddConfig(t, repo)
 	}
-	store.Disturb(awslocal.Fault{Delay: 15 * time.Millisecond})
-	s.ecr.Disturb(awslocal.Fault{Delay: 30 * time.Millisecond})
+	store.InjectFault(awslocal.Fault{Delay: 15 * time.Millisecond})
+	s.ecr.InjectFault(awslocal.Fault{Delay: 30 * time.Millisecond})
 	return s
 }
 
-// handle hands an event to the function.
+// handle passes an event to the function.
 func (s *simulated) handle(ctx context.Context, event any) {
 	raw, err := json.Marshal(event)
 	if err == nil {
@@ -89,7 +90,7 @@ func (s *simulated) handle(ctx context.Context, event any) {
 	}
 }
 
-// work has so many functions at once work from the queue until ctx ends.
+// work starts functions that work on the queue at the same time until ctx is done.
 func (s *simulated) work(ctx context.Context, functions int) (wait func()) {
 	var wg sync.WaitGroup
 	for range functions {
@@ -130,12 +131,12 @@ func (s *simulated) receive(ctx context.Context) {
 	s.ended <- struct{}{}
 }
 
-// visitMany has one schedule and so many functions at once, and tells how long it takes until so many visits have ended.
+// visitMany runs one schedule and several functions, and returns the time until the given number of visits has ended.
 func visitMany(t *testing.T, repositories, functions, until int, disturb awslocal.Fault) (took time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		s := simulate(t, repositories, sqslocal.Options{Visibility: 2 * visitTime, MaxReceive: 3})
 		if disturb.Resource != "" {
-			s.ecr.Disturb(disturb)
+			s.ecr.InjectFault(disturb)
 		}
 		s.handle(t.Context(), lambdaruntime.ScheduleEvent())
 		ctx, stop := context.WithCancel(t.Context())
@@ -154,8 +155,8 @@ func visitMany(t *testing.T, repositories, functions, until int, disturb awsloca
 	return took
 }
 
-// Fifty functions visit 1,000 repositories in at most 1/40 of the time of one function, also when a visit hangs.
-func TestVisitsSideBySide(t *testing.T) {
+// Fifty functions visit 1,000 repositories in at most 1/40 of the time of one function, even if one visit hangs.
+func TestConcurrentVisits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
@@ -178,8 +179,9 @@ func TestVisitsSideBySide(t *testing.T) {
 	}
 }
 
-// A visit that always dies collects no messages: those that came too often go to the dead letters before the next schedule sends one more.
-func TestVisitThatAlwaysDies(t *testing.T) {
+// If the visits of a repository always die, its messages do not accumulate: they become dead letters before the
+// next schedule sends another one.
+func TestVisitsThatAlwaysDie(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const schedules, every = 48, 30 * time.Minute
 		s := simulate(t, 2, sqslocal.Options{Visibility: 600 * time.Second, MaxReceive: 3, Retention: 6 * time.Hour})
@@ -210,10 +212,10 @@ func TestVisitThatAlwaysDies(t *testing.T) {
 		stop()
 		wait()
 		if most > 2 || state.Visible+state.InFlight > 2 || state.Dead < schedules-2 {
-			t.Errorf("%d messages waited at most, and after a day %+v", most, state)
+			t.Errorf("at most %d messages waited, and after a day %+v", most, state)
 		}
 		if len(s.visits) != 1 || s.visits[dying] != 0 {
-			t.Errorf("visits that ended: %v, dying %s", s.visits, dying)
+			t.Errorf("ended visits: %v, dying repository %s", s.visits, dying)
 		}
 		for _, n := range s.visits {
 			if n != schedules {

@@ -1,6 +1,6 @@
-// Package queue runs visits behind an SQS FIFO queue, with everything that such a queue and Lambda may do: the compiled StartScanFunc over the
-// wire, with functions that end in the middle and messages that come twice and late; and, on a fake clock, many repositories at once and a
-// visit that always dies. What S3 and ECR answer is embedded.
+// Package queue tests visits behind an SQS FIFO queue. The compiled StartScanFunc runs with functions that are
+// killed and with messages that are repeated or late. On a fake clock, it tests many repositories at once and
+// visits that always die. S3 and ECR are embedded.
 //
-// Without a build tag the queue is embedded too; with the tag deployment it is moto's.
+// Without a build tag the queue is also embedded. With the tag deployment it is moto's.
 package queue

@@ -17,21 +17,21 @@ import (
 	"ecr-continuous-scan/internal/setup"
 )
 
-// With an SQS that others have made: no two visits of a repository overlap, and everything that is due is started once.
-func TestEverythingIsStartedOnceWithMoto(t *testing.T) {
+// With moto's queue, too, visits of a repository never overlap, and the scan of each due image is started once.
+func TestEachDueScanIsStartedOnceWithMoto(t *testing.T) {
 	endpoint := startMoto(t)
 	client := sqs.NewFromConfig(setup.Loopback(endpoint))
 	queueURL, deadURL := createQueues(t, client)
 	w := newWorld(t, endpoint, queueURL)
 	w.schedule(2)
 	w.work()
-	w.wantOnceEach()
+	w.checkEachStartedOnce()
 	began := w.starts()
 	w.schedule(1)
 	w.work()
-	w.wantOnceEach()
+	w.checkEachStartedOnce()
 	if again := w.starts() - began; again > 0 {
-		t.Errorf("the next visits tried %d starts", again)
+		t.Errorf("the next visits tried to start %d scans", again)
 	}
 	out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &deadURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
 	if err != nil || out.Attributes["ApproximateNumberOfMessages"] != "0" {
@@ -39,7 +39,7 @@ func TestEverythingIsStartedOnceWithMoto(t *testing.T) {
 	}
 }
 
-// startMoto starts moto's server, which ends with the test, and gives its URL.
+// startMoto starts moto's server and returns its URL. The server ends with the test.
 func startMoto(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,7 +57,7 @@ func startMoto(t *testing.T) string {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Wait() }()
 	t.Cleanup(func() {
-		_ = server.Process.Kill() // an error says that it is gone already
+		_ = server.Process.Kill() // an error means that it has already ended
 		<-ended
 	})
 	endpoint := fmt.Sprintf("http://127.0.0.1:%d", port)
@@ -67,7 +67,7 @@ func startMoto(t *testing.T) string {
 			t.Fatal(err)
 		}
 		if response, err := http.DefaultClient.Do(request); err == nil {
-			_ = response.Body.Close() // nothing of it was asked for
+			_ = response.Body.Close() // the body is not needed
 			return endpoint
 		}
 		select {
@@ -79,7 +79,7 @@ func startMoto(t *testing.T) string {
 	}
 }
 
-// createQueues makes a FIFO queue and the one of its dead letters.
+// createQueues creates a FIFO queue and its dead-letter queue.
 func createQueues(t *testing.T, client *sqs.Client) (queueURL, deadURL string) {
 	t.Helper()
 	create := func(name string, attributes map[string]string) string {

@@ -13,8 +13,8 @@ import (
 	"ecr-continuous-scan/test/sqslocal"
 )
 
-// killing kills all functions each time when so many scans were tried.
-func (w *world) killing(over <-chan struct{}, at ...int) {
+// killAllAt kills all functions each time ECR has received one of the given numbers of calls to start a scan.
+func (w *world) killAllAt(over <-chan struct{}, at ...int) {
 	for _, n := range at {
 		for w.starts() < n {
 			select {
@@ -27,7 +27,7 @@ func (w *world) killing(over <-chan struct{}, at ...int) {
 	}
 }
 
-// shows tells whether the recorded summary has an image.
+// shows reports whether the summary contains an image.
 func (w *world) shows(image string) bool {
 	w.t.Helper()
 	overview, err := w.Reader.Summary(w.t.Context(), time.Time{})
@@ -37,11 +37,12 @@ func (w *world) shows(image string) bool {
 	return strings.Contains(string(render.Summary(overview, scan.Filter{})), "Results for "+image+" in ")
 }
 
-// wantGone deletes a tag of the large repository, and checks that it is gone after the next visits, and its neighbour is not.
-func (w *world) wantGone(deleted, neighbour string) {
+// checkDeletedTag deletes a tag of the large repository. After the next visits, the summary must not contain it but
+// must contain its neighbour.
+func (w *world) checkDeletedTag(deleted, neighbour string) {
 	w.t.Helper()
 	if !w.shows("team/large:" + deleted) {
-		w.t.Errorf("%s is not there before it is deleted", deleted)
+		w.t.Errorf("the summary does not contain %s before it is deleted", deleted)
 	}
 	if err := w.ECR.DeleteImage(ecr.RepositoryID{Name: "team/large"}, deleted); err != nil {
 		w.t.Fatal(err)
@@ -49,13 +50,14 @@ func (w *world) wantGone(deleted, neighbour string) {
 	w.schedule(1)
 	w.work()
 	if w.shows("team/large:"+deleted) || !w.shows("team/large:"+neighbour) {
-		w.t.Errorf("%s is still there, or its neighbour is gone", deleted)
+		w.t.Errorf("the summary still contains %s, or does not contain its neighbour", deleted)
 	}
 }
 
-// Over more than 3,000 images, with two schedules at once and all functions killed three times, every image that is due is started once, and
-// no two visits of a repository overlap. The next visits find nothing to do; after those, a tag that was deleted is gone.
-func TestEverythingIsStartedOnce(t *testing.T) {
+// With more than 3,000 images, two schedules at once, and all functions killed three times, the scan of each due
+// image is started once, and visits of a repository never overlap. The next visits start no scan, and after them a
+// deleted tag is not shown.
+func TestEachDueScanIsStartedOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
 	}
@@ -67,29 +69,29 @@ func TestEverythingIsStartedOnce(t *testing.T) {
 	}
 	over := make(chan struct{})
 	var killer sync.WaitGroup
-	killer.Go(func() { w.killing(over, 200, 900, 2000) })
+	killer.Go(func() { w.killAllAt(over, 200, 900, 2000) })
 	w.work()
 	close(over)
 	killer.Wait()
-	w.wantOnceEach()
+	w.checkEachStartedOnce()
 	logs := w.logs()
 	for _, want := range []string{`"VisitsContinued":1`, `"MessagesDropped":1`} {
 		if !strings.Contains(logs, want) {
-			t.Errorf("no %s in the log: too quiet to show anything", want)
+			t.Errorf("no %s in the log: the test did not cover this case", want)
 		}
 	}
-	if len(w.functions) < workers+3 || w.again < 3 {
-		t.Errorf("%d functions lived, and %d messages came again: too quiet to show anything", len(w.functions), w.again)
+	if len(w.functions) < workers+3 || w.redelivered < 3 {
+		t.Errorf("%d functions ran and %d messages were redelivered: the test did not cover these cases", len(w.functions), w.redelivered)
 	}
 
 	began := w.starts()
 	w.schedule(1)
 	w.work()
-	w.wantOnceEach()
+	w.checkEachStartedOnce()
 	if again := w.starts() - began; again > 0 {
-		t.Errorf("the next visits tried %d starts", again)
+		t.Errorf("the next visits tried to start %d scans", again)
 	}
-	w.wantGone("v1501", "v1502")
+	w.checkDeletedTag("v1501", "v1502")
 	if dead := queue.SQS.DeadLetters(); len(dead) > 0 {
 		t.Errorf("dead letters: %v", dead)
 	}

@@ -23,24 +23,24 @@ import (
 )
 
 const (
-	// A function has so little time that a visit of many images must be continued again and again. The message of one that ends in the middle
-	// is delivered again after visibility.
+	// The function's timeout is so short that a visit of many images must be continued several times. If a function
+	// is killed, its message is delivered again after the visibility timeout.
 	timeout    = 2 * time.Second
 	visibility = 6 * time.Second
-	// latency of the calls that there is one of per image.
+	// latency is the latency of the calls that are made once per image.
 	latency = 50 * time.Millisecond
-	// workers is how many functions there are at once.
+	// workers is the number of functions that run at once.
 	workers = 3
 
-	recent = 10 // of so many images one was scanned an hour ago
+	recent = 10 // one of this many images was scanned an hour ago
 )
 
-// sizes is how many images each repository has.
+// sizes returns the number of images of each repository.
 func sizes() map[string]int {
 	return map[string]int{"team/large": 3000, "team/named": 250, "team/small": 100, "team/tiny": 50}
 }
 
-// world is the service on its stand-ins.
+// world is the service with its embedded services and queue.
 type world struct {
 	*awstest.AWS
 	*awstest.Service
@@ -50,16 +50,16 @@ type world struct {
 	binary             string
 	env                map[string]string
 
-	mu        sync.Mutex
-	functions []*lambdaruntime.Function
-	visiting  map[int]string // the message group that each worker visits
-	requests  map[int]int    // to the queue since the last begin of a visit, by worker
-	received  int
-	again     int // messages that were received more than once
+	mu          sync.Mutex
+	functions   []*lambdaruntime.Function
+	visiting    map[int]string // the message group that each worker visits
+	requests    map[int]int    // requests to the queue since a visit last began, by worker
+	received    int
+	redelivered int // messages that were received more than once
 }
 
 func newWorld(t *testing.T, endpoint, queueURL string) *world {
-	a := awstest.Start(t, ecr.Options{ScanTime: time.Hour}) // nothing is due again
+	a := awstest.Start(t, ecr.Options{ScanTime: time.Hour}) // so long that no image is due again
 	w := &world{
 		AWS: a, Service: a.Service(awstest.Silent()), t: t, endpoint: endpoint, queueURL: queueURL, visiting: map[int]string{}, requests: map[int]int{},
 		client: sqs.NewFromConfig(setup.Loopback(endpoint)), binary: lambdaruntime.Build(t, "startscan"), env: map[string]string{
@@ -82,7 +82,7 @@ func newWorld(t *testing.T, endpoint, queueURL string) *world {
 		w.AddConfig(t, repo, tags...)
 	}
 	for _, operation := range []string{"DescribeImageScanFindings", "StartImageScan"} {
-		a.ECR.Disturb(awslocal.Fault{Operation: operation, Delay: latency})
+		a.ECR.InjectFault(awslocal.Fault{Operation: operation, Delay: latency})
 	}
 	return w
 }
@@ -96,7 +96,7 @@ func (w *world) start() *lambdaruntime.Function {
 	return f
 }
 
-// killAll ends every process, some of them in the middle of what they do.
+// killAll ends every process, some of them during a visit.
 func (w *world) killAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,7 +105,7 @@ func (w *world) killAll() {
 	}
 }
 
-// logs is what the processes have written.
+// logs returns the output of all processes.
 func (w *world) logs() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,7 +116,8 @@ func (w *world) logs() string {
 	return all.String()
 }
 
-// schedule has several schedules at once, by hand, so that each sends a message of its own for each repository.
+// schedule invokes several schedules at once. They are invoked without an event id, so each sends its own message
+// for each repository.
 func (w *world) schedule(atOnce int) {
 	w.t.Helper()
 	var wg sync.WaitGroup
@@ -136,8 +137,8 @@ func (w *world) schedule(atOnce int) {
 	wg.Wait()
 }
 
-// work lets functions work from the queue until it is empty. Each worker has an event source of its own, so that the beginning and the end of
-// each visit are known.
+// work lets functions work on the queue until it is empty. Each worker has its own event source, so that the
+// beginning and the end of each visit are known.
 func (w *world) work() {
 	w.t.Helper()
 	ctx, stop := context.WithCancel(w.t.Context())
@@ -145,11 +146,11 @@ func (w *world) work() {
 	var wg sync.WaitGroup
 	for worker := range workers {
 		client := sqs.NewFromConfig(setup.Loopback(w.endpoint), func(o *sqs.Options) {
-			o.HTTPClient = &http.Client{Transport: beforeEach{func() { w.ends(worker) }, http.DefaultTransport}}
+			o.HTTPClient = &http.Client{Transport: beforeEach{func() { w.onRequest(worker) }, http.DefaultTransport}}
 		})
 		source := lambdaruntime.EventSource{
 			Client: client, QueueURL: w.queueURL, BatchSize: 1, Concurrency: 1, Timeout: timeout, Start: w.start,
-			Received: func(m types.Message) { w.begins(worker, m) },
+			Received: func(m types.Message) { w.onBegin(worker, m) },
 		}
 		wg.Go(func() {
 			if err := source.Run(ctx); err != nil {
@@ -164,7 +165,7 @@ func (w *world) work() {
 	wg.Wait()
 }
 
-// beforeEach does something before each request. A worker that asks the queue for something is done with its visit.
+// beforeEach calls do before each request to the queue. A worker that sends a request has finished its visit.
 type beforeEach struct {
 	do func()
 	http.RoundTripper
@@ -176,15 +177,16 @@ func (b beforeEach) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.RoundTripper.RoundTrip(r)
 }
 
-func (w *world) ends(worker int) {
+func (w *world) onRequest(worker int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.visiting, worker)
 	w.requests[worker]++
 }
 
-// isIdle tells whether the queue is empty and each worker has since waited for a message in vain: it made three requests, the first of which may
-// delete a message. The queue's counts alone are approximate.
+// isIdle reports whether the queue is empty and each worker has waited for a message without success since then.
+// That takes three requests, because the first one may delete a message. The counts of the queue are not sufficient
+// because they are approximate.
 func (w *world) isIdle() bool {
 	if w.waiting() > 0 {
 		return false
@@ -199,8 +201,8 @@ func (w *world) isIdle() bool {
 	return true
 }
 
-// begins notes the begin of a visit, and that no other visit of the repository is under way. A second copy of some messages is sent then.
-func (w *world) begins(worker int, m types.Message) {
+// onBegin checks that no other visit of the repository is running. It sends some messages a second time.
+func (w *world) onBegin(worker int, m types.Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	group := m.Attributes["MessageGroupId"]
@@ -213,7 +215,7 @@ func (w *world) begins(worker int, m types.Message) {
 	clear(w.requests)
 	w.received++
 	if m.Attributes["ApproximateReceiveCount"] != "1" {
-		w.again++
+		w.redelivered++
 	}
 	if w.received%3 != 1 || w.received > 20 {
 		return
@@ -225,7 +227,7 @@ func (w *world) begins(worker int, m types.Message) {
 	}
 }
 
-// waiting is how many messages are in the queue, in flight or not.
+// waiting returns the number of messages in the queue, including those in flight.
 func (w *world) waiting() int {
 	w.t.Helper()
 	out, err := w.client.GetQueueAttributes(w.t.Context(), &sqs.GetQueueAttributesInput{
@@ -247,8 +249,8 @@ func (w *world) waiting() int {
 
 func (w *world) starts() int { return w.ECR.Count().Calls["StartImageScan"] }
 
-// wantOnceEach checks that every image that was due was started once, and no other.
-func (w *world) wantOnceEach() {
+// checkEachStartedOnce checks that the scan of each due image was started once, and no other scan.
+func (w *world) checkEachStartedOnce() {
 	w.t.Helper()
 	for repo, size := range sizes() {
 		wrong := 0
@@ -258,15 +260,15 @@ func (w *world) wantOnceEach() {
 			if i%recent == 0 {
 				due = 0
 			}
-			if image.Starts != due {
+			if image.ScansStarted != due {
 				wrong++
 			}
 		}
 		if wrong > 0 || len(images) != size {
-			w.t.Errorf("%s: %d of %d images were not started, or more than once, or though they were not due", repo, wrong, size)
+			w.t.Errorf("%s: %d of %d images have a wrong number of started scans", repo, wrong, size)
 		}
 	}
 	if refused := w.ECR.Count().Errors["StartImageScan"]["LimitExceededException"]; refused > 0 {
-		w.t.Errorf("%d starts were tried that ECR refuses", refused)
+		w.t.Errorf("ECR refused %d scans because the last scan is too recent", refused)
 	}
 }

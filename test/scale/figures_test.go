@@ -15,7 +15,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// The first visit of 400 images with findings reads 400 results and starts 400 scans side by side: at 20 calls a second that takes 20 s.
+// The first visit of 400 images reads 400 results and starts 400 scans at the same time. At 20 calls per second of
+// each kind this takes 20 s.
 func TestFirstVisit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images, most = 400, 24 * time.Second
@@ -29,13 +30,13 @@ func TestFirstVisit(t *testing.T) {
 		}
 		w.Limit(20, 0)
 		visits, took, err := w.Run(t.Context())
-		if err != nil || visits.Started != images || visits.Left != 0 || visits.ImagesFailed() != 0 {
+		if err != nil || visits.Started != images || visits.NotReached != 0 || visits.ImagesFailed() != 0 {
 			t.Errorf("%v, visits %+v", err, visits)
 		}
 		if took > most {
 			t.Errorf("took %s, want %s at most", took, most)
 		}
-		startedOnce(t, w, []scan.Config{c})
+		checkStartedOnce(t, w, []scan.Config{c})
 		l, err := w.Reader.Findings(t.Context(), c.ID, report.View{})
 		if err != nil || l.Total != 2*images {
 			t.Errorf("%v, %d findings are recorded", err, l.Total)
@@ -44,7 +45,8 @@ func TestFirstVisit(t *testing.T) {
 	})
 }
 
-// A summary of 1,000 repositories whose records are 6 to 30 minutes old asks ECR for as many as it may, and answers soon.
+// A summary of 1,000 repositories with records that are 6 to 30 minutes old makes the maximum number of calls to
+// ECR and responds within 2.5 s.
 func TestSummaryOfManyRepositories(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many, parts, most = 1000, 10, 2500 * time.Millisecond
@@ -73,13 +75,13 @@ func TestSummaryOfManyRepositories(t *testing.T) {
 			handler.ServeHTTP(answer, httptest.NewRequest("GET", "/summary", nil))
 			took, calls, body := time.Since(began), w.ECR.Count().Total(), answer.Body.String()
 			if took > most || calls == 0 || calls > 100 {
-				t.Errorf("answer %d took %s and %d calls", i, took, calls)
+				t.Errorf("response %d took %s and %d calls", i, took, calls)
 			}
 			if n := strings.Count(body, "Results for "); answer.Code != 200 || n != many || strings.Count(body, " LOW: 1\n") != many || strings.Contains(body, "AS OF") {
-				t.Errorf("answer %d: status %d, %d blocks: %.2000s", i, answer.Code, n, body)
+				t.Errorf("response %d: status %d, %d blocks: %.2000s", i, answer.Code, n, body)
 			}
 			if i > 0 && !bytes.Equal(first, answer.Body.Bytes()) {
-				t.Errorf("answer %d has other bytes", i)
+				t.Errorf("response %d differs from the first one", i)
 			}
 			first = answer.Body.Bytes()
 			t.Logf("took %s, %d calls", took, calls)

@@ -15,7 +15,7 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// fifo is a queue with groups: it gives out the oldest message whose repository is not being visited.
+// fifo is a queue with message groups. It delivers the oldest message whose repository is not being visited.
 type fifo struct {
 	mu      sync.Mutex
 	sent    int
@@ -61,10 +61,10 @@ func (q *fifo) end(m rescan.Received) {
 	delete(q.running, m.Repo())
 }
 
-// slowECR lists so many repositories a second, each of which has no image.
+// slowECR lists perSecond repositories per second. They contain no images.
 type slowECR struct {
 	perSecond int
-	turn      chan struct{} // has room for one: a bubble's clock does not wait for a mutex
+	turn      chan struct{} // of capacity 1, used as a mutex: the clock of a bubble does not advance while a goroutine waits for a sync.Mutex
 	listed    int
 }
 
@@ -82,7 +82,7 @@ func (*slowECR) Findings(context.Context, scan.Repository, string) (scan.Result,
 
 func (*slowECR) StartScan(context.Context, scan.Repository, string) error { return nil }
 
-// memoryRecords are records without histories.
+// memoryRecords stores records in memory, without histories.
 type memoryRecords struct {
 	rescan.RecordWriter
 	mu      sync.Mutex
@@ -114,8 +114,8 @@ func (*memoryRecords) Sweep(context.Context, scan.Repository, history.Record, hi
 
 func (m *memoryRecords) Repositories(context.Context) ([]scan.Repository, error) { return nil, nil }
 
-// When ECR is slower than the schedule, messages don't pile up: a schedule sends none while more wait than there are repositories. Each
-// repository is visited all the same.
+// If ECR is slower than the schedule, messages do not accumulate: a schedule sends none while more messages wait
+// than there are repositories. Each repository is still visited.
 func TestQueueOfSlowVisits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for the race detector")
@@ -154,9 +154,9 @@ func TestQueueOfSlowVisits(t *testing.T) {
 			begins = append(begins, r.Begin)
 		}
 		if oldest := time.Since(slices.Min(begins).Time()); len(begins) != many || oldest > 4*time.Hour {
-			t.Errorf("%d repositories were visited, one of them not for %s", len(begins), oldest)
+			t.Errorf("%d repositories were visited, and the oldest visit is %s ago", len(begins), oldest)
 		}
-		t.Logf("%d messages waited at most, %d schedules sent, %d lists", queue.most, sent, ecr.listed)
+		t.Logf("at most %d messages waited, %d schedules sent, %d lists", queue.most, sent, ecr.listed)
 	})
 }
 
@@ -172,9 +172,9 @@ func work(ctx context.Context, queue *fifo, visitor *rescan.Visitor) {
 	}
 }
 
-// indexedConfigs are configs that don't change, by their ids.
+// indexedConfigs are constant configs, indexed by id.
 type indexedConfigs struct {
-	fixed
+	fixedConfigs
 	byID map[string]scan.Config
 }
 

@@ -11,13 +11,13 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// startedOnce checks that each image of the configs was started exactly once.
-func startedOnce(t *testing.T, w *World, configs []scan.Config) {
+// checkStartedOnce checks that the scan of each image of the configs was started exactly once.
+func checkStartedOnce(t *testing.T, w *World, configs []scan.Config) {
 	t.Helper()
 	for _, c := range configs {
 		for _, image := range w.ECR.Images(ID(c)) {
-			if image.Starts != 1 {
-				t.Errorf("%s %v was started %d times", c.ID, image.Tags, image.Starts)
+			if image.ScansStarted != 1 {
+				t.Errorf("the scan of %s %v was started %d times", c.ID, image.Tags, image.ScansStarted)
 			}
 		}
 	}
@@ -31,9 +31,9 @@ func repositories(region string, n int) []scan.Config {
 	return configs
 }
 
-// At 20 calls a second, 2,000 images take 100 s, or a second less if a second's worth may be sent at once. However the limit is shaped and the
-// images are spread, the visits take no more than 1.3 times as long, though each image takes two calls that follow one another, and little is
-// wasted on calls that are throttled.
+// At 20 calls per second, 2,000 images take 100 s, or one second less if ECR accepts the calls of a second as a
+// burst. Visits take at most 1.3 times as long, whatever the burst and the distribution of the images, although
+// each image takes two calls one after the other. Only a small part of the calls is throttled.
 func TestThrottledVisits(t *testing.T) {
 	const images, perSecond = 2000, 20
 	for _, test := range []struct{ repositories, burst int }{{1, 0}, {200, 0}, {1, 1}, {10, 100}} {
@@ -46,10 +46,10 @@ func TestThrottledVisits(t *testing.T) {
 				}
 				w.Limit(perSecond, test.burst)
 				report, took, err := w.Run(t.Context())
-				if err != nil || report.Started != images || report.ImagesFailed()+report.Left+report.Count(rescan.VisitFailed) != 0 || len(report.Reports) != test.repositories {
+				if err != nil || report.Started != images || report.ImagesFailed()+report.NotReached+report.Count(rescan.VisitFailed) != 0 || len(report.Reports) != test.repositories {
 					t.Errorf("%v, report %+v", err, report)
 				}
-				startedOnce(t, w, configs)
+				checkStartedOnce(t, w, configs)
 				if most := images / perSecond * time.Second * 13 / 10; took > most {
 					t.Errorf("took %s, want %s at most", took, most)
 				}
@@ -70,7 +70,8 @@ func TestThrottledVisits(t *testing.T) {
 	}
 }
 
-// Without throttling, a visit of many images is bound by the calls under way alone, 64 of 30 ms: while results are read, scans are started.
+// Without throttling, the time of a visit of many images depends only on the number of concurrent calls, 64 of 30
+// ms each. Scans are started while results are read.
 func TestUnthrottledVisit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 2560
@@ -81,14 +82,14 @@ func TestUnthrottledVisit(t *testing.T) {
 		if err != nil || report.Started != images {
 			t.Errorf("%v, report %+v", err, report)
 		}
-		if most := (images/64 + 3 + 2) * Latency; took > most { // with the three pages of the listing before
+		if most := (images/64 + 3 + 2) * Latency; took > most { // including the three pages of the listing
 			t.Errorf("took %s, want %s at most", took, most)
 		}
 	})
 }
 
-// A limit that rises in the middle of a visit is soon used, and so is the lack of one.
-func TestLimitThatRises(t *testing.T) {
+// If ECR's limit rises or disappears during a visit, the visit soon uses it.
+func TestRisingLimit(t *testing.T) {
 	for name, now := range map[string]float64{"tenfold": 200, "no limit": 0} {
 		synctest.Test(t, func(t *testing.T) {
 			const images, before = 2500, time.Minute
@@ -106,7 +107,8 @@ func TestLimitThatRises(t *testing.T) {
 			if err != nil || report.Started != images {
 				t.Errorf("%s: %v, report %+v", name, err, report)
 			}
-			// 1,200 are done by then; at the old limit the rest would take 65 s more, at ten times the limit 7.
+			// 1,200 scans are started before the limit rises. The rest would take 65 s at the old limit and takes 7
+			// s at the new one.
 			if most := before + 20*time.Second; took > most {
 				t.Errorf("%s: took %s, want %s at most", name, took, most)
 			}
@@ -115,8 +117,8 @@ func TestLimitThatRises(t *testing.T) {
 	}
 }
 
-// A limit that falls in the middle of a visit costs no error.
-func TestLimitThatFalls(t *testing.T) {
+// If ECR's limit falls during a visit, no scan fails.
+func TestFallingLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 2000
 		c := Config("us-west-2", "app")
@@ -137,8 +139,9 @@ func TestLimitThatFalls(t *testing.T) {
 	})
 }
 
-// A visit whose time is up while it is throttled reports all that it did and left, and no failure; those that continue it do the rest.
-func TestThrottledBeyondTheDeadline(t *testing.T) {
+// A throttled visit that reaches its deadline reports what it did and what is left, without failures. The visits
+// that continue it do the rest.
+func TestThrottledVisitReachesItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 2000
 		c := Config("us-west-2", "app")
@@ -149,28 +152,29 @@ func TestThrottledBeyondTheDeadline(t *testing.T) {
 		message := rescan.Received{Message: rescan.NewMessage(c.Repo(), c.ID), ID: "first", Sent: began}
 		report := w.Visit(t.Context(), message)
 		took := time.Since(began)
-		if took >= VisitTime || report.Images != images || report.Started+report.Left > images || report.Left == 0 || report.Started < 500/3 || report.ImagesFailed() != 0 {
+		if took >= VisitTime || report.Images != images || report.Started+report.NotReached > images || report.NotReached == 0 || report.Started < 500/3 || report.ImagesFailed() != 0 {
 			t.Errorf("after %s, report %+v", took, report)
 		}
 		starts := 0
 		for _, image := range w.ECR.Images(ID(c)) {
-			starts += image.Starts
+			starts += image.ScansStarted
 		}
 		if starts != report.Started {
-			t.Errorf("%d scans were started, the report says %d", starts, report.Started)
+			t.Errorf("%d scans were started, but the report says %d", starts, report.Started)
 		}
 		rest := w.VisitAll(t.Context())
 		last := rest.Reports[len(rest.Reports)-1]
 		if rest.Count(rescan.VisitContinued) != len(rest.Reports)-1 || !last.IsComplete() || rest.Started != images-starts || rest.ImagesFailed() != 0 {
-			t.Errorf("%d visits continue it, %d start a scan, the last one ends with %+v", len(rest.Reports), rest.Started, last)
+			t.Errorf("%d visits continued it and started %d scans; the last report is %+v", len(rest.Reports), rest.Started, last)
 		}
-		startedOnce(t, w, []scan.Config{c})
+		checkStartedOnce(t, w, []scan.Config{c})
 	})
 }
 
-// goodRegion lives through visits of ten repositories in one Region beside 150 in another that has a fault, and gives how long after the begin the
-// last scan of the one Region was started. Ten visits that share its calls don't take the same time each time.
-func goodRegion(t *testing.T, fault *awslocal.Fault) (last time.Duration) {
+// lastStart visits ten repositories in one Region and, if fault is not nil, at the same time 150 in another Region
+// that has the fault. It returns the time until the last scan of the first Region was started. The time varies
+// slightly, because ten visits share the Region's calls.
+func lastStart(t *testing.T, fault *awslocal.Fault) (last time.Duration) {
 	t.Helper()
 	bad, good := repositories("us-east-1", 150), repositories("eu-west-1", 10)
 	configs := good
@@ -186,7 +190,7 @@ func goodRegion(t *testing.T, fault *awslocal.Fault) (last time.Duration) {
 			w.Fill(c, 2)
 		}
 		fault.Region = "us-east-1"
-		w.ECR.Disturb(*fault)
+		w.ECR.InjectFault(*fault)
 	}
 	began := time.Now()
 	report, _, err := w.Run(t.Context())
@@ -195,8 +199,8 @@ func goodRegion(t *testing.T, fault *awslocal.Fault) (last time.Duration) {
 	}
 	for _, c := range good {
 		for _, image := range w.ECR.Images(ID(c)) {
-			if image.Starts != 1 {
-				t.Fatalf("an image of the good Region was started %d times", image.Starts)
+			if image.ScansStarted != 1 {
+				t.Fatalf("an image of the good Region was started %d times", image.ScansStarted)
 			}
 			last = max(last, image.ScannedAt.Sub(began.Add(time.Minute)))
 		}
@@ -204,15 +208,15 @@ func goodRegion(t *testing.T, fault *awslocal.Fault) (last time.Duration) {
 	return last
 }
 
-// A Region that doesn't answer, or only after seconds, delays no other.
-func TestBadRegionDelaysNoOther(t *testing.T) {
-	// At the best: the lists, 16 rounds of 64 results, and the start of the last ones.
+// A Region that does not respond, or only after seconds, does not delay another Region.
+func TestFailingRegionDoesNotDelayOthers(t *testing.T) {
+	// The shortest possible time: the lists, 16 rounds of 64 results, and the starts of the last scans.
 	const best = (1 + 16 + 2) * Latency
 	for name, fault := range map[string]*awslocal.Fault{
-		"alone": nil, "dead": {Hang: true}, "slow": {Delay: 20 * time.Second}, "failing": {Status: 500}, "throttling": {Code: "ThrottlingException"},
+		"no fault": nil, "hanging": {Hang: true}, "slow": {Delay: 20 * time.Second}, "failing": {Status: 500}, "throttling": {Code: "ThrottlingException"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			if took := goodRegion(t, fault); took > best*13/10 {
+			if took := lastStart(t, fault); took > best*13/10 {
 				t.Errorf("%s: the last scan of the good Region was started after %s, want %s at most", name, took, best*13/10)
 			}
 		})

@@ -16,14 +16,15 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// WeekReport is what came of a week.
+// WeekReport is the result of a simulated week.
 type WeekReport struct {
-	// Runs is how many schedules there were, Pushes how many images were pushed in between.
-	Runs, Pushes int
-	// Starts is how many scans the visits tried to start, Refused how many of them ECR refused since the image was scanned within 24 hours, and
-	// Calls how many calls to ECR there were in all.
+	// Schedules is the number of schedules, Pushes the number of pushed images.
+	Schedules, Pushes int
+	// Starts is the number of scans that the visits tried to start. Refused is how many of these ECR refused
+	// because the last scan was less than 24 hours old. Calls is the number of all calls to ECR.
 	Starts, Refused, Calls int
-	// Oldest is the greatest age that the last scan of any image had at any time, or an image that was never scanned.
+	// Oldest is the maximum age that the last scan of any image reached. For an image without a scan it is the time
+	// since it was first seen.
 	Oldest time.Duration
 }
 
@@ -33,26 +34,26 @@ const (
 	days   = 7
 )
 
-// Week lives through a week of schedules every 30 minutes, each with its visits, now and then late, while images are pushed, moved and scanned on push. It must be
-// called in a bubble of testing/synctest, and is the same each time.
+// Week simulates a week with a schedule and its visits every 30 minutes, sometimes late, while images are pushed,
+// moved and scanned on push. It must be called in a bubble of testing/synctest. The result is always the same.
 func Week(ctx context.Context) (WeekReport, error) {
 	w := week{
 		random: rand.New(rand.NewPCG(20261124, 7)), ecr: ecr.New(ecr.Options{ScanTime: 90 * time.Second}),
-		start: time.Now(), seen: map[string]time.Time{},
+		start: time.Now(), firstSeen: map[string]time.Time{},
 	}
 	service, err := w.fill(ctx)
 	if err != nil {
 		return WeekReport{}, err
 	}
 	for next := w.start; time.Since(w.start) < days*24*time.Hour; next = next.Add(every) {
-		w.look()
-		time.Sleep(time.Until(next) + w.late())
-		w.look()
+		w.measureAges()
+		time.Sleep(time.Until(next) + w.delay())
+		w.measureAges()
 		w.push()
 		if _, err := service.ScheduleAndVisit(ctx); err != nil {
 			return w.WeekReport, err
 		}
-		w.Runs++
+		w.Schedules++
 	}
 	count := w.ecr.Count()
 	w.Starts, w.Refused, w.Calls = count.Calls["StartImageScan"], count.Errors["StartImageScan"]["LimitExceededException"], count.Total()
@@ -65,10 +66,11 @@ type week struct {
 	ecr          *ecr.ECR
 	start        time.Time
 	repositories []ecr.RepositoryID
-	seen         map[string]time.Time // when a digest was seen first
+	firstSeen    map[string]time.Time // by repository and digest
 }
 
-// fill makes repositories with images, of which some were scanned yesterday at any hour and some never, and watches them.
+// fill creates repositories with images and their configs. Some images were scanned at a random time of the day
+// before, the others never.
 func (w *week) fill(ctx context.Context) (*awstest.Service, error) {
 	store, err := awslocal.NewMemoryS3(awstest.Bucket)
 	if err != nil {
@@ -97,7 +99,8 @@ func (w *week) fill(ctx context.Context) (*awstest.Service, error) {
 	return service, nil
 }
 
-// inProcess reaches an embedded service without a socket, which a fake clock could not wait for.
+// inProcess returns a config that calls an embedded service without a socket, because a fake clock cannot wait for
+// sockets.
 func inProcess(h http.Handler) aws.Config {
 	cfg := setup.Loopback("http://127.0.0.1:1")
 	cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: h}}
@@ -106,15 +109,15 @@ func inProcess(h http.Handler) aws.Config {
 
 func (w *week) upTo(d time.Duration) time.Duration { return time.Duration(w.random.Int64N(int64(d))) }
 
-// late is by how much a schedule comes later than it should.
-func (w *week) late() time.Duration {
+// delay returns by how much a schedule is late.
+func (w *week) delay() time.Duration {
 	if w.random.IntN(20) == 0 {
 		return w.upTo(10 * time.Minute)
 	}
 	return w.upTo(time.Minute)
 }
 
-// push pushes an image now and then, under a tag that exists.
+// push sometimes pushes an image, under an existing tag.
 func (w *week) push() {
 	if w.random.IntN(4) != 0 {
 		return
@@ -124,20 +127,20 @@ func (w *week) push() {
 	w.ecr.PutImage(id, ecr.Image{Tags: []string{fmt.Sprintf("v%d", w.random.IntN(images/4))}, Manifest: fmt.Sprintf(`{"push":%d}`, w.Pushes)})
 }
 
-// look notes how old the last scan of each image is that has a tag.
-func (w *week) look() {
+// measureAges updates Oldest with the ages of the last scans of all tagged images.
+func (w *week) measureAges() {
 	for _, id := range w.repositories {
 		for _, image := range w.ecr.Images(id) {
 			if len(image.Tags) == 0 {
-				continue // nobody watches what has no tag
+				continue // images without a tag are not scanned
 			}
 			key := id.Name + image.Digest
-			if w.seen[key].IsZero() {
-				w.seen[key] = time.Now()
+			if w.firstSeen[key].IsZero() {
+				w.firstSeen[key] = time.Now()
 			}
 			since := image.ScannedAt
 			if since.IsZero() {
-				since = w.seen[key]
+				since = w.firstSeen[key]
 			}
 			w.Oldest = max(w.Oldest, time.Since(since))
 		}

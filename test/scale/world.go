@@ -1,8 +1,9 @@
-// Package scale runs the service's use cases against an embedded ECR on the fake clock of testing/synctest: the SDK's client, its
-// retries and the pace of the calls are the real ones, and minutes pass in a moment. A run is a schedule with its visits. Its tests
-// hold the service to its figures for throttling and size, and the queue to its bound; the benchmarks measure by it.
+// Package scale runs the service's use cases with an embedded ECR on the fake clock of testing/synctest. The SDK's
+// client, its retries and the limit of the calls are the real ones, but minutes pass immediately. A run is a
+// schedule with its visits. The tests check throttling, size and the length of the queue. The benchmarks use this
+// package too.
 //
-// No socket is involved, so it says nothing of what connections cost.
+// It uses no sockets, so it does not measure the cost of connections.
 package scale
 
 import (
@@ -16,40 +17,41 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// Latency is how long the simulated ECR takes to answer a call.
+// Latency is the latency of the simulated ECR.
 const Latency = 30 * time.Millisecond
 
-// World is an embedded ECR and the service that watches it. Everything in it must be made and used in one bubble of testing/synctest. It
-// visits all repositories at once.
+// World is an embedded ECR and the service that scans its images. Everything in it must be created and used in one
+// bubble of testing/synctest. All repositories are visited at once.
 type World struct {
 	ECR *ecr.ECR
 	*awstest.Service
 }
 
-// everything is more repositories than a world has.
-const everything = 1000
+// maxRepositories is at least the number of repositories of a world.
+const maxRepositories = 1000
 
-// New makes a world with the given configs, and no images yet. Each call to ECR takes Latency, and each to S3 no time.
+// New returns a world with the given configs and without images. Each call to ECR takes Latency. Calls to S3 take
+// no time.
 func New(configs ...scan.Config) *World {
 	registry := ecr.New(ecr.Options{ScanTime: time.Minute})
-	registry.Disturb(awslocal.Fault{Delay: Latency})
+	registry.InjectFault(awslocal.Fault{Delay: Latency})
 	store, err := awslocal.NewMemoryS3(awstest.Bucket)
 	if err != nil {
 		panic(err) // the name of the bucket is a constant
 	}
 	w := &World{ECR: registry, Service: awstest.NewService(inProcess(store), inProcess(registry), time.Now, awstest.Silent())}
-	w.AtOnce, w.VisitTime = everything, VisitTime
-	w.Reader.Configs, w.Visitor.Configs = fixed(configs), fixed(configs)
+	w.MaxConcurrentVisits, w.VisitTimeout = maxRepositories, VisitTime
+	w.Reader.Configs, w.Visitor.Configs = fixedConfigs(configs), fixedConfigs(configs)
 	return w
 }
 
-// fixed is a store of configs that don't change.
-type fixed []scan.Config
+// fixedConfigs is a store of constant configs.
+type fixedConfigs []scan.Config
 
-func (f fixed) List(context.Context) ([]scan.Config, error) { return f, nil }
+func (f fixedConfigs) List(context.Context) ([]scan.Config, error) { return f, nil }
 
 // Get implements [report.ConfigReader].
-func (f fixed) Get(_ context.Context, id string) (scan.Config, error) {
+func (f fixedConfigs) Get(_ context.Context, id string) (scan.Config, error) {
 	for _, c := range f {
 		if c.ID == id {
 			return c, nil
@@ -59,47 +61,50 @@ func (f fixed) Get(_ context.Context, id string) (scan.Config, error) {
 }
 
 // Stored implements [rescan.StoredConfigs].
-func (f fixed) Stored(ctx context.Context, id string) (scan.Config, error) { return f.Get(ctx, id) }
+func (f fixedConfigs) Stored(ctx context.Context, id string) (scan.Config, error) {
+	return f.Get(ctx, id)
+}
 
-// Config watches all images of a repository.
+// Config returns a config for all tags of a repository.
 func Config(region, repository string) scan.Config {
 	return scan.Config{
 		ID: region + " " + repository, Region: region, Registry: awslocal.DefaultRegistry, Repository: repository,
 	}
 }
 
-// Fill puts n images into the repository of a config, each of which was scanned long ago.
+// Fill adds n images to the repository of a config. Each was last scanned 25 hours ago.
 func (w *World) Fill(c scan.Config, n int) {
 	for i := range n {
 		w.ECR.PutImage(ID(c), ecr.Image{Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: time.Now().Add(-25 * time.Hour)})
 	}
 }
 
-// ID is the repository of a config, as the embedded ECR names it.
+// ID returns the repository of a config as the embedded ECR names it.
 func ID(c scan.Config) ecr.RepositoryID {
 	return ecr.RepositoryID{Region: c.Region, Registry: c.Registry, Name: c.Repository}
 }
 
-// VisitTime is what a function has for a visit.
+// VisitTime is the time limit of a visit.
 const VisitTime = 5 * time.Minute
 
-// Run does a schedule and its visits, each with a function's deadline, with those that continue them. It tells how long that took.
+// Run runs a schedule and its visits, including those that continue others. It returns how long they took.
 func (w *World) Run(ctx context.Context) (awstest.Visits, time.Duration, error) {
 	began := time.Now()
 	visits, err := w.ScheduleAndVisit(ctx)
 	return visits, time.Since(began), err
 }
 
-// Operations are the calls to ECR that a visit makes.
+// Operations returns the names of the calls to ECR that a visit makes.
 func Operations() []string {
 	return []string{"DescribeImages", "BatchGetImage", "DescribeImageScanFindings", "StartImageScan"}
 }
 
-// Limit makes each operation answer at most so many calls a second, and throttle the others. A burst of 0 is one second's worth.
+// Limit throttles each operation to the given number of calls per second. With a burst of 0, the burst is the
+// number of calls of one second. undo removes the limit.
 func (w *World) Limit(perSecond float64, burst int) (undo func()) {
 	var undos []func()
 	for _, op := range Operations() {
-		undos = append(undos, w.ECR.Disturb(awslocal.Fault{Operation: op, PerSecond: perSecond, Burst: burst}))
+		undos = append(undos, w.ECR.InjectFault(awslocal.Fault{Operation: op, PerSecond: perSecond, Burst: burst}))
 	}
 	return func() {
 		for _, undo := range undos {

@@ -1,8 +1,9 @@
-// Package simulation replays 30 days of pushes, new vulnerabilities, fixes, failures and changes of the kind of scanning, and holds what the feeds
-// and the summary told against what truly happened: nothing is missed, and nothing is told twice. The world is drawn from a seed; the truth is
-// a model of its own, which sees what the scans found and nothing of the service's code.
+// Package simulation replays 30 days of pushes, new vulnerabilities, fixes, failures and changes of the scan type.
+// It compares the feeds and the summary with what happened: no change may be missing or reported twice. The events
+// are random but reproducible by a seed. The expected changes come from a model in this package, which knows the
+// results of the scans and shares no code with the service.
 //
-// A visit comes every six hours or so, and one before each look of a reader: readers store nothing.
+// Visits run about every six hours, and also before each daily read, because reads store nothing.
 //
-// It measures no time, and it reads no more than a feed reader and a script can.
+// It measures no time. It reads only what a feed reader and a script can read.
 package simulation

@@ -25,15 +25,15 @@ import (
 	"ecr-continuous-scan/test/openapi"
 )
 
-// reader comes once a day, and remembers each id that it was ever told.
+// reader reads the feeds and the summary once a day. It remembers all entries and ids.
 type reader struct {
 	testing.TB
 	api http.Handler
-	// seen are the entries of each feed by id, as they were when they came.
+	// seen are the entries of each feed by id, as they were when they were first read.
 	seen map[string]map[string]*atom.Entry
-	// ids are those of the findings.
+	// ids maps each episode of a finding to its entry's id, and each id to its episode.
 	ids map[string]string
-	// compared counts what was held against the truth.
+	// compared is the number of comparisons with the model.
 	compared int
 	parsed   int
 }
@@ -58,8 +58,8 @@ func (r *reader) call(method, target, body string) string {
 	return w.Body.String()
 }
 
-// watch adds a config, and gives the path of its feed.
-func (r *reader) watch(repository string, tags ...string) string {
+// addConfig stores a config and returns the path of its feed.
+func (r *reader) addConfig(repository string, tags ...string) string {
 	r.Helper()
 	draft, err := json.Marshal(map[string]any{"region": app.Region, "registry": app.Registry, "repository": repository, "tags": tags})
 	if err != nil {
@@ -72,7 +72,7 @@ func (r *reader) watch(repository string, tags ...string) string {
 	return "/findings/" + c.ID
 }
 
-// pages are the entries of all pages of a feed.
+// pages returns the entries of all pages of a feed.
 func (r *reader) pages(target string) []*atom.Entry {
 	r.Helper()
 	var all []*atom.Entry
@@ -88,7 +88,7 @@ func (r *reader) pages(target string) []*atom.Entry {
 	return all
 }
 
-// parse reads a feed, which must keep the rules of its format; to see to that each time takes long.
+// parse parses a feed. It checks only every tenth feed against the rules of the format, because the check is slow.
 func (r *reader) parse(body string) *atom.Feed {
 	if r.parsed++; r.parsed%10 == 0 {
 		return feedrules.Atom(r, []byte(body))
@@ -100,15 +100,15 @@ func (r *reader) parse(body string) *atom.Feed {
 	return feed
 }
 
-// news reads a feed of changes. What was told stays what it is, for 30 days.
-func (r *reader) news(feed string, now time.Time) {
+// readChanges reads a feed of changes. Entries must not change, and must stay for 30 days.
+func (r *reader) readChanges(feed string, now time.Time) {
 	r.Helper()
 	if r.seen[feed] == nil {
 		r.seen[feed] = make(map[string]*atom.Entry)
 	}
-	there := make(map[string]bool)
+	present := make(map[string]bool)
 	for _, e := range r.pages(feed) {
-		there[e.ID] = true
+		present[e.ID] = true
 		if old := r.seen[feed][e.ID]; old == nil {
 			r.seen[feed][e.ID] = e
 		} else if old.Title != e.Title || old.Published != e.Published {
@@ -116,45 +116,46 @@ func (r *reader) news(feed string, now time.Time) {
 		}
 	}
 	for id, e := range r.seen[feed] {
-		if !there[id] && now.Sub(*e.PublishedParsed) < history.MemoryTime {
-			r.Errorf("%s: %q of %s is gone on %s", feed, e.Title, e.Published, now.UTC().Format(time.RFC3339))
-			delete(r.seen[feed], id) // told once
+		if !present[id] && now.Sub(*e.PublishedParsed) < history.Retention {
+			r.Errorf("%s: %q of %s is missing on %s", feed, e.Title, e.Published, now.UTC().Format(time.RFC3339))
+			delete(r.seen[feed], id) // report it once
 		}
 	}
 }
 
-// findings reads a feed of findings, which must be those of some labels. An id stays until what it names returns or rises.
+// findings reads a feed of findings and compares it with the findings of some labels. The id of an entry must stay
+// the same until its finding returns or gets a higher severity.
 func (r *reader) findings(feed string, labels []*label, now time.Time) {
 	r.Helper()
-	want, may := make(map[string]string), make(map[string]bool)
+	want, optional := make(map[string]string), make(map[string]bool)
 	episodes := make(map[string]string)
 	for _, l := range labels {
 		for f, title := range l.listed() {
 			want[title+" "+f.pkg], episodes[title+" "+f.pkg] = title, fmt.Sprint(l.labelID, f, l.episodes[f])
-			if was, fixed := l.fixed[f]; fixed && now.Sub(was.from) > history.MemoryTime-slack {
-				may[title+" "+f.pkg] = true
+			if was, fixed := l.fixed[f]; fixed && now.Sub(was.from) > history.Retention-slack {
+				optional[title+" "+f.pkg] = true
 			}
 		}
 	}
 	for _, e := range r.pages(feed) {
 		key := e.Title + " " + e.Categories[2].Term
-		if _, told := want[key]; !told {
-			r.Errorf("%s lists %q, updated %s, which is not so on %s", feed, key, e.Updated, now.UTC().Format(time.RFC3339))
+		if _, expected := want[key]; !expected {
+			r.Errorf("%s lists %q, updated %s, which is wrong on %s", feed, key, e.Updated, now.UTC().Format(time.RFC3339))
 			continue
 		}
 		delete(want, key)
-		r.identify(episodes[key], e.ID)
+		r.checkID(episodes[key], e.ID)
 		r.compared++
 	}
 	for key := range want {
-		if !may[key] {
-			r.Errorf("%s doesn't list %q on %s", feed, key, now.UTC().Format(time.RFC3339))
+		if !optional[key] {
+			r.Errorf("%s does not list %q on %s", feed, key, now.UTC().Format(time.RFC3339))
 		}
 	}
 }
 
-// identify sees to it that one episode of a finding has one id, and no other has it.
-func (r *reader) identify(episode, id string) {
+// checkID checks that an episode of a finding always has the same id, and that no other episode has it.
+func (r *reader) checkID(episode, id string) {
 	for _, pair := range [][2]string{{episode, id}, {id, episode}} {
 		if old, known := r.ids[pair[0]]; known && old != pair[1] {
 			r.Errorf("%s was %s and is %s", pair[0], old, pair[1])
@@ -163,8 +164,8 @@ func (r *reader) identify(episode, id string) {
 	}
 }
 
-// summary reads what changed in the counts since some time ago.
-func (r *reader) summary(ago string, t *truth) {
+// summary reads the changes of the counts since a time and compares them with the model.
+func (r *reader) summary(ago string, t *model) {
 	r.Helper()
 	var got struct {
 		Since   time.Time
@@ -197,7 +198,7 @@ func (r *reader) summary(ago string, t *truth) {
 	}
 }
 
-// since sums up what changed after a time.
+// since adds up the changes after a time.
 func (l *label) since(at time.Time) (added, fixed map[string]int) {
 	added, fixed = map[string]int{}, map[string]int{}
 	for _, one := range l.tallies {
@@ -213,20 +214,20 @@ func (l *label) since(at time.Time) (added, fixed map[string]int) {
 	return added, fixed
 }
 
-// told is a piece of news as it was read.
-type told struct {
+// readChange is a change as the reader read it.
+type readChange struct {
 	title, pkg string
 	at         time.Time
-	rolled     bool
+	rolledUp   bool
 }
 
-// unrolled are the pieces of news in some entries.
-func (r *reader) unrolled(entries []*atom.Entry) []told {
-	var all []told
+// changesOf returns the changes in some entries. An entry can contain several changes.
+func (r *reader) changesOf(entries []*atom.Entry) []readChange {
+	var all []readChange
 	for _, e := range entries {
-		one := told{title: e.Title, at: *e.PublishedParsed}
+		one := readChange{title: e.Title, at: *e.PublishedParsed}
 		if e.Categories[0].Term == "ROLLED UP" {
-			all = append(all, r.unroll(e)...)
+			all = append(all, r.rolledUpChanges(e)...)
 			continue
 		}
 		if len(e.Categories) == 4 {
@@ -237,14 +238,14 @@ func (r *reader) unrolled(entries []*atom.Entry) []told {
 	return all
 }
 
-// unroll takes an entry apart that tells of many changes.
-func (r *reader) unroll(e *atom.Entry) []told {
+// rolledUpChanges returns the changes in an entry that rolls up many changes.
+func (r *reader) rolledUpChanges(e *atom.Entry) []readChange {
 	rows := regexp.MustCompile(`<tr><th>([A-Z ]+)</th> <td>([A-Z]+) (\S+) (\S+)</td></tr>`).FindAllStringSubmatch(e.Content.Value, -1)
 	image := regexp.MustCompile(`^(\d+) more changes in image (.*): \d`).FindStringSubmatch(e.Title)
 	if image == nil || image[1] != strconv.Itoa(len(rows)) {
 		r.Fatalf("%q has %d rows: %s", e.Title, len(rows), e.Content.Value)
 	}
-	var all []told
+	var all []readChange
 	for _, row := range rows {
 		kind, severity, name, pkg := row[1], row[2], row[3], html.UnescapeString(row[4])
 		title := fmt.Sprintf("[%s] [%s] in image %s", kind, severity, image[2])
@@ -256,34 +257,34 @@ func (r *reader) unroll(e *atom.Entry) []told {
 		default:
 			title += " found " + name
 		}
-		all = append(all, told{title, pkg, *e.PublishedParsed, true})
+		all = append(all, readChange{title, pkg, *e.PublishedParsed, true})
 	}
 	return all
 }
 
-// compare holds what was told against what happened: each once, and nothing else.
+// compare compares the changes in the entries with those of the model: each must be there exactly once.
 func (r *reader) compare(what string, happened []event, entries []*atom.Entry) {
 	r.Helper()
-	left := r.unrolled(entries)
-	slices.SortFunc(left, func(a, b told) int { return a.at.Compare(b.at) })
+	unmatched := r.changesOf(entries)
+	slices.SortFunc(unmatched, func(a, b readChange) int { return a.at.Compare(b.at) })
 	for _, e := range happened {
-		at := slices.IndexFunc(left, e.is)
+		at := slices.IndexFunc(unmatched, e.matches)
 		if at < 0 {
-			r.Errorf("%s: missed %q (%s) of %s", what, e.title, e.pkg, e.to.UTC().Format(time.RFC3339))
+			r.Errorf("%s: missing %q (%s) of %s", what, e.title, e.pkg, e.to.UTC().Format(time.RFC3339))
 			continue
 		}
-		left = slices.Delete(left, at, at+1)
+		unmatched = slices.Delete(unmatched, at, at+1)
 		r.compared++
 	}
-	for _, one := range left {
-		r.Errorf("%s: told %q (%s) of %s, which did not happen, or twice", what, one.title, one.pkg, one.at.Format(time.RFC3339))
+	for _, one := range unmatched {
+		r.Errorf("%s: %q (%s) of %s did not happen or is reported twice", what, one.title, one.pkg, one.at.Format(time.RFC3339))
 	}
 }
 
-// is tells whether something that was told is this.
-func (e event) is(one told) bool {
+// matches reports whether a change that was read is this event.
+func (e event) matches(one readChange) bool {
 	title := e.title
-	if one.rolled {
+	if one.rolledUp {
 		title, _, _ = strings.Cut(title, ", was ")
 	}
 	return title == one.title && e.pkg == one.pkg && !one.at.Before(e.from) && !one.at.After(e.to)

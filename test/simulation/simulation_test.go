@@ -16,10 +16,11 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// months is how many there are; in the last of them an image is pushed that has more flaws than are told one by one.
+// months is the number of simulated months. In the last one, an image is pushed that has more findings than the
+// feed lists one by one.
 const months = 4
 
-// What a month tells is what happened in it: each change once, and nothing else.
+// The feeds of a month report each change exactly once, and nothing else.
 func TestMonth(t *testing.T) {
 	var (
 		mu    sync.Mutex
@@ -52,61 +53,61 @@ func TestMonth(t *testing.T) {
 	}
 }
 
-// subscription is a config with its feed, and what it watches.
+// subscription is a config with its feed and the tags that it covers.
 type subscription struct {
 	feed string
 	repo ecr.RepositoryID
-	tags []string // all when empty
+	tags []string // all tags if empty
 }
 
-func (s subscription) watches(id labelID) bool {
+func (s subscription) covers(id labelID) bool {
 	return id.repo == s.repo && (len(s.tags) == 0 || slices.Contains(s.tags, id.tag()))
 }
 
 func month(t *testing.T, seed uint64) []event {
 	w := newWorld(t, seed)
-	service := awstest.NewService(setup.Loopback(w.S3URL), setup.Loopback(w.ECRURL), func() time.Time { return w.Now().Add(w.off) }, awstest.Silent())
+	service := awstest.NewService(setup.Loopback(w.S3URL), setup.Loopback(w.ECRURL), func() time.Time { return w.Now().Add(w.clockSkew) }, awstest.Silent())
 	service.Queue.Now = w.Now
 	visit := func() {
-		if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Count(rescan.VisitFailed) > 0 && w.calm == nil {
+		if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Count(rescan.VisitFailed) > 0 && w.endOutage == nil {
 			t.Fatalf("%v, %+v", err, visits)
 		}
 	}
 	r := newReader(t, service)
-	known := &truth{world: w, labels: make(map[labelID]*label)}
+	expected := &model{world: w, labels: make(map[labelID]*label)}
 	subscriptions := []subscription{
 		{repo: app, tags: []string{"v1", "v2", "multi", "old"}}, {repo: app}, {repo: db, tags: []string{"latest", "stable"}},
 	}
 	for i := range subscriptions {
 		s := &subscriptions[i]
-		s.feed = r.watch(s.repo.Name, s.tags...)
+		s.feed = r.addConfig(s.repo.Name, s.tags...)
 	}
 	for round := range 29 * 4 { // a little longer than 6 hours
-		w.wide = seed == months-1 && round == 40
-		known.live(round)
+		w.manyFindings = seed == months-1 && round == 40
+		expected.advance(round)
 		visit()
-		w.Later(2 * scanTime)
-		w.settle()
+		w.Advance(2 * scanTime)
+		w.recordScans()
 		if round%4 == 3 {
-			w.Later(8*time.Minute + 30*time.Second)
+			w.Advance(8*time.Minute + 30*time.Second)
 			visit()
-			known.read(r, subscriptions)
-			w.Later(9*time.Minute + 30*time.Second)
+			expected.read(r, subscriptions)
+			w.Advance(9*time.Minute + 30*time.Second)
 		}
 		if t.Failed() {
 			t.FailNow()
 		}
 	}
-	happened := known.told()
+	happened := expected.allEvents()
 	r.compare("/changes", happened, r.all("/changes"))
 	for _, s := range subscriptions {
-		own := slices.DeleteFunc(slices.Clone(happened), func(e event) bool { return !s.watches(e.label) })
+		own := slices.DeleteFunc(slices.Clone(happened), func(e event) bool { return !s.covers(e.label) })
 		r.compare(s.feed+"/changes", own, r.all(s.feed+"/changes"))
 		r.compare(s.feed+"/changes at the end", own, r.pages(s.feed+"/changes"))
 	}
-	rolled := slices.ContainsFunc(r.all("/changes"), func(e *atom.Entry) bool { return e.Categories[0].Term == "ROLLED UP" })
-	if wide := seed == months-1; rolled != wide {
-		t.Errorf("changes were rolled up: %t, want %t", rolled, wide)
+	rolledUp := slices.ContainsFunc(r.all("/changes"), func(e *atom.Entry) bool { return e.Categories[0].Term == "ROLLED UP" })
+	if want := seed == months-1; rolledUp != want {
+		t.Errorf("changes were rolled up: %t, want %t", rolledUp, want)
 	}
 	t.Logf("%d events, %d comparisons", len(happened), r.compared)
 	return happened

@@ -16,61 +16,63 @@ import (
 
 const day = 24 * time.Hour
 
-// flaw is what makes findings of an image the same over time.
-type flaw struct{ name, pkg string }
+// findingKey identifies a finding of an image.
+type findingKey struct{ name, pkg string }
 
-// trait is what a finding is like. text counts changes of its description and its version, which are nobody's news.
-type trait struct {
+// details are the properties of a finding. text counts changes of its description and version, which are not
+// reported as changes.
+type details struct {
 	severity       string
 	text           int
 	fix            bool
 	first, changed time.Time
 }
 
-// content is what a scan finds.
-type content map[flaw]trait
+// content is the findings of a scan.
+type content map[findingKey]details
 
-// scanned is what the last scan of an image left behind.
+// scanned is the result of an image's last scan.
 type scanned struct {
 	at               time.Time
 	failed, enhanced bool
 	found            content
 }
 
-// image is one digest. basic and inspector are what the next scan of each kind will find; Amazon Inspector doesn't scan it when inspector is nil.
+// image is one digest. basic and inspector are what the next scan of each type will find. If inspector is nil,
+// Amazon Inspector does not scan the image.
 type image struct {
 	repo             ecr.RepositoryID
 	digest, manifest string
 	pushed           time.Time
 	basic, inspector content
-	// failing is until when its scans fail; zero when they don't.
+	// failing is when its scans stop failing; zero if they do not fail.
 	failing time.Time
-	// last is its last basic scan.
+	// last is the result of its last basic scan.
 	last *scanned
 }
 
-// world is what AWS holds, and chance.
+// world is the state of AWS and a source of random numbers.
 type world struct {
 	testing.TB
 	*awstest.AWS
 	random *rand.Rand
 	pushes int
-	// images are by digest; labels say which digest each label of a repository points to.
+	// images are by digest. labels contains the digest that each label of a repository points to.
 	images map[string]*image
 	labels map[ecr.RepositoryID]map[string]string
-	// deleted is what the tag "old" pointed to when it was deleted.
+	// deleted is the image of the tag "old" when it was deleted, nil if the tag exists.
 	deleted *image
-	// enhanced is the kind of scanning, which changes next at turns.
-	enhanced bool
-	turns    time.Time
-	// down is until when ECR is, calm what ends it.
-	down time.Time
-	calm func()
-	// off is how wrong the function's clock is, until mended.
-	off    time.Duration
-	mended time.Time
-	// wide is a time when an image with many flaws is pushed.
-	wide bool
+	// enhanced is the scan type, which next changes at scanTypeUntil.
+	enhanced      bool
+	scanTypeUntil time.Time
+	// outageUntil is when the current outage of ECR ends. endOutage ends it; it is nil if there is no outage.
+	outageUntil time.Time
+	endOutage   func()
+	// clockSkew is how wrong the function's clock is, until clockSkewUntil.
+	clockSkew      time.Duration
+	clockSkewUntil time.Time
+	// manyFindings makes the next pushed image have many findings.
+	manyFindings bool
 }
 
 var (
@@ -80,7 +82,7 @@ var (
 
 func severities() []string { return []string{"INFORMATIONAL", "LOW", "MEDIUM", "HIGH", "CRITICAL"} }
 
-// scanTime keeps the end of a scan apart from the look of the run that starts it: what is told of the one and of the other has different dates.
+// scanTime is long enough that the end of a scan and the visit that starts it have different dates.
 const scanTime = time.Minute
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -88,13 +90,13 @@ func newWorld(t testing.TB, seed uint64) *world {
 		TB: t, AWS: awstest.Start(t, ecr.Options{ScanTime: scanTime}), random: rand.New(rand.NewPCG(seed, 30)),
 		images: map[string]*image{}, labels: map[ecr.RepositoryID]map[string]string{app: {}, db: {}},
 	}
-	w.turns = w.Now().Add(time.Duration(4+w.random.IntN(6)) * day)
+	w.scanTypeUntil = w.Now().Add(time.Duration(4+w.random.IntN(6)) * day)
 	for _, tag := range []string{"v1", "v2", "old", "extra"} {
 		w.push(app, tag)
 	}
 	w.pushIndex("amd64", "arm64")
 	w.push(db, "latest")
-	w.point(db, "stable", w.labels[db]["latest"])
+	w.moveTag(db, "stable", w.labels[db]["latest"])
 	return w
 }
 
@@ -104,55 +106,56 @@ func (w *world) days(least, most int) time.Duration {
 	return time.Duration(least)*day + time.Duration(w.random.IntN((most-least)*24))*time.Hour
 }
 
-func (w *world) draw() content {
+func (w *world) randomContent() content {
 	c := content{}
 	for n := range 60 {
-		if w.wide {
-			c[flaw{fmt.Sprintf("CVE-2026-%04d", 2000+n), "ssl"}] = w.trait()
+		if w.manyFindings {
+			c[findingKey{fmt.Sprintf("CVE-2026-%04d", 2000+n), "ssl"}] = w.randomDetails()
 		}
 	}
 	for range 2 + w.random.IntN(6) {
-		c[w.flaw()] = w.trait()
+		c[w.randomFinding()] = w.randomDetails()
 	}
 	return c
 }
 
-func (w *world) flaw() flaw {
+func (w *world) randomFinding() findingKey {
 	n := w.random.IntN(14)
-	return flaw{fmt.Sprintf("CVE-2026-%04d", 1000+n/2), []string{"ssl", "zlib"}[n%2]}
+	return findingKey{fmt.Sprintf("CVE-2026-%04d", 1000+n/2), []string{"ssl", "zlib"}[n%2]}
 }
 
-func (w *world) trait() trait {
-	return trait{severity: w.severity(), first: w.second(), changed: w.second()}
+func (w *world) randomDetails() details {
+	return details{severity: w.randomSeverity(), first: w.second(), changed: w.second()}
 }
 
-func (w *world) severity() string { return severities()[w.random.IntN(len(severities()))] }
+func (w *world) randomSeverity() string { return severities()[w.random.IntN(len(severities()))] }
 
+// second returns the current time in whole seconds.
 func (w *world) second() time.Time { return w.Now().UTC().Truncate(time.Second) }
 
-// change changes a little of a content.
+// change returns a content with a few random changes.
 func (w *world) change(old content) content {
 	c := maps.Clone(old)
 	for range 1 + w.random.IntN(4) {
-		f := w.flaw()
-		t, there := c[f]
+		f := w.randomFinding()
+		t, present := c[f]
 		switch {
-		case !there && len(c) < 9:
-			t = w.trait()
+		case !present && len(c) < 9:
+			t = w.randomDetails()
 		case w.chance(40):
 			delete(c, f)
 			continue
 		case w.chance(50):
-			t.severity = w.severity()
+			t.severity = w.randomSeverity()
 		case w.chance(50):
 			t.fix = !t.fix
 		default:
 			t.text++
 		}
-		if there {
+		if present {
 			t.changed = w.second()
 		}
-		if there || len(c) < 9 {
+		if present || len(c) < 9 {
 			c[f] = t
 		}
 	}
@@ -161,14 +164,14 @@ func (w *world) change(old content) content {
 
 // push pushes a new image under a tag.
 func (w *world) push(repo ecr.RepositoryID, tag string) {
-	w.point(repo, tag, w.newImage(repo, w.images[w.labels[repo][tag]], tag).digest)
+	w.moveTag(repo, tag, w.newImage(repo, w.images[w.labels[repo][tag]], tag).digest)
 }
 
-// pushIndex pushes a new index, with an image for each of some platforms.
+// pushIndex pushes a new index with an image for each architecture.
 func (w *world) pushIndex(architectures ...string) {
 	var children []ecr.Child
 	old := maps.Clone(w.labels[app])
-	w.unlabel(app, "multi")
+	w.removeLabels(app, "multi")
 	for _, arch := range architectures {
 		label := "multi (linux/" + arch + ")"
 		i := w.newImage(app, w.images[old[label]])
@@ -178,10 +181,10 @@ func (w *world) pushIndex(architectures ...string) {
 	w.ECR.PutImage(app, ecr.Image{Tags: []string{"multi"}, MediaType: ecr.OCIIndex, Children: children})
 }
 
-// newImage puts an image: of what was there before, a little changed, or of something else altogether.
+// newImage pushes an image. Its findings are either those of the old image with a few changes, or new ones.
 func (w *world) newImage(repo ecr.RepositoryID, old *image, tags ...string) *image {
 	w.pushes++
-	i := &image{repo: repo, manifest: fmt.Sprintf(`{"push":%d}`, w.pushes), basic: w.draw()}
+	i := &image{repo: repo, manifest: fmt.Sprintf(`{"push":%d}`, w.pushes), basic: w.randomContent()}
 	if old != nil && w.chance(70) {
 		i.basic = w.change(old.basic)
 	}
@@ -193,7 +196,7 @@ func (w *world) newImage(repo ecr.RepositoryID, old *image, tags ...string) *ima
 	return i
 }
 
-// put pushes an image, which ECR has not scanned then.
+// put pushes an image that has not been scanned.
 func (w *world) put(i *image, tags ...string) {
 	i.pushed, i.last, i.failing = w.second(), nil, time.Time{}
 	i.digest = w.ECR.PutImage(i.repo, ecr.Image{
@@ -202,38 +205,40 @@ func (w *world) put(i *image, tags ...string) {
 	})
 }
 
-// point makes a tag point to an image that is there.
-func (w *world) point(repo ecr.RepositoryID, tag, digest string) {
+// moveTag makes a tag point to an existing image.
+func (w *world) moveTag(repo ecr.RepositoryID, tag, digest string) {
 	w.ECR.PutImage(repo, ecr.Image{Tags: []string{tag}, Digest: digest})
-	w.unlabel(repo, tag)
+	w.removeLabels(repo, tag)
 	w.labels[repo][tag] = digest
 }
 
-func (w *world) unlabel(repo ecr.RepositoryID, tag string) {
+func (w *world) removeLabels(repo ecr.RepositoryID, tag string) {
 	maps.DeleteFunc(w.labels[repo], func(label, _ string) bool { return label == tag || strings.HasPrefix(label, tag+" ") })
 }
 
-// toggle deletes the tag "old" with its image, or pushes it again: the same image or another.
-func (w *world) toggle() {
+// deleteOrPushOld deletes the tag "old" with its image. If it is already deleted, it pushes the same or another
+// image with this tag.
+func (w *world) deleteOrPushOld() {
 	switch {
 	case w.deleted == nil:
 		w.deleted = w.images[w.labels[app]["old"]]
 		if err := w.ECR.DeleteImage(app, "old"); err != nil {
 			w.Fatal(err)
 		}
-		w.unlabel(app, "old")
+		w.removeLabels(app, "old")
 		return
 	case w.chance(50):
 		w.put(w.deleted, "old")
-		w.point(app, "old", w.deleted.digest)
+		w.moveTag(app, "old", w.deleted.digest)
 	default:
 		w.push(app, "old")
 	}
 	w.deleted = nil
 }
 
-// pointed are the images that labels point to, each once and in order, so that chance is the same each time.
-func (w *world) pointed() []*image {
+// labelled returns the images that labels point to, each once. The order is always the same, so that the random
+// events are reproducible.
+func (w *world) labelled() []*image {
 	var all []*image
 	for _, repo := range []ecr.RepositoryID{app, db} {
 		for _, label := range slices.Sorted(maps.Keys(w.labels[repo])) {
@@ -245,19 +250,19 @@ func (w *world) pointed() []*image {
 	return all
 }
 
-// live lets happen what happens in a quarter of a day.
-func (w *world) live(round int) {
-	w.mend()
-	if w.wide {
-		w.point(app, "v1", w.newImage(app, nil, "v1").digest)
+// randomEvents makes the random events of a quarter of a day happen.
+func (w *world) randomEvents(round int) {
+	w.endTemporaryStates()
+	if w.manyFindings {
+		w.moveTag(app, "v1", w.newImage(app, nil, "v1").digest)
 		return
 	}
 	if round < 4 || w.chance(25) {
-		return // nothing does
+		return // nothing happens
 	}
 	for range w.random.IntN(3) {
-		all := w.pointed()
-		w.turn(all[w.random.IntN(len(all))])
+		all := w.labelled()
+		w.changeFindings(all[w.random.IntN(len(all))])
 	}
 	switch n := w.random.IntN(100); {
 	case n < 10:
@@ -265,39 +270,39 @@ func (w *world) live(round int) {
 	case n < 14:
 		w.push(db, "latest")
 	case n < 18:
-		w.point(db, "stable", w.labels[db]["latest"])
+		w.moveTag(db, "stable", w.labels[db]["latest"])
 	case n < 22:
 		w.pushIndex("amd64", "arm64")
 	case n < 25:
 		w.pushIndex("amd64")
 	case n < 28:
-		w.back()
+		w.moveV2Back()
 	case n < 33:
-		w.toggle()
-	case n < 36 && w.down.IsZero():
-		w.down, w.calm = w.Now().Add(time.Duration(1+w.random.IntN(14))*time.Hour), w.ECR.Disturb(awslocal.Fault{Status: 501})
-	case n < 40 && w.off == 0:
-		w.off, w.mended = []time.Duration{-time.Hour, time.Hour}[w.random.IntN(2)], w.Now().Add(w.days(1, 3))
+		w.deleteOrPushOld()
+	case n < 36 && w.outageUntil.IsZero():
+		w.outageUntil, w.endOutage = w.Now().Add(time.Duration(1+w.random.IntN(14))*time.Hour), w.ECR.InjectFault(awslocal.Fault{Status: 501})
+	case n < 40 && w.clockSkew == 0:
+		w.clockSkew, w.clockSkewUntil = []time.Duration{-time.Hour, time.Hour}[w.random.IntN(2)], w.Now().Add(w.days(1, 3))
 	}
-	if w.Now().After(w.turns) {
-		w.enhanced, w.turns = !w.enhanced, w.Now().Add(w.days(2, 6))
+	if w.Now().After(w.scanTypeUntil) {
+		w.enhanced, w.scanTypeUntil = !w.enhanced, w.Now().Add(w.days(2, 6))
 		w.ECR.SetScanType(app.Region, app.Registry, map[bool]ecr.ScanType{true: ecr.Enhanced, false: ecr.Basic}[w.enhanced])
 	}
 }
 
-// back points v2 to what v1 points to, or to the oldest image that is still there.
-func (w *world) back() {
+// moveV2Back points v2 to the image of v1 or to a random older image that still exists.
+func (w *world) moveV2Back() {
 	digest := w.labels[app]["v1"]
 	for _, i := range w.ECR.Images(app) {
 		if old := w.images[i.Digest]; old != nil && old != w.deleted && old.failing.IsZero() && w.chance(20) {
 			digest = i.Digest
 		}
 	}
-	w.point(app, "v2", digest)
+	w.moveTag(app, "v2", digest)
 }
 
-// turn changes what an image's scans will find, or makes them fail for some days.
-func (w *world) turn(i *image) {
+// changeFindings changes what an image's scans will find, or makes them fail for some days.
+func (w *world) changeFindings(i *image) {
 	if w.chance(8) && i.failing.IsZero() {
 		i.failing = w.Now().Add(w.days(1, 4))
 	} else {
@@ -321,17 +326,17 @@ func (w *world) update(i *image) {
 	}
 }
 
-// mend ends what lasts for a time only.
-func (w *world) mend() {
+// endTemporaryStates ends outages, wrong clocks and failures whose time is over.
+func (w *world) endTemporaryStates() {
 	now := w.Now()
-	if w.calm != nil && now.After(w.down) {
-		w.calm()
-		w.calm, w.down = nil, time.Time{}
+	if w.endOutage != nil && now.After(w.outageUntil) {
+		w.endOutage()
+		w.endOutage, w.outageUntil = nil, time.Time{}
 	}
-	if w.off != 0 && now.After(w.mended) {
-		w.off = 0
+	if w.clockSkew != 0 && now.After(w.clockSkewUntil) {
+		w.clockSkew = 0
 	}
-	for _, i := range w.pointed() {
+	for _, i := range w.labelled() {
 		if !i.failing.IsZero() && now.After(i.failing) {
 			i.failing = time.Time{}
 			w.update(i)
@@ -339,8 +344,8 @@ func (w *world) mend() {
 	}
 }
 
-// settle notes what the scans found that were completed since.
-func (w *world) settle() {
+// recordScans stores the results of basic scans that have completed since the last call.
+func (w *world) recordScans() {
 	for repo := range w.labels {
 		for _, state := range w.ECR.Images(repo) {
 			i := w.images[state.Digest]
@@ -352,7 +357,7 @@ func (w *world) settle() {
 	}
 }
 
-// visible is what ECR shows of an image's scans, nil when nothing.
+// visible returns the result that ECR shows for an image, or nil.
 func (w *world) visible(i *image) *scanned {
 	if !w.enhanced {
 		return i.last
@@ -367,8 +372,8 @@ func (w *world) visible(i *image) *scanned {
 	return &s
 }
 
-func (c content) sorted() []flaw {
-	return slices.SortedFunc(maps.Keys(c), func(a, b flaw) int { return strings.Compare(a.name+a.pkg, b.name+b.pkg) })
+func (c content) sorted() []findingKey {
+	return slices.SortedFunc(maps.Keys(c), func(a, b findingKey) int { return strings.Compare(a.name+a.pkg, b.name+b.pkg) })
 }
 
 func basicFindings(c content) []ecr.Finding {
@@ -379,7 +384,7 @@ func basicFindings(c content) []ecr.Finding {
 			{Key: "package_name", Value: f.pkg}, {Key: "package_version", Value: fmt.Sprintf("1.%d", t.text)},
 		}}
 		findings = append(findings, one)
-		if t.text%3 == 1 { // a second copy of the package, which seems less severe
+		if t.text%3 == 1 { // a second copy of the package with a lower severity
 			one.Severity, one.Attributes = "INFORMATIONAL", []ecr.Attribute{{Key: "package_name", Value: f.pkg}, {Key: "package_version", Value: "0.9"}}
 			findings = append(findings, one)
 		}

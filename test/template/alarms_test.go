@@ -9,7 +9,7 @@ import (
 	"ecr-continuous-scan/internal/scanevents"
 )
 
-// Each alarm watches a metric that is written, with the dimensions that it is written with: any other alarm would stay silent for ever.
+// Each alarm uses a metric that the code writes, with the same dimensions. Otherwise the alarm could never start.
 func TestAlarms(t *testing.T) {
 	startScan := []any{object{"Name": "FunctionName", "Value": object{"Ref": "StartScanFunc"}}}
 	stage := []any{object{"Name": "ApiName", "Value": object{"Ref": "AWS::StackName"}}, object{"Name": "Stage", "Value": "Prod"}}
@@ -18,7 +18,7 @@ func TestAlarms(t *testing.T) {
 		namespace, metric string
 		dimensions        []any
 		statistic         string
-		period, periods   int // seconds, and how many of them
+		period, periods   int // seconds, and their number
 		operator          string
 		threshold         int
 	}
@@ -37,10 +37,10 @@ func TestAlarms(t *testing.T) {
 		p := at(t, resource, "Properties").(object)
 		periods := at(t, p, "EvaluationPeriods").(int)
 		if of := p["DatapointsToAlarm"]; of != nil && of != periods {
-			t.Errorf("%s goes off at %v of %d periods", name, of, periods)
+			t.Errorf("%s starts after %v of %d periods, want all", name, of, periods)
 		}
 		if p["TreatMissingData"] != "notBreaching" {
-			t.Errorf("%s: without data it is %v", name, p["TreatMissingData"])
+			t.Errorf("%s: without data its state is %v", name, p["TreatMissingData"])
 		}
 		got[name] = alarm{
 			at(t, p, "Namespace").(string), at(t, p, "MetricName").(string), at(t, p, "Dimensions").([]any), at(t, p, "Statistic").(string),
@@ -52,7 +52,7 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
-// The metrics that the code writes for alarms and those that alarms watch are the same.
+// The metrics that the code writes for alarms are the metrics of the alarms.
 func TestAlarmMetrics(t *testing.T) {
 	watched := map[string]bool{}
 	for _, resource := range ofType(t, load(t), "AWS::CloudWatch::Alarm") {

@@ -1,3 +1,3 @@
-// Package template holds the tests that template.yaml and the code agree: functions, routes, environment, permissions. It has no code of
-// its own. That the template deploys and works is seen in test/deployment.
+// Package template tests that template.yaml agrees with the code: functions, routes, environment, permissions. It
+// contains only tests. The tests in test/deployment deploy the template.
 package template

@@ -10,10 +10,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// object is a mapping of the template. Short forms of intrinsic functions are written out: !Ref X is {"Ref": "X"}.
+// object is a mapping of the template. Short forms of intrinsic functions are expanded: !Ref X is {"Ref": "X"}.
 type object = map[string]any
 
-// load reads the template.
+// load parses the template.
 func load(t *testing.T) object {
 	t.Helper()
 	text, err := os.ReadFile("../../template.yaml")
@@ -26,7 +26,7 @@ func load(t *testing.T) object {
 	}
 	root, ok := value(t, document.Content[0]).(object)
 	if !ok {
-		t.Fatal("template.yaml is no mapping")
+		t.Fatal("template.yaml is not a mapping")
 	}
 	return root
 }
@@ -43,7 +43,7 @@ func value(t *testing.T, n *yaml.Node) any {
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
-		t.Fatalf("line %d: CloudFormation knows no aliases", n.Line)
+		t.Fatalf("line %d: CloudFormation does not support aliases", n.Line)
 	case yaml.MappingNode:
 		m := object{}
 		for i := 0; i < len(n.Content); i += 2 {
@@ -64,7 +64,7 @@ func value(t *testing.T, n *yaml.Node) any {
 	return v
 }
 
-// at walks down a path of keys and fails the test where there is nothing.
+// at returns the value at a path of keys. It fails the test if there is none.
 func at(t *testing.T, v any, path ...string) any {
 	t.Helper()
 	for i, key := range path {
@@ -77,7 +77,7 @@ func at(t *testing.T, v any, path ...string) any {
 	return v
 }
 
-// ofType are the template's resources of a type, by name.
+// ofType returns the template's resources of a type, by name.
 func ofType(t *testing.T, template object, kind string) map[string]object {
 	t.Helper()
 	found := map[string]object{}
@@ -89,7 +89,7 @@ func ofType(t *testing.T, template object, kind string) map[string]object {
 	return found
 }
 
-// functions are the properties of the template's functions, with those for all of them.
+// functions returns the properties of the template's functions, including the global ones.
 func functions(t *testing.T, template object) map[string]object {
 	t.Helper()
 	found := ofType(t, template, "AWS::Serverless::Function")
@@ -101,7 +101,7 @@ func functions(t *testing.T, template object) map[string]object {
 	return found
 }
 
-// texts is a text or a list of texts as a list.
+// texts converts a text or a list of texts to a list.
 func texts(v any) []string {
 	list, ok := v.([]any)
 	if !ok {
@@ -114,5 +114,5 @@ func texts(v any) []string {
 	return found
 }
 
-// sorted is a set in order.
+// sorted returns the elements of a set in order.
 func sorted(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }

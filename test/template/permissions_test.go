@@ -20,7 +20,7 @@ import (
 	"ecr-continuous-scan/internal/s3store"
 )
 
-// statements are what a function may do, without what SAM adds for logs and traces.
+// statements returns the permissions of a function in the template. SAM adds permissions for logs and traces.
 func statements(t *testing.T, function object) []object {
 	t.Helper()
 	var all []object
@@ -32,7 +32,7 @@ func statements(t *testing.T, function object) []object {
 	return all
 }
 
-// granted are the actions that a function may do.
+// granted returns the actions that a function may use.
 func granted(t *testing.T, function object) map[string]bool {
 	t.Helper()
 	actions := map[string]bool{}
@@ -44,8 +44,8 @@ func granted(t *testing.T, function object) map[string]bool {
 	return actions
 }
 
-// The permissions are those of the calls that the code makes, and of those that Lambda makes for it: none is missing and none is too many.
-func TestActionsAreThoseOfTheCode(t *testing.T) {
+// The permitted actions are exactly those of the calls that the code makes and that Lambda makes for it.
+func TestActionsMatchTheCode(t *testing.T) {
 	template := load(t)
 	all := map[string]bool{}
 	for _, f := range functions(t, template) {
@@ -54,7 +54,7 @@ func TestActionsAreThoseOfTheCode(t *testing.T) {
 		}
 	}
 	want := called(t)
-	if len(ofType(t, template, "AWS::Lambda::EventSourceMapping")) > 0 { // Lambda receives the messages in the function's name
+	if len(ofType(t, template, "AWS::Lambda::EventSourceMapping")) > 0 { // Lambda receives the messages with the function's role
 		for _, action := range []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"} {
 			want[action] = true
 		}
@@ -64,7 +64,7 @@ func TestActionsAreThoseOfTheCode(t *testing.T) {
 	}
 }
 
-// What statements are about, in the template's words.
+// Resources of statements, as in the template.
 const (
 	bucket    = "arn:${AWS::Partition}:s3:::${Name}"
 	configs   = bucket + "/????????-????-????-????-????????????.json"
@@ -72,10 +72,10 @@ const (
 	setAside  = bucket + "/" + s3store.SetAsidePrefix + s3store.RecordPrefix + "*"
 	images    = "arn:${AWS::Partition}:ecr:*:*:repository/*"
 	visits    = "VisitQueue.Arn"
-	inspector = "*" // Inspector knows no narrower resource
+	inspector = "*" // Inspector supports no narrower resource
 )
 
-// Each function may do its own part alone. That each does what it may is seen in test/deployment, where the functions run with these permissions.
+// Each function has only the permissions that it needs. test/deployment runs the functions with these permissions.
 func TestPermissions(t *testing.T) {
 	read := map[string][]string{
 		bucket: {"s3:ListBucket"}, configs: {"s3:GetObject"}, records: {"s3:GetObject"},
@@ -103,7 +103,7 @@ func TestPermissions(t *testing.T) {
 				about, isText = strings.Join(append(texts(sub["Fn::Sub"])[:1], texts(sub["Fn::GetAtt"])...), ""), true
 			}
 			if !isText || s["Effect"] != "Allow" || s["Condition"] != nil || s["NotAction"] != nil || got[name][about] != nil {
-				t.Errorf("%s: %v is no plain statement, or the second about %s", name, s, about)
+				t.Errorf("%s: %v is not a plain statement, or a second one for %s", name, s, about)
 			}
 			got[name][about] = slices.Sorted(slices.Values(texts(s["Action"])))
 		}
@@ -113,13 +113,13 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// A read stores nothing, so the functions that answer reads have no permission to write, on anything.
-func TestReadersWriteNothing(t *testing.T) {
+// The functions that only read have no permission to write.
+func TestReadersHaveNoPermissionToWrite(t *testing.T) {
 	all := functions(t, load(t))
 	for _, name := range []string{"SummaryFunc", "FindingsFunc"} {
 		actions := sorted(granted(t, all[name]))
 		if len(actions) == 0 {
-			t.Errorf("%s may do nothing at all", name)
+			t.Errorf("%s has no permissions", name)
 		}
 		for _, action := range actions {
 			if !reads(action) {
@@ -129,15 +129,15 @@ func TestReadersWriteNothing(t *testing.T) {
 	}
 }
 
-// reads says whether an action changes nothing, by the word that AWS begins its name with.
+// reads reports whether an action only reads, according to the beginning of its name.
 func reads(action string) bool {
 	_, name, _ := strings.Cut(action, ":")
 	return regexp.MustCompile(`^(Get|BatchGet|List|Describe)[A-Za-z0-9]*$`).MatchString(name)
 }
 
-// The pattern of configs takes in the objects of scan IDs at the bucket's root, and nothing else.
+// The resource pattern of configs matches exactly the objects "<scan ID>.json" in the bucket's root.
 func TestConfigsPattern(t *testing.T) {
-	id := uuid.Must(uuid.NewV7()).String() // what a config's id is
+	id := uuid.Must(uuid.NewV7()).String() // the form of a config's id
 	pattern := strings.ReplaceAll(strings.ReplaceAll(regexp.QuoteMeta(configs), `\*`, ".*"), `\?`, ".")
 	matches := regexp.MustCompile("^" + pattern + "$").MatchString
 	for key, want := range map[string]bool{
@@ -145,16 +145,16 @@ func TestConfigsPattern(t *testing.T) {
 		"runs/" + id + ".json": false, s3store.RecordPrefix + id + ".json": false, "h/" + id + ".json": false, "notes.json": false, id: false,
 	} {
 		if got := matches(bucket + "/" + key); got != want {
-			t.Errorf("%s takes in %s: %t", configs, key, got)
+			t.Errorf("%s matches %s: %t", configs, key, got)
 		}
 	}
 }
 
-// sdk is where the packages of AWS's services lie; the last element is the service.
+// sdk is the import path of AWS's service packages. The last element is the service.
 const sdk = "github.com/aws/aws-sdk-go-v2/service/"
 
-// called derives, from the requests to AWS that the code of the functions makes, the actions that it needs. A request to operation X takes
-// an XInput of its service's package, by whatever way it is sent.
+// called returns the actions that the calls of the functions' code need. A call of operation X always uses the type
+// XInput of the service's package.
 func called(t *testing.T) map[string]bool {
 	t.Helper()
 	actions := map[string]bool{}
@@ -162,7 +162,7 @@ func called(t *testing.T) map[string]bool {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && entry.Name() == "awslocal": // answers such requests, on the user's machine
+		case entry.IsDir() && entry.Name() == "awslocal": // implements AWS services, does not call them
 			return fs.SkipDir
 		case entry.IsDir() || filepath.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go"):
 			return nil
@@ -184,9 +184,9 @@ func called(t *testing.T) map[string]bool {
 	return actions
 }
 
-// operations are the operations of a file's requests, as service:operation.
+// operations returns the operations of a file's calls, as service:operation.
 func operations(file *ast.File) []string {
-	services := map[string]string{} // by the name that the file has for the package
+	services := map[string]string{} // by the package name in the file
 	for _, spec := range file.Imports {
 		imported, err := strconv.Unquote(spec.Path.Value)
 		service, ok := strings.CutPrefix(imported, sdk)
@@ -215,16 +215,16 @@ func operations(file *ast.File) []string {
 	return found
 }
 
-// needed are the actions that an operation needs. Mostly both have the same name.
+// needed returns the actions that an operation needs. Most operations need the action of the same name.
 func needed(operation string) []string {
 	switch operation {
 	case "s3:ListObjectsV2", "s3:HeadBucket":
 		return []string{"s3:ListBucket"}
 	case "s3:HeadObject":
 		return []string{"s3:GetObject"}
-	case "ecr:DescribeImageScanFindings": // ECR asks Inspector for enhanced findings, in the caller's name
+	case "ecr:DescribeImageScanFindings": // ECR reads enhanced findings from Inspector with the caller's permissions
 		return []string{operation, "inspector2:ListCoverage", "inspector2:ListFindings"}
-	case "sqs:SendMessageBatch": // IAM knows one action for both
+	case "sqs:SendMessageBatch": // IAM has one action for both
 		return []string{"sqs:SendMessage"}
 	}
 	return []string{operation}

@@ -20,7 +20,7 @@ import (
 	"ecr-continuous-scan/internal/setup"
 )
 
-// folders are the mains by the function that they are.
+// folders returns the folder of each function's main package.
 func folders() map[string]string {
 	return map[string]string{"ConfigsFunc": "configs", "SummaryFunc": "summary", "FindingsFunc": "findings", "StartScanFunc": "startscan"}
 }
@@ -47,8 +47,8 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
-// Without SkipBuild `sam build` would try to compile the folders of executables.
-func TestFunctionsAreBuiltBeforehand(t *testing.T) {
+// Without SkipBuild, `sam build` would try to compile the folders of the executables.
+func TestFunctionsSkipBuild(t *testing.T) {
 	for name, f := range ofType(t, load(t), "AWS::Serverless::Function") {
 		if at(t, f, "Metadata", "SkipBuild") != true {
 			t.Errorf("%s: SkipBuild is missing", name)
@@ -56,20 +56,21 @@ func TestFunctionsAreBuiltBeforehand(t *testing.T) {
 	}
 }
 
-// A function that answers requests must give up before API Gateway does, and be given longer than its own budget.
+// A function behind API Gateway must time out before the gateway does, and must have more time than its own time
+// limit for a request.
 func TestTimeouts(t *testing.T) {
 	for name, f := range functions(t, load(t)) {
 		timeout := f["Timeout"].(int)
-		if name == "StartScanFunc" { // TestVisitQueue
+		if name == "StartScanFunc" { // see TestVisitQueue
 			continue
 		}
 		if timeout > 29 || float64(timeout) <= httpapi.Budget.Seconds() {
-			t.Errorf("%s may run %d seconds: API Gateway waits 29, and a request takes up to %v", name, timeout, httpapi.Budget)
+			t.Errorf("the timeout of %s is %d seconds: API Gateway waits 29 seconds, and a request takes up to %v", name, timeout, httpapi.Budget)
 		}
 	}
 }
 
-// A queue's type and its times belong together.
+// The queues have the right types, and their timeouts fit together.
 func TestVisitQueue(t *testing.T) {
 	template := load(t)
 	want := map[string]object{
@@ -82,7 +83,7 @@ func TestVisitQueue(t *testing.T) {
 	}
 	got := map[string]object{}
 	for name, queue := range ofType(t, template, "AWS::SQS::Queue") {
-		got[name] = at(t, queue, "Properties").(object) // without a name: a queue's type cannot change, so a later one needs another
+		got[name] = at(t, queue, "Properties").(object) // queues have no names: a change of a queue's type replaces it, which needs another name
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the queues (-want +got):\n%s", diff)
@@ -93,15 +94,15 @@ func TestVisitQueue(t *testing.T) {
 	}
 	visible := at(t, got["VisitQueue"], "VisibilityTimeout").(int)
 	if receives := at(t, got["VisitQueue"], "RedrivePolicy", "maxReceiveCount").(int); visible*receives > minutes*60 {
-		t.Errorf("a visit that never answers is tried %d times, %d s each, and the next message is sent after %d minutes", receives, visible, minutes)
+		t.Errorf("a visit without a response is tried %d times for %d s each, but the next message is sent after %d minutes", receives, visible, minutes)
 	}
-	// Lambda tries an invocation again that was throttled, so a visit may begin some time after its message was received.
+	// Lambda retries a throttled invocation, so a visit may begin some time after its message was received.
 	if timeout := functions(t, template)["StartScanFunc"]["Timeout"].(int); visible < 2*timeout {
-		t.Errorf("a visit may take %d s, and its message is given to another one after %d", timeout, visible)
+		t.Errorf("a visit may take %d s, but its message is delivered again after %d s", timeout, visible)
 	}
 }
 
-// Lambda takes the messages of the queue one by one.
+// Lambda passes the messages of the queue to the function one by one.
 func TestVisitMapping(t *testing.T) {
 	template := load(t)
 	want := object{
@@ -141,14 +142,14 @@ func TestQueuesRefuseCallsWithoutTLS(t *testing.T) {
 	}
 }
 
-// Logs of a group that isn't declared never expire.
+// Lambda creates a log group that is not declared, and its logs never expire.
 func TestLogsExpire(t *testing.T) {
 	template := load(t)
 	groups := ofType(t, template, "AWS::Logs::LogGroup")
 	for name, f := range functions(t, template) {
 		group, _ := at(t, f, "LoggingConfig", "LogGroup").(object)["Ref"].(string)
 		if groups[group] == nil {
-			t.Fatalf("%s: the log group %q isn't declared", name, group)
+			t.Fatalf("%s: the log group %q is not declared", name, group)
 		}
 	}
 	for name, group := range groups {
@@ -177,7 +178,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// Only the functions that send visits know the queue.
+// Only the functions that send visits have the URL of the queue.
 func TestQueueURL(t *testing.T) {
 	for name, f := range functions(t, load(t)) {
 		var want any
@@ -204,7 +205,7 @@ func TestRoutes(t *testing.T) {
 			}
 			properties := e.(object)["Properties"].(object)
 			got = append(got, properties["Path"].(string))
-			// HEAD, OPTIONS and 405 are answered by the code.
+			// The code handles HEAD, OPTIONS and 405.
 			if properties["Method"] != "any" || !cmp.Equal(properties["RestApiId"], object{"Ref": "Api"}) {
 				t.Errorf("%s/%s: %v", name, event, properties)
 			}
@@ -228,11 +229,11 @@ func TestSchedule(t *testing.T) {
 		t.Errorf("the schedules of StartScanFunc (-want +got):\n%s", diff)
 	}
 	if got := at(t, template, "Parameters", "Schedule", "Default"); got != "rate(30 minutes)" {
-		t.Errorf("by default it looks at %v", got)
+		t.Errorf("the default schedule is %v", got)
 	}
 }
 
-// What the gateway answers itself looks as if the code had answered it.
+// Errors of the gateway have the same format as errors of the code.
 func TestGatewayResponses(t *testing.T) {
 	responses := at(t, load(t), "Resources", "Api", "Properties", "GatewayResponses").(object)
 	for kind, r := range responses {
@@ -281,14 +282,14 @@ func TestUnknownPathIsTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// Query strings may hold a key, and traces of a stage record them.
-func TestStageTracesNothing(t *testing.T) {
+// Traces of a stage contain query strings, which can contain a key. Therefore the stage writes no traces.
+func TestStageHasNoTraces(t *testing.T) {
 	api := at(t, load(t), "Resources", "Api", "Properties").(object)
 	if api["TracingEnabled"] != nil || api["StageName"] != "Prod" || api["Cors"] != nil {
 		t.Errorf("tracing %v, stage %v, CORS %v", api["TracingEnabled"], api["StageName"], api["Cors"])
 	}
 	for _, setting := range api["MethodSettings"].([]any) {
-		for _, logs := range []string{"LoggingLevel", "DataTraceEnabled"} { // whole requests, with their headers
+		for _, logs := range []string{"LoggingLevel", "DataTraceEnabled"} { // would log whole requests with their headers
 			if setting.(object)[logs] != nil {
 				t.Errorf("the stage has %s", logs)
 			}
@@ -296,23 +297,23 @@ func TestStageTracesNothing(t *testing.T) {
 	}
 }
 
-// Access logs are off by default, and hold nothing that a key could stand in.
+// Access logs are off by default and contain no field that can contain a key.
 func TestAccessLogs(t *testing.T) {
 	template := load(t)
 	if got := at(t, template, "Parameters", "AccessLogs", "Default"); got != "false" {
-		t.Errorf("by default they are %v", got)
+		t.Errorf("the default is %v", got)
 	}
 	setting := at(t, template, "Resources", "Api", "Properties", "AccessLogSetting", "Fn::If").([]any)
 	if diff := cmp.Diff([]any{"HasAccessLogs", object{"Ref": "AWS::NoValue"}}, []any{setting[0], setting[2]}); diff != "" {
 		t.Errorf("the condition (-want +got):\n%s", diff)
 	}
 	if got := at(t, template, "Resources", "AccessLog", "Condition"); got != "HasAccessLogs" {
-		t.Errorf("the log group is made if %v", got)
+		t.Errorf("the log group's condition is %v", got)
 	}
 	format := at(t, setting[1], "Format").(string)
 	var got map[string]string
 	if err := json.Unmarshal([]byte(format), &got); err != nil || strings.Contains(format, "\n") {
-		t.Fatalf("the format is no line of JSON: %v\n%s", err, format)
+		t.Fatalf("the format is not one line of JSON: %v\n%s", err, format)
 	}
 	want := map[string]string{"sourceIp": "$context.identity.sourceIp"}
 	for _, name := range []string{"requestId", "requestTime", "httpMethod", "resourcePath", "status", "responseLength", "responseLatency"} {
@@ -323,7 +324,7 @@ func TestAccessLogs(t *testing.T) {
 	}
 }
 
-// The hashes of keys are nobody's business, and no key at all must not be taken for an open API.
+// The hashes of keys are not shown. Without a key the API is not open.
 func TestKeyParameters(t *testing.T) {
 	template := load(t)
 	for _, name := range []string{"ApiKeySha256", "ReadKeySha256"} {
@@ -337,14 +338,14 @@ func TestKeyParameters(t *testing.T) {
 		}
 	}
 	for name, f := range functions(t, template) {
-		_, answers := at(t, f, "Environment", "Variables").(object)["ECR_SCAN_API_KEY_SHA256"]
-		if answers != (name != "StartScanFunc") {
-			t.Errorf("%s is told of the keys: %t", name, answers)
+		_, got := at(t, f, "Environment", "Variables").(object)["ECR_SCAN_API_KEY_SHA256"]
+		if got != (name != "StartScanFunc") {
+			t.Errorf("%s has the hash of the key: %t", name, got)
 		}
 	}
 }
 
-// Badges are public only if somebody says so, and only the function that draws them is told.
+// Badges are not public by default. Only SummaryFunc has the setting.
 func TestPublicBadges(t *testing.T) {
 	template := load(t)
 	p := at(t, template, "Parameters", "PublicBadges").(object)
@@ -372,13 +373,13 @@ func TestParameters(t *testing.T) {
 	for name, p := range at(t, template, "Parameters").(object) {
 		parameter := p.(object)
 		if description, _ := parameter["Description"].(string); !strings.HasSuffix(description, ".") {
-			t.Errorf("%s isn't described: %q", name, description)
+			t.Errorf("%s has no description that ends with a full stop: %q", name, description)
 		}
 		if parameter["Default"] == nil {
-			t.Errorf("%s has no default, so that a deploy must give it", name)
+			t.Errorf("%s has no default, so every deploy would have to set it", name)
 		}
 		if !regexp.MustCompile(`!Ref ` + name + `\b|\$\{` + name + `\}`).Match(text) {
-			t.Errorf("%s isn't used", name)
+			t.Errorf("%s is not used", name)
 		}
 	}
 }
@@ -396,12 +397,12 @@ func TestBucket(t *testing.T) {
 	bucket := at(t, template, "Resources", "Bucket").(object)
 	for _, key := range []string{"DeletionPolicy", "UpdateReplacePolicy"} {
 		if policy, _ := bucket[key].(string); !strings.HasPrefix(policy, "Retain") {
-			t.Errorf("%s is %q: configs could be lost", key, policy)
+			t.Errorf("%s is %q, so configs could be lost", key, policy)
 		}
 	}
 	properties := at(t, bucket, "Properties").(object)
 	if properties["BucketName"] != nil {
-		t.Error("the bucket has a fixed name: a second stack could not be made")
+		t.Error("the bucket has a fixed name: a second stack could not be created")
 	}
 	for setting, v := range at(t, properties, "PublicAccessBlockConfiguration").(object) {
 		if v != true {
@@ -409,7 +410,7 @@ func TestBucket(t *testing.T) {
 		}
 	}
 	if n := len(at(t, properties, "PublicAccessBlockConfiguration").(object)); n != 4 {
-		t.Errorf("%d of the 4 settings against public access are made", n)
+		t.Errorf("%d of the 4 settings against public access are set", n)
 	}
 	at(t, properties, "BucketEncryption", "ServerSideEncryptionConfiguration")
 	if got := at(t, properties, "VersioningConfiguration", "Status"); got != "Enabled" {
@@ -418,6 +419,6 @@ func TestBucket(t *testing.T) {
 	statements := at(t, template, "Resources", "BucketPolicy", "Properties", "PolicyDocument", "Statement").([]any)
 	want := object{"Bool": object{"aws:SecureTransport": "false"}}
 	if s := statements[0].(object); s["Effect"] != "Deny" || s["Action"] != "s3:*" || !cmp.Equal(s["Condition"], want) {
-		t.Errorf("the bucket takes calls without TLS: %v", s)
+		t.Errorf("the bucket accepts calls without TLS: %v", s)
 	}
 }

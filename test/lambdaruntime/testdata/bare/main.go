@@ -1,4 +1,5 @@
-// Command bare is the least that a function written with aws-lambda-go can be. The others' cold starts are measured against it.
+// Command bare is the smallest possible function with aws-lambda-go. The cold starts of other functions are
+// compared with it.
 package main
 
 import (

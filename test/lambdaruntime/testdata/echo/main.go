@@ -1,4 +1,4 @@
-// Command echo is a function behind API Gateway that answers with what reached it.
+// Command echo is a function behind API Gateway that returns the request.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command faulty is a function that goes wrong in the way that its event, a JSON string, names.
+// Command faulty is a function that fails in the way that its event, a JSON string, names.
 package main
 
 import (
@@ -29,7 +29,7 @@ func handle(ctx context.Context, fault string) (any, error) {
 	fmt.Println("handling", fault)
 	switch fault {
 	case "error":
-		return nil, errors.New("it went wrong")
+		return nil, errors.New("the function failed")
 	case "panic":
 		panic("on purpose")
 	case "exit":
@@ -51,7 +51,7 @@ func handle(ctx context.Context, fault string) (any, error) {
 	return fault, nil
 }
 
-// brokenStream is an answer that breaks off on the way.
+// brokenStream is a response that ends with an error.
 type brokenStream struct{ *strings.Reader }
 
 func (s brokenStream) Read(p []byte) (int, error) {
