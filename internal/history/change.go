@@ -14,21 +14,22 @@ import (
 type Change struct {
 	Kind EventKind
 	At   time.Time
-	// Scan is when the scan was completed that reported the change. It is zero for a change that is not about a finding.
+	// Scan is when the scan was completed that reported the change. It is zero for a change that is not about a
+	// finding.
 	Scan time.Time
 	// Repository and Image are what changed. Image is nil when the change is about the whole repository.
 	Repository scan.Repository
 	Image      *scan.Image
-	// Finding is the current state of the finding. From and To are its severities before and after. From is empty for a new
-	// finding, and To for a resolved one.
+	// Finding is the current state of the finding. From and To are its severities before and after. From is empty for
+	// a new finding, and To for a resolved one.
 	Finding  scan.Finding
 	From, To scan.Severity
 	// Since is set when the change ends a period, for example of failed scans. It is the start of the period.
 	Since time.Time
 	// Reason is ECR's reason, or empty.
 	Reason string
-	// RolledUp are the remaining changes of one scan of one image that are not listed separately, in their order. If it is
-	// set, only At, Repository and Image are set too.
+	// RolledUp are the remaining changes of one scan of one image that are not listed separately, in their order. If
+	// it is set, only At, Repository and Image are set too.
 	RolledUp []Change
 }
 

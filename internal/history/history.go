@@ -22,13 +22,14 @@ type CountChange struct {
 	Fixed scan.Counts `json:"fixed,omitempty"`
 }
 
-// History is the stored history of the findings of one image: a tag, or one platform of an image index. It continues when
-// the tag points to a new digest.
+// History is the stored history of the findings of one image: a tag, or one platform of an image index. It continues
+// when the tag points to a new digest.
 type History struct {
 	Tag      string `json:"tag"`
 	Platform string `json:"platform,omitempty"`
 	Scan
-	// Since is when the baseline was completed, the first scan of the history. Findings of the baseline are not changes.
+	// Since is when the baseline was completed, the first scan of the history. Findings of the baseline are not
+	// changes.
 	Since Stamp `json:"since"`
 	// LastDate is the latest date in the history.
 	LastDate Stamp            `json:"told"`
@@ -53,8 +54,8 @@ const (
 	Present FindingStatus = ""
 	// Resolved means that a later completed scan did not report the finding.
 	Resolved FindingStatus = "resolved"
-	// Hidden means that the registry changed between basic and enhanced scanning, and only the earlier kind reported the
-	// finding.
+	// Hidden means that the registry changed between basic and enhanced scanning, and only the earlier kind reported
+	// the finding.
 	Hidden FindingStatus = "hidden"
 )
 
@@ -62,8 +63,8 @@ const (
 type TrackedFinding struct {
 	scan.Finding
 	Status FindingStatus `json:"fate,omitempty"`
-	// Published is when the finding was first seen, or when its current episode began. Updated is when its severity, fix,
-	// score or status last changed. Ended is when it became resolved or hidden.
+	// Published is when the finding was first seen, or when its current episode began. Updated is when its severity,
+	// fix, score or status last changed. Ended is when it became resolved or hidden.
 	Published Stamp `json:"published"`
 	Updated   Stamp `json:"updated"`
 	Ended     Stamp `json:"ended,omitempty"`
@@ -94,8 +95,8 @@ const (
 // Event is the stored form of a change of a finding.
 type Event struct {
 	Kind EventKind `json:"kind"`
-	// Scan is when the scan was completed that reported the change. At is the date of the change: a second near Scan that
-	// nothing else in the repository uses.
+	// Scan is when the scan was completed that reported the change. At is the date of the change: a second near Scan
+	// that nothing else in the repository uses.
 	Scan    Stamp  `json:"scan"`
 	At      Stamp  `json:"at"`
 	Name    string `json:"name"`
@@ -106,9 +107,9 @@ type Event struct {
 	To   scan.Severity `json:"to,omitempty"`
 }
 
-// Limits of a history. maxEnded is the number of resolved and hidden findings that are stored with all fields. maxNamed is
-// the number of older ones of which only the name, package, severity and episode are stored, so that the service recognizes
-// them when they come back. maxEvents is the number of events.
+// Limits of a history. maxEnded is the number of resolved and hidden findings that are stored with all fields.
+// maxNamed is the number of older ones of which only the name, package, severity and episode are stored, so that the
+// service recognizes them when they come back. maxEvents is the number of events.
 const (
 	maxEnded  = 5000
 	maxNamed  = 5000
@@ -135,8 +136,9 @@ func (h History) NeedsUpdate(digest string, r scan.Result) bool {
 	return at > h.Completed || at == h.Completed && r.Enhanced
 }
 
-// WithScan returns the history with the completed scan r of a digest added. r must have its findings. now is the time of
-// S3's clock. reserve returns a second near the given one that nothing else in the repository uses. h is not changed.
+// WithScan returns the history with the completed scan r of a digest added. r must have its findings. now is the time
+// of S3's clock. reserve returns a second near the given one that nothing else in the repository uses. h is not
+// changed.
 func (h History) WithScan(digest string, r scan.Result, now Stamp, reserve func(Stamp) Stamp) History {
 	t := h.newDiff(r, h.dateOfScan(r, now), reserve)
 	next := h
@@ -176,8 +178,8 @@ func (h History) newDiff(r scan.Result, at Stamp, reserve func(Stamp) Stamp) *sc
 	return t
 }
 
-// dateOfScan returns the date of the changes that a result causes. ECR reports no date when a tag points to an older digest
-// again or when Amazon Inspector removes a finding. If such a result changes something, the date is now.
+// dateOfScan returns the date of the changes that a result causes. ECR reports no date when a tag points to an older
+// digest again or when Amazon Inspector removes a finding. If such a result changes something, the date is now.
 func (h History) dateOfScan(r scan.Result, now Stamp) Stamp {
 	at := timeOf(r)
 	if at > h.LastDate {
@@ -191,7 +193,8 @@ func (h History) dateOfScan(r scan.Result, now Stamp) Stamp {
 	return h.LastDate
 }
 
-// timeOf returns when a result was completed, or the latest date of its findings if Amazon Inspector reported one later.
+// timeOf returns when a result was completed, or the latest date of its findings if Amazon Inspector reported one
+// later.
 func timeOf(r scan.Result) Stamp {
 	at := StampOf(r.CompletedAt)
 	for _, f := range r.Findings {
@@ -205,8 +208,8 @@ type scanDiff struct {
 	old     map[findingKey]TrackedFinding
 	at      Stamp
 	reserve func(Stamp) Stamp
-	// baseline is set for the first scan of the kind, basic or enhanced. Its findings are not new, and findings that it does
-	// not report are not resolved.
+	// baseline is set for the first scan of the kind, basic or enhanced. Its findings are not new, and findings that
+	// it does not report are not resolved.
 	baseline bool
 	// lostStatus is the status of findings that the scan does not report.
 	lostStatus FindingStatus
@@ -331,7 +334,8 @@ func (t *scanDiff) change() (CountChange, bool) {
 	return c, len(c.New)+len(c.Fixed) > 0
 }
 
-// prune removes the details of findings that ended longer ago than [Retention], and deletes the oldest ones above the limits.
+// prune removes the details of findings that ended longer ago than [Retention], and deletes the oldest ones above the
+// limits.
 func (t *scanDiff) prune(all []TrackedFinding) []TrackedFinding {
 	present := make([]TrackedFinding, 0, len(all))
 	var ended []TrackedFinding
@@ -354,8 +358,8 @@ func (t *scanDiff) prune(all []TrackedFinding) []TrackedFinding {
 	return append(present, ended...)
 }
 
-// limitEvents returns the old and the new events sorted by scan and date. It omits those that are older than [Retention] or
-// above the limit.
+// limitEvents returns the old and the new events sorted by scan and date. It omits those that are older than
+// [Retention] or above the limit.
 func limitEvents(old, added []Event, at Stamp) []Event {
 	events := slices.Concat(old, added)
 	events = slices.DeleteFunc(events, func(e Event) bool { return e.Scan < at.Plus(-Retention) })

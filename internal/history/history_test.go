@@ -368,8 +368,8 @@ func TestResultsThatNeedNoUpdate(t *testing.T) {
 	}
 }
 
-// The date of an event is near its scan, even if Amazon Inspector found the vulnerability earlier in an image that is new
-// for the tag.
+// The date of an event is near its scan, even if Amazon Inspector found the vulnerability earlier in an image that is
+// new for the tag.
 func TestEventOfAnEarlierInspectorFinding(t *testing.T) {
 	var taken SecondSet
 	h := History{}.WithScan("sha256:a", asInspector(scanned(30, "")), onDay(30), taken.Reserve)
@@ -418,7 +418,8 @@ func TestHistoryIsLimited(t *testing.T) {
 	}
 }
 
-// Since must be later than the changes that were deleted, because a sum of the stored changes is valid only from Since on.
+// Since must be later than the changes that were deleted, because a sum of the stored changes is valid only from
+// Since on.
 func TestCountChangesAreLimited(t *testing.T) {
 	var taken SecondSet
 	h := History{}.WithScan("sha256:a", asInspector(scanned(0, "")), onDay(0), taken.Reserve)

@@ -11,11 +11,11 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Record is the stored data of one repository, for all configs that watch it. A writer replaces the whole record, and only
-// if the store still has the version that the writer read. So two writers can't overwrite each other's changes.
+// Record is the stored data of one repository, for all configs that watch it. A writer replaces the whole record, and
+// only if the store still has the version that the writer read. So two writers can't overwrite each other's changes.
 type Record struct {
-	// Begin is the start of the last visit that listed the repository. Configs are the sorted ids of the configs that watched
-	// the repository at that time.
+	// Begin is the start of the last visit that listed the repository. Configs are the sorted ids of the configs that
+	// watched the repository at that time.
 	Begin   Stamp
 	Configs []string
 	// Failure is why the visits since then failed. Its Code is empty when none failed.
@@ -24,8 +24,8 @@ type Record struct {
 	Images map[string]ImageRecord
 	// Listed is when all tags were last listed.
 	Listed Stamp
-	// MissingSince is when the registry first reported that the repository does not exist; 0 means that it exists. Absences
-	// are the past periods in which it did not exist.
+	// MissingSince is when the registry first reported that the repository does not exist; 0 means that it exists.
+	// Absences are the past periods in which it did not exist.
 	MissingSince Stamp
 	Absences     []Period
 	// Changed is when data that requests show last changed. Swept is when unused histories were last deleted.
@@ -34,13 +34,13 @@ type Record struct {
 	// UsedSeconds are the seconds that are the date of a change or a finding.
 	UsedSeconds SecondSet
 
-	// Version changes with each write. It is empty when there is no stored record. Now is the time of the store's clock when
-	// the record was read.
+	// Version changes with each write. It is empty when there is no stored record. Now is the time of the store's
+	// clock when the record was read.
 	Version string
 	Now     time.Time
 
-	// imagesShared means that another record uses the same map of images. Most records are only read, and copying thousands
-	// of images is slow.
+	// imagesShared means that another record uses the same map of images. Most records are only read, and copying
+	// thousands of images is slow.
 	imagesShared bool
 }
 
@@ -61,20 +61,21 @@ type ImageRecord struct {
 	// ErrorCode and Reason are the code and the message of the error when the images of an index could not be read.
 	ErrorCode scan.Code
 	Reason    string
-	// First is when the image was first listed. Seen is when it was last listed by its tag; a later listing of all tags only
-	// sets Listed of the record.
+	// First is when the image was first listed. Seen is when it was last listed by its tag; a later listing of all
+	// tags only sets Listed of the record.
 	First Stamp
 	Seen  Stamp
 	// MissingSince is when the tag or the platform was first missing; 0 means that it exists.
 	MissingSince Stamp
-	// WaitingSince is the start of the time without a scan, if it is later than the last scan. It is set when the tag points
-	// to a new digest or exists again, and when Amazon Inspector stops scanning the image.
+	// WaitingSince is the start of the time without a scan, if it is later than the last scan. It is set when the tag
+	// points to a new digest or exists again, and when Amazon Inspector stops scanning the image.
 	WaitingSince Stamp
 
 	// Last is ECR's last answer for the digest, and AnsweredAt is its time. Both are zero when the digest is new.
 	Last       Answer
 	AnsweredAt Stamp
-	// Read is when the findings in the history were last read. It is 0 when the history does not have the findings of Last.
+	// Read is when the findings in the history were last read. It is 0 when the history does not have the findings of
+	// Last.
 	Read Stamp
 
 	// Scan is the last completed scan whose findings are in the history. History is the name of the stored history.
@@ -101,16 +102,16 @@ type Answer struct {
 	Enhanced  bool
 }
 
-// ErrLaterFormat is wrapped by errors for a record that a later version of the service wrote. This version must not change
-// such a record.
+// ErrLaterFormat is wrapped by errors for a record that a later version of the service wrote. This version must not
+// change such a record.
 var ErrLaterFormat = errors.New("written by a later version of this service")
 
-// MaxScanAge is the maximum age of a scan. When the last scan of an image is older, the change feed reports it and the result
-// is stale.
+// MaxScanAge is the maximum age of a scan. When the last scan of an image is older, the change feed reports it and
+// the result is stale.
 const MaxScanAge = 48 * time.Hour
 
-// maxPeriodsOfImage is the maximum number of past periods of each kind in an image's record. The latest are stored. Older
-// ones than [Retention] are deleted in any case.
+// maxPeriodsOfImage is the maximum number of past periods of each kind in an image's record. The latest are stored.
+// Older ones than [Retention] are deleted in any case.
 const maxPeriodsOfImage = 30
 
 // Label returns the name of the image within its repository: its tag, and its platform if it has one.
@@ -142,8 +143,8 @@ func (a Answer) IsFinal(now Stamp) bool {
 	return a.State == scan.Completed && !a.Enhanced && now < a.Completed.Plus(scan.RescanInterval)
 }
 
-// IsRecorded reports whether the history has the findings of the last answer, or the last answer has no findings. The findings
-// of an enhanced scan can change without its date, so they must also have been read.
+// IsRecorded reports whether the history has the findings of the last answer, or the last answer has no findings. The
+// findings of an enhanced scan can change without its date, so they must also have been read.
 func (r ImageRecord) IsRecorded() bool {
 	if r.Last.State != scan.Completed || r.Last.Completed == 0 {
 		return true
@@ -154,14 +155,14 @@ func (r ImageRecord) IsRecorded() bool {
 // HasCurrentHistory reports whether the history has a scan of the digest that the tag points to now.
 func (r ImageRecord) HasCurrentHistory() bool { return r.History != "" && r.Scan.Digest == r.Digest }
 
-// unscannedAt returns when the last scan becomes older than [MaxScanAge]. Without a scan it uses the time when the image was
-// first listed.
+// unscannedAt returns when the last scan becomes older than [MaxScanAge]. Without a scan it uses the time when the
+// image was first listed.
 func (r ImageRecord) unscannedAt() Stamp {
 	return max(cmp.Or(r.Scan.Completed, r.First), r.WaitingSince).Plus(MaxScanAge)
 }
 
-// unscannedSince returns since when the last scan is older than [MaxScanAge], or 0. It returns 0 with enhanced scanning,
-// because Amazon Inspector decides itself when to scan.
+// unscannedSince returns since when the last scan is older than [MaxScanAge], or 0. It returns 0 with enhanced
+// scanning, because Amazon Inspector decides itself when to scan.
 func (r ImageRecord) unscannedSince(now Stamp) Stamp {
 	last := r.Last
 	isScanned := last.State == scan.Completed && (last.Enhanced || last.Completed > r.Scan.Completed)
@@ -323,8 +324,8 @@ func (r *Record) SetImageMissing(label string, now Stamp) {
 // SeenAt returns when an image was last listed or searched for.
 func (r *Record) SeenAt(i ImageRecord) Stamp { return max(i.Seen, r.Listed) }
 
-// Prune deletes images that were not listed or searched for within [Retention], and images that have been missing for that
-// long. It keeps a missing tag that a config still lists.
+// Prune deletes images that were not listed or searched for within [Retention], and images that have been missing for
+// that long. It keeps a missing tag that a config still lists.
 func (r *Record) Prune(now Stamp) {
 	limit := now.Plus(-Retention)
 	r.copyImages()
@@ -356,7 +357,8 @@ func (r *Record) PresentTags() map[string]bool {
 	return present
 }
 
-// KeepOnly deletes all images without one of the tags. If it deletes any, the record no longer has a listing of all tags.
+// KeepOnly deletes all images without one of the tags. If it deletes any, the record no longer has a listing of all
+// tags.
 func (r *Record) KeepOnly(tags []string) {
 	watched := make(map[string]bool, len(tags))
 	for _, tag := range tags {
@@ -371,7 +373,8 @@ func (r *Record) KeepOnly(tags []string) {
 	}
 }
 
-// DropHistory records that the history of an image is lost. A visit then reads the findings again and starts a new history.
+// DropHistory records that the history of an image is lost. A visit then reads the findings again and starts a new
+// history.
 func (r *Record) DropHistory(label string) {
 	i, known := r.Images[label]
 	if known {
@@ -417,11 +420,12 @@ func (r *Record) copyImages() {
 	}
 }
 
-// NextChange returns the date for a change of the stored record. It is later than the date of the last change, because a
-// client may have stored that date.
+// NextChange returns the date for a change of the stored record. It is later than the date of the last change,
+// because a client may have stored that date.
 func (r Record) NextChange(now Stamp) Stamp { return max(now, r.Changed+1) }
 
-// HasVisibleChange reports whether a and b differ in data that requests show. It ignores the times of listings and readings.
+// HasVisibleChange reports whether a and b differ in data that requests show. It ignores the times of listings and
+// readings.
 func HasVisibleChange(a, b Record) bool {
 	if a.MissingSince != b.MissingSince || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure {
 		return true

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Stamp is a time in whole Unix seconds. 0 means no time. All recorded dates are from AWS's clocks: when ECR completed a
-// scan, when Amazon Inspector first saw a finding, and for everything else the time of S3's clock.
+// Stamp is a time in whole Unix seconds. 0 means no time. All recorded dates are from AWS's clocks: when ECR
+// completed a scan, when Amazon Inspector first saw a finding, and for everything else the time of S3's clock.
 type Stamp int64
 
 // StampOf converts a time. The zero time becomes 0.
@@ -34,12 +34,13 @@ type Period struct {
 	Until Stamp `json:"until,omitempty"`
 }
 
-// SecondSet is the set of the seconds that are already used as dates in a repository, as sorted periods. Each date in a
-// repository must be unique, because feed readers sort by date and some keep only one of two entries with the same date.
+// SecondSet is the set of the seconds that are already used as dates in a repository, as sorted periods. Each date in
+// a repository must be unique, because feed readers sort by date and some keep only one of two entries with the same
+// date.
 type SecondSet []Period
 
-// Limits of SecondSet. maxShift is the maximum distance between a date and the requested second. maxPeriods is the number of
-// periods; the latest are stored.
+// Limits of SecondSet. maxShift is the maximum distance between a date and the requested second. maxPeriods is the
+// number of periods; the latest are stored.
 const (
 	maxShift   = time.Hour
 	maxPeriods = 1000
@@ -70,8 +71,8 @@ func (s *SecondSet) Reserve(at Stamp) Stamp {
 	return free
 }
 
-// add marks a free second as used. If extends is true, the second is directly before the period at i. Otherwise the period at
-// i is the last one before the second; i is -1 when there is none.
+// add marks a free second as used. If extends is true, the second is directly before the period at i. Otherwise the
+// period at i is the last one before the second; i is -1 when there is none.
 func (s *SecondSet) add(i int, extends bool, free Stamp) {
 	before := i
 	if extends {

@@ -14,8 +14,8 @@ func WithCallDeadline(ctx context.Context) (context.Context, context.CancelFunc)
 	return WithEarlierDeadline(ctx, callMargin, 4)
 }
 
-// WithEarlierDeadline returns a context that ends before ctx's deadline by margin, or by 1/part of the remaining time if
-// that is less. It has no deadline if ctx has none.
+// WithEarlierDeadline returns a context that ends before ctx's deadline by margin, or by 1/part of the remaining time
+// if that is less. It has no deadline if ctx has none.
 func WithEarlierDeadline(ctx context.Context, margin time.Duration, part int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

@@ -12,17 +12,17 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Limits of concurrent reads. Results are added to the record batch by batch, so that dates do not depend on the order in
-// which calls end. While one batch is added, the next ones are read. The results of all unfinished batches are in memory,
-// and one result can have several megabytes.
+// Limits of concurrent reads. Results are added to the record batch by batch, so that dates do not depend on the
+// order in which calls end. While one batch is added, the next ones are read. The results of all unfinished batches
+// are in memory, and one result can have several megabytes.
 const (
 	batchSize     = 16
 	batchesAtOnce = 4
 	readsAtOnce   = batchSize * batchesAtOnce
 )
 
-// Group is a list of images of a repository with the same digest and different tags. It is not empty. ECR has one result for
-// all of them.
+// Group is a list of images of a repository with the same digest and different tags. It is not empty. ECR has one
+// result for all of them.
 type Group []scan.Image
 
 // Groups returns the images that ECR can scan, grouped by digest, in the order of their labels.
@@ -43,8 +43,8 @@ func (r *Refresher) Groups(images []scan.Image) []Group {
 	return groups
 }
 
-// Latest returns the image record of the group that has ECR's latest answer, and false when ECR has not answered for the
-// group.
+// Latest returns the image record of the group that has ECR's latest answer, and false when ECR has not answered for
+// the group.
 func (r *Refresher) Latest(g Group) (latest history.ImageRecord, answered bool) {
 	for _, i := range g {
 		known := r.Record.Images[i.Label()]
@@ -75,8 +75,8 @@ type groupResult struct {
 	group  Group
 	result scan.Result
 	err    error
-	// old are the stored histories that the result updates, by label. historyErrors are the errors of those that could not
-	// be read.
+	// old are the stored histories that the result updates, by label. historyErrors are the errors of those that
+	// could not be read.
 	old           map[string]history.History
 	historyErrors map[string]error
 }
@@ -84,10 +84,11 @@ type groupResult struct {
 // Fetcher reads the results of groups.
 type Fetcher struct {
 	*Refresher
-	// ShouldRead reports whether to read a group from ECR, and returns the context for the call. It is called once for each
-	// group, in order, before the group is read.
+	// ShouldRead reports whether to read a group from ECR, and returns the context for the call. It is called once
+	// for each group, in order, before the group is read.
 	ShouldRead func(Group) (context.Context, bool)
-	// OnResult, if set, is called with each result, concurrently. While it blocks, it occupies one of the concurrent reads.
+	// OnResult, if set, is called with each result, concurrently. While it blocks, it occupies one of the concurrent
+	// reads.
 	OnResult func(Group, scan.Result, error)
 	// OnBatch, if set, is called after each batch is added to the record.
 	OnBatch func()
@@ -184,8 +185,8 @@ func (f *Fetcher) historyOf(ctx context.Context, known history.ImageRecord) (his
 	return h, err
 }
 
-// recordBatch adds a batch to the record, sorted by completion and then by label, so that a request and a visit with the same
-// results get the same dates.
+// recordBatch adds a batch to the record, sorted by completion and then by label, so that a request and a visit with
+// the same results get the same dates.
 func (f *Fetcher) recordBatch(batch []*groupResult) {
 	f.CalledECR = true
 	slices.SortFunc(batch, func(a, b *groupResult) int {
@@ -254,8 +255,8 @@ func (r *Refresher) PendingHistory(label string) (history.History, bool) {
 	return p.History, ok
 }
 
-// SetStored records the name of a pending history that was stored. If err is not nil, the history was not stored: then it
-// restores the image's record, and the findings are read again.
+// SetStored records the name of a pending history that was stored. If err is not nil, the history was not stored:
+// then it restores the image's record, and the findings are read again.
 func (r *Refresher) SetStored(label, name string, err error) {
 	p, isPending := r.pending[label]
 	known, exists := r.Record.Images[label]

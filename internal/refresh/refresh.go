@@ -11,11 +11,12 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Registry reads from ECR. Its errors have the codes RepositoryNotFound, ImageNotFound, NoAccess, Unavailable or Internal.
+// Registry reads from ECR. Its errors have the codes RepositoryNotFound, ImageNotFound, NoAccess, Unavailable or
+// Internal.
 type Registry interface {
-	// Images returns the images that the tags of a repository point to. It reads all tags when tags is empty. For an image
-	// index it returns the images of the index. It omits tags that do not exist. An index whose images can't be read is one
-	// image with an Err.
+	// Images returns the images that the tags of a repository point to. It reads all tags when tags is empty. For an
+	// image index it returns the images of the index. It omits tags that do not exist. An index whose images can't be
+	// read is one image with an Err.
 	Images(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error)
 	// Findings returns the result of the last scan of an image with all findings, merged and sorted as by
 	// [scan.MergeFindings]. For an image that was never scanned it returns a result with the state NotScanned.
@@ -24,15 +25,16 @@ type Registry interface {
 
 // Records reads stored records. Its errors have the code Unavailable unless a method documents others.
 type Records interface {
-	// Load returns the record of a repository, or an empty one when none is stored. Callers must not change it, because it can
-	// be returned to several callers. An error that wraps [history.ErrLaterFormat] means that a later version of the service
-	// wrote the record.
+	// Load returns the record of a repository, or an empty one when none is stored. Callers must not change it,
+	// because it can be returned to several callers. An error that wraps [history.ErrLaterFormat] means that a later
+	// version of the service wrote the record.
 	Load(ctx context.Context, repo scan.Repository) (history.Record, error)
 	// History returns a stored history. Errors: also NotFound when the history does not exist or is invalid.
 	History(ctx context.Context, repo scan.Repository, name string) (history.History, error)
 }
 
-// Source reads records and results. Its fields must not change after the first use. Its methods are safe for concurrent use.
+// Source reads records and results. Its fields must not change after the first use. Its methods are safe for
+// concurrent use.
 type Source struct {
 	Registry Registry
 	Records  Records
@@ -84,12 +86,12 @@ func (r *Refresher) Clock() history.Stamp {
 	return history.StampOf(r.Stored.Now.Add(r.Now().Sub(r.loadedAt)))
 }
 
-// ListingMaxAge is how long the listing of the last visit is used without calling ECR again. A tag can point to a new digest
-// at any time.
+// ListingMaxAge is how long the listing of the last visit is used without calling ECR again. A tag can point to a new
+// digest at any time.
 const ListingMaxAge = 5 * time.Minute
 
-// IsFresh reports whether the record has a listing of the tags that is younger than [ListingMaxAge]. Without tags it must be a
-// listing of all tags.
+// IsFresh reports whether the record has a listing of the tags that is younger than [ListingMaxAge]. Without tags it
+// must be a listing of all tags.
 func (r *Refresher) IsFresh(tags []string) bool {
 	age := r.Clock() - r.Record.Begin
 	if r.Record.Begin == 0 || age >= history.Stamp(ListingMaxAge/time.Second) || age <= -history.Stamp(ListingMaxAge/time.Second) || r.Record.MissingSince > 0 {
@@ -108,9 +110,9 @@ func (r *Refresher) HasListing(tags []string) bool {
 	return len(tags) == 0 && len(present) > 0 || slices.ContainsFunc(tags, func(tag string) bool { return present[tag] })
 }
 
-// List reads from ECR the images of the tags, or of all tags when tags is empty, and updates the record. Images that ECR does
-// not list are marked as missing. Errors: those of [Registry]. On an error, the record changes only if the repository does
-// not exist.
+// List reads from ECR the images of the tags, or of all tags when tags is empty, and updates the record. Images that
+// ECR does not list are marked as missing. Errors: those of [Registry]. On an error, the record changes only if the
+// repository does not exist.
 func (r *Refresher) List(ctx context.Context, tags []string) error {
 	r.CalledECR = true
 	images, err := r.Registry.Images(ctx, r.Repo, tags)
@@ -156,8 +158,8 @@ func (r *Refresher) recordListing(images []scan.Image, tags []string, now histor
 	}
 }
 
-// withKnownPlatforms replaces each index that is temporarily unavailable with its recorded images, if the recorded images are
-// from the same index or their index is unknown.
+// withKnownPlatforms replaces each index that is temporarily unavailable with its recorded images, if the recorded
+// images are from the same index or their index is unknown.
 func (r *Refresher) withKnownPlatforms(images []scan.Image) []scan.Image {
 	unavailable := make(map[string]scan.Image)
 	for _, i := range images {
@@ -207,7 +209,8 @@ func (r *Refresher) Answer(image scan.Image) scan.Result {
 	}
 }
 
-// overridesRecord reports whether the last read error of an image replaces its recorded answer. A temporary error does not.
+// overridesRecord reports whether the last read error of an image replaces its recorded answer. A temporary error
+// does not.
 func (r *Refresher) overridesRecord(image scan.Image) bool {
 	err := r.readErrors[image.Label()]
 	return err != nil && ResultOfError(image, err).State != scan.Unread

@@ -26,8 +26,8 @@ type Message struct {
 	Region string `json:"region"`
 	// Repository is the repository's name, such as test/ubuntu.
 	Repository string `json:"repository"`
-	// Configs are the ids of the scan configs that watch the repository. It is empty when no config watches it and only its
-	// record must be deleted.
+	// Configs are the ids of the scan configs that watch the repository. It is empty when no config watches it and
+	// only its record must be deleted.
 	Configs []string `json:"configs"`
 	// Continues is the number of visits in a row that this message continues, 0 to [MaxContinuations].
 	Continues int `json:"continues,omitempty"`
@@ -47,16 +47,16 @@ func (m Message) Group() string {
 // Sending is a message to send.
 type Sending struct {
 	Message
-	// Once is the deduplication id, 1 to 128 characters. A queue can drop a message if another one with the same id was sent in
-	// the last 5 minutes.
+	// Once is the deduplication id, 1 to 128 characters. A queue can drop a message if another one with the same id
+	// was sent in the last 5 minutes.
 	Once string
 }
 
-// Queue stores messages and delivers them. For each repository it delivers them in the order in which they were sent, and only
-// one at a time.
+// Queue stores messages and delivers them. For each repository it delivers them in the order in which they were sent,
+// and only one at a time.
 type Queue interface {
-	// Send returns nil when all messages were sent. Otherwise it returns one error for each message, which is nil if the message
-	// was sent. A message with an error can still be delivered.
+	// Send returns nil when all messages were sent. Otherwise it returns one error for each message, which is nil if
+	// the message was sent. A message with an error can still be delivered.
 	Send(ctx context.Context, s []Sending) []error
 	// Waiting returns the approximate number of waiting messages. It does not count messages that are being handled.
 	Waiting(ctx context.Context) (int, error)
@@ -71,16 +71,16 @@ type Received struct {
 	Sent time.Time
 }
 
-// storedMessage is the JSON form of a message. It also has fields of earlier versions, so that ParseMessage can reject their
-// messages.
+// storedMessage is the JSON form of a message. It also has fields of earlier versions, so that ParseMessage can
+// reject their messages.
 type storedMessage struct {
 	Message
 	Config json.RawMessage `json:"config"`
 	Chain  json.RawMessage `json:"chain"`
 }
 
-// ParseMessage reads a message from its JSON form. It returns an error for values that are invalid for AWS, and for messages of
-// earlier versions.
+// ParseMessage reads a message from its JSON form. It returns an error for values that are invalid for AWS, and for
+// messages of earlier versions.
 func ParseMessage(body []byte) (Message, error) {
 	var s storedMessage
 	if err := json.Unmarshal(body, &s); err != nil {
@@ -119,8 +119,8 @@ func (m Message) check() error {
 	return nil
 }
 
-// maxConfigIDs is the maximum number of config ids in a message, because SQS limits messages to 256 KiB. The record has the
-// other ids.
+// maxConfigIDs is the maximum number of config ids in a message, because SQS limits messages to 256 KiB. The record
+// has the other ids.
 const maxConfigIDs = 5000
 
 // NewMessage returns a message for a visit of a repository. configs are the ids of the configs that watch it.
@@ -136,8 +136,8 @@ type Requests struct {
 	NotSent func(ctx context.Context)
 }
 
-// Request sends a message for a visit of the repository that a new config watches. If the message can't be sent, Request logs
-// this and calls NotSent. The next schedule then sends the message.
+// Request sends a message for a visit of the repository that a new config watches. If the message can't be sent,
+// Request logs this and calls NotSent. The next schedule then sends the message.
 func (r Requests) Request(ctx context.Context, c scan.Config) {
 	errs := r.Queue.Send(ctx, []Sending{{Message: NewMessage(c.Repo(), c.ID), Once: c.ID}})
 	if len(errs) == 0 || errs[0] == nil {

@@ -11,10 +11,11 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Local is a queue in memory for the local server. It stores at most one waiting message for each repository. All messages are
-// lost when the process ends. All methods are safe for concurrent use. It implements [Queue].
+// Local is a queue in memory for the local server. It stores at most one waiting message for each repository. All
+// messages are lost when the process ends. All methods are safe for concurrent use. It implements [Queue].
 //
-// It ignores the deduplication id: it merges a second copy into the waiting message. If none is waiting, there is one more visit.
+// It ignores the deduplication id: it merges a second copy into the waiting message. If none is waiting, there is one
+// more visit.
 type Local struct {
 	atOnce  int
 	now     func() time.Time
@@ -26,8 +27,8 @@ type Local struct {
 	running map[scan.Repository]bool
 }
 
-// NewLocal returns an empty queue that delivers at most atOnce messages at once. now returns the time for the Sent field of
-// messages.
+// NewLocal returns an empty queue that delivers at most atOnce messages at once. now returns the time for the Sent
+// field of messages.
 func NewLocal(atOnce int, now func() time.Time) *Local {
 	return &Local{
 		atOnce: atOnce, now: now, changed: make(chan struct{}, 1),
@@ -54,9 +55,9 @@ func (q *Local) Send(_ context.Context, s []Sending) []error {
 	return nil
 }
 
-// merge adds a second message for the same repository. The result has the later time, because a visit that began between the
-// two messages has not read the configs of the second one. It has the larger number of continuations, so that endless
-// continuations reach the limit even if schedules send messages in between.
+// merge adds a second message for the same repository. The result has the later time, because a visit that began
+// between the two messages has not read the configs of the second one. It has the larger number of continuations, so
+// that endless continuations reach the limit even if schedules send messages in between.
 func (r *Received) merge(m Message, sent time.Time) {
 	r.Sent, r.Continues = sent, max(r.Continues, m.Continues)
 	for _, id := range m.Configs {
@@ -73,8 +74,8 @@ func (q *Local) Waiting(context.Context) (int, error) {
 	return len(q.waiting), nil
 }
 
-// Run calls handle for each message until ctx ends, and returns when all calls of handle have returned. Only one Run may be active
-// at a time.
+// Run calls handle for each message until ctx ends, and returns when all calls of handle have returned. Only one Run
+// may be active at a time.
 func (q *Local) Run(ctx context.Context, handle func(context.Context, Received)) {
 	var visits sync.WaitGroup
 	defer visits.Wait()
@@ -94,8 +95,8 @@ func (q *Local) Run(ctx context.Context, handle func(context.Context, Received))
 	}
 }
 
-// next removes and returns the first message whose repository is not being visited. It returns nil when there is none or the
-// maximum number of visits is active.
+// next removes and returns the first message whose repository is not being visited. It returns nil when there is none
+// or the maximum number of visits is active.
 func (q *Local) next() *Received {
 	q.mu.Lock()
 	defer q.mu.Unlock()

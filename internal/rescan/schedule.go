@@ -11,13 +11,14 @@ import (
 
 // ScheduleReport is the result of one schedule.
 type ScheduleReport struct {
-	// Configs is the number of configs. Repositories is the number of repositories that a config watches or that have a record.
+	// Configs is the number of configs. Repositories is the number of repositories that a config watches or that have
+	// a record.
 	Configs      int `json:"configs"`
 	Repositories int `json:"repositories"`
 	// Waiting is the number of messages that were waiting in the queue before the schedule.
 	Waiting int `json:"waiting"`
-	// Sent is the number of messages that were sent. NotSent is the number of messages that were not sent; the next schedule
-	// sends them.
+	// Sent is the number of messages that were sent. NotSent is the number of messages that were not sent; the next
+	// schedule sends them.
 	Sent    int `json:"sent"`
 	NotSent int `json:"notSent"`
 	// Problems are the errors of the first 100 messages that were not sent.
@@ -35,8 +36,8 @@ type ScheduleProblem struct {
 // maxProblems is the maximum number of problems in a report.
 const maxProblems = 100
 
-// Schedule sends a message for each repository that a config watches or that has a record. once returns the deduplication id
-// of a message. Errors: the configs or the queue can't be read, or no message could be sent.
+// Schedule sends a message for each repository that a config watches or that has a record. once returns the
+// deduplication id of a message. Errors: the configs or the queue can't be read, or no message could be sent.
 func (v *Visitor) Schedule(ctx context.Context, once func(Message) string) (ScheduleReport, error) {
 	calls, cancel := refresh.WithCallDeadline(ctx)
 	defer cancel()

@@ -32,8 +32,8 @@ type Tally struct {
 type Known struct {
 	// Findings is the number of findings of the last scans of all images, by severity.
 	Findings scan.Counts `json:"findings"`
-	// OldestScan is the earliest time of the images' last scans. Images without a scan are ignored. Images with enhanced scanning
-	// are ignored too, because Amazon Inspector decides when to scan them.
+	// OldestScan is the earliest time of the images' last scans. Images without a scan are ignored. Images with
+	// enhanced scanning are ignored too, because Amazon Inspector decides when to scan them.
 	OldestScan *time.Time `json:"oldestScan,omitempty"`
 }
 

@@ -18,23 +18,24 @@ import (
 // Scanner reads from ECR and starts scans.
 type Scanner interface {
 	refresh.Registry
-	// StartScan starts a scan of an image that is not an index. Errors: also ScannedRecently, NotScannable and EnhancedScanning.
+	// StartScan starts a scan of an image that is not an index. Errors: also ScannedRecently, NotScannable and
+	// EnhancedScanning.
 	StartScan(ctx context.Context, repo scan.Repository, digest string) error
 }
 
 // RecordWriter reads and writes records. Its errors have the code Unavailable unless a method documents others.
 type RecordWriter interface {
-	// Records reads as for requests, and also repairs: it moves invalid objects away and rebuilds an invalid record from its
-	// histories.
+	// Records reads as for requests, and also repairs: it moves invalid objects away and rebuilds an invalid record
+	// from its histories.
 	refresh.Records
-	// Save writes a record if the stored record has the same Version. It returns the new version, or "" when another writer has
-	// stored a newer record.
+	// Save writes a record if the stored record has the same Version. It returns the new version, or "" when another
+	// writer has stored a newer record.
 	Save(ctx context.Context, repo scan.Repository, r history.Record) (version string, err error)
 	// AddHistory stores a history under a new name and returns the name.
 	AddHistory(ctx context.Context, repo scan.Repository, h history.History) (name string, err error)
-	// Sweep deletes unused histories of a repository: those that neither r nor the earlier record names and that are not new. A
-	// request can still use the earlier record, and another visit can still add a new history to the record. It returns the
-	// labels of the images whose history is missing or invalid.
+	// Sweep deletes unused histories of a repository: those that neither r nor the earlier record names and that are
+	// not new. A request can still use the earlier record, and another visit can still add a new history to the
+	// record. It returns the labels of the images whose history is missing or invalid.
 	Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) (lost []string, err error)
 	// Repositories returns the repositories that have a record or a history.
 	Repositories(ctx context.Context) ([]scan.Repository, error)
@@ -46,14 +47,14 @@ type RecordWriter interface {
 type StoredConfigs interface {
 	// List returns all configs. Errors: Unavailable when the store can't be read.
 	List(ctx context.Context) ([]scan.Config, error)
-	// Stored returns the config with an id. Errors: NotFound only when no object is stored for the id. Unavailable when the
-	// object is invalid, access to it is denied, or it can't be read now.
+	// Stored returns the config with an id. Errors: NotFound only when no object is stored for the id. Unavailable
+	// when the object is invalid, access to it is denied, or it can't be read now.
 	Stored(ctx context.Context, id string) (scan.Config, error)
 }
 
-// Visitor visits repositories. It lists the images that the configs watch, records ECR's results, and starts the scans that are
-// due. Only a Visitor writes records. Its fields must not change after the first use. Its methods are safe for concurrent use,
-// but there must be only one visit of a repository at a time.
+// Visitor visits repositories. It lists the images that the configs watch, records ECR's results, and starts the
+// scans that are due. Only a Visitor writes records. Its fields must not change after the first use. Its methods are
+// safe for concurrent use, but there must be only one visit of a repository at a time.
 type Visitor struct {
 	Configs StoredConfigs
 	Scanner Scanner
@@ -67,7 +68,8 @@ func (v *Visitor) source() refresh.Source {
 	return refresh.Source{Registry: v.Scanner, Records: v.Records, Now: v.Now, Log: v.Log}
 }
 
-// Margins before the deadline of a visit. From stopMargin on, the visit starts no new work. From saveMargin on, it saves nothing.
+// Margins before the deadline of a visit. From stopMargin on, the visit starts no new work. From saveMargin on, it
+// saves nothing.
 const (
 	stopMargin = 15 * time.Second
 	saveMargin = time.Second
@@ -79,10 +81,11 @@ type visit struct {
 	*refresh.Refresher
 	message Received
 	log     *slog.Logger
-	// stopCtx ends when the visit must not start new work. callCtx for calls to ECR ends later, and saveCtx for saving ends last.
+	// stopCtx ends when the visit must not start new work. callCtx for calls to ECR ends later, and saveCtx for
+	// saving ends last.
 	saveCtx, callCtx, stopCtx context.Context
-	// configs are the readable configs that watch the repository. ids are their ids and those of configs that can't be read now.
-	// configErr is the error of one that can't be read.
+	// configs are the readable configs that watch the repository. ids are their ids and those of configs that can't
+	// be read now. configErr is the error of one that can't be read.
 	configs   []scan.Config
 	ids       []string
 	configErr error
@@ -96,12 +99,12 @@ type visit struct {
 	work         *work
 }
 
-// errConflict means that another writer has stored the record during the visit. The visit then ends, because the other writer
-// has the same data from ECR.
+// errConflict means that another writer has stored the record during the visit. The visit then ends, because the
+// other writer has the same data from ECR.
 var errConflict = errors.New("another visit has stored the record")
 
-// Visit visits the repository of a message and returns before ctx's deadline. Errors are in the report and the log. If images
-// remain, it sends a message for another visit that continues with them.
+// Visit visits the repository of a message and returns before ctx's deadline. Errors are in the report and the log.
+// If images remain, it sends a message for another visit that continues with them.
 func (v *Visitor) Visit(ctx context.Context, m Received) VisitReport {
 	saveCtx, cancelSave := refresh.WithEarlierDeadline(ctx, saveMargin, 16)
 	defer cancelSave()
@@ -206,8 +209,8 @@ func (w *visit) finish() error {
 	return w.save()
 }
 
-// open loads the record. If a later version of the service wrote the record, the visit does not change it but still starts
-// scans.
+// open loads the record. If a later version of the service wrote the record, the visit does not change it but still
+// starts scans.
 func (w *visit) open() error {
 	r, err := w.source().Open(w.callCtx, w.message.Repo())
 	if errors.Is(err, history.ErrLaterFormat) {
@@ -222,15 +225,15 @@ func (w *visit) open() error {
 	return err
 }
 
-// isStale reports whether a visit that began after the message was sent has already listed the repository. It ignores a begin in
-// the future, which a wrong clock can cause, so that it does not stop all visits.
+// isStale reports whether a visit that began after the message was sent has already listed the repository. It ignores
+// a begin in the future, which a wrong clock can cause, so that it does not stop all visits.
 func (w *visit) isStale() bool {
 	begin := w.Stored.Begin
 	return begin <= w.Clock() && w.message.Sent.Before(begin.Time())
 }
 
-// coversConfigs reports whether the record has all tags that the configs of the message watch. A message that was sent before the
-// last visit can name a config that the last visit did not read.
+// coversConfigs reports whether the record has all tags that the configs of the message watch. A message that was
+// sent before the last visit can name a config that the last visit did not read.
 func (w *visit) coversConfigs() bool {
 	tags := w.Record.Tags()
 	for _, id := range w.message.Configs {
@@ -251,8 +254,8 @@ func (w *visit) coversConfigs() bool {
 // configsAtOnce is the maximum number of concurrent reads of configs.
 const configsAtOnce = 32
 
-// readConfigs reads the configs that the message or the record names, and selects those that watch the repository. Only a config
-// that is no longer stored counts as deleted. If a config can't be read, its tags remain in the record.
+// readConfigs reads the configs that the message or the record names, and selects those that watch the repository.
+// Only a config that is no longer stored counts as deleted. If a config can't be read, its tags remain in the record.
 func (w *visit) readConfigs() error {
 	ids := slices.Concat(w.message.Configs, w.Record.Configs)
 	slices.Sort(ids)
@@ -294,8 +297,8 @@ func (w *visit) remove() (Outcome, error) {
 	return VisitEnded, nil
 }
 
-// watchedTags returns the tags that the configs watch, or nil for all tags. If a config can't be read, it adds the tags in the
-// record.
+// watchedTags returns the tags that the configs watch, or nil for all tags. If a config can't be read, it adds the
+// tags in the record.
 func (w *visit) watchedTags() []string {
 	tags := scan.WatchedTags(w.configs)
 	watchesAll := len(w.configs) > 0 && len(tags) == 0
@@ -326,8 +329,8 @@ func (w *visit) isSaveDue() bool { return w.Visitor.Now().Sub(w.saved) >= saveEv
 // beginEvery is the interval at which the begin of the last visit is stored even if nothing else has changed.
 const beginEvery = time.Hour
 
-// save stores the record if data that requests show has changed, the configs have changed, the stored begin is old, or another
-// visit must continue. Errors: errConflict, or those of the store.
+// save stores the record if data that requests show has changed, the configs have changed, the stored begin is old,
+// or another visit must continue. Errors: errConflict, or those of the store.
 func (w *visit) save() error {
 	w.saved = w.Visitor.Now()
 	now := w.Clock()

@@ -21,20 +21,20 @@ const (
 	storesAtOnce = 64
 )
 
-// enhancedEvery is the interval at which an enhanced result is read, because it can change at any time. If a visit has nothing
-// else to do, it also reads enhanced results earlier, for at most enhancedTime, those that were not read for the longest time
-// first.
+// enhancedEvery is the interval at which an enhanced result is read, because it can change at any time. If a visit
+// has nothing else to do, it also reads enhanced results earlier, for at most enhancedTime, those that were not read
+// for the longest time first.
 const (
 	enhancedEvery = 6 * time.Hour
 	enhancedTime  = time.Minute
 )
 
-// inProgressEvery is how long a continuing visit does not read a result again that was "in progress". An earlier visit in the row
-// has read it.
+// inProgressEvery is how long a continuing visit does not read a result again that was "in progress". An earlier
+// visit in the row has read it.
 const inProgressEvery = 30 * time.Minute
 
-// work handles the images of a visit's repository: it reads their results, adds them to the record, and starts the scans that are
-// due.
+// work handles the images of a visit's repository: it reads their results, adds them to the record, and starts the
+// scans that are due.
 type work struct {
 	*visit
 	// waitForStores waits until the last batch of histories is stored.
@@ -42,8 +42,8 @@ type work struct {
 	starts        errgroup.Group
 	failed        error
 
-	// recorded is closed when the record has been stored once. While ECR scans an image, the result of the last scan is not
-	// available. So the first visit of a repository stores the result before it starts the next scan.
+	// recorded is closed when the record has been stored once. While ECR scans an image, the result of the last scan
+	// is not available. So the first visit of a repository stores the result before it starts the next scan.
 	recorded  chan struct{}
 	firstSave sync.Once
 
@@ -93,8 +93,8 @@ func (w *work) fetch(groups []refresh.Group, wants func(refresh.Group) (context.
 	w.waitForStores()
 }
 
-// countOthers counts the images and artifacts that ECR can't scan. Artifacts are counted separately, unless a config lists their
-// tag.
+// countOthers counts the images and artifacts that ECR can't scan. Artifacts are counted separately, unless a config
+// lists their tag.
 func (w *work) countOthers(images []scan.Image) {
 	listed := make(map[string]bool)
 	for _, c := range w.configs {
@@ -148,8 +148,8 @@ func (w *work) shouldRead(g refresh.Group) (context.Context, bool) {
 // isOver reports whether the visit must not start new work.
 func (w *work) isOver() bool { return w.stopCtx.Err() != nil || w.failed != nil }
 
-// onResult handles ECR's result for a group. If the result can't be read, the scan is started anyway, because ECR refuses it if the
-// last scan was within 24 hours.
+// onResult handles ECR's result for a group. If the result can't be read, the scan is started anyway, because ECR
+// refuses it if the last scan was within 24 hours.
 func (w *work) onResult(g refresh.Group, result scan.Result, err error) {
 	if err != nil {
 		refresh.LogImage(w.callCtx, w.Visitor.Log, "could not read the scan result of an image", g[0], err)
@@ -163,8 +163,8 @@ func (w *work) onResult(g refresh.Group, result scan.Result, err error) {
 	w.startIfDue(g, result)
 }
 
-// startIfDue starts the scan of a group if it is due, and counts the outcome. It waits while the maximum number of scans is being
-// started.
+// startIfDue starts the scan of a group if it is due, and counts the outcome. It waits while the maximum number of
+// scans is being started.
 func (w *work) startIfDue(g refresh.Group, result scan.Result) {
 	switch due := result.DueAt(); {
 	case result.State == scan.InProgress:
@@ -246,8 +246,8 @@ func (w *work) countFindings(g refresh.Group) {
 	}
 }
 
-// onBatch is called after each batch. It waits until the histories of the previous batch are stored, and starts to store those of
-// this batch.
+// onBatch is called after each batch. It waits until the histories of the previous batch are stored, and starts to
+// store those of this batch.
 func (w *work) onBatch() {
 	w.waitForStores()
 	w.recordStarted()
@@ -273,8 +273,8 @@ func (w *work) noteSaveError(err error) {
 	}
 }
 
-// store starts to store the pending histories. waitForStores waits for this and adds their names to the record. If a history can't
-// be stored, this is logged, and a later visit reads the findings again.
+// store starts to store the pending histories. waitForStores waits for this and adds their names to the record. If a
+// history can't be stored, this is logged, and a later visit reads the findings again.
 func (w *work) store() {
 	pending := w.Pending()
 	if len(pending) == 0 || w.failed != nil {
@@ -325,8 +325,8 @@ func (w *work) recordStarted() {
 	}
 }
 
-// readAgain reads enhanced results that this visit has not read yet, those that were not read for the longest time first, until
-// enhancedTime or the visit's time for new work ends.
+// readAgain reads enhanced results that this visit has not read yet, those that were not read for the longest time
+// first, until enhancedTime or the visit's time for new work ends.
 func (w *work) readAgain(groups []refresh.Group) {
 	timeCtx, cancel := context.WithTimeout(w.stopCtx, enhancedTime)
 	defer cancel()
@@ -338,7 +338,8 @@ func (w *work) readAgain(groups []refresh.Group) {
 	w.fetch(groups, func(refresh.Group) (context.Context, bool) { return w.callCtx, timeCtx.Err() == nil && w.failed == nil }, nil)
 }
 
-// oldestResultsFirst sorts groups by the time of their last result, so that a visit continues where the previous one stopped.
+// oldestResultsFirst sorts groups by the time of their last result, so that a visit continues where the previous one
+// stopped.
 func (w *work) oldestResultsFirst(groups []refresh.Group) {
 	answeredAt := func(g refresh.Group) history.Stamp { latest, _ := w.Latest(g); return latest.AnsweredAt }
 	slices.SortStableFunc(groups, func(a, b refresh.Group) int { return cmp.Compare(answeredAt(a), answeredAt(b)) })

@@ -24,8 +24,8 @@ func WithCalls(ctx context.Context, n int64) context.Context {
 	return context.WithValue(ctx, callLimitKey{}, remaining)
 }
 
-// UseCall reduces the number of calls that ctx allows by one. It returns [ErrNotVisited] when no calls remain. A context
-// without a limit allows any number of calls.
+// UseCall reduces the number of calls that ctx allows by one. It returns [ErrNotVisited] when no calls remain. A
+// context without a limit allows any number of calls.
 func UseCall(ctx context.Context) error {
 	remaining, isLimited := ctx.Value(callLimitKey{}).(*atomic.Int64)
 	if isLimited && remaining.Add(-1) < 0 {

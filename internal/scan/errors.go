@@ -24,8 +24,8 @@ const (
 	ScannedRecently Code = "scanned within 24 h"
 	// NotScannable is an image that ECR can't scan.
 	NotScannable Code = "not scannable"
-	// EnhancedScanning means that a registry uses Amazon Inspector in this Region. ECR then refuses to start a scan of any
-	// image.
+	// EnhancedScanning means that a registry uses Amazon Inspector in this Region. ECR then refuses to start a scan
+	// of any image.
 	EnhancedScanning Code = "enhanced scanning"
 )
 
@@ -61,8 +61,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// CodeOf returns the code of the first [*Error] that err wraps. It returns Internal when err wraps none, and "" when err
-// is nil.
+// CodeOf returns the code of the first [*Error] that err wraps. It returns Internal when err wraps none, and "" when
+// err is nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""

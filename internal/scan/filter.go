@@ -134,8 +134,8 @@ func anyOf(values []string, s string) bool {
 	return found
 }
 
-// Fixable reports whether there is a fix for the finding's package. It ignores PARTIAL, which Amazon Inspector reports when
-// only other packages have a fix.
+// Fixable reports whether there is a fix for the finding's package. It ignores PARTIAL, which Amazon Inspector
+// reports when only other packages have a fix.
 func (f Finding) Fixable() bool { return len(f.FixedIn) > 0 || f.FixAvailable == "YES" }
 
 func isName(s string) bool {

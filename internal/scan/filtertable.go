@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// FilterRow describes one filter parameter of the URL. To add a filter, add a row, a field of [Filter] for its values, and
-// a condition in the method of [Filter] that matches them.
+// FilterRow describes one filter parameter of the URL. To add a filter, add a row, a field of [Filter] for its
+// values, and a condition in the method of [Filter] that matches them.
 type FilterRow struct {
 	// Name is the name of the parameter. It is also a part of the ids of feeds.
 	Name string
@@ -26,8 +26,8 @@ type FilterRow struct {
 	valid func(string) bool
 	upper bool
 
-	// One of these is set. It returns the field of the filter that stores the values. text is for a parameter that may be
-	// given once, list for one that may be given several times, flag for one that is true or omitted.
+	// One of these is set. It returns the field of the filter that stores the values. text is for a parameter that
+	// may be given once, list for one that may be given several times, flag for one that is true or omitted.
 	text func(*Filter) *string
 	list func(*Filter) *[]string
 	flag func(*Filter) *bool

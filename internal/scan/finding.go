@@ -29,14 +29,14 @@ type Finding struct {
 	Vector string `json:"vector,omitempty"`
 	// FixedIn are the fixed versions. It is empty when there are none or the scanner does not report them.
 	FixedIn []string `json:"fixedIn,omitempty"`
-	// FixAvailable is YES, NO or PARTIAL, and Exploit is YES or NO, as Amazon Inspector reports them. Both are empty with
-	// basic scanning.
+	// FixAvailable is YES, NO or PARTIAL, and Exploit is YES or NO, as Amazon Inspector reports them. Both are empty
+	// with basic scanning.
 	FixAvailable string `json:"fixAvailable,omitempty"`
 	Exploit      string `json:"exploit,omitempty"`
 	// Remediation is Amazon Inspector's recommendation, or empty.
 	Remediation string `json:"remediation,omitempty"`
-	// FirstSeen and Changed are the times when Amazon Inspector first saw and last changed the finding. Both are zero with
-	// basic scanning, which does not report them.
+	// FirstSeen and Changed are the times when Amazon Inspector first saw and last changed the finding. Both are zero
+	// with basic scanning, which does not report them.
 	FirstSeen time.Time `json:"firstSeen,omitzero"`
 	Changed   time.Time `json:"changed,omitzero"`
 	// Episode counts how often the finding came back or its severity was raised. It starts at 0.
@@ -46,8 +46,8 @@ type Finding struct {
 // namespace is the namespace of all name-based UUIDs. If it changes, every feed reader shows all entries as new.
 var namespace = uuid.MustParse("9b1a7a44-64a7-4d0e-8f6b-2f4be0a3c6d1")
 
-// FindingID returns the id of a finding of an image. The id does not change with a new scan, a push to the same tag, new
-// versions or texts, or a lower severity.
+// FindingID returns the id of a finding of an image. The id does not change with a new scan, a push to the same tag,
+// new versions or texts, or a lower severity.
 func FindingID(image Image, f Finding) uuid.UUID {
 	return NameID("finding", image.Repository.Registry, image.Repository.Region, image.Repository.Name, image.Tag, image.Platform,
 		f.Name, f.Package, strconv.Itoa(f.Episode))
@@ -91,8 +91,8 @@ func MergeFindings(findings []Finding) []Finding {
 	return merged
 }
 
-// MergeFinding merges two findings of the same vulnerability and package. It returns the more severe one with the versions
-// and fixed versions of both.
+// MergeFinding merges two findings of the same vulnerability and package. It returns the more severe one with the
+// versions and fixed versions of both.
 func MergeFinding(a, b Finding) Finding {
 	if CompareSeverity(b.Severity, a.Severity) < 0 {
 		a, b = b, a

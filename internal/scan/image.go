@@ -12,8 +12,8 @@ type Kind string
 // The kinds. ECR can scan only a PlainImage. For other kinds the text is the reason why there is no scan.
 const (
 	PlainImage Kind = ""
-	// Index is an image index (multi-platform image), or a part of one, whose images could not be read. ECR scans only the
-	// images of an index.
+	// Index is an image index (multi-platform image), or a part of one, whose images could not be read. ECR scans
+	// only the images of an index.
 	Index Kind = "image index"
 	// Artifact is an object that is not an image, such as a signature, an SBOM or a Helm chart.
 	Artifact Kind = "not an image"
@@ -27,19 +27,19 @@ const (
 type Image struct {
 	Repository Repository
 	Tag        string
-	// Digest is the digest of the image's manifest, sha256:… . ECR scans an image with several tags only once. It is empty
-	// when Kind is Missing.
+	// Digest is the digest of the image's manifest, sha256:… . ECR scans an image with several tags only once. It is
+	// empty when Kind is Missing.
 	Digest string
 	// Platform is the os/architecture of an image of an index, such as linux/arm64. It is empty for other images.
 	Platform string
-	// Listed is the platform that the index lists for the image now, as by [NormalizePlatform] and with the full Windows
-	// version. It is empty for an image of no index and for one that the index lists without a platform.
+	// Listed is the platform that the index lists for the image now, as by [NormalizePlatform] and with the full
+	// Windows version. It is empty for an image of no index and for one that the index lists without a platform.
 	Listed string
 	// Index is the digest of the index that lists the image. It is empty for other images.
 	Index string
 	Kind  Kind
-	// Err is why the images of an Index could not be read. The code NotScannable means that a retry does not help. After
-	// another code, a retry may succeed. Err is nil for every other kind.
+	// Err is why the images of an Index could not be read. The code NotScannable means that a retry does not help.
+	// After another code, a retry may succeed. Err is nil for every other kind.
 	Err error
 }
 
@@ -79,8 +79,8 @@ const (
 	NoSuchRepository State = "repository not found"
 )
 
-// RescanInterval is the minimum time between two basic scans of an image. ECR refuses a new scan for this time after the
-// last scan was completed.
+// RescanInterval is the minimum time between two basic scans of an image. ECR refuses a new scan for this time after
+// the last scan was completed.
 const RescanInterval = 24 * time.Hour
 
 // Result is ECR's answer for one image.

@@ -3,9 +3,10 @@ package scan
 import "strings"
 
 // NormalizePlatform returns the one spelling of a platform that builders write in different ways: linux/arm64/v8 and
-// linux/aarch64 are linux/arm64, linux/arm is linux/arm/v7. name is os/architecture/variant, and the version of the operating
-// system after a space if there is one. The result does not depend on the machine and does not change with a new version of
-// this code, because records compare it with platforms of earlier visits. Therefore it is not a library's.
+// linux/aarch64 are linux/arm64, linux/arm is linux/arm/v7. name is os/architecture/variant, and the version of the
+// operating system after a space if there is one. The result does not depend on the machine and does not change with
+// a new version of this code, because records compare it with platforms of earlier visits. Therefore it is not a
+// library's.
 func NormalizePlatform(name string) string {
 	name, version, hasVersion := strings.Cut(name, " ")
 	os, rest, _ := strings.Cut(strings.ToLower(name), "/")

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Severity is the severity of a finding. ECR's basic scanning reports Critical to Undefined. Enhanced scanning also reports
-// Untriaged. An unknown severity is stored unchanged.
+// Severity is the severity of a finding. ECR's basic scanning reports Critical to Undefined. Enhanced scanning also
+// reports Untriaged. An unknown severity is stored unchanged.
 type Severity string
 
 // The known severities, most severe first.
@@ -80,8 +80,8 @@ func (c Counts) Ordered() []SeverityCount {
 	return ordered
 }
 
-// With adds one finding of severity s to the counts and returns them. It ignores an empty severity. It creates the map when
-// c is nil.
+// With adds one finding of severity s to the counts and returns them. It ignores an empty severity. It creates the
+// map when c is nil.
 func (c Counts) With(s Severity) Counts {
 	if s == "" {
 		return c

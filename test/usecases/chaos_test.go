@@ -29,8 +29,8 @@ func dead(ctx context.Context) error {
 	}
 }
 
-// slowRegistry is a registry whose calls take a second, half of it before the effect of the call. A scan takes two minutes. It
-// refuses a second scan of an image within 24 hours.
+// slowRegistry is a registry whose calls take a second, half of it before the effect of the call. A scan takes two
+// minutes. It refuses a second scan of an image within 24 hours.
 type slowRegistry struct {
 	images map[string][]scan.Image
 
@@ -158,8 +158,8 @@ func (m killableRecords) Remove(ctx context.Context, repo scan.Repository) error
 	return m.fakeRecords.Remove(ctx, repo)
 }
 
-// fakeCloud is a FIFO queue and the functions that handle its messages. It delivers messages late and sometimes twice, and it
-// kills functions during their work.
+// fakeCloud is a FIFO queue and the functions that handle its messages. It delivers messages late and sometimes
+// twice, and it kills functions during their work.
 type fakeCloud struct {
 	visitor *rescan.Visitor
 	rand    *rand.Rand
@@ -209,8 +209,8 @@ func (c *fakeCloud) Send(ctx context.Context, sendings []rescan.Sending) []error
 
 func (c *fakeCloud) Waiting(context.Context) (int, error) { return c.remaining(), nil }
 
-// receive returns the first message that is visible and whose repository has no message in work. It returns nil when there is
-// none.
+// receive returns the first message that is visible and whose repository has no message in work. It returns nil when
+// there is none.
 func (c *fakeCloud) receive() *delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -285,8 +285,8 @@ func (c *fakeCloud) remaining() int {
 	return n
 }
 
-// With killed functions and late and repeated messages, each scan is started once, no start is refused by ECR, and all results are
-// recorded.
+// With killed functions and late and repeated messages, each scan is started once, no start is refused by ECR, and
+// all results are recorded.
 func TestVisitsWithKilledFunctionsAndRepeatedMessages(t *testing.T) {
 	var died, continued, dropped atomic.Int64
 	t.Run("seed", func(t *testing.T) {

@@ -33,7 +33,8 @@ func findings(t *testing.T, w *service, id string, v report.View) report.Listing
 	return l
 }
 
-// manyFindings returns a service with many findings. Two of the tags point to the same digest, and another was scanned later.
+// manyFindings returns a service with many findings. Two of the tags point to the same digest, and another was
+// scanned later.
 func manyFindings() *service {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "1"}, {Tag: "new", Digest: "2"}, {Tag: "x", Digest: "3"}}}}
 	w := newService(r, config("1", "app"))
@@ -181,7 +182,8 @@ func TestAllFindings(t *testing.T) {
 	}
 }
 
-// The test compares the id of the plain feed with a fixed value. Each view has its own id, which does not depend on the page.
+// The test compares the id of the plain feed with a fixed value. Each view has its own id, which does not depend on
+// the page.
 func TestFeedID(t *testing.T) {
 	c := config("fc41dda8-f15e-4826-8908-11603b01dac4", "test/ubuntu")
 	if got := (report.Listing{Config: &c}).FeedID().String(); got != "9e187647-2bd5-596e-a8aa-83e7f6d8eacc" {

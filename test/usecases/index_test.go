@@ -13,7 +13,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// repositoryWithIndexes returns a registry with readable and unreadable indexes, and a tag for one of the images in them.
+// repositoryWithIndexes returns a registry with readable and unreadable indexes, and a tag for one of the images in
+// them.
 func repositoryWithIndexes() *fakeRegistry {
 	nested := &scan.Error{Code: scan.NotScannable, Message: "nested image index"}
 	unavailable := &scan.Error{Code: scan.Unavailable, Message: "ECR answered with an error"}
@@ -113,7 +114,8 @@ func TestOneDigestOfTwoKinds(t *testing.T) {
 	}
 }
 
-// After the registry refuses a scan because of enhanced scanning, a visit starts no more scans. The next visit tries again.
+// After the registry refuses a scan because of enhanced scanning, a visit starts no more scans. The next visit tries
+// again.
 func TestEnhancedScanningEndsTheStarts(t *testing.T) {
 	const images = 1000
 	r := &fakeRegistry{images: map[string][]scan.Image{"basic": {{Tag: "1", Digest: "basic"}}}, start: map[string]error{}}

@@ -327,8 +327,8 @@ func TestUnavailableIndexKeepsItsImages(t *testing.T) {
 	}
 }
 
-// A request for all configs makes at most 100 calls: first for repositories without a record, then for those with the oldest
-// visits.
+// A request for all configs makes at most 100 calls: first for repositories without a record, then for those with the
+// oldest visits.
 func TestCallsOfARequestForAllConfigs(t *testing.T) {
 	r := &fakeRegistry{}
 	var configs []scan.Config
@@ -372,8 +372,8 @@ func TestCallsOfARequestForAllConfigs(t *testing.T) {
 	}
 }
 
-// Reading a result counts as a call. Images that are not read because of the limit are shown as not visited. A request for one
-// config has no limit.
+// Reading a result counts as a call. Images that are not read because of the limit are shown as not visited. A
+// request for one config has no limit.
 func TestResultsCountAsCalls(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{}}
 	for i := range 300 {
@@ -399,8 +399,8 @@ func TestResultsCountAsCalls(t *testing.T) {
 	}
 }
 
-// If the record has a result, a request waits at most two seconds for ECR. The time of the recorded result is shown only if the
-// last visit began more than two hours ago.
+// If the record has a result, a request waits at most two seconds for ECR. The time of the recorded result is shown
+// only if the last visit began more than two hours ago.
 func TestECRDoesNotAnswer(t *testing.T) {
 	for name, tt := range map[string]struct {
 		after time.Duration
@@ -496,8 +496,8 @@ func TestGateFailsWhenECRIsUnavailable(t *testing.T) {
 	}
 }
 
-// Until a visit rebuilds them, an invalid record makes its repository unavailable and an invalid history makes its image
-// unavailable.
+// Until a visit rebuilds them, an invalid record makes its repository unavailable and an invalid history makes its
+// image unavailable.
 func TestInvalidRecords(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "2"}}, "other": {{Tag: "c", Digest: "2"}}}}
 	w := newService(r, config("1", "app"), config("2", "other"))

@@ -153,7 +153,8 @@ func TestManyRequestsLeadToFewVisits(t *testing.T) {
 			outcomes[w.visitor.Visit(t.Context(), m).Outcome]++
 		}
 		posts.Wait()
-		// Visits begin at 0, 20, 40 and 60 seconds. There can be one more, because the begin is stored in whole seconds.
+		// Visits begin at 0, 20, 40 and 60 seconds. There can be one more, because the begin is stored in whole
+		// seconds.
 		if visits := outcomes[rescan.VisitEnded]; visits < 4 || visits > 5 || outcomes[rescan.VisitDropped]+visits != requested {
 			t.Errorf("%v", outcomes)
 		}

@@ -278,7 +278,8 @@ func tagsOf(r history.Record) string {
 	return strings.Join(slices.Sorted(maps.Keys(r.PresentTags())), " ")
 }
 
-// The tags of a config remain in the record if the config can't be read. They are deleted only if the config is deleted.
+// The tags of a config remain in the record if the config can't be read. They are deleted only if the config is
+// deleted.
 func TestConfigsThatCantBeRead(t *testing.T) {
 	refused := &scan.Error{Code: scan.Unavailable, Message: "the config can't be read"}
 	one, two, all := config("1", "app", "a"), config("2", "app", "b"), config("2", "app")
@@ -367,8 +368,8 @@ func TestRequestDuringAVisit(t *testing.T) {
 	}
 }
 
-// A visit reads the configs that its message and the record name. If messages for other configs were sent during the visit, each
-// leads to a visit, unless the record already has the tags of the config.
+// A visit reads the configs that its message and the record name. If messages for other configs were sent during the
+// visit, each leads to a visit, unless the record already has the tags of the config.
 func TestPostsDuringAVisitWithDifferentTags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &fakeRegistry{

@@ -82,8 +82,8 @@ func TestLongVisitsSaveRegularly(t *testing.T) {
 	})
 }
 
-// The error of failed visits is stored once for each reason, with the time of the first failure. It is deleted when a visit lists
-// the repository.
+// The error of failed visits is stored once for each reason, with the time of the first failure. It is deleted when a
+// visit lists the repository.
 func TestFailureIsRecordedOnce(t *testing.T) {
 	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}}}, fail: map[string]error{}}
 	w := newService(r, config("1", "app"))
@@ -124,8 +124,8 @@ func largeRepository() *fakeRegistry {
 	return r
 }
 
-// visitWithContinuations runs the visit of a message and all continuing visits, each with five minutes. It calls between after
-// each visit.
+// visitWithContinuations runs the visit of a message and all continuing visits, each with five minutes. It calls
+// between after each visit.
 func (w *service) visitWithContinuations(t *testing.T, m rescan.Received, between func(visits int)) (visits int) {
 	for ok := true; ok; m, ok = w.queue.next() {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -179,8 +179,8 @@ func digestsRead(calls map[string]int) map[string]bool {
 	return digests
 }
 
-// Enhanced results are read at least every 6 hours. Earlier, a visit reads as many as it has time for, those that were not read
-// for the longest time first.
+// Enhanced results are read at least every 6 hours. Earlier, a visit reads as many as it has time for, those that
+// were not read for the longest time first.
 func TestEnhancedResultsAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const images = 1000
