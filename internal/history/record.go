@@ -28,10 +28,10 @@ type Record struct {
 	// Absences are the past periods in which it did not exist.
 	MissingSince Stamp
 	Absences     []Period
-	// Changed is when data that requests show last changed. Swept is when unused histories were last deleted.
+	// Changed is when data that responses show last changed. Swept is when unused histories were last deleted.
 	Changed Stamp
 	Swept   Stamp
-	// UsedSeconds are the seconds that are the date of a change or a finding.
+	// UsedSeconds are the seconds that are already dates of changes and findings.
 	UsedSeconds SecondSet
 
 	// Version changes with each write. It is empty when there is no stored record. Now is the time of the store's
@@ -424,7 +424,7 @@ func (r *Record) copyImages() {
 // because a client may have stored that date.
 func (r Record) NextChange(now Stamp) Stamp { return max(now, r.Changed+1) }
 
-// HasVisibleChange reports whether a and b differ in data that requests show. It ignores the times of listings and
+// HasVisibleChange reports whether a and b differ in data that responses show. It ignores the times of listings and
 // readings.
 func HasVisibleChange(a, b Record) bool {
 	if a.MissingSince != b.MissingSince || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure {

@@ -329,7 +329,7 @@ func (w *visit) isSaveDue() bool { return w.Visitor.Now().Sub(w.saved) >= saveEv
 // beginEvery is the interval at which the begin of the last visit is stored even if nothing else has changed.
 const beginEvery = time.Hour
 
-// save stores the record if data that requests show has changed, the configs have changed, the stored begin is old,
+// save stores the record if data that responses show has changed, the configs have changed, the stored begin is old,
 // or another visit must continue. Errors: errConflict, or those of the store.
 func (w *visit) save() error {
 	w.saved = w.Visitor.Now()

@@ -29,8 +29,7 @@ const (
 	enhancedTime  = time.Minute
 )
 
-// inProgressEvery is how long a continuing visit does not read a result again that was "in progress". An earlier
-// visit in the row has read it.
+// inProgressEvery is the interval at which a result that is "in progress" is read again in a row of continuing visits.
 const inProgressEvery = 30 * time.Minute
 
 // work handles the images of a visit's repository: it reads their results, adds them to the record, and starts the

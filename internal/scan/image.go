@@ -33,7 +33,8 @@ type Image struct {
 	// Platform is the os/architecture of an image of an index, such as linux/arm64. It is empty for other images.
 	Platform string
 	// Listed is the platform that the index lists for the image now, as by [NormalizePlatform] and with the full
-	// Windows version. It is empty for an image of no index and for one that the index lists without a platform.
+	// Windows version. It is empty for an image that is not in an index, or that the index lists without a
+	// platform.
 	Listed string
 	// Index is the digest of the index that lists the image. It is empty for other images.
 	Index string

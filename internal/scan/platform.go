@@ -2,11 +2,11 @@ package scan
 
 import "strings"
 
-// NormalizePlatform returns the one spelling of a platform that builders write in different ways: linux/arm64/v8 and
-// linux/aarch64 are linux/arm64, linux/arm is linux/arm/v7. name is os/architecture/variant, and the version of the
-// operating system after a space if there is one. The result does not depend on the machine and does not change with
-// a new version of this code, because records compare it with platforms of earlier visits. Therefore it is not a
-// library's.
+// NormalizePlatform returns the normal spelling of a platform that build tools write in different ways:
+// linux/arm64/v8 and linux/aarch64 are linux/arm64, linux/arm is linux/arm/v7. name is os/architecture/variant, and
+// the version of the operating system after a space if there is one. The result does not depend on the machine and
+// does not change with a new version of this code, because records compare it with platforms of earlier visits. For
+// this reason it does not use a library.
 func NormalizePlatform(name string) string {
 	name, version, hasVersion := strings.Cut(name, " ")
 	os, rest, _ := strings.Cut(strings.ToLower(name), "/")

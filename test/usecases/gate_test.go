@@ -88,7 +88,7 @@ func TestGateReadsOneConfig(t *testing.T) {
 	}{
 		"all":                     {"all", nil, 3, []string{"b: above max"}},
 		"one passing tag":         {"all", []string{"a"}, 1, nil},
-		"a missing tag":           {"all", []string{"a", "nix"}, 2, []string{"nix: tag not found"}},
+		"a missing tag":           {"all", []string{"a", "none"}, 2, []string{"none: tag not found"}},
 		"not an image":            {"all", []string{"sig"}, 1, []string{"sig: tag not found"}},
 		"some":                    {"some", nil, 2, []string{"b: above max"}},
 		"one passing watched tag": {"some", []string{"a"}, 1, nil},

@@ -58,7 +58,7 @@ func TestSummaryShowsEachErrorAtItsConfigOrImage(t *testing.T) {
 			"deleted": &scan.Error{Code: scan.ImageNotFound},
 		},
 	}
-	w := newService(r, config("all", "app"), config("missing", "missing"), config("named", "app", "sig", "a", "nix"), config("locked", "locked"),
+	w := newService(r, config("all", "app"), config("missing", "missing"), config("named", "app", "sig", "a", "none"), config("locked", "locked"),
 		config("failing", "failing"), config("other", "other"), config("empty", "empty"), config("sigs", "sigs"))
 	r.results = map[string]scan.Result{"ok": completed(w, time.Hour, scan.Counts{scan.High: 1})}
 	want := []string{
@@ -71,7 +71,7 @@ func TestSummaryShowsEachErrorAtItsConfigOrImage(t *testing.T) {
 		"all: slow unavailable throttled by ECR",
 		"missing: repository not found",
 		"named: a completed ",
-		"named: nix tag not found ",
+		"named: none tag not found ",
 		"named: sig not scanned not an image",
 		"locked: no access",
 		"failing: unavailable",

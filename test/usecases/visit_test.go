@@ -28,7 +28,7 @@ func TestVisit(t *testing.T) {
 		fail:  map[string]error{"unread": &scan.Error{Code: scan.Unavailable, Message: "x"}},
 		start: map[string]error{"refused": &scan.Error{Code: scan.ScannedRecently}, "throttled": &scan.Error{Code: scan.Unavailable, Message: "throttled by ECR"}},
 	}
-	w := newService(r, config("1", "app"), config("2", "app", "due", "nix"))
+	w := newService(r, config("1", "app"), config("2", "app", "due", "none"))
 	r.results = map[string]scan.Result{
 		"due": completed(w, 24*time.Hour, scan.Counts{scan.High: 2}), "recent": completed(w, 23*time.Hour, scan.Counts{scan.Low: 3}), "running": {State: scan.InProgress}, "never": {State: scan.NotScanned},
 		"enhanced": {State: scan.Completed, Enhanced: true, CompletedAt: w.Now().Add(-999 * time.Hour)}, "failed": {State: scan.Failed}, "refused": {State: scan.NotScanned, Reason: "result not ready"},
