@@ -27,7 +27,7 @@ type Item struct {
 	Image scan.Image
 	// Result is the result that ECR returned.
 	Result scan.Result
-	// Changes are the changes of the counts in the last [history.MemoryTime], oldest first. KnownSince is when the baseline scan was completed;
+	// Changes are the changes of the counts in the last [history.Retention], oldest first. KnownSince is when the baseline scan was completed;
 	// zero when there is none.
 	Changes    []history.CountChange
 	KnownSince time.Time
