@@ -40,7 +40,8 @@ type Image struct {
 
 	MediaType         string  // of the manifest; if empty: OCIIndex with Children, otherwise DockerManifest with DockerImageConfig
 	ArtifactMediaType string  // if empty and MediaType is set: absent
-	Subject           string  // digest of the image that this artifact refers to
+	ConfigMediaType   string  // if empty: ArtifactMediaType; otherwise ArtifactMediaType is the manifest's artifactType
+	Subject           string  // digest of the image that this one refers to
 	Manifest          string  // for BatchGetImage; if empty: generated
 	Children          []Child // of an index; also push each with PutImage
 	Size              int64   // bytes
@@ -58,13 +59,16 @@ type Image struct {
 	Recorded        bool          // return both lists, with either type of scanning
 }
 
-// Child is one platform's manifest in an index.
+// Child is an entry of an index.
 type Child struct {
-	Digest    string
-	MediaType string // if empty: OCIManifest
-	OS, Arch  string // both "unknown" for an attestation
-	Variant   string
-	Size      int64 // bytes
+	Digest       string
+	MediaType    string // if empty: OCIManifest
+	ArtifactType string
+	OS, Arch     string // both "unknown" for an attestation, both empty for an entry without a platform
+	Variant      string
+	OSVersion    string
+	Annotations  map[string]string
+	Size         int64 // bytes
 }
 
 // image is an image in a repository, with the state of its scans.
@@ -118,7 +122,7 @@ func DigestOf(s string) string {
 
 // unscannable returns the media type of an image that ECR can't scan, or "" if ECR can scan it.
 func (i *Image) unscannable() string {
-	switch i.ArtifactMediaType {
+	switch config := cmp.Or(i.ConfigMediaType, i.ArtifactMediaType); config {
 	case DockerImageConfig, OCIImageConfig:
 		return ""
 	case "":
@@ -126,27 +130,36 @@ func (i *Image) unscannable() string {
 			return ""
 		}
 		return i.MediaType
+	default:
+		return config
 	}
-	return i.ArtifactMediaType
 }
 
 type descriptor struct {
-	MediaType string    `json:"mediaType"`
-	Size      int64     `json:"size"`
-	Digest    string    `json:"digest"`
-	Platform  *platform `json:"platform,omitempty"`
+	MediaType    string            `json:"mediaType"`
+	Size         int64             `json:"size"`
+	Digest       string            `json:"digest"`
+	ArtifactType string            `json:"artifactType,omitempty"`
+	Platform     *platform         `json:"platform,omitempty"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
 }
 
 type platform struct {
 	Architecture string `json:"architecture"`
 	OS           string `json:"os"`
 	Variant      string `json:"variant,omitempty"`
+	OSVersion    string `json:"os.version,omitempty"`
 }
 
 func indexManifest(mediaType string, children []Child) string {
 	manifests := make([]descriptor, len(children))
 	for i, c := range children {
-		manifests[i] = descriptor{cmp.Or(c.MediaType, OCIManifest), c.Size, c.Digest, &platform{c.Arch, c.OS, c.Variant}}
+		manifests[i] = descriptor{
+			MediaType: cmp.Or(c.MediaType, OCIManifest), Size: c.Size, Digest: c.Digest, ArtifactType: c.ArtifactType, Annotations: c.Annotations,
+		}
+		if of := (platform{c.Arch, c.OS, c.Variant, c.OSVersion}); of != (platform{}) {
+			manifests[i].Platform = &of
+		}
 	}
 	return awslocal.MustJSON(map[string]any{"schemaVersion": 2, "mediaType": mediaType, "manifests": manifests})
 }
@@ -156,12 +169,15 @@ func (i *Image) manifest() string {
 	if i.Manifest != "" {
 		return i.Manifest
 	}
-	config := cmp.Or(i.ArtifactMediaType, OCIImageConfig)
+	config := cmp.Or(i.ConfigMediaType, i.ArtifactMediaType, OCIImageConfig)
 	m := map[string]any{
 		"schemaVersion": 2,
 		"mediaType":     i.MediaType,
 		"config":        descriptor{MediaType: config, Size: 2, Digest: DigestOf("config of " + i.Digest)},
 		"layers":        []descriptor{},
+	}
+	if i.ConfigMediaType != "" && i.ArtifactMediaType != "" {
+		m["artifactType"] = i.ArtifactMediaType
 	}
 	if i.Subject != "" {
 		m["subject"] = descriptor{MediaType: OCIManifest, Digest: i.Subject}

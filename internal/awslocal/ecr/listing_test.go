@@ -299,3 +299,36 @@ func TestBatchGetImage(t *testing.T) {
 		t.Errorf("media type that was not accepted: %+v, %v", accepted, err)
 	}
 }
+
+// An index can list what is not an image, and an image can have an artifact type and a subject of its own.
+func TestManifestsOfArtifacts(t *testing.T) {
+	e := ecr.New(ecr.Options{})
+	soci := "application/vnd.amazon.soci.index.v2+json"
+	e.PutImage(app, ecr.Image{Tags: []string{"soci"}, MediaType: ecr.OCIManifest, ArtifactMediaType: soci})
+	e.PutImage(app, ecr.Image{Tags: []string{"runnable"}, MediaType: ecr.OCIManifest, ArtifactMediaType: "text/own", ConfigMediaType: ecr.OCIImageConfig, Subject: digest('a')})
+	e.PutImage(app, ecr.Image{Tags: []string{"index"}, Children: []ecr.Child{
+		{Digest: digest('a'), ArtifactType: soci, Annotations: map[string]string{"a": "b"}}, {Digest: digest('b'), OS: "windows", Arch: "amd64", OSVersion: "10.0.1.2"},
+	}})
+	c := ecrclient.Serve(t, e)
+	out, err := c.BatchGetImage(t.Context(), &sdk.BatchGetImageInput{RepositoryName: &app.Name, ImageIds: []types.ImageIdentifier{
+		*ecrclient.Tag("soci"), *ecrclient.Tag("runnable"), *ecrclient.Tag("index"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{
+		`"config":{"mediaType":"` + soci + `"`, `"artifactType":"text/own","config":{"mediaType":"` + ecr.OCIImageConfig + `"`,
+		`{"mediaType":"` + ecr.OCIManifest + `","size":0,"digest":"` + digest('a') + `","artifactType":"` + soci + `","annotations":{"a":"b"}},` +
+			`{"mediaType":"` + ecr.OCIManifest + `","size":0,"digest":"` + digest('b') + `","platform":{"architecture":"amd64","os":"windows","os.version":"10.0.1.2"}}`,
+	} {
+		if got := *out.Images[i].ImageManifest; !strings.Contains(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if err := startScan(t.Context(), c, "runnable"); err != nil {
+		t.Error(err)
+	}
+	if f := ecrclient.FailureOf(startScan(t.Context(), c, "soci")); f.Code != "UnsupportedImageTypeException" {
+		t.Errorf("%+v", f)
+	}
+}
