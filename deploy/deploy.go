@@ -39,21 +39,21 @@ func (t *tool) deploy(ctx context.Context, args []string) error {
 		return err
 	}
 	plan := t.planKeys(target.stack)
-	if plan.made != (keys{}) {
-		if err := target.keys.pending().write(plan.made); err != nil {
+	if plan.created != (keys{}) {
+		if err := target.keys.pending().write(plan.created); err != nil {
 			return err
 		}
 	}
 	if err := t.updateStack(ctx, c, target.artifacts, append(parameters, plan.parameters...)); err != nil {
 		return err
 	}
-	if plan.made != (keys{}) {
+	if plan.created != (keys{}) {
 		if err := target.keys.commit(); err != nil {
 			return err
 		}
-		t.showKeys(plan.made, target.keys)
+		t.showKeys(plan.created, target.keys)
 	}
-	return t.printNextSteps(ctx, c, plan.made)
+	return t.printNextSteps(ctx, c, plan.created)
 }
 
 // parameters checks the arguments against the template, because the AWS CLI ignores parameters that the template
@@ -192,8 +192,8 @@ func (t *tool) updateStack(ctx context.Context, c cli, artifacts string, paramet
 	return err
 }
 
-// printNextSteps prints the API's URL and what to do after a deploy. made contains the keys that the deploy created.
-func (t *tool) printNextSteps(ctx context.Context, c cli, made keys) error {
+// printNextSteps prints the API's URL and what to do after a deploy. created contains the keys that the deploy created.
+func (t *tool) printNextSteps(ctx context.Context, c cli, created keys) error {
 	s, err := t.describe(ctx, c)
 	if err != nil {
 		return err
@@ -201,8 +201,8 @@ func (t *tool) printNextSteps(ctx context.Context, c cli, made keys) error {
 	if s == nil || s.output(endpointOutput) == "" {
 		return fmt.Errorf("stack %s has no output %s", t.Stack, endpointOutput)
 	}
-	have := made
-	if made.Full == "" {
+	have := created
+	if created.Full == "" {
 		if have, err = t.acceptedKeys(ctx, c, s); err != nil {
 			return err
 		}

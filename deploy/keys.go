@@ -50,8 +50,8 @@ func (s Settings) checkOwnKeys() error {
 type keyChange struct {
 	// parameters are the stack's parameters that change.
 	parameters []string
-	// made are the new keys, which this machine stores.
-	made keys
+	// created are the new keys, which this machine stores.
+	created keys
 }
 
 // planKeys decides how a deploy changes the keys. Keys from the environment have priority. A stack that has keys
@@ -65,17 +65,17 @@ func (t *tool) planKeys(s *stack) keyChange {
 	case t.FullKey != "":
 		set(fullParameter, hashOf(t.FullKey))
 	case !s.requiresKey():
-		c.made.Full = newKey()
-		set(fullParameter, hashOf(c.made.Full))
+		c.created.Full = newKey()
+		set(fullParameter, hashOf(c.created.Full))
 	}
 	switch {
 	case t.ReadKey == none:
 		set(readParameter, "")
 	case t.ReadKey != "":
 		set(readParameter, hashOf(t.ReadKey))
-	case c.made.Full != "":
-		c.made.Read = newKey()
-		set(readParameter, hashOf(c.made.Read))
+	case c.created.Full != "":
+		c.created.Read = newKey()
+		set(readParameter, hashOf(c.created.Read))
 	}
 	return c
 }
@@ -169,13 +169,13 @@ func (t *tool) finishChange(ctx context.Context, c cli, s *stack, file keyFile) 
 }
 
 // showKeys prints new keys. They are printed only once.
-func (t *tool) showKeys(made keys, file keyFile) {
+func (t *tool) showKeys(created keys, file keyFile) {
 	fmt.Fprintf(t.stdout, "\nCreated new keys. They are shown only once. This machine stores them in %s\n", file)
-	if made.Full != "" {
-		fmt.Fprintf(t.stdout, "  full key, for everything      %s\n", made.Full)
+	if created.Full != "" {
+		fmt.Fprintf(t.stdout, "  full key (permits everything)            %s\n", created.Full)
 	}
-	if made.Read != "" {
-		fmt.Fprintf(t.stdout, "  read key, also within a URL   %s\n", made.Read)
+	if created.Read != "" {
+		fmt.Fprintf(t.stdout, "  read key (only reads, may be in a URL)   %s\n", created.Read)
 	}
 }
 

@@ -99,23 +99,23 @@ func TestFirstDeployMakesKeys(t *testing.T) {
 // A deploy sets the parameters for the keys according to the stack's keys and the environment.
 func TestDeployPlansKeys(t *testing.T) {
 	full, read := "ApiKeySha256="+hashOf(ownFull), "ReadKeySha256="+hashOf(ownRead)
-	const made = "made"
+	const created = "created"
 	tests := map[string]struct {
 		has, full, read string
-		want            []string // parameters; "made" is a parameter with a new key
+		want            []string // parameters; "created" is a parameter with a new key
 	}{
 		"a stack with keys":                 {bothKeys, "", "", nil},
 		"a stack with the full key":         {fullKeyOnly, "", "", nil},
-		"an open stack":                     {openToAll, "", "", []string{made, made}},
-		"a stack without keys":              {"missing", "", "", []string{made, made}},
-		"a stack of an older template":      {"", "", "", []string{made, made}},
+		"an open stack":                     {openToAll, "", "", []string{created, created}},
+		"a stack without keys":              {"missing", "", "", []string{created, created}},
+		"a stack of an older template":      {"", "", "", []string{created, created}},
 		"an own key":                        {"missing", ownFull, "", []string{full}},
 		"another own key":                   {bothKeys, ownFull, "", []string{full}},
 		"both own keys":                     {openToAll, ownFull, ownRead, []string{full, read}},
-		"an own read key":                   {"missing", "", ownRead, []string{made, read}},
+		"an own read key":                   {"missing", "", ownRead, []string{created, read}},
 		"another read key":                  {bothKeys, "", ownRead, []string{read}},
 		"to remove the read key":            {bothKeys, "", none, []string{"ReadKeySha256="}},
-		"a first deploy without a read key": {"missing", "", none, []string{made, "ReadKeySha256="}},
+		"a first deploy without a read key": {"missing", "", none, []string{created, "ReadKeySha256="}},
 		"to be opened":                      {bothKeys, none, "", []string{"ApiKeySha256=none"}},
 		"still open":                        {openToAll, none, "", []string{"ApiKeySha256=none"}},
 		"open, with an own read key":        {openToAll, none, ownRead, []string{"ApiKeySha256=none", read}},
@@ -136,13 +136,13 @@ func TestDeployPlansKeys(t *testing.T) {
 			kept := w.kept()
 			for i, p := range got {
 				if p == fullParameter+"="+hashOf(kept.Full) || p == readParameter+"="+hashOf(kept.Read) {
-					got[i] = made
+					got[i] = created
 				}
 			}
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("parameters %q, want %q", got, tt.want)
 			}
-			if strings.Contains(stdout, "Created new keys") != slices.Contains(tt.want, made) {
+			if strings.Contains(stdout, "Created new keys") != slices.Contains(tt.want, created) {
 				t.Errorf("stdout:\n%s", stdout)
 			}
 		})

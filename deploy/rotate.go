@@ -38,11 +38,11 @@ func (t *tool) replaceKey(ctx context.Context, c cli, s *stack, read bool) error
 	if err != nil {
 		return err
 	}
-	key, made, parameter := newKey(), keys{}, fullParameter
+	key, created, parameter := newKey(), keys{}, fullParameter
 	if read {
-		made.Read, kept.Read, parameter = key, key, readParameter
+		created.Read, kept.Read, parameter = key, key, readParameter
 	} else {
-		made.Full, kept.Full = key, key
+		created.Full, kept.Full = key, key
 	}
 	if err := file.pending().write(kept); err != nil {
 		return err
@@ -53,7 +53,7 @@ func (t *tool) replaceKey(ctx context.Context, c cli, s *stack, read bool) error
 	if err := file.commit(); err != nil {
 		return err
 	}
-	t.showKeys(made, file)
+	t.showKeys(created, file)
 	if read {
 		fmt.Fprintf(t.stdout, "\nThe old read key no longer works. A feed reader subscribes to\n  %s?key=<read key>\n", s.output(endpointOutput)+"/findings/<scan id>")
 	} else {

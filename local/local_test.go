@@ -158,7 +158,7 @@ func TestErrorMessages(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
 		code int
-		says string
+		want string
 	}{
 		"port in use":        {[]string{"-addr", taken.Addr().String()}, 1, "is in use by another program"},
 		"data in use":        {[]string{"-addr", "127.0.0.1:0", "-data", running}, 1, "another process has it open"},
@@ -175,7 +175,7 @@ func TestErrorMessages(t *testing.T) {
 		"help":               {[]string{"-h"}, 0, "store the scan configs and records in this"},
 	} {
 		var stdout, stderr buffer
-		if code := run(t.Context(), test.args, &stdout, &stderr); code != test.code || !strings.Contains(stderr.String(), test.says) {
+		if code := run(t.Context(), test.args, &stdout, &stderr); code != test.code || !strings.Contains(stderr.String(), test.want) {
 			t.Errorf("%s: code %d, printed %s", name, code, stderr.String())
 		}
 	}

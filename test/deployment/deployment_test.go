@@ -130,7 +130,7 @@ func TestDeployWithExistingBuckets(t *testing.T) {
 	}
 	const old = `{"id":"4471c156-29f5-40fe-883b-3cd26738d5a6","created":"1569927812","region":"us-west-2","registry":"123456789012","repository":"amazonlinux","tags":["2018.03"]}`
 	s.shell("echo '" + old + "' | aws s3 cp - s3://$ECR_SCAN_CONFIG_BUCKET/4471c156-29f5-40fe-883b-3cd26738d5a6.json")
-	s.shell("echo 'left by somebody' | aws s3 cp - s3://$ECR_SCAN_CONFIG_BUCKET/notes.txt")
+	s.shell("echo 'another file' | aws s3 cp - s3://$ECR_SCAN_CONFIG_BUCKET/notes.txt")
 
 	// The user's own key, access logs, and a web origin.
 	own := "a-key-of-the-users" + "-own/+&="

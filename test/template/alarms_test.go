@@ -54,13 +54,13 @@ func TestAlarms(t *testing.T) {
 
 // The metrics that the code writes for alarms are the metrics of the alarms.
 func TestAlarmMetrics(t *testing.T) {
-	watched := map[string]bool{}
+	used := map[string]bool{}
 	for _, resource := range ofType(t, load(t), "AWS::CloudWatch::Alarm") {
 		if at(t, resource, "Properties", "Namespace") == scanevents.Namespace {
-			watched[at(t, resource, "Properties", "MetricName").(string)] = true
+			used[at(t, resource, "Properties", "MetricName").(string)] = true
 		}
 	}
-	if diff := cmp.Diff(slices.Sorted(slices.Values(scanevents.AlarmMetrics())), sorted(watched)); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(slices.Values(scanevents.AlarmMetrics())), sorted(used)); diff != "" {
 		t.Errorf("(-code +template):\n%s", diff)
 	}
 }

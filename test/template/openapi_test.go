@@ -52,7 +52,7 @@ func request(method, path string) *http.Request {
 	return r
 }
 
-func ask(h http.Handler, method, path, query string) *http.Response {
+func send(h http.Handler, method, path, query string) *http.Response {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, request(method, path+query))
 	return w.Result()
@@ -61,7 +61,7 @@ func ask(h http.Handler, method, path, query string) *http.Response {
 // refusal returns the reason why the API refuses a query, or "" if it accepts it.
 func refusal(t *testing.T, h http.Handler, path, query string) string {
 	t.Helper()
-	answer := ask(h, http.MethodGet, path, query)
+	answer := send(h, http.MethodGet, path, query)
 	if answer.StatusCode != http.StatusBadRequest {
 		return ""
 	}
@@ -95,7 +95,7 @@ func TestMethodsOfOpenAPI(t *testing.T) {
 	h := wholeAPI(t)
 	for path, item := range openAPI(t).Paths.Map() {
 		documented := slices.Sorted(maps.Keys(item.Operations()))
-		if diff := cmp.Diff(strings.Split(ask(h, http.MethodOptions, path, "").Header.Get("Allow"), ", "), documented); diff != "" {
+		if diff := cmp.Diff(strings.Split(send(h, http.MethodOptions, path, "").Header.Get("Allow"), ", "), documented); diff != "" {
 			t.Errorf("the methods of %s differ (-code +openapi.yaml):\n%s", path, diff)
 		}
 	}
