@@ -356,3 +356,15 @@ func TestUnresponsiveRegionBlocksNoOther(t *testing.T) {
 		}
 	}
 }
+
+// ACTIVE means that Amazon Inspector scans the image continuously, and COMPLETE that it scanned the image on push.
+func TestContinuousScanning(t *testing.T) {
+	for status, want := range map[string]bool{"ACTIVE": true, "COMPLETE": false} {
+		e, c := start(t)
+		e.SetScanType(repo.Region, repo.Registry, ecr.Enhanced)
+		digest := e.PutImage(id, ecr.Image{ScannedAt: old, ScanStatus: status, Enhanced: []ecr.EnhancedFinding{{Severity: "HIGH"}}})
+		if got, err := c.Findings(t.Context(), repo, digest); err != nil || got.Continuous != want || !got.Enhanced {
+			t.Errorf("%s: %+v, %v", status, got, err)
+		}
+	}
+}

@@ -79,7 +79,7 @@ func resultOf(page *ecr.DescribeImageScanFindingsOutput) scan.Result {
 		status, description = string(s.Status), strings.TrimSpace(aws.ToString(s.Description))
 	}
 	found := page.ImageScanFindings
-	result := scan.Result{Enhanced: status == "ACTIVE" || found != nil && len(found.EnhancedFindings) > 0}
+	result := scan.Result{Continuous: status == "ACTIVE", Enhanced: status == "ACTIVE" || found != nil && len(found.EnhancedFindings) > 0}
 	switch status {
 	case "COMPLETE", "ACTIVE":
 		if found == nil || found.FindingSeverityCounts == nil || found.ImageScanCompletedAt == nil {

@@ -100,6 +100,8 @@ type Answer struct {
 	Counts    scan.Counts
 	Completed Stamp
 	Enhanced  bool
+	// Continuous is the same as in [scan.Result].
+	Continuous bool
 }
 
 // ErrLaterFormat is wrapped by errors for a record that a later version of the service wrote. This version must not
@@ -130,12 +132,16 @@ func answerOf(r scan.Result) Answer {
 	if len(r.Counts) == 0 {
 		r.Counts = nil // the same as after decoding
 	}
-	return Answer{State: r.State, Reason: r.Reason, Counts: r.Counts, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced}
+	return Answer{
+		State: r.State, Reason: r.Reason, Counts: r.Counts, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced, Continuous: r.Continuous,
+	}
 }
 
 // Result returns the answer as a result without findings.
 func (a Answer) Result() scan.Result {
-	return scan.Result{State: a.State, Reason: a.Reason, Counts: a.Counts, CompletedAt: a.Completed.Time(), Enhanced: a.Enhanced}
+	return scan.Result{
+		State: a.State, Reason: a.Reason, Counts: a.Counts, CompletedAt: a.Completed.Time(), Enhanced: a.Enhanced, Continuous: a.Continuous,
+	}
 }
 
 // IsFinal reports whether ECR can't return another result until its next scan of the image is possible.

@@ -26,6 +26,7 @@ type (
 		AsOf       string     `json:"asOf,omitempty"`
 		ScannedAt  string     `json:"scannedAt,omitempty"`
 		AgeHours   *int       `json:"ageHours,omitempty"`
+		Stale      bool       `json:"stale,omitempty"`
 		Counts     countsData `json:"counts"` // null unless the last scan is completed: unknown counts must not look like zero
 		KnownSince string     `json:"knownSince,omitempty"`
 		New        countsData `json:"new,omitzero"`
@@ -116,6 +117,7 @@ func newImageData(item report.Item, since, now time.Time) imageData {
 	if result.State != scan.Completed {
 		return d
 	}
+	d.Stale = item.Stale(now)
 	d.Counts = newCounts(result.Counts)
 	if !item.KnownSince.IsZero() {
 		added, fixed := item.ChangedSince(since)

@@ -18,18 +18,20 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, err
 	for _, s := range scan.Severities() {
 		head = append(head, string(s))
 	}
-	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed")
+	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale")
 	var rows [][]string
 	for _, r := range report.Narrow(o.Reports, filter) {
 		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Config.Repository}
 		url := feed(r.Config.ID)
 		if state, reason := conditionData(r.Condition()); state != "" {
 			row := append(slices.Clone(lead), "", "", "", state, reason)
-			row = append(row, make([]string, len(head)-len(row)-1)...)
-			rows = append(rows, append(row, url))
+			row = append(row, make([]string, len(head)-len(row))...)
+			row[slices.Index(head, "feed")] = url
+			rows = append(rows, row)
 		}
 		for _, item := range r.Images {
-			rows = append(rows, append(append(slices.Clone(lead), imageCells(newImageData(item, o.Since, o.Now))...), url))
+			d := newImageData(item, o.Since, o.Now)
+			rows = append(rows, append(append(slices.Clone(lead), imageCells(d)...), url, truth(d.Stale)))
 		}
 	}
 	return writeCSV(head, rows)
@@ -47,6 +49,14 @@ func imageCells(d imageData) []string {
 		cells = append(cells, number(n, d.Counts != nil))
 	}
 	return append(cells, number(other, d.Counts != nil), number(d.New.sum(), d.New != nil), number(d.Fixed.sum(), d.Fixed != nil), d.KnownSince)
+}
+
+// truth returns true, or an empty text for false.
+func truth(b bool) string {
+	if !b {
+		return ""
+	}
+	return strconv.FormatBool(b)
 }
 
 // number returns an empty text for an unknown number.

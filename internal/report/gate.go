@@ -63,7 +63,7 @@ func EvaluateGate(r Report, max scan.Severity, now time.Time) GateResult {
 			v.OldestScan = result.CompletedAt
 		}
 		if item.Stale(now) {
-			v.Failures = append(v.Failures, GateFailure{Image: image, Reason: Stale, At: item.knownAt()})
+			v.Failures = append(v.Failures, GateFailure{Image: image, Reason: Stale, At: item.CurrentAt()})
 		}
 		if above := countsAbove(result.Counts, max); len(above) > 0 {
 			v.Failures = append(v.Failures, GateFailure{Image: image, Reason: AboveMax, Counts: above})

@@ -327,7 +327,7 @@ func (q *request) items(w *watchedRepository) []Item {
 // item returns the item of one image, from the record and from what this request read from ECR.
 func (q *request) item(r *refresh.Refresher, image scan.Image) Item {
 	known := r.Record.Images[image.Label()]
-	item := Item{Image: image, Result: r.Answer(image), Changes: known.Changes, KnownSince: known.Since.Time()}
+	item := Item{Image: image, Result: r.Answer(image), Changes: known.Changes, KnownSince: known.Since.Time(), ReadAt: known.AnsweredAt.Time()}
 	if err := r.ReadError(image.Label()); err != nil && q.scope == requireFresh {
 		item.Result = refresh.ResultOfError(image, err)
 	}

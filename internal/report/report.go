@@ -31,6 +31,8 @@ type Item struct {
 	// zero when there is none.
 	Changes    []history.CountChange
 	KnownSince time.Time
+	// ReadAt is when ECR last returned a result for the image; zero when it never did.
+	ReadAt time.Time
 	// AsOf is set when ECR could not be read and Result is the recorded one: it is when ECR was last read. AsOfReason is the error of ECR.
 	AsOf       time.Time
 	AsOfReason string
@@ -51,16 +53,21 @@ func (i Item) ChangedSince(t time.Time) (added, fixed scan.Counts) {
 	return added, fixed
 }
 
-// Stale reports whether the last scan was completed, or ECR was last read, more than [StaleAfter] ago, or at an unknown time. It is meaningful only
-// for completed scans.
-func (i Item) Stale(now time.Time) bool { return now.Sub(i.knownAt()) > StaleAfter }
+// Stale reports whether the result was current for the last time more than [StaleAfter] ago, or at an unknown time. It is meaningful only for
+// completed scans.
+func (i Item) Stale(now time.Time) bool { return now.Sub(i.CurrentAt()) > StaleAfter }
 
-// knownAt returns the time when the scan was completed, or when ECR was last read if that is earlier.
-func (i Item) knownAt() time.Time {
-	if !i.AsOf.IsZero() && i.AsOf.Before(i.Result.CompletedAt) {
+// CurrentAt returns when the result was current for the last time: when the scan was completed, or with continuous scanning when ECR returned the
+// result. If ECR was last read before that, it returns that time.
+func (i Item) CurrentAt() time.Time {
+	at := i.Result.CompletedAt
+	if i.Result.Continuous {
+		at = i.ReadAt
+	}
+	if !i.AsOf.IsZero() && i.AsOf.Before(at) {
 		return i.AsOf
 	}
-	return i.Result.CompletedAt
+	return at
 }
 
 // Condition is the state of an image or of a whole config, with its reason. Each output format has its own words for it.

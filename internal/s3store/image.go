@@ -34,6 +34,7 @@ type storedImage struct {
 	Others          scan.Counts           `json:"no"` // of unknown severities
 	Completed       history.Stamp         `json:"c"`
 	Enhanced        bool                  `json:"e"`
+	Continuous      bool                  `json:"ec"`
 	AnsweredAt      history.Stamp         `json:"a"`
 	Read            history.Stamp         `json:"r"`
 	History         string                `json:"h"`
@@ -89,6 +90,7 @@ func newStoredImage(r history.ImageRecord) storedImage {
 		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind, ErrorCode: r.ErrorCode, Reason: r.Reason,
 		First: r.First, Seen: r.Seen, MissingSince: r.MissingSince, WaitingSince: r.WaitingSince,
 		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
+		Continuous: r.Last.Continuous,
 		AnsweredAt: r.AnsweredAt, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, EventCount: r.EventCount,
 		Gaps: r.Gaps, Failures: r.Failures, FailedSince: r.FailedSince,
 	}
@@ -110,7 +112,9 @@ func (i storedImage) record() history.ImageRecord {
 	r := history.ImageRecord{
 		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Index: i.Index, Kind: i.Kind, ErrorCode: i.ErrorCode, Reason: i.Reason,
 		First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
-		Last:       history.Answer{State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced},
+		Last: history.Answer{
+			State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced, Continuous: i.Continuous,
+		},
 		AnsweredAt: i.AnsweredAt, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.EventCount,
 		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.FailedSince,
 	}

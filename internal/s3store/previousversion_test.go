@@ -117,8 +117,9 @@ func recordOfPreviousVersion() history.Record {
 	for label, image := range r.Images {
 		if image.History != "" {
 			image.History = previousHistoryName
-			r.Images[label] = image
 		}
+		image.Last.Continuous = false
+		r.Images[label] = image
 	}
 	return r
 }

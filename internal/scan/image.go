@@ -95,6 +95,9 @@ type Result struct {
 	CompletedAt time.Time
 	// Enhanced is true when the result is from Amazon Inspector. Amazon Inspector starts its scans automatically.
 	Enhanced bool
+	// Continuous is true when Amazon Inspector scans the image again whenever something changes. So the result is current, even
+	// if its last scan was long ago.
+	Continuous bool
 	// Findings are the findings. It is nil when only the counts were read.
 	Findings []Finding
 }

@@ -1,6 +1,7 @@
 package usecases
 
 import (
+	stdcmp "cmp"
 	"io"
 	"testing"
 	"time"
@@ -19,6 +20,12 @@ func TestJudge(t *testing.T) {
 	}
 	last := func(asOf time.Time) report.Item {
 		return report.Item{Result: scan.Result{State: scan.Completed, CompletedAt: now.Add(-time.Hour)}, AsOf: asOf, AsOfReason: "throttled by ECR"}
+	}
+	continuous := func(readAt time.Time) report.Item { // Amazon Inspector watches the image, and nothing has changed for a month
+		return report.Item{
+			Result: scan.Result{State: scan.Completed, CompletedAt: now.Add(-30 * 24 * time.Hour), Enhanced: true, Continuous: true},
+			ReadAt: stdcmp.Or(readAt, now),
+		}
 	}
 	for name, test := range map[string]struct {
 		max  scan.Severity
@@ -40,6 +47,8 @@ func TestJudge(t *testing.T) {
 		"stale and above":               {scan.Low, done(now.Add(-72*time.Hour), scan.Counts{scan.Critical: 1}), []string{report.Stale, report.AboveMax}},
 		"a recorded result":             {scan.Critical, last(now.Add(-10 * time.Minute)), []string{string(scan.Unread)}},
 		"an old recorded result":        {scan.Critical, last(now.Add(-49 * time.Hour)), []string{string(scan.Unread)}},
+		"continuous, scanned long ago":  {scan.Critical, continuous(time.Time{}), nil},
+		"continuous, read long ago":     {scan.Critical, continuous(now.Add(-49 * time.Hour)), []string{report.Stale}},
 		"not scanned":                   {scan.Critical, report.Item{Result: scan.Result{State: scan.NotScanned, Reason: "archived", Counts: scan.Counts{}}}, []string{"not scanned"}},
 		"no state":                      {scan.Critical, report.Item{Result: scan.Result{}}, []string{"not scanned"}},
 		"in progress":                   {scan.Critical, report.Item{Result: scan.Result{State: scan.InProgress, CompletedAt: fresh}}, []string{"in progress"}},
@@ -110,5 +119,28 @@ func TestGateReadsOneConfig(t *testing.T) {
 	}
 	if _, err := w.Gate(t.Context(), "nobody's", scan.Low, nil); scan.CodeOf(err) != scan.NotFound {
 		t.Errorf("an unknown config: %v", err)
+	}
+}
+
+// Amazon Inspector scans an image with the status ACTIVE whenever something changes. So a quiet image passes for ever. A scan on
+// push, with the status COMPLETE, becomes stale.
+func TestContinuousScansAreNotStale(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "1", Digest: "active"}, {Tag: "2", Digest: "pushed"}}}}
+	w := newService(r, config("all", "app"))
+	active, pushed := completed(w, time.Hour, scan.Counts{}), completed(w, time.Hour, scan.Counts{})
+	active.Enhanced, active.Continuous, pushed.Enhanced = true, true, true
+	r.results = map[string]scan.Result{"active": active, "pushed": pushed}
+	w.visit(t, "app", "all")
+	w.advance(72 * time.Hour)
+	w.visit(t, "app", "all")
+	for tag, want := range map[string]int{"1": 0, "2": 1} {
+		v, err := w.Gate(t.Context(), "all", scan.Critical, []string{tag})
+		if err != nil || len(v.Failures) != want {
+			t.Errorf("gate of %s: %+v, %v", tag, v.Failures, err)
+		}
+		current, err := w.Current(t.Context(), "all", []string{tag})
+		if err != nil || current.Images[0].Stale(w.Now()) != (want > 0) {
+			t.Errorf("stale %s: %+v, %v", tag, current.Images[0], err)
+		}
 	}
 }

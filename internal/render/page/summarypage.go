@@ -249,11 +249,12 @@ func imageTrouble(item report.Item, now time.Time) *render.Trouble {
 		return render.StateTrouble(c)
 	case !c.AsOf.IsZero():
 		return &render.Trouble{State: "Outdated", Reason: render.WithReason("as of "+stampOf(c.AsOf).Text, c.Reason)}
-	case item.Result.Enhanced: // Amazon Inspector scans continuously
-	case item.Result.CompletedAt.IsZero():
+	case item.Stale(now) && item.CurrentAt().IsZero():
 		return &render.Trouble{State: "Stale", Reason: "scanned at an unknown time"}
+	case item.Stale(now) && item.Result.Continuous:
+		return &render.Trouble{State: "Stale", Reason: "last read " + stampOf(item.CurrentAt()).Text}
 	case item.Stale(now):
-		return &render.Trouble{State: "Stale", Reason: "last scanned " + stampOf(item.Result.CompletedAt).Text}
+		return &render.Trouble{State: "Stale", Reason: "last scanned " + stampOf(item.CurrentAt()).Text}
 	}
 	return nil
 }

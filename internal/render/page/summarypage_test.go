@@ -115,14 +115,16 @@ func TestImagesWithoutACurrentResult(t *testing.T) {
 	c := rendertest.Config("test/ubuntu")
 	of := func(r scan.Result) report.Item { return rendertest.Image(c, "latest", r) }
 	fresh := of(scan.Result{State: scan.Completed, CompletedAt: noon.Add(-47 * time.Hour), Counts: scan.Counts{}})
-	stale, kept, enhanced := fresh, fresh, fresh
+	stale, kept, continuous := fresh, fresh, fresh
 	stale.Result.CompletedAt, kept.AsOf = noon.Add(-49*time.Hour), noon.Add(-time.Minute)
-	enhanced.Result.CompletedAt, enhanced.Result.Enhanced = ago(90), true
+	continuous.Result.CompletedAt, continuous.Result.Enhanced, continuous.Result.Continuous, continuous.ReadAt = ago(90), true, true, noon
+	onPush := continuous
+	onPush.Result.Continuous = false
 	for name, test := range map[string]struct {
 		item    report.Item
 		current bool
 	}{
-		"fresh": {fresh, true}, "enhanced": {enhanced, true}, "stale": {stale, false}, "kept": {kept, false},
+		"fresh": {fresh, true}, "continuous": {continuous, true}, "on push": {onPush, false}, "stale": {stale, false}, "kept": {kept, false},
 		"never": {of(scan.Result{State: scan.NotScanned}), false}, "failed": {of(scan.Result{State: scan.Failed}), false},
 		"running": {of(scan.Result{State: scan.InProgress}), false}, "gone": {of(scan.Result{State: scan.NoSuchTag}), false},
 		"unread": {of(scan.Result{State: scan.Unread, Reason: "x"}), false}, "odd": {of(scan.Result{State: "unknown state"}), false},
