@@ -53,11 +53,14 @@ type Failure struct {
 
 // ImageRecord is the stored data of one image: a tag, or one platform of an image index.
 type ImageRecord struct {
-	Tag      string
+	Tag string
+	// Platform is the label under which the image was first recorded. It never changes, because ids are made of it.
 	Platform string
-	Digest   string
-	Index    string // as in [scan.Image]
-	Kind     scan.Kind
+	// Listed, Digest, Index and Kind are those of the last listing, as in [scan.Image].
+	Listed string
+	Digest string
+	Index  string
+	Kind   scan.Kind
 	// ErrorCode and Reason are the code and the message of the error when the images of an index could not be read.
 	ErrorCode scan.Code
 	Reason    string
@@ -121,7 +124,7 @@ func (r ImageRecord) Label() string { return scan.Image{Tag: r.Tag, Platform: r.
 
 // Image returns the recorded image.
 func (r ImageRecord) Image(repo scan.Repository) scan.Image {
-	i := scan.Image{Repository: repo, Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind}
+	i := scan.Image{Repository: repo, Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Kind: r.Kind}
 	if r.ErrorCode != "" {
 		i.Err = &scan.Error{Code: r.ErrorCode, Message: r.Reason}
 	}
@@ -300,7 +303,7 @@ func (r *Record) UpdateImage(i scan.Image, now Stamp) {
 	if !known {
 		next = ImageRecord{Tag: i.Tag, Platform: i.Platform, First: now}
 	}
-	next.Digest, next.Index, next.Kind, next.Seen, next.MissingSince = i.Digest, i.Index, i.Kind, now, 0
+	next.Listed, next.Digest, next.Index, next.Kind, next.Seen, next.MissingSince = i.Listed, i.Digest, i.Index, i.Kind, now, 0
 	next.ErrorCode, next.Reason = "", ""
 	if i.Err != nil {
 		next.ErrorCode, next.Reason = scan.CodeOf(i.Err), scan.MessageOf(i.Err)

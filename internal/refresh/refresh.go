@@ -126,7 +126,7 @@ func (r *Refresher) List(ctx context.Context, tags []string) error {
 	}
 	r.ListError = nil
 	r.Record.SetPresent(now)
-	r.recordListing(r.withKnownPlatforms(images), tags, now)
+	r.recordListing(r.withKnownImages(r.Record.Identify(images)), tags, now)
 	return nil
 }
 
@@ -158,27 +158,39 @@ func (r *Refresher) recordListing(images []scan.Image, tags []string, now histor
 	}
 }
 
-// withKnownPlatforms replaces each index that is temporarily unavailable with its recorded images, if the recorded
-// images are from the same index or their index is unknown.
-func (r *Refresher) withKnownPlatforms(images []scan.Image) []scan.Image {
-	unavailable := make(map[string]scan.Image)
+// withKnownImages replaces each index that is temporarily unavailable with its recorded images, if the recorded
+// images are from the same index or their index is unknown. If the recorded images are not all of the index, it
+// keeps the index too.
+func (r *Refresher) withKnownImages(images []scan.Image) []scan.Image {
+	unavailable, listed := make(map[string]scan.Image), make(map[string]bool, len(images))
 	for _, i := range images {
-		if i.Kind == scan.Index && scan.CodeOf(i.Err) == scan.Unavailable {
+		if listed[i.Label()] = true; i.Kind == scan.Index && scan.CodeOf(i.Err) == scan.Unavailable {
 			unavailable[i.Tag] = i
 		}
 	}
 	if len(unavailable) == 0 {
 		return images
 	}
+	known, isPartial := make(map[string]bool), make(map[string]bool)
 	replaced := slices.Clone(images)
-	for _, i := range r.Record.Images {
-		if index, ok := unavailable[i.Tag]; ok && i.Platform != "" && i.Kind != scan.Missing && (i.Index == "" || i.Index == index.Digest) {
-			replaced = slices.DeleteFunc(replaced, func(s scan.Image) bool { return s.Tag == i.Tag && s.Kind == scan.Index })
+	for label, i := range r.Record.Images {
+		index, ok := unavailable[i.Tag]
+		switch {
+		case ok && i.Kind == scan.Index && i.Digest == index.Digest:
+			isPartial[i.Tag] = true
+			continue
+		case !ok || i.Kind != scan.PlainImage || i.Index != index.Digest && (i.Index != "" || i.Platform == ""):
+			continue
+		case !listed[label]:
 			replaced = append(replaced, i.Image(r.Repo))
-			r.readErrors[i.Label()] = index.Err
+			r.readErrors[label] = index.Err
 		}
+		known[i.Tag] = true
 	}
-	return replaced
+	return slices.DeleteFunc(replaced, func(i scan.Image) bool {
+		index, ok := unavailable[i.Tag]
+		return ok && i.Label() == index.Label() && known[i.Tag] && !isPartial[i.Tag]
+	})
 }
 
 // Images returns the recorded images that exist, sorted by tag and platform.
@@ -219,7 +231,7 @@ func (r *Refresher) overridesRecord(image scan.Image) bool {
 // ResultOfError returns the result to show for an image when ECR returns err.
 func ResultOfError(image scan.Image, err error) scan.Result {
 	switch code := scan.CodeOf(err); {
-	case code == scan.ImageNotFound && image.Platform == "":
+	case code == scan.ImageNotFound && image.Index == "" && image.Platform == "":
 		return scan.Result{State: scan.NoSuchTag}
 	case code == scan.ImageNotFound, code == scan.NotScannable:
 		return scan.Result{State: scan.NotScanned, Reason: scan.MessageOf(err)}

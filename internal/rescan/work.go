@@ -212,7 +212,7 @@ func (w *work) outcomeOfError(image scan.Image, err error) outcome {
 		defer w.mu.Unlock()
 		w.enhanced = true // only for this visit, because the setting can change
 		return outcome{kind: notScannable, reason: string(scan.EnhancedScanning)}
-	case code == scan.NotScannable, code == scan.ImageNotFound && image.Platform != "":
+	case code == scan.NotScannable, code == scan.ImageNotFound && (image.Index != "" || image.Platform != ""):
 		return outcome{kind: notScannable, reason: scan.MessageOf(err)}
 	case errors.Is(err, context.DeadlineExceeded) && w.callCtx.Err() != nil:
 		return outcome{kind: notReached}

@@ -19,6 +19,7 @@ import (
 type storedImage struct {
 	Tag             string                `json:"t"`
 	Platform        string                `json:"p"`
+	Listed          string                `json:"pl"`
 	Digest          string                `json:"d"`
 	Index           string                `json:"x"`
 	Kind            scan.Kind             `json:"k"`
@@ -87,7 +88,7 @@ func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 
 func newStoredImage(r history.ImageRecord) storedImage {
 	i := storedImage{
-		Tag: r.Tag, Platform: r.Platform, Digest: r.Digest, Index: r.Index, Kind: r.Kind, ErrorCode: r.ErrorCode, Reason: r.Reason,
+		Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Kind: r.Kind, ErrorCode: r.ErrorCode, Reason: r.Reason,
 		First: r.First, Seen: r.Seen, MissingSince: r.MissingSince, WaitingSince: r.WaitingSince,
 		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
 		Continuous: r.Last.Continuous,
@@ -110,7 +111,7 @@ func newStoredImage(r history.ImageRecord) storedImage {
 
 func (i storedImage) record() history.ImageRecord {
 	r := history.ImageRecord{
-		Tag: i.Tag, Platform: i.Platform, Digest: i.Digest, Index: i.Index, Kind: i.Kind, ErrorCode: i.ErrorCode, Reason: i.Reason,
+		Tag: i.Tag, Platform: i.Platform, Listed: i.Listed, Digest: i.Digest, Index: i.Index, Kind: i.Kind, ErrorCode: i.ErrorCode, Reason: i.Reason,
 		First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
 		Last: history.Answer{
 			State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced, Continuous: i.Continuous,

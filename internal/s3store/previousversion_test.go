@@ -22,7 +22,8 @@ import (
 )
 
 // The previous version of the service wrote the record and the history in testdata/before. It did not store the begin, the
-// config ids and the failure of a record. Otherwise the files contain the values of aRecord and aHistory.
+// config ids and the failure of a record, nor the listed platform of an image. Otherwise the files contain the values of
+// aRecord and aHistory.
 const previousHistoryName = "f1cd88f2-b116-48a2-84d2-39a9355b2369"
 
 // previousRecord is the stored form of a record in that version. Do not change it.
@@ -115,7 +116,7 @@ func recordOfPreviousVersion() history.Record {
 	r := aRecord()
 	r.Begin, r.Configs, r.Failure = 0, nil, history.Failure{}
 	for label, image := range r.Images {
-		if image.History != "" {
+		if image.Listed = ""; image.History != "" {
 			image.History = previousHistoryName
 		}
 		image.Last.Continuous = false

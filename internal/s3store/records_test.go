@@ -70,7 +70,7 @@ func addHistory(t *testing.T, store *s3store.RecordWriter, repo scan.Repository,
 // aRecord and aHistory set every field.
 func aRecord() history.Record {
 	image := history.ImageRecord{
-		Tag: "latest", Platform: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, WaitingSince: 77, ErrorCode: scan.NotScannable, Reason: "\x00 <odd> \u2028",
+		Tag: "latest", Platform: "linux/arm64", Listed: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, WaitingSince: 77, ErrorCode: scan.NotScannable, Reason: "\x00 <odd> \u2028",
 		First: 2, Seen: 3, MissingSince: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true, Continuous: true},
 		AnsweredAt: 6, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true}, History: "h", Since: 9,
 		Changes: []history.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}}},
