@@ -9,10 +9,10 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Identify returns the listed images with the labels under which the record has them, so that ids and histories continue when
-// an index spells a platform in another way, lists its images in another order, or gets or loses an image. An image that the
-// record does not have gets a new label. The labels of a tag are unique. A listed tag that is not an image, or an index
-// that can't be read, never gets the label of another image of the tag.
+// Identify returns the listed images with the labels under which the record has them, so that ids and histories
+// continue when an index spells a platform in another way, lists its images in another order, or gets or loses an
+// image. An image that the record does not have gets a new label. The labels of a tag are unique. A listed tag that
+// is not an image, or an index that can't be read, never gets the label of another image of the tag.
 func (r *Record) Identify(listed []scan.Image) []scan.Image {
 	images := slices.Clone(listed)
 	tags := make(map[string]*tagMatcher)
@@ -48,11 +48,11 @@ func (r *Record) Identify(listed []scan.Image) []scan.Image {
 // tagMatcher matches the listed images of one tag with the images of the record.
 type tagMatcher struct {
 	known []ImageRecord
-	// listed are the listed images. others are the listed objects that can't be scanned: an index that can't be read, and
-	// what is not an image.
+	// listed are the listed images. others are the listed objects that can't be scanned: an index that can't be read,
+	// and what is not an image.
 	listed, others []*scan.Image
-	// unmatched are the listed images that still have no image of the record. gone are the images of the record that exist
-	// and still have no listed image, and missing are those that did not exist at the last listing.
+	// unmatched are the listed images that still have no image of the record. gone are the images of the record that
+	// exist and still have no listed image, and missing are those that did not exist at the last listing.
 	unmatched     []*scan.Image
 	gone, missing []ImageRecord
 	taken         map[string]bool
@@ -115,14 +115,14 @@ func (m *tagMatcher) prepare() {
 	}
 }
 
-// isReplaceable reports whether the record has no image with the label: only a tag that never was an image, or that no
-// listing ever had.
+// isReplaceable reports whether the record has no image with the label: only a tag that never was an image, or that
+// no listing ever had.
 func (r ImageRecord) isReplaceable() bool {
 	return r.Kind != scan.PlainImage && r.Scan.Completed == 0 && r.History == "" && len(r.Gaps)+len(r.Failures) == 0
 }
 
-// platform returns the normalized platform under which the image was last listed, or an empty string if it is not known.
-// Earlier versions recorded only the label.
+// platform returns the normalized platform under which the image was last listed, or an empty string if it is not
+// known. Earlier versions recorded only the label.
 func (r ImageRecord) platform() string {
 	if r.Listed != "" || !strings.Contains(r.Platform, "/") {
 		return r.Listed
@@ -157,7 +157,8 @@ func platformWithoutVersion(platform, _ string) (string, bool) {
 	return name, name != ""
 }
 
-// match matches the images of the record with the listed images whose keys are equal, if no other image has these keys.
+// match matches the images of the record with the listed images whose keys are equal, if no other image has these
+// keys.
 func (m *tagMatcher) match(from *[]ImageRecord, keys ...identityKey) {
 	known, images := make(map[string][]ImageRecord), make(map[string][]*scan.Image)
 	for _, one := range *from {
@@ -189,7 +190,8 @@ func joinKeys(keys []identityKey, platform, digest string) (string, bool) {
 	return joined, true
 }
 
-// matchReturned is like match for missing images of the record. An image that exists and has the same key makes it ambiguous.
+// matchReturned is like match for missing images of the record. An image that exists and has the same key makes it
+// ambiguous.
 func (m *tagMatcher) matchReturned(key identityKey) {
 	all := slices.Concat(m.gone, m.missing)
 	m.match(&all, key)
@@ -231,15 +233,15 @@ func systemOf(platform string) string {
 	return name
 }
 
-// shortDigest is the number of hexadecimal digits of a digest in a label. maxLabel is the maximum length of a label to which a
-// digest is added, in bytes.
+// shortDigest is the number of hexadecimal digits of a digest in a label. maxLabel is the maximum length of a label
+// to which a digest is added, in bytes.
 const (
 	shortDigest = 12
 	maxLabel    = 100
 )
 
-// newLabel returns a platform label that no other image of the tag has: the suggested one, the full platform, or one with the
-// digest.
+// newLabel returns a platform label that no other image of the tag has: the suggested one, the full platform, or one
+// with the digest.
 func (m *tagMatcher) newLabel(i scan.Image) string {
 	if !m.taken[i.Platform] {
 		return i.Platform

@@ -14,8 +14,8 @@ import (
 )
 
 // entryOf returns a listed image. text is "digest platform version", or "digest" for an image without an index; the
-// platform "-" is an image of an index without a platform. "!digest" is an index that can't be read, "chart" an artifact, and
-// "archived" an archived tag.
+// platform "-" is an image of an index without a platform. "!digest" is an index that can't be read, "chart" an
+// artifact, and "archived" an archived tag.
 func entryOf(text string) scan.Image {
 	digest, platform, inIndex := strings.Cut(text, " ")
 	i := scan.Image{Tag: "v1", Digest: digest}
@@ -36,8 +36,8 @@ func entryOf(text string) scan.Image {
 	return i
 }
 
-// listingOf returns a listing of the tag v1 with the default labels of the registry: the platform, and its version or a number
-// if there are several.
+// listingOf returns a listing of the tag v1 with the default labels of the registry: the platform, and its version or
+// a number if there are several.
 func listingOf(entries ...string) []scan.Image {
 	images := make([]scan.Image, 0, len(entries))
 	count := make(map[string]int)
@@ -63,8 +63,8 @@ func listingOf(entries ...string) []scan.Image {
 	return images
 }
 
-// take records a listing as package refresh does. It returns the labels of the images by digest. Images that exist get a
-// completed scan.
+// take records a listing as package refresh does. It returns the labels of the images by digest. Images that exist
+// get a completed scan.
 func take(r *Record, now Stamp, images []scan.Image) map[string]string {
 	labels, listed := make(map[string]string), make(map[string]bool)
 	for _, i := range r.Identify(images) {
@@ -253,8 +253,8 @@ func TestLabelsOfEarlierVersions(t *testing.T) {
 	}
 }
 
-// Random listings: each listed image has one label, no two have the same, the order does not matter, an image whose digest
-// and platform stay keeps its label, and what can't be scanned takes no label of an image.
+// Random listings: each listed image has one label, no two have the same, the order does not matter, an image whose
+// digest and platform stay keeps its label, and what can't be scanned takes no label of an image.
 func FuzzIdentify(f *testing.F) {
 	for seed := range uint64(200) {
 		f.Add(seed)

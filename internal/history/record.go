@@ -216,8 +216,8 @@ func (r *ImageRecord) endEnhanced(now Stamp) {
 	}
 }
 
-// changeTarget updates the record when the tag points to another digest or kind of object. old is the record before the
-// change.
+// changeTarget updates the record when the tag points to another digest or kind of object. old is the record before
+// the change.
 func (r *ImageRecord) changeTarget(old ImageRecord, now Stamp) {
 	if old.Kind == scan.PlainImage && r.Kind != scan.PlainImage {
 		old.endGap(now)

@@ -21,9 +21,9 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// The previous version of the service wrote the record and the history in testdata/before. It did not store the begin, the
-// config ids and the failure of a record, nor the listed platform of an image. Otherwise the files contain the values of
-// aRecord and aHistory.
+// The previous version of the service wrote the record and the history in testdata/before. It did not store the
+// begin, the config ids and the failure of a record, nor the listed platform of an image. Otherwise the files contain
+// the values of aRecord and aHistory.
 const previousHistoryName = "f1cd88f2-b116-48a2-84d2-39a9355b2369"
 
 // previousRecord is the stored form of a record in that version. Do not change it.
