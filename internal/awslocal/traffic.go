@@ -34,6 +34,7 @@ type Fault struct {
 	Cut           bool          // closes the connection in the middle of the normal response
 	Status        int           // responds with this HTTP status,
 	Code, Message string        // error code and message; the service's defaults if empty
+	RetryAfter    time.Duration // in the error's header X-Amz-Retry-After; none if zero
 }
 
 func (f *Fault) matches(c Call) bool {
@@ -247,6 +248,9 @@ func (t *Traffic) Serve(w http.ResponseWriter, r *http.Request, c Call, next fun
 	default:
 		written := &codeWriter{ResponseWriter: w}
 		if f.isError() {
+			if f.RetryAfter > 0 {
+				w.Header().Set("X-Amz-Retry-After", strconv.FormatInt(f.RetryAfter.Milliseconds(), 10))
+			}
 			t.writeError(written, c, f)
 		} else {
 			next(written)

@@ -78,7 +78,7 @@ func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, nam
 		}
 		out, err := op(ctx, in, func(o *ecr.Options) { o.Region = repo.Region })
 		again := isThrottling(err)
-		l.release(epoch, again)
+		l.release(epoch, again, retryAfter(err))
 		switch {
 		case err == nil:
 			return out, nil

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -231,8 +232,8 @@ func TestStartScan(t *testing.T) {
 		"throttled twice":      {ecr.Image{}, false, awslocal.Fault{Code: "ThrottlingException", Message: "Rate exceeded", Calls: 2}, "", "", 3},
 		"500 twice":            {ecr.Image{}, false, awslocal.Fault{Status: 500, Calls: 2}, "", "", 3},
 		"truncated once":       {ecr.Image{}, false, awslocal.Fault{Cut: true, Calls: 1}, scan.ScannedRecently, "scanned within 24 h", 2},
-		"500 always":           {ecr.Image{}, false, awslocal.Fault{Status: 500}, scan.Unavailable, "ECR in us-west-2 answered with an error", 3},
-		"connection dropped":   {ecr.Image{}, false, awslocal.Fault{Drop: true}, scan.Unavailable, "ECR in us-west-2 can't be reached", 3},
+		"500 always":           {ecr.Image{}, false, awslocal.Fault{Status: 500}, scan.Unavailable, "ECR in us-west-2 answered with an error", 6},
+		"connection dropped":   {ecr.Image{}, false, awslocal.Fault{Drop: true}, scan.Unavailable, "ECR in us-west-2 can't be reached", 6},
 		"denied":               {ecr.Image{}, false, awslocal.Fault{Code: "AccessDeniedException", Message: "User: arn:aws:sts::1:x is not authorized to perform: ecr:StartImageScan on resource: arn:aws:ecr:us-west-2:1:repository/x"}, scan.NoAccess, "no access to ecr:StartImageScan", 1},
 		"a new error code":     {ecr.Image{}, false, awslocal.Fault{Code: "BrandNewException", Message: "secret"}, scan.Internal, "ECR refused the request", 1},
 	} {
@@ -366,5 +367,40 @@ func TestContinuousScanning(t *testing.T) {
 		if got, err := c.Findings(t.Context(), repo, digest); err != nil || got.Continuous != want || !got.Enhanced {
 			t.Errorf("%s: %+v, %v", status, got, err)
 		}
+	}
+}
+
+// An answer that can't be decoded is not "can't be reached". It does not affect the other images.
+func TestAnswersThatCannotBeDecoded(t *testing.T) {
+	for name, test := range map[string]struct {
+		status        int
+		body, message string
+	}{
+		"not JSON":            {200, "<html>a proxy</html>", "the answer of ECR in us-west-2 can't be read"},
+		"another type":        {200, `{"imageScanStatus":{"status":7}}`, "the answer of ECR in us-west-2 can't be read"},
+		"a time that is none": {200, `{"imageScanFindings":{"imageScanCompletedAt":"yesterday"}}`, "the answer of ECR in us-west-2 can't be read"},
+		"an error page":       {502, "<html>bad gateway</html>", "ECR in us-west-2 answered with an error"},
+		"a refusal page":      {403, "<html>forbidden</html>", "the answer of ECR in us-west-2 can't be read"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			e := ecr.New(ecr.Options{})
+			bad, good := e.PutImage(id, ecr.Image{ScannedAt: time.Now()}), e.PutImage(id, ecr.Image{Digest: "sha256:" + strings.Repeat("1", 64), ScannedAt: time.Now()})
+			c := ecrscan.New(inProcessConfig(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if strings.Contains(string(body), bad) {
+					w.WriteHeader(test.status)
+					fmt.Fprint(w, test.body)
+					return
+				}
+				r.Body = io.NopCloser(strings.NewReader(string(body)))
+				e.ServeHTTP(w, r)
+			})))
+			if _, err := c.Findings(t.Context(), repo, bad); scan.CodeOf(err) != scan.Unavailable || scan.MessageOf(err) != test.message {
+				t.Errorf("%s: %q, %v", name, scan.MessageOf(err), err)
+			}
+			if got, err := c.Findings(t.Context(), repo, good); err != nil || got.State != scan.Completed {
+				t.Errorf("%s: another image: %+v, %v", name, got, err)
+			}
+		})
 	}
 }

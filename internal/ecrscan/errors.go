@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -39,12 +41,17 @@ func describeError(repo scan.Repository, err error) (scan.Code, string) {
 		return scan.Unavailable, throttledMessage
 	case errors.As(err, &api):
 		return describeAPIError(repo, api, err)
+	case isServerError(err):
+		return serverError(repo)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return scan.Unavailable, "no answer in time"
 	}
 	if strings.Contains(err.Error(), "failed to retrieve credentials") || strings.Contains(err.Error(), "get credentials") {
 		return scan.NoAccess, "no AWS credentials"
+	}
+	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
+		return scan.Unavailable, "the answer of ECR in " + repo.Region + " can't be read"
 	}
 	return scan.Unavailable, "ECR in " + repo.Region + " can't be reached"
 }
@@ -71,12 +78,19 @@ func describeAPIError(repo scan.Repository, api smithy.APIError, err error) (sca
 		"MissingAuthenticationTokenException":
 		return scan.NoAccess, noAccess(api.ErrorMessage())
 	}
-	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		if response.HTTPStatusCode() >= http.StatusInternalServerError {
-			return scan.Unavailable, "ECR in " + repo.Region + " answered with an error"
-		}
+	if isServerError(err) {
+		return serverError(repo)
 	}
 	return scan.Internal, "ECR refused the request"
+}
+
+func isServerError(err error) bool {
+	response, ok := errors.AsType[*awshttp.ResponseError](err)
+	return ok && response.HTTPStatusCode() >= http.StatusInternalServerError
+}
+
+func serverError(repo scan.Repository) (scan.Code, string) {
+	return scan.Unavailable, "ECR in " + repo.Region + " answered with an error"
 }
 
 // noAccess returns a message with the missing permission, if ECR's message contains it. With enhanced scanning it can be a
@@ -114,6 +128,23 @@ func isThrottling(err error) bool {
 	}
 	response, ok := errors.AsType[*awshttp.ResponseError](err)
 	return ok && response.HTTPStatusCode() == http.StatusTooManyRequests
+}
+
+// maxRetryAfter limits how long one error delays the calls of an operation. The SDK has the same limit.
+const maxRetryAfter = 5 * time.Second
+
+// retryAfter returns how long ECR asks to wait before the next call, in the error's header X-Amz-Retry-After. The SDK reads the
+// header only before its own retries.
+func retryAfter(err error) time.Duration {
+	response, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || response.Response == nil {
+		return 0
+	}
+	ms, err := strconv.ParseUint(response.Response.Header.Get("X-Amz-Retry-After"), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(ms)*time.Millisecond, maxRetryAfter)
 }
 
 func isCode(err error, code string) bool {

@@ -173,7 +173,7 @@ func TestUnreadableIndexes(t *testing.T) {
 		"expired":       {awslocal.Fault{Code: "ExpiredTokenException", Message: "x"}, "not scannable: image index, no access"},
 		"5xx":           {awslocal.Fault{Status: 500}, "unavailable: ECR in us-west-2 answered with an error"},
 		"dropped":       {awslocal.Fault{Drop: true}, "unavailable: ECR in us-west-2 can't be reached"},
-		"cut":           {awslocal.Fault{Cut: true}, "unavailable: ECR in us-west-2 can't be reached"},
+		"cut":           {awslocal.Fault{Cut: true}, "unavailable: the answer of ECR in us-west-2 can't be read"},
 		"deleted":       {awslocal.Fault{Code: "RepositoryNotFoundException", Status: 400}, "not scannable: image index not found"},
 		"unknown error": {awslocal.Fault{Code: "BrandNewException", Message: "secret", Status: 400}, "internal: ECR refused the request"},
 	} {

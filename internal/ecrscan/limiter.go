@@ -48,18 +48,20 @@ func (l *limiter) reserve() (epoch int, wait time.Duration) {
 	return l.pacer.reserve(time.Now())
 }
 
-// release ends a call. It reduces the rate if ECR throttled the call.
-func (l *limiter) release(epoch int, throttled bool) {
+// release ends a call. It reduces the rate if ECR throttled the call. Then no call is sent before the time after.
+func (l *limiter) release(epoch int, throttled bool, after time.Duration) {
 	if throttled {
-		l.reduceRate(epoch)
+		l.reduceRate(epoch, after)
 	}
 	<-l.slots
 }
 
-func (l *limiter) reduceRate(epoch int) {
+func (l *limiter) reduceRate(epoch int, after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pacer.reduceRate(time.Now(), epoch)
+	now := time.Now()
+	l.pacer.reduceRate(now, epoch)
+	l.pacer.hold(now.Add(after))
 }
 
 // recentlyThrottled reports whether ECR throttled a call within throttlingPeriod, so that callers wait for that reason.

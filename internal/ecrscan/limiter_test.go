@@ -57,7 +57,7 @@ func TestLimiterLimitsConcurrentCalls(t *testing.T) {
 		if _, err := l.acquire(ctx); err == nil {
 			t.Error("one call more than the limit was allowed")
 		}
-		l.release(0, false)
+		l.release(0, false, 0)
 		if _, err := l.acquire(t.Context()); err != nil {
 			t.Error(err)
 		}

@@ -79,6 +79,13 @@ func (p *pacer) reduceRate(now time.Time, epoch int) {
 	p.next = now.Add(p.interval(now))
 }
 
+// hold delays the next call until t.
+func (p *pacer) hold(t time.Time) {
+	if t.After(p.next) {
+		p.next = t
+	}
+}
+
 // throttledWithin reports whether a call was throttled in the last d.
 func (p *pacer) throttledWithin(now time.Time, d time.Duration) bool {
 	return p.epoch > 0 && now.Sub(p.throttledAt) < d

@@ -114,6 +114,27 @@ func TestThrottledCallsAreRetried(t *testing.T) {
 	}
 }
 
+// After an error with the header X-Amz-Retry-After, no call of the operation is sent before that time, but at most 5 seconds.
+func TestRetryAfterIsHeeded(t *testing.T) {
+	for _, tt := range []struct{ after, want time.Duration }{{3 * time.Second, 3 * time.Second}, {time.Hour, 5 * time.Second}} {
+		for _, fault := range []awslocal.Fault{{Code: "ThrottlingException"}, {Status: 500}} {
+			synctest.Test(t, func(t *testing.T) {
+				e, c := newInProcess()
+				digest := e.PutImage(id, ecr.Image{ScannedAt: time.Now().Add(-25 * time.Hour)})
+				fault.Calls, fault.RetryAfter = 1, tt.after
+				e.InjectFault(fault)
+				began := time.Now()
+				if _, err := c.Findings(t.Context(), repo, digest); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took < tt.want || took > tt.want+time.Second || e.Count().Total() != 2 {
+					t.Errorf("%+v: the second of %d calls after %s, want %s", fault, e.Count().Total(), took, tt.want)
+				}
+			})
+		}
+	}
+}
+
 // The SDK treats LimitExceededException as throttling. The client does not retry it.
 func TestLimitExceededIsNotRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

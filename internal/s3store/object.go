@@ -28,11 +28,28 @@ var errTruncated = errors.New("the response body was truncated")
 // getObject reads an object. If etag is not empty and identifies the object's current version, it returns an error with the
 // code NotModified. It reads at most maxBytes+1 bytes, so that the caller can detect a body that is too long.
 func getObject(ctx context.Context, client *s3.Client, bucket, key, etag string, maxBytes int64) (object, error) {
-	o, err := fetchObject(ctx, client, bucket, key, etag, maxBytes)
-	if errors.Is(err, errTruncated) { // the SDK retries a failed call, but not a failed read of its body
-		o, err = fetchObject(ctx, client, bucket, key, etag, maxBytes)
+	retryer := client.Options().Retryer
+	for attempt := 1; ; attempt++ {
+		o, err := fetchObject(ctx, client, bucket, key, etag, maxBytes)
+		if !errors.Is(err, errTruncated) || attempt >= retryer.MaxAttempts() { // the SDK retries a failed call, but not a failed read of its body
+			return o, err
+		}
+		if wait, stop := retryer.RetryDelay(attempt, err); stop != nil || !pause(ctx, wait) {
+			return o, err
+		}
 	}
-	return o, err
+}
+
+// pause waits for d. It returns false if ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func fetchObject(ctx context.Context, client *s3.Client, bucket, key, etag string, maxBytes int64) (object, error) {

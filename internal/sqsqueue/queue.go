@@ -24,8 +24,6 @@ const (
 	perCall     = 10        // maximum number of messages of one SendMessageBatch
 	maxBytes    = 256 << 10 // maximum size of one message, and of all messages of one SendMessageBatch
 	callsAtOnce = 8         // maximum number of concurrent calls of SendMessageBatch in one Send
-	attempts    = 3
-	backoff     = 100 * time.Millisecond // before the second attempt; doubles with each attempt
 )
 
 // Queue is one SQS queue. It implements [rescan.Queue].
@@ -110,8 +108,10 @@ func batches(entries []types.SendMessageBatchRequestEntry) [][]types.SendMessage
 	return all
 }
 
-// sendBatch sends one batch, and retries the entries that SQS temporarily refused. It sets the errors in errs.
+// sendBatch sends one batch, and retries the entries that SQS temporarily refused as often as the SDK retries a call. It sets the
+// errors in errs.
 func (q *Queue) sendBatch(ctx context.Context, entries []types.SendMessageBatchRequestEntry, errs []error) {
+	retryer := q.sqs.Options().Retryer
 	for attempt := 1; ; attempt++ {
 		out, err := q.sqs.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: entries})
 		if err != nil { // the SDK has already retried the call if the error is retryable
@@ -121,7 +121,10 @@ func (q *Queue) sendBatch(ctx context.Context, entries []types.SendMessageBatchR
 			return
 		}
 		entries = failed(entries, out.Failed, errs)
-		if len(entries) == 0 || attempt == attempts || !pause(ctx, backoff<<(attempt-1)) {
+		if len(entries) == 0 || attempt >= retryer.MaxAttempts() {
+			return
+		}
+		if wait, stop := retryer.RetryDelay(attempt, errs[messageIndex(entries[0].Id)]); stop != nil || !pause(ctx, wait) {
 			return
 		}
 	}

@@ -163,18 +163,50 @@ func TestSendLimitsConcurrentCalls(t *testing.T) {
 	})
 }
 
-// If SQS refuses some entries of a batch, Send retries only these entries, at most twice.
+// An outage of SQS of two seconds loses no message, whether the calls or only the entries of a batch are refused.
+func TestOutageOfTwoSeconds(t *testing.T) {
+	for name, begin := range map[string]func(*sqslocal.SQS){
+		"500":     func(s *sqslocal.SQS) { s.InjectFault(awslocal.Fault{Status: 500}) },
+		"dropped": func(s *sqslocal.SQS) { s.InjectFault(awslocal.Fault{Drop: true}) },
+		"entries": func(s *sqslocal.SQS) { s.RefuseEntries(1 << 20) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				service, err := sqslocal.New("visits.fifo", sqslocal.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				cfg := setup.Loopback("http://sqs.example")
+				cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: service}}
+				queue := sqsqueue.New(cfg, "http://sqs.example/"+awslocal.DefaultRegistry+"/visits.fifo")
+				begin(service)
+				time.AfterFunc(2*time.Second, func() {
+					service.ClearFaults()
+					service.RefuseEntries(0)
+				})
+				if errs := queue.Send(t.Context(), sendings("", 12)); errs != nil {
+					t.Error(errs)
+				}
+				if waiting, err := queue.Waiting(t.Context()); err != nil || waiting != 12 {
+					t.Errorf("%d messages wait, %v", waiting, err)
+				}
+			})
+		})
+	}
+}
+
+// If SQS refuses some entries of a batch, Send retries only these entries, at most five times.
 func TestSendRetriesRefusedEntries(t *testing.T) {
 	service, queue := start(t)
 	service.SQS.RefuseEntries(12)
 	if errs := queue.Send(t.Context(), sendings("first", 10)); errs != nil {
-		t.Errorf("entries that are refused at most twice: %v", errs)
+		t.Errorf("entries that are refused twice: %v", errs)
 	}
 	if got := received(t, service); len(got) != 10 {
 		t.Errorf("%d received, want 10", len(got))
 	}
 	service, queue = start(t)
-	service.SQS.RefuseEntries(10 + 10 + 3)
+	service.SQS.RefuseEntries(5*10 + 3)
 	errs := queue.Send(t.Context(), sendings("second", 10))
 	if got := received(t, service); len(errs) != 10 || len(got) != 7 {
 		t.Fatalf("%v, %d received, want 7", errs, len(got))
