@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
@@ -44,7 +45,7 @@ type fixture struct {
 // start adds two configs: one of a repository with an image that is due, and one of a repository that does not exist.
 func start(t *testing.T) *fixture {
 	f := &fixture{AWS: awstest.Start(t, ecr.Options{}), sent: &sentMessages{}}
-	log := slog.New(slog.NewJSONHandler(&f.log, nil))
+	log := slog.New(slog.NewJSONHandler(&f.log, &slog.HandlerOptions{ReplaceAttr: asInLambda}))
 	f.Service = f.AWS.Service(log)
 	f.Visitor.Queue = f.sent
 	f.handler = &scanevents.Handler{Visitor: f.Visitor, Metrics: scanevents.Metrics{Log: log, Function: "fn", Now: f.AWS.Now}, Log: log}
@@ -97,12 +98,28 @@ func (f *fixture) bodies(t *testing.T) map[string]string {
 	return bodies
 }
 
-// checkLog checks that the log contains each of these texts, and then clears the log.
+// asInLambda gives the time and the text of a log line the keys of Lambda's JSON format.
+func asInLambda(groups []string, a slog.Attr) slog.Attr {
+	switch {
+	case len(groups) == 0 && a.Key == slog.TimeKey:
+		a.Key = "timestamp"
+	case len(groups) == 0 && a.Key == slog.MessageKey:
+		a.Key = "message"
+	}
+	return a
+}
+
+// checkLog checks that the log contains each of these texts and no key twice in a line, and then clears the log.
 func (f *fixture) checkLog(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(f.log.String(), text) {
 			t.Errorf("no %s in the log:\n%s", text, f.log.String())
+		}
+	}
+	for line := range strings.Lines(f.log.String()) {
+		if !jsontext.Value(line).IsValid() { // also if a key occurs twice
+			t.Errorf("invalid JSON: %s", line)
 		}
 	}
 	f.log.Reset()
@@ -247,7 +264,7 @@ func TestInvalidMessages(t *testing.T) {
 			if strings.Contains(f.log.String(), "[[[[") || strings.Contains(f.log.String(), `"outcome"`) {
 				t.Errorf("log: %.2000s", f.log.String())
 			}
-			f.checkLog(t, `"level":"WARN"`, `"msg":"dropped an invalid queue message"`, `"MessagesDropped":1`)
+			f.checkLog(t, `"level":"WARN"`, `"message":"dropped an invalid queue message"`, `"MessagesDropped":1`)
 		})
 	}
 }
