@@ -52,7 +52,7 @@ var Rules = []Rule{
 	{Document: "docs/feeds.md", Tests: both},
 
 	{Document: "docs/deploy.md", Section: "other-accounts-and-regions", Tests: []string{deployed}, Input: "policy.json"},
-	{Document: "docs/deploy.md", Section: "on-one-machine", Tests: []string{local}},
+	{Document: "docs/deploy.md", Section: "run-it-locally", Tests: []string{local}},
 	{Document: "docs/deploy.md", Tests: []string{deployed}},
 }
 

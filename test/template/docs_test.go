@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -62,5 +63,33 @@ func TestDocumentedParameters(t *testing.T) {
 		if !strings.Contains(row, value) {
 			t.Errorf("%s, by default %s, is not in the table of docs/deploy.md: %q", name, value, row)
 		}
+	}
+}
+
+// The table of the functions' permissions in docs/deploy.md has the actions of the template.
+func TestDocumentedPermissions(t *testing.T) {
+	_, table, _ := strings.Cut(document(t, "docs/deploy.md"), "\n## Permissions of the functions\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	action := regexp.MustCompile("`([a-z0-9]+:[A-Za-z]+)`")
+	documented := map[string][]string{}
+	for line := range strings.Lines(table) {
+		names, rest, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		for name := range strings.SplitSeq(names, ", ") {
+			if !strings.HasPrefix(line, "| ") || !strings.HasSuffix(name, "Func") {
+				continue
+			}
+			actions := map[string]bool{}
+			for _, match := range action.FindAllStringSubmatch(rest, -1) {
+				actions[match[1]] = true
+			}
+			documented[name] = sorted(actions)
+		}
+	}
+	want := map[string][]string{}
+	for name, f := range functions(t, load(t)) {
+		want[name] = sorted(granted(t, f))
+	}
+	if diff := cmp.Diff(want, documented); diff != "" {
+		t.Errorf("the actions of the template and the documentation differ (-template +documentation):\n%s", diff)
 	}
 }
