@@ -42,6 +42,7 @@ from urllib.parse import parse_qsl
 PORT = int(sys.argv[1])
 ACCOUNT = "123456789012"
 os.environ["MOTO_PORT"] = str(PORT)
+os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # docs/deploy.md attaches one
 os.environ.pop("AWS_ENDPOINT_URL", None)
 
 import moto.server
