@@ -3,13 +3,10 @@ package awslocal
 import (
 	"bytes"
 	"cmp"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"net/http"
 	"strings"
@@ -83,6 +80,10 @@ func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.Serve(w, r, call, func(w http.ResponseWriter) {
 		if call.Operation == "DeleteObject" && r.Header.Get("If-Match") != "" {
 			writeS3Error(w, http.StatusNotImplemented, "NotImplemented", "The embedded S3 does not support conditional deletes.")
+			return
+		}
+		if err := decodeChunked(r); err != nil {
+			writeS3Error(w, http.StatusBadRequest, err.Code, err.Message)
 			return
 		}
 		s.handler.ServeHTTP(w, r)
@@ -261,8 +262,7 @@ func (o s3Backend) GetObject(bucket, key string, part *gofakes3.ObjectRangeReque
 		return nil, fmt.Errorf("read object %s: %w", key, err)
 	}
 	obj.Contents = io.NopCloser(bytes.NewReader(body))
-	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(body))
-	obj.Metadata["X-Amz-Checksum-Crc32"] = base64.StdEncoding.EncodeToString(sum)
+	obj.Metadata["X-Amz-Checksum-Crc32"] = crc32Of(body)
 	obj.Metadata["X-Amz-Checksum-Type"] = "FULL_OBJECT"
 	return obj, nil
 }

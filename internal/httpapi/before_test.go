@@ -40,7 +40,7 @@ func bucketOfPreviousVersion(t *testing.T) *awslocal.S3 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := s3.NewFromConfig(inProcess(store), func(o *s3.Options) { o.UsePathStyle = true })
+	client := setup.NewS3Client(inProcess(store))
 	objects := os.DirFS("testdata/before/bucket")
 	err = fs.WalkDir(objects, ".", func(key string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

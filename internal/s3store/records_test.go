@@ -197,7 +197,7 @@ func TestSaveRetriedAfterALostResponse(t *testing.T) {
 		a.S3.ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
+	client := setup.NewS3Client(setup.Loopback(server.URL))
 	store := s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent())
 	for range 2 { // create, then replace
 		r, err := store.Load(t.Context(), repository("a"))
@@ -225,7 +225,7 @@ func TestSaveAfterAnotherWritersSave(t *testing.T) {
 		a.S3.ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
+	client := setup.NewS3Client(setup.Loopback(server.URL))
 	if version := save(t, s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent()), repository("a"), recordWith("own")); version != "" {
 		t.Error("another writer's record was treated as its own")
 	}
@@ -249,7 +249,7 @@ func TestUnchangedRecordIsNotReadAgain(t *testing.T) {
 		_, _ = w.Write(answer.Body.Bytes()) // an error means that the status allows no body
 	}))
 	defer server.Close()
-	client := s3.NewFromConfig(setup.Loopback(server.URL), func(o *s3.Options) { o.UsePathStyle = true })
+	client := setup.NewS3Client(setup.Loopback(server.URL))
 	store, repo := s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent()), repository("a")
 	load := func(want history.Record, calls ...int) history.Record {
 		t.Helper()

@@ -120,12 +120,12 @@ func fromEnvironment(ctx context.Context, log *slog.Logger) (aws.Config, environ
 
 // NewConfigs returns the store of configs in a bucket.
 func NewConfigs(s3Config aws.Config, bucket string, log *slog.Logger) s3store.ConfigWriter {
-	return s3store.NewConfigWriter(s3Client(s3Config), bucket, log)
+	return s3store.NewConfigWriter(NewS3Client(s3Config), bucket, log)
 }
 
 // NewReader returns the reader of reports. S3 and ECR may have different settings, such as endpoints.
 func NewReader(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *report.Reader {
-	client := s3Client(s3Config)
+	client := NewS3Client(s3Config)
 	source := refresh.Source{Registry: ecrscan.New(ecrConfig), Records: s3store.NewRecords(client, bucket), Now: time.Now, Log: log}
 	return &report.Reader{Configs: s3store.NewConfigs(client, bucket, log), Source: source}
 }
@@ -133,14 +133,15 @@ func NewReader(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) 
 // NewVisitor returns the visitor of repositories, which requests visits through the queue. S3 and ECR may have different settings, such
 // as endpoints.
 func NewVisitor(s3Config, ecrConfig aws.Config, bucket string, queue rescan.Queue, log *slog.Logger) *rescan.Visitor {
-	client := s3Client(s3Config)
+	client := NewS3Client(s3Config)
 	return &rescan.Visitor{
 		Configs: s3store.NewConfigs(client, bucket, log), Scanner: ecrscan.New(ecrConfig), Records: s3store.NewRecordWriter(client, bucket, log), Queue: queue,
 		Now: time.Now, Log: log,
 	}
 }
 
-func s3Client(cfg aws.Config) *s3.Client {
+// NewS3Client returns the client of the functions, of the local server and of the tests.
+func NewS3Client(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) {
 		// The host name of a custom endpoint, such as an IP address, can't contain the bucket name.
 		o.UsePathStyle = o.BaseEndpoint != nil
@@ -160,7 +161,8 @@ func AWSConfig(ctx context.Context) (aws.Config, error) {
 }
 
 // Loopback returns the settings for an embedded server at the endpoint. It does not read the environment, so that a profile of the user
-// can't redirect calls to AWS. The credentials are dummies, because the embedded servers don't check them.
+// can't redirect calls to AWS. The credentials are dummies, because the embedded servers don't check them. All other settings are those
+// of [AWSConfig] without environment and profile: the SDK's defaults are in LoadDefaultConfig, not in the clients.
 func Loopback(endpoint string) aws.Config {
 	return aws.Config{
 		Region:       "us-west-2",
@@ -168,6 +170,13 @@ func Loopback(endpoint string) aws.Config {
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 		HTTPClient:   httpClient(),
 		Retryer:      newRetryer,
+
+		RequestChecksumCalculation:  aws.RequestChecksumCalculationWhenSupported,
+		ResponseChecksumValidation:  aws.ResponseChecksumValidationWhenSupported,
+		AccountIDEndpointMode:       aws.AccountIDEndpointModePreferred,
+		DefaultsMode:                aws.DefaultsModeLegacy,
+		RequestMinCompressSizeBytes: 10 << 10,
+		RestrictFilePermissions:     aws.RestrictFilePermissionsUserReadWrite,
 	}
 }
 

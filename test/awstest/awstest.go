@@ -103,7 +103,7 @@ func (a *AWS) Now() time.Time { return time.Now().Add(time.Duration(a.offset.Loa
 
 // S3Client returns a client of the embedded S3, for objects that the service does not write itself.
 func (a *AWS) S3Client() *s3.Client {
-	return s3.NewFromConfig(setup.Loopback(a.S3URL), func(o *s3.Options) { o.UsePathStyle = true })
+	return setup.NewS3Client(setup.Loopback(a.S3URL))
 }
 
 // Silent returns a logger that discards all messages.

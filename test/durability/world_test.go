@@ -173,7 +173,7 @@ func store(bucket *awslocal.S3) *s3store.Records {
 }
 
 func client(bucket *awslocal.S3) *s3.Client {
-	return s3.NewFromConfig((&process{}).config(dated{bucket}), func(o *s3.Options) { o.UsePathStyle = true })
+	return setup.NewS3Client((&process{}).config(dated{bucket}))
 }
 
 var repo = scan.Repository{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: "team/app"} // read only
