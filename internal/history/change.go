@@ -10,7 +10,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Change is an entry of the change feed. It is about a finding, about the scanning of an image, or about a repository.
+// Change is an entry of the change feed. It is about a finding, about the scanning of an image, or about a
+// repository.
 type Change struct {
 	Kind EventKind
 	At   time.Time
@@ -67,25 +68,34 @@ func (c Change) HighestSeverity() scan.Severity {
 // ChangesOf returns the changes when the repository was deleted and when it was created again.
 func (r *Record) ChangesOf(repo scan.Repository) []Change {
 	var changes []Change
+	first := r.FirstListed()
 	for _, p := range withCurrent(r.Absences, r.MissingSince) {
+		if first == 0 || p.From <= first {
+			continue // it did not exist yet
+		}
 		changes = append(changes, beginAndEnd(p, RepositoryGone, RepositoryBack, Change{Repository: repo})...)
 	}
 	return changes
 }
 
-// ChangesOf returns the changes when the image was not scanned for [MaxScanAge], when its scans failed, and when these
-// periods ended.
+// ChangesOf returns the changes when the image was not scanned for [MaxScanAge], when its scans failed, when these
+// periods ended, and when the image became something else.
 func (r ImageRecord) ChangesOf(image *scan.Image, now Stamp) []Change {
 	var changes []Change
 	base := Change{Repository: image.Repository, Image: image}
-	for _, p := range withCurrent(r.Gaps, r.unscannedSince(now)) {
+	for _, p := range withCurrent(r.toldPeriods(r.Gaps), r.unscannedSince(now)) {
 		changes = append(changes, beginAndEnd(p, Unscanned, Scanned, base)...)
 	}
-	for _, p := range withCurrent(r.Failures, r.FailedSince) {
-		if p.Until == 0 {
+	for _, p := range withCurrent(r.toldPeriods(r.Failures), r.FailedSince) {
+		if p.Until == 0 && r.Last.State == scan.Failed {
 			base.Reason = r.Last.Reason
 		}
 		changes = append(changes, beginAndEnd(p, Failing, Recovered, base)...)
+	}
+	for _, e := range r.Statuses {
+		changes = append(changes, Change{
+			Kind: e.Kind, At: e.At.Time(), Since: e.Since.Time(), Reason: e.Reason, Repository: image.Repository, Image: image,
+		})
 	}
 	return changes
 }
@@ -102,7 +112,7 @@ func withCurrent(periods []Period, since Stamp) []Period {
 func beginAndEnd(p Period, begin, end EventKind, base Change) []Change {
 	began := base
 	began.Kind, began.At = begin, p.From.Time()
-	if p.Until == 0 {
+	if p.Until == 0 || p.CutOff {
 		return []Change{began}
 	}
 	ended := base

@@ -14,8 +14,8 @@ import (
 // Retention is how long changes and resolved findings are stored.
 const Retention = 30 * 24 * time.Hour
 
-// CountChange is the change of an image's counts by one scan. The old counts plus New minus Fixed are the new counts. A
-// finding whose severity changed counts as new in one severity and as fixed in the other.
+// CountChange is the change of an image's counts by one scan. The old counts plus New minus Fixed are the new counts.
+// A finding whose severity changed counts as new in one severity and as fixed in the other.
 type CountChange struct {
 	At    time.Time   `json:"at"`
 	New   scan.Counts `json:"new,omitempty"`
@@ -75,8 +75,8 @@ type TrackedFinding struct {
 // EventKind is the kind of a change.
 type EventKind string
 
-// The kinds: first those of findings, then those of images and repositories. Each of the latter is followed by the kind
-// that ends it.
+// The kinds: first those of findings, then those of images and repositories. Each of the latter is followed by the
+// kind that ends it.
 const (
 	New          EventKind = "NEW"
 	Fixed        EventKind = "FIXED"
@@ -90,6 +90,17 @@ const (
 	Recovered      EventKind = "SCAN FAILED, OVER"
 	RepositoryGone EventKind = "REPOSITORY GONE"
 	RepositoryBack EventKind = "REPOSITORY GONE, OVER"
+
+	TagGone      EventKind = "TAG GONE"
+	TagBack      EventKind = "TAG GONE, OVER"
+	PlatformGone EventKind = "PLATFORM GONE"
+	PlatformBack EventKind = "PLATFORM GONE, OVER"
+	Archived     EventKind = "ARCHIVED"
+	Restored     EventKind = "ARCHIVED, OVER"
+	NotImage     EventKind = "NOT AN IMAGE"
+	ImageAgain   EventKind = "NOT AN IMAGE, OVER"
+	IndexUnread  EventKind = "INDEX UNREADABLE"
+	IndexRead    EventKind = "INDEX UNREADABLE, OVER"
 )
 
 // Event is the stored form of a change of a finding.
@@ -114,7 +125,8 @@ const (
 	maxEnded  = 5000
 	maxNamed  = 5000
 	maxEvents = 5000
-	// maxChanges is more than the number of basic scans in 30 days. Only an image with enhanced scanning can exceed it.
+	// maxChanges is more than the number of basic scans in 30 days. Only an image with enhanced scanning can exceed
+	// it.
 	maxChanges = 200
 )
 
@@ -216,8 +228,9 @@ type scanDiff struct {
 	events     []Event
 }
 
-// findings returns the findings of the scan and the stored findings that the scan does not report. It handles the most
-// severe findings first, so that they get the latest dates and are the first in lists that start with the newest.
+// findings returns the findings of the scan and the stored findings that the scan does not report. It handles the
+// most severe findings first, so that they get the latest dates and are the first in lists that start with the
+// newest.
 func (t *scanDiff) findings(found []scan.Finding) []TrackedFinding {
 	all := make([]TrackedFinding, 0, len(found)+len(t.old))
 	for _, f := range found {

@@ -73,7 +73,7 @@ func take(r *Record, now Stamp, images []scan.Image) map[string]string {
 	}
 	for label, i := range r.Images {
 		if !listed[label] {
-			r.SetImageMissing(label, now)
+			r.SetImageMissing(label, images, now)
 		} else if i.Kind == scan.PlainImage {
 			i.Scan, i.History = Scan{Digest: i.Digest, Completed: now}, "h"
 			r.Put(i)

@@ -24,6 +24,8 @@ type Record struct {
 	Images map[string]ImageRecord
 	// Listed is when all tags were last listed.
 	Listed Stamp
+	// First is when the repository was first listed; 0 means never, or that an earlier version of the service did it.
+	First Stamp
 	// MissingSince is when the registry first reported that the repository does not exist; 0 means that it exists.
 	// Absences are the past periods in which it did not exist.
 	MissingSince Stamp
@@ -94,6 +96,9 @@ type ImageRecord struct {
 	Gaps        []Period
 	Failures    []Period
 	FailedSince Stamp
+	// Statuses are the past events when the image became something that ECR can't scan, and when it was an image
+	// again.
+	Statuses []StatusEvent
 }
 
 // Answer is ECR's result without the findings.
@@ -164,10 +169,10 @@ func (r ImageRecord) IsRecorded() bool {
 // HasCurrentHistory reports whether the history has a scan of the digest that the tag points to now.
 func (r ImageRecord) HasCurrentHistory() bool { return r.History != "" && r.Scan.Digest == r.Digest }
 
-// unscannedAt returns when the last scan becomes older than [MaxScanAge]. Without a scan it uses the time when the
-// image was first listed.
+// unscannedAt returns when the last scan becomes older than [MaxScanAge]. A scan from before the image was first
+// listed counts from then, because nothing is known of the time before.
 func (r ImageRecord) unscannedAt() Stamp {
-	return max(cmp.Or(r.Scan.Completed, r.First), r.WaitingSince).Plus(MaxScanAge)
+	return max(r.Scan.Completed, r.First, r.WaitingSince).Plus(MaxScanAge)
 }
 
 // unscannedSince returns since when the last scan is older than [MaxScanAge], or 0. It returns 0 with enhanced
@@ -205,7 +210,7 @@ func (r *ImageRecord) SetAnswer(result scan.Result, now Stamp) {
 // endGap ends a period without a scan, if there is one.
 func (r *ImageRecord) endGap(now Stamp) {
 	if since := r.unscannedSince(now); since > 0 {
-		r.Gaps, r.WaitingSince = withPeriod(r.Gaps, Period{since, max(since+1, now)}, now), now
+		r.Gaps, r.WaitingSince = withPeriod(r.Gaps, Period{From: since, Until: max(since+1, now)}, now), now
 	}
 }
 
@@ -217,24 +222,34 @@ func (r *ImageRecord) endEnhanced(now Stamp) {
 }
 
 // changeTarget updates the record when the tag points to another digest or kind of object. old is the record before
-// the change.
+// the change. Scans that fail are over only when one is completed: of a new digest there is no result yet.
 func (r *ImageRecord) changeTarget(old ImageRecord, now Stamp) {
 	if old.Kind == scan.PlainImage && r.Kind != scan.PlainImage {
-		old.endGap(now)
-		r.Gaps = old.Gaps
+		r.cutOff(old, now)
 	}
 	r.endEnhanced(now)
 	if old.Kind != scan.PlainImage {
 		r.WaitingSince = now
 	}
 	r.Last, r.AnsweredAt = Answer{}, 0
-	r.endFailures(now)
+}
+
+// cutOff ends the periods of an image that becomes something else. old is the record before.
+func (r *ImageRecord) cutOff(old ImageRecord, now Stamp) {
+	if since := old.unscannedSince(now); since > 0 {
+		r.Gaps = withPeriod(r.Gaps, Period{From: since, Until: max(since+1, now), CutOff: true}, now)
+		r.WaitingSince = now
+	}
+	if r.FailedSince != 0 {
+		r.Failures = withPeriod(r.Failures, Period{From: r.FailedSince, Until: max(r.FailedSince+1, now), CutOff: true}, now)
+		r.FailedSince = 0
+	}
 }
 
 // endFailures ends a period of failed scans, if there is one.
 func (r *ImageRecord) endFailures(at Stamp) {
 	if r.FailedSince != 0 {
-		r.Failures = withPeriod(r.Failures, Period{r.FailedSince, max(r.FailedSince+1, at)}, at)
+		r.Failures = withPeriod(r.Failures, Period{From: r.FailedSince, Until: max(r.FailedSince+1, at)}, at)
 		r.FailedSince = 0
 	}
 }
@@ -242,7 +257,7 @@ func (r *ImageRecord) endFailures(at Stamp) {
 // SetHistory stores the name and the totals of a history that has the findings of the last answer.
 func (r *ImageRecord) SetHistory(name string, h History, now Stamp) {
 	if since := r.unscannedAt(); h.Completed > since && !h.Enhanced {
-		r.Gaps = withPeriod(r.Gaps, Period{since, h.Completed}, now)
+		r.Gaps = withPeriod(r.Gaps, Period{From: since, Until: h.Completed}, now)
 	}
 	r.WaitingSince = max(r.WaitingSince, r.Scan.Completed) // the tag can point to an older digest with an older scan
 	r.Scan, r.History, r.Since, r.Changes, r.EventCount = h.Scan, name, h.Since, h.Changes, len(h.Events)
@@ -288,10 +303,14 @@ func withPeriod(periods []Period, p Period, now Stamp) []Period {
 // SetMissing records that the repository does not exist.
 func (r *Record) SetMissing(now Stamp) { r.MissingSince = cmp.Or(r.MissingSince, now) }
 
-// SetPresent records that the repository exists.
+// SetPresent records that the repository exists. If it did not exist before, it was never missing.
 func (r *Record) SetPresent(now Stamp) {
+	r.First = cmp.Or(r.FirstListed(), now)
+	if r.First >= r.MissingSince {
+		r.MissingSince = 0
+	}
 	if r.MissingSince > 0 {
-		r.Absences = withPeriod(r.Absences, Period{r.MissingSince, max(now, r.MissingSince+1)}, now)
+		r.Absences = withPeriod(r.Absences, Period{From: r.MissingSince, Until: max(now, r.MissingSince+1)}, now)
 		r.MissingSince = 0
 	}
 }
@@ -313,20 +332,38 @@ func (r *Record) UpdateImage(i scan.Image, now Stamp) {
 	}
 	if known && (next.Digest != old.Digest || next.Kind != old.Kind) {
 		next.changeTarget(old, now)
+		next.changeStatus(old, statusOf(next.Kind), now)
 	}
 	r.Put(next)
 }
 
-// SetImageMissing records that a known image no longer exists.
-func (r *Record) SetImageMissing(label string, now Stamp) {
-	next := r.Images[label]
-	if next.Kind == scan.Missing && next.MissingSince > 0 {
+// SetImageMissing records that a known image no longer exists. instead are the listed objects of its tag.
+func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) {
+	old := r.Images[label]
+	if old.Kind == scan.Missing && old.MissingSince > 0 {
 		return
 	}
-	next.endGap(now)
+	if len(instead) > 0 && old.isReplaceable() {
+		r.copyImages()
+		delete(r.Images, label)
+		return
+	}
+	next, kind := old, TagGone
 	next.Digest, next.Index, next.Kind, next.MissingSince, next.Last, next.AnsweredAt = "", "", scan.Missing, now, Answer{}, 0
 	next.ErrorCode, next.Reason = "", ""
-	next.endFailures(now)
+	for n, i := range instead {
+		if n == 0 {
+			kind = PlatformGone
+		}
+		if i.Kind != scan.PlainImage && i.Index == "" {
+			kind, next.Reason = statusOf(i.Kind), scan.MessageOf(i.Err)
+		}
+	}
+	if old.Kind == scan.PlainImage {
+		next.cutOff(old, now)
+	}
+	next.changeStatus(old, kind, now)
+	next.Reason = ""
 	r.Put(next)
 }
 

@@ -39,7 +39,7 @@ func TestChangesOfACloneDoNotChangeTheOriginal(t *testing.T) {
 	changes := map[string]func(*Record){
 		"image added":     func(r *Record) { r.UpdateImage(scan.Image{Tag: "new", Digest: "sha256:b"}, now) },
 		"image pushed":    func(r *Record) { r.UpdateImage(scan.Image{Tag: "old", Digest: "sha256:b"}, now) },
-		"image missing":   func(r *Record) { r.SetImageMissing("old", now) },
+		"image missing":   func(r *Record) { r.SetImageMissing("old", nil, now) },
 		"pruned":          func(r *Record) { r.Prune(now) },
 		"tags removed":    func(r *Record) { r.KeepOnly([]string{"another"}) },
 		"scan started":    func(r *Record) { r.SetStarted(scan.Image{Tag: "old", Digest: "sha256:a"}, now) },
@@ -117,7 +117,7 @@ func TestPeriodsOfAnImage(t *testing.T) {
 		r.SetAnswer(scan.Result{State: scan.Failed}, 10_000+i*1000+100)
 		r.SetAnswer(scan.Result{State: scan.Completed, CompletedAt: (10_000 + i*1000 + 500).Time()}, 10_000+i*1000+600)
 	}
-	if n := len(r.Failures); n != maxPeriodsOfImage || r.FailedSince != 0 || r.Failures[n-1] != (Period{109_000, 109_500}) {
+	if n := len(r.Failures); n != maxPeriodsOfImage || r.FailedSince != 0 || r.Failures[n-1] != (Period{From: 109_000, Until: 109_500}) {
 		t.Errorf("%d failures, failed %d: %v", n, r.FailedSince, r.Failures[n-1])
 	}
 	day := Stamp(86400)
@@ -125,7 +125,7 @@ func TestPeriodsOfAnImage(t *testing.T) {
 	r.SetHistory("h", History{Scan: Scan{Completed: 2 * day}}, 2*day)
 	r.SetHistory("h", History{Scan: Scan{Completed: 9 * day}}, 9*day)
 	r.SetHistory("h", History{Scan: Scan{Completed: 20 * day, Enhanced: true}}, 20*day)
-	if diff := cmp.Diff([]Period{{4 * day, 9 * day}}, r.Gaps); diff != "" {
+	if diff := cmp.Diff([]Period{{From: 4 * day, Until: 9 * day}}, r.Gaps); diff != "" {
 		t.Errorf("gaps (-want +got):\n%s", diff)
 	}
 }
@@ -152,16 +152,16 @@ func TestPeriodsWithoutAScan(t *testing.T) {
 		since Stamp
 	}{
 		"nothing":                        {steps{}, nil, onDay(3)},
-		"scanned again":                  {steps{5: answer(basic(4))}, []Period{{onDay(3), onDay(4)}}, onDay(6)},
-		"Inspector scans from day 5":     {steps{5: answer(asInspector(basic(1)))}, []Period{{onDay(3), onDay(5)}}, 0},
+		"scanned again":                  {steps{5: answer(basic(4))}, []Period{{From: onDay(3), Until: onDay(4)}}, onDay(6)},
+		"Inspector scans from day 5":     {steps{5: answer(asInspector(basic(1)))}, []Period{{From: onDay(3), Until: onDay(5)}}, 0},
 		"Inspector scans until day 8":    {steps{2: answer(asInspector(basic(1))), 8: answer(basic(1)), 9: answer(basic(8.5))}, nil, onDay(10.5)},
-		"a scan without a result":        {steps{5: answer(basic(2))}, []Period{{onDay(3), onDay(5)}}, onDay(7)},
+		"a scan without a result":        {steps{5: answer(basic(2))}, []Period{{From: onDay(3), Until: onDay(5)}}, onDay(7)},
 		"an older digest again":          {steps{5: answer(basic(0))}, nil, onDay(3)},
 		"an older digest again, in time": {steps{2: answer(basic(0))}, nil, onDay(3)},
 		"deleted and pushed again": {steps{
-			5: func(r *Record, now Stamp) { r.SetImageMissing("v1", now) },
+			5: func(r *Record, now Stamp) { r.SetImageMissing("v1", nil, now) },
 			8: func(r *Record, now Stamp) { r.UpdateImage(plain, now) },
-		}, []Period{{onDay(3), onDay(5)}}, onDay(10)},
+		}, []Period{{From: onDay(3), Until: onDay(5), CutOff: true}}, onDay(10)},
 	} {
 		r := Record{Images: map[string]ImageRecord{}}
 		r.UpdateImage(plain, onDay(1))

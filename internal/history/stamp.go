@@ -32,6 +32,8 @@ func (s Stamp) Plus(d time.Duration) Stamp { return s + Stamp(d/time.Second) }
 type Period struct {
 	From  Stamp `json:"from"`
 	Until Stamp `json:"until,omitempty"`
+	// CutOff means that what the period is about did not end: the image became something that is not scanned.
+	CutOff bool `json:"cut,omitempty"`
 }
 
 // SecondSet is the set of the seconds that are already used as dates in a repository, as sorted periods. Each date in
@@ -46,8 +48,8 @@ const (
 	maxPeriods = 1000
 )
 
-// Reserve returns the last free second at or before a stamp and marks it as used. If there is none within maxShift, it
-// returns the stamp: a correct date is more important than a unique one.
+// Reserve returns the last free second at or before a stamp and marks it as used. If there is none within maxShift,
+// it returns the stamp: a correct date is more important than a unique one.
 func (s *SecondSet) Reserve(at Stamp) Stamp {
 	i, isUsed := slices.BinarySearchFunc(*s, at, func(p Period, at Stamp) int {
 		switch {

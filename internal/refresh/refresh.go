@@ -141,20 +141,37 @@ func (r *Refresher) recordListing(images []scan.Image, tags []string, now histor
 	for _, tag := range tags {
 		requested[tag] = true
 	}
+	missing := make(map[string][]string) // labels by tag
 	for label, i := range r.Record.Images {
 		if !listed[label] && (len(tags) == 0 || requested[i.Tag]) {
-			r.Record.SetImageMissing(label, now)
+			missing[i.Tag] = append(missing[i.Tag], label)
 		}
 	}
+	r.recordMissing(missing, images, now)
 	present := r.Record.PresentTags()
 	for _, tag := range tags {
-		missing := scan.Image{Repository: r.Repo, Tag: tag, Kind: scan.Missing}
-		if old, known := r.Record.Images[missing.Label()]; !present[tag] && (!known || old.Kind == scan.Missing) {
-			r.Record.UpdateImage(missing, now)
+		image := scan.Image{Repository: r.Repo, Tag: tag, Kind: scan.Missing}
+		if old, known := r.Record.Images[image.Label()]; !present[tag] && (!known || old.Kind == scan.Missing) {
+			r.Record.UpdateImage(image, now)
 		}
 	}
 	if len(tags) == 0 {
 		r.Record.Listed = now
+	}
+}
+
+// recordMissing marks images as missing that were not listed. images are those that were.
+func (r *Refresher) recordMissing(missing map[string][]string, images []scan.Image, now history.Stamp) {
+	instead := make(map[string][]scan.Image, len(missing))
+	for _, i := range images {
+		if len(missing[i.Tag]) > 0 {
+			instead[i.Tag] = append(instead[i.Tag], i)
+		}
+	}
+	for tag, labels := range missing {
+		for _, label := range labels {
+			r.Record.SetImageMissing(label, instead[tag], now)
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ type storedImage struct {
 	Gaps            []history.Period      `json:"g"`
 	Failures        []history.Period      `json:"fl"`
 	FailedSince     history.Stamp         `json:"fs"`
+	Statuses        []history.StatusEvent `json:"se"`
 }
 
 // storedImages is the stored form of a record's images: a list sorted by label. It is decoded directly into the record's
@@ -93,7 +94,7 @@ func newStoredImage(r history.ImageRecord) storedImage {
 		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
 		Continuous: r.Last.Continuous,
 		AnsweredAt: r.AnsweredAt, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, EventCount: r.EventCount,
-		Gaps: r.Gaps, Failures: r.Failures, FailedSince: r.FailedSince,
+		Gaps: r.Gaps, Failures: r.Failures, FailedSince: r.FailedSince, Statuses: r.Statuses,
 	}
 	i.Counts, i.Others = splitCounts(r.Last.Counts)
 	if r.History == "" {
@@ -117,7 +118,7 @@ func (i storedImage) record() history.ImageRecord {
 			State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced, Continuous: i.Continuous,
 		},
 		AnsweredAt: i.AnsweredAt, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.EventCount,
-		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.FailedSince,
+		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.FailedSince, Statuses: i.Statuses,
 	}
 	if i.History != "" {
 		r.Scan = history.Scan{Digest: cmp.Or(i.ScanDigest, i.Digest), Completed: cmp.Or(i.ScanCompleted, i.Completed), Enhanced: i.Enhanced != i.ScanOfOtherKind}

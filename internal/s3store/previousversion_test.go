@@ -22,7 +22,8 @@ import (
 )
 
 // The previous version of the service wrote the record and the history in testdata/before. It did not store the
-// begin, the config ids and the failure of a record, nor the listed platform of an image. Otherwise the files contain
+// begin, the config ids and the failure of a record, nor when the repository was first listed, nor the
+// listed platform and the statuses of an image. Otherwise the files contain
 // the values of aRecord and aHistory.
 const previousHistoryName = "f1cd88f2-b116-48a2-84d2-39a9355b2369"
 
@@ -114,9 +115,13 @@ func putPreviousObjects(t *testing.T, a *awstest.AWS) {
 // recordOfPreviousVersion returns the expected content of the record in testdata/before.
 func recordOfPreviousVersion() history.Record {
 	r := aRecord()
-	r.Begin, r.Configs, r.Failure = 0, nil, history.Failure{}
+	r.Begin, r.First, r.Configs, r.Failure = 0, 0, nil, history.Failure{}
 	for label, image := range r.Images {
-		if image.Listed = ""; image.History != "" {
+		image.Listed, image.Statuses = "", nil
+		for n := range image.Failures {
+			image.Failures[n].CutOff = false
+		}
+		if image.History != "" {
 			image.History = previousHistoryName
 		}
 		image.Last.Continuous = false

@@ -28,7 +28,7 @@ func cacheSizeOf(r history.Record) int {
 	n, periods := 2+2*len(r.Images)+len(r.Configs)/8, len(r.UsedSeconds)+len(r.Absences)
 	for _, i := range r.Images {
 		n += len(i.Changes)
-		periods += len(i.Gaps) + len(i.Failures)
+		periods += len(i.Gaps) + len(i.Failures) + 3*len(i.Statuses)
 	}
 	return n + periods/32
 }

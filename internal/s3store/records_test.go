@@ -74,10 +74,11 @@ func aRecord() history.Record {
 		First: 2, Seen: 3, MissingSince: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true, Continuous: true},
 		AnsweredAt: 6, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true}, History: "h", Since: 9,
 		Changes: []history.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}}},
-		Gaps:    []history.Period{{From: 11, Until: 12}}, Failures: []history.Period{{From: 13, Until: 14}}, FailedSince: 15,
+		Gaps:    []history.Period{{From: 11, Until: 12}}, Failures: []history.Period{{From: 13, Until: 14, CutOff: true}}, FailedSince: 15,
+		Statuses: []history.StatusEvent{{Kind: history.IndexUnread, At: 26, Since: 27, Reason: "<why>"}},
 	}
 	return history.Record{
-		Images: map[string]history.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, MissingSince: 17,
+		Images: map[string]history.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, First: 28, MissingSince: 17,
 		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, UsedSeconds: history.SecondSet{{From: 22, Until: 23}},
 		Begin: 24, Configs: []string{"a", "b"}, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
 	}

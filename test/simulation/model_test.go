@@ -51,6 +51,7 @@ type label struct {
 	failing   time.Time
 	waitFrom  time.Time // no scan was expected before: there was no image, or Inspector scanned it
 	inspected bool      // Inspector scanned it when the model last observed it
+	removedAs string    // the change that says that it does not exist
 	tallies   []tally
 }
 
@@ -124,19 +125,41 @@ func (t *model) observe() {
 	}
 	for id, l := range t.labels {
 		if t.world.labels[id.repo][id.name] == "" && l.digest != "" {
-			t.endFailures(l, now)
-			t.endWait(l, now)
-			l.digest, l.inspected, l.final = "", false, nil
+			t.remove(l, now)
 		}
 	}
+}
+
+// remove removes a label. What was wrong with its image does not end with it.
+func (t *model) remove(l *label, now time.Time) {
+	isLate := now.Truncate(time.Second).After(l.lateAt()) && !l.inspected
+	if isLate {
+		t.addNotScanned(l)
+	}
+	if l.scan != nil || isLate || !l.failing.IsZero() {
+		kind, text := "TAG GONE", "[TAG GONE] the repository no longer has image %s"
+		for name := range t.world.labels[l.repo] {
+			if (labelID{l.repo, name}).tag() == l.tag() {
+				kind, text = "PLATFORM GONE", "[PLATFORM GONE] the tag no longer has image %s"
+			}
+		}
+		t.addEvent(l, kind, text, now, now)
+		l.removedAs = kind
+	}
+	l.digest, l.inspected, l.final, l.failing = "", false, nil, time.Time{}
 }
 
 // update updates a label that points to a digest.
 func (t *model) update(l *label, digest string, now time.Time) {
 	if l.digest == "" {
 		l.waitFrom = now
-	} else if l.digest != digest {
-		t.endFailures(l, now)
+		switch l.removedAs {
+		case "TAG GONE":
+			t.addEvent(l, "TAG GONE, OVER", "[TAG BACK] the repository has image %s again", now, now)
+		case "PLATFORM GONE":
+			t.addEvent(l, "PLATFORM GONE, OVER", "[PLATFORM BACK] the tag has image %s again", now, now)
+		}
+		l.removedAs = ""
 	}
 	if l.digest != digest {
 		l.final = nil

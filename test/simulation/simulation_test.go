@@ -46,6 +46,7 @@ func TestMonth(t *testing.T) {
 	t.Logf("%v", kinds)
 	for _, kind := range []history.EventKind{
 		history.New, history.Fixed, history.Raised, history.Lowered, history.FixAvailable, history.Unscanned, history.Scanned, history.Failing, history.Recovered,
+		history.TagGone, history.TagBack, history.PlatformGone, history.PlatformBack,
 	} {
 		if kinds[string(kind)] == 0 && !testing.Short() {
 			t.Errorf("%s never happened", kind)

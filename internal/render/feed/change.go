@@ -25,8 +25,10 @@ func newChangeEntry(c history.Change, limit int) entry {
 		e.summary = render.OneLine(descriptionOf(c.Finding, limit), min(render.MaxSummary, limit))
 		e.content = contentOf(emptyLine.Split(descriptionOf(c.Finding, limit), -1), changeRows(c, limit), e.url)
 	default:
-		e.title, e.categories = statusTitle(c, name), []string{kindName(c.Kind)}
-		e.summary, e.content = e.title, contentOf([]string{statusAdvice(c)}, changeRows(c, limit), "")
+		words := wordsOf(c)
+		e.title = "[" + words.name + "] " + fmt.Sprintf(words.sentence, imageOf(c, name))
+		e.categories, e.summary = []string{words.name}, e.title
+		e.content = contentOf([]string{words.advice}, changeRows(c, limit), "")
 	}
 	if c.Image != nil {
 		e.categories = append(e.categories, name(c.Image.Label()))
@@ -59,55 +61,76 @@ func findingTitle(c history.Change, name func(string) string) string {
 	return fmt.Sprintf("[%s] [%s] in image %s found %s", c.Kind, severityOf(c), where, what)
 }
 
-// kindName returns the name of a kind in categories and contents. The ends of problems have other names than their kinds: the id of an entry is
+// statusWords are the words for a change that is about scanning, a tag or a repository, not about a finding. name is
+// its name in titles, categories and contents. sentence has the image or the repository for %s.
+type statusWords struct{ name, sentence, advice string }
+
+// wordsOf returns the words for a kind. The ends of problems have other names than their kinds: the id of an entry is
 // computed from its kind, so a renamed kind would make feed readers show old entries again.
-func kindName(kind history.EventKind) string {
-	switch kind {
+func wordsOf(c history.Change) statusWords {
+	const (
+		isOver   = "The problem is resolved. Nothing needs to be done."
+		notFixed = "Its findings are no longer listed. This does not mean that they were fixed."
+		noScans  = "There are no new results for it while this lasts. This does not mean that its findings were fixed."
+	)
+	region := c.Repository.Region
+	switch c.Kind {
+	case history.Unscanned:
+		return statusWords{"NOT SCANNED", "image %s has had no completed scan for 2 days",
+			"The last result of this image is getting old. Check the state of the image in the summary, and check that the scan runs succeed."}
 	case history.Scanned:
-		return "SCANNED AGAIN"
+		return statusWords{"SCANNED AGAIN", "image %s was scanned again", isOver}
+	case history.Failing:
+		return statusWords{"SCAN FAILED", "image %s can't be scanned", "There are no new results for this image until a scan succeeds."}
 	case history.Recovered:
-		return "SCAN RECOVERED"
+		return statusWords{"SCAN RECOVERED", "the scans of image %s no longer fail", isOver}
+	case history.RepositoryGone:
+		return statusWords{"REPOSITORY GONE", "the registry has no repository %s in " + region + " any more",
+			"The service can't scan this repository. If the repository was deleted permanently, delete the scan config."}
 	case history.RepositoryBack:
-		return "REPOSITORY BACK"
+		return statusWords{"REPOSITORY BACK", "the registry has the repository %s in " + region + " again", isOver}
+	case history.TagGone:
+		return statusWords{"TAG GONE", "the repository no longer has image %s", notFixed}
+	case history.TagBack:
+		return statusWords{"TAG BACK", "the repository has image %s again", isOver}
+	case history.PlatformGone:
+		return statusWords{"PLATFORM GONE", "the tag no longer has image %s", notFixed}
+	case history.PlatformBack:
+		return statusWords{"PLATFORM BACK", "the tag has image %s again", isOver}
 	}
-	return string(kind)
+	return kindWords(c.Kind, isOver, noScans)
 }
 
-// statusTitle returns the title of a change that is about scanning or a repository, not about a finding.
-func statusTitle(c history.Change, name func(string) string) string {
-	where := imageOf(c, name)
-	switch c.Kind {
-	case history.Unscanned:
-		return fmt.Sprintf("[NOT SCANNED] image %s has had no completed scan for 2 days", where)
-	case history.Scanned:
-		return fmt.Sprintf("[SCANNED AGAIN] image %s was scanned again", where)
-	case history.Failing:
-		return fmt.Sprintf("[SCAN FAILED] image %s can't be scanned", where)
-	case history.Recovered:
-		return fmt.Sprintf("[SCAN RECOVERED] the scans of image %s no longer fail", where)
-	case history.RepositoryGone:
-		return fmt.Sprintf("[REPOSITORY GONE] the registry has no repository %s in %s any more", where, c.Repository.Region)
+// kindWords returns the words for an image that became another kind of object.
+func kindWords(kind history.EventKind, isOver, noScans string) statusWords {
+	switch kind {
+	case history.Archived:
+		return statusWords{"ARCHIVED", "image %s was archived, and ECR no longer scans it", noScans}
+	case history.Restored:
+		return statusWords{"RESTORED", "image %s is no longer archived", isOver}
+	case history.NotImage:
+		return statusWords{"NOT AN IMAGE", "%s is no longer an image", noScans}
+	case history.ImageAgain:
+		return statusWords{"IMAGE AGAIN", "%s is an image again", isOver}
+	case history.IndexUnread:
+		return statusWords{"INDEX UNREADABLE", "image %s is no longer scanned, because its image index can't be read", noScans}
+	case history.IndexRead:
+		return statusWords{"INDEX READABLE", "the image index of image %s can be read again", isOver}
 	}
-	return fmt.Sprintf("[REPOSITORY BACK] the registry has the repository %s in %s again", where, c.Repository.Region)
+	return statusWords{name: string(kind), sentence: "image %s changed"}
 }
 
-// statusAdvice says what to do about a change that is about scanning or a repository.
-func statusAdvice(c history.Change) string {
-	switch c.Kind {
-	case history.Unscanned:
-		return "The last result of this image is getting old. Check the state of the image in the summary, and check that the scan runs succeed."
-	case history.Failing:
-		return "There are no new results for this image until a scan succeeds."
-	case history.RepositoryGone:
-		return "The service can't scan this repository. If the repository was deleted permanently, delete the scan config."
+func kindName(c history.Change) string {
+	if c.Finding.Name != "" {
+		return string(c.Kind)
 	}
-	return "The problem is resolved. Nothing needs to be done."
+	return wordsOf(c).name
 }
 
 func changeRows(c history.Change, limit int) []row {
 	f := c.Finding
 	all := []row{
-		{"Change", kindName(c.Kind)},
+		{"Change", kindName(c)},
 		{"Severity", string(c.To)},
 		{"Severity before", string(c.From)},
 		{"CVSS score", strings.TrimSpace(f.Score + " " + f.Vector)},

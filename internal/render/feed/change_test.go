@@ -48,6 +48,12 @@ func everyChange() report.Listing {
 	for _, kind := range []history.EventKind{history.RepositoryBack, history.RepositoryGone} {
 		l.Changes = append(l.Changes, history.Change{Kind: kind, At: next(), Repository: c.Repo(), Since: at.Add(-time.Hour)})
 	}
+	for _, kind := range []history.EventKind{
+		history.TagBack, history.TagGone, history.PlatformBack, history.PlatformGone, history.Restored, history.Archived, history.ImageAgain, history.NotImage,
+		history.IndexRead, history.IndexUnread,
+	} {
+		l.Changes = append(l.Changes, history.Change{Kind: kind, At: next(), Repository: c.Repo(), Image: &one.Image})
+	}
 	l.Total = len(l.Changes)
 	return l
 }
