@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -255,55 +254,6 @@ func TestStartScan(t *testing.T) {
 				t.Errorf("%d calls, want %d", got, test.calls)
 			}
 		})
-	}
-}
-
-// If the result changes between two pages, neither a part nor a mixture is returned.
-func TestResultChangesBetweenPages(t *testing.T) {
-	page := func(status, counts string, at int, findings, token string) string {
-		return fmt.Sprintf(`{"imageScanStatus":{"status":%q},"imageScanFindings":{"findingSeverityCounts":%s,"imageScanCompletedAt":%d,"findings":[%s]}%s}`, status, counts, at, findings, token)
-	}
-	first := page("COMPLETE", `{"HIGH":2}`, 1000, `{"name":"a","severity":"HIGH"}`, `,"nextToken":"2"`)
-	rest := `{"name":"b","severity":"HIGH"}`
-	for name, test := range map[string]struct {
-		second string
-		state  scan.State
-		code   scan.Code
-	}{
-		"no change":        {page("COMPLETE", `{"HIGH":2}`, 1000, rest, ""), scan.Completed, ""},
-		"a scan began":     {`{"imageScanStatus":{"status":"IN_PROGRESS"}}`, scan.InProgress, ""},
-		"a scan failed":    {`{"imageScanStatus":{"status":"FAILED"}}`, "", scan.Unavailable},
-		"a scan completed": {page("COMPLETE", `{"HIGH":2}`, 2000, rest, ""), "", scan.Unavailable},
-		"no findings":      {`{"imageScanStatus":{"status":"COMPLETE"}}`, "", scan.Unavailable},
-		"the same token":   {page("COMPLETE", `{"HIGH":2}`, 1000, rest, `,"nextToken":"2"`), "", scan.Unavailable},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				body, _ := io.ReadAll(r.Body)
-				w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-				if strings.Contains(string(body), "nextToken") {
-					fmt.Fprint(w, test.second)
-					return
-				}
-				fmt.Fprint(w, first)
-			}))
-			defer server.Close()
-			got, err := ecrscan.New(setup.Loopback(server.URL)).Findings(t.Context(), repo, "sha256:x")
-			if got.State != test.state || scan.CodeOf(err) != test.code || test.state == scan.Completed && len(got.Findings) != 2 {
-				t.Errorf("%+v, %v", got, err)
-			}
-		})
-	}
-}
-
-func TestResultWithoutCountsIsNotClean(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"imageScanStatus":{"status":"COMPLETE"},"imageScanFindings":{"findingSeverityCounts":{},"imageScanCompletedAt":1000,"findings":[{"name":"a"}]}}`)
-	}))
-	defer server.Close()
-	got, err := ecrscan.New(setup.Loopback(server.URL)).Findings(t.Context(), repo, "sha256:x")
-	if err != nil || got.State != scan.NotScanned {
-		t.Errorf("%+v, %v", got, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package ecrscan
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -11,37 +12,38 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Findings implements [refresh.Registry]. Each page contains the counts of the whole image and a part of its findings.
+// maxPages is the maximum number of pages of findings that are read of one image.
+const maxPages = 100
+
+// Findings implements [refresh.Registry]. Each page contains a part of the findings. ECR's documentation does not say which other
+// data a page after the first repeats.
 func (c *Client) Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error) {
-	page, err := c.findingsPage(ctx, repo, digest, pageSize, nil)
-	if err != nil {
-		return resultOfError(err)
-	}
-	result := resultOf(page)
-	if result.State != scan.Completed {
-		return result, nil
-	}
-	var findings []scan.Finding
-	for {
-		findings = append(findings, findingsOf(page.ImageScanFindings)...)
-		token := page.NextToken
-		if token == nil || *token == "" {
-			break
-		}
-		if page, err = c.findingsPage(ctx, repo, digest, pageSize, token); err != nil {
+	var a answer
+	var token *string
+	for pages := 1; ; pages++ {
+		page, err := c.findingsPage(ctx, repo, digest, pageSize, token)
+		if err != nil {
 			return resultOfError(err)
 		}
-		switch next := resultOf(page); {
-		case next.State == scan.InProgress:
-			return next, nil
-		case next.State != scan.Completed, !next.CompletedAt.Equal(result.CompletedAt), aws.ToString(page.NextToken) == *token:
-			// The result changed between two pages, or ECR returned the same token twice. The findings would be a mixture
-			// or incomplete.
+		if pages == 1 {
+			a.status, a.description = statusOf(page)
+		} else if status, _ := statusOf(page); status == "IN_PROGRESS" {
+			return scan.Result{State: scan.InProgress}, nil
+		} else if !a.isContinuedBy(page, status) {
+			// The findings would be a mixture.
 			return scan.Result{}, &scan.Error{Code: scan.Unavailable, Message: "the scan result changed while it was read"}
 		}
+		a.add(page.ImageScanFindings)
+		next := aws.ToString(page.NextToken)
+		if !a.isFinished() || next == "" {
+			return a.result(), nil
+		}
+		if next == aws.ToString(token) || pages == maxPages {
+			a.isCut = true
+			return a.result(), nil
+		}
+		token = &next
 	}
-	result.Findings = scan.MergeFindings(findings)
-	return result, nil
 }
 
 // StartScan implements [rescan.Scanner].
@@ -71,34 +73,107 @@ func resultOfError(err error) (scan.Result, error) {
 	return scan.Result{}, err
 }
 
-// resultOf converts the state of a scan. ECR may add states. A completed scan without counts or without a time is not
-// readable yet and therefore not treated as completed.
-func resultOf(page *ecr.DescribeImageScanFindingsOutput) scan.Result {
-	var status, description string
+func statusOf(page *ecr.DescribeImageScanFindingsOutput) (status, description string) {
 	if s := page.ImageScanStatus; s != nil {
-		status, description = string(s.Status), strings.TrimSpace(aws.ToString(s.Description))
+		return string(s.Status), strings.TrimSpace(aws.ToString(s.Description))
 	}
-	found := page.ImageScanFindings
-	result := scan.Result{Continuous: status == "ACTIVE", Enhanced: status == "ACTIVE" || found != nil && len(found.EnhancedFindings) > 0}
-	switch status {
-	case "COMPLETE", "ACTIVE":
-		if found == nil || found.FindingSeverityCounts == nil || found.ImageScanCompletedAt == nil {
+	return "", ""
+}
+
+// answer is ECR's answer for one image: the content of all pages.
+type answer struct {
+	status, description string
+	counts              map[string]int32 // nil if no page contains them
+	completedAt         time.Time
+	findings            []scan.Finding
+	isEnhanced          bool
+	// listed is the number of findings that ECR sent. updatedAt is the latest date of the enhanced ones.
+	listed    scan.Counts
+	updatedAt time.Time
+	// isCut means that the last page refers to more pages that can't be read.
+	isCut bool
+}
+
+// isFinished reports whether the scan has ended with a result. ECR may add states.
+func (a *answer) isFinished() bool { return a.status == "COMPLETE" || a.status == "ACTIVE" }
+
+// isContinuedBy reports whether a page, with this status, belongs to the same scan as the pages before it.
+func (a *answer) isContinuedBy(page *ecr.DescribeImageScanFindingsOutput, status string) bool {
+	var at time.Time
+	if found := page.ImageScanFindings; found != nil {
+		at = aws.ToTime(found.ImageScanCompletedAt).UTC()
+	}
+	return (status == "" || status == a.status) && (at.IsZero() || a.completedAt.IsZero() || at.Equal(a.completedAt))
+}
+
+func (a *answer) add(page *types.ImageScanFindings) {
+	if page == nil {
+		return
+	}
+	if a.counts == nil {
+		a.counts = page.FindingSeverityCounts
+	}
+	if a.completedAt.IsZero() && page.ImageScanCompletedAt != nil {
+		a.completedAt = page.ImageScanCompletedAt.UTC()
+	}
+	a.findings = append(a.findings, findingsOf(page)...)
+	a.isEnhanced = a.isEnhanced || len(page.EnhancedFindings) > 0
+	for _, f := range page.Findings {
+		a.listed = a.listed.With(scan.ParseSeverity(string(f.Severity)))
+	}
+	for _, f := range page.EnhancedFindings {
+		a.listed = a.listed.With(scan.ParseSeverity(aws.ToString(f.Severity)))
+		for _, at := range []*time.Time{f.UpdatedAt, f.LastObservedAt} {
+			if at := aws.ToTime(at).UTC(); at.After(a.updatedAt) {
+				a.updatedAt = at
+			}
+		}
+	}
+}
+
+// result converts the answer. Findings without counts or without the time of the scan are a result all the same. Without findings
+// such an answer is not readable yet, and therefore not treated as completed.
+func (a *answer) result() scan.Result {
+	result := scan.Result{Continuous: a.status == "ACTIVE", Enhanced: a.status == "ACTIVE" || a.isEnhanced}
+	switch {
+	case a.isFinished():
+		completedAt := a.completedAt
+		if completedAt.IsZero() {
+			completedAt = a.updatedAt
+		}
+		if completedAt.IsZero() || a.counts == nil && len(a.listed) == 0 {
 			result.State, result.Reason = scan.NotScanned, "result not ready"
 			return result
 		}
-		if len(found.FindingSeverityCounts) == 0 && len(found.Findings)+len(found.EnhancedFindings) > 0 {
-			result.State, result.Reason = scan.NotScanned, "result not ready" // findings without counts: not clean
-			return result
+		result.State, result.CompletedAt, result.Incomplete = scan.Completed, completedAt, a.isCut
+		result.Findings = scan.MergeFindings(a.findings)
+		result.Counts = scan.Counts{}
+		for _, f := range result.Findings {
+			result.Counts[f.Severity]++
 		}
-		result.State, result.Counts, result.CompletedAt = scan.Completed, countsOf(found.FindingSeverityCounts), found.ImageScanCompletedAt.UTC()
-	case "IN_PROGRESS":
+		for severity, n := range unlisted(countsOf(a.counts), a.listed) {
+			result.Counts[severity] += n
+			result.Unlisted += n
+		}
+	case a.status == "IN_PROGRESS":
 		result.State = scan.InProgress
-	case "FAILED":
-		result.State, result.Reason = scan.Failed, withDefault(description, "no reason given")
+	case a.status == "FAILED":
+		result.State, result.Reason = scan.Failed, withDefault(a.description, "no reason given")
 	default:
-		result.State, result.Reason = scan.NotScanned, statusReason(status)
+		result.State, result.Reason = scan.NotScanned, statusReason(a.status)
 	}
 	return result
+}
+
+// unlisted returns the findings that ECR counts but did not send.
+func unlisted(counted, listed scan.Counts) scan.Counts {
+	missing := scan.Counts{}
+	for severity, n := range counted {
+		if n > listed[severity] {
+			missing[severity] = n - listed[severity]
+		}
+	}
+	return missing
 }
 
 // statusReason returns a reason for users of a status that has no result.

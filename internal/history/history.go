@@ -30,6 +30,7 @@ type History struct {
 	Scan
 	// Since is when the baseline was completed, the first scan of the history. Findings of the baseline are not
 	// changes.
+	// It is 0 until the whole list of findings of the baseline was read.
 	Since Stamp `json:"since"`
 	// LastDate is the latest date in the history.
 	LastDate Stamp            `json:"told"`
@@ -43,6 +44,8 @@ type Scan struct {
 	Digest    string `json:"digest,omitempty"`
 	Completed Stamp  `json:"completed,omitempty"`
 	Enhanced  bool   `json:"enhanced,omitempty"`
+	// Incomplete is true when ECR returned only a part of the findings.
+	Incomplete bool `json:"incomplete,omitempty"`
 }
 
 // FindingStatus is the status of a finding.
@@ -145,7 +148,7 @@ func (h History) NeedsUpdate(digest string, r scan.Result) bool {
 		return true
 	}
 	// Enhanced scanning is continuous. Its findings can change while the date of the scan stays the same.
-	return at > h.Completed || at == h.Completed && r.Enhanced
+	return at > h.Completed || at == h.Completed && (r.Enhanced || h.Incomplete)
 }
 
 // WithScan returns the history with the completed scan r of a digest added. r must have its findings. now is the time
@@ -154,11 +157,15 @@ func (h History) NeedsUpdate(digest string, r scan.Result) bool {
 func (h History) WithScan(digest string, r scan.Result, now Stamp, reserve func(Stamp) Stamp) History {
 	t := h.newDiff(r, h.dateOfScan(r, now), reserve)
 	next := h
-	next.Scan, next.LastDate = Scan{Digest: digest, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced}, t.at
+	next.Scan = Scan{Digest: digest, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced, Incomplete: r.Incomplete}
+	next.LastDate = t.at
 	next.Findings = t.findings(r.Findings)
 	next.Events = limitEvents(h.Events, t.events, t.at)
 	if t.baseline {
 		next.Since, next.Changes = next.Completed, nil
+		if r.Incomplete {
+			next.Since = 0 // the rest of the findings is not new either when it is read
+		}
 		return next
 	}
 	next.Changes = slices.Clone(h.Changes)
@@ -179,9 +186,12 @@ func (h History) WithScan(digest string, r scan.Result, now Stamp, reserve func(
 func (h History) newDiff(r scan.Result, at Stamp, reserve func(Stamp) Stamp) *scanDiff {
 	t := &scanDiff{
 		old: make(map[findingKey]TrackedFinding, len(h.Findings)), at: at, reserve: reserve,
-		baseline: h.Completed == 0 || h.Enhanced != r.Enhanced, lostStatus: Resolved,
+		baseline: h.Completed == 0 || h.Incomplete && h.Since == 0 || h.Enhanced != r.Enhanced, lostStatus: Resolved,
 	}
-	if t.baseline {
+	switch {
+	case r.Incomplete:
+		t.lostStatus = Present // the part that was not read can contain them
+	case t.baseline:
 		t.lostStatus = Hidden
 	}
 	for _, f := range h.Findings {
@@ -240,7 +250,7 @@ func (t *scanDiff) findings(found []scan.Finding) []TrackedFinding {
 	}
 	rest := slices.SortedFunc(maps.Values(t.old), func(a, b TrackedFinding) int { return scan.CompareFindings(a.Finding, b.Finding) })
 	for _, f := range rest {
-		if f.Status == Present {
+		if f.Status == Present && t.lostStatus != Present {
 			f = t.trackLost(f)
 		}
 		all = append(all, f)

@@ -456,3 +456,58 @@ func TestUpdatedNeverDecreases(t *testing.T) {
 		h = next
 	}
 }
+
+// A list that was not read completely resolves nothing. If it is the first one, the findings that are read later are not new.
+func TestIncompleteLists(t *testing.T) {
+	cut := func(r scan.Result) scan.Result {
+		r.Incomplete = true
+		return r
+	}
+	var taken SecondSet
+	of := func(results ...scan.Result) (h History, events string) {
+		before := h
+		for _, r := range results {
+			before = h
+			if h.NeedsUpdate("sha256:a", r) {
+				h = h.WithScan("sha256:a", r, onDay(9), taken.Reserve)
+			}
+		}
+		return h, newEventsText(before, h)
+	}
+	for name, test := range map[string]struct {
+		results        []scan.Result
+		found, changes string
+		since          Stamp
+	}{
+		"the first list":          {[]scan.Result{cut(scanned(1, "A:LOW"))}, "A#0 LOW day 1", "", 0},
+		"then all":                {[]scan.Result{cut(scanned(1, "A:LOW")), scanned(1, "A:LOW B:HIGH")}, "A#0 LOW day 1; B#0 HIGH day 9", "", onDay(1)},
+		"then a later scan":       {[]scan.Result{cut(scanned(1, "A:LOW")), scanned(2, "A:LOW B:HIGH")}, "A#0 LOW day 1; B#0 HIGH day 2", "", onDay(2)},
+		"then nothing more":       {[]scan.Result{cut(scanned(1, "A:LOW")), cut(scanned(1, "A:LOW"))}, "A#0 LOW day 1", "", 0},
+		"after a complete list":   {[]scan.Result{scanned(1, "A:LOW B:HIGH"), cut(scanned(2, "A:LOW C:LOW"))}, "A#0 LOW day 1; B#0 HIGH day 1; C#0 LOW day 2", "NEW C", onDay(1)},
+		"between complete lists":  {[]scan.Result{scanned(1, "A:LOW B:HIGH"), cut(scanned(2, "A:LOW")), scanned(2, "A:LOW")}, "A#0 LOW day 1; B#0 HIGH resolved day 1 (no longer found)", "FIXED B", onDay(1)},
+		"of a complete scan":      {[]scan.Result{scanned(1, "A:LOW B:HIGH"), cut(scanned(1, "A:LOW"))}, "A#0 LOW day 1; B#0 HIGH day 1", "", onDay(1)},
+		"of an enhanced scan":     {[]scan.Result{asInspector(scanned(1, "A:LOW B:HIGH")), cut(asInspector(scanned(1, "A:LOW")))}, "A#0 LOW day 1; B#0 HIGH day 1", "", onDay(1)},
+		"after a change of kinds": {[]scan.Result{scanned(1, "A:LOW"), cut(asInspector(scanned(2, "B:LOW"))), asInspector(scanned(2, "B:LOW C:LOW"))}, "A#0 LOW hidden day 1; B#0 LOW day 2; C#0 LOW day 9", "", onDay(2)},
+	} {
+		h, events := of(test.results...)
+		if got := findingsText(h); got != test.found || !strings.HasPrefix(events, test.changes) || test.changes == "" && events != "" || h.Since != test.since {
+			t.Errorf("%s: %s, changes %q, since day %d", name, got, events, daysAfter(h.Since))
+		}
+	}
+}
+
+// A list that is not complete is read again.
+func TestIncompleteAnswersAreNotFinal(t *testing.T) {
+	r := scanned(1, "A:LOW")
+	r.Incomplete = true
+	i := ImageRecord{Tag: "1", Digest: "sha256:a"}
+	i.SetAnswer(r, onDay(1))
+	i.SetHistory("h", History{Scan: Scan{Digest: "sha256:a", Completed: onDay(1), Incomplete: true}}, onDay(1))
+	if i.Last.IsFinal(onDay(1)) || !i.IsRecorded() {
+		t.Errorf("incomplete: final %t, recorded %t", i.Last.IsFinal(onDay(1)), i.IsRecorded())
+	}
+	r.Incomplete = false
+	if i.SetAnswer(r, onDay(1)); !i.Last.IsFinal(onDay(1)) || i.IsRecorded() {
+		t.Errorf("complete: final %t, recorded %t", i.Last.IsFinal(onDay(1)), i.IsRecorded())
+	}
+}

@@ -110,6 +110,9 @@ type Answer struct {
 	Enhanced  bool
 	// Continuous is the same as in [scan.Result].
 	Continuous bool
+	// Unlisted and Incomplete are the same as in [scan.Result].
+	Unlisted   int
+	Incomplete bool
 }
 
 // ErrLaterFormat is wrapped by errors for a record that a later version of the service wrote. This version must not
@@ -142,6 +145,7 @@ func answerOf(r scan.Result) Answer {
 	}
 	return Answer{
 		State: r.State, Reason: r.Reason, Counts: r.Counts, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced, Continuous: r.Continuous,
+		Unlisted: r.Unlisted, Incomplete: r.Incomplete,
 	}
 }
 
@@ -149,12 +153,14 @@ func answerOf(r scan.Result) Answer {
 func (a Answer) Result() scan.Result {
 	return scan.Result{
 		State: a.State, Reason: a.Reason, Counts: a.Counts, CompletedAt: a.Completed.Time(), Enhanced: a.Enhanced, Continuous: a.Continuous,
+		Unlisted: a.Unlisted, Incomplete: a.Incomplete,
 	}
 }
 
-// IsFinal reports whether ECR can't return another result until its next scan of the image is possible.
+// IsFinal reports whether ECR can't return another result until its next scan of the image is possible. A result that is not
+// complete is read again.
 func (a Answer) IsFinal(now Stamp) bool {
-	return a.State == scan.Completed && !a.Enhanced && now < a.Completed.Plus(scan.RescanInterval)
+	return a.State == scan.Completed && !a.Enhanced && !a.Incomplete && now < a.Completed.Plus(scan.RescanInterval)
 }
 
 // IsRecorded reports whether the history has the findings of the last answer, or the last answer has no findings. The
@@ -163,7 +169,8 @@ func (r ImageRecord) IsRecorded() bool {
 	if r.Last.State != scan.Completed || r.Last.Completed == 0 {
 		return true
 	}
-	return r.Scan == Scan{r.Digest, r.Last.Completed, r.Last.Enhanced} && (!r.Last.Enhanced || r.Read > 0)
+	last := Scan{Digest: r.Digest, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced, Incomplete: r.Scan.Incomplete && r.Last.Incomplete}
+	return r.Scan == last && (!r.Last.Enhanced || r.Read > 0)
 }
 
 // HasCurrentHistory reports whether the history has a scan of the digest that the tag points to now.
@@ -272,7 +279,7 @@ func (r *ImageRecord) UndoHistory(before ImageRecord) {
 // RestoreImage adds the image of a history to the record. It is for rebuilding a lost record.
 func (r *Record) RestoreImage(name string, h History) {
 	i := ImageRecord{
-		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: h.Since, Seen: h.LastDate,
+		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: cmp.Or(h.Since, h.Completed), Seen: h.LastDate,
 		Scan: h.Scan, History: name, Since: h.Since, Changes: h.Changes, EventCount: len(h.Events),
 	}
 	r.Put(i)

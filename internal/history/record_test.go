@@ -142,7 +142,7 @@ func TestPeriodsWithoutAScan(t *testing.T) {
 		return func(r *Record, now Stamp) {
 			i := r.Images["v1"]
 			i.SetAnswer(result, now)
-			i.SetHistory("h", History{Scan: Scan{"sha256:a", StampOf(result.CompletedAt), result.Enhanced}}, now)
+			i.SetHistory("h", History{Scan: Scan{Digest: "sha256:a", Completed: StampOf(result.CompletedAt), Enhanced: result.Enhanced}}, now)
 			r.Images["v1"] = i
 		}
 	}

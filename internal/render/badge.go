@@ -29,12 +29,13 @@ func badgeWords(r report.Report, now time.Time) (text, color string) {
 	if state := r.Condition().State; state != "" {
 		return string(state), grey
 	}
-	counts, incomplete, stale := scan.Counts{}, false, false
+	counts, incomplete, unscanned, stale := scan.Counts{}, false, false, false
 	seen := make(map[string]bool)
 	for _, item := range r.Images {
+		incomplete = incomplete || item.Result.Incomplete
 		switch digest := item.Image.Digest; {
 		case item.Result.State != scan.Completed:
-			incomplete = true
+			incomplete, unscanned = true, true
 		case !seen[digest]:
 			seen[digest] = true
 			stale = stale || item.Stale(now)
@@ -47,8 +48,10 @@ func badgeWords(r report.Report, now time.Time) (text, color string) {
 	switch {
 	case len(worst) > 0:
 		text, color = fmt.Sprintf("%d %s", worst[0].Count, OneLine(string(worst[0].Severity), maxSeverity)), severityColor(worst[0].Severity)
-	case incomplete:
+	case unscanned:
 		return "not scanned", grey
+	case incomplete:
+		return "incomplete", grey
 	case stale:
 		return "stale", grey
 	default:

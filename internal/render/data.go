@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"math"
 	"strconv"
 	"strings"
@@ -31,6 +32,7 @@ type (
 		KnownSince string     `json:"knownSince,omitempty"`
 		New        countsData `json:"new,omitzero"`
 		Fixed      countsData `json:"fixed,omitzero"`
+		Missing    int        `json:"missing,omitempty"` // the number of findings that ECR counts but did not return
 	}
 	// WithoutResultData is an image or a config without a current result.
 	WithoutResultData struct {
@@ -41,6 +43,7 @@ type (
 		State    string `json:"state"`
 		Reason   string `json:"reason,omitempty"`
 		AsOf     string `json:"asOf,omitempty"`
+		Missing  int    `json:"missing,omitempty"`
 	}
 	repositoryData struct {
 		Region     string `json:"region"`
@@ -114,7 +117,8 @@ func newImageData(item report.Item, since, now time.Time) imageData {
 		hours := max(0, int(now.Sub(result.CompletedAt)/time.Hour))
 		d.AgeHours = &hours
 	}
-	if result.State != scan.Completed {
+	d.Missing = result.Unlisted
+	if !item.HasCounts() {
 		return d
 	}
 	d.Stale = item.Stale(now)
@@ -144,23 +148,52 @@ func WithoutResult(l report.Listing) (named []WithoutResultData, more int) {
 			more++
 		}
 	}
-	seen := make(map[scan.Image]bool)
 	for _, r := range l.Reports {
-		repo := repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}
 		state, reason := conditionData(r.Condition())
 		if isFiltered := r.Err == nil && l.Config == nil && l.View.Filter.NarrowsImages(); state != "" && !isFiltered {
-			add(WithoutResultData{repositoryData: repo, State: state, Reason: reason})
+			add(WithoutResultData{repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, State: state, Reason: reason})
 		}
-		for _, item := range r.Images {
-			if item.Condition().Current() || seen[item.Image] {
-				continue
-			}
-			seen[item.Image] = true
-			d := newImageData(item, time.Time{}, time.Time{})
-			add(WithoutResultData{repo, d.Tag, d.Platform, d.Digest, d.State, d.Reason, d.AsOf})
+	}
+	for item := range DistinctImages(l) {
+		if !item.Condition().Current() {
+			add(newWithoutResultData(item))
 		}
 	}
 	return named, more
+}
+
+// ShortLists returns the first thousand images with a current result of which ECR counts more findings than it lists.
+func ShortLists(l report.Listing) []WithoutResultData {
+	var short []WithoutResultData
+	for item := range DistinctImages(l) {
+		if item.Condition().Current() && item.Result.Unlisted > 0 && len(short) < maxWithoutResult {
+			short = append(short, newWithoutResultData(item))
+		}
+	}
+	return short
+}
+
+func newWithoutResultData(item report.Item) WithoutResultData {
+	repo, d := item.Image.Repository, newImageData(item, time.Time{}, time.Time{})
+	return WithoutResultData{repositoryData{repo.Region, repo.Registry, repo.Name}, d.Tag, d.Platform, d.Digest, d.State, d.Reason, d.AsOf, d.Missing}
+}
+
+// DistinctImages returns the images of all reports of a listing, each once.
+func DistinctImages(l report.Listing) iter.Seq[report.Item] {
+	return func(yield func(report.Item) bool) {
+		seen := make(map[scan.Image]bool)
+		for _, r := range l.Reports {
+			for _, item := range r.Images {
+				if seen[item.Image] {
+					continue
+				}
+				seen[item.Image] = true
+				if !yield(item) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // fitFindings writes the findings of a listing, with texts as long as [MaxSent] allows.

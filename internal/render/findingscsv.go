@@ -54,7 +54,7 @@ func withoutResultRows(l report.Listing, columns int) [][]string {
 		copy(cells[columns-3:], []string{state, reason, asOf})
 		return cells
 	}
-	for _, d := range withoutResult {
+	for _, d := range append(withoutResult, ShortLists(l)...) {
 		cells := row(d.State, d.Reason, d.AsOf)
 		copy(cells[10:], []string{d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest})
 		rows = append(rows, cells)

@@ -100,12 +100,12 @@ const sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/
 // SARIF returns a page of a listing for code scanning tools (SARIF 2.1.0). Resolved findings are left out, so that the tools close them. For each
 // image without a current result there is a notification, and then the run is marked as not successful.
 func SARIF(l report.Listing) ([]byte, error) {
-	notifications := sarifNotifications(l)
+	notifications, isComplete := sarifNotifications(l)
 	return fitFindings(l, func(findings []FindingData) ([]byte, error) {
 		run := sarifRun{
 			Tool:        sarifTool{sarifDriver{Name: "ecr-continuous-scan", Rules: []sarifRule{}}},
 			Automation:  sarifAutomation{fmt.Sprintf("ecr-image-scan/%s/page-%d/", l.FeedID(), max(1, l.View.Page))},
-			Invocations: []sarifInvocation{{len(notifications) == 0, notifications}},
+			Invocations: []sarifInvocation{{isComplete, notifications}},
 			Results:     []sarifResult{}, Properties: sarifPage{l.Total, max(1, l.View.Page), l.Pages()},
 		}
 		rules := make(map[string]int)
@@ -203,26 +203,35 @@ func registryHost(d repositoryData) string {
 	return host
 }
 
-func sarifNotifications(l report.Listing) []sarifNotification {
+// sarifNotifications returns a warning for each image or config without a current result, and a note for each image of which ECR lists fewer findings
+// than it counts. isComplete is false if there is a warning.
+func sarifNotifications(l report.Listing) (notifications []sarifNotification, isComplete bool) {
 	withoutResult, more := WithoutResult(l)
-	notifications := []sarifNotification{}
-	add := func(text string) {
-		notifications = append(notifications, sarifNotification{"warning", sarifMessage(text)})
+	notifications = []sarifNotification{}
+	add := func(level, text string) {
+		notifications = append(notifications, sarifNotification{level, sarifMessage(text)})
 	}
 	for _, d := range withoutResult {
-		words := imageWords(FindingData{repositoryData: d.repositoryData, Tag: d.Tag, Platform: d.Platform}) + " in " + d.Region + ": " + d.State
-		if d.AsOf != "" {
-			words += " as of " + d.AsOf
-		}
-		if d.Reason != "" {
-			words += ", " + d.Reason
-		}
-		add(words)
+		add("warning", d.words())
 	}
 	if more > 0 {
-		add(fmt.Sprintf("%d more have no current result", more))
+		add("warning", fmt.Sprintf("%d more have no current result", more))
 	}
-	return notifications
+	for _, d := range ShortLists(l) {
+		add("note", d.words())
+	}
+	return notifications, len(withoutResult) == 0
+}
+
+func (d WithoutResultData) words() string {
+	words := imageWords(FindingData{repositoryData: d.repositoryData, Tag: d.Tag, Platform: d.Platform}) + " in " + d.Region + ": " + d.State
+	if d.AsOf != "" {
+		words += " as of " + d.AsOf
+	}
+	if d.Reason != "" {
+		words += ", " + d.Reason
+	}
+	return words
 }
 
 // sarifMessage escapes a text: SARIF treats braces as placeholders, and brackets before a parenthesis as a link.

@@ -49,13 +49,16 @@ func write(b *bytes.Buffer, parts ...string) {
 	}
 }
 
-// resultLines returns the counts of an image, or one line with the reason why it has none. If the result is not current, another line contains its
+// resultLines returns the counts of an image, or one line with the reason why it has none. If not all findings could be read, it returns both. If the result is not current, another line contains its
 // date.
 func resultLines(item report.Item, since time.Time) []string {
 	c := item.Condition()
 	lines, reason := countLines(item, since), c.Reason
 	if trouble := StateTrouble(c); trouble != nil {
-		lines, reason = []string{trouble.Line()}, ""
+		if c.State != scan.Incomplete {
+			lines = nil
+		}
+		lines, reason = append(lines, trouble.Line()), ""
 	}
 	if !c.AsOf.IsZero() {
 		lines = append(lines, WithReason("AS OF "+RFC3339(c.AsOf), reason))

@@ -18,7 +18,7 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, err
 	for _, s := range scan.Severities() {
 		head = append(head, string(s))
 	}
-	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale")
+	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale", "missing")
 	var rows [][]string
 	for _, r := range report.Narrow(o.Reports, filter) {
 		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Config.Repository}
@@ -31,7 +31,7 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, err
 		}
 		for _, item := range r.Images {
 			d := newImageData(item, o.Since, o.Now)
-			rows = append(rows, append(append(slices.Clone(lead), imageCells(d)...), url, truth(d.Stale)))
+			rows = append(rows, append(append(slices.Clone(lead), imageCells(d)...), url, truth(d.Stale), number(d.Missing, d.Missing > 0)))
 		}
 	}
 	return writeCSV(head, rows)

@@ -61,11 +61,13 @@ func ConfigTrouble(r report.Report) *Trouble {
 	}
 }
 
-// StateTrouble returns why an image has no counts; nil only for a completed scan.
+// StateTrouble returns why an image has no counts, or not all findings; nil only for a completed scan.
 func StateTrouble(c report.Condition) *Trouble {
 	switch c.State {
 	case scan.Completed:
 		return nil
+	case scan.Incomplete:
+		return newTrouble("Incomplete", c.Reason)
 	case scan.InProgress:
 		return newTrouble("Scan in progress", "")
 	case scan.Failed:

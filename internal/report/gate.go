@@ -57,7 +57,9 @@ func EvaluateGate(r Report, max scan.Severity, now time.Time) GateResult {
 				condition.State = scan.Unread
 			}
 			v.Failures = append(v.Failures, GateFailure{Image: image, Reason: string(condition.State), Detail: condition.Reason})
-			continue
+			if condition.State != scan.Incomplete || !condition.AsOf.IsZero() {
+				continue
+			}
 		}
 		if v.OldestScan.IsZero() || result.CompletedAt.Before(v.OldestScan) {
 			v.OldestScan = result.CompletedAt

@@ -21,7 +21,7 @@ func Narrow(reports []Report, f scan.Filter) []Report {
 		}
 		had := len(r.Images)
 		r.Images = slices.DeleteFunc(matchingItems(r.Images, f), func(i Item) bool {
-			return i.Result.State == scan.Completed && f.Severity != "" && len(f.Counts(i.Result.Counts)) == 0
+			return i.Condition().State == scan.Completed && f.Severity != "" && len(f.Counts(i.Result.Counts)) == 0
 		})
 		for i := range r.Images {
 			r.Images[i].Result.Counts = f.Counts(r.Images[i].Result.Counts)

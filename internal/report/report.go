@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"ecr-continuous-scan/internal/history"
@@ -87,13 +88,35 @@ const NoImages scan.State = "no images"
 // Current reports whether the last scan is completed and the result is not an old recorded one.
 func (c Condition) Current() bool { return c.State == scan.Completed && c.AsOf.IsZero() }
 
-// Condition returns the condition of the image. An empty state is returned as NotScanned.
+// Condition returns the condition of the image. An empty state is returned as NotScanned. If ECR returned fewer findings than it counts, the reason
+// of a completed scan says so.
 func (i Item) Condition() Condition {
 	c := Condition{State: cmp.Or(i.Result.State, scan.NotScanned), Reason: i.Result.Reason, AsOf: i.AsOf}
-	if c.State == scan.Completed {
-		c.Reason = i.AsOfReason
+	if c.State != scan.Completed {
+		return c
+	}
+	c.Reason = i.AsOfReason
+	if i.Result.Incomplete {
+		c.State, c.Reason = scan.Incomplete, missingFindings(i.Result.Unlisted)
+	} else if i.Result.Unlisted > 0 && c.AsOf.IsZero() {
+		c.Reason = missingFindings(i.Result.Unlisted) + ": ECR counts more than it lists"
 	}
 	return c
+}
+
+// HasCounts reports whether the counts of the image are known. If ECR did not return all findings and counts none, there can be some.
+func (i Item) HasCounts() bool {
+	return i.Result.State == scan.Completed && (!i.Result.Incomplete || len(i.Result.Counts.Ordered()) > 0)
+}
+
+func missingFindings(n int) string {
+	switch n {
+	case 0:
+		return "ECR did not return all findings"
+	case 1:
+		return "1 finding is missing"
+	}
+	return fmt.Sprintf("%d findings are missing", n)
 }
 
 // Condition returns why the config can't be read or has no images. It is the zero value if the config has images.

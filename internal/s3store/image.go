@@ -36,12 +36,15 @@ type storedImage struct {
 	Completed       history.Stamp         `json:"c"`
 	Enhanced        bool                  `json:"e"`
 	Continuous      bool                  `json:"ec"`
+	Unlisted        int                   `json:"un"`
+	Incomplete      bool                  `json:"in"`
 	AnsweredAt      history.Stamp         `json:"a"`
 	Read            history.Stamp         `json:"r"`
 	History         string                `json:"h"`
 	ScanDigest      string                `json:"hd"` // of the recorded scan, if it differs from Digest
 	ScanCompleted   history.Stamp         `json:"hc"` // of the recorded scan, if it differs from Completed
 	ScanOfOtherKind bool                  `json:"he"` // the recorded scan is enhanced and the last result is basic, or the reverse
+	ScanIncomplete  bool                  `json:"hi"` // of the recorded scan
 	Since           history.Stamp         `json:"i"`
 	Changes         []history.CountChange `json:"ch"`
 	EventCount      int                   `json:"ev"`
@@ -92,7 +95,7 @@ func newStoredImage(r history.ImageRecord) storedImage {
 		Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Kind: r.Kind, ErrorCode: r.ErrorCode, Reason: r.Reason,
 		First: r.First, Seen: r.Seen, MissingSince: r.MissingSince, WaitingSince: r.WaitingSince,
 		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
-		Continuous: r.Last.Continuous,
+		Continuous: r.Last.Continuous, Unlisted: r.Last.Unlisted, Incomplete: r.Last.Incomplete,
 		AnsweredAt: r.AnsweredAt, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, EventCount: r.EventCount,
 		Gaps: r.Gaps, Failures: r.Failures, FailedSince: r.FailedSince, Statuses: r.Statuses,
 	}
@@ -106,7 +109,7 @@ func newStoredImage(r history.ImageRecord) storedImage {
 	if r.Scan.Completed != r.Last.Completed {
 		i.ScanCompleted = r.Scan.Completed
 	}
-	i.ScanOfOtherKind = r.Scan.Enhanced != r.Last.Enhanced
+	i.ScanOfOtherKind, i.ScanIncomplete = r.Scan.Enhanced != r.Last.Enhanced, r.Scan.Incomplete
 	return i
 }
 
@@ -116,12 +119,16 @@ func (i storedImage) record() history.ImageRecord {
 		First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
 		Last: history.Answer{
 			State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced, Continuous: i.Continuous,
+			Unlisted: i.Unlisted, Incomplete: i.Incomplete,
 		},
 		AnsweredAt: i.AnsweredAt, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.EventCount,
 		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.FailedSince, Statuses: i.Statuses,
 	}
 	if i.History != "" {
-		r.Scan = history.Scan{Digest: cmp.Or(i.ScanDigest, i.Digest), Completed: cmp.Or(i.ScanCompleted, i.Completed), Enhanced: i.Enhanced != i.ScanOfOtherKind}
+		r.Scan = history.Scan{
+			Digest: cmp.Or(i.ScanDigest, i.Digest), Completed: cmp.Or(i.ScanCompleted, i.Completed), Enhanced: i.Enhanced != i.ScanOfOtherKind,
+			Incomplete: i.ScanIncomplete,
+		}
 	}
 	return r
 }

@@ -124,7 +124,7 @@ func recordOfPreviousVersion() history.Record {
 		if image.History != "" {
 			image.History = previousHistoryName
 		}
-		image.Last.Continuous = false
+		image.Last.Continuous, image.Last.Unlisted, image.Last.Incomplete, image.Scan.Incomplete = false, 0, false, false
 		r.Images[label] = image
 	}
 	return r

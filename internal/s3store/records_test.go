@@ -71,8 +71,8 @@ func addHistory(t *testing.T, store *s3store.RecordWriter, repo scan.Repository,
 func aRecord() history.Record {
 	image := history.ImageRecord{
 		Tag: "latest", Platform: "linux/arm64", Listed: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, WaitingSince: 77, ErrorCode: scan.NotScannable, Reason: "\x00 <odd> \u2028",
-		First: 2, Seen: 3, MissingSince: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true, Continuous: true},
-		AnsweredAt: 6, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true}, History: "h", Since: 9,
+		First: 2, Seen: 3, MissingSince: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true, Continuous: true, Unlisted: 3, Incomplete: true},
+		AnsweredAt: 6, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true, Incomplete: true}, History: "h", Since: 9,
 		Changes: []history.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}}},
 		Gaps:    []history.Period{{From: 11, Until: 12}}, Failures: []history.Period{{From: 13, Until: 14, CutOff: true}}, FailedSince: 15,
 		Statuses: []history.StatusEvent{{Kind: history.IndexUnread, At: 26, Since: 27, Reason: "<why>"}},

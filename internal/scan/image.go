@@ -64,6 +64,9 @@ type State string
 const (
 	// Completed is a scan with a result. A result without counts means that the image has no findings.
 	Completed State = "completed"
+	// Incomplete is a scan with a result of which ECR returned only a part. A report uses this state instead of Completed if the
+	// result's Incomplete is true.
+	Incomplete State = "incomplete"
 	// NotScanned is an image without a scan. The result's Reason may explain why.
 	NotScanned State = "not scanned"
 	// InProgress is a scan that ECR has not finished.
@@ -98,6 +101,10 @@ type Result struct {
 	// Continuous is true when Amazon Inspector scans the image again whenever something changes. So the result is current, even
 	// if its last scan was long ago.
 	Continuous bool
+	// Unlisted is the number of findings that ECR counts but did not return. Counts includes them. Incomplete is true when ECR has
+	// more findings that could not be read: then their number can also be unknown.
+	Unlisted   int
+	Incomplete bool
 	// Findings are the findings. It is nil when only the counts were read.
 	Findings []Finding
 }

@@ -52,6 +52,8 @@ type Image struct {
 	SourceUpdatedAt time.Time         // vulnerabilitySourceUpdatedAt; if zero: the time of the scan
 	Findings        []Finding         // of basic scanning
 	Enhanced        []EnhancedFinding // of enhanced scanning; empty: scanned and clean; nil: not scanned
+	Counts          map[string]int    // findingSeverityCounts; if nil: those of the findings
+	Cut             bool              // the last page of the findings has a token that only returns itself, like a recorded page without its successors
 	ScanStatus      string            // any string, such as FAILED; if empty: COMPLETE, or ACTIVE with enhanced scanning
 	ScanDescription string
 	NotReady        bool          // the status is COMPLETE or ACTIVE, but counts and time are missing

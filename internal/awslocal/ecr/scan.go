@@ -28,6 +28,8 @@ type scanResult struct {
 	notReady            bool
 	findings            []Finding
 	enhanced            []EnhancedFinding
+	counts              map[string]int
+	cut                 bool
 }
 
 // resultAt returns the result of a scan of i that completes at t. defaultStatus and description apply if i does not set them.
@@ -35,7 +37,7 @@ func (i *Image) resultAt(t time.Time, defaultStatus, description string) *scanRe
 	r := &scanResult{
 		status: cmp.Or(i.ScanStatus, defaultStatus), description: i.ScanDescription,
 		completed: t, sourceUpdated: i.SourceUpdatedAt, notReady: i.NotReady,
-		findings: i.Findings, enhanced: i.Enhanced,
+		findings: i.Findings, enhanced: i.Enhanced, counts: i.Counts, cut: i.Cut,
 	}
 	if r.status == defaultStatus && r.description == "" {
 		r.description = description

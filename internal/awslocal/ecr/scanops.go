@@ -117,7 +117,10 @@ func (r *scanResult) page(at position, size int) (*scanFindings, string) {
 	enhanced := r.enhanced[max(first-len(r.findings), 0):max(last-len(r.findings), 0)]
 	page := &scanFindings{
 		CompletedAt: Time{r.completed}, SourceUpdatedAt: Time{r.sourceUpdated},
-		Counts: countSeverities(r.findings, r.enhanced),
+		Counts: r.counts,
+	}
+	if r.counts == nil {
+		page.Counts = countSeverities(r.findings, r.enhanced)
 	}
 	if r.enhanced == nil || r.findings != nil {
 		page.Findings = nonNil(basic)
@@ -125,10 +128,13 @@ func (r *scanResult) page(at position, size int) (*scanFindings, string) {
 	if r.enhanced != nil {
 		page.Enhanced = nonNil(enhanced)
 	}
-	if last == len(r.findings)+len(r.enhanced) {
+	at.Seq = int64(last)
+	switch isLast := last == len(r.findings)+len(r.enhanced); {
+	case isLast && r.cut:
+		at.Seq++ // so that the token of the next, empty page is the same
+	case isLast:
 		return page, ""
 	}
-	at.Seq = int64(last)
 	return page, at.token()
 }
 

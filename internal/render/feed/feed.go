@@ -8,7 +8,6 @@ package feed
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -182,26 +181,32 @@ func repositoriesOf(reports []report.Report) []string {
 	return names
 }
 
-// withoutResult names the configs and images without a result, configs first; empty when there are none.
+// withoutResult names the configs and images without a result, configs first, and the images whose list of findings is not complete; empty when there
+// are none.
 func withoutResult(l report.Listing) string {
-	var configs, images []string
-	seen := make(map[scan.Image]bool)
+	var lines, short []string
 	for _, r := range l.Reports {
 		if line := render.ConfigLine(l, r); line != "" {
-			configs = append(configs, line)
-		}
-		for _, item := range r.Images {
-			if trouble := render.StateTrouble(item.Condition()); trouble != nil && !seen[item.Image] {
-				seen[item.Image] = true
-				images = append(images, fmt.Sprintf("[%s] %s", render.ImageName(l, item.Image), trouble.Line()))
-			}
+			lines = append(lines, line)
 		}
 	}
-	lines := slices.Concat(configs, images)
+	for item := range render.DistinctImages(l) {
+		c, name := item.Condition(), render.ImageName(l, item.Image)
+		if trouble := render.StateTrouble(c); trouble != nil && c.State != scan.Incomplete {
+			lines = append(lines, fmt.Sprintf("[%s] %s", name, trouble.Line()))
+		} else if trouble != nil || item.Result.Unlisted > 0 && c.AsOf.IsZero() {
+			short = append(short, fmt.Sprintf("[%s] %s", name, render.OneLine(c.Reason, render.MaxName)))
+		}
+	}
+	return lineList(". Without a result: ", lines) + lineList(". Incomplete lists: ", short)
+}
+
+// lineList returns the first lines after a lead text, and the number of the others; empty when there are none.
+func lineList(lead string, lines []string) string {
 	if len(lines) == 0 {
 		return ""
 	}
-	s := ". Without a result: " + strings.Join(lines[:min(len(lines), render.MaxTroubles)], ", ")
+	s := lead + strings.Join(lines[:min(len(lines), render.MaxTroubles)], ", ")
 	if more := len(lines) - render.MaxTroubles; more > 0 {
 		s += fmt.Sprintf(" and %d more", more)
 	}

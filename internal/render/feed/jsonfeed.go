@@ -28,6 +28,7 @@ type (
 		Pages       int                        `json:"pages"`
 		Unread      []render.WithoutResultData `json:"withoutResult"`
 		MoreWithout int                        `json:"moreWithoutResult,omitempty"`
+		Short       []render.WithoutResultData `json:"shortLists,omitempty"`
 	}
 )
 
@@ -35,6 +36,7 @@ type (
 func JSON(l report.Listing, links Links) ([]byte, error) {
 	data := feedData{Total: l.Total, Page: max(1, l.View.Page), Pages: l.Pages()}
 	data.Unread, data.MoreWithout = render.WithoutResult(l)
+	data.Short = render.ShortLists(l)
 	return fitFeed(l, links, func(f feed) ([]byte, error) { return writeJSONFeed(f, data) })
 }
 

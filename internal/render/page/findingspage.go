@@ -20,6 +20,8 @@ type findingsPage struct {
 	Filter                          filterForm
 	Troubles                        []cardLine
 	MoreTroubles                    int
+	Short                           []cardLine // the images of which ECR lists fewer findings than it counts
+	MoreShort                       int
 	Completed, Images               int // the number of images with a completed scan, and of all images
 	Columns                         []sortColumn
 	Rows                            []findingRow
@@ -186,8 +188,10 @@ func (p *findingsPage) addTroubles(l report.Listing, now time.Time) {
 			seen[item.Image] = true
 			p.Images++
 			trouble := imageTrouble(item, now)
-			if item.Result.State == scan.Completed {
+			if c := item.Condition(); c.State == scan.Completed && item.Result.Unlisted == 0 {
 				p.Completed++
+			} else if c.Current() {
+				p.Short = append(p.Short, cardLine{Name: render.ImageName(l, item.Image), Text: c.Reason})
 			}
 			if trouble != nil {
 				p.Troubles = append(p.Troubles, cardLine{Name: render.ImageName(l, item.Image), State: trouble.State, Text: trouble.Reason})
@@ -196,6 +200,9 @@ func (p *findingsPage) addTroubles(l report.Listing, now time.Time) {
 	}
 	if more := len(p.Troubles) - render.MaxTroubles; more > 0 {
 		p.Troubles, p.MoreTroubles = p.Troubles[:render.MaxTroubles], more
+	}
+	if more := len(p.Short) - render.MaxTroubles; more > 0 {
+		p.Short, p.MoreShort = p.Short[:render.MaxTroubles], more
 	}
 }
 
