@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"golang.org/x/sync/semaphore"
 
 	"ecr-continuous-scan/internal/scan"
 )
@@ -24,6 +25,8 @@ const CallsAtOnce = 64
 // rate until the context ends. Therefore each context needs a deadline.
 type Client struct {
 	ecr *ecr.Client
+	// answers limits the bytes of the answers with manifests that are read at the same time.
+	answers *semaphore.Weighted
 
 	mu       sync.Mutex
 	limiters map[limiterKey]*limiter
@@ -48,6 +51,7 @@ const (
 func New(cfg aws.Config) *Client {
 	return &Client{
 		ecr:      ecr.NewFromConfig(cfg, func(o *ecr.Options) { o.Retryer = retryer{o.Retryer} }),
+		answers:  semaphore.NewWeighted(maxAnswers),
 		limiters: make(map[limiterKey]*limiter),
 	}
 }

@@ -3,7 +3,6 @@ package ecrscan
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -161,33 +160,26 @@ func imageManifests() []string {
 	}
 }
 
+// unclearKind is the kind of an object that may be an image and may be an artifact. Its manifest decides; see resolve.
+const unclearKind scan.Kind = "not clear"
+
+// kindOf returns the kind of a listed object. A tag, a subject and an artifact type only are reasons to read the manifest: an
+// image can have them too. An archived object can't be read, and nobody can run it.
 func kindOf(detail types.ImageDetail, tag string) scan.Kind {
 	manifest, artifact := aws.ToString(detail.ImageManifestMediaType), aws.ToString(detail.ArtifactMediaType)
+	isArchived := detail.ImageStatus == types.ImageStatusArchived || detail.ImageStatus == types.ImageStatusActivating
+	looksLikeArtifact := !isIndex(manifest) && (isCosignTag(tag) || artifact != "" && !isImageConfig(artifact))
 	switch {
-	case isCosignTag(tag), aws.ToString(detail.SubjectManifestDigest) != "":
+	case isArchived && looksLikeArtifact:
 		return scan.Artifact
-	case !isIndex(manifest) && artifact != "" && artifact != dockerConfig && artifact != ociConfig:
-		return scan.Artifact
-	case detail.ImageStatus == types.ImageStatusArchived, detail.ImageStatus == types.ImageStatusActivating:
+	case isArchived:
 		return scan.Archived
 	case isIndex(manifest):
 		return scan.Index
+	case looksLikeArtifact, aws.ToString(detail.SubjectManifestDigest) != "":
+		return unclearKind
 	case artifact == "" && manifest != "" && !slices.Contains(imageManifests(), manifest):
 		return scan.Artifact
 	}
 	return scan.PlainImage
-}
-
-// isCosignTag reports whether cosign uses a tag for signatures, attestations or SBOMs: sha256-<64 hex digits>.sig, .att or
-// .sbom.
-func isCosignTag(tag string) bool {
-	hash, ok := strings.CutPrefix(tag, "sha256-")
-	if !ok {
-		return false
-	}
-	digest, kind, ok := strings.Cut(hash, ".")
-	if !ok || len(digest) != 64 || strings.Trim(digest, "0123456789abcdef") != "" {
-		return false
-	}
-	return kind == "sig" || kind == "att" || kind == "sbom"
 }

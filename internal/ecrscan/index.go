@@ -3,144 +3,238 @@ package ecrscan
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ecr"
-	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
-	"golang.org/x/sync/errgroup"
 
 	"ecr-continuous-scan/internal/scan"
 )
 
 // resolve replaces each index with the images that it lists, with the index's tag and their platform. An index that can't be
-// resolved completely stays in the list, with the reason as its Err.
+// resolved completely stays in the list, with the reason as its Err. It also decides the kind of the images whose kind is not
+// clear.
 func (c *Client) resolve(ctx context.Context, repo scan.Repository, images []scan.Image) []scan.Image {
-	digests := indexDigests(images)
-	if len(digests) == 0 {
-		return images
+	digests := digestsOf(images, scan.Index)
+	indexes := make(map[string]imageIndex, len(digests))
+	c.readIndexes(ctx, repo, digests, indexes)
+	c.readIndexes(ctx, repo, nestedIn(indexes), indexes)
+	flat := make(map[string]imageIndex, len(digests))
+	var unclear []string
+	for _, digest := range digests {
+		x := flatten(digest, indexes)
+		for _, e := range x.entries {
+			if e.isUnclear && !isTemporary(x.err) {
+				unclear = append(unclear, e.digest)
+			}
+		}
+		flat[digest] = x
 	}
-	found := make([]imageIndex, len(digests))
-	var g errgroup.Group
-	g.SetLimit(lookupsAtOnce)
-	for first := 0; first < len(digests); first += idsPerCall {
-		last := min(first+idsPerCall, len(digests))
-		g.Go(func() error {
-			c.readIndexes(ctx, repo, digests[first:last], found[first:last])
-			return nil
-		})
+	manifests := c.readManifests(ctx, repo, append(unclear, digestsOf(images, unclearKind)...))
+	children := make(map[string]resolvedIndex, len(digests))
+	for digest, x := range flat {
+		children[digest] = x.resolve(manifests)
 	}
-	_ = g.Wait() // errors are in the err field of each index
 	resolved := make([]scan.Image, 0, len(images)+2*len(digests))
 	for _, image := range images {
-		at, known := slices.BinarySearch(digests, image.Digest)
-		if image.Kind != scan.Index || !known {
+		switch image.Kind {
+		case scan.Index:
+			resolved = append(resolved, children[image.Digest].imagesFor(image)...)
+		case unclearKind:
+			resolved = append(resolved, manifests[image.Digest].decide(image))
+		default:
 			resolved = append(resolved, image)
-			continue
 		}
-		resolved = append(resolved, found[at].imagesFor(image)...)
 	}
 	return resolved
 }
 
-// indexDigests returns the digests of the indexes, sorted and without duplicates.
-func indexDigests(images []scan.Image) []string {
+// digestsOf returns the digests of the images of a kind.
+func digestsOf(images []scan.Image, kind scan.Kind) []string {
 	var digests []string
 	for _, image := range images {
-		if image.Kind == scan.Index {
+		if image.Kind == kind {
 			digests = append(digests, image.Digest)
 		}
 	}
+	return sortedDistinct(digests)
+}
+
+func sortedDistinct(digests []string) []string {
 	slices.Sort(digests)
 	return slices.Compact(digests)
 }
 
-// imagesFor returns the images of the index with the tag of image. It also returns image itself if x.err is set.
-func (x imageIndex) imagesFor(image scan.Image) []scan.Image {
-	images := make([]scan.Image, 0, len(x.images)+1)
-	if x.err != nil {
-		unresolved := image
-		unresolved.Err = x.err
-		images = append(images, unresolved)
+// readIndexes reads the manifests of indexes into a map by digest.
+func (c *Client) readIndexes(ctx context.Context, repo scan.Repository, digests []string, into map[string]imageIndex) {
+	found := make([]imageIndex, len(digests))
+	r := manifestReader{
+		Client: c, repo: repo, accepted: []string{ociIndex, dockerList}, digests: digests,
+		receive: func(i int, text string, err error) {
+			if err != nil {
+				found[i].err = err
+				return
+			}
+			found[i] = readIndex(digests[i], text)
+		},
 	}
-	for _, child := range x.images {
+	r.readAll(ctx)
+	for i, digest := range digests {
+		into[digest] = found[i]
+	}
+}
+
+// nestedIn returns the digests of the indexes that other indexes list and that were not read.
+func nestedIn(indexes map[string]imageIndex) []string {
+	nested := make(map[string]bool)
+	for _, x := range indexes {
+		for _, e := range x.entries {
+			if _, known := indexes[e.digest]; e.isIndex && !known {
+				nested[e.digest] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(nested))
+}
+
+// flatten returns the index with the entries of its nested indexes instead of them.
+func flatten(digest string, indexes map[string]imageIndex) imageIndex {
+	x := indexes[digest]
+	flat := imageIndex{artifacts: x.artifacts, err: x.err}
+	for _, e := range x.entries {
+		if !e.isIndex {
+			flat.entries = append(flat.entries, e)
+			continue
+		}
+		inner := indexes[e.digest]
+		flat.artifacts += inner.artifacts
+		if isTemporary(inner.err) {
+			flat.fail(inner.err)
+		} else if inner.err != nil {
+			flat.fail(permanentError("nested "+scan.MessageOf(inner.err), inner.err))
+		}
+		for _, nested := range inner.entries {
+			if nested.isIndex {
+				flat.fail(permanentError("image index nested more than once", nil))
+				continue
+			}
+			if nested.platform == (platform{}) {
+				nested.platform = e.platform
+			}
+			flat.entries = append(flat.entries, nested)
+		}
+	}
+	flat.entries = distinct(flat.entries)
+	markUnclear(flat.entries)
+	return flat
+}
+
+// manifestResult is what is known about an object from its own manifest. err is why the manifest could not be read.
+type manifestResult struct {
+	own
+	err error
+}
+
+// readManifests reads the manifests of objects that may be images.
+func (c *Client) readManifests(ctx context.Context, repo scan.Repository, digests []string) map[string]manifestResult {
+	digests = sortedDistinct(digests)
+	found := make([]manifestResult, len(digests))
+	r := manifestReader{
+		Client: c, repo: repo, accepted: []string{ociImage, dockerImage}, digests: digests,
+		receive: func(i int, text string, err error) {
+			if found[i].err = err; err == nil {
+				found[i].own = readManifest(text)
+			}
+		},
+	}
+	r.readAll(ctx)
+	byDigest := make(map[string]manifestResult, len(digests))
+	for i, digest := range digests {
+		byDigest[digest] = found[i]
+	}
+	return byDigest
+}
+
+// decide returns the image of a tag whose kind was not clear. Without a readable manifest it is an image, because it is not
+// certainly something else.
+func (m manifestResult) decide(image scan.Image) scan.Image {
+	image.Kind = scan.PlainImage
+	switch {
+	case scan.CodeOf(m.err) == scan.Unavailable:
+		image.Err = m.err
+	case m.err == nil && (m.isArtifact || !m.hasLayer && isCosignTag(image.Tag)):
+		image.Kind = scan.Artifact
+	}
+	return image
+}
+
+// resolvedIndex contains the images of an index.
+type resolvedIndex struct {
+	images    []entry
+	platforms []string // of the images
+	artifacts int
+	err       error
+}
+
+// resolve decides which entries of the index are images. An entry whose manifest can't be read is an image that can't be
+// scanned, unless a retry may succeed: then the whole index is unavailable, because a visit would record the wrong images.
+func (x imageIndex) resolve(manifests map[string]manifestResult) resolvedIndex {
+	r := resolvedIndex{artifacts: x.artifacts}
+	for _, e := range x.entries {
+		m := manifests[e.digest]
+		switch {
+		case e.isUnclear && scan.CodeOf(m.err) == scan.Unavailable:
+			x.fail(m.err)
+		case e.isUnclear && m.err == nil && m.isArtifact:
+			r.artifacts++
+		default:
+			r.images = append(r.images, e)
+		}
+	}
+	if isTemporary(x.err) {
+		return resolvedIndex{err: x.err}
+	}
+	if n := len(r.images); n > maxChildren {
+		x.fail(permanentError(fmt.Sprintf("image index of %d images, only the first %d are scanned", n, maxChildren), nil))
+		r.images = r.images[:maxChildren]
+	}
+	if len(r.images)+r.artifacts == 0 {
+		x.fail(permanentError("image index without images", nil))
+	}
+	r.platforms, r.err = platformNames(r.images), x.err
+	return r
+}
+
+// imagesFor returns the images of the index with the tag of image. It also returns image itself if there is an error, and as
+// an artifact if there is nothing else.
+func (r resolvedIndex) imagesFor(image scan.Image) []scan.Image {
+	images := make([]scan.Image, 0, len(r.images)+1)
+	switch {
+	case r.err != nil:
+		image.Err, image.Artifacts = r.err, r.artifacts
+		images = append(images, image)
+	case len(r.images) == 0:
+		image.Kind = scan.Artifact
+		return append(images, image)
+	}
+	for i, e := range r.images {
 		images = append(images, scan.Image{
-			Repository: image.Repository, Tag: image.Tag, Digest: child.digest, Platform: child.platform, Listed: child.listed, Index: image.Digest,
+			Repository: image.Repository, Tag: image.Tag, Digest: e.digest, Platform: r.platforms[i], Listed: e.platform.normalized(), Index: image.Digest,
+			Artifacts: r.artifacts,
 		})
 	}
 	return images
 }
 
-// readIndexes reads the manifests of up to idsPerCall indexes with one call. If the call fails with an error that one of the
-// indexes may cause, it reads them in two halves, recursively, so that the error does not affect the others.
-func (c *Client) readIndexes(ctx context.Context, repo scan.Repository, digests []string, found []imageIndex) {
-	in := ecr.BatchGetImageInput{
-		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageIds: make([]types.ImageIdentifier, len(digests)),
-		AcceptedMediaTypes: []string{ociIndex, dockerList},
+// isCosignTag reports whether cosign uses a tag for signatures, attestations or SBOMs: sha256-<64 hex digits>.sig, .att or
+// .sbom.
+func isCosignTag(tag string) bool {
+	hash, ok := strings.CutPrefix(tag, "sha256-")
+	if !ok {
+		return false
 	}
-	for i := range digests {
-		in.ImageIds[i].ImageDigest = &digests[i]
-		found[i].err = permanentError("image index not found", nil)
+	digest, kind, ok := strings.Cut(hash, ".")
+	if !ok || len(digest) != 64 || strings.Trim(digest, "0123456789abcdef") != "" {
+		return false
 	}
-	out, err := call(ctx, c, repo, getImages, c.ecr.BatchGetImage, &in)
-	switch code := scan.CodeOf(err); {
-	case err == nil:
-	case len(digests) > 1 && (code == scan.Internal || code == scan.ImageNotFound):
-		half := len(digests) / 2
-		c.readIndexes(ctx, repo, digests[:half], found[:half])
-		c.readIndexes(ctx, repo, digests[half:], found[half:])
-		return
-	default:
-		for i := range found {
-			found[i].err = callFailure(err)
-		}
-		return
-	}
-	for _, failure := range out.Failures {
-		if i, known := positionOf(failure.ImageId, digests); known {
-			found[i].err = imageFailure(failure)
-		}
-	}
-	for _, image := range out.Images {
-		if i, known := positionOf(image.ImageId, digests); known {
-			found[i] = readIndex(digests[i], aws.ToString(image.ImageManifest))
-		}
-	}
-}
-
-func positionOf(id *types.ImageIdentifier, sorted []string) (int, bool) {
-	if id == nil {
-		return 0, false
-	}
-	return slices.BinarySearch(sorted, aws.ToString(id.ImageDigest))
-}
-
-// callFailure returns the error of indexes that can't be resolved because the call failed with err.
-func callFailure(err error) error {
-	switch scan.CodeOf(err) {
-	case scan.NoAccess:
-		reason := scan.MessageOf(err)
-		if isCode(err, "AccessDeniedException") && !strings.Contains(reason, ":") {
-			reason += " to ecr:" + string(getImages)
-		}
-		return permanentError("image index, "+reason, err)
-	case scan.ImageNotFound, scan.RepositoryNotFound:
-		return permanentError("image index not found", err)
-	}
-	return err
-}
-
-// imageFailure returns the error of an index that BatchGetImage did not return.
-func imageFailure(f types.ImageFailure) error {
-	cause := fmt.Errorf("%s: %s", f.FailureCode, aws.ToString(f.FailureReason))
-	switch f.FailureCode {
-	case types.ImageFailureCodeImageNotFound:
-		return permanentError("image index not found", cause)
-	case types.ImageFailureCodeImageInaccessible:
-		return permanentError("image index not accessible", cause)
-	case types.ImageFailureCodeUpstreamTooManyRequests, types.ImageFailureCodeUpstreamUnavailable:
-		return &scan.Error{Code: scan.Unavailable, Message: "image index: the upstream registry is unavailable", Err: cause}
-	}
-	return permanentError("image index, refused by ECR: "+string(f.FailureCode), cause)
+	return kind == "sig" || kind == "att" || kind == "sbom"
 }

@@ -1,8 +1,11 @@
 package ecrscan_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -72,21 +75,22 @@ func TestIndexes(t *testing.T) {
 		"variants": {manifestOf(linux(1, "amd64"), with(linux(2, "arm"), "platform", entry{"os": "linux", "architecture": "arm", "variant": "v6"}),
 			with(linux(3, "arm"), "platform", entry{"os": "linux", "architecture": "arm", "variant": "v7"})), []string{"t (linux/amd64)", "t (linux/arm/v6)", "t (linux/arm/v7)"}},
 		"attestations": {manifestOf(linux(1, "amd64"), with(linux(2, ""), "platform", unknown),
-			with(linux(3, "amd64"), "annotations", entry{"vnd.docker.reference.type": "attestation-manifest"})), []string{"t (linux/amd64)"}},
-		"only attestations":           {manifestOf(with(linux(2, ""), "platform", unknown)), []string{"t not scannable: image index without images"}},
+			with(linux(3, "arm64"), "annotations", entry{"vnd.docker.reference.type": "attestation-manifest"})), []string{"t (linux/amd64)", "t (linux/arm64)"}},
 		"empty":                       {manifestOf(), []string{"t not scannable: image index without images"}},
-		"an artifact too":             {manifestOf(linux(1, "amd64"), with(linux(2, "amd64"), "mediaType", "application/vnd.cncf.helm.chart")), []string{"t (linux/amd64)"}},
-		"no platform":                 {manifestOf(entry{"mediaType": ecr.OCIManifest, "digest": digestOf(1)}), []string{"t"}},
+		"no platform":                 {manifestOf(entry{"mediaType": ecr.OCIManifest, "digest": digestOf(1)}), []string{"t (no platform)"}},
 		"no media type":               {manifestOf(entry{"digest": digestOf(1), "platform": entry{"os": "linux", "architecture": "s390x"}}), []string{"t (linux/s390x)"}},
-		"a null platform":             {manifestOf(with(linux(1, ""), "platform", nil)), []string{"t"}},
+		"a null platform":             {manifestOf(with(linux(1, ""), "platform", nil)), []string{"t (no platform)"}},
+		"an empty platform":           {manifestOf(with(linux(1, ""), "platform", entry{"os": " ", "architecture": ""})), []string{"t (no platform)"}},
+		"only a version":              {manifestOf(windows(1, "10.0.17763.1"), with(linux(2, ""), "platform", entry{"os.version": "1"})), []string{"t (no platform)", "t (windows/amd64)"}},
 		"the same twice":              {manifestOf(linux(1, "amd64"), linux(1, "amd64")), []string{"t (linux/amd64)"}},
 		"two platforms of one digest": {manifestOf(linux(1, "amd64"), linux(1, "arm64")), []string{"t (linux/amd64)", "t (linux/arm64)"}},
 		"one windows":                 {manifestOf(windows(1, "10.0.17763.1"), linux(2, "amd64")), []string{"t (linux/amd64)", "t (windows/amd64)"}},
 		"two windows":                 {manifestOf(windows(1, "10.0.17763.1"), windows(2, "10.0.20348.9")), []string{"t (windows/amd64 10.0.17763)", "t (windows/amd64 10.0.20348)"}},
 		"two updates":                 {manifestOf(windows(1, "10.0.17763.1"), windows(2, "10.0.17763.9"), windows(3, "10.0.20348.9")), []string{"t (windows/amd64 10.0.17763.1)", "t (windows/amd64 10.0.17763.9)", "t (windows/amd64 10.0.20348)"}},
-		"same platform twice":         {manifestOf(linux(1, "amd64"), linux(2, "amd64"), linux(3, "arm64")), []string{"t (linux/amd64 #1)", "t (linux/amd64 #2)", "t (linux/arm64)"}},
-		"nested":                      {manifestOf(with(linux(1, "amd64"), "mediaType", ecr.OCIIndex)), []string{"t not scannable: nested image index"}},
-		"nested and plain":            {manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "mediaType", ecr.DockerList)), []string{"t (linux/amd64)", "t not scannable: nested image index"}},
+		"two spellings of a platform": {manifestOf(linux(1, "arm64"), linux(1, "aarch64")), []string{"t (linux/aarch64)"}},
+		"names that occur twice":      {strings.Replace(valid, "{", `{"manifests":[],`, 1), []string{"t not scannable: broken image index"}},
+		"names in two cases":          {strings.Replace(valid, "{", `{"Manifests":[],`, 1), []string{"t not scannable: broken image index"}},
+		"names in another case":       {strings.Replace(valid, "manifests", "Manifests", 1), []string{"t (linux/amd64)", "t (linux/arm64)"}},
 		"too many":                    {manifestOf(many...), append(labels(100), "t not scannable: image index of 101 images, only the first 100 are scanned")},
 		"no JSON":                     {"<html>", []string{"t not scannable: broken image index"}},
 		"truncated":                   {valid[:len(valid)/2], []string{"t not scannable: broken image index"}},
@@ -99,6 +103,7 @@ func TestIndexes(t *testing.T) {
 		"a tag for a digest":          {manifestOf(with(linux(1, "amd64"), "digest", "latest")), []string{"t not scannable: broken image index"}},
 		"one bad digest":              {manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "digest", "sha256:12")), []string{"t (linux/amd64)", "t not scannable: broken image index"}},
 		"a platform too long":         {manifestOf(linux(1, strings.Repeat("é", 200))), []string{"t (linux/" + strings.Repeat("é", 61) + ")"}},
+		"too many entries":            {manifestOf(slices.Repeat(many, 4)...), append(labels(100), "t not scannable: image index of 404 entries, only the first 300 are read")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, c := newInProcess()
@@ -193,18 +198,31 @@ func TestUnreadableIndexes(t *testing.T) {
 
 // If a call fails because of one index, the other indexes are still read.
 func TestOneUnreadableIndexAffectsNoOther(t *testing.T) {
-	e, c := newInProcess()
+	e := ecr.New(ecr.Options{})
 	putIndexes(e, 8)
-	e.InjectFault(awslocal.Fault{Operation: "BatchGetImage", Code: "UnableToGetUpstreamImageException", Status: 400, Calls: 4}) // of 8, 4, 2 and 1
+	bad := e.PutImage(id, ecr.Image{Tags: []string{"bad"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(linux(1, "bad"))})
+	c := ecrscan.New(inProcessConfig(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(string(body), bad) {
+			w.Header().Set("X-Amzn-Errortype", "UnableToGetUpstreamImageException")
+			w.WriteHeader(400)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		e.ServeHTTP(w, r)
+	})))
 	images, err := c.Images(t.Context(), repo, nil)
-	broken := 0
-	for _, line := range imageLines(images) {
-		if strings.Contains(line, "ECR refused the request") {
-			broken++
+	var broken []string
+	for _, image := range images {
+		if image.Err != nil {
+			broken = append(broken, image.Tag+": "+scan.MessageOf(image.Err))
 		}
 	}
-	if err != nil || broken != 2 || len(images) != 1+7*4+2 {
-		t.Errorf("%d tags of %d images can't be read, %v", broken, len(images), err)
+	if err != nil || !slices.Equal(broken, []string{"bad: ECR refused the request"}) || len(images) != 1+8*4+1 {
+		t.Errorf("%d images, %q, %v", len(images), broken, err)
 	}
 }
 
@@ -244,7 +262,7 @@ func TestListedPlatforms(t *testing.T) {
 	}
 	want := map[string]string{
 		"plain": "", "multi (linux/x86_64)": "linux/amd64", "multi (linux/arm64/v8)": "linux/arm64",
-		"multi (windows/amd64)": "windows/amd64 10.0.17763.5329", "multi": "",
+		"multi (windows/amd64)": "windows/amd64 10.0.17763.5329", "multi (no platform)": "",
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)

@@ -1,45 +1,50 @@
 package ecrscan
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json" // encoding/json accepts an object that has a name twice
+	"github.com/go-json-experiment/json/jsontext"
 
 	"ecr-continuous-scan/internal/scan"
 )
 
 // Limits of an index. They exceed what real indexes need. Each image costs two calls a day.
 const (
-	maxManifest = 4 << 20 // bytes; OCI registries must accept at least this size
-	maxChildren = 100     // images
-	maxPlatform = 128     // bytes; maximum length of a platform's name
+	maxManifest = 4 << 20         // bytes; OCI registries must accept at least this size
+	maxChildren = 100             // images
+	maxEntries  = 3 * maxChildren // an image can have a second entry, such as the one for lazy loading
 )
 
-// child is an image that an index lists for a platform. listed is the normalized platform.
-type child struct {
-	digest, platform, listed string
-}
-
-// imageIndex contains the images that an index lists. err is set if the list is not complete.
+// imageIndex contains the entries of an index that may be images.
 type imageIndex struct {
-	images []child
-	err    error
+	entries []entry
+	// artifacts is the number of entries that are certainly not images.
+	artifacts int
+	// err is set if the list of entries is not complete.
+	err error
 }
 
-// manifest is the JSON of an OCI image index or a Docker manifest list. The fields used here are the same in both.
-type manifest struct {
-	Manifests []descriptor `json:"manifests"`
+// entry is an entry of an index that may be an image.
+type entry struct {
+	digest   string
+	platform platform
+	isIndex  bool
+	// isUnclear means that the index does not say clearly that the entry is an image. Its own manifest decides.
+	isUnclear bool
 }
 
+// descriptor is the JSON of an entry. It is the same in an OCI image index and in a Docker manifest list. Annotations are not
+// read: runtimes choose an entry by its platform alone.
 type descriptor struct {
-	MediaType   string   `json:"mediaType"`
-	Digest      string   `json:"digest"`
-	Platform    platform `json:"platform"`
-	Annotations struct {
-		Type string `json:"vnd.docker.reference.type"`
-	} `json:"annotations"`
+	MediaType    string   `json:"mediaType"`
+	Digest       string   `json:"digest"`
+	Platform     platform `json:"platform"`
+	ArtifactType string   `json:"artifactType"`
 }
 
 type platform struct {
@@ -51,117 +56,174 @@ type platform struct {
 
 var digestForm = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 
-// readIndex parses the manifest of the index with the given digest. It lists the valid images even if other entries are
-// invalid. It does not resolve nested indexes.
-func readIndex(digest, text string) imageIndex {
+// decodeManifest decodes a manifest into v. Programs that read manifests differ in names that occur twice and in the case of
+// names. Therefore such names are errors.
+func decodeManifest(text string, v any) error {
 	if len(text) > maxManifest {
-		return imageIndex{err: permanentError("broken image index", fmt.Errorf("the manifest has %d bytes, more than %d", len(text), maxManifest))}
+		return fmt.Errorf("the manifest has %d bytes, more than %d", len(text), maxManifest)
 	}
-	var m manifest
-	if err := json.Unmarshal([]byte(text), &m); err != nil {
+	return json.Unmarshal([]byte(text), v, json.MatchCaseInsensitiveNames(true))
+}
+
+// readIndex parses the manifest of the index with the given digest. It lists the valid entries even if others are invalid.
+func readIndex(digest, text string) imageIndex {
+	manifest := struct {
+		Manifests descriptors `json:"manifests"`
+	}{descriptors{of: digest}}
+	switch err := decodeManifest(text, &manifest); {
+	case err != nil:
 		return imageIndex{err: permanentError("broken image index", err)}
-	}
-	if m.Manifests == nil {
+	case !manifest.Manifests.isList:
 		return imageIndex{err: permanentError("broken image index", errors.New("no list of manifests"))}
 	}
-	var x imageIndex
-	x.images, x.err = m.children(digest)
-	if len(x.images) > maxChildren {
-		x.err = permanentError(fmt.Sprintf("image index of %d images, only the first %d are scanned", len(x.images), maxChildren), x.err)
-		x.images = x.images[:maxChildren]
+	list := manifest.Manifests
+	if n := list.count; n > maxEntries {
+		list.fail(permanentError(fmt.Sprintf("image index of %d entries, only the first %d are read", n, maxEntries), list.err))
 	}
-	if len(x.images) == 0 && x.err == nil {
-		x.err = permanentError("image index without images", nil)
-	}
-	return x
+	return list.imageIndex
 }
 
-// children lists the images of the manifest. It returns an error if there are other entries that may contain images.
-func (m manifest) children(of string) ([]child, error) {
-	var images []descriptor
-	var err error
-	listed := make(map[descriptorKey]bool, len(m.Manifests))
-	for _, d := range m.Manifests {
-		switch {
-		case d.isAttestation(), !isIndex(d.MediaType) && !isImage(d.MediaType), listed[d.key()]:
-		case !digestForm.MatchString(d.Digest), d.Digest == of:
-			err = permanentError("broken image index", fmt.Errorf("invalid digest %.150q of an image", d.Digest))
-		case isIndex(d.MediaType):
-			err = permanentError("nested image index", nil)
-		default:
-			listed[d.key()] = true
-			images = append(images, d)
+// descriptors decodes the list of an index. It keeps only what is needed, because a manifest can have a million entries.
+type descriptors struct {
+	imageIndex
+	of     string
+	isList bool
+	count  int
+}
+
+// UnmarshalJSONFrom implements [json.UnmarshalerFrom].
+func (l *descriptors) UnmarshalJSONFrom(text *jsontext.Decoder) error {
+	l.isList = text.PeekKind() == '['
+	if !l.isList {
+		return text.SkipValue()
+	}
+	if _, err := text.ReadToken(); err != nil {
+		return err
+	}
+	for text.PeekKind() != ']' {
+		var d descriptor
+		if err := json.UnmarshalDecode(text, &d); err != nil {
+			return err
 		}
+		l.add(d)
 	}
-	children := make([]child, len(images))
-	for i, name := range platformNames(images) {
-		children[i] = child{images[i].Digest, name, images[i].Platform.normalized()}
-	}
-	return children, err
+	_, err := text.ReadToken()
+	return err
 }
 
-type descriptorKey struct {
-	digest   string
-	platform platform
+func (l *descriptors) add(d descriptor) {
+	if d.isAttestation() {
+		l.artifacts++
+		return
+	}
+	l.count++
+	switch {
+	case l.count > maxEntries:
+	case !digestForm.MatchString(d.Digest), d.Digest == l.of:
+		l.fail(permanentError("broken image index", fmt.Errorf("invalid digest %.150q of an image", d.Digest)))
+	default:
+		e := entry{digest: d.Digest, platform: d.Platform.bounded(), isIndex: isIndex(d.MediaType)}
+		e.isUnclear = !e.isIndex && (!isImage(d.MediaType) || d.ArtifactType != "" && !isImageConfig(d.ArtifactType))
+		l.entries = append(l.entries, e)
+	}
 }
 
-func (d descriptor) key() descriptorKey { return descriptorKey{d.Digest, d.Platform} }
+// fail records why the list of images is not complete. A temporary error replaces a permanent one.
+func (x *imageIndex) fail(err error) {
+	if x.err == nil || isTemporary(err) && !isTemporary(x.err) {
+		x.err = err
+	}
+}
+
+// isTemporary reports whether a retry may succeed.
+func isTemporary(err error) bool { return err != nil && scan.CodeOf(err) != scan.NotScannable }
 
 // isAttestation reports whether an entry is an attestation, such as provenance. Builders add it as a manifest for an unknown
-// platform.
+// platform, which no runtime chooses.
 func (d descriptor) isAttestation() bool {
-	return d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown" ||
-		d.Annotations.Type == "attestation-manifest"
+	return d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
 }
 
-// platformNames returns the name of each image's platform: os/architecture, and the variant if there is one. Names are part
-// of the identity of a finding. Therefore they contain more details only if two images of the index would otherwise have the
-// same name: first the Windows build, then the full version, then a number.
-func platformNames(images []descriptor) []string {
-	names := make([]string, len(images))
-	counts := make(map[string]int, len(images))
-	for detail := range 4 {
-		previous := counts
-		counts = make(map[string]int, len(images))
-		nth := make(map[string]int)
-		for i, d := range images {
-			if old := names[i]; detail == 0 || previous[old] > 1 {
-				nth[old]++
-				names[i] = d.Platform.name(detail, nth[old])
-			}
-			counts[names[i]]++
+// distinct removes repeated entries: those with the same digest and the same normalized platform. It keeps the spelling of the
+// platform that sorts first, so that it does not depend on the order.
+func distinct(entries []entry) []entry {
+	type key struct{ digest, platform string }
+	at := make(map[key]int, len(entries))
+	var kept []entry
+	for _, e := range entries {
+		k := key{e.digest, e.platform.normalized()}
+		switch i, known := at[k]; {
+		case !known:
+			at[k] = len(kept)
+			kept = append(kept, e)
+		case e.platform.compare(kept[i].platform) < 0:
+			kept[i].platform = e.platform
 		}
 	}
-	return names
+	return kept
 }
 
-// name returns the platform's name with a level of detail from 0 to 3. Level 3 adds the number nth.
-func (p platform) name(detail, nth int) string {
-	name := p.base()
-	version := p.OSVersion
-	if parts := strings.Split(version, "."); detail == 1 && len(parts) > 3 {
-		version = strings.Join(parts[:3], ".") // the fourth part changes with each monthly update
+// markUnclear marks the entries without a platform, and those that have the platform of another entry.
+func markUnclear(entries []entry) {
+	count := make(map[string]int, len(entries))
+	for _, e := range entries {
+		if !e.isUnclear {
+			count[e.platform.normalized()]++
+		}
 	}
-	if detail > 0 && version != "" {
-		name += " " + version
+	for i, e := range entries {
+		name := e.platform.normalized()
+		entries[i].isUnclear = e.isUnclear || name == "" || count[name] > 1
 	}
-	if detail == 3 {
-		name += fmt.Sprintf(" #%d", nth)
+}
+
+// own is what an object's own manifest says about it.
+type own struct {
+	// isArtifact means that its config is not that of an image. No runtime can run it.
+	isArtifact bool
+	// hasLayer means that it has a layer with files.
+	hasLayer bool
+}
+
+// readManifest parses the manifest of an object that may be an image. What can't be parsed is not certainly an artifact.
+func readManifest(text string) own {
+	var manifest struct {
+		Config struct {
+			MediaType string `json:"mediaType"`
+		} `json:"config"`
+		Layers layers `json:"layers"`
 	}
-	return cutPlatform(strings.TrimSpace(name))
+	if err := decodeManifest(text, &manifest); err != nil {
+		return own{hasLayer: true}
+	}
+	return own{isArtifact: !isImageConfig(manifest.Config.MediaType) && !isOddConfig(manifest.Config.MediaType), hasLayer: bool(manifest.Layers)}
 }
 
-func (p platform) base() string { return strings.Trim(p.OS+"/"+p.Architecture+"/"+p.Variant, "/") }
+// layers is true if one of the layers of a manifest has files.
+type layers bool
 
-func (p platform) normalized() string {
-	return cutPlatform(scan.NormalizePlatform(strings.TrimSpace(p.base() + " " + p.OSVersion)))
+// UnmarshalJSONFrom implements [json.UnmarshalerFrom].
+func (l *layers) UnmarshalJSONFrom(text *jsontext.Decoder) error {
+	if text.PeekKind() != '[' {
+		return text.SkipValue()
+	}
+	if _, err := text.ReadToken(); err != nil {
+		return err
+	}
+	for text.PeekKind() != ']' {
+		var layer struct {
+			MediaType string `json:"mediaType"`
+		}
+		if err := json.UnmarshalDecode(text, &layer); err != nil {
+			return err
+		}
+		*l = *l || layers(isOddConfig(layer.MediaType) || strings.Contains(layer.MediaType, ".tar"))
+	}
+	_, err := text.ReadToken()
+	return err
 }
 
-func cutPlatform(name string) string {
-	return strings.ToValidUTF8(name[:min(len(name), maxPlatform)], "")
-}
-
-// Media types of images in an index. Old builders omit the media type.
+// Media types of image manifests. Old builders omit the media type in an index.
 const (
 	dockerImage   = "application/vnd.docker.distribution.manifest.v2+json"
 	dockerImageV1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
@@ -169,14 +231,17 @@ const (
 )
 
 func isImage(mediaType string) bool {
-	switch mediaType {
-	case "", dockerImage, dockerImageV1, ociImage:
-		return true
-	}
-	return false
+	return slices.Contains([]string{"", dockerImage, dockerImageV1, ociImage}, mediaType)
 }
 
 func isIndex(mediaType string) bool { return mediaType == dockerList || mediaType == ociIndex }
+
+func isImageConfig(mediaType string) bool { return mediaType == dockerConfig || mediaType == ociConfig }
+
+// isOddConfig reports whether Docker runs an image with this media type of the config, because of old registries.
+func isOddConfig(mediaType string) bool {
+	return slices.Contains([]string{"", "application/octet-stream", "application/json", "text/html"}, mediaType)
+}
 
 // permanentError returns the error of an index that can't be resolved and that a retry doesn't fix. reason is for users.
 func permanentError(reason string, cause error) error {

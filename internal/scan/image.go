@@ -38,7 +38,9 @@ type Image struct {
 	Listed string
 	// Index is the digest of the index that lists the image. It is empty for other images.
 	Index string
-	Kind  Kind
+	// Artifacts is the number of entries of the index that were left out because they are not images, such as attestations.
+	Artifacts int
+	Kind      Kind
 	// Err is why the images of an Index could not be read. The code NotScannable means that a retry does not help.
 	// After another code, a retry may succeed. Err is nil for every other kind.
 	Err error
