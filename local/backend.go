@@ -58,7 +58,7 @@ func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, 
 			return b, err
 		}
 		b.shown = append(b.shown, "ECR       Amazon ECR, with your credentials")
-	} else if ecrConfig, err = b.embedECR(o); err != nil {
+	} else if ecrConfig, err = b.embedECR(o, log); err != nil {
 		return b, err
 	}
 	if o.bucket != "" {
@@ -89,7 +89,7 @@ func realAWS(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
-func (b *backend) embedECR(o options) (aws.Config, error) {
+func (b *backend) embedECR(o options, log *slog.Logger) (aws.Config, error) {
 	scanTime := o.scanTime
 	if scanTime == 0 {
 		scanTime = -1 // no delay; zero is the default of ecr.Options
@@ -99,9 +99,12 @@ func (b *backend) embedECR(o options) (aws.Config, error) {
 		return aws.Config{}, err
 	}
 	if o.findings != "" {
-		loaded, err := samples.LoadFindings(registry, o.findings)
+		loaded, ignored, err := samples.LoadFindings(registry, o.findings)
 		if err != nil {
 			return aws.Config{}, fmt.Errorf("-findings: %w", err)
+		}
+		for _, err := range ignored {
+			log.Warn("ignored a file of -findings", "error", err)
 		}
 		b.loaded = loaded
 	}

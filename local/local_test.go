@@ -222,7 +222,17 @@ func TestReplaysRecordedFindings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	for name, content := range map[string]string{
+		"bad.json":    `[{"name":`,
+		"digest.json": `{"repositoryName":"untagged","imageId":{"imageDigest":"` + digest + `"},"imageScanFindings":{"imageScanCompletedAt":1600000000,"findingSeverityCounts":{"LOW":1},"findings":[{"name":"CVE-1","severity":"LOW"}]},"imageScanStatus":{"status":"COMPLETE"}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s := start(t, "-data", t.TempDir(), "-findings", dir)
+	s.waitForLog(t, "ignored a file of -findings", "bad.json", "not JSON")
 	m := regexp.MustCompile(`loaded (\S+) of registry 123456789012 in us-west-2`).FindStringSubmatch(s.stdout.String())
 	if m == nil {
 		t.Fatalf("the start message does not list what was loaded: %s", s.stdout.String())
@@ -230,6 +240,11 @@ func TestReplaysRecordedFindings(t *testing.T) {
 	s.call(t, "POST", "/configs", `{"region":"us-west-2","registry":"123456789012","repository":"`+m[1]+`"}`)
 	s.waitForLog(t, "msg=visit", "repository="+m[1], "outcome=ended")
 	if _, body := s.call(t, "GET", "/summary", ""); body != "Results for "+m[1]+":latest in us-west-2:\n CRITICAL: 1\n\n\n" {
+		t.Error(body)
+	}
+	s.call(t, "POST", "/configs", `{"region":"us-west-2","registry":"123456789012","repository":"untagged"}`)
+	s.waitForLog(t, "msg=visit", "repository=untagged", "outcome=ended")
+	if _, body := s.call(t, "GET", "/summary?repository=untagged", ""); !strings.Contains(body, "Results for untagged@"+digest+" in us-west-2:\n LOW: 1\n\n\n") {
 		t.Error(body)
 	}
 }

@@ -37,7 +37,7 @@ func GateReasons(v report.GateResult) (reasons []GateReason, more int) {
 	for _, o := range v.Failures[:min(len(v.Failures), maxGateReasons)] {
 		name := v.Config.Repository
 		if o.Image != nil {
-			name += ":" + OneLine(o.Image.Label(), maxReason)
+			name += o.Image.Separator() + OneLine(o.Image.Label(), maxReason)
 		}
 		reasons = append(reasons, GateReason{name, OneLine(o.Reason, maxReason), failureWords(o)})
 	}

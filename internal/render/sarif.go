@@ -177,7 +177,8 @@ func imageWords(d FindingData) string {
 	if d.Tag == "" {
 		return d.Repository
 	}
-	return d.Repository + ":" + scan.Image{Tag: d.Tag, Platform: d.Platform}.Label()
+	image := scan.Image{Tag: d.Tag, Platform: d.Platform}
+	return d.Repository + image.Separator() + image.Label()
 }
 
 // newSarifLocation returns the image's name as a file path, because code scanning tools require a file. The first part of the path contains no colon,
@@ -186,7 +187,7 @@ func newSarifLocation(d FindingData) sarifLocation {
 	host := registryHost(d.repositoryData)
 	path := host + "/" + d.Repository
 	if d.Tag != "" {
-		path += ":" + url.PathEscape(strings.ReplaceAll(d.Tag, "/", "_")) // tags contain no slash; this keeps a malformed tag from changing the folder
+		path += scan.Image{Tag: d.Tag}.Separator() + url.PathEscape(strings.ReplaceAll(d.Tag, "/", "_")) // tags contain no slash; this keeps a malformed tag from changing the folder
 	}
 	return sarifLocation{
 		Physical: sarifPhysical{sarifArtifact{path}, sarifRegion{1}},

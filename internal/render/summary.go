@@ -27,7 +27,7 @@ func Summary(o report.Overview, filter scan.Filter) []byte {
 			continue
 		}
 		for _, item := range r.Images {
-			name := r.Config.Repository + ":" + OneLine(item.Image.Label(), maxReason)
+			name := r.Config.Repository + item.Image.Separator() + OneLine(item.Image.Label(), maxReason)
 			block(&b, name, r.Config.Region, resultLines(item, o.Since))
 		}
 	}

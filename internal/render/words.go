@@ -145,7 +145,7 @@ func ImageName(l report.Listing, image scan.Image) string {
 	if l.Config != nil {
 		return OneLine(image.Label(), MaxName)
 	}
-	return image.Repository.Name + ":" + OneLine(image.Label(), MaxName)
+	return image.Repository.Name + image.Separator() + OneLine(image.Label(), MaxName)
 }
 
 // Labels returns the labels of images, each transformed by name.

@@ -26,7 +26,8 @@ const (
 // Image is the image that a tag points to. If a tag points to an image index, each image of the index is one Image.
 type Image struct {
 	Repository Repository
-	Tag        string
+	// Tag is the tag. For an image without a tag, its digest stands for the tag.
+	Tag string
 	// Digest is the digest of the image's manifest, sha256:… . ECR scans an image with several tags only once. It is
 	// empty when Kind is Missing.
 	Digest string
@@ -52,6 +53,14 @@ func (i Image) Label() string {
 		return i.Tag
 	}
 	return i.Tag + " (" + i.Platform + ")"
+}
+
+// Separator returns what stands between the repository's name and the label: "@" if the digest stands for the tag, otherwise ":".
+func (i Image) Separator() string {
+	if strings.Contains(i.Tag, ":") { // a tag never contains a colon
+		return "@"
+	}
+	return ":"
 }
 
 // CompareImages sorts by tag, platform and digest.

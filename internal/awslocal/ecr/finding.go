@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -17,7 +18,12 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(t.UnixMilli())/1000, 'f', -1, 64), nil
 }
 
-// UnmarshalJSON reads seconds since 1970 or an RFC 3339 string.
+// timeFormats are the forms of a time in text. Python separates the date by a blank, and some tools write an offset without a colon.
+func timeFormats() []string {
+	return []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999Z07"}
+}
+
+// UnmarshalJSON reads seconds since 1970 or a time in one of [timeFormats].
 func (t *Time) UnmarshalJSON(b []byte) error {
 	var seconds float64
 	if json.Unmarshal(b, &seconds) == nil {
@@ -28,12 +34,13 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &text); err != nil {
 		return fmt.Errorf("time %s is neither a number nor a string", b)
 	}
-	parsed, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return fmt.Errorf("time %q is neither seconds since 1970 nor like 2020-10-21T16:51:26+03:00", text)
+	for _, format := range timeFormats() {
+		if parsed, err := time.Parse(format, strings.Replace(text, " ", "T", 1)); err == nil {
+			t.Time = parsed.UTC()
+			return nil
+		}
 	}
-	t.Time = parsed.UTC()
-	return nil
+	return fmt.Errorf("time %q is neither seconds since 1970 nor like 2020-10-21T16:51:26+03:00", text)
 }
 
 // Finding is a finding of basic scanning in ECR's JSON format. All fields are optional.

@@ -3,6 +3,7 @@ package samples
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,38 +11,51 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"ecr-continuous-scan/internal/awslocal/ecr"
 )
 
 const howToRecord = "record a response with: aws ecr describe-image-scan-findings --repository-name NAME --image-id imageTag=TAG --output json"
 
+// maxFile is the maximum size of a file, in bytes. Answers of real registries have at most some megabytes.
+const maxFile = 256 << 20
+
 // LoadFindings loads recorded responses of aws ecr describe-image-scan-findings into e. Each *.json file in dir contains
-// either full responses or a list of findings. The registry, repository and tag of a full response are those in the
-// response. The findings of a list belong to the tag latest of a repository that is named after the file. The Region is
-// DefaultRegion, because responses do not contain it. Responses about the same image are merged. LoadFindings returns the
-// repositories. An error contains the name of the file and what to do.
-func LoadFindings(e *ecr.ECR, dir string) ([]ecr.RepositoryID, error) {
+// either full responses or a list of findings. The registry, repository, tag and digest of a full response are those in
+// the response. The findings of a list belong to the tag latest of a repository that is named after the file. The Region
+// is DefaultRegion, because responses do not contain it. See [recording.put] for several responses about one image.
+//
+// LoadFindings returns the repositories, and an error for each file that can't be read, with its name and what to do.
+// These files have no effect on the others. It fails if no file can be read.
+func LoadFindings(e *ecr.ECR, dir string) (loaded []ecr.RepositoryID, ignored []error, err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
-		return nil, fmt.Errorf("findings folder %s: %w", dir, err)
+		return nil, nil, fmt.Errorf("findings folder %s: %w", dir, err)
 	}
 	if _, err := os.ReadDir(dir); err != nil {
-		return nil, fmt.Errorf("findings folder: %w; give a folder with *.json files", err)
+		return nil, nil, fmt.Errorf("findings folder: %w; give a folder with *.json files", err)
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("findings folder %s has no *.json files; %s > %s", dir, howToRecord, filepath.Join(dir, "NAME.json"))
+		return nil, nil, fmt.Errorf("findings folder %s has no *.json files; %s > %s", dir, howToRecord, filepath.Join(dir, "NAME.json"))
 	}
 	rec := recording{defaultScanTime: e.Now().Add(-25 * time.Hour)}
 	for _, file := range files {
-		if err := rec.read(file); err != nil {
-			return nil, fmt.Errorf("findings file %s: %w; %s > %s, or move the file away", file, err, howToRecord, filepath.Base(file))
+		pages, err := readFile(file)
+		if err != nil {
+			ignored = append(ignored, fmt.Errorf("findings file %s: %w; %s > %s, or move the file away", file, err, howToRecord, filepath.Base(file)))
+			continue
+		}
+		for _, page := range pages {
+			rec.add(page)
 		}
 	}
-	return rec.put(e), nil
+	if len(ignored) == len(files) {
+		return nil, nil, errors.Join(ignored...)
+	}
+	return rec.put(e), ignored, nil
 }
 
 // document is a full response, or only its imageScanFindings.
@@ -56,9 +70,10 @@ type document struct {
 		Status      string `json:"status"`
 		Description string `json:"description"`
 	} `json:"imageScanStatus"`
-	Scan     *recordedScan     `json:"imageScanFindings"`
-	Findings []recordedFinding `json:"findings"`
-	Enhanced []recordedFinding `json:"enhancedFindings"`
+	Scan      *recordedScan     `json:"imageScanFindings"`
+	NextToken string            `json:"nextToken"`
+	Findings  []recordedFinding `json:"findings"`
+	Enhanced  []recordedFinding `json:"enhancedFindings"`
 }
 
 type recordedScan struct {
@@ -91,62 +106,80 @@ func (r *recordedFinding) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &r.basic)
 }
 
-// imageLocation identifies an image. A response without a tag has a digest.
-type imageLocation struct {
-	id     ecr.RepositoryID
-	tag    string
-	digest string // only without a tag
-}
-
-type recordedImage struct {
-	ecr.Image
-	location imageLocation
-	files    map[string]map[string]bool // set of the JSON texts of the findings, by file
-}
-
-// recording collects the responses of all files before the images are pushed.
-type recording struct {
-	defaultScanTime time.Time // completion time of scans without a time
-	images          []*recordedImage
-}
-
-func (rec *recording) read(file string) error {
-	content, err := os.ReadFile(file)
+// readFile returns the responses of a file.
+func readFile(file string) ([]page, error) {
+	content, err := readText(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
+	var pages []page
 	dec := json.NewDecoder(bytes.NewReader(content))
 	for n := 0; ; n++ {
 		var raw json.RawMessage
 		err := dec.Decode(&raw)
 		if errors.Is(err, io.EOF) && n > 0 {
-			return nil
+			return pages, nil
 		}
 		if err != nil {
 			line := 1 + bytes.Count(content[:min(int(dec.InputOffset()), len(content))], []byte("\n"))
-			return fmt.Errorf("not JSON, at or after line %d: %w", line, err)
+			return nil, fmt.Errorf("not JSON, at or after line %d: %w", line, err)
 		}
-		if err := rec.readValue(file, raw); err != nil {
-			return err
+		docs, err := readValue(raw)
+		if err != nil {
+			return nil, err
+		}
+		for _, doc := range docs {
+			at, err := doc.page(file)
+			if err != nil {
+				return nil, err
+			}
+			pages = append(pages, at)
 		}
 	}
 }
 
+// readText returns the text of a file in UTF-8. PowerShell writes UTF-16 with a byte order mark.
+func readText(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxFile {
+		return nil, fmt.Errorf("more than %d bytes", maxFile)
+	}
+	return decodeText(content), nil
+}
+
+// decodeText returns a text in UTF-8 without a byte order mark.
+func decodeText(content []byte) []byte {
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(content, []byte("\xff\xfe")):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(content, []byte("\xfe\xff")):
+		order = binary.BigEndian
+	default:
+		return bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
+	}
+	units := make([]uint16, 0, len(content)/2)
+	for rest := content[2:]; len(rest) >= 2; rest = rest[2:] {
+		units = append(units, order.Uint16(rest))
+	}
+	return []byte(string(utf16.Decode(units)))
+}
+
 // readValue reads one JSON value: a response, a list of responses, or a list of findings.
-func (rec *recording) readValue(file string, raw json.RawMessage) error {
+func readValue(raw json.RawMessage) ([]document, error) {
 	var list []map[string]json.RawMessage
 	if json.Unmarshal(raw, &list) == nil && len(list) > 0 && isResponse(list[0]) {
 		var docs []document
-		if err := json.Unmarshal(raw, &docs); err != nil {
-			return err
-		}
-		for _, doc := range docs {
-			if err := rec.add(file, doc); err != nil {
-				return err
-			}
-		}
-		return nil
+		err := json.Unmarshal(raw, &docs)
+		return docs, err
 	}
 	var doc document
 	var err error
@@ -157,49 +190,11 @@ func (rec *recording) readValue(file string, raw json.RawMessage) error {
 	case '{':
 		err = json.Unmarshal(raw, &doc)
 	}
-	if err != nil {
-		return err
-	}
-	return rec.add(file, doc)
+	return []document{doc}, err
 }
 
 func isResponse(object map[string]json.RawMessage) bool {
 	return object["imageScanFindings"] != nil || object["imageScanStatus"] != nil
-}
-
-func (rec *recording) add(file string, doc document) error {
-	if doc.Scan == nil && doc.Status == nil {
-		if doc.Findings == nil && doc.Enhanced == nil {
-			return errors.New("neither a response of describe-image-scan-findings nor a list of findings")
-		}
-		doc.Scan = &recordedScan{Counts: map[string]int{}, Findings: doc.Findings, Enhanced: doc.Enhanced}
-	}
-	at, err := doc.location(file)
-	if err != nil {
-		return err
-	}
-	img := rec.image(at)
-	img.merge(file, doc)
-	if img.Digest == "" && sha256Digest.MatchString(doc.ImageID.Digest) {
-		img.Digest = doc.ImageID.Digest
-	}
-	return nil
-}
-
-// image returns the image of a location. It adds the image if it doesn't exist yet.
-func (rec *recording) image(at imageLocation) *recordedImage {
-	for _, img := range rec.images {
-		if img.location == at {
-			return img
-		}
-	}
-	img := &recordedImage{location: at, files: map[string]map[string]bool{}}
-	img.Recorded = true
-	if at.tag != "" {
-		img.Tags = []string{at.tag}
-	}
-	rec.images = append(rec.images, img)
-	return img
 }
 
 // Rules for the names and digests in a file.
@@ -209,22 +204,30 @@ var (
 	nameSeparator = regexp.MustCompile(`^(\.|_|__|-+)$`)
 )
 
-func (doc *document) location(file string) (imageLocation, error) {
+// page checks a response and returns it as a page.
+func (doc document) page(file string) (page, error) {
+	isAnswer := doc.Scan != nil || doc.Status != nil
+	if !isAnswer {
+		if doc.Findings == nil && doc.Enhanced == nil {
+			return page{}, errors.New("neither a response of describe-image-scan-findings nor a list of findings")
+		}
+		doc.Scan = &recordedScan{Findings: doc.Findings, Enhanced: doc.Enhanced}
+	}
 	name := cmp.Or(doc.RepositoryName, repositoryNameOf(file))
-	at := imageLocation{id: ecr.RepositoryID{Registry: doc.RegistryID, Name: name}.WithDefaults(), tag: doc.ImageID.Tag}
-	if !ecr.ValidRegistry(at.id.Registry) {
-		return at, fmt.Errorf("registryId %q is not twelve digits", at.id.Registry)
+	p := page{doc: doc, isAnswer: isAnswer, id: ecr.RepositoryID{Registry: doc.RegistryID, Name: name}.WithDefaults(), tag: doc.ImageID.Tag}
+	if !ecr.ValidRegistry(p.id.Registry) {
+		return page{}, fmt.Errorf("registryId %q is not twelve digits", p.id.Registry)
 	}
-	if !ecr.ValidRepositoryName(at.id.Name) {
-		return at, fmt.Errorf("repositoryName %q is not a valid repository name", at.id.Name)
+	if !ecr.ValidRepositoryName(p.id.Name) {
+		return page{}, fmt.Errorf("repositoryName %q is not a valid repository name", p.id.Name)
 	}
-	if at.tag == "" {
-		at.digest = doc.ImageID.Digest
+	if sha256Digest.MatchString(doc.ImageID.Digest) {
+		p.digest = doc.ImageID.Digest
 	}
-	if at.tag == "" && at.digest == "" {
-		at.tag = "latest"
+	if p.tag == "" && p.digest == "" {
+		p.tag = "latest"
 	}
-	return at, nil
+	return p, nil
 }
 
 // repositoryNameOf converts the name of a file to a valid repository name.
@@ -241,72 +244,4 @@ func repositoryNameOf(file string) string {
 		name = strings.Trim("findings-"+name, "-")
 	}
 	return name
-}
-
-// merge adds a response to an image. It ignores a finding that another file already contains.
-func (img *recordedImage) merge(file string, doc document) {
-	if doc.Status != nil && doc.Status.Status != "COMPLETE" {
-		img.ScanStatus, img.ScanDescription = doc.Status.Status, doc.Status.Description
-	}
-	if doc.Scan == nil {
-		return
-	}
-	img.NotReady = doc.Scan.Counts == nil && doc.Scan.CompletedAt.IsZero() && len(doc.Scan.Findings)+len(doc.Scan.Enhanced) == 0
-	if doc.Scan.CompletedAt.After(img.ScannedAt) {
-		img.ScannedAt, img.SourceUpdatedAt = doc.Scan.CompletedAt.Time, doc.Scan.SourceUpdatedAt.Time
-	}
-	if doc.Scan.Findings != nil && img.Findings == nil {
-		img.Findings = []ecr.Finding{}
-	}
-	if doc.Scan.Enhanced != nil && img.Enhanced == nil {
-		img.Enhanced = []ecr.EnhancedFinding{}
-	}
-	for _, f := range slices.Concat(doc.Scan.Findings, doc.Scan.Enhanced) {
-		img.addFinding(file, f)
-	}
-}
-
-func (img *recordedImage) addFinding(file string, f recordedFinding) {
-	for other, texts := range img.files {
-		if other != file && texts[f.raw] {
-			return
-		}
-	}
-	if img.files[file] == nil {
-		img.files[file] = map[string]bool{}
-	}
-	img.files[file][f.raw] = true
-	if f.enhanced == nil {
-		img.Findings = append(img.Findings, f.basic)
-		return
-	}
-	img.Enhanced = append(img.Enhanced, *f.enhanced)
-}
-
-// setDefaults sets the fields that the responses do not contain.
-func (img *recordedImage) setDefaults(old time.Time) {
-	if len(img.Findings) == 0 && len(img.Enhanced) > 0 {
-		img.Findings = nil // a list of enhanced findings was read as the field findings
-	}
-	if img.Enhanced != nil && img.ScanStatus == "" && img.Findings == nil {
-		img.ScanStatus, img.ScanDescription = "ACTIVE", ecr.ActiveDescription
-	}
-	if img.ScannedAt.IsZero() {
-		img.ScannedAt = old
-	}
-	if img.Digest == "" {
-		img.Digest = ecr.DigestOf(img.location.id.Registry + "/" + img.location.id.Name + ":" + img.location.tag + "@" + img.location.digest)
-	}
-}
-
-func (rec *recording) put(e *ecr.ECR) []ecr.RepositoryID {
-	var ids []ecr.RepositoryID
-	for _, img := range rec.images {
-		img.setDefaults(rec.defaultScanTime)
-		e.PutImage(img.location.id, img.Image)
-		if !slices.Contains(ids, img.location.id) {
-			ids = append(ids, img.location.id)
-		}
-	}
-	return ids
 }

@@ -45,7 +45,7 @@ func imageOf(c history.Change, name func(string) string) string {
 	if c.Image == nil {
 		return c.Repository.Name
 	}
-	return c.Repository.Name + ":" + name(c.Image.Label())
+	return c.Repository.Name + c.Image.Separator() + name(c.Image.Label())
 }
 
 func findingTitle(c history.Change, name func(string) string) string {
@@ -140,7 +140,7 @@ func changeRows(c history.Change, limit int) []row {
 		{"Reason", c.Reason},
 	}
 	if c.Image != nil {
-		all = append(all, row{"Image", c.Repository.Name + ":" + c.Image.Label()})
+		all = append(all, row{"Image", c.Repository.Name + c.Image.Separator() + c.Image.Label()})
 	} else {
 		all = append(all, row{"Repository", c.Repository.Name})
 	}

@@ -117,7 +117,7 @@ func rows(l report.Listing, found report.Entry, limit int) []row {
 	if l.View.ByVulnerability {
 		all = append(all, row{"Repository", image.Repository.Name}, row{"Tags", render.TagList(found, limit)})
 	} else {
-		all = append(all, row{"Image", image.Repository.Name + ":" + image.Label()}, row{"Digest", image.Digest})
+		all = append(all, row{"Image", image.Repository.Name + image.Separator() + image.Label()}, row{"Digest", image.Digest})
 	}
 	all = append(all,
 		row{"Registry", image.Repository.Registry + " in " + image.Repository.Region},

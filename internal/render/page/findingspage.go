@@ -229,7 +229,7 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 		row.Fixed = "a fix is available"
 	}
 	if l.Config == nil {
-		row.Image = name(image.Repository.Name + ":" + image.Label())
+		row.Image = name(image.Repository.Name + image.Separator() + image.Label())
 	}
 	if l.View.ByVulnerability {
 		row.Image = name(render.TagList(e, limit))

@@ -231,7 +231,7 @@ func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.
 	values.Set("tag", image.Tag)
 	label := render.OneLine(image.Label(), render.MaxName)
 	row := imageRow{
-		Label: label, Name: b.Name + ":" + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),
+		Label: label, Name: b.Name + image.Separator() + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),
 		Console: b.Console, Trouble: imageTrouble(item, o.Now), HasCounts: item.HasCounts(), Scanned: dayOf(result.CompletedAt),
 		Change: changeOf(item, o.Since),
 	}
