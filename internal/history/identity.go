@@ -22,7 +22,7 @@ func (r *Record) Identify(listed []scan.Image) []scan.Image {
 		}
 	}
 	for _, known := range r.Images {
-		if known.Platform != "" && tags[known.Tag] == nil {
+		if (known.Platform != "" || known.Index != "") && tags[known.Tag] == nil {
 			tags[known.Tag] = &tagMatcher{}
 		}
 	}
@@ -265,12 +265,13 @@ func (m *tagMatcher) numbered(label string) string {
 	return numbered
 }
 
-// labelOthers gives labels to what is listed and can't be scanned. It usually has the label of its tag.
+// labelOthers gives labels to what is listed and can't be scanned. It usually has the label of its tag. An index that
+// can't be read does not get the label of its own image, because that image can still be known.
 func (m *tagMatcher) labelOthers() {
 	for n, i := range m.others {
 		i.Platform = ""
 		holder := slices.IndexFunc(m.known, func(r ImageRecord) bool { return r.Platform == "" })
-		isReplaced := n == 0 && len(m.listed) == 0 && holder >= 0 && m.known[holder].Kind != scan.Missing
+		isReplaced := n == 0 && len(m.listed) == 0 && holder >= 0 && m.known[holder].Kind != scan.Missing && m.known[holder].Index != i.Digest
 		if m.taken[""] && !isReplaced {
 			i.Platform = m.numbered(string(i.Kind))
 		}

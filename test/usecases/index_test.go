@@ -145,3 +145,42 @@ func TestEnhancedScanningEndsTheStarts(t *testing.T) {
 		t.Errorf("another repository: %+v", report.Tally)
 	}
 }
+
+// An index that can't be read just now keeps its known images, also an only image that has the label of its tag.
+func TestAnUnreadableIndexKeepsItsImages(t *testing.T) {
+	unavailable := &scan.Error{Code: scan.Unavailable, Message: "ECR answered with an error"}
+	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "one", Digest: "a"}}}}
+	w := newService(r, config("1", "app"))
+	r.results = map[string]scan.Result{"a": completed(w, time.Hour, nil), "b": completed(w, time.Hour, nil)}
+	want := func(want ...string) {
+		t.Helper()
+		overview, err := w.Summary(t.Context(), time.Time{})
+		if diff := cmp.Diff(want, states(overview.Reports)); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+		w.visit(t, "app", "1")
+		overview, err = w.Summary(t.Context(), time.Time{})
+		if diff := cmp.Diff(want, states(overview.Reports)); err != nil || diff != "" {
+			t.Errorf("after a visit: %v (-want +got):\n%s", err, diff)
+		}
+		w.advance(time.Hour)
+	}
+	want("1: one completed ")
+	index := scan.Image{Tag: "one", Digest: "i", Kind: scan.Index, Err: unavailable}
+	child := scan.Image{Tag: "one", Digest: "a", Platform: "linux/amd64", Listed: "linux/amd64", Index: "i"}
+	for _, images := range [][]scan.Image{{child}, {index}, {child}} {
+		r.images["app"] = images
+		want("1: one completed ")
+	}
+	other := scan.Image{Tag: "one", Digest: "b", Platform: "linux/arm64", Listed: "linux/arm64", Index: "i"}
+	nested := index
+	nested.Err = &scan.Error{Code: scan.NotScannable, Message: "nested image index"}
+	for _, images := range [][]scan.Image{{child, other}, {index}, {child, index}, {index, other}} {
+		r.images["app"] = images
+		want("1: one completed ", "1: one (linux/arm64) completed ")
+	}
+	r.images["app"] = []scan.Image{child, other, nested}
+	want("1: one completed ", "1: one (image index) not scanned nested image index", "1: one (linux/arm64) completed ")
+	r.images["app"] = []scan.Image{index} // the recorded images are not all
+	want("1: one completed ", "1: one (image index) unavailable ECR answered with an error", "1: one (linux/arm64) completed ")
+}
