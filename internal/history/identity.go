@@ -69,6 +69,7 @@ func (m *tagMatcher) add(i *scan.Image) {
 // assignLabels sets the platforms of the listed images. The order of the steps matters: what is certain comes first.
 func (m *tagMatcher) assignLabels() {
 	m.prepare()
+	m.matchUnchanged()
 	if len(m.others) == 0 && len(m.listed) == 1 && len(m.gone) == 1 {
 		m.matchOnly(&m.gone) // the only image of a tag is the same image with or without an index around it
 	}
@@ -188,6 +189,17 @@ func joinKeys(keys []identityKey, platform, digest string) (string, bool) {
 		joined += part + "\x00"
 	}
 	return joined, true
+}
+
+// matchUnchanged matches images whose digest and suggested label are those of the record. It is certain also for one
+// digest that an index lists several times.
+func (m *tagMatcher) matchUnchanged() {
+	for _, i := range slices.Clone(m.unmatched) {
+		isSame := func(r ImageRecord) bool { return r.Platform == i.Platform && r.Digest == i.Digest }
+		if n := slices.IndexFunc(m.gone, isSame); n >= 0 {
+			m.assign(m.gone[n], i, &m.gone)
+		}
+	}
 }
 
 // matchReturned is like match for missing images of the record. An image that exists and has the same key makes it

@@ -154,6 +154,10 @@ func TestImagesKeepTheirLabels(t *testing.T) {
 			list(labels{"d": "linux/amd64 #1 d"}, "d linux/amd64"),
 			list(labels{"f": "linux/amd64 #1 d"}, "f linux/amd64"),
 		},
+		"one digest listed twice": {
+			list(labels{"a": "linux/arm64/v8"}, "a linux/arm64", "a linux/arm64/v8"),
+			list(labels{"a": "linux/arm64/v8", "b": "linux/amd64"}, "a linux/arm64", "a linux/arm64/v8", "b linux/amd64"),
+		},
 		"Windows builds": {
 			list(labels{"a": "windows/amd64"}, "a windows/amd64 10.0.17763.5329"),
 			list(labels{"b": "windows/amd64", "c": "windows/amd64 10.0.20348"}, "b windows/amd64 10.0.17763.5458", "c windows/amd64 10.0.20348.2402"),
@@ -256,7 +260,7 @@ func TestLabelsOfEarlierVersions(t *testing.T) {
 // Random listings: each listed image has one label, no two have the same, the order does not matter, an image whose
 // digest and platform stay keeps its label, and what can't be scanned takes no label of an image.
 func FuzzIdentify(f *testing.F) {
-	for seed := range uint64(200) {
+	for seed := range uint64(60) {
 		f.Add(seed)
 	}
 	entries := []string{
