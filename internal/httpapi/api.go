@@ -76,6 +76,7 @@ func (a *API) ConfigRoutes() Routes {
 // SummaryRoutes returns the routes of SummaryFunc.
 func (a *API) SummaryRoutes() Routes {
 	return Routes{
+		"/":              {http.MethodGet: a.root},
 		"/summary":       {http.MethodGet: a.summary},
 		"/gate/{scanid}": {http.MethodGet: a.gate},
 		"/badge/{badge}": {http.MethodGet: a.badge},
@@ -109,6 +110,9 @@ func (r Routes) Paths() []string { return slices.Sorted(maps.Keys(r)) }
 func (a *API) Handler(routes Routes) http.Handler {
 	mux := http.NewServeMux()
 	for pattern, methods := range routes {
+		if pattern == "/" {
+			pattern = "/{$}" // only this path
+		}
 		mux.Handle(pattern, a.handle(methods.serve))
 	}
 	mux.Handle("/", a.handle(noSuchPath))

@@ -306,7 +306,7 @@ func TestPathsAndMethods(t *testing.T) {
 		status         int
 		allow          string
 	}{
-		{"GET", "/", 404, ""},
+		{"POST", "/", 405, "GET, HEAD, OPTIONS"},
 		{"GET", "/nothing", 404, ""},
 		{"GET", "/configs/a/b", 404, ""},
 		{"GET", "/findings/all/x", 404, ""},

@@ -17,6 +17,7 @@ func (a *API) listConfigs(w http.ResponseWriter, r *http.Request) error {
 	if configs == nil {
 		configs = []scan.Config{}
 	}
+	w.Header().Set("Cache-Control", noStore)
 	writeJSON(w, "application/json", http.StatusOK, configs)
 	return nil
 }
@@ -36,6 +37,7 @@ func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
 	a.requestVisit(r.Context(), config)
 	path := "/configs/" + config.ID
 	w.Header().Set("Location", cmp.Or(a.link(r, path, nil), path))
+	w.Header().Set("Cache-Control", noStore)
 	writeJSON(w, "application/json", http.StatusCreated, config)
 	return nil
 }
@@ -61,6 +63,7 @@ func (a *API) getConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Cache-Control", noStore)
 	writeJSON(w, "application/json", http.StatusOK, config)
 	return nil
 }
@@ -73,6 +76,7 @@ func (a *API) deleteConfig(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Configs.Delete(r.Context(), id); err != nil {
 		return err
 	}
+	w.Header().Set("Cache-Control", noStore)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

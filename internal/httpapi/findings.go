@@ -62,7 +62,10 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 		return err
 	}
 	linkHeader(w, links)
-	w.Header().Set("Cache-Control", "private, max-age=900")
+	w.Header().Set("Cache-Control", cacheAsk)
+	if chosen.format == formatAtom || chosen.format == formatJSON {
+		w.Header().Set("Cache-Control", cacheFeed)
+	}
 	if chosen.format == formatHTML { // no Last-Modified: the page marks new findings, so it changes with time
 		pageHeader(w)
 		serve(w, r, chosen.contentType, body)
@@ -153,7 +156,7 @@ func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Cache-Control", "private, no-cache")
+	w.Header().Set("Cache-Control", cacheAsk)
 	serve(w, r, "text/x-opml; charset=utf-8", list)
 	return nil
 }

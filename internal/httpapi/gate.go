@@ -26,7 +26,7 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	if len(verdict.Failures) > 0 {
 		return gateFailed(verdict)
 	}
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Cache-Control", noStore)
 	writeJSON(w, "application/json", http.StatusOK, render.NewGatePass(verdict))
 	return nil
 }

@@ -23,5 +23,4 @@ func pageHeader(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", page.Policy())
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "private, no-cache")
 }

@@ -22,6 +22,14 @@ type resource struct {
 	offers     []offer
 }
 
+// listed returns the end of a sentence with the names of the parameters.
+func (r resource) listed() string {
+	if len(r.parameters) == 0 {
+		return ", which has none"
+	}
+	return "; the parameters are " + strings.Join(r.parameters, ", ")
+}
+
 // newResource returns a resource with the parameters of the filters and the others.
 func newResource(offers []offer, filters []scan.FilterRow, others ...string) resource {
 	for _, row := range filters {
@@ -77,7 +85,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	p := queryParser{given: given}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(of.parameters, name) {
-			p.fail(name, "is not a parameter of this call; the parameters are "+strings.Join(of.parameters, ", "))
+			p.fail(name, "is not a parameter of this call"+of.listed())
 			delete(given, name)
 		}
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -26,7 +27,23 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 	if chosen.format == formatHTML {
 		pageHeader(w)
 	}
+	w.Header().Set("Cache-Control", cacheAsk)
 	serve(w, r, chosen.contentType, body)
+	return nil
+}
+
+// root leads to the summary. The URL is absolute, because API Gateway does not require the slash after the stage.
+func (a *API) root(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parseQuery(r, resource{}, a.Now()); err != nil {
+		return err
+	}
+	summary := a.link(r, "/summary", nil)
+	if summary == "" {
+		return errors.New("redirect to the summary: the API's own URL is unknown")
+	}
+	w.Header().Set("Location", summary)
+	w.Header().Set("Cache-Control", noStore)
+	w.WriteHeader(http.StatusSeeOther)
 	return nil
 }
 

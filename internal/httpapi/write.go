@@ -10,6 +10,14 @@ import (
 	"time"
 )
 
+// The values of Cache-Control. Only feeds may be shown from a cache without asking, because feed readers poll them. A badge has its
+// own value.
+const (
+	cacheFeed = "private, max-age=900"
+	cacheAsk  = "private, no-cache" // with an ETag
+	noStore   = "no-store"
+)
+
 // writeJSON writes a complete JSON response. If the value can't be encoded, which is a defect of the service, the status is 500.
 func writeJSON(w http.ResponseWriter, contentType string, status int, value any) {
 	var b bytes.Buffer

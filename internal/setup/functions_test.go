@@ -88,7 +88,7 @@ func functionTests(id string) map[string]functionTest {
 		},
 		"summary": {
 			setup.Summary, api.SummaryRoutes(),
-			[]string{"GET /summary 200", "GET /gate/" + id + "?max=HIGH 200", "GET /badge/" + id + ".svg 200", "GET /configs 404", "POST /configs 404", "GET /findings 404"}, reads,
+			[]string{"GET / 303", "GET /summary 200", "GET /gate/" + id + "?max=HIGH 200", "GET /badge/" + id + ".svg 200", "GET /configs 404", "POST /configs 404", "GET /findings 404"}, reads,
 		},
 		"findings": {
 			setup.Findings, api.FindingsRoutes(),

@@ -31,6 +31,9 @@ var Load = sync.OnceValues(func() (*Document, error) {
 	return New(t)
 })
 
+// onlyRoot is the pattern of the path "/". As a pattern, "/" would match every path.
+const onlyRoot = "/{$}"
+
 // New validates a loaded document. It forbids additional properties in all schemas, so that tests find fields that are not documented.
 // Clients, in contrast, must accept unknown fields.
 func New(t *openapi3.T) (*Document, error) {
@@ -43,6 +46,9 @@ func New(t *openapi3.T) (*Document, error) {
 	}
 	d := &Document{t, http.NewServeMux()}
 	for path := range t.Paths.Map() {
+		if path == "/" {
+			path = onlyRoot
+		}
 		d.paths.Handle(path, http.NotFoundHandler())
 	}
 	return d, nil
@@ -79,6 +85,9 @@ func (d *Document) find(r *http.Request) (item *openapi3.PathItem, parameters ma
 		return nil, nil // the mux would clean the path and match another one
 	}
 	_, pattern := d.paths.Handler(r)
+	if pattern == onlyRoot {
+		pattern = "/"
+	}
 	item = d.Paths.Value(pattern)
 	if item == nil {
 		return nil, nil

@@ -28,7 +28,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	feed := []string{"Content-Type", "application/atom+xml; charset=utf-8", "ETag", etag, "Cache-Control", "private, max-age=900", "Vary", "Accept"}
-	isJSON, isProblem := []string{"Content-Type", "application/json"}, []string{"Content-Type", "application/problem+json"}
+	isJSON, isProblem := []string{"Content-Type", "application/json", "Cache-Control", "no-store"}, []string{"Content-Type", "application/problem+json"}
 	problem := func(status string) string { return strings.Replace(notFound, "404", status, 1) }
 	for name, test := range map[string]struct {
 		method, target, sent string
@@ -40,7 +40,7 @@ func TestCheck(t *testing.T) {
 		"a config":                      {"GET", "/configs/" + id, "", 200, isJSON, config, ""},
 		"with a slash":                  {"GET", "/configs/" + id + "/", "", 200, isJSON, config, ""},
 		"HEAD":                          {"HEAD", "/configs/" + id, "", 200, isJSON, "", ""},
-		"HEAD without its type":         {"HEAD", "/configs/" + id, "", 200, nil, "", "content type"},
+		"HEAD without its type":         {"HEAD", "/configs/" + id, "", 200, isJSON[2:], "", "content type"},
 		"a field of another type":       {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `"1795568190"`, "1795568190", 1), "created"},
 		"an unknown field":              {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "{", `{"owner":"me",`, 1), "owner"},
 		"a missing field":               {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `,"tags":null`, "", 1), "tags"},
@@ -48,7 +48,7 @@ func TestCheck(t *testing.T) {
 		"a type that isn't in it":       {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "null", `"latest"`, 1), "tags"},
 		"in a list":                     {"GET", "/configs", "", 200, isJSON, "[" + strings.Replace(config, "us-west-2", "Oregon", 1) + "]", "region"},
 		"not JSON":                      {"GET", "/configs", "", 200, isJSON, "[", "decode"},
-		"another content type":          {"GET", "/configs", "", 200, []string{"Content-Type", "text/plain"}, "[]", "content type"},
+		"another content type":          {"GET", "/configs", "", 200, []string{"Content-Type", "text/plain", "Cache-Control", "no-store"}, "[]", "content type"},
 		"another charset":               {"GET", "/findings/all", "", 200, append([]string{"Content-Type", "application/atom+xml"}, feed[2:]...), atom, "content type"},
 		"unknown status":                {"GET", "/configs", "", 206, isJSON, "[]", "status"},
 		"a created config":              {"POST", "/configs", draft, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, ""},
@@ -58,8 +58,8 @@ func TestCheck(t *testing.T) {
 		"a draft with an id, accepted":  {"POST", "/configs", config, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, "accepted"},
 		"a wrong draft, rejected":       {"POST", "/configs", "{}", 400, append([]string{"Cache-Control", "no-store"}, isProblem...), problem("400"), ""},
 		"rejected, without no-store":    {"POST", "/configs", "{}", 400, isProblem, problem("400"), "Cache-Control"},
-		"deleted":                       {"DELETE", "/configs/" + id, "", 204, nil, "", ""},
-		"deleted, with a body":          {"DELETE", "/configs/" + id, "", 204, nil, "gone", "a body"},
+		"deleted":                       {"DELETE", "/configs/" + id, "", 204, isJSON[2:], "", ""},
+		"deleted, with a body":          {"DELETE", "/configs/" + id, "", 204, isJSON[2:], "gone", "a body"},
 		"a feed":                        {"GET", "/findings/all?severity=high&tag=a&tag=b&page=2&key=k", "", 200, feed, atom, ""},
 		"invalid feed":                  {"GET", "/findings/all", "", 200, feed, "<feed>", "schema"},
 		"without ETag":                  {"GET", "/findings/all", "", 200, append(feed[:2:2], feed[4:]...), atom, "ETag"},
