@@ -34,6 +34,10 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 func gateFailed(v report.GateResult) error {
 	p := &problem{Status: http.StatusConflict}
 	p.Reasons, p.ReasonsOmitted = render.GateReasons(v)
-	p.Detail = fmt.Sprintf("Gate failed: at least one image has findings above %s or no scan in the last %.0f hours.", v.Max, report.StaleAfter.Hours())
+	p.Unjudged = &v.Unjudged
+	p.Detail = fmt.Sprintf("Gate failed: at least one image has findings above %s or no current result.", v.Max)
+	if v.Images == 0 {
+		p.Detail = "Gate failed: there is no image to judge."
+	}
 	return p
 }

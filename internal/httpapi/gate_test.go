@@ -13,6 +13,7 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
 )
 
 // putGateImages adds one image for each result of a gate.
@@ -166,4 +167,43 @@ func TestUnknownTagsAreNotStored(t *testing.T) {
 	if _, unknown := record.Images["unknown"]; unknown || !clean {
 		t.Errorf("unknown: %t, clean: %t in %+v", unknown, clean, record.Images)
 	}
+}
+
+// The gate judges a finding without a severity by its score, and says how many it can't judge.
+func TestGateOfFindingsWithoutASeverity(t *testing.T) {
+	a, h := start(t)
+	score := func(severity, score string) ecr.Finding {
+		f := ecr.Finding{Name: "CVE-" + severity + score, Severity: severity}
+		if score != "" {
+			f.Attributes = []ecr.Attribute{{Key: "CVSS3_SCORE", Value: score}}
+		}
+		return f
+	}
+	put := func(repo string, findings ...ecr.Finding) string {
+		a.ECR.PutImage(ecr.RepositoryID{Name: repo}, ecr.Image{Tags: []string{"1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
+		return add(t, h, repo)
+	}
+	undefined := put("team/undefined", score("UNDEFINED", "9.8"), score("UNDEFINED", ""))
+	many := put("team/many", score("UNDEFINED", "4.0"), score("", "6.9"), score("UNTRIAGED", "7.0"), score("LOW", "9.9"), score("UNDEFINED", "0.0"), score("UNDEFINED", "11"))
+	for _, visited := range []bool{false, true} {
+		if visited {
+			h.visit(t)
+		}
+		contains(t, h, map[string][]string{
+			"/summary":                             {"undefined:1 in us-west-2:\n UNDEFINED: 2\n"},
+			"/gate/" + undefined + "?max=LOW":      {`"status": 409`, `"reason": "above max"`, `"detail": "UNDEFINED: 1 with the CVSS score 9.8"`, `"unjudged": 1`},
+			"/gate/" + undefined + "?max=HIGH":     {`"status": 409`},
+			"/gate/" + undefined + "?max=CRITICAL": {`"passed": true`, `"unjudged": 1`},
+			"/gate/" + many + "?max=LOW":           {`"detail": "UNDEFINED: 2 with CVSS scores up to 6.9, UNTRIAGED: 1 with the CVSS score 7.0"`, `"unjudged": 2`},
+			"/gate/" + many + "?max=MEDIUM":        {`"detail": "UNTRIAGED: 1 with the CVSS score 7.0"`},
+			"/gate/" + many + "?max=HIGH":          {`"passed": true`, `"unjudged": 2`},
+		})
+	}
+	record, err := h.Reader.Records.Load(t.Context(), scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: "team/undefined"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// If the scores can't be read, the gate does not pass.
+	a.S3.InjectFault(awslocal.Fault{Status: 500, Resource: awstest.Bucket + "/record/123456789012/us-west-2/team~undefined/" + record.Images["1"].History})
+	contains(t, h, map[string][]string{"/gate/" + undefined + "?max=CRITICAL": {`"reason": "unavailable"`}})
 }

@@ -19,6 +19,8 @@ type problem struct {
 	// Reasons are the reasons why a gate failed. ReasonsOmitted is the number of further reasons.
 	Reasons        []render.GateReason `json:"reasons,omitempty"`
 	ReasonsOmitted int                 `json:"reasonsOmitted,omitempty"`
+	// Unjudged is the number of findings that the gate could not judge.
+	Unjudged *int `json:"unjudged,omitempty"`
 }
 
 func (p *problem) Error() string { return p.Detail }

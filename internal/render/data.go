@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
@@ -242,13 +240,12 @@ func firstTexts(texts []string, limit int) []string {
 	return kept
 }
 
-// scoreOf returns the CVSS base score; nil when it is unknown or not a valid score.
+// scoreOf returns the CVSS score; nil when it is unknown or not a valid score.
 func scoreOf(f scan.Finding) *float64 {
-	score, err := strconv.ParseFloat(f.Score, 64)
-	if err != nil || math.IsNaN(score) || score < 0 || score > 10 {
-		return nil
+	if score, known := f.BaseScore(); known {
+		return &score
 	}
-	return &score
+	return nil
 }
 
 // EncodeJSON writes v as JSON, indented or on one line. It fails for values that JSON can't represent.

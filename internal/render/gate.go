@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ type (
 		Max        string `json:"max"`
 		Images     int    `json:"images"`
 		OldestScan string `json:"oldestScan"`
+		Unjudged   int    `json:"unjudged"` // the number of findings without a severity and without a score
 	}
 	// GateReason is one reason why a gate fails.
 	GateReason struct {
@@ -26,7 +28,7 @@ type (
 
 // NewGatePass returns the response for a result without failures.
 func NewGatePass(v report.GateResult) GatePass {
-	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan)}
+	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan), v.Unjudged}
 }
 
 // maxGateReasons is the maximum number of listed reasons. The others are only counted.
@@ -50,6 +52,13 @@ func failureWords(o report.GateFailure) string {
 		var counts []string
 		for _, c := range o.Counts.Ordered() {
 			counts = append(counts, fmt.Sprintf("%s: %d", OneLine(string(c.Severity), maxSeverity), c.Count))
+		}
+		for _, s := range o.Scored {
+			words := "with the CVSS score"
+			if s.Count > 1 {
+				words = "with CVSS scores up to"
+			}
+			counts = append(counts, fmt.Sprintf("%s: %d %s %s", s.Severity, s.Count, words, strconv.FormatFloat(s.Highest, 'f', 1, 64)))
 		}
 		return strings.Join(counts, ", ")
 	case o.Reason == report.Stale && o.At.IsZero():

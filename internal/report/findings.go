@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -158,9 +159,30 @@ func (q *request) collectFindings(ctx context.Context, r *refresh.Refresher, ite
 				item.Result = refresh.ResultOfError(item.Image, err)
 				return
 			}
+			q.markUnread(r, item)
 			image := item.Image
 			found.add(&image, h, now)
 		})
 	}
 	wg.Wait()
+}
+
+// markUnread sets the state or the date of an item whose counts are of a scan with findings that could not be read. Its history contains the findings
+// of an older scan of the same image, or none.
+func (q *request) markUnread(r *refresh.Refresher, item *Item) {
+	label := item.Image.Label()
+	known := r.Record.Images[label]
+	if _, isPending := r.PendingHistory(label); isPending || item.Result.State != scan.Completed || known.IsRecorded() {
+		return
+	}
+	reason := "the findings of the last scan are not recorded yet"
+	if err := cmp.Or(r.ReadError(label), r.ListError); err != nil {
+		reason = "the findings can't be read: " + scan.MessageOf(err)
+	}
+	if known.HasCurrentHistory() {
+		item.AsOf, item.AsOfReason = known.Scan.Completed.Time(), reason
+		return
+	}
+	item.AsOf = item.Result.CompletedAt
+	item.Result = scan.Result{State: scan.Unread, Reason: reason}
 }

@@ -2,9 +2,14 @@ package report
 
 import (
 	"context"
+	"maps"
+	"math"
 	"slices"
+	"sync"
 	"time"
 
+	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -16,6 +21,8 @@ type GateResult struct {
 	Images int
 	// OldestScan is the completion time of the oldest last scan of an image; zero when there is none.
 	OldestScan time.Time
+	// Unjudged is the number of findings without a severity and without a score.
+	Unjudged int
 	// Failures are the reasons why the gate fails, in the order of the images. The gate passes if there are none.
 	Failures []GateFailure
 }
@@ -31,6 +38,15 @@ type GateFailure struct {
 	// Counts are the findings above the maximum. At is the time of a stale scan; zero when unknown.
 	Counts scan.Counts
 	At     time.Time
+	// Scored are the findings without a rating whose score is above the maximum.
+	Scored []ScoredFindings
+}
+
+// ScoredFindings are findings of one severity that is no rating, such as UNDEFINED. Highest is the highest of their CVSS scores.
+type ScoredFindings struct {
+	Severity scan.Severity
+	Count    int
+	Highest  float64
 }
 
 // Reasons that are neither states nor error codes.
@@ -40,7 +56,7 @@ const (
 )
 
 // EvaluateGate checks the last results of a config's images. The gate passes if every image has a completed scan that isn't stale, and no finding above
-// max. An unknown severity is above every maximum.
+// max. An unknown severity is above every maximum. A finding without a rating (UNDEFINED, UNTRIAGED) is judged by its CVSS score.
 func EvaluateGate(r Report, max scan.Severity, now time.Time) GateResult {
 	v := GateResult{Config: r.Config, Max: max, Images: len(r.Images)}
 	switch {
@@ -67,11 +83,34 @@ func EvaluateGate(r Report, max scan.Severity, now time.Time) GateResult {
 		if item.Stale(now) {
 			v.Failures = append(v.Failures, GateFailure{Image: image, Reason: Stale, At: item.CurrentAt()})
 		}
-		if above := countsAbove(result.Counts, max); len(above) > 0 {
-			v.Failures = append(v.Failures, GateFailure{Image: image, Reason: AboveMax, Counts: above})
+		unscored, scored := judgeByScore(*item, max)
+		v.Unjudged += unscored[scan.Undefined] + unscored[scan.Untriaged]
+		if above := countsAbove(unscored, max); len(above)+len(scored) > 0 {
+			v.Failures = append(v.Failures, GateFailure{Image: image, Reason: AboveMax, Counts: above, Scored: scored})
 		}
 	}
 	return v
+}
+
+// judgeByScore judges the findings without a rating that have a score. It returns those above the maximum, and the counts of all other findings.
+func judgeByScore(item Item, max scan.Severity) (others scan.Counts, above []ScoredFindings) {
+	others = maps.Clone(item.Result.Counts)
+	for _, severity := range []scan.Severity{scan.Undefined, scan.Untriaged} {
+		one := ScoredFindings{Severity: severity}
+		for _, score := range item.Scores[severity] {
+			if scan.SeverityOfScore(score).Rank() < max.Rank() {
+				one.Count++
+				one.Highest = math.Max(one.Highest, score)
+			}
+		}
+		if scored := len(item.Scores[severity]); scored > 0 {
+			others[severity] -= min(scored, others[severity])
+		}
+		if one.Count > 0 {
+			above = append(above, one)
+		}
+	}
+	return others, above
 }
 
 func countsAbove(c scan.Counts, max scan.Severity) scan.Counts {
@@ -107,11 +146,48 @@ func (r *Reader) current(ctx context.Context, id string, tags []string, of scope
 		return Report{}, err
 	}
 	q := request{Reader: r, scope: of, filter: scan.Filter{Tags: scan.Distinct(tags)}}
+	if of == requireFresh {
+		q.process = q.readScores
+	}
 	report := q.buildReports(ctx, []scan.Config{config})[0]
 	if report.Err == nil {
 		report.Images = append(report.Images, missingTags(config.Repo(), scan.Distinct(tags), report.Images)...)
 	}
 	return report, nil
+}
+
+// readScores sets the scores of the items that have findings without a rating. If the history of an image can't be read, its result is unknown.
+func (q *request) readScores(ctx context.Context, r *refresh.Refresher, _ []scan.Config, items []Item) {
+	var wg sync.WaitGroup
+	for i := range items {
+		item := &items[i]
+		counts := item.Result.Counts
+		if item.Result.State != scan.Completed || counts[scan.Undefined]+counts[scan.Untriaged] == 0 || !q.filter.MatchesImage(item.Image) {
+			continue
+		}
+		q.histories <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-q.histories }()
+			h, err := q.historyOf(ctx, r, item.Image)
+			if err != nil {
+				item.Result = refresh.ResultOfError(item.Image, err)
+				return
+			}
+			item.Scores = scoresOf(h)
+		})
+	}
+	wg.Wait()
+}
+
+// scoresOf returns the CVSS scores above 0 of the present findings without a rating.
+func scoresOf(h history.History) map[scan.Severity][]float64 {
+	scores := make(map[scan.Severity][]float64)
+	for _, f := range h.Findings {
+		if score, known := f.BaseScore(); f.Status == history.Present && !f.Severity.IsRating() && known && score > 0 {
+			scores[f.Severity] = append(scores[f.Severity], score)
+		}
+	}
+	return scores
 }
 
 // missingTags returns an item for each of the tags that no image has.

@@ -32,6 +32,8 @@ type Item struct {
 	// zero when there is none.
 	Changes    []history.CountChange
 	KnownSince time.Time
+	// Scores are the CVSS scores of the findings without a rating, by severity. Only a gate has them.
+	Scores map[scan.Severity][]float64
 	// ReadAt is when ECR last returned a result for the image; zero when it never did.
 	ReadAt time.Time
 	// AsOf is set when ECR could not be read and Result is the recorded one: it is when ECR was last read. AsOfReason is the error of ECR.

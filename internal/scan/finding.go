@@ -43,6 +43,15 @@ type Finding struct {
 	Episode int `json:"episode,omitempty"`
 }
 
+// BaseScore returns the CVSS score as a number. known is false if there is no valid score.
+func (f Finding) BaseScore() (score float64, known bool) {
+	score, err := strconv.ParseFloat(f.Score, 64)
+	if err != nil || !(score >= 0 && score <= 10) { // NaN is neither
+		return 0, false
+	}
+	return score, true
+}
+
 // namespace is the namespace of all name-based UUIDs. If it changes, every feed reader shows all entries as new.
 var namespace = uuid.MustParse("9b1a7a44-64a7-4d0e-8f6b-2f4be0a3c6d1")
 

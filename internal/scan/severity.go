@@ -59,6 +59,24 @@ func (s Severity) Rank() int {
 	return len(known)
 }
 
+// IsRating reports whether s says how severe a finding is. Undefined and Untriaged do not.
+func (s Severity) IsRating() bool { return s != Undefined && s != Untriaged }
+
+// SeverityOfScore returns the severity of a CVSS score, by the scale of CVSS 3. It is Undefined for the score 0.
+func SeverityOfScore(score float64) Severity {
+	switch {
+	case score >= 9:
+		return Critical
+	case score >= 7:
+		return High
+	case score >= 4:
+		return Medium
+	case score > 0:
+		return Low
+	}
+	return Undefined
+}
+
 // Counts is the number of findings of each severity.
 type Counts map[Severity]int
 
