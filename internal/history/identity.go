@@ -85,7 +85,7 @@ func (m *tagMatcher) assignLabels() {
 	}
 	m.match(&m.missing, sameDigest)
 	m.matchReturned(exactPlatform)
-	if len(m.gone) == 0 && len(m.others) == 0 {
+	if len(m.gone) == 0 && len(m.others) == 0 && m.canReturn() {
 		m.matchOnly(&m.missing)
 	}
 	for _, i := range m.unmatched {
@@ -213,6 +213,18 @@ func (m *tagMatcher) matchReturned(key identityKey) {
 	}
 	isMatched := func(one ImageRecord) bool { return !stillThere[one.Platform] }
 	m.gone, m.missing = slices.DeleteFunc(m.gone, isMatched), slices.DeleteFunc(m.missing, isMatched)
+}
+
+// canReturn reports whether the only listed image can be the only missing one. Known platforms that are equal are
+// already matched. An image of another variant or Windows version is another image, because it did not come when the
+// missing one went.
+func (m *tagMatcher) canReturn() bool {
+	if len(m.missing) != 1 || len(m.unmatched) != 1 {
+		return false
+	}
+	known, listed := m.missing[0].platform(), m.unmatched[0].Listed
+	oneHasNoVersion := strings.Contains(known, " ") != strings.Contains(listed, " ")
+	return known == "" || listed == "" || oneHasNoVersion
 }
 
 // matchOnly matches the only image of the record with the only listed image.

@@ -165,6 +165,16 @@ func TestImagesKeepTheirLabels(t *testing.T) {
 			list(labels{"e": "windows/amd64 10.0.20348"}, "e windows/amd64 10.0.20348.2500"),
 			list(labels{"f": "windows/amd64 10.0.20348", "g": "windows/amd64"}, "f windows/amd64 10.0.20348.2500", "g windows/amd64 10.0.17763.5700"),
 		},
+		"another Windows build after one was dropped": {
+			list(labels{"a": "windows/amd64 10.0.17763", "b": "windows/amd64 10.0.20348"}, "a windows/amd64 10.0.17763.1", "b windows/amd64 10.0.20348.1"),
+			list(labels{"c": "windows/amd64 10.0.17763"}, "c windows/amd64 10.0.17763.2"),
+			list(labels{"c": "windows/amd64 10.0.17763", "d": "windows/amd64 10.0.26100"}, "c windows/amd64 10.0.17763.2", "d windows/amd64 10.0.26100.1"),
+		},
+		"another variant after one was dropped": {
+			list(labels{"a": "linux/amd64", "b": "linux/arm/v7"}, "a linux/amd64", "b linux/arm/v7"),
+			list(labels{"c": "linux/amd64"}, "c linux/amd64"),
+			list(labels{"c": "linux/amd64", "d": "linux/arm/v6"}, "c linux/amd64", "d linux/arm/v6"),
+		},
 		"two updates of one Windows build": {
 			list(labels{"a": "windows/amd64"}, "a windows/amd64 10.0.17763.5329"),
 			list(labels{"a": "windows/amd64", "b": "windows/amd64 10.0.17763 #2"}, "a windows/amd64 10.0.17763.5329", "b windows/amd64 10.0.17763.5458"),
