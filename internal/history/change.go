@@ -79,7 +79,7 @@ func (r *Record) ChangesOf(repo scan.Repository) []Change {
 }
 
 // ChangesOf returns the changes when the image was not scanned for [MaxScanAge], when its scans failed, when these
-// periods ended, and when the image became something else.
+// periods ended, and when the image became something else. now is the time when its repository last existed.
 func (r ImageRecord) ChangesOf(image *scan.Image, now Stamp) []Change {
 	var changes []Change
 	base := Change{Repository: image.Repository, Image: image}

@@ -318,7 +318,22 @@ func (r *Record) SetPresent(now Stamp) {
 	}
 	if r.MissingSince > 0 {
 		r.Absences = withPeriod(r.Absences, Period{From: r.MissingSince, Until: max(now, r.MissingSince+1)}, now)
+		r.restartImages(now)
 		r.MissingSince = 0
+	}
+}
+
+// PresentUntil returns when the repository last existed: now, unless it is missing.
+func (r *Record) PresentUntil(now Stamp) Stamp { return min(now, cmp.Or(r.MissingSince, now)) }
+
+// restartImages starts the time without a scan again when the repository exists again. No scan was possible before.
+func (r *Record) restartImages(now Stamp) {
+	for _, i := range r.Images {
+		if i.Kind == scan.PlainImage {
+			i.cutOff(i, r.PresentUntil(now))
+			i.WaitingSince = now
+			r.Put(i)
+		}
 	}
 }
 

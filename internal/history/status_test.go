@@ -16,7 +16,7 @@ func toldOf(r *Record, now Stamp) []string {
 	var changes []Change
 	for _, i := range r.Images {
 		image := i.Image(scan.Repository{Name: "app"})
-		changes = append(changes, i.ChangesOf(&image, now)...)
+		changes = append(changes, i.ChangesOf(&image, r.PresentUntil(now))...)
 	}
 	changes = append(changes, r.ChangesOf(scan.Repository{Name: "app"})...)
 	slices.SortFunc(changes, func(a, b Change) int {
@@ -124,6 +124,17 @@ func TestChangesOfWhatAnImageIs(t *testing.T) {
 		"archived, then deleted": {
 			map[int]func(*Record, Stamp){1: list("a"), 2: list("archived"), 3: list(), 4: list("a")},
 			[]string{"2 v1 ARCHIVED", "3 v1 TAG GONE", "4 v1 TAG GONE, OVER"},
+		},
+		"not scanned because the repository is missing": {
+			map[int]func(*Record, Stamp){1: list("a"), 2: (*Record).SetMissing, 8: func(*Record, Stamp) {}}, []string{"2 - REPOSITORY GONE"},
+		},
+		"not scanned before the repository was missing": {
+			map[int]func(*Record, Stamp){1: list("a"), 4: (*Record).SetMissing, 8: both((*Record).SetPresent, unscanned("a")), 9: unscanned("a")},
+			[]string{"3 v1 NOT SCANNED", "4 - REPOSITORY GONE", "8 - REPOSITORY GONE, OVER"},
+		},
+		"not scanned after the repository was missing": {
+			map[int]func(*Record, Stamp){1: list("a"), 2: (*Record).SetMissing, 8: both((*Record).SetPresent, unscanned("a")), 12: answer("v1", completedOn(11))},
+			[]string{"2 - REPOSITORY GONE", "8 - REPOSITORY GONE, OVER", "10 v1 NOT SCANNED", "11 v1 NOT SCANNED, OVER"},
 		},
 		"plain and index of one": {map[int]func(*Record, Stamp){1: list("a"), 2: list("b linux/amd64"), 3: list("c"), 4: list("d linux/arm64")}, []string{}},
 	} {

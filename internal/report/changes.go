@@ -72,7 +72,7 @@ func (q *request) collectChanges(ctx context.Context, r *refresh.Refresher, conf
 		if _, isWatched := slices.BinarySearch(tags, known.Tag); len(tags) > 0 && !isWatched || !q.filter.MatchesImage(image) {
 			continue
 		}
-		found.add(found.recent(known.ChangesOf(&image, now), now))
+		found.add(found.recent(known.ChangesOf(&image, r.Record.PresentUntil(now)), now))
 		if known.EventCount == 0 {
 			continue
 		}
