@@ -36,25 +36,39 @@ func (r *Record) Identify(listed []scan.Image) []scan.Image {
 	}
 	for _, known := range r.Images {
 		if m := tags[known.Tag]; m != nil {
-			m.known = append(m.known, known)
+			m.known = append(m.known, newKnownImage(known))
 		}
 	}
-	for _, m := range tags {
+	for tag, m := range tags {
 		m.assignLabels()
+		delete(tags, tag) // a repository can have 100,000 tags
 	}
 	return images
 }
 
+// knownImage is what identifies an image of the record.
+type knownImage struct {
+	label, platform, digest, index string
+	isMissing, isReplaceable       bool
+}
+
+func newKnownImage(r ImageRecord) *knownImage {
+	return &knownImage{
+		label: r.Platform, platform: r.platform(), digest: r.lastDigest(), index: r.Index,
+		isMissing: r.Kind == scan.Missing, isReplaceable: r.isReplaceable(),
+	}
+}
+
 // tagMatcher matches the listed images of one tag with the images of the record.
 type tagMatcher struct {
-	known []ImageRecord
+	known []*knownImage
 	// listed are the listed images. others are the listed objects that can't be scanned: an index that can't be read,
 	// and what is not an image.
 	listed, others []*scan.Image
 	// unmatched are the listed images that still have no image of the record. gone are the images of the record that
 	// exist and still have no listed image, and missing are those that did not exist at the last listing.
 	unmatched     []*scan.Image
-	gone, missing []ImageRecord
+	gone, missing []*knownImage
 	taken         map[string]bool
 }
 
@@ -97,7 +111,7 @@ func (m *tagMatcher) assignLabels() {
 
 // prepare sorts everything, because the result must not depend on the order of a listing or of a map.
 func (m *tagMatcher) prepare() {
-	slices.SortFunc(m.known, func(a, b ImageRecord) int { return strings.Compare(a.Platform, b.Platform) })
+	slices.SortFunc(m.known, func(a, b *knownImage) int { return strings.Compare(a.label, b.label) })
 	slices.SortStableFunc(m.listed, func(a, b *scan.Image) int {
 		return cmp.Or(strings.Compare(a.Platform, b.Platform), strings.Compare(a.Listed, b.Listed), strings.Compare(a.Digest, b.Digest))
 	})
@@ -105,14 +119,14 @@ func (m *tagMatcher) prepare() {
 	m.taken = make(map[string]bool, len(m.known)+len(m.listed))
 	for _, known := range m.known {
 		switch {
-		case known.isReplaceable():
+		case known.isReplaceable:
 			continue
-		case known.Kind == scan.Missing:
+		case known.isMissing:
 			m.missing = append(m.missing, known)
 		default:
 			m.gone = append(m.gone, known)
 		}
-		m.taken[known.Platform] = true
+		m.taken[known.label] = true
 	}
 }
 
@@ -160,10 +174,13 @@ func platformWithoutVersion(platform, _ string) (string, bool) {
 
 // match matches the images of the record with the listed images whose keys are equal, if no other image has these
 // keys.
-func (m *tagMatcher) match(from *[]ImageRecord, keys ...identityKey) {
-	known, images := make(map[string][]ImageRecord), make(map[string][]*scan.Image)
+func (m *tagMatcher) match(from *[]*knownImage, keys ...identityKey) {
+	if len(*from) == 0 || len(m.unmatched) == 0 {
+		return
+	}
+	known, images := make(map[string][]*knownImage), make(map[string][]*scan.Image)
 	for _, one := range *from {
-		if key, ok := joinKeys(keys, one.platform(), one.lastDigest()); ok {
+		if key, ok := joinKeys(keys, one.platform, one.digest); ok {
 			known[key] = append(known[key], one)
 		}
 	}
@@ -195,7 +212,7 @@ func joinKeys(keys []identityKey, platform, digest string) (string, bool) {
 // digest that an index lists several times.
 func (m *tagMatcher) matchUnchanged() {
 	for _, i := range slices.Clone(m.unmatched) {
-		isSame := func(r ImageRecord) bool { return r.Platform == i.Platform && r.Digest == i.Digest }
+		isSame := func(known *knownImage) bool { return known.label == i.Platform && known.digest == i.Digest }
 		if n := slices.IndexFunc(m.gone, isSame); n >= 0 {
 			m.assign(m.gone[n], i, &m.gone)
 		}
@@ -207,11 +224,7 @@ func (m *tagMatcher) matchUnchanged() {
 func (m *tagMatcher) matchReturned(key identityKey) {
 	all := slices.Concat(m.gone, m.missing)
 	m.match(&all, key)
-	stillThere := make(map[string]bool, len(all))
-	for _, one := range all {
-		stillThere[one.Platform] = true
-	}
-	isMatched := func(one ImageRecord) bool { return !stillThere[one.Platform] }
+	isMatched := func(one *knownImage) bool { return !slices.Contains(all, one) }
 	m.gone, m.missing = slices.DeleteFunc(m.gone, isMatched), slices.DeleteFunc(m.missing, isMatched)
 }
 
@@ -222,26 +235,26 @@ func (m *tagMatcher) canReturn() bool {
 	if len(m.missing) != 1 || len(m.unmatched) != 1 {
 		return false
 	}
-	known, listed := m.missing[0].platform(), m.unmatched[0].Listed
+	known, listed := m.missing[0].platform, m.unmatched[0].Listed
 	oneHasNoVersion := strings.Contains(known, " ") != strings.Contains(listed, " ")
 	return known == "" || listed == "" || oneHasNoVersion
 }
 
 // matchOnly matches the only image of the record with the only listed image.
-func (m *tagMatcher) matchOnly(from *[]ImageRecord) {
+func (m *tagMatcher) matchOnly(from *[]*knownImage) {
 	if len(*from) == 1 && len(m.unmatched) == 1 {
 		m.assign((*from)[0], m.unmatched[0], from)
 	}
 }
 
 // assign gives a listed image the label of an image of the record, unless their platforms are known to be different.
-func (m *tagMatcher) assign(known ImageRecord, listed *scan.Image, from *[]ImageRecord) {
-	if !canBeSame(known.platform(), listed.Listed) {
+func (m *tagMatcher) assign(known *knownImage, listed *scan.Image, from *[]*knownImage) {
+	if !canBeSame(known.platform, listed.Listed) {
 		return
 	}
-	listed.Platform = known.Platform
+	listed.Platform = known.label
 	m.unmatched = slices.DeleteFunc(m.unmatched, func(i *scan.Image) bool { return i == listed })
-	*from = slices.DeleteFunc(slices.Clone(*from), func(r ImageRecord) bool { return r.Platform == known.Platform })
+	*from = slices.DeleteFunc(*from, func(other *knownImage) bool { return other == known })
 }
 
 // canBeSame reports whether two platforms have the same operating system and architecture, or one of them is unknown.
@@ -294,8 +307,8 @@ func (m *tagMatcher) numbered(label string) string {
 func (m *tagMatcher) labelOthers() {
 	for n, i := range m.others {
 		i.Platform = ""
-		holder := slices.IndexFunc(m.known, func(r ImageRecord) bool { return r.Platform == "" })
-		isReplaced := n == 0 && len(m.listed) == 0 && holder >= 0 && m.known[holder].Kind != scan.Missing && m.known[holder].Index != i.Digest
+		holder := slices.IndexFunc(m.known, func(known *knownImage) bool { return known.label == "" })
+		isReplaced := n == 0 && len(m.listed) == 0 && holder >= 0 && !m.known[holder].isMissing && m.known[holder].index != i.Digest
 		if m.taken[""] && !isReplaced {
 			i.Platform = m.numbered(string(i.Kind))
 		}
