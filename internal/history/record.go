@@ -58,11 +58,12 @@ type ImageRecord struct {
 	Tag string
 	// Platform is the label under which the image was first recorded. It never changes, because ids are made of it.
 	Platform string
-	// Listed, Digest, Index and Kind are those of the last listing, as in [scan.Image].
-	Listed string
-	Digest string
-	Index  string
-	Kind   scan.Kind
+	// Listed, Digest, Index, Artifacts and Kind are those of the last listing, as in [scan.Image].
+	Listed    string
+	Digest    string
+	Index     string
+	Artifacts int
+	Kind      scan.Kind
 	// ErrorCode and Reason are the code and the message of the error when the images of an index could not be read.
 	ErrorCode scan.Code
 	Reason    string
@@ -132,7 +133,9 @@ func (r ImageRecord) Label() string { return scan.Image{Tag: r.Tag, Platform: r.
 
 // Image returns the recorded image.
 func (r ImageRecord) Image(repo scan.Repository) scan.Image {
-	i := scan.Image{Repository: repo, Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Kind: r.Kind}
+	i := scan.Image{
+		Repository: repo, Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Artifacts: r.Artifacts, Kind: r.Kind,
+	}
 	if r.ErrorCode != "" {
 		i.Err = &scan.Error{Code: r.ErrorCode, Message: r.Reason}
 	}
@@ -344,7 +347,8 @@ func (r *Record) UpdateImage(i scan.Image, now Stamp) {
 	if !known {
 		next = ImageRecord{Tag: i.Tag, Platform: i.Platform, First: now}
 	}
-	next.Listed, next.Digest, next.Index, next.Kind, next.Seen, next.MissingSince = i.Listed, i.Digest, i.Index, i.Kind, now, 0
+	next.Listed, next.Digest, next.Index, next.Artifacts, next.Kind = i.Listed, i.Digest, i.Index, i.Artifacts, i.Kind
+	next.Seen, next.MissingSince = now, 0
 	next.ErrorCode, next.Reason = "", ""
 	if i.Err != nil {
 		next.ErrorCode, next.Reason = scan.CodeOf(i.Err), scan.MessageOf(i.Err)
@@ -371,7 +375,7 @@ func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) 
 		return
 	}
 	next, kind := old, TagGone
-	next.Digest, next.Index, next.Kind, next.MissingSince, next.Last, next.AnsweredAt = "", "", scan.Missing, now, Answer{}, 0
+	next.Digest, next.Index, next.Artifacts, next.Kind, next.MissingSince, next.Last, next.AnsweredAt = "", "", 0, scan.Missing, now, Answer{}, 0
 	next.ErrorCode, next.Reason = "", ""
 	for n, i := range instead {
 		if n == 0 {

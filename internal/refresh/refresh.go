@@ -126,7 +126,7 @@ func (r *Refresher) List(ctx context.Context, tags []string) error {
 	}
 	r.ListError = nil
 	r.Record.SetPresent(now)
-	r.recordListing(r.withKnownImages(r.Record.Identify(images)), tags, now)
+	r.recordListing(r.withKnownImages(r.withKnownKinds(r.Record.Identify(images))), tags, now)
 	return nil
 }
 
@@ -173,6 +173,19 @@ func (r *Refresher) recordMissing(missing map[string][]string, images []scan.Ima
 			r.Record.SetImageMissing(label, instead[tag], now)
 		}
 	}
+}
+
+// withKnownKinds replaces each tag whose kind can't be read now with the recorded image, if it has the same digest.
+func (r *Refresher) withKnownKinds(images []scan.Image) []scan.Image {
+	for n, i := range images {
+		if i.Kind != scan.PlainImage || i.Err == nil {
+			continue
+		}
+		if known := r.Record.Images[i.Label()]; known.Digest == i.Digest {
+			images[n] = known.Image(r.Repo)
+		}
+	}
+	return images
 }
 
 // withKnownImages replaces each index that is temporarily unavailable with its recorded images, if the recorded

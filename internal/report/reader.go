@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -372,9 +373,10 @@ func assignItems(w *watchedRepository, items []Item, reports []Report) {
 	for j, i := range w.configIndexes {
 		if tags := w.configs[j].Tags; len(tags) > 0 {
 			reports[i].Images = withTags(items, tags)
+			reports[i].Artifacts = scan.CountArtifacts(imagesOf(reports[i].Images))
 		}
 	}
-	artifacts := 0
+	artifacts := scan.CountArtifacts(imagesOf(items))
 	images := slices.DeleteFunc(items, func(item Item) bool {
 		if item.Image.Kind == scan.Artifact {
 			artifacts++
@@ -384,6 +386,16 @@ func assignItems(w *watchedRepository, items []Item, reports []Report) {
 	for j, i := range w.configIndexes {
 		if len(w.configs[j].Tags) == 0 {
 			reports[i].Images, reports[i].Artifacts = slices.Clip(images), artifacts
+		}
+	}
+}
+
+func imagesOf(items []Item) iter.Seq[scan.Image] {
+	return func(yield func(scan.Image) bool) {
+		for i := range items {
+			if !yield(items[i].Image) {
+				return
+			}
 		}
 	}
 }

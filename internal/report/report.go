@@ -19,7 +19,8 @@ type Report struct {
 	Err error
 	// Images is sorted by tag and platform. Several reports may use the same slice, so it must not be changed.
 	Images []Item
-	// Artifacts is the number of tags that are left out because they are not images, such as signatures.
+	// Artifacts is the number of tags, and of entries of indexes, that are left out because they are not images, such as
+	// signatures.
 	Artifacts int
 }
 

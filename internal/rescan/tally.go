@@ -24,7 +24,7 @@ type Tally struct {
 	Failed map[string]int `json:"failed"`
 	// NotReached is the number of images that were not handled before the deadline. The next visit handles them.
 	NotReached int `json:"left"`
-	// Artifacts is the number of tags that were ignored because they are not images.
+	// Artifacts is the number of tags, and of entries of indexes, that were ignored because they are not images.
 	Artifacts int `json:"artifacts"`
 }
 

@@ -101,6 +101,7 @@ func (w *work) countOthers(images []scan.Image) {
 			listed[tag] = true
 		}
 	}
+	w.tally.Artifacts += scan.CountArtifacts(slices.Values(images))
 	counted := make(map[string]bool)
 	for _, image := range images {
 		key := string(image.Kind) + " " + cmp.Or(image.Digest, image.Tag)

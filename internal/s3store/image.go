@@ -22,6 +22,7 @@ type storedImage struct {
 	Listed          string                `json:"pl"`
 	Digest          string                `json:"d"`
 	Index           string                `json:"x"`
+	Artifacts       int                   `json:"xa"`
 	Kind            scan.Kind             `json:"k"`
 	ErrorCode       scan.Code             `json:"tr"`
 	Reason          string                `json:"trw"`
@@ -92,7 +93,7 @@ func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 
 func newStoredImage(r history.ImageRecord) storedImage {
 	i := storedImage{
-		Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Kind: r.Kind, ErrorCode: r.ErrorCode, Reason: r.Reason,
+		Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Artifacts: r.Artifacts, Kind: r.Kind, ErrorCode: r.ErrorCode, Reason: r.Reason,
 		First: r.First, Seen: r.Seen, MissingSince: r.MissingSince, WaitingSince: r.WaitingSince,
 		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
 		Continuous: r.Last.Continuous, Unlisted: r.Last.Unlisted, Incomplete: r.Last.Incomplete,
@@ -115,7 +116,7 @@ func newStoredImage(r history.ImageRecord) storedImage {
 
 func (i storedImage) record() history.ImageRecord {
 	r := history.ImageRecord{
-		Tag: i.Tag, Platform: i.Platform, Listed: i.Listed, Digest: i.Digest, Index: i.Index, Kind: i.Kind, ErrorCode: i.ErrorCode, Reason: i.Reason,
+		Tag: i.Tag, Platform: i.Platform, Listed: i.Listed, Digest: i.Digest, Index: i.Index, Artifacts: i.Artifacts, Kind: i.Kind, ErrorCode: i.ErrorCode, Reason: i.Reason,
 		First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
 		Last: history.Answer{
 			State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced, Continuous: i.Continuous,

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"cmp"
+	"iter"
 	"strings"
 	"time"
 )
@@ -42,8 +43,9 @@ type Image struct {
 	// Artifacts is the number of entries of the index that were left out because they are not images, such as attestations.
 	Artifacts int
 	Kind      Kind
-	// Err is why the images of an Index could not be read. The code NotScannable means that a retry does not help.
-	// After another code, a retry may succeed. Err is nil for every other kind.
+	// Err is why the images of an Index could not be read, or why it is not known now whether a PlainImage is one. The
+	// code NotScannable means that a retry does not help. After another code, a retry may succeed. Err is nil for every
+	// other kind.
 	Err error
 }
 
@@ -61,6 +63,17 @@ func (i Image) Separator() string {
 		return "@"
 	}
 	return ":"
+}
+
+// CountArtifacts returns the number of entries of the images' indexes that were left out because they are not images.
+func CountArtifacts(images iter.Seq[Image]) int {
+	n, counted := 0, make(map[string]bool)
+	for i := range images {
+		if index := cmp.Or(i.Index, i.Digest); i.Artifacts > 0 && !counted[index] {
+			n, counted[index] = n+i.Artifacts, true
+		}
+	}
+	return n
 }
 
 // CompareImages sorts by tag, platform and digest.

@@ -327,6 +327,31 @@ func TestUnavailableIndexKeepsItsImages(t *testing.T) {
 	}
 }
 
+// While the manifest of a tag can't be read, requests and visits use the recorded kind of its digest. Without one, it is an
+// unavailable image.
+func TestUnavailableManifestKeepsItsKind(t *testing.T) {
+	unavailable := &scan.Error{Code: scan.Unavailable, Message: "throttled by ECR"}
+	r := &fakeRegistry{images: map[string][]scan.Image{"app": {
+		{Tag: "own", Digest: "own"}, {Tag: "sig", Digest: "sig", Kind: scan.Artifact}, {Tag: "moved", Digest: "old", Kind: scan.Artifact},
+	}}}
+	w := newService(r, config("1", "app"))
+	r.results = map[string]scan.Result{"own": completed(w, 0, nil)}
+	w.visit(t, "app", "1")
+	r.images["app"] = []scan.Image{
+		{Tag: "own", Digest: "own", Err: unavailable}, {Tag: "sig", Digest: "sig", Err: unavailable}, {Tag: "moved", Digest: "new", Err: unavailable},
+		{Tag: "new", Digest: "new", Err: unavailable},
+	}
+	want := []string{"1: moved unavailable throttled by ECR", "1: new unavailable throttled by ECR", "1: own completed "}
+	w.advance(10 * time.Minute)
+	if diff := cmp.Diff(want, states(summary(t, w))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	w.visit(t, "app", "1")
+	if diff := cmp.Diff(want, states(summary(t, w))); diff != "" {
+		t.Errorf("after a visit (-want +got):\n%s", diff)
+	}
+}
+
 // A request for all configs makes at most 100 calls: first for repositories without a record, then for those with the
 // oldest visits.
 func TestCallsOfARequestForAllConfigs(t *testing.T) {
