@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // ownArtifactBucket returns the name of the bucket for the packaged functions that is created if the user names
@@ -13,8 +15,11 @@ func ownArtifactBucket(account, region string) string {
 
 // needBucket checks that the bucket named by an environment variable exists and can be used.
 func (c cli) needBucket(ctx context.Context, bucket, variable string) error {
-	_, err := c.text(ctx, "s3api", "head-bucket", "--bucket", bucket)
+	region, err := c.text(ctx, "s3api", "head-bucket", "--bucket", bucket, "--query", "BucketRegion", "--output", "text")
+	region = strings.TrimSpace(region)
 	switch {
+	case err == nil && region != c.region && !slices.Contains([]string{"", "None"}, region): // the AWS CLI follows the redirect to another Region
+		return fmt.Errorf("bucket %s, named by %s, is in %s and not in %s: name a bucket in %s", bucket, variable, region, c.region, c.region)
 	case err == nil:
 		return nil
 	case messageContains(err, "(404)", "NoSuchBucket"):

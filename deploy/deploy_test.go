@@ -110,6 +110,14 @@ func TestDeployRefuses(t *testing.T) {
 			Settings{}, map[string][]answer{"s3api head-bucket": {noAccess()}}, nil,
 			"bucket ecr-continuous-scan-svc-123456789012-us-west-2 belongs to another account",
 		},
+		"a config bucket in another Region": {
+			Settings{ConfigBucket: "cfg"}, map[string][]answer{"s3api head-bucket": {{stdout: "eu-west-1\n"}}}, nil,
+			"bucket cfg, named by ECR_SCAN_CONFIG_BUCKET, is in eu-west-1 and not in us-west-2",
+		},
+		"an artifact bucket in another Region": {
+			Settings{ArtifactBucket: "svc"}, map[string][]answer{"s3api head-bucket": {{stdout: "eu-west-1\n"}}}, nil,
+			"bucket svc, named by ECR_SCAN_SVC_BUCKET, is in eu-west-1 and not in us-west-2",
+		},
 		"another account's config bucket": {
 			Settings{ConfigBucket: "cfg"}, map[string][]answer{"s3api head-bucket": {noAccess()}}, nil,
 			"bucket cfg, named by ECR_SCAN_CONFIG_BUCKET, belongs to another account or is not in us-west-2",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -319,6 +320,28 @@ func TestContinuousScanning(t *testing.T) {
 		}
 	}
 }
+
+// If the host of the endpoint does not exist, the message says so, and there is no retry.
+func TestNoEndpoint(t *testing.T) {
+	for host, want := range map[string]string{
+		"api.ecr.us-west-2.amazonaws.example": "ECR has no endpoint in us-west-2", "api.ecr-fips.us-west-2.amazonaws.example": "ECR has no FIPS endpoint in us-west-2",
+	} {
+		calls := 0
+		cfg := setup.Loopback("https://" + host)
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			calls++
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
+		})}
+		_, err := ecrscan.New(cfg).Findings(t.Context(), repo, "sha256:x")
+		if scan.CodeOf(err) != scan.Unavailable || scan.MessageOf(err) != want || calls != 1 {
+			t.Errorf("%s, %d calls: %q, %v", host, calls, scan.MessageOf(err), err)
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // An answer that can't be decoded is not "can't be reached". It does not affect the other images.
 func TestAnswersThatCannotBeDecoded(t *testing.T) {

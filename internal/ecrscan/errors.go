@@ -44,6 +44,9 @@ func describeError(repo scan.Repository, err error) (scan.Code, string) {
 	case isServerError(err):
 		return serverError(repo)
 	}
+	if lookup, ok := errors.AsType[*net.DNSError](err); ok && lookup.IsNotFound {
+		return scan.Unavailable, noEndpoint(repo, lookup.Name)
+	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return scan.Unavailable, "no answer in time"
 	}
@@ -82,6 +85,14 @@ func describeAPIError(repo scan.Repository, api smithy.APIError, err error) (sca
 		return serverError(repo)
 	}
 	return scan.Internal, "ECR refused the request"
+}
+
+// noEndpoint returns the message for a host that does not exist. Not every Region has an endpoint with FIPS.
+func noEndpoint(repo scan.Repository, host string) string {
+	if strings.Contains(host, "fips") {
+		return "ECR has no FIPS endpoint in " + repo.Region
+	}
+	return "ECR has no endpoint in " + repo.Region
 }
 
 func isServerError(err error) bool {

@@ -184,7 +184,7 @@ func imageWords(d FindingData) string {
 // newSarifLocation returns the image's name as a file path, because code scanning tools require a file. The first part of the path contains no colon,
 // so that tools don't mistake it for the scheme of a URL.
 func newSarifLocation(d FindingData) sarifLocation {
-	host := registryHost(d.repositoryData)
+	host := registryHost(scan.Repository{Registry: d.Registry, Region: d.Region})
 	path := host + "/" + d.Repository
 	if d.Tag != "" {
 		path += scan.Image{Tag: d.Tag}.Separator() + url.PathEscape(strings.ReplaceAll(d.Tag, "/", "_")) // tags contain no slash; this keeps a malformed tag from changing the folder
@@ -193,15 +193,6 @@ func newSarifLocation(d FindingData) sarifLocation {
 		Physical: sarifPhysical{sarifArtifact{path}, sarifRegion{1}},
 		Logical:  []sarifLogical{{imageWords(d), host + "/" + imageWords(d), "resource"}},
 	}
-}
-
-// registryHost returns the host name that docker pulls from.
-func registryHost(d repositoryData) string {
-	host := d.Registry + ".dkr.ecr." + d.Region + ".amazonaws.com"
-	if strings.HasPrefix(d.Region, "cn-") {
-		host += ".cn"
-	}
-	return host
 }
 
 // sarifNotifications returns a warning for each image or config without a current result, and a note for each image of which ECR lists fewer findings

@@ -58,7 +58,7 @@ func newAtomFeed(f feed) *atomFeed {
 		Xmlns: atomNamespace, Title: f.title, Id: f.id, Updated: render.RFC3339(f.updated), Subtitle: f.subtitle,
 		Author: &feeds.AtomAuthor{AtomPerson: feeds.AtomPerson{Name: feedAuthor}},
 	}}
-	a.Links = []feeds.AtomLink{{Href: f.home, Rel: "alternate", Type: "text/html"}}
+	a.Links = alternate(f.home)
 	for _, link := range []feeds.AtomLink{
 		{Rel: "self", Href: f.links.Self}, {Rel: "first", Href: f.links.First}, {Rel: "previous", Href: f.links.Previous},
 		{Rel: "next", Href: f.links.Next}, {Rel: "last", Href: f.links.Last},
@@ -74,13 +74,21 @@ func newAtomFeed(f feed) *atomFeed {
 	return a
 }
 
+// alternate returns the link to a page about the feed or entry, or none if there is no page.
+func alternate(url string) []feeds.AtomLink {
+	if url == "" {
+		return nil
+	}
+	return []feeds.AtomLink{{Href: url, Rel: "alternate", Type: "text/html"}}
+}
+
 func newAtomEntry(e entry) atomEntry {
 	a := atomEntry{AtomEntry: feeds.AtomEntry{
 		Title: e.title, Id: e.id, Published: render.RFC3339(e.published), Updated: render.RFC3339(e.updated),
 		Summary: &feeds.AtomSummary{Type: "html", Content: htmlText(e.summary)},
 		Content: &feeds.AtomContent{Type: "html", Content: e.content},
 	}}
-	a.Links = []feeds.AtomLink{{Href: e.url, Rel: "alternate", Type: "text/html"}}
+	a.Links = alternate(e.url)
 	for _, term := range e.categories {
 		a.Categories = append(a.Categories, atomCategory{Term: term})
 	}

@@ -29,7 +29,7 @@ type (
 		Type        string `xml:"type,attr"` // always "rss", also for Atom
 		Description string `xml:"description,attr,omitempty"`
 		XMLURL      string `xml:"xmlUrl,attr"`
-		HTMLURL     string `xml:"htmlUrl,attr"`
+		HTMLURL     string `xml:"htmlUrl,attr,omitempty"`
 	}
 )
 

@@ -65,6 +65,7 @@ type configBlock struct {
 	Rows, More                          []imageRow
 	Omitted                             int // the number of images that are not on the page
 	rows                                []imageRow
+	repository                          scan.Repository
 	counts                              scan.Counts
 }
 
@@ -199,7 +200,7 @@ func newConfigBlock(r report.Report, o report.Overview, f scan.Filter, to Link) 
 	}
 	b := configBlock{
 		ID: c.ID, Name: c.Repository, About: aboutConfig(r), URL: to("/findings/"+c.ID, asHTML(narrow)), Feed: to("/findings/"+c.ID, narrow),
-		Console: render.ConsoleURL(c.Repo()), Trouble: render.ConfigTrouble(r), Trend: newTrendline(report.Trend(r, o.Now)), counts: scan.Counts{},
+		repository: c.Repo(), Console: render.ConsoleURL(c.Repo()), Trouble: render.ConfigTrouble(r), Trend: newTrendline(report.Trend(r, o.Now)), counts: scan.Counts{},
 	}
 	for _, item := range r.Images {
 		row := newImageRow(b, item, o, narrow, to)
@@ -300,10 +301,14 @@ func compareCounts(a, b scan.Counts) int {
 // distinctRows returns the images of all configs, each once.
 func distinctRows(blocks []configBlock) []imageRow {
 	var rows []imageRow
-	seen := map[string]bool{}
+	type key struct {
+		repository scan.Repository
+		label      string
+	}
+	seen := map[key]bool{}
 	for _, b := range blocks {
 		for _, row := range b.rows {
-			if key := row.Console + " " + row.Label; !seen[key] {
+			if key := (key{b.repository, row.Label}); !seen[key] {
 				seen[key] = true
 				rows = append(rows, row)
 			}
