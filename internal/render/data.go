@@ -194,6 +194,15 @@ func DistinctImages(l report.Listing) iter.Seq[report.Item] {
 	}
 }
 
+// CountImages returns the number of images of a listing.
+func CountImages(l report.Listing) int {
+	n := 0
+	for range DistinctImages(l) {
+		n++
+	}
+	return n
+}
+
 // fitFindings writes the findings of a listing, with texts as long as [MaxSent] allows.
 func fitFindings(l report.Listing, write func([]FindingData) ([]byte, error)) ([]byte, error) {
 	return Fit(func(limit int) ([]byte, error) {

@@ -212,6 +212,14 @@ func sarifNotifications(l report.Listing) (notifications []sarifNotification, is
 	for _, d := range ShortLists(l) {
 		add("note", d.words())
 	}
+	switch {
+	case l.View.Filter.IsZero() || l.Total > 0:
+	case CountImages(l) == 0:
+		add("warning", "no image matches the filter: "+FilterWords(l.View.Filter))
+		return notifications, false
+	default:
+		add("note", "no finding matches the filter: "+FilterWords(l.View.Filter))
+	}
 	return notifications, len(withoutResult) == 0
 }
 

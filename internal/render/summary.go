@@ -18,8 +18,11 @@ func Summary(o report.Overview, filter scan.Filter) []byte {
 	var b bytes.Buffer
 	reports := o.Reports
 	if !filter.IsZero() {
+		if reports = report.Narrow(reports, filter); len(reports) == 0 {
+			fmt.Fprintf(&b, "Filtered by %s: nothing matches.\n\n\n", FilterWords(filter))
+			return b.Bytes()
+		}
 		fmt.Fprintf(&b, "Filtered by %s: the rest is left out.\n\n\n", FilterWords(filter))
-		reports = report.Narrow(reports, filter)
 	}
 	for _, r := range reports {
 		if trouble := ConfigTrouble(r); trouble != nil {

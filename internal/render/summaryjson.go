@@ -19,6 +19,7 @@ type (
 		Severity     string   `json:"severity,omitempty"`
 		Tags         []string `json:"tags,omitempty"`
 		Repositories []string `json:"repositories,omitempty"`
+		Matches      int      `json:"matchingImages"` // 0 is not the same as no findings
 	}
 	configData struct {
 		ID string `json:"id"`
@@ -39,7 +40,7 @@ type FeedOf func(id string) string
 func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
 	d := summaryData{Generated: RFC3339(o.Now), Since: RFC3339(o.Since), Feed: feed("all"), Configs: []configData{}}
 	if !filter.IsZero() {
-		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Repositories}
+		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Repositories, 0}
 	}
 	for _, r := range report.Narrow(o.Reports, filter) {
 		c := configData{
@@ -51,6 +52,9 @@ func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, er
 			c.Images[i] = newImageData(item, o.Since, o.Now)
 		}
 		d.Configs = append(d.Configs, c)
+		if d.Filter != nil {
+			d.Filter.Matches += len(c.Images)
+		}
 	}
 	b, err := encodeFitting(d)
 	if err != nil {

@@ -46,7 +46,7 @@ func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View) Lis
 	reports := q.buildReports(ctx, configs)
 	page := found.list.page()
 	return Listing{
-		Reports: reports, View: v, IsChangeFeed: true, Changes: page, Total: found.list.total, Changed: q.lastChange(reports, found.lastExpiry), Incomplete: found.err,
+		Reports: reports, View: v, IsChangeFeed: true, Changes: page, Total: found.list.total, Changed: q.lastChange(reports, found.lastExpiry), Incomplete: found.err, Now: r.Now().UTC(),
 	}
 }
 

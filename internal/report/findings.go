@@ -31,6 +31,8 @@ type Listing struct {
 	Total int
 	// Changed is when the images or their findings last changed; zero when that is unknown.
 	Changed time.Time
+	// Now is when the listing was made.
+	Now time.Time
 	// Incomplete is the error that kept some changes from being read; nil when all were read.
 	Incomplete error
 }
@@ -139,7 +141,7 @@ func (r *Reader) listFindings(ctx context.Context, configs []scan.Config, of sco
 			Fields: []scan.FieldError{{Pointer: "/by", Detail: "has too many vulnerabilities to group"}},
 		}
 	}
-	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: q.lastChange(reports, found.lastExpiry)}, nil
+	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: q.lastChange(reports, found.lastExpiry), Now: r.Now().UTC()}, nil
 }
 
 // collectFindings adds the findings of a repository's images to found. An image whose history can't be read gets a result without findings.

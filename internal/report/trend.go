@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"maps"
 	"time"
 
@@ -16,24 +17,31 @@ type TrendDay struct {
 }
 
 // Trend returns the counts of a config's images over the last 30 days: 31 points, 24 hours apart, oldest first. The last point is now.
-// If several images have the same digest, each of them is counted.
+// Images with the same digest now are counted once on each day on which they had the same counts.
 func Trend(r Report, now time.Time) []TrendDay {
 	const days = int(history.Retention / (24 * time.Hour))
 	trend := make([]TrendDay, days+1)
 	for i := range trend {
 		trend[i] = TrendDay{At: now.Add(-time.Duration(days-i) * 24 * time.Hour), Counts: scan.Counts{}}
 	}
+	byDigest := make(map[string][]Item, len(r.Images))
 	for _, item := range r.Images {
-		if item.Result.State == scan.Completed {
-			item.addTo(trend)
+		byDigest[item.Image.Digest] = append(byDigest[item.Image.Digest], item)
+	}
+	for _, items := range byDigest {
+		counted := make(map[string]bool)
+		for _, item := range items {
+			if item.HasCounts() {
+				item.addTo(trend, counted, len(items) > 1 && item.Image.Digest != "")
+			}
 		}
 	}
 	return trend
 }
 
 // addTo adds the counts of one image to each day. It starts with the current counts and undoes the recorded changes, newest first. It stops at
-// the first day that is before the baseline.
-func (i Item) addTo(trend []TrendDay) {
+// the first day that is before the baseline. If the digest has several images, counted contains the counts and days of the others.
+func (i Item) addTo(trend []TrendDay, counted map[string]bool, isShared bool) {
 	counts, later := maps.Clone(i.Result.Counts), i.Changes
 	if counts == nil {
 		counts = scan.Counts{}
@@ -46,6 +54,13 @@ func (i Item) addTo(trend []TrendDay) {
 		for len(later) > 0 && later[len(later)-1].At.After(day.At) {
 			undo(counts, later[len(later)-1])
 			later = later[:len(later)-1]
+		}
+		if isShared {
+			key := fmt.Sprint(n, counts.Ordered())
+			if counted[key] {
+				continue
+			}
+			counted[key] = true
 		}
 		day.Counts.Add(counts)
 		day.Images++

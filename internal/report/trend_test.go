@@ -53,3 +53,18 @@ func TestTrendStartsAtTheBaseline(t *testing.T) {
 		t.Errorf("the day before the baseline: %+v", day)
 	}
 }
+
+// A digest with two tags counts once on each day on which both tags had the same counts.
+func TestTrendOfADigestWithTwoTags(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
+	v1 := Item{Image: scan.Image{Tag: "v1", Digest: "d"}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 2}}, KnownSince: ago(72)}
+	latest := v1
+	latest.Image.Tag, latest.Changes = "latest", []history.CountChange{{At: ago(30), New: scan.Counts{scan.Low: 1}}} // it moved from another digest
+	got := Trend(Report{Images: []Item{latest, v1}}, now)
+	for back, want := range []TrendDay{{Counts: scan.Counts{scan.Low: 2}, Images: 1}, {Counts: scan.Counts{scan.Low: 2}, Images: 1}, {Counts: scan.Counts{scan.Low: 3}, Images: 2}} {
+		if day := got[len(got)-1-back]; day.Counts[scan.Low] != want.Counts[scan.Low] || day.Images != want.Images {
+			t.Errorf("%d days ago: %+v, want %+v", back, day, want)
+		}
+	}
+}

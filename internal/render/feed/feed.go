@@ -82,6 +82,9 @@ func newFeed(l report.Listing, links Links, limit int) feed {
 		}
 		f.entries = append(f.entries, newChangeEntry(c, limit))
 	}
+	if f.updated.IsZero() { // no config has a known date: the feed is as it is now
+		f.updated = l.Now
+	}
 	return f
 }
 
@@ -99,7 +102,26 @@ func subtitle(l report.Listing) string {
 	} else {
 		s += nameList(" across the repositories:", repositoriesOf(l.Reports))
 	}
-	return s + pageRange(l) + withoutResult(l) + asOf(l)
+	return s + pageRange(l) + emptyWords(l) + withoutResult(l) + asOf(l)
+}
+
+// emptyWords says why a feed has no entries if the reason can be another than that nothing was found; empty otherwise.
+func emptyWords(l report.Listing) string {
+	switch {
+	case l.Config == nil && len(l.Reports) == 0:
+		return ". There is no config"
+	case l.Total > 0 || l.View.Filter.IsZero():
+		return ""
+	case l.IsChangeFeed:
+		return ". No change matches the filter"
+	}
+	if images := render.CountImages(l); images > 0 {
+		return fmt.Sprintf(". No finding of the %d selected images matches the filter", images)
+	}
+	if l.Config != nil {
+		return "" // withoutResult says it
+	}
+	return ". No image matches the filter"
 }
 
 // asOf says that the results are not current, with their date and the reason; empty when they are current.

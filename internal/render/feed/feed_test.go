@@ -70,7 +70,7 @@ func TestFeedsWithoutEntries(t *testing.T) {
 		"repository gone": {rendertest.Listing(report.Report{Config: rendertest.Config("test/gone", "a", "b"), Err: &scan.Error{Code: scan.RepositoryNotFound}}), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
 		"no images":       {rendertest.Listing(rendertest.ReportOf(c)), "Details of the image scan findings. Without a result: NO IMAGES"},
 		"no such tag":     {filtered, "Details of the image scan findings. Without a result: NO IMAGES with such a tag"},
-		"none of all":     {none, "Details of the image scan findings across the repositories: [test/gone]"},
+		"none of all":     {none, "Details of the image scan findings across the repositories: [test/gone]. No image matches the filter"},
 	} {
 		feed, err := Atom(test.listing, Links{})
 		if err != nil {

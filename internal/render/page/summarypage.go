@@ -80,6 +80,7 @@ type imageRow struct {
 	Change                          change
 	Scanned                         *stamp
 	counts                          scan.Counts
+	digest                          string // with the repository
 }
 
 type countCell struct {
@@ -238,6 +239,9 @@ func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.
 	}
 	if row.HasCounts {
 		row.counts = result.Counts
+	}
+	if image.Digest != "" {
+		row.digest = b.Console + " " + image.Digest
 	}
 	return row
 }
@@ -422,7 +426,7 @@ func (p *summaryPage) fillCards(blocks []configBlock, rows []imageRow) {
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, compareRows)
 	totals := scan.Counts{}
-	for _, row := range rows {
+	for _, row := range distinctDigests(rows, compareRows) {
 		for s, n := range row.counts {
 			totals[s] += n
 		}
@@ -433,9 +437,25 @@ func (p *summaryPage) fillCards(blocks []configBlock, rows []imageRow) {
 	p.NoResult = noResultCard(blocks, rows)
 }
 
+// distinctDigests returns one row of each digest, the first in an order, so that an image with several tags counts once.
+func distinctDigests(rows []imageRow, order func(a, b imageRow) int) []imageRow {
+	var distinct []imageRow
+	seen := map[string]bool{}
+	for _, row := range slices.SortedStableFunc(slices.Values(rows), order) {
+		if !seen[row.digest] || row.digest == "" {
+			seen[row.digest] = true
+			distinct = append(distinct, row)
+		}
+	}
+	return distinct
+}
+
 func worstCard(rows []imageRow, totals []shownCount) card {
 	c := card{Big: "No findings", Small: "in completed scans"}
 	if len(totals) == 0 {
+		if !slices.ContainsFunc(rows, func(row imageRow) bool { return row.HasCounts }) {
+			return card{Big: "Not known yet", Small: "No image has a completed scan."}
+		}
 		return c
 	}
 	images := 0
@@ -455,9 +475,12 @@ func worstCard(rows []imageRow, totals []shownCount) card {
 func newCard(rows []imageRow) card {
 	var changed []imageRow
 	known, added, fixed := false, 0, 0
+	mostAdded := func(a, b imageRow) int { return cmp.Compare(b.Change.AddedN, a.Change.AddedN) }
+	for _, row := range distinctDigests(rows, mostAdded) {
+		added, fixed = added+row.Change.AddedN, fixed+row.Change.FixedN
+	}
 	for _, row := range rows {
 		known = known || row.Change.Known
-		added, fixed = added+row.Change.AddedN, fixed+row.Change.FixedN
 		if row.Change.AddedN > 0 {
 			changed = append(changed, row)
 		}

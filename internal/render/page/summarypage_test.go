@@ -54,7 +54,7 @@ func pageOverview() report.Overview {
 	kept.AsOf, kept.AsOfReason = ago(0.2), "throttled by ECR"
 	gone := rendertest.Config("test/gone")
 	gone.ID = "fc41dda8-f15e-4826-8908-11603b01dac9"
-	return report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{
+	o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{
 		rendertest.ReportOf(amazon, withHistory(amazon, "2018.03", scan.Counts{})),
 		rendertest.ReportOf(centos, withHistory(centos, "7", scan.Counts{scan.High: 7, scan.Medium: 20, scan.Low: 7},
 			history.CountChange{At: ago(10), New: scan.Counts{scan.Medium: 4}, Fixed: scan.Counts{scan.High: 1}},
@@ -68,6 +68,12 @@ func pageOverview() report.Overview {
 			kept, rendertest.Image(hard, "running", scan.Result{State: scan.InProgress}), stale, platform),
 		{Config: gone, Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
 	}}
+	for i := range o.Reports {
+		for j := range o.Reports[i].Images {
+			o.Reports[i].Images[j].Image.Digest = fmt.Sprint("sha256:", i, j)
+		}
+	}
+	return o
 }
 
 func summaryPageOf(t *testing.T, o report.Overview, f scan.Filter, params url.Values, to Link) []byte {
@@ -97,7 +103,7 @@ func TestSummaryPage(t *testing.T) {
 	params := url.Values{"severity": {"HIGH"}, "repository": filter.Repositories, "since": {"2019-10-01"}, "format": {"html"}}
 	rendertest.Golden(t, "page-summary-filtered.html", summaryPageOf(t, pageOverview(), filter, params, linkTo))
 	nothing := summaryPageOf(t, pageOverview(), scan.Filter{Repositories: []string{"test/none"}}, nil, linkTo)
-	if !bytes.Contains(nothing, []byte("Nothing matches this filter")) {
+	if !bytes.Contains(nothing, []byte("Nothing matches this filter")) || bytes.Contains(nothing, []byte("No findings")) || bytes.Contains(nothing, []byte("current result")) {
 		t.Errorf("a filter that nothing matches: %s", nothing)
 	}
 }
@@ -211,6 +217,31 @@ func BenchmarkSummaryPage(b *testing.B) {
 	for b.Loop() {
 		if _, err := Summary(o, scan.Filter{}, nil, linkTo); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// An image with two tags counts once in the totals.
+func TestDigestWithTwoTagsCountsOnce(t *testing.T) {
+	c := rendertest.Config("test/app")
+	change := history.CountChange{At: ago(0.5), New: scan.Counts{scan.High: 2}, Fixed: scan.Counts{scan.Low: 1}}
+	v1, latest := withHistory(c, "v1", scan.Counts{scan.High: 7}, change), withHistory(c, "latest", scan.Counts{scan.High: 7}, change)
+	o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, v1, latest)}}
+	page := string(summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
+	for _, text := range []string{"<strong>7</strong> High", "7 High <small>in 2 of 2 images", "2 new <small>1 resolved", "to 7 findings in"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("%q is not in %s", text, page)
+		}
+	}
+}
+
+// Without a completed scan nothing is known of the findings.
+func TestNoFindingsNeedACompletedScan(t *testing.T) {
+	c := rendertest.Config("test/app")
+	for name, r := range map[string]report.Report{"no images": rendertest.ReportOf(c), "not scanned": rendertest.ReportOf(c, rendertest.Image(c, "1", scan.Result{State: scan.NotScanned}))} {
+		page := string(summaryPageOf(t, report.Overview{Now: noon, Reports: []report.Report{r}}, scan.Filter{}, nil, linkTo))
+		if strings.Contains(page, "No findings") || strings.Contains(page, "All images have a current result") || !strings.Contains(page, "No image has a completed scan.") {
+			t.Errorf("%s: %s", name, page)
 		}
 	}
 }

@@ -45,9 +45,9 @@ func trendWords(from, to, days int) string {
 	}
 	switch {
 	case from == to && days == 1:
-		return plural(to, "finding") + ", unchanged since yesterday"
+		return plural(to, "finding") + ", as many as a day ago"
 	case from == to:
-		return plural(to, "finding") + ", the same as " + span + " ago"
+		return plural(to, "finding") + ", as many as " + span + " ago"
 	}
 	return fmt.Sprintf("from %d to %s in %s", from, plural(to, "finding"), span)
 }
