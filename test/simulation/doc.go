@@ -3,6 +3,10 @@
 // are random but reproducible by a seed. The expected changes come from a model in this package, which knows the
 // results of the scans and shares no code with the service.
 //
+// The odd months have images of all shapes: archived images, artifacts, signatures, indexes whose platforms, spelling and
+// order change, Windows builds, and tags and repositories that are missing for some days. What their feeds must report
+// comes from a second model, which knows only which builds are the same.
+//
 // Visits run about every six hours, and also before each daily read, because reads store nothing.
 //
 // It measures no time. It reads only what a feed reader and a script can read.

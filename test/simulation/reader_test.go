@@ -265,6 +265,7 @@ func (r *reader) rolledUpChanges(e *atom.Entry) []readChange {
 // compare compares the changes in the entries with those of the model: each must be there exactly once.
 func (r *reader) compare(what string, happened []event, entries []*atom.Entry) {
 	r.Helper()
+	r.checkEnds(what, r.toldChanges(what, entries))
 	unmatched := r.changesOf(entries)
 	slices.SortFunc(unmatched, func(a, b readChange) int { return a.at.Compare(b.at) })
 	for _, e := range happened {
