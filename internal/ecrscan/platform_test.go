@@ -55,6 +55,35 @@ func FuzzPlatformNames(f *testing.F) {
 	})
 }
 
+// FuzzManifests reads any text as the manifest of an index, of an image in an index and of a tag. No image gets lost.
+func FuzzManifests(f *testing.F) {
+	valid := manifestOf(linux(1, "amd64"), noPlatform(2), index(3))
+	for _, text := range []string{valid, valid[:len(valid)/2], "", "null", "[]", `{"manifests":[null,{}]}`, `{"config":{"mediaType":"x"},"layers":[{}]}`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		e, c := newInProcess()
+		e.PutImage(id, ecr.Image{Digest: digestOf(2), MediaType: ecr.OCIManifest, Manifest: text + " "})
+		e.PutImage(id, ecr.Image{Digest: digestOf(3), MediaType: ecr.OCIIndex, Manifest: text + "  "})
+		e.PutImage(id, ecr.Image{Tags: []string{"index"}, MediaType: ecr.OCIIndex, Manifest: text + "   "})
+		e.PutImage(id, ecr.Image{Tags: []string{"tag"}, MediaType: ecr.OCIManifest, ArtifactMediaType: chart, Manifest: text + "    "})
+		images, err := c.Images(t.Context(), repo, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		labels, tags := make(map[string]bool), make(map[string]bool)
+		for _, image := range images {
+			if labels[image.Label()] || len(image.Platform) > 128 || len(image.Listed) > 128 || image.Digest == "" {
+				t.Errorf("%+v", image)
+			}
+			labels[image.Label()], tags[image.Tag] = true, true
+		}
+		if len(tags) != 2 || len(images) > 102 {
+			t.Errorf("%d images of the tags %v", len(images), tags)
+		}
+	})
+}
+
 // checkNames pushes an index of runnable images, each with another finding, and compares the images with those that are listed.
 func checkNames(t *testing.T, entries []entry) {
 	t.Helper()
