@@ -29,7 +29,22 @@ func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string
 	if err != nil {
 		return nil, err
 	}
-	return c.resolve(ctx, repo, images), nil
+	return c.resolve(ctx, repo, lastOfEachTag(images)), nil
+}
+
+// lastOfEachTag removes repeated tags. While pages are read, a tag can move from an image of one page to an image of a later
+// page. Of both, the later page is newer.
+func lastOfEachTag(images []scan.Image) []scan.Image {
+	listed := make(map[string]bool, len(images))
+	var kept []scan.Image
+	for _, image := range slices.Backward(images) {
+		if !listed[image.Tag] {
+			kept = append(kept, image)
+		}
+		listed[image.Tag] = true
+	}
+	slices.Reverse(kept)
+	return kept
 }
 
 func (c *Client) namedImages(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {

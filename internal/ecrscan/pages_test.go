@@ -70,6 +70,39 @@ func TestSecondPage(t *testing.T) {
 	}
 }
 
+// A tag that moves to an image of a later page while the pages are read is listed once.
+func TestTagThatMovesBetweenTwoPages(t *testing.T) {
+	pages := []string{
+		`{"imageDetails":[{"imageDigest":"sha256:a","imageTags":["v1","v2"]}],"nextToken":"2"}`,
+		`{"imageDetails":[{"imageDigest":"sha256:b","imageTags":["v1","v3"]}]}`,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, pages[0])
+		pages = pages[1:]
+	}))
+	defer server.Close()
+	images, err := ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, nil)
+	var got []string
+	for _, i := range images {
+		got = append(got, i.Tag+" "+i.Digest)
+	}
+	if diff := cmp.Diff([]string{"v2 sha256:a", "v1 sha256:b", "v3 sha256:b"}, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// A completed enhanced scan without findings is not taken for a basic one.
+func TestEmptyListOfEachKindOfScanning(t *testing.T) {
+	for list, enhanced := range map[string]bool{
+		`"enhancedFindings":[]`: true, `"findings":[]`: false, `"findings":[],"enhancedFindings":[]`: false, `"findings":[],"enhancedFindings":[{}]`: true,
+	} {
+		got, err := findingsOfPages(t, `{"imageScanStatus":{"status":"COMPLETE"},"imageScanFindings":{"findingSeverityCounts":{},"imageScanCompletedAt":1000,`+list+`}}`)
+		if err != nil || got.State != scan.Completed || got.Enhanced != enhanced {
+			t.Errorf("%s: %+v, %v", list, got, err)
+		}
+	}
+}
+
 // Pages without end are not read for ever.
 func TestPagesWithoutEnd(t *testing.T) {
 	requests := 0

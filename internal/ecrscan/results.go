@@ -117,7 +117,8 @@ func (a *answer) add(page *types.ImageScanFindings) {
 		a.completedAt = page.ImageScanCompletedAt.UTC()
 	}
 	a.findings = append(a.findings, findingsOf(page)...)
-	a.isEnhanced = a.isEnhanced || len(page.EnhancedFindings) > 0
+	// An enhanced scan without findings has an empty list of them.
+	a.isEnhanced = a.isEnhanced || len(page.EnhancedFindings) > 0 || page.EnhancedFindings != nil && page.Findings == nil
 	for _, f := range page.Findings {
 		a.listed = a.listed.With(scan.ParseSeverity(string(f.Severity)))
 	}

@@ -22,6 +22,8 @@ func entryOf(text string) scan.Image {
 	switch {
 	case strings.HasPrefix(digest, "!"):
 		i.Kind, i.Err = scan.Index, &scan.Error{Code: scan.NotScannable}
+	case strings.HasPrefix(digest, "?"):
+		i.Kind, i.Err = scan.Index, &scan.Error{Code: scan.Unavailable}
 	case digest == "chart":
 		i.Kind = scan.Artifact
 	case digest == "archived":

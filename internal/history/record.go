@@ -64,7 +64,8 @@ type ImageRecord struct {
 	Index     string
 	Artifacts int
 	Kind      scan.Kind
-	// ErrorCode and Reason are the code and the message of the error when the images of an index could not be read.
+	// ErrorCode and Reason are the code and the message of the error when the images of an index could not be read. A
+	// missing image has only the code, and only while it is not known whether the new index of its tag has the image.
 	ErrorCode scan.Code
 	Reason    string
 	// First is when the image was first listed. Seen is when it was last listed by its tag; a later listing of all
@@ -136,7 +137,7 @@ func (r ImageRecord) Image(repo scan.Repository) scan.Image {
 	i := scan.Image{
 		Repository: repo, Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Artifacts: r.Artifacts, Kind: r.Kind,
 	}
-	if r.ErrorCode != "" {
+	if r.ErrorCode != "" && r.Kind != scan.Missing {
 		i.Err = &scan.Error{Code: r.ErrorCode, Message: r.Reason}
 	}
 	return i
@@ -213,7 +214,11 @@ func (r *ImageRecord) SetAnswer(result scan.Result, now Stamp) {
 	case result.State == scan.Failed && r.FailedSince == 0:
 		r.FailedSince = now
 	case result.State == scan.Completed:
-		r.endFailures(r.Last.Completed)
+		at := r.Last.Completed
+		if at <= r.FailedSince { // the tag points to another digest, with an earlier scan
+			at = now
+		}
+		r.endFailures(at)
 	}
 }
 
@@ -366,7 +371,7 @@ func (r *Record) UpdateImage(i scan.Image, now Stamp) {
 // SetImageMissing records that a known image no longer exists. instead are the listed objects of its tag.
 func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) {
 	old := r.Images[label]
-	if old.Kind == scan.Missing && old.MissingSince > 0 {
+	if old.Kind == scan.Missing && old.MissingSince > 0 && !old.mayReturn() {
 		return
 	}
 	if len(instead) > 0 && old.isReplaceable() {
@@ -375,20 +380,23 @@ func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) 
 		return
 	}
 	next, kind := old, TagGone
-	next.Digest, next.Index, next.Artifacts, next.Kind, next.MissingSince, next.Last, next.AnsweredAt = "", "", 0, scan.Missing, now, Answer{}, 0
-	next.ErrorCode, next.Reason = "", ""
+	next.Digest, next.Index, next.Artifacts, next.Kind, next.Last, next.AnsweredAt = "", "", 0, scan.Missing, Answer{}, 0
+	next.ErrorCode, next.Reason, next.MissingSince = "", "", cmp.Or(old.MissingSince, now)
 	for n, i := range instead {
 		if n == 0 {
 			kind = PlatformGone
 		}
 		if i.Kind != scan.PlainImage && i.Index == "" {
-			kind, next.Reason = statusOf(i.Kind), scan.MessageOf(i.Err)
+			kind, next.ErrorCode, next.Reason = statusOf(i.Kind), scan.CodeOf(i.Err), scan.MessageOf(i.Err)
 		}
 	}
 	if old.Kind == scan.PlainImage {
 		next.cutOff(old, now)
 	}
 	next.changeStatus(old, kind, now)
+	if next.ErrorCode != scan.Unavailable || !old.wasImage(now) {
+		next.ErrorCode = ""
+	}
 	next.Reason = ""
 	r.Put(next)
 }

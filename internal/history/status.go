@@ -43,10 +43,15 @@ func (r ImageRecord) status() StatusEvent {
 	return StatusEvent{}
 }
 
+// mayReturn reports whether the image is missing only because the new index of its tag could not be read just now.
+func (r ImageRecord) mayReturn() bool {
+	return r.Kind == scan.Missing && r.ErrorCode == scan.Unavailable
+}
+
 // wasImage reports whether readers know the label as an image: it has a completed scan, or a change was listed that
 // has not ended.
 func (r ImageRecord) wasImage(now Stamp) bool {
-	return r.status().Kind != "" || r.Kind == scan.PlainImage && (r.Scan.Completed > 0 || r.FailedSince > 0 || r.unscannedSince(now) > 0)
+	return r.status().Kind != "" || r.mayReturn() || r.Kind == scan.PlainImage && (r.Scan.Completed > 0 || r.FailedSince > 0 || r.unscannedSince(now) > 0)
 }
 
 // setStatus records that there is no image now, or that there is one again if kind is empty. There is an end only if

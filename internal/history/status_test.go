@@ -118,6 +118,18 @@ func TestChangesOfWhatAnImageIs(t *testing.T) {
 			map[int]func(*Record, Stamp){1: list("a linux/amd64"), 2: list("!i"), 3: list(), 4: list("c linux/amd64")},
 			[]string{"2 v1 (linux/amd64) INDEX UNREADABLE", "4 v1 (linux/amd64) INDEX UNREADABLE, OVER"},
 		},
+		"a new index can't be read just now": {
+			map[int]func(*Record, Stamp){1: list("a linux/amd64", "b linux/arm64"), 2: list("?i"), 3: list("?i"), 4: list("c linux/amd64")},
+			[]string{"4 v1 (linux/arm64) PLATFORM GONE"},
+		},
+		"a new index can't be read just now, then its tag is deleted": {
+			map[int]func(*Record, Stamp){1: list("a linux/amd64"), 2: list("?i"), 3: list(), 4: list(), 5: list("c linux/amd64")},
+			[]string{"3 v1 (linux/amd64) TAG GONE", "5 v1 (linux/amd64) TAG GONE, OVER"},
+		},
+		"scans fail until the tag points to an image that was scanned before": {
+			map[int]func(*Record, Stamp){1: both(unscanned("a"), answer("v1", failed)), 2: both(unscanned("b"), answer("v1", completedOn(0.5)))},
+			[]string{"1 v1 SCAN FAILED", "2 v1 SCAN FAILED, OVER"},
+		},
 		"an image becomes a chart": {
 			map[int]func(*Record, Stamp){1: list("a"), 2: list("chart"), 3: list("b")}, []string{"2 v1 NOT AN IMAGE", "3 v1 NOT AN IMAGE, OVER"},
 		},

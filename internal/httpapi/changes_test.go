@@ -407,3 +407,25 @@ func (s *timeline) breakRecord(folder string) {
 		s.Fatal(err)
 	}
 }
+
+// With enhanced scanning on push, an image without findings has an empty list of enhanced findings. The next scan is
+// compared with it.
+func TestChangesAfterAnEnhancedScanWithoutFindings(t *testing.T) {
+	a, h := start(t)
+	a.ECR.SetScanType("us-west-2", "123456789012", ecr.Enhanced)
+	s := &timeline{T: t, aws: a, api: h}
+	push := func(findings ...ecr.EnhancedFinding) {
+		a.ECR.PutImage(appRepository, ecr.Image{Tags: []string{"v1"}, ScannedAt: a.Now().Add(-time.Minute), Enhanced: findings, ScanStatus: "COMPLETE"})
+	}
+	push([]ecr.EnhancedFinding{}...)
+	s.id = add(t, h, "team/app")
+	s.api.visit(t)
+	s.aws.Advance(25 * time.Hour)
+	push(ecr.EnhancedFinding{Title: "CVE-C", Severity: "CRITICAL"})
+	s.api.visit(t)
+	s.want("/changes", "[NEW] [CRITICAL] found CVE-C")
+	s.aws.Advance(25 * time.Hour)
+	push([]ecr.EnhancedFinding{}...)
+	s.api.visit(t)
+	s.want("/changes", "[FIXED] [CRITICAL]: CVE-C is no longer found", "[NEW] [CRITICAL] found CVE-C")
+}

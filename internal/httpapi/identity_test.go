@@ -175,3 +175,16 @@ func TestWhatNeverWasIsNoChange(t *testing.T) {
 		t.Errorf("a repository that was created later: %q", got)
 	}
 }
+
+// An index that can't be read just now is no change, also if the tag pointed to another index before.
+func TestANewIndexThatCannotBeReadJustNow(t *testing.T) {
+	a, c := vulnerability("CVE-A", "HIGH"), vulnerability("CVE-C", "CRITICAL")
+	s := startIndex(t, platformImage{"linux/amd64", []ecr.Finding{a}}, platformImage{"linux/arm64", nil})
+	s.aws.Advance(25 * time.Hour)
+	s.pushImages(platformImage{"linux/amd64", []ecr.Finding{a, c}}, platformImage{"linux/arm64", nil})
+	undo := s.aws.ECR.InjectFault(awslocal.Fault{Operation: "BatchGetImage", Code: "ServerException"})
+	s.api.visit(t)
+	undo()
+	s.later(time.Hour)
+	s.want("/changes", "[NEW] [CRITICAL] (linux/amd64) found CVE-C")
+}
