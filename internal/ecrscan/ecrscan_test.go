@@ -166,7 +166,7 @@ func TestBasicFindings(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []scan.Finding{
-		{Name: "CVE-1", Package: "ssl", Versions: []string{"1", "2"}, Severity: scan.High},
+		{Name: "CVE-1", Package: "ssl", Versions: []string{"1", "2"}, Severity: scan.High, Score: "9.8", Vector: "v3"},
 		{Name: strings.Repeat("é", 100), Severity: scan.Low, Description: strings.Repeat("é", 2048) + " …"},
 		{Name: "CVE-2", Severity: scan.Undefined, Score: "5.0", Vector: "v2"},
 	}
@@ -198,14 +198,16 @@ func TestEnhancedFindings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	common := scan.Finding{
-		Name: "CVE-9", Severity: scan.Critical, Description: "text", URL: "https://example.org/CVE-9", Score: "9.1", Vector: "v31", FixAvailable: "PARTIAL",
-		Exploit: "YES", Remediation: "Upgrade.", FirstSeen: seen, Changed: changed,
+	want := []scan.Finding{
+		{
+			Name: "CVE-9", Package: "a, b", Versions: []string{"1", "1.1", "3"}, FixedIn: []string{"2"}, Severity: scan.Critical, Description: "text",
+			Packages: []scan.Package{{Name: "a", Version: "1", FixedIn: "2"}, {Name: "a", Version: "1.1", FixedIn: "2"}, {Name: "b", Version: "3"}},
+			URL:      "https://example.org/CVE-9", Score: "9.0", Vector: "v31", FixAvailable: "PARTIAL", Exploit: "YES", Remediation: "Upgrade.",
+			FirstSeen: seen, Changed: changed,
+		},
+		{Name: "bare", Severity: scan.Undefined},
 	}
-	a, b := common, common
-	a.Package, a.Versions, a.FixedIn = "a", []string{"1", "1.1"}, []string{"2"}
-	b.Package, b.Versions = "b", []string{"3"}
-	if diff := cmp.Diff([]scan.Finding{a, b, {Name: "bare", Severity: scan.Undefined}}, got.Findings); diff != "" {
+	if diff := cmp.Diff(want, got.Findings); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if !got.Enhanced || got.State != scan.Completed {

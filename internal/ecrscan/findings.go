@@ -2,9 +2,14 @@ package ecrscan
 
 import (
 	"cmp"
+	"math"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
@@ -18,99 +23,216 @@ const maxName = 200
 // maxText is the maximum length of a description or remediation, in bytes. Some scanners send pages of release notes.
 const maxText = 4096
 
-// findingsOf converts basic and enhanced findings. A response can contain both.
-func findingsOf(found *types.ImageScanFindings) []scan.Finding {
-	if found == nil {
-		return nil
+// maxPath is the maximum length of the path of a package, in bytes.
+const maxPath = 400
+
+// findingLists are the findings in the pages of an answer of ECR.
+type findingLists struct {
+	open []scan.Finding
+	// suppressed are the findings that suppression rules of Amazon Inspector hide.
+	suppressed []scan.Finding
+	inUse      int
+	lastInUse  time.Time
+}
+
+// add converts basic and enhanced findings. An answer can contain both. It omits findings that Amazon Inspector
+// closed.
+func (l *findingLists) add(page *types.ImageScanFindings) {
+	for _, basic := range page.Findings {
+		l.open = append(l.open, basicFinding(basic))
 	}
-	findings := make([]scan.Finding, 0, len(found.Findings)+len(found.EnhancedFindings))
-	for _, f := range found.Findings {
-		findings = append(findings, basicFinding(f))
+	for _, enhanced := range page.EnhancedFindings {
+		l.addUse(enhanced.Resources)
+		switch strings.ToUpper(aws.ToString(enhanced.Status)) {
+		case "CLOSED":
+		case "SUPPRESSED":
+			l.suppressed = append(l.suppressed, enhancedFinding(enhanced))
+		default:
+			l.open = append(l.open, enhancedFinding(enhanced))
+		}
 	}
-	for _, f := range found.EnhancedFindings {
-		findings = append(findings, enhancedFindings(f)...)
+}
+
+func (l *findingLists) addUse(resources []types.Resource) {
+	for _, r := range resources {
+		if r.Details == nil || r.Details.AwsEcrContainerImage == nil {
+			continue
+		}
+		image := r.Details.AwsEcrContainerImage
+		l.inUse = max(l.inUse, int(min(aws.ToInt64(image.InUseCount), math.MaxInt32)))
+		if at := aws.ToTime(image.LastInUseAt).UTC(); at.After(l.lastInUse) {
+			l.lastInUse = at
+		}
 	}
-	return findings
+}
+
+// setIn sets the findings of a result. The counts are those of the merged findings, so that every number counts the
+// same things. A vulnerability with an open and a suppressed finding is open.
+func (l *findingLists) setIn(r *scan.Result) {
+	r.Findings, r.InUse, r.LastInUse = scan.MergeFindings(l.open), l.inUse, l.lastInUse
+	r.Counts = scan.Counts{}
+	isOpen := make(map[string]bool)
+	for _, open := range r.Findings {
+		r.Counts[open.Severity]++
+		isOpen[open.Name] = isOpen[open.Name] || open.IdentityPackage() == ""
+	}
+	for _, hidden := range scan.MergeFindings(l.suppressed) {
+		if !isOpen[hidden.Name] {
+			r.SuppressedNames = append(r.SuppressedNames, hidden.Name)
+		}
+	}
+	r.Suppressed = len(r.SuppressedNames)
 }
 
 // basicFinding converts a finding of basic scanning. Each of its fields can be missing.
 func basicFinding(f types.ImageScanFinding) scan.Finding {
 	finding := scan.Finding{
-		Name: firstName(aws.ToString(f.Name), aws.ToString(f.Uri), aws.ToString(f.Description)), Severity: scan.ParseSeverity(string(f.Severity)),
-		Description: shorten(aws.ToString(f.Description)), URL: webURL(aws.ToString(f.Uri)),
+		Name: firstName(text(f.Name), aws.ToString(f.Uri), text(f.Description)), Severity: scan.ParseSeverity(known(string(f.Severity))),
+		Description: shorten(text(f.Description)), URL: webURL(aws.ToString(f.Uri)),
 	}
 	attributes := make(map[string]string, len(f.Attributes))
 	for _, a := range f.Attributes {
-		attributes[aws.ToString(a.Key)] = aws.ToString(a.Value)
+		attributes[attributeKey(aws.ToString(a.Key))] = text(a.Value)
 	}
-	finding.Package = attributes["package_name"]
-	if version := attributes["package_version"]; version != "" {
+	finding.Package = attributes["PACKAGENAME"]
+	if version := attributes["PACKAGEVERSION"]; version != "" {
 		finding.Versions = []string{version}
 	}
-	finding.Score, finding.Vector = attributes["CVSS3_SCORE"], attributes["CVSS3_VECTOR"]
-	if finding.Score == "" {
-		finding.Score, finding.Vector = attributes["CVSS2_SCORE"], attributes["CVSS2_VECTOR"]
+	for _, cvss := range []string{"CVSS4", "CVSS3", "CVSS2"} {
+		if finding.Score = attributes[cvss+"SCORE"]; finding.Score != "" {
+			finding.Vector = attributes[cvss+"VECTOR"]
+			break
+		}
+	}
+	for _, key := range []string{"FIXEDINVERSIONS", "FIXEDINVERSION", "FIXEDVERSIONS", "FIXEDVERSION", "FIXEDIN"} {
+		if fixed := scan.Distinct(strings.FieldsFunc(attributes[key], isSeparator)); len(fixed) > 0 {
+			finding.FixedIn = fixed[:min(len(fixed), maxFixed)]
+			break
+		}
 	}
 	return finding
 }
 
-// enhancedFindings converts a finding of Amazon Inspector to one finding for each of its packages, or to one finding
-// without a package.
-func enhancedFindings(f types.EnhancedImageScanFinding) []scan.Finding {
-	common := scan.Finding{
-		Severity: scan.ParseSeverity(aws.ToString(f.Severity)), Description: shorten(aws.ToString(f.Description)),
-		FixAvailable: aws.ToString(f.FixAvailable), Exploit: aws.ToString(f.ExploitAvailable),
+// maxFixed is the maximum number of fixed versions of a basic finding.
+const maxFixed = 20
+
+// isSeparator reports whether a character separates the versions in an attribute.
+func isSeparator(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) }
+
+// attributeKey returns the key of an attribute in upper case without separators. ECR's documentation lists no keys,
+// and those that were seen have different forms, such as package_name and CVSS3_SCORE.
+func attributeKey(key string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || unicode.IsSpace(r) {
+			return -1
+		}
+		return unicode.ToUpper(r)
+	}, key)
+}
+
+// enhancedFinding converts a finding of Amazon Inspector with all its packages.
+func enhancedFinding(f types.EnhancedImageScanFinding) scan.Finding {
+	finding := scan.Finding{
+		Name: firstName(text(f.Title), text(f.Description)), Severity: scan.ParseSeverity(text(f.Severity)), Description: shorten(text(f.Description)),
+		FixAvailable: text(f.FixAvailable), Exploit: text(f.ExploitAvailable),
 		FirstSeen: aws.ToTime(f.FirstObservedAt).UTC(), Changed: aws.ToTime(f.UpdatedAt).UTC(),
 	}
 	if r := f.Remediation; r != nil && r.Recommendation != nil {
-		common.Remediation = shorten(aws.ToString(r.Recommendation.Text))
+		finding.Remediation = shorten(text(r.Recommendation.Text))
 	}
 	d := f.PackageVulnerabilityDetails
 	if d == nil {
-		common.Name = firstName(aws.ToString(f.Title), aws.ToString(f.Description))
-		return []scan.Finding{common}
+		d = &types.PackageVulnerabilityDetails{}
 	}
-	common.Name = firstName(aws.ToString(d.VulnerabilityId), aws.ToString(f.Title), aws.ToString(f.Description))
-	common.URL = webURL(aws.ToString(d.SourceUrl))
-	common.Score, common.Vector = cvss(f.Score, d.Cvss)
-	if len(d.VulnerablePackages) == 0 {
-		return []scan.Finding{common}
-	}
-	findings := make([]scan.Finding, 0, len(d.VulnerablePackages))
+	finding.Name = firstName(text(d.VulnerabilityId), finding.Name)
+	finding.URL = webURL(aws.ToString(d.SourceUrl))
+	finding.Score, finding.Vector, finding.ScoreSource = rating(f, d)
+	packages := make([]scan.Package, 0, len(d.VulnerablePackages))
 	for _, p := range d.VulnerablePackages {
-		one := common
-		one.Package = aws.ToString(p.Name)
-		if version := aws.ToString(p.Version); version != "" {
-			one.Versions = []string{version}
-		}
-		if fixed := aws.ToString(p.FixedInVersion); fixed != "" && fixed != "NotAvailable" {
-			one.FixedIn = []string{fixed}
-		}
-		findings = append(findings, one)
+		packages = append(packages, scan.Package{
+			Name: cut(text(p.Name), maxName), Manager: cut(text(p.PackageManager), maxName), Arch: cut(text(p.Arch), maxName),
+			Version: installedVersion(p), FixedIn: cut(text(p.FixedInVersion), maxName), Path: cut(text(p.FilePath), maxPath),
+		})
 	}
-	return findings
+	related := cveNumber.FindAllString(aws.ToString(f.Title), -1)
+	for _, name := range d.RelatedVulnerabilities {
+		if name = known(name); name != "" {
+			related = append(related, cut(name, maxName))
+		}
+	}
+	return finding.WithPackages(packages).WithRelated(related)
 }
 
-// cvss returns Inspector's own score, or else the base score of the newest CVSS version, and the vector of that version.
-func cvss(score float64, all []types.CvssScore) (string, string) {
-	var best types.CvssScore
-	for _, s := range all {
-		if aws.ToString(s.Version) >= aws.ToString(best.Version) {
-			best = s
-		}
+// cveNumber matches the CVE numbers in the title of an advisory, which has a name of its own.
+var cveNumber = regexp.MustCompile(`CVE-[0-9]{4}-[0-9]{4,19}`)
+
+// installedVersion returns the version of a package as package managers write it, and as fixed versions are written:
+// epoch:version-release. An epoch of 0 is omitted.
+func installedVersion(p types.VulnerablePackage) string {
+	version := text(p.Version)
+	if version == "" {
+		return ""
 	}
-	if score = cmp.Or(score, best.BaseScore); score == 0 {
-		return "", aws.ToString(best.ScoringVector)
+	if release := text(p.Release); release != "" {
+		version += "-" + release
 	}
-	return strconv.FormatFloat(score, 'f', 1, 64), aws.ToString(best.ScoringVector)
+	if epoch := aws.ToInt32(p.Epoch); epoch > 0 {
+		version = strconv.Itoa(int(epoch)) + ":" + version
+	}
+	return cut(version, maxName)
 }
 
-// firstName returns the first non-empty name, truncated to maxName. Callers also pass the title or the description, so that
-// two findings without a name are not merged into one.
+// rating returns the score, the vector and the source of one rating of a finding: Amazon Inspector's own, or else one
+// of the list.
+func rating(f types.EnhancedImageScanFinding, d *types.PackageVulnerabilityDetails) (score, vector, source string) {
+	best := types.CvssScore{BaseScore: f.Score}
+	if own := f.ScoreDetails; own != nil && own.Cvss != nil && own.Cvss.Score > 0 {
+		best = types.CvssScore{BaseScore: own.Cvss.Score, ScoringVector: own.Cvss.ScoringVector, Source: own.Cvss.ScoreSource}
+	} else if len(d.Cvss) > 0 {
+		best = slices.MaxFunc(d.Cvss, func(a, b types.CvssScore) int {
+			return cmp.Or(compareBool(a.BaseScore == f.Score, b.BaseScore == f.Score), compareBool(isOf(a, d.Source), isOf(b, d.Source)),
+				strings.Compare(aws.ToString(a.Version), aws.ToString(b.Version)))
+		})
+	}
+	if best.BaseScore > 0 {
+		score = strconv.FormatFloat(best.BaseScore, 'f', 1, 64)
+	}
+	return score, cut(text(best.ScoringVector), maxName), cut(text(best.Source), maxName)
+}
+
+func isOf(s types.CvssScore, source *string) bool {
+	return source != nil && aws.ToString(s.Source) == *source
+}
+
+// compareBool sorts false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// text returns a text of ECR without spaces around it. It is empty when the scanner says that it does not know it.
+func text(s *string) string { return known(aws.ToString(s)) }
+
+func known(s string) string {
+	s = strings.TrimSpace(s)
+	switch strings.ToLower(strings.ReplaceAll(s, " ", "")) {
+	case "noneprovided", "notavailable", "notyetassigned":
+		return ""
+	}
+	return s
+}
+
+// firstName returns the first non-empty name, truncated to maxName. Callers also pass the title or the description,
+// so that two findings without a name are not merged into one.
 func firstName(names ...string) string {
 	for _, n := range names {
 		if n = strings.TrimSpace(n); n != "" {
-			return strings.ToValidUTF8(n[:min(len(n), maxName)], "")
+			return cut(n, maxName)
 		}
 	}
 	return "unnamed finding"

@@ -147,9 +147,9 @@ func (c *Client) taggedImagesByHalves(ctx context.Context, repo scan.Repository,
 
 // imagesOf returns one image for each of the given tags, all with the same digest.
 func imagesOf(repo scan.Repository, detail types.ImageDetail, tags []string) []scan.Image {
-	images := make([]scan.Image, 0, len(tags))
+	images, pulled := make([]scan.Image, 0, len(tags)), aws.ToTime(detail.LastRecordedPullTime).UTC()
 	for _, tag := range tags {
-		images = append(images, scan.Image{Repository: repo, Tag: tag, Digest: aws.ToString(detail.ImageDigest), Kind: kindOf(detail, tag)})
+		images = append(images, scan.Image{Repository: repo, Tag: tag, Digest: aws.ToString(detail.ImageDigest), Kind: kindOf(detail, tag), LastPulled: pulled})
 	}
 	return images
 }

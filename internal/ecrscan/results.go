@@ -85,7 +85,7 @@ type answer struct {
 	status, description string
 	counts              map[string]int32 // nil if no page contains them
 	completedAt         time.Time
-	findings            []scan.Finding
+	findings            findingLists
 	isEnhanced          bool
 	// listed is the number of findings that ECR sent. updatedAt is the latest date of the enhanced ones.
 	listed    scan.Counts
@@ -116,7 +116,7 @@ func (a *answer) add(page *types.ImageScanFindings) {
 	if a.completedAt.IsZero() && page.ImageScanCompletedAt != nil {
 		a.completedAt = page.ImageScanCompletedAt.UTC()
 	}
-	a.findings = append(a.findings, findingsOf(page)...)
+	a.findings.add(page)
 	// An enhanced scan without findings has an empty list of them.
 	a.isEnhanced = a.isEnhanced || len(page.EnhancedFindings) > 0 || page.EnhancedFindings != nil && page.Findings == nil
 	for _, f := range page.Findings {
@@ -147,11 +147,7 @@ func (a *answer) result() scan.Result {
 			return result
 		}
 		result.State, result.CompletedAt, result.Incomplete = scan.Completed, completedAt, a.isCut
-		result.Findings = scan.MergeFindings(a.findings)
-		result.Counts = scan.Counts{}
-		for _, f := range result.Findings {
-			result.Counts[f.Severity]++
-		}
+		a.findings.setIn(&result)
 		for severity, n := range unlisted(countsOf(a.counts), a.listed) {
 			result.Counts[severity] += n
 			result.Unlisted += n

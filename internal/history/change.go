@@ -45,7 +45,7 @@ func (c Change) ID() uuid.UUID {
 		return scan.NameID(append(parts, "rolled", first.String())...)
 	}
 	if c.Finding.Name != "" {
-		parts = append(parts, c.Finding.Name, c.Finding.Package, strconv.Itoa(c.Finding.Episode))
+		parts = append(parts, c.Finding.Name, c.Finding.IdentityPackage(), strconv.Itoa(c.Finding.Episode))
 	}
 	at := c.At
 	switch {
@@ -129,8 +129,11 @@ func (h History) ChangesByScan(image *scan.Image) [][]Change {
 	var scans [][]Change
 	var at Stamp
 	for _, e := range slices.Backward(h.Events) {
-		finding := byKey[findingKey{e.Name, e.Package}]
-		finding.Name, finding.Package, finding.Episode = e.Name, e.Package, e.Episode
+		finding, isKnown := byKey[findingKey{e.Name, e.Package}]
+		if !isKnown { // the event is about a package of a finding that was converted, or the finding is no longer stored
+			finding = byKey[findingKey{name: e.Name}].InPackage(e.Package)
+		}
+		finding.Name, finding.Episode = e.Name, e.Episode
 		c := Change{Kind: e.Kind, At: e.At.Time(), Scan: e.Scan.Time(), Repository: image.Repository, Image: image, Finding: finding, From: e.From, To: e.To}
 		if e.Scan != at {
 			scans, at = append(scans, nil), e.Scan

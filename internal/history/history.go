@@ -14,12 +14,13 @@ import (
 // Retention is how long changes and resolved findings are stored.
 const Retention = 30 * 24 * time.Hour
 
-// CountChange is the change of an image's counts by one scan. The old counts plus New minus Fixed are the new counts.
-// A finding whose severity changed counts as new in one severity and as fixed in the other.
+// CountChange is the change of an image's counts by one scan. The old counts plus New minus Fixed and Suppressed are
+// the new counts. A finding whose severity changed counts as new in one severity and as fixed in the other.
 type CountChange struct {
-	At    time.Time   `json:"at"`
-	New   scan.Counts `json:"new,omitempty"`
-	Fixed scan.Counts `json:"fixed,omitempty"`
+	At         time.Time   `json:"at"`
+	New        scan.Counts `json:"new,omitempty"`
+	Fixed      scan.Counts `json:"fixed,omitempty"`
+	Suppressed scan.Counts `json:"suppressed,omitempty"`
 }
 
 // History is the stored history of the findings of one image: a tag, or one platform of an image index. It continues
@@ -33,10 +34,13 @@ type History struct {
 	// It is 0 until the whole list of findings of the baseline was read.
 	Since Stamp `json:"since"`
 	// LastDate is the latest date in the history.
-	LastDate Stamp            `json:"told"`
-	Findings []TrackedFinding `json:"findings"`
-	Events   []Event          `json:"events,omitempty"`
-	Changes  []CountChange    `json:"changes,omitempty"`
+	LastDate Stamp `json:"told"`
+	// ByVulnerability means that an enhanced finding has all packages of its vulnerability. In the histories of
+	// earlier versions, each package is a finding of its own.
+	ByVulnerability bool             `json:"byVulnerability,omitempty"`
+	Findings        []TrackedFinding `json:"findings"`
+	Events          []Event          `json:"events,omitempty"`
+	Changes         []CountChange    `json:"changes,omitempty"`
 }
 
 // Scan is one completed scan.
@@ -60,6 +64,8 @@ const (
 	// Hidden means that the registry changed between basic and enhanced scanning, and only the earlier kind reported
 	// the finding.
 	Hidden FindingStatus = "hidden"
+	// Suppressed means that a suppression rule of Amazon Inspector hides the finding since a later scan.
+	Suppressed FindingStatus = "suppressed"
 )
 
 // TrackedFinding is a finding with its status and dates.
@@ -133,10 +139,10 @@ const (
 	maxChanges = 200
 )
 
-// findingKey identifies a finding of an image in different scans.
+// findingKey identifies a finding of an image in different scans. pkg is [scan.Finding.IdentityPackage].
 type findingKey struct{ name, pkg string }
 
-func keyOf(f scan.Finding) findingKey { return findingKey{f.Name, f.Package} }
+func keyOf(f scan.Finding) findingKey { return findingKey{f.Name, f.IdentityPackage()} }
 
 // NeedsUpdate reports whether a result of a digest can change the history.
 func (h History) NeedsUpdate(digest string, r scan.Result) bool {
@@ -159,6 +165,7 @@ func (h History) WithScan(digest string, r scan.Result, now Stamp, reserve func(
 	next := h
 	next.Scan = Scan{Digest: digest, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced, Incomplete: r.Incomplete}
 	next.LastDate = t.at
+	next.ByVulnerability = r.Enhanced
 	next.Findings = t.findings(r.Findings)
 	next.Events = limitEvents(h.Events, t.events, t.at)
 	if t.baseline {
@@ -168,7 +175,9 @@ func (h History) WithScan(digest string, r scan.Result, now Stamp, reserve func(
 		}
 		return next
 	}
-	next.Changes = slices.Clone(h.Changes)
+	if next.Changes = slices.Clone(h.Changes); t.converted { // they counted packages
+		next.Since, next.Changes = h.Completed, nil
+	}
 	if change, ok := t.change(); ok {
 		next.Changes = append(next.Changes, change)
 	}
@@ -187,6 +196,7 @@ func (h History) newDiff(r scan.Result, at Stamp, reserve func(Stamp) Stamp) *sc
 	t := &scanDiff{
 		old: make(map[findingKey]TrackedFinding, len(h.Findings)), at: at, reserve: reserve,
 		baseline: h.Completed == 0 || h.Incomplete && h.Since == 0 || h.Enhanced != r.Enhanced, lostStatus: Resolved,
+		suppressed: make(map[string]bool, len(r.SuppressedNames)),
 	}
 	switch {
 	case r.Incomplete:
@@ -194,10 +204,31 @@ func (h History) newDiff(r scan.Result, at Stamp, reserve func(Stamp) Stamp) *sc
 	case t.baseline:
 		t.lostStatus = Hidden
 	}
-	for _, f := range h.Findings {
+	for _, name := range r.SuppressedNames {
+		t.suppressed[name] = true
+	}
+	known := h.Findings
+	if t.converted = h.Enhanced && r.Enhanced && !h.ByVulnerability; t.converted {
+		known = mergePackages(known, r.Findings)
+	}
+	for _, f := range known {
 		t.old[keyOf(f.Finding)] = f
 	}
+	if t.baseline {
+		t.firstSeen = firstSeen(known)
+	}
 	return t
+}
+
+// firstSeen returns when each vulnerability that is not resolved was first seen.
+func firstSeen(findings []TrackedFinding) map[string]Stamp {
+	first := make(map[string]Stamp)
+	for _, f := range findings {
+		if at, known := first[f.Name]; f.Status != Resolved && f.Published > 0 && (!known || f.Published < at) {
+			first[f.Name] = f.Published
+		}
+	}
+	return first
 }
 
 // dateOfScan returns the date of the changes that a result causes. ECR reports no date when a tag points to an older
@@ -208,8 +239,9 @@ func (h History) dateOfScan(r scan.Result, now Stamp) Stamp {
 		return at
 	}
 	hasChanges := false
-	h.newDiff(r, h.LastDate, func(at Stamp) Stamp { hasChanges = true; return at }).findings(r.Findings)
-	if hasChanges {
+	t := h.newDiff(r, h.LastDate, func(at Stamp) Stamp { hasChanges = true; return at })
+	t.findings(r.Findings)
+	if _, hasCounts := t.change(); hasChanges || hasCounts {
 		return max(h.LastDate, now)
 	}
 	return h.LastDate
@@ -235,7 +267,15 @@ type scanDiff struct {
 	baseline bool
 	// lostStatus is the status of findings that the scan does not report.
 	lostStatus FindingStatus
-	events     []Event
+	// suppressed are the names of the vulnerabilities that the scan reports as suppressed. suppressedCounts are the
+	// counts of those that were not suppressed before.
+	suppressed       map[string]bool
+	suppressedCounts scan.Counts
+	// firstSeen contains when the other kind of scanning first saw a vulnerability. It is set for a baseline.
+	firstSeen map[string]Stamp
+	// converted means that the history was stored by a version that counted each package of an enhanced finding.
+	converted bool
+	events    []Event
 }
 
 // findings returns the findings of the scan and the stored findings that the scan does not report. It handles the
@@ -265,11 +305,11 @@ func (t *scanDiff) trackFound(f scan.Finding, old TrackedFinding, known bool) Tr
 	case t.baseline && old.Status != Resolved && old.Published > 0:
 		next.Published, next.Updated, next.Note = old.Published, old.Updated, old.Note
 	case t.baseline && old.Status != Resolved, !known:
-		next = t.trackNew(next, cmp.Or(StampOf(next.FirstSeen), t.at), "")
+		next = t.trackNew(next, cmp.Or(t.firstSeen[f.Name], StampOf(next.FirstSeen), t.at), "")
 		t.addEvent(New, next, "")
 	case old.Status != Present:
 		next.Episode++
-		next = t.trackNew(next, t.at, "came back")
+		next = t.trackNew(next, t.at, noteOfReturn(old.Status))
 		t.addEvent(New, next, "")
 	case scan.CompareSeverity(f.Severity, old.Severity) < 0:
 		next.Episode++
@@ -280,6 +320,13 @@ func (t *scanDiff) trackFound(f scan.Finding, old TrackedFinding, known bool) Tr
 		next = t.trackChanged(next, old.Finding)
 	}
 	return next
+}
+
+func noteOfReturn(from FindingStatus) string {
+	if from == Suppressed {
+		return "no longer suppressed"
+	}
+	return "came back"
 }
 
 // trackNew sets the dates of a new finding or of a new episode.
@@ -319,6 +366,10 @@ func (t *scanDiff) trackChanged(next TrackedFinding, old scan.Finding) TrackedFi
 
 // trackLost updates a finding that the scan did not report.
 func (t *scanDiff) trackLost(f TrackedFinding) TrackedFinding {
+	if t.suppressed[f.Name] {
+		f.Status, f.Ended, t.suppressedCounts = Suppressed, t.at, t.suppressedCounts.With(f.Severity)
+		return f
+	}
 	f.Status, f.Ended = t.lostStatus, t.at
 	if t.lostStatus == Resolved {
 		f.Updated, f.Note = max(t.reserve(t.at), f.Updated), "no longer found"
@@ -331,7 +382,7 @@ func (t *scanDiff) addEvent(kind EventKind, f TrackedFinding, from scan.Severity
 	if t.baseline {
 		return
 	}
-	e := Event{Kind: kind, Scan: t.at, At: f.Updated, Name: f.Name, Package: f.Package, Episode: f.Episode, From: from, To: f.Severity}
+	e := Event{Kind: kind, Scan: t.at, At: f.Updated, Name: f.Name, Package: f.IdentityPackage(), Episode: f.Episode, From: from, To: f.Severity}
 	if kind == Fixed {
 		e.To = ""
 	}
@@ -346,7 +397,7 @@ func (t *scanDiff) addEvent(kind EventKind, f TrackedFinding, from scan.Severity
 
 // change returns the change of the counts, and false when the counts did not change.
 func (t *scanDiff) change() (CountChange, bool) {
-	c := CountChange{At: t.at.Time()}
+	c := CountChange{At: t.at.Time(), Suppressed: t.suppressedCounts}
 	for _, e := range t.events {
 		if e.Kind == FixAvailable {
 			continue
@@ -354,7 +405,7 @@ func (t *scanDiff) change() (CountChange, bool) {
 		c.New = c.New.With(e.To)
 		c.Fixed = c.Fixed.With(e.From)
 	}
-	return c, len(c.New)+len(c.Fixed) > 0
+	return c, len(c.New)+len(c.Fixed)+len(c.Suppressed) > 0
 }
 
 // prune removes the details of findings that ended longer ago than [Retention], and deletes the oldest ones above the
@@ -375,7 +426,7 @@ func (t *scanDiff) prune(all []TrackedFinding) []TrackedFinding {
 	ended = ended[:min(len(ended), maxEnded+maxNamed)]
 	for i, f := range ended {
 		if i >= maxEnded || f.Ended < t.at.Plus(-Retention) {
-			ended[i] = TrackedFinding{Finding: scan.Finding{Name: f.Name, Package: f.Package, Severity: f.Severity, Episode: f.Episode}, Status: f.Status, Ended: f.Ended}
+			ended[i] = TrackedFinding{Finding: scan.Finding{Name: f.Name, Package: f.IdentityPackage(), Severity: f.Severity, Episode: f.Episode}, Status: f.Status, Ended: f.Ended}
 		}
 	}
 	return append(present, ended...)

@@ -34,6 +34,17 @@ func scanned(day float64, found string) scan.Result {
 // asInspector returns the result as an enhanced scan.
 func asInspector(r scan.Result) scan.Result {
 	r.Enhanced = true
+	r.Findings = slices.Clone(r.Findings)
+	for i, f := range r.Findings {
+		r.Findings[i] = f.WithPackages([]scan.Package{{Name: f.Package}})
+	}
+	return r
+}
+
+// withSuppressed returns the result with suppressed vulnerabilities.
+func withSuppressed(r scan.Result, names string) scan.Result {
+	r.SuppressedNames = strings.Fields(names)
+	r.Suppressed = len(r.SuppressedNames)
 	return r
 }
 
@@ -44,11 +55,16 @@ func with(r scan.Result, change func(f *scan.Finding)) scan.Result {
 	return r
 }
 
-// findingsText returns the findings of a history as text: episode, severity, status, day of publication and note.
+// findingsText returns the findings of a history as text: episode, severity, status, day of publication and note. A
+// star marks a finding of Amazon Inspector, which has no package in its identity.
 func findingsText(h History) string {
 	lines := make([]string, len(h.Findings))
 	for i, f := range h.Findings {
-		lines[i] = strings.TrimSpace(fmt.Sprintf("%s#%d %s %s", f.Name, f.Episode, f.Severity, f.Status))
+		name := f.Name
+		if f.IdentityPackage() == "" {
+			name += "*"
+		}
+		lines[i] = strings.TrimSpace(fmt.Sprintf("%s#%d %s %s", name, f.Episode, f.Severity, f.Status))
 		if f.Published > 0 {
 			lines[i] += fmt.Sprintf(" day %d", daysAfter(f.Published))
 		}
@@ -94,6 +110,9 @@ func TestHistory(t *testing.T) {
 	enhanced := func(day float64, found, findings, events string) historyStep {
 		return historyStep{day, "", asInspector(scanned(day, found)), findings, events}
 	}
+	suppressed := func(day float64, found, names, findings, events string) historyStep {
+		return historyStep{day, "", withSuppressed(asInspector(scanned(day, found)), names), findings, events}
+	}
 	for name, steps := range map[string][]historyStep{
 		"the first scan is the baseline": {
 			basic(0, "A:HIGH B:LOW", "A#0 HIGH day 0; B#0 LOW day 0", ""),
@@ -116,13 +135,13 @@ func TestHistory(t *testing.T) {
 			basic(3, "A:HIGH", "A#2 HIGH day 3 (severity raised from MEDIUM)", "SEVERITY RAISED A#2 MEDIUM>HIGH"),
 		},
 		"a fix became available, then another": {
-			enhanced(0, "A:LOW", "A#0 LOW day 0", ""),
-			{1, "", with(asInspector(scanned(1, "A:LOW")), func(f *scan.Finding) { f.FixedIn = []string{"2"} }), "A#0 LOW day 0 (a fix became available)", "FIX AVAILABLE A#0 LOW>LOW"},
-			{2, "", with(asInspector(scanned(2, "A:LOW")), func(f *scan.Finding) { f.FixedIn = []string{"3"} }), "A#0 LOW day 0 (the fix changed)", ""},
+			enhanced(0, "A:LOW", "A*#0 LOW day 0", ""),
+			{1, "", with(asInspector(scanned(1, "A:LOW")), func(f *scan.Finding) { f.FixedIn = []string{"2"} }), "A*#0 LOW day 0 (a fix became available)", "FIX AVAILABLE A#0 LOW>LOW"},
+			{2, "", with(asInspector(scanned(2, "A:LOW")), func(f *scan.Finding) { f.FixedIn = []string{"3"} }), "A*#0 LOW day 0 (the fix changed)", ""},
 		},
 		"severity lowered and a fix at once": {
-			enhanced(0, "A:HIGH", "A#0 HIGH day 0", ""),
-			{1, "", with(asInspector(scanned(1, "A:LOW")), func(f *scan.Finding) { f.FixAvailable = "YES" }), "A#0 LOW day 0 (severity lowered from HIGH, a fix became available)", "FIX AVAILABLE A#0 LOW>LOW; SEVERITY LOWERED A#0 HIGH>LOW"},
+			enhanced(0, "A:HIGH", "A*#0 HIGH day 0", ""),
+			{1, "", with(asInspector(scanned(1, "A:LOW")), func(f *scan.Finding) { f.FixAvailable = "YES" }), "A*#0 LOW day 0 (severity lowered from HIGH, a fix became available)", "FIX AVAILABLE A#0 LOW>LOW; SEVERITY LOWERED A#0 HIGH>LOW"},
 		},
 		"another description or version is no change": {
 			basic(0, "A:LOW", "A#0 LOW day 0", ""),
@@ -135,21 +154,21 @@ func TestHistory(t *testing.T) {
 		},
 		"a switch to enhanced scanning and back resolves nothing": {
 			basic(0, "A:HIGH B:LOW", "A#0 HIGH day 0; B#0 LOW day 0", ""),
-			enhanced(1, "B:LOW C:LOW", "A#0 HIGH hidden day 0; B#0 LOW day 0; C#0 LOW day 1", ""),
-			enhanced(2, "C:LOW", "A#0 HIGH hidden day 0; B#0 LOW resolved day 0 (no longer found); C#0 LOW day 1", "FIXED B#0 LOW>"),
-			basic(3, "A:HIGH", "A#0 HIGH day 0; B#0 LOW resolved day 0 (no longer found); C#0 LOW hidden day 1", ""),
-			basic(4, "A:HIGH B:LOW", "A#0 HIGH day 0; B#1 LOW day 4 (came back); C#0 LOW hidden day 1", "NEW B#1 >LOW"),
+			enhanced(1, "B:LOW C:LOW", "A#0 HIGH hidden day 0; B#0 LOW hidden day 0; B*#0 LOW day 0; C*#0 LOW day 1", ""),
+			enhanced(2, "C:LOW", "A#0 HIGH hidden day 0; B#0 LOW hidden day 0; B*#0 LOW resolved day 0 (no longer found); C*#0 LOW day 1", "FIXED B#0 LOW>"),
+			basic(3, "A:HIGH", "A#0 HIGH day 0; B#0 LOW hidden day 0; B*#0 LOW resolved day 0 (no longer found); C*#0 LOW hidden day 1", ""),
+			basic(4, "A:HIGH B:LOW", "A#0 HIGH day 0; B#1 LOW day 4 (came back); B*#0 LOW resolved day 0 (no longer found); C*#0 LOW hidden day 1", "NEW B#1 >LOW"),
 		},
-		"a resolved finding that the other kind of scanning finds starts an episode and is no event": {
+		"a resolved finding that the other kind of scanning finds is no event": {
 			basic(0, "A:HIGH", "A#0 HIGH day 0", ""),
 			basic(1, "", "A#0 HIGH resolved day 0 (no longer found)", "FIXED A#0 HIGH>"),
-			enhanced(2, "A:HIGH", "A#1 HIGH day 2 (came back)", ""),
+			enhanced(2, "A:HIGH", "A#0 HIGH resolved day 0 (no longer found); A*#0 HIGH day 2", ""),
 		},
-		"so does a finding that was resolved long ago": {
+		"nor is a finding that was resolved long ago": {
 			basic(0, "A:HIGH", "A#0 HIGH day 0", ""),
 			basic(1, "", "A#0 HIGH resolved day 0 (no longer found)", "FIXED A#0 HIGH>"),
 			basic(32, "", "A#0 HIGH resolved", ""),
-			enhanced(33, "A:HIGH", "A#1 HIGH day 33 (came back)", ""),
+			enhanced(33, "A:HIGH", "A#0 HIGH resolved; A*#0 HIGH day 33", ""),
 		},
 		"a resolved finding loses its dates after 30 days, and comes back as another episode": {
 			basic(0, "A:HIGH", "A#0 HIGH day 0", ""),
@@ -176,8 +195,19 @@ func TestHistory(t *testing.T) {
 			{7, "sha256:a", scanned(7, "A:HIGH"), "A#1 HIGH day 6 (came back); B#0 LOW resolved day 4 (no longer found)", ""},
 		},
 		"Amazon Inspector removes a finding without a date": {
-			enhanced(0, "A:HIGH B:LOW", "A#0 HIGH day 0; B#0 LOW day 0", ""),
-			{9, "", asInspector(scanned(0, "B:LOW")), "A#0 HIGH resolved day 0 (no longer found); B#0 LOW day 0", "FIXED A#0 HIGH>"},
+			enhanced(0, "A:HIGH B:LOW", "A*#0 HIGH day 0; B*#0 LOW day 0", ""),
+			{9, "", asInspector(scanned(0, "B:LOW")), "A*#0 HIGH resolved day 0 (no longer found); B*#0 LOW day 0", "FIXED A#0 HIGH>"},
+		},
+		"a suppressed finding is neither fixed nor new": {
+			enhanced(0, "A:HIGH B:LOW", "A*#0 HIGH day 0; B*#0 LOW day 0", ""),
+			suppressed(1, "B:LOW", "A C", "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""),
+			suppressed(2, "B:LOW", "A C", "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""),
+			suppressed(3, "B:LOW", "C", "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""),
+			enhanced(4, "A:HIGH B:LOW C:LOW", "A*#1 HIGH day 4 (no longer suppressed); B*#0 LOW day 0; C*#0 LOW day 4", "NEW A#1 >HIGH; NEW C#0 >LOW"),
+		},
+		"a finding is suppressed without a date": {
+			enhanced(0, "A:HIGH B:LOW", "A*#0 HIGH day 0; B*#0 LOW day 0", ""),
+			{9, "", withSuppressed(asInspector(scanned(0, "B:LOW")), "A"), "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -252,8 +282,10 @@ func checkHistory(t testing.TB, before, after History) {
 		want := before.present()
 		if n := len(changes); n > 0 && !slices.ContainsFunc(before.Changes, func(c CountChange) bool { return cmp.Equal(c, changes[n-1]) }) {
 			want.Add(changes[n-1].New)
-			for severity, n := range changes[n-1].Fixed {
-				want[severity] -= n
+			for _, less := range []scan.Counts{changes[n-1].Fixed, changes[n-1].Suppressed} {
+				for severity, n := range less {
+					want[severity] -= n
+				}
 			}
 		}
 		maps.DeleteFunc(want, func(_ scan.Severity, n int) bool { return n == 0 })
@@ -316,6 +348,9 @@ func TestHistoryOfRandomScans(t *testing.T) {
 			for _, name := range "ABCDEF" {
 				if random.IntN(2) == 0 {
 					f := scan.Finding{Name: string(name), Package: "p", Severity: severities[random.IntN(len(severities))]}
+					if kind {
+						f = f.WithPackages([]scan.Package{{Name: "p"}})
+					}
 					if random.IntN(4) == 0 {
 						f.FixedIn = []string{"1"}
 					}
@@ -323,6 +358,8 @@ func TestHistoryOfRandomScans(t *testing.T) {
 						f.FirstSeen = onDay(at - 3*random.Float64()).Time()
 					}
 					r.Findings = append(r.Findings, f)
+				} else if kind && random.IntN(3) == 0 {
+					r.SuppressedNames = append(r.SuppressedNames, string(name))
 				}
 			}
 			slices.SortFunc(r.Findings, scan.CompareFindings)
@@ -486,8 +523,8 @@ func TestIncompleteLists(t *testing.T) {
 		"after a complete list":   {[]scan.Result{scanned(1, "A:LOW B:HIGH"), cut(scanned(2, "A:LOW C:LOW"))}, "A#0 LOW day 1; B#0 HIGH day 1; C#0 LOW day 2", "NEW C", onDay(1)},
 		"between complete lists":  {[]scan.Result{scanned(1, "A:LOW B:HIGH"), cut(scanned(2, "A:LOW")), scanned(2, "A:LOW")}, "A#0 LOW day 1; B#0 HIGH resolved day 1 (no longer found)", "FIXED B", onDay(1)},
 		"of a complete scan":      {[]scan.Result{scanned(1, "A:LOW B:HIGH"), cut(scanned(1, "A:LOW"))}, "A#0 LOW day 1; B#0 HIGH day 1", "", onDay(1)},
-		"of an enhanced scan":     {[]scan.Result{asInspector(scanned(1, "A:LOW B:HIGH")), cut(asInspector(scanned(1, "A:LOW")))}, "A#0 LOW day 1; B#0 HIGH day 1", "", onDay(1)},
-		"after a change of kinds": {[]scan.Result{scanned(1, "A:LOW"), cut(asInspector(scanned(2, "B:LOW"))), asInspector(scanned(2, "B:LOW C:LOW"))}, "A#0 LOW hidden day 1; B#0 LOW day 2; C#0 LOW day 9", "", onDay(2)},
+		"of an enhanced scan":     {[]scan.Result{asInspector(scanned(1, "A:LOW B:HIGH")), cut(asInspector(scanned(1, "A:LOW")))}, "A*#0 LOW day 1; B*#0 HIGH day 1", "", onDay(1)},
+		"after a change of kinds": {[]scan.Result{scanned(1, "A:LOW"), cut(asInspector(scanned(2, "B:LOW"))), asInspector(scanned(2, "B:LOW C:LOW"))}, "A#0 LOW hidden day 1; B*#0 LOW day 2; C*#0 LOW day 9", "", onDay(2)},
 	} {
 		h, events := of(test.results...)
 		if got := findingsText(h); got != test.found || !strings.HasPrefix(events, test.changes) || test.changes == "" && events != "" || h.Since != test.since {

@@ -72,6 +72,8 @@ type ImageRecord struct {
 	// tags only sets Listed of the record.
 	First Stamp
 	Seen  Stamp
+	// LastPulled is when the image was last pulled, as in [scan.Image].
+	LastPulled Stamp
 	// MissingSince is when the tag or the platform was first missing; 0 means that it exists.
 	MissingSince Stamp
 	// WaitingSince is the start of the time without a scan, if it is later than the last scan. It is set when the tag
@@ -110,11 +112,14 @@ type Answer struct {
 	Counts    scan.Counts
 	Completed Stamp
 	Enhanced  bool
-	// Continuous is the same as in [scan.Result].
+	// Continuous, Suppressed, InUse and LastInUse are the same as in [scan.Result].
 	Continuous bool
 	// Unlisted and Incomplete are the same as in [scan.Result].
 	Unlisted   int
 	Incomplete bool
+	Suppressed int
+	InUse      int
+	LastInUse  Stamp
 }
 
 // ErrLaterFormat is wrapped by errors for a record that a later version of the service wrote. This version must not
@@ -136,6 +141,7 @@ func (r ImageRecord) Label() string { return scan.Image{Tag: r.Tag, Platform: r.
 func (r ImageRecord) Image(repo scan.Repository) scan.Image {
 	i := scan.Image{
 		Repository: repo, Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Artifacts: r.Artifacts, Kind: r.Kind,
+		LastPulled: r.LastPulled.Time(),
 	}
 	if r.ErrorCode != "" && r.Kind != scan.Missing {
 		i.Err = &scan.Error{Code: r.ErrorCode, Message: r.Reason}
@@ -150,6 +156,7 @@ func answerOf(r scan.Result) Answer {
 	return Answer{
 		State: r.State, Reason: r.Reason, Counts: r.Counts, Completed: StampOf(r.CompletedAt), Enhanced: r.Enhanced, Continuous: r.Continuous,
 		Unlisted: r.Unlisted, Incomplete: r.Incomplete,
+		Suppressed: r.Suppressed, InUse: r.InUse, LastInUse: StampOf(r.LastInUse),
 	}
 }
 
@@ -158,6 +165,7 @@ func (a Answer) Result() scan.Result {
 	return scan.Result{
 		State: a.State, Reason: a.Reason, Counts: a.Counts, CompletedAt: a.Completed.Time(), Enhanced: a.Enhanced, Continuous: a.Continuous,
 		Unlisted: a.Unlisted, Incomplete: a.Incomplete,
+		Suppressed: a.Suppressed, InUse: a.InUse, LastInUse: a.LastInUse.Time(),
 	}
 }
 
@@ -354,6 +362,7 @@ func (r *Record) UpdateImage(i scan.Image, now Stamp) {
 	}
 	next.Listed, next.Digest, next.Index, next.Artifacts, next.Kind = i.Listed, i.Digest, i.Index, i.Artifacts, i.Kind
 	next.Seen, next.MissingSince = now, 0
+	next.LastPulled = StampOf(i.LastPulled)
 	next.ErrorCode, next.Reason = "", ""
 	if i.Err != nil {
 		next.ErrorCode, next.Reason = scan.CodeOf(i.Err), scan.MessageOf(i.Err)
@@ -382,6 +391,7 @@ func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) 
 	next, kind := old, TagGone
 	next.Digest, next.Index, next.Artifacts, next.Kind, next.Last, next.AnsweredAt = "", "", 0, scan.Missing, Answer{}, 0
 	next.ErrorCode, next.Reason, next.MissingSince = "", "", cmp.Or(old.MissingSince, now)
+	next.LastPulled = 0
 	for n, i := range instead {
 		if n == 0 {
 			kind = PlatformGone

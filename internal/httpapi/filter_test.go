@@ -145,7 +145,7 @@ func checkNarrows(t *testing.T, f scan.Filter) {
 	passes := func(repository, tag string, found scan.Finding) bool {
 		return f.MatchesRepository(repository) && f.MatchesImage(scan.Image{Tag: tag}) && f.Matches(found)
 	}
-	if !passes("test/ubuntu", "latest", scan.Finding{Name: "CVE-2016-1585", Package: "openssl", Severity: scan.High, FixedIn: []string{"2"}}) {
+	if !passes("test/ubuntu", "latest", scan.Finding{Name: "CVE-2016-1585", Package: "openssl", Severity: scan.High, FixedIn: []string{"2"}, InUse: 1}) {
 		t.Error("the filter excludes a matching finding")
 	}
 	if passes("test/other", "other", scan.Finding{Name: "CVE-1", Package: "other", Severity: scan.Low}) {

@@ -12,8 +12,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// A JSON field and a CSV column with the same name have the same meaning. Clients depend on these names: names may be added, but no name may be
-// removed or change its meaning.
+// A JSON field and a CSV column with the same name have the same meaning. Clients depend on these names: names may be
+// added, but no name may be removed or change its meaning.
 type (
 	// imageData is an image and its result. Its texts are clean.
 	imageData struct {
@@ -31,6 +31,11 @@ type (
 		New        countsData `json:"new,omitzero"`
 		Fixed      countsData `json:"fixed,omitzero"`
 		Missing    int        `json:"missing,omitempty"` // the number of findings that ECR counts but did not return
+		// Suppressed is the number of findings that suppression rules of Amazon Inspector hide.
+		Suppressed   int    `json:"suppressed,omitempty"`
+		InUse        int    `json:"inUse,omitempty"`
+		LastInUseAt  string `json:"lastInUseAt,omitempty"`
+		LastPulledAt string `json:"lastPulledAt,omitempty"`
 	}
 	// WithoutResultData is an image or a config without a current result.
 	WithoutResultData struct {
@@ -48,18 +53,23 @@ type (
 		Registry   string `json:"registry"`
 		Repository string `json:"repository"`
 	}
-	// FindingData is a finding and the images that have it. If findings are grouped by vulnerability, Images and ImageCount are set instead of Tag,
-	// Platform and Digest.
+	// FindingData is a finding and the images that have it. If findings are grouped by vulnerability, Images and
+	// ImageCount are set instead of Tag, Platform and Digest.
 	FindingData struct {
-		Severity      string   `json:"severity"`
-		Vulnerability string   `json:"vulnerability"`
-		Package       string   `json:"package,omitempty"`
-		Versions      []string `json:"versions,omitempty"`
-		FixedIn       []string `json:"fixedIn,omitempty"`
-		FixAvailable  string   `json:"fixAvailable,omitempty"`
-		Exploit       string   `json:"exploit,omitempty"`
-		Score         *float64 `json:"score,omitempty"`
-		Vector        string   `json:"vector,omitempty"`
+		Severity      string        `json:"severity"`
+		Vulnerability string        `json:"vulnerability"`
+		Package       string        `json:"package,omitempty"`
+		Versions      []string      `json:"versions,omitempty"`
+		FixedIn       []string      `json:"fixedIn,omitempty"`
+		Packages      []PackageData `json:"packages,omitempty"`
+		Related       []string      `json:"related,omitempty"`
+		FixAvailable  string        `json:"fixAvailable,omitempty"`
+		Exploit       string        `json:"exploit,omitempty"`
+		Score         *float64      `json:"score,omitempty"`
+		Vector        string        `json:"vector,omitempty"`
+		ScoreSource   string        `json:"scoreSource,omitempty"`
+		InUse         int           `json:"inUse,omitempty"`
+		LastInUseAt   string        `json:"lastInUseAt,omitempty"`
 		repositoryData
 		Tag        string   `json:"tag,omitempty"`
 		Platform   string   `json:"platform,omitempty"`
@@ -81,7 +91,8 @@ type countsData []scan.SeverityCount
 
 func newCounts(c scan.Counts) countsData { return c.Ordered() }
 
-// MarshalJSON implements json.Marshaler. It writes an object in the order of the severities, which a map would not keep.
+// MarshalJSON implements json.Marshaler. It writes an object in the order of the severities, which a map would not
+// keep.
 func (c countsData) MarshalJSON() ([]byte, error) {
 	if c == nil {
 		return []byte("null"), nil
@@ -111,6 +122,7 @@ func newImageData(item report.Item, since, now time.Time) imageData {
 		AsOf: OptionalTime(condition.AsOf), ScannedAt: OptionalTime(result.CompletedAt),
 	}
 	d.State, d.Reason = conditionData(condition)
+	d.InUse, d.LastInUseAt, d.LastPulledAt = result.InUse, OptionalTime(result.LastInUse), OptionalTime(image.LastPulled)
 	if !result.CompletedAt.IsZero() {
 		hours := max(0, int(now.Sub(result.CompletedAt)/time.Hour))
 		d.AgeHours = &hours
@@ -120,7 +132,7 @@ func newImageData(item report.Item, since, now time.Time) imageData {
 		return d
 	}
 	d.Stale = item.Stale(now)
-	d.Counts = newCounts(result.Counts)
+	d.Counts, d.Suppressed = newCounts(result.Counts), result.Suppressed
 	if !item.KnownSince.IsZero() {
 		added, fixed := item.ChangedSince(since)
 		d.KnownSince, d.New, d.Fixed = RFC3339(item.KnownSince), newCounts(added), newCounts(fixed)
@@ -128,15 +140,18 @@ func newImageData(item report.Item, since, now time.Time) imageData {
 	return d
 }
 
-// conditionData returns the state and reason for the data formats. Both are empty for a config whose images were read.
+// conditionData returns the state and reason for the data formats. Both are empty for a config whose images were
+// read.
 func conditionData(c report.Condition) (state, reason string) {
 	return OneLine(string(c.State), maxReason), OneLine(c.Reason, maxReason)
 }
 
-// maxWithoutResult is the maximum number of images and configs without a current result that a page of findings names.
+// maxWithoutResult is the maximum number of images and configs without a current result that a page of findings
+// names.
 const maxWithoutResult = 1000
 
-// WithoutResult returns the images and configs of a listing that have no current result: the first thousand, and the number of the others.
+// WithoutResult returns the images and configs of a listing that have no current result: the first thousand, and the
+// number of the others.
 func WithoutResult(l report.Listing) (named []WithoutResultData, more int) {
 	named = []WithoutResultData{}
 	add := func(d WithoutResultData) {
@@ -219,9 +234,11 @@ func NewFindingData(l report.Listing, found report.Entry, limit int) FindingData
 	f, image := found.Finding, found.Images[0]
 	nameLimit := min(MaxName, max(limit, 100))
 	d := FindingData{
-		ID: l.EntryID(found).URN(), Severity: OneLine(string(f.Severity), maxSeverity), Vulnerability: OneLine(f.Name, nameLimit), Package: OneLine(f.Package, nameLimit),
+		ID: l.EntryID(found).URN(), Severity: OneLine(string(f.Severity), maxSeverity), Vulnerability: OneLine(f.Name, nameLimit), Package: packageNames(f, limit),
 		Versions: firstTexts(f.Versions, limit), FixedIn: firstTexts(f.FixedIn, limit),
 		FixAvailable: OneLine(f.FixAvailable, maxSeverity), Exploit: OneLine(f.Exploit, maxSeverity), Score: scoreOf(f), Vector: OneLine(f.Vector, nameLimit),
+		ScoreSource: OneLine(f.ScoreSource, nameLimit), Packages: newPackages(f.Packages, limit), Related: firstTexts(f.Related, limit),
+		InUse: f.InUse, LastInUseAt: OptionalTime(f.LastInUse),
 		repositoryData: repositoryData{image.Repository.Region, image.Repository.Registry, image.Repository.Name},
 		Published:      RFC3339(found.Published), Updated: RFC3339(found.Updated), Resolved: OptionalTime(found.Resolved),
 		URL: Advisory(f, limit), Description: strings.TrimSpace(Clean(f.Description, limit)),

@@ -26,7 +26,9 @@ func overview() report.Overview {
 	now := rendertest.Scanned.Add(100 * time.Hour)
 	changed := rendertest.Image(ubuntu, "latest", scan.Result{
 		State: scan.Completed, CompletedAt: now.Add(-90 * time.Minute), Counts: scan.Counts{scan.High: 7, scan.Low: 2, "BRAND NEW": 1},
+		Suppressed: 3, InUse: 2, LastInUse: now.Add(-time.Hour),
 	})
+	changed.Image.LastPulled = now.Add(-20 * time.Hour)
 	changed.KnownSince, changed.Changes = rendertest.Scanned, []history.CountChange{
 		{At: now.Add(-50 * time.Hour), New: scan.Counts{scan.High: 5}},
 		{At: now.Add(-90 * time.Minute), New: scan.Counts{scan.High: 2, scan.Low: 1}, Fixed: scan.Counts{scan.Medium: 3}},

@@ -15,7 +15,7 @@ func FindingsCSV(l report.Listing) ([]byte, error) {
 	head := []string{
 		"id", "severity", "vulnerability", "package", "versions", "fixedIn", "fixAvailable", "exploit", "score", "vector",
 		"region", "registry", "repository", "tag", "platform", "digest", "images", "imageCount", "published", "updated", "resolved", "url", "description",
-		"state", "reason", "asOf",
+		"state", "reason", "asOf", "related", "scoreSource", "inUse", "lastInUseAt",
 	}
 	var withoutResult [][]string
 	if l.View.Page <= 1 {
@@ -31,27 +31,30 @@ func FindingsCSV(l report.Listing) ([]byte, error) {
 }
 
 func findingCells(d FindingData) []string {
-	score, count := "", ""
+	score := ""
 	if d.Score != nil {
 		score = strconv.FormatFloat(*d.Score, 'f', -1, 64)
 	}
-	if d.ImageCount > 0 {
-		count = strconv.Itoa(d.ImageCount)
-	}
 	return []string{
 		d.ID, d.Severity, d.Vulnerability, d.Package, strings.Join(d.Versions, ", "), strings.Join(d.FixedIn, ", "), d.FixAvailable, d.Exploit, score, d.Vector,
-		d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest, strings.Join(d.Images, ", "), count, d.Published, d.Updated, d.Resolved, d.URL,
-		OneLine(d.Description, MaxSummary), "", "", "",
+		d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest, strings.Join(d.Images, ", "), optionalCount(d.ImageCount), d.Published, d.Updated, d.Resolved, d.URL,
+		OneLine(d.Description, MaxSummary), "", "", "", strings.Join(d.Related, ", "), d.ScoreSource, optionalCount(d.InUse), d.LastInUseAt,
 	}
 }
 
-// withoutResultRows returns rows with this number of columns. The last three are state, reason and asOf.
+// optionalCount returns an empty text for 0.
+func optionalCount(n int) string { return number(n, n > 0) }
+
+// stateColumn is the index of the column state. The columns reason and asOf are after it.
+const stateColumn = 23
+
+// withoutResultRows returns rows with this number of columns.
 func withoutResultRows(l report.Listing, columns int) [][]string {
 	withoutResult, more := WithoutResult(l)
 	var rows [][]string
 	row := func(state, reason, asOf string) []string {
 		cells := make([]string, columns)
-		copy(cells[columns-3:], []string{state, reason, asOf})
+		copy(cells[stateColumn:], []string{state, reason, asOf})
 		return cells
 	}
 	for _, d := range append(withoutResult, ShortLists(l)...) {

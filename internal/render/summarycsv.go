@@ -18,7 +18,7 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, err
 	for _, s := range scan.Severities() {
 		head = append(head, string(s))
 	}
-	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale", "missing")
+	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale", "missing", "suppressed", "inUse", "lastInUseAt", "lastPulledAt")
 	var rows [][]string
 	for _, r := range report.Narrow(o.Reports, filter) {
 		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Config.Repository}
@@ -31,7 +31,8 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, err
 		}
 		for _, item := range r.Images {
 			d := newImageData(item, o.Since, o.Now)
-			rows = append(rows, append(append(slices.Clone(lead), imageCells(d)...), url, truth(d.Stale), number(d.Missing, d.Missing > 0)))
+			rows = append(rows, append(append(slices.Clone(lead), imageCells(d)...), url, truth(d.Stale),
+				optionalCount(d.Missing), optionalCount(d.Suppressed), optionalCount(d.InUse), d.LastInUseAt, d.LastPulledAt))
 		}
 	}
 	return writeCSV(head, rows)

@@ -91,10 +91,20 @@ func (q *request) collectChanges(ctx context.Context, r *refresh.Refresher, conf
 				return
 			}
 			h.Events = slices.DeleteFunc(h.Events, func(e history.Event) bool { return found.isTooOld(e.Scan, now) })
-			found.add(rollUp(h.ChangesByScan(&image), q.filter))
+			found.add(rollUp(withUse(h.ChangesByScan(&image), known.Last), q.filter))
 		})
 	}
 	wg.Wait()
+}
+
+// withUse sets the use of the image in its changes.
+func withUse(scans [][]history.Change, last history.Answer) [][]history.Change {
+	for _, changes := range scans {
+		for i := range changes {
+			changes[i].Finding.InUse, changes[i].Finding.LastInUse = last.InUse, last.LastInUse.Time()
+		}
+	}
+	return scans
 }
 
 // recent returns the changes that are not too old. It is for changes that are about scanning or a repository.

@@ -96,8 +96,9 @@ func newFindingsCollector(v View) *findingsCollector {
 	return &findingsCollector{view: v, list: newShortlist(v.page(), paging), groups: make(map[vulnerability]*group), episodes: make(map[vulnerability]int)}
 }
 
-// add adds the findings of an image. It ignores findings that were resolved too long ago: a history still contains them until its next scan.
-func (g *findingsCollector) add(image *scan.Image, h history.History, now history.Stamp) {
+// add adds the findings of an image with this result. It ignores findings that were resolved too long ago: a history still contains them until its
+// next scan.
+func (g *findingsCollector) add(image *scan.Image, r scan.Result, h history.History, now history.Stamp) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view.ByVulnerability {
@@ -108,6 +109,7 @@ func (g *findingsCollector) add(image *scan.Image, h history.History, now histor
 			g.lastExpiry = max(g.lastExpiry, end+1)
 			continue
 		}
+		f.InUse, f.LastInUse = r.InUse, r.LastInUse
 		if !g.view.Filter.Matches(f.Finding) {
 			continue
 		}
@@ -122,14 +124,14 @@ func (g *findingsCollector) add(image *scan.Image, h history.History, now histor
 // countEpisodes adds the episodes of a history.
 func (g *findingsCollector) countEpisodes(repo scan.Repository, h history.History) {
 	for _, f := range h.Findings {
-		if key := (vulnerability{repo, f.Name, f.Package}); f.Episode > g.episodes[key] {
+		if key := (vulnerability{repo, f.Name, f.IdentityPackage()}); f.Episode > g.episodes[key] {
 			g.episodes[key] = f.Episode
 		}
 	}
 }
 
 func (g *findingsCollector) group(e Entry) {
-	key := vulnerability{e.Images[0].Repository, e.Finding.Name, e.Finding.Package}
+	key := vulnerability{e.Images[0].Repository, e.Finding.Name, e.Finding.IdentityPackage()}
 	switch known := g.groups[key]; {
 	case known != nil:
 		known.merge(e)
@@ -175,8 +177,7 @@ func (g *findingsCollector) page() ([]Entry, int) {
 	}
 	for key, e := range g.groups {
 		e.Finding.Episode = g.episodes[key]
-		slices.Sort(e.Finding.Versions)
-		slices.Sort(e.Finding.FixedIn)
+		e.Finding.SortTexts()
 		g.list.add(e.Entry)
 	}
 	page := g.list.page()

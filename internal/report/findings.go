@@ -163,7 +163,7 @@ func (q *request) collectFindings(ctx context.Context, r *refresh.Refresher, ite
 			}
 			q.markUnread(r, item)
 			image := item.Image
-			found.add(&image, h, now)
+			found.add(&image, item.Result, h, now)
 		})
 	}
 	wg.Wait()

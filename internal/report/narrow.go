@@ -58,7 +58,7 @@ func matchingItems(items []Item, f scan.Filter) []Item {
 func narrowChanges(changes []history.CountChange, f scan.Filter) []history.CountChange {
 	kept := make([]history.CountChange, len(changes))
 	for i, c := range changes {
-		kept[i] = history.CountChange{At: c.At, New: f.Counts(c.New), Fixed: f.Counts(c.Fixed)}
+		kept[i] = history.CountChange{At: c.At, New: f.Counts(c.New), Fixed: f.Counts(c.Fixed), Suppressed: f.Counts(c.Suppressed)}
 	}
 	return kept
 }

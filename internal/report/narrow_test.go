@@ -70,7 +70,7 @@ func counted(reports []Report) []string {
 
 func TestNarrowByRepository(t *testing.T) {
 	config := func(name string) scan.Config { return scan.Config{Repository: name} }
-	change := history.CountChange{At: time.Unix(1, 0), New: scan.Counts{scan.High: 1, scan.Low: 2}, Fixed: scan.Counts{scan.Low: 1}}
+	change := history.CountChange{At: time.Unix(1, 0), New: scan.Counts{scan.High: 1, scan.Low: 2}, Fixed: scan.Counts{scan.Low: 1}, Suppressed: scan.Counts{scan.High: 1, scan.Low: 1}}
 	reports := []Report{
 		{Config: config("test/a"), Images: []Item{{
 			Image: scan.Image{Tag: "x"}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 1, scan.Low: 2}}, Changes: []history.CountChange{change},
@@ -82,7 +82,7 @@ func TestNarrowByRepository(t *testing.T) {
 	if len(got) != 2 || got[0].Config.Repository != "test/a" || got[1].Config.Repository != "test/c" {
 		t.Fatalf("reports of two repositories: %+v", got)
 	}
-	want := []history.CountChange{{At: change.At, New: scan.Counts{scan.High: 1}, Fixed: scan.Counts{}}}
+	want := []history.CountChange{{At: change.At, New: scan.Counts{scan.High: 1}, Fixed: scan.Counts{}, Suppressed: scan.Counts{scan.High: 1}}}
 	if diff := cmp.Diff(want, got[0].Images[0].Changes); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}

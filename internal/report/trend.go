@@ -73,4 +73,5 @@ func undo(c scan.Counts, change history.CountChange) {
 		c[s] -= n
 	}
 	c.Add(change.Fixed)
+	c.Add(change.Suppressed)
 }

@@ -14,7 +14,7 @@ func TestTrend(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
 	watched := Item{Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 3, scan.Low: 1}}, KnownSince: ago(72), Changes: []history.CountChange{
-		{At: ago(47), New: scan.Counts{scan.High: 2, scan.Medium: 1}},
+		{At: ago(47), New: scan.Counts{scan.High: 2, scan.Medium: 1}, Suppressed: scan.Counts{scan.Critical: 1}},
 		{At: ago(23), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{scan.Medium: 1}},
 	}}
 	unknown := Item{Result: scan.Result{State: scan.NotScanned, Counts: scan.Counts{scan.High: 9}}, KnownSince: ago(72)}
@@ -25,8 +25,8 @@ func TestTrend(t *testing.T) {
 	}
 	for i, want := range map[int]TrendDay{
 		26: {At: ago(96), Counts: scan.Counts{}},
-		27: {At: ago(72), Counts: scan.Counts{scan.High: 1, scan.Low: 0, scan.Medium: 0}, Images: 1},
-		28: {At: ago(48), Counts: scan.Counts{scan.High: 1, scan.Low: 0, scan.Medium: 0}, Images: 1},
+		27: {At: ago(72), Counts: scan.Counts{scan.Critical: 1, scan.High: 1, scan.Low: 0, scan.Medium: 0}, Images: 1},
+		28: {At: ago(48), Counts: scan.Counts{scan.Critical: 1, scan.High: 1, scan.Low: 0, scan.Medium: 0}, Images: 1},
 		29: {At: ago(24), Counts: scan.Counts{scan.High: 3, scan.Low: 0, scan.Medium: 1}, Images: 1},
 		30: {At: now, Counts: scan.Counts{scan.High: 3, scan.Low: 1}, Images: 1},
 	} {

@@ -39,6 +39,10 @@ type storedImage struct {
 	Continuous      bool                  `json:"ec"`
 	Unlisted        int                   `json:"un"`
 	Incomplete      bool                  `json:"in"`
+	LastPulled      history.Stamp         `json:"lp"`
+	Suppressed      int                   `json:"sp"`
+	InUse           int                   `json:"u"`
+	LastInUse       history.Stamp         `json:"ul"`
 	AnsweredAt      history.Stamp         `json:"a"`
 	Read            history.Stamp         `json:"r"`
 	History         string                `json:"h"`
@@ -94,9 +98,10 @@ func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 func newStoredImage(r history.ImageRecord) storedImage {
 	i := storedImage{
 		Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Artifacts: r.Artifacts, Kind: r.Kind, ErrorCode: r.ErrorCode, Reason: r.Reason,
-		First: r.First, Seen: r.Seen, MissingSince: r.MissingSince, WaitingSince: r.WaitingSince,
+		LastPulled: r.LastPulled, First: r.First, Seen: r.Seen, MissingSince: r.MissingSince, WaitingSince: r.WaitingSince,
 		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
 		Continuous: r.Last.Continuous, Unlisted: r.Last.Unlisted, Incomplete: r.Last.Incomplete,
+		Suppressed: r.Last.Suppressed, InUse: r.Last.InUse, LastInUse: r.Last.LastInUse,
 		AnsweredAt: r.AnsweredAt, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, EventCount: r.EventCount,
 		Gaps: r.Gaps, Failures: r.Failures, FailedSince: r.FailedSince, Statuses: r.Statuses,
 	}
@@ -117,10 +122,11 @@ func newStoredImage(r history.ImageRecord) storedImage {
 func (i storedImage) record() history.ImageRecord {
 	r := history.ImageRecord{
 		Tag: i.Tag, Platform: i.Platform, Listed: i.Listed, Digest: i.Digest, Index: i.Index, Artifacts: i.Artifacts, Kind: i.Kind, ErrorCode: i.ErrorCode, Reason: i.Reason,
-		First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
+		LastPulled: i.LastPulled, First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
 		Last: history.Answer{
 			State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced, Continuous: i.Continuous,
 			Unlisted: i.Unlisted, Incomplete: i.Incomplete,
+			Suppressed: i.Suppressed, InUse: i.InUse, LastInUse: i.LastInUse,
 		},
 		AnsweredAt: i.AnsweredAt, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.EventCount,
 		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.FailedSince, Statuses: i.Statuses,

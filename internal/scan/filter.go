@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Filter selects findings, images and repositories. Something matches when it matches every field of the filter that is
-// set. It matches a list when it matches one value of the list. The zero value matches everything. [Filters] describes
-// the fields.
+// Filter selects findings, images and repositories. Something matches when it matches every field of the filter that
+// is set. It matches a list when it matches one value of the list. The zero value matches everything. [Filters]
+// describes the fields.
 type Filter struct {
 	// Severity is the lowest severity that matches, in the order of [Severities]. Empty matches every severity.
 	Severity Severity
@@ -20,6 +20,8 @@ type Filter struct {
 	Tags, Packages, Names []string
 	// Fixable matches only findings with a known fix.
 	Fixable bool
+	// InUse matches only findings of images that run, as Amazon Inspector reports it.
+	InUse bool
 	// Repositories are names of repositories, sorted. nil matches all.
 	Repositories []string
 }
@@ -30,8 +32,9 @@ const (
 	maxFilterValue  = 200
 )
 
-// ParseFilter reads a filter from the parameters of a URL. Equivalent parameters return equal filters: lists are sorted
-// and have no duplicates. It ignores other parameters. Errors: Invalid, with a field for each invalid parameter.
+// ParseFilter reads a filter from the parameters of a URL. Equivalent parameters return equal filters: lists are
+// sorted and have no duplicates. It ignores other parameters. Errors: Invalid, with a field for each invalid
+// parameter.
 func ParseFilter(given map[string][]string) (Filter, error) {
 	var f Filter
 	var formErrors, valueErrors []FieldError
@@ -85,10 +88,16 @@ func (f Filter) has(rows []FilterRow) bool {
 	return slices.ContainsFunc(rows, func(r FilterRow) bool { return len(r.Values(f)) > 0 })
 }
 
-// Matches reports whether the filter selects a finding by its severity, package, name and fix.
+// Matches reports whether the filter selects a finding by its severity, packages, names, fix and use.
 func (f Filter) Matches(found Finding) bool {
-	return f.MatchesSeverity(found.Severity) && anyOf(f.Packages, found.Package) && anyOf(f.Names, strings.ToUpper(found.Name)) &&
-		(!f.Fixable || found.Fixable())
+	return f.MatchesSeverity(found.Severity) && f.matchesName(found) && (!f.Fixable || found.Fixable()) && (!f.InUse || found.InUse > 0) &&
+		(len(f.Packages) == 0 || found.HasPackage(func(name string) bool { return anyOf(f.Packages, name) }))
+}
+
+// matchesName reports whether the filter selects one of the names of a vulnerability.
+func (f Filter) matchesName(found Finding) bool {
+	matches := func(name string) bool { return anyOf(f.Names, strings.ToUpper(name)) }
+	return matches(found.Name) || slices.ContainsFunc(found.Related, matches)
 }
 
 // MatchesSeverity reports whether the filter selects findings of severity s.
@@ -134,8 +143,8 @@ func anyOf(values []string, s string) bool {
 	return found
 }
 
-// Fixable reports whether there is a fix for the finding's package. It ignores PARTIAL, which Amazon Inspector
-// reports when only other packages have a fix.
+// Fixable reports whether there is a fix for one of the finding's packages. PARTIAL alone is not enough: Amazon
+// Inspector does not say then which package has the fix.
 func (f Finding) Fixable() bool { return len(f.FixedIn) > 0 || f.FixAvailable == "YES" }
 
 func isName(s string) bool {

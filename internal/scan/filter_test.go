@@ -84,3 +84,27 @@ func TestFilterMatches(t *testing.T) {
 		}
 	}
 }
+
+// A finding of several packages matches the name of each of them, and each name of its vulnerability.
+func TestFilterOfAnEnhancedFinding(t *testing.T) {
+	f := Finding{Name: "GHSA-1", InUse: 2}.WithPackages([]Package{{Name: "log4j-core"}, {Name: "log4j-api"}}).WithRelated([]string{"CVE-2021-44228"})
+	for name, test := range map[string]struct {
+		filter Filter
+		want   bool
+	}{
+		"a package":       {Filter{Packages: []string{"log4j-core", "other"}}, true},
+		"the list":        {Filter{Packages: []string{f.Package}}, false},
+		"another package": {Filter{Packages: []string{"log4j"}}, false},
+		"the name":        {Filter{Names: []string{"GHSA-1"}}, true},
+		"a related name":  {Filter{Names: []string{"CVE-2021-44228"}}, true},
+		"another name":    {Filter{Names: []string{"CVE-2021-4422"}}, false},
+		"in use":          {Filter{InUse: true}, true},
+	} {
+		if got := test.filter.Matches(f); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if f.InUse = 0; (Filter{InUse: true}).Matches(f) {
+		t.Error("an image that is not in use matches")
+	}
+}

@@ -20,8 +20,8 @@ type FilterRow struct {
 	Pattern, Hint string
 
 	about subject
-	// rule is the error text for an invalid value, and valid checks a value. When upper is set, values are converted to
-	// upper case.
+	// rule is the error text for an invalid value, and valid checks a value. When upper is set, values are converted
+	// to upper case.
 	rule  string
 	valid func(string) bool
 	upper bool
@@ -79,6 +79,10 @@ func Filters() []FilterRow {
 		{
 			Name: "fixable", Noun: "with a fix", rule: "must be true or omitted", valid: isTrue,
 			flag: func(f *Filter) *bool { return &f.Fixable },
+		},
+		{
+			Name: "inuse", Noun: "in use", rule: "must be true or omitted", valid: isTrue,
+			flag: func(f *Filter) *bool { return &f.InUse },
 		},
 	}
 }

@@ -43,6 +43,9 @@ type Image struct {
 	// Artifacts is the number of entries of the index that were left out because they are not images, such as attestations.
 	Artifacts int
 	Kind      Kind
+	// LastPulled is when ECR last recorded a pull of the image by its tag or digest, or zero when unknown. It is in
+	// UTC.
+	LastPulled time.Time
 	// Err is why the images of an Index could not be read, or why it is not known now whether a PlainImage is one. The
 	// code NotScannable means that a retry does not help. After another code, a retry may succeed. Err is nil for every
 	// other kind.
@@ -114,7 +117,8 @@ const RescanInterval = 24 * time.Hour
 // Result is ECR's answer for one image.
 type Result struct {
 	State State
-	// Reason explains a state other than Completed. It may contain untrusted text of the scanner: escape it for output.
+	// Reason explains a state other than Completed. It may contain untrusted text of the scanner: escape it for
+	// output.
 	Reason string
 	// Counts is the number of findings of the image by severity, even if Findings was not read.
 	Counts Counts
@@ -122,8 +126,8 @@ type Result struct {
 	CompletedAt time.Time
 	// Enhanced is true when the result is from Amazon Inspector. Amazon Inspector starts its scans automatically.
 	Enhanced bool
-	// Continuous is true when Amazon Inspector scans the image again whenever something changes. So the result is current, even
-	// if its last scan was long ago.
+	// Continuous is true when Amazon Inspector scans the image again whenever something changes. So the result is
+	// current, even if its last scan was long ago.
 	Continuous bool
 	// Unlisted is the number of findings that ECR counts but did not return. Counts includes them. Incomplete is true when ECR has
 	// more findings that could not be read: then their number can also be unknown.
@@ -131,6 +135,13 @@ type Result struct {
 	Incomplete bool
 	// Findings are the findings. It is nil when only the counts were read.
 	Findings []Finding
+	// Suppressed is the number of vulnerabilities that Amazon Inspector's suppression rules hide. They are neither in
+	// Counts nor in Findings. SuppressedNames are their names; it is nil when only the counts were read.
+	Suppressed      int
+	SuppressedNames []string
+	// InUse and LastInUse are the same as in [Finding].
+	InUse     int
+	LastInUse time.Time
 }
 
 // DueAt returns when ECR accepts the next scan of the image. The zero time means now.

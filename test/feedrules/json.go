@@ -45,18 +45,30 @@ type JSONItem struct {
 	Tags          []string  `json:"tags"`
 	Finding       struct {
 		JSONImage
-		Severity      string    `json:"severity"`
-		Vulnerability string    `json:"vulnerability"`
-		Package       string    `json:"package"`
-		Versions      []string  `json:"versions"`
-		FixedIn       []string  `json:"fixedIn"`
-		FixAvailable  string    `json:"fixAvailable"`
-		Exploit       string    `json:"exploit"`
-		Score         *float64  `json:"score"`
-		Vector        string    `json:"vector"`
-		Images        []string  `json:"images"`
-		ImageCount    int       `json:"imageCount"`
-		Resolved      time.Time `json:"resolved"`
+		Severity      string   `json:"severity"`
+		Vulnerability string   `json:"vulnerability"`
+		Package       string   `json:"package"`
+		Versions      []string `json:"versions"`
+		FixedIn       []string `json:"fixedIn"`
+		Packages      []struct {
+			Name    string `json:"name"`
+			Manager string `json:"manager"`
+			Arch    string `json:"arch"`
+			Version string `json:"version"`
+			FixedIn string `json:"fixedIn"`
+			Path    string `json:"path"`
+		} `json:"packages"`
+		Related      []string  `json:"related"`
+		ScoreSource  string    `json:"scoreSource"`
+		InUse        int       `json:"inUse"`
+		LastInUseAt  time.Time `json:"lastInUseAt"`
+		FixAvailable string    `json:"fixAvailable"`
+		Exploit      string    `json:"exploit"`
+		Score        *float64  `json:"score"`
+		Vector       string    `json:"vector"`
+		Images       []string  `json:"images"`
+		ImageCount   int       `json:"imageCount"`
+		Resolved     time.Time `json:"resolved"`
 	} `json:"_finding"`
 }
 

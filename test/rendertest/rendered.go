@@ -57,9 +57,12 @@ func Listing(r report.Report, entries ...report.Entry) report.Listing {
 func Sample() report.Listing {
 	c := Config("test/ubuntu", "16.04", "latest", "old")
 	enhanced := Found("latest", scan.Finding{
-		Name: "CVE-2021-1", Package: "openssl", Versions: []string{"1.1", "1.2"}, Severity: scan.Critical, Score: "9.8",
+		Name: "CVE-2021-1", Package: "libssl<3>, openssl", Versions: []string{"1.1", "1.2"}, Severity: scan.Critical, Score: "9.8",
 		Vector: "CVSS:3.1/AV:N", FixedIn: []string{"1.3"}, FixAvailable: "YES", Exploit: "NO", URL: "https://example.org/CVE-2021-1?a=b&c=d",
-		Description: "Bad <b>things</b> & more.", Remediation: "Upgrade.", FirstSeen: Scanned.Add(time.Hour),
+		Description: "Bad <b>things</b> & more.", Remediation: "Upgrade.", FirstSeen: Scanned.Add(time.Hour), ScoreSource: "NVD",
+		Related: []string{"GHSA-1"}, InUse: 2, LastInUse: Scanned.Add(-time.Hour), Packages: []scan.Package{
+			{Name: "libssl<3>", Manager: "OS", Arch: "X86_64", Version: "1.1", FixedIn: "1.3"}, {Name: "openssl", Version: "1.2", Path: "usr/bin/openssl"},
+		},
 	})
 	enhanced.Published, enhanced.Updated = Scanned.Add(time.Hour), Scanned.Add(2*time.Hour)
 	return Listing(
@@ -109,12 +112,16 @@ func FullPage(text string) report.Listing {
 		one := Image(Config(strings.Repeat("r", 256)), fmt.Sprint(strings.Repeat("t", 120), i), scan.Result{}).Image
 		tags[i] = &one
 	}
+	packages := make([]scan.Package, 100)
+	for i := range packages {
+		packages[i] = scan.Package{Name: text, Manager: text, Arch: text, Version: fmt.Sprint(i, text), FixedIn: text, Path: text}
+	}
 	l := Listing(ReportOf(Config("test/ubuntu")))
 	for i := range report.PageSize {
 		l.Entries = append(l.Entries, report.Entry{
 			Finding: scan.Finding{
 				Name: fmt.Sprint(i, text), Package: text, Severity: scan.Severity(text), Description: text, Remediation: text, Score: text, Exploit: text,
-				FixAvailable: text, Versions: []string{text, text, text}, FixedIn: []string{text, text}, URL: "https://example.org/?" + strings.Repeat("&", 1500), FirstSeen: Scanned,
+				FixAvailable: text, Versions: []string{text, text, text}, FixedIn: []string{text, text}, Related: []string{text, text}, Packages: packages, ScoreSource: text, URL: "https://example.org/?" + strings.Repeat("&", 1500), FirstSeen: Scanned,
 			},
 			Images: tags, Count: 1000, Published: Scanned, Updated: Scanned,
 		})

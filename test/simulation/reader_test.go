@@ -230,7 +230,7 @@ func (r *reader) changesOf(entries []*atom.Entry) []readChange {
 			all = append(all, r.rolledUpChanges(e)...)
 			continue
 		}
-		if len(e.Categories) == 4 {
+		if len(e.Categories) >= 4 {
 			one.pkg = e.Categories[2].Term
 		}
 		all = append(all, one)
@@ -240,7 +240,7 @@ func (r *reader) changesOf(entries []*atom.Entry) []readChange {
 
 // rolledUpChanges returns the changes in an entry that rolls up many changes.
 func (r *reader) rolledUpChanges(e *atom.Entry) []readChange {
-	rows := regexp.MustCompile(`<tr><th>([A-Z ]+)</th> <td>([A-Z]+) (\S+) (\S+)</td></tr>`).FindAllStringSubmatch(e.Content.Value, -1)
+	rows := regexp.MustCompile(`<tr><th>([A-Z ]+)</th> <td>([A-Z]+) (\S+) ([^\s,<]+)[^<]*</td></tr>`).FindAllStringSubmatch(e.Content.Value, -1)
 	image := regexp.MustCompile(`^(\d+) more changes in image (.*): \d`).FindStringSubmatch(e.Title)
 	if image == nil || image[1] != strconv.Itoa(len(rows)) {
 		r.Fatalf("%q has %d rows: %s", e.Title, len(rows), e.Content.Value)

@@ -365,11 +365,36 @@ func (w *world) visible(i *image) *scanned {
 	if i.inspector == nil && i.failing.IsZero() {
 		return nil
 	}
-	s := scanned{at: i.pushed, failed: !i.failing.IsZero(), enhanced: true, found: i.inspector}
+	s := scanned{at: i.pushed, failed: !i.failing.IsZero(), enhanced: true, found: i.inspector.merged()}
 	if i.last != nil {
 		s.at = i.last.at
 	}
 	return &s
+}
+
+// inEvery is the first package of each finding of Amazon Inspector.
+const inEvery = "all"
+
+// merged returns the content as Amazon Inspector's findings count: one for each vulnerability, with all its packages. Of
+// merged findings the worse holds.
+func (c content) merged() content {
+	if c == nil {
+		return nil
+	}
+	merged := content{}
+	for f, t := range c {
+		key := findingKey{f.name, inEvery}
+		if other, known := merged[key]; known {
+			if rank(other.severity) > rank(t.severity) {
+				t.severity = other.severity
+			}
+			t.fix = t.fix && other.fix
+			t.first = slices.MinFunc([]time.Time{t.first, other.first}, time.Time.Compare)
+			t.changed = slices.MaxFunc([]time.Time{t.changed, other.changed}, time.Time.Compare)
+		}
+		merged[key] = t
+	}
+	return merged
 }
 
 func (c content) sorted() []findingKey {
@@ -402,7 +427,7 @@ func enhancedFindings(c content) []ecr.EnhancedFinding {
 		findings = append(findings, ecr.EnhancedFinding{
 			Severity: t.severity, Description: fmt.Sprintf("Text %d.", t.text), FixAvailable: map[bool]string{true: "YES", false: "NO"}[t.fix],
 			FirstObservedAt: ecr.Time{Time: t.first}, UpdatedAt: ecr.Time{Time: t.changed},
-			PackageDetails: &ecr.PackageVulnerability{VulnerabilityID: f.name, VulnerablePackages: []ecr.VulnerablePackage{{Name: f.pkg, Version: "1"}}},
+			PackageDetails: &ecr.PackageVulnerability{VulnerabilityID: f.name, VulnerablePackages: []ecr.VulnerablePackage{{Name: inEvery, Version: "1"}, {Name: f.pkg, Version: "1"}}},
 		})
 	}
 	return findings

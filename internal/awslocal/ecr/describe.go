@@ -26,6 +26,7 @@ type imageDetail struct {
 	ArtifactMediaType string   `json:"artifactMediaType,omitempty"`
 	Subject           string   `json:"subjectManifestDigest,omitempty"`
 	Status            string   `json:"imageStatus"`
+	PulledAt          Time     `json:"lastRecordedPullTime,omitzero"`
 }
 
 // repositoryOf returns the repository of a call.
@@ -146,7 +147,7 @@ func (r *repository) detail(img *image) imageDetail {
 		RegistryID: r.id.Registry, RepositoryName: r.id.Name,
 		Digest: img.def.Digest, Tags: img.def.Tags, Size: img.def.Size, PushedAt: Time{img.def.PushedAt},
 		MediaType: img.def.MediaType, ArtifactMediaType: img.def.ArtifactMediaType,
-		Subject: img.def.Subject, Status: img.def.Status,
+		Subject: img.def.Subject, Status: img.def.Status, PulledAt: Time{img.def.PulledAt},
 	}
 }
 

@@ -47,6 +47,7 @@ type Image struct {
 	Size              int64   // bytes
 	Status            string  // if empty: Active
 	PushedAt          time.Time
+	PulledAt          time.Time // lastRecordedPullTime; zero: never pulled
 
 	ScannedAt       time.Time         // completion time of the last scan; zero: never scanned
 	SourceUpdatedAt time.Time         // vulnerabilitySourceUpdatedAt; if zero: the time of the scan

@@ -21,7 +21,10 @@ func newChangeEntry(c history.Change, limit int) entry {
 		e.summary, e.content = e.title, contentOf([]string{e.title + "."}, rolledRows(c, limit), "")
 	case c.Finding.Name != "":
 		e.title = findingTitle(c, name)
-		e.categories = []string{string(c.Kind), severityOf(c), name(c.Finding.Package)}
+		e.categories = []string{string(c.Kind), severityOf(c)}
+		for _, pkg := range render.PackageTerms(c.Finding, maxTerms) {
+			e.categories = append(e.categories, name(pkg))
+		}
 		e.summary = render.OneLine(descriptionOf(c.Finding, limit), min(render.MaxSummary, limit))
 		e.content = contentOf(emptyLine.Split(descriptionOf(c.Finding, limit), -1), changeRows(c, limit), e.url)
 	default:
@@ -133,10 +136,13 @@ func changeRows(c history.Change, limit int) []row {
 		{"Change", kindName(c)},
 		{"Severity", string(c.To)},
 		{"Severity before", string(c.From)},
-		{"CVSS score", strings.TrimSpace(f.Score + " " + f.Vector)},
+		{"Related", strings.Join(f.Related, ", ")},
+		{"CVSS score", scoreWords(f)},
 		{"Package", f.Package},
 		{"Installed version", strings.Join(f.Versions, ", ")},
 		{"Fixed in", strings.Join(f.FixedIn, ", ")},
+		{"Packages", render.PackageWords(f, limit)},
+		{"In use", render.UseWords(f.InUse, f.LastInUse)},
 		{"Reason", c.Reason},
 	}
 	if c.Image != nil {

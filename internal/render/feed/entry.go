@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +34,10 @@ func newEntry(l report.Listing, found report.Entry, limit int) entry {
 		data:    render.NewFindingData(l, found, limit),
 	}
 	severity := render.OneLine(string(f.Severity), 50)
-	terms := []string{severity, name(image.Label()), name(f.Package)}
+	terms := []string{severity, name(image.Label())}
+	for _, pkg := range render.PackageTerms(f, maxTerms) {
+		terms = append(terms, name(pkg))
+	}
 	state := ""
 	if !found.Resolved.IsZero() {
 		state = "[RESOLVED] "
@@ -43,7 +47,7 @@ func newEntry(l report.Listing, found report.Entry, limit int) entry {
 		if f.Package != "" {
 			e.title += " in " + name(f.Package)
 		}
-		terms = append([]string{severity, name(f.Package)}, render.Labels(found.Images[:min(len(found.Images), maxTerms)], name)...)
+		terms = slices.Concat(terms[:1], terms[2:], render.Labels(found.Images[:min(len(found.Images), maxTerms)], name))
 	} else {
 		e.title = fmt.Sprintf("%s[%s] in image %s:%s found %s", state, severity, image.Repository.Name, name(image.Label()), name(f.Name))
 	}
@@ -62,7 +66,7 @@ func newEntry(l report.Listing, found report.Entry, limit int) entry {
 	return e
 }
 
-// maxTerms is the maximum number of tags of a group that are also categories.
+// maxTerms is the maximum number of packages, and of tags of a group, that are also categories.
 const maxTerms = 5
 
 func descriptionOf(f scan.Finding, limit int) string {
@@ -107,12 +111,15 @@ func rows(l report.Listing, found report.Entry, limit int) []row {
 	f, image := found.Finding, found.Images[0]
 	all := []row{
 		{"Severity", string(f.Severity)},
-		{"CVSS score", strings.TrimSpace(f.Score + " " + f.Vector)},
+		{"Related", strings.Join(f.Related, ", ")},
+		{"CVSS score", scoreWords(f)},
 		{"Package", f.Package},
 		{"Installed version", strings.Join(f.Versions, ", ")},
 		{"Fixed in", strings.Join(f.FixedIn, ", ")},
+		{"Packages", render.PackageWords(f, limit)},
 		{"Fix available", f.FixAvailable},
 		{"Exploit available", f.Exploit},
+		{"In use", render.UseWords(f.InUse, f.LastInUse)},
 	}
 	if l.View.ByVulnerability {
 		all = append(all, row{"Repository", image.Repository.Name}, row{"Tags", render.TagList(found, limit)})
@@ -127,6 +134,15 @@ func rows(l report.Listing, found report.Entry, limit int) []row {
 		row{"Remediation", f.Remediation},
 	)
 	return nonEmpty(all, limit)
+}
+
+// scoreWords returns the score, the vector and who rated the vulnerability so, as far as they are known.
+func scoreWords(f scan.Finding) string {
+	words := strings.TrimSpace(f.Score + " " + f.Vector)
+	if words != "" && f.ScoreSource != "" {
+		words += " (" + f.ScoreSource + ")"
+	}
+	return words
 }
 
 // nonEmpty returns the rows that have a value, with clean values.

@@ -36,14 +36,15 @@ type sortColumn struct {
 
 // findingRow is one finding.
 type findingRow struct {
-	Severity                        severityStyle
-	Name, URL, About                string
-	Package, Installed, Fixed, More string
-	Image                           string
-	InBaseline                      bool // the finding is from the first scan, so its date is the latest possible one
-	Seen                            *stamp
-	State, StateClass               string
-	Exploit                         bool
+	Severity                  severityStyle
+	Name, URL, About          string
+	Package, Installed, Fixed string
+	Packages, Related, Use    string
+	Image                     string
+	InBaseline                bool // the finding is from the first scan, so its date is the latest possible one
+	Seen                      *stamp
+	State, StateClass         string
+	Exploit                   bool
 }
 
 // newAge is the age up to which a finding counts as new.
@@ -222,6 +223,7 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 	name := func(s string) string { return render.OneLine(s, limit) }
 	row := findingRow{
 		Severity: styleOf(f.Severity), Name: name(f.Name), URL: render.Advisory(f, limit), About: render.OneLine(f.Description, limit), Package: name(f.Package),
+		Packages: name(render.PackageWords(f, limit)), Related: name(strings.Join(f.Related, ", ")), Use: render.UseWords(f.InUse, f.LastInUse),
 		Installed: name(strings.Join(f.Versions, ", ")), Fixed: name(strings.Join(f.FixedIn, ", ")), Image: name(image.Label()),
 		Seen: dayOf(e.Published), Exploit: f.Exploit == "YES", State: "Open",
 	}

@@ -79,6 +79,8 @@ type imageRow struct {
 	Bar                             []segment
 	Change                          change
 	Scanned                         *stamp
+	Suppressed                      int
+	Use, Pulled                     string // when the image was last used and pulled; empty when unknown
 	counts                          scan.Counts
 	digest                          string // with the repository
 }
@@ -235,7 +237,10 @@ func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.
 	row := imageRow{
 		Label: label, Name: b.Name + image.Separator() + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),
 		Console: b.Console, Trouble: imageTrouble(item, o.Now), HasCounts: item.HasCounts(), Scanned: dayOf(result.CompletedAt),
-		Change: changeOf(item, o.Since),
+		Change: changeOf(item, o.Since), Suppressed: result.Suppressed, Use: render.UseWords(result.InUse, result.LastInUse),
+	}
+	if !image.LastPulled.IsZero() {
+		row.Pulled = "last pulled " + stampOf(image.LastPulled).Text
 	}
 	if row.HasCounts {
 		row.counts = result.Counts
