@@ -159,3 +159,19 @@ func TestNamesAndUseOfInspectorFindings(t *testing.T) {
 		}
 	}
 }
+
+// The last pull of an image is in the summary. It is no use of the image.
+func TestLastPullOfAnImage(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-1", "HIGH"))
+	if image := s.summaryImage(); image["lastPulledAt"] != nil {
+		t.Errorf("an image that was never pulled: %v", image["lastPulledAt"])
+	}
+	s.update(func(i *ecr.Image) { i.PulledAt = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC) })
+	s.later(time.Hour)
+	if image := s.summaryImage(); image["lastPulledAt"] != "2026-11-20T08:00:00Z" || image["inUse"] != nil {
+		t.Errorf("pulled %v, in use %v", image["lastPulledAt"], image["inUse"])
+	}
+	if got := s.feed("?inuse=true").Entries; len(got) > 0 {
+		t.Errorf("%d entries of an image that is not in use", len(got))
+	}
+}
