@@ -58,12 +58,7 @@ func (c Change) ID() uuid.UUID {
 }
 
 // HighestSeverity returns the more severe of From and To.
-func (c Change) HighestSeverity() scan.Severity {
-	if c.To == "" || c.From != "" && scan.CompareSeverity(c.From, c.To) < 0 {
-		return c.From
-	}
-	return c.To
-}
+func (c Change) HighestSeverity() scan.Severity { return scan.MoreSevere(c.From, c.To) }
 
 // ChangesOf returns the changes when the repository was deleted and when it was created again.
 func (r *Record) ChangesOf(repo scan.Repository) []Change {

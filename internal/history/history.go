@@ -153,8 +153,9 @@ func (h History) NeedsUpdate(digest string, r scan.Result) bool {
 	if h.Completed == 0 || digest != h.Digest || r.Enhanced != h.Enhanced {
 		return true
 	}
-	// Enhanced scanning is continuous. Its findings can change while the date of the scan stays the same.
-	return at > h.Completed || at == h.Completed && (r.Enhanced || h.Incomplete)
+	// Enhanced scanning is continuous. Its findings can change while the date of the scan stays the same, and the date
+	// becomes earlier if it is the date of a finding that is now closed.
+	return at > h.Completed || r.Enhanced || at == h.Completed && h.Incomplete
 }
 
 // WithScan returns the history with the completed scan r of a digest added. r must have its findings. now is the time
@@ -199,8 +200,10 @@ func (h History) newDiff(r scan.Result, at Stamp, reserve func(Stamp) Stamp) *sc
 		suppressed: make(map[string]bool, len(r.SuppressedNames)),
 	}
 	switch {
-	case r.Incomplete:
-		t.lostStatus = Present // the part that was not read can contain them
+	case r.Incomplete, !r.Enhanced && r.Unlisted > 0:
+		// The part that was not read, or that ECR counts and does not list, can contain them. Counts of enhanced
+		// scanning can include closed findings, so they prove nothing.
+		t.lostStatus = Present
 	case t.baseline:
 		t.lostStatus = Hidden
 	}
@@ -234,7 +237,7 @@ func firstSeen(findings []TrackedFinding) map[string]Stamp {
 // dateOfScan returns the date of the changes that a result causes. ECR reports no date when a tag points to an older
 // digest again or when Amazon Inspector removes a finding. If such a result changes something, the date is now.
 func (h History) dateOfScan(r scan.Result, now Stamp) Stamp {
-	at := timeOf(r)
+	at := timeOf(r, now)
 	if at > h.LastDate {
 		return at
 	}
@@ -248,11 +251,15 @@ func (h History) dateOfScan(r scan.Result, now Stamp) Stamp {
 }
 
 // timeOf returns when a result was completed, or the latest date of its findings if Amazon Inspector reported one
-// later.
-func timeOf(r scan.Result) Stamp {
+// later. It ignores dates of findings in the future: such a date would also date all later changes.
+func timeOf(r scan.Result, now Stamp) Stamp {
 	at := StampOf(r.CompletedAt)
 	for _, f := range r.Findings {
-		at = max(at, StampOf(f.FirstSeen), StampOf(f.Changed))
+		for _, date := range []Stamp{StampOf(f.FirstSeen), StampOf(f.Changed)} {
+			if date <= now.Plus(maxShift) {
+				at = max(at, date)
+			}
+		}
 	}
 	return at
 }
@@ -433,15 +440,21 @@ func (t *scanDiff) prune(all []TrackedFinding) []TrackedFinding {
 }
 
 // limitEvents returns the old and the new events sorted by scan and date. It omits those that are older than
-// [Retention] or above the limit.
+// [Retention] or above the limit: the oldest scans first, and of one scan the least severe events first.
 func limitEvents(old, added []Event, at Stamp) []Event {
 	events := slices.Concat(old, added)
 	events = slices.DeleteFunc(events, func(e Event) bool { return e.Scan < at.Plus(-Retention) })
-	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Or(cmp.Compare(a.Scan, b.Scan), cmp.Compare(a.At, b.At)) })
 	if len(events) == 0 {
 		return nil // the same as after decoding
 	}
-	return events[max(0, len(events)-maxEvents):]
+	if len(events) > maxEvents {
+		slices.SortStableFunc(events, func(a, b Event) int {
+			return cmp.Or(cmp.Compare(b.Scan, a.Scan), scan.CompareSeverity(scan.MoreSevere(a.From, a.To), scan.MoreSevere(b.From, b.To)))
+		})
+		events = events[:maxEvents]
+	}
+	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Or(cmp.Compare(a.Scan, b.Scan), cmp.Compare(a.At, b.At)) })
+	return events
 }
 
 // SameAs reports whether two histories are equal.

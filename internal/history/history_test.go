@@ -548,3 +548,41 @@ func TestIncompleteAnswersAreNotFinal(t *testing.T) {
 		t.Errorf("complete: final %t, recorded %t", i.Last.IsFinal(onDay(1)), i.IsRecorded())
 	}
 }
+
+// An enhanced result of the same digest can have an earlier date: without imageScanCompletedAt its date is that of its newest finding,
+// and that finding can be closed. It must be taken, or a CRITICAL in it is never told.
+func TestEnhancedResultWithAnEarlierDate(t *testing.T) {
+	var taken SecondSet
+	h := History{}.WithScan("sha256:a", asInspector(scanned(3, "A:LOW")), onDay(3), taken.Reserve)
+	if !h.NeedsUpdate("sha256:a", asInspector(scanned(2.5, "C:CRITICAL"))) {
+		t.Error("ignored")
+	}
+}
+
+// More than maxEvents changes of one scan, while the seconds before it are used: the CRITICAL is deleted first.
+func TestTheMostSevereEventsAreKept(t *testing.T) {
+	var taken SecondSet
+	for range 3601 {
+		taken.Reserve(onDay(2))
+	}
+	h := History{}.WithScan("sha256:a", scanned(1, ""), onDay(1), taken.Reserve)
+	text := "C:CRITICAL"
+	for i := range 5000 {
+		text += fmt.Sprintf(" L%d:LOW", i)
+	}
+	h = h.WithScan("sha256:b", scanned(2, text), onDay(2), taken.Reserve)
+	if !slices.ContainsFunc(h.Events, func(e Event) bool { return e.Name == "C" }) {
+		t.Error("the CRITICAL has no event")
+	}
+}
+
+// One date of Amazon Inspector in the far future dates all later changes and deletes the events told before (NEW C).
+func TestDateInTheFuture(t *testing.T) {
+	var taken SecondSet
+	h := History{}.WithScan("sha256:a", asInspector(scanned(1, "")), onDay(1), taken.Reserve)
+	h = h.WithScan("sha256:a", asInspector(scanned(2, "C:CRITICAL")), onDay(2), taken.Reserve)
+	h = h.WithScan("sha256:a", with(asInspector(scanned(3, "B:LOW C:CRITICAL")), func(f *scan.Finding) { f.Changed = onDay(9999).Time() }), onDay(3), taken.Reserve)
+	if len(h.Events) != 2 || h.LastDate > onDay(4) {
+		t.Errorf("%v, last date day %d", h.Events, daysAfter(h.LastDate))
+	}
+}

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -428,4 +429,34 @@ func TestChangesAfterAnEnhancedScanWithoutFindings(t *testing.T) {
 	push([]ecr.EnhancedFinding{}...)
 	s.api.visit(t)
 	s.want("/changes", "[FIXED] [CRITICAL]: CVE-C is no longer found", "[NEW] [CRITICAL] found CVE-C")
+}
+
+// The tag moves to an image that was scanned before the config existed: NEW is dated before the image was first met.
+func TestChangesAreNotDatedBeforeTheImageWasListed(t *testing.T) {
+	a, h := start(t)
+	a.ECR.InjectFault(awslocal.Fault{Operation: "StartImageScan", Code: "LimitExceededException"})
+	s := &timeline{T: t, aws: a, api: h}
+	a.ECR.PutImage(appRepository, ecr.Image{Tags: []string{"v1"}, ScannedAt: a.Now().Add(-20 * time.Hour)})
+	s.id = add(t, h, "team/app")
+	met := a.Now().UTC().Format(time.RFC3339)
+	s.api.visit(t)
+	a.Advance(time.Hour)
+	a.ECR.PutImage(appRepository, ecr.Image{Tags: []string{"v1"}, ScannedAt: a.Now().Add(-10 * time.Hour), Findings: []ecr.Finding{vulnerability("CVE-C", "CRITICAL")}})
+	s.api.visit(t)
+	for _, e := range s.feed("/changes").Entries {
+		if fmt.Sprint(e.Updated) < met {
+			t.Errorf("%s is dated %s, first met %s", e.Title, e.Updated, met)
+		}
+	}
+}
+
+// A basic list that is shorter than its counts: the missing finding is still counted, but told FIXED; the next whole list tells it NEW.
+func TestCountedFindingIsNotFixed(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-C", "CRITICAL"))
+	s.aws.Advance(25 * time.Hour)
+	s.update(func(i *ecr.Image) {
+		i.ScannedAt, i.Findings, i.Counts = s.aws.Now().Add(-time.Minute), []ecr.Finding{}, map[string]int{"CRITICAL": 1}
+	})
+	s.api.visit(t)
+	s.want("/changes")
 }

@@ -221,6 +221,9 @@ func (f *Fetcher) recordImage(one *groupResult, image scan.Image, now history.St
 	case one.historyErrors[label] != nil:
 		f.readErrors[label] = one.historyErrors[label]
 	case needsUpdate:
+		if old.Completed != 0 { // nothing is dated before the image was first listed
+			old.LastDate = max(old.LastDate, known.First)
+		}
 		next, before := old.WithScan(image.Digest, one.result, now, f.Record.UsedSeconds.Reserve), known
 		known.SetHistory(known.History, next, now)
 		if next.SameAs(old) {

@@ -49,6 +49,14 @@ func CompareSeverity(a, b Severity) int {
 	return cmp.Or(cmp.Compare(a.Rank(), b.Rank()), strings.Compare(string(a), string(b)))
 }
 
+// MoreSevere returns the more severe one of two severities. An empty one is less severe than any other.
+func MoreSevere(a, b Severity) Severity {
+	if b == "" || a != "" && CompareSeverity(a, b) < 0 {
+		return a
+	}
+	return b
+}
+
 // Rank returns the index of s in [Severities]. 0 is the most severe. The rank of an unknown severity is the number of
 // known ones.
 func (s Severity) Rank() int {
