@@ -146,11 +146,22 @@ func (r *Reader) listFindings(ctx context.Context, configs []scan.Config, of sco
 
 // collectFindings adds the findings of a repository's images to found. An image whose history can't be read gets a result without findings.
 func (q *request) collectFindings(ctx context.Context, r *refresh.Refresher, items []Item, found *findingsCollector) {
-	var wg sync.WaitGroup
 	now := r.Clock()
+	isImage := func(item *Item) bool { return item.Image.Kind == scan.PlainImage }
+	q.readHistories(ctx, r, items, isImage, func(item *Item, h history.History) {
+		q.markUnread(r, item)
+		image := item.Image
+		found.add(&image, item.Result, h, now)
+	})
+}
+
+// readHistories calls use with the history of each item that matches the filter and that wants selects. It reads histories concurrently, so
+// use must be safe for concurrent calls with different items. If a history can't be read, its item gets a result that has the error.
+func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items []Item, wants func(*Item) bool, use func(*Item, history.History)) {
+	var wg sync.WaitGroup
 	for i := range items {
 		item := &items[i]
-		if item.Image.Kind != scan.PlainImage || !q.filter.MatchesImage(item.Image) {
+		if !wants(item) || !q.filter.MatchesImage(item.Image) {
 			continue
 		}
 		q.histories <- struct{}{}
@@ -161,9 +172,7 @@ func (q *request) collectFindings(ctx context.Context, r *refresh.Refresher, ite
 				item.Result = refresh.ResultOfError(item.Image, err)
 				return
 			}
-			q.markUnread(r, item)
-			image := item.Image
-			found.add(&image, item.Result, h, now)
+			use(item, h)
 		})
 	}
 	wg.Wait()

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"ecr-continuous-scan/internal/history"
@@ -158,25 +157,11 @@ func (r *Reader) current(ctx context.Context, id string, tags []string, of scope
 
 // readScores sets the scores of the items that have findings without a rating. If the history of an image can't be read, its result is unknown.
 func (q *request) readScores(ctx context.Context, r *refresh.Refresher, _ []scan.Config, items []Item) {
-	var wg sync.WaitGroup
-	for i := range items {
-		item := &items[i]
+	hasNoRating := func(item *Item) bool {
 		counts := item.Result.Counts
-		if item.Result.State != scan.Completed || counts[scan.Undefined]+counts[scan.Untriaged] == 0 || !q.filter.MatchesImage(item.Image) {
-			continue
-		}
-		q.histories <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-q.histories }()
-			h, err := q.historyOf(ctx, r, item.Image)
-			if err != nil {
-				item.Result = refresh.ResultOfError(item.Image, err)
-				return
-			}
-			item.Scores = scoresOf(h)
-		})
+		return item.Result.State == scan.Completed && counts[scan.Undefined]+counts[scan.Untriaged] > 0
 	}
-	wg.Wait()
+	q.readHistories(ctx, r, items, hasNoRating, func(item *Item, h history.History) { item.Scores = scoresOf(h) })
 }
 
 // scoresOf returns the CVSS scores above 0 of the present findings without a rating.

@@ -80,7 +80,7 @@ func wordsOf(c history.Change) statusWords {
 	switch c.Kind {
 	case history.Unscanned:
 		return statusWords{"NOT SCANNED", "image %s has had no completed scan for 2 days",
-			"The last result of this image is getting old. Check the state of the image in the summary, and check that the scan runs succeed."}
+			"This image has no recent result. Check its state in the summary, and check in the log that visits succeed."}
 	case history.Scanned:
 		return statusWords{"SCANNED AGAIN", "image %s was scanned again", isOver}
 	case history.Failing:
