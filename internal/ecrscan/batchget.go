@@ -195,7 +195,7 @@ func (c limitedClient) Do(request *http.Request) (*http.Response, error) {
 	}
 	size, limit := response.ContentLength, c.answer.limit
 	if size > limit {
-		response.Body = &limitedBody{ReadCloser: response.Body, left: -1, size: size}
+		response.Body = &limitedBody{ReadCloser: response.Body, remaining: -1, size: size}
 		return response, nil
 	}
 	if size < 0 {
@@ -205,23 +205,23 @@ func (c limitedClient) Do(request *http.Request) (*http.Response, error) {
 		_ = response.Body.Close()
 		return nil, err
 	}
-	response.Body = &limitedBody{ReadCloser: response.Body, left: limit, size: limit}
+	response.Body = &limitedBody{ReadCloser: response.Body, remaining: limit, size: limit}
 	return response, nil
 }
 
 // limitedBody fails when it has more bytes than left.
 type limitedBody struct {
 	io.ReadCloser
-	left, size int64
+	remaining, size int64
 }
 
 // Read implements [io.Reader].
 func (b *limitedBody) Read(p []byte) (int, error) {
-	if b.left < 0 {
+	if b.remaining < 0 {
 		return 0, &tooLargeError{b.size}
 	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
-	if b.left -= int64(n); b.left < 0 {
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.remaining+1)])
+	if b.remaining -= int64(n); b.remaining < 0 {
 		return 0, &tooLargeError{b.size}
 	}
 	return n, err
