@@ -77,6 +77,9 @@ func (l *largeManifests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // An answer with 100 manifests of 4 MiB is not read into memory. The number of calls stays limited.
 func TestMemoryForLargeManifests(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector needs much more memory and time")
+	}
 	const size, maxLive = 4<<20 - 1<<16, 100 << 20
 	for name, test := range map[string]struct {
 		hasLength           bool
@@ -107,6 +110,9 @@ func TestMemoryForLargeManifests(t *testing.T) {
 
 // The images of 1,000 tags with 100 children each fit into memory.
 func TestMemoryForManyImages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector needs much more memory and time")
+	}
 	e, c := newInProcess()
 	for i := range 1000 {
 		entries := make([]entry, 100)
