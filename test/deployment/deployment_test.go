@@ -290,7 +290,6 @@ func (s *standIn) checkErrors() {
 	tests := map[string]struct{ curl, status string }{
 		"unknown path":            {"$ECRSCANAPI_URL/nothing/here", "404"},
 		"unknown path, wrong key": {"-u ecr:key $PLAIN/nothing", "404"},
-		"the root":                {"$ECRSCANAPI_URL/", "404"},
 		"unknown config":          {"$ECRSCANAPI_URL/findings/4471c156-29f5-40fe-883b-3cd26738d5a6", "404"},
 		"unknown method":          {"--request PATCH $ECRSCANAPI_URL/summary", "405"},
 		"an invalid config":       {"--json '{}' $ECRSCANAPI_URL/configs", "400"},
@@ -312,6 +311,7 @@ func (s *standIn) checkErrors() {
 		})
 	}
 	want(s.t, s.shell("curl -s -I $ECRSCANAPI_URL/summary"), "HTTP/1.1 200 OK")
+	want(s.t, s.shell("curl -s -i $ECRSCANAPI_URL/"), "303 See Other", "Location: https://", "/Prod/summary")
 	want(s.t, s.shell("curl -s -i --request OPTIONS $ECRSCANAPI_URL/configs"), "204 No Content", "Allow: GET, HEAD, OPTIONS, POST")
 	want(s.t, s.shell(`curl -s -i --json @scan-config-ubuntu.json $ECRSCANAPI_URL/configs`), "201 Created", "Location: https://")
 }

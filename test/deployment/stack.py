@@ -196,6 +196,8 @@ def keeping(cls, method, keep):
 
     def wrapped(klass, *args, **kwargs):
         made = original(klass, *args, **kwargs)
+        if made is None:  # moto cannot update this resource, and keeps it
+            made = kwargs.get("original_resource", args[0] if args else None)
         document = next(a for a in (*args, *kwargs.values()) if isinstance(a, dict) and "Properties" in a)
         keep(made, document["Properties"])
         return made
