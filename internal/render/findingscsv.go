@@ -19,18 +19,19 @@ func FindingsCSV(l report.Listing) ([]byte, error) {
 	}
 	var withoutResult [][]string
 	if l.View.Page <= 1 {
-		withoutResult = withoutResultRows(l, len(head))
+		withoutResult = withoutResultRows(l)
 	}
 	return fitFindings(l, func(findings []FindingData) ([]byte, error) {
 		rows := make([][]string, 0, len(findings)+len(withoutResult))
 		for _, d := range findings {
-			rows = append(rows, findingCells(d))
+			rows = append(rows, findingCells(d, "", "", ""))
 		}
 		return writeCSV(head, append(rows, withoutResult...))
 	})
 }
 
-func findingCells(d FindingData) []string {
+// findingCells returns a row. A finding has no state, reason and asOf.
+func findingCells(d FindingData, state, reason, asOf string) []string {
 	score := ""
 	if d.Score != nil {
 		score = strconv.FormatFloat(*d.Score, 'f', -1, 64)
@@ -38,32 +39,23 @@ func findingCells(d FindingData) []string {
 	return []string{
 		d.ID, d.Severity, d.Vulnerability, d.Package, strings.Join(d.Versions, ", "), strings.Join(d.FixedIn, ", "), d.FixAvailable, d.Exploit, score, d.Vector,
 		d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest, strings.Join(d.Images, ", "), optionalCount(d.ImageCount), d.Published, d.Updated, d.Resolved, d.URL,
-		OneLine(d.Description, MaxSummary), "", "", "", strings.Join(d.Related, ", "), d.ScoreSource, optionalCount(d.InUse), d.LastInUseAt,
+		OneLine(d.Description, MaxSummary), state, reason, asOf, strings.Join(d.Related, ", "), d.ScoreSource, optionalCount(d.InUse), d.LastInUseAt,
 	}
 }
 
 // optionalCount returns an empty text for 0.
 func optionalCount(n int) string { return number(n, n > 0) }
 
-// stateColumn is the index of the column state. The columns reason and asOf are after it.
-const stateColumn = 23
-
-// withoutResultRows returns rows with this number of columns.
-func withoutResultRows(l report.Listing, columns int) [][]string {
+// withoutResultRows returns a row without a finding for each image or config without a current result.
+func withoutResultRows(l report.Listing) [][]string {
 	withoutResult, more := WithoutResult(l)
 	var rows [][]string
-	row := func(state, reason, asOf string) []string {
-		cells := make([]string, columns)
-		copy(cells[stateColumn:], []string{state, reason, asOf})
-		return cells
-	}
 	for _, d := range append(withoutResult, ShortLists(l)...) {
-		cells := row(d.State, d.Reason, d.AsOf)
-		copy(cells[10:], []string{d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest})
-		rows = append(rows, cells)
+		image := FindingData{repositoryData: d.repositoryData, Tag: d.Tag, Platform: d.Platform, Digest: d.Digest}
+		rows = append(rows, findingCells(image, d.State, d.Reason, d.AsOf))
 	}
 	if more > 0 {
-		rows = append(rows, row(string(scan.NotScanned), fmt.Sprintf("and %d more without a current result", more), ""))
+		rows = append(rows, findingCells(FindingData{}, string(scan.NotScanned), fmt.Sprintf("and %d more without a current result", more), ""))
 	}
 	return rows
 }
