@@ -132,8 +132,8 @@ func (a *answer) add(page *types.ImageScanFindings) {
 	}
 }
 
-// result converts the answer. Findings without counts or without the time of the scan are a result all the same. Without findings
-// such an answer is not readable yet, and therefore not treated as completed.
+// result converts the answer. An answer with findings is a result, even without counts or the time of the scan. An answer without findings
+// and without these is not ready yet, so it is not completed.
 func (a *answer) result() scan.Result {
 	result := scan.Result{Continuous: a.status == "ACTIVE", Enhanced: a.status == "ACTIVE" || a.isEnhanced}
 	switch {

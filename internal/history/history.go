@@ -128,7 +128,7 @@ type Event struct {
 }
 
 // Limits of a history. maxEnded is the number of resolved and hidden findings that are stored with all fields.
-// maxNamed is the number of older ones of which only the name, package, severity and episode are stored, so that the
+// maxNamed is the number of older findings that are stored with name, package, severity and episode only, so that the
 // service recognizes them when they come back. maxEvents is the number of events.
 const (
 	maxEnded  = 5000

@@ -38,8 +38,8 @@ func toldOf(r *Record, now Stamp) []string {
 
 func dayOf(s Stamp) float64 { return float64(s-onDay(0)) / 86400 }
 
-// What becomes something else is told in its own words. Nothing ends that did not begin, and nothing is older than
-// the first listing.
+// If an image becomes something else, the change says what it is now. The end of a problem is reported only if its
+// beginning was reported. No change is older than the first listing.
 func TestChangesOfWhatAnImageIs(t *testing.T) {
 	list := func(entries ...string) func(*Record, Stamp) {
 		return func(r *Record, now Stamp) { take(r, now, listingOf(entries...)) }

@@ -125,7 +125,7 @@ func TestImagesOfAnIndexOverTime(t *testing.T) {
 	}
 }
 
-// Images of equal platform are told apart by their digests, whatever their order. If the digests change too, they are
+// The digests distinguish images of equal platform, in any order. If the digests change too, they are
 // new.
 func TestImagesOfEqualPlatformChangePlaces(t *testing.T) {
 	s := startIndex(t)

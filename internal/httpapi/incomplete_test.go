@@ -22,7 +22,7 @@ func contains(t *testing.T, h *service, texts map[string][]string) {
 	}
 }
 
-// An answer of which only the first page is known is neither clean nor a pass, and each format says that findings are missing.
+// If only the first page of an answer is known, the image is not shown as clean and fails the gate. Each format says that findings are missing.
 func TestAnswerWithoutItsLastPage(t *testing.T) {
 	a, h := start(t)
 	a.ECR.PutImage(ecr.RepositoryID{Name: "shop/frontend"}, ecr.Image{

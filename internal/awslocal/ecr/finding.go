@@ -18,7 +18,8 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(t.UnixMilli())/1000, 'f', -1, 64), nil
 }
 
-// timeFormats are the forms of a time in text. Python separates the date by a blank, and some tools write an offset without a colon.
+// timeFormats are the forms of a time in text. Python writes a blank between date and time. Some tools
+// write an offset without a colon.
 func timeFormats() []string {
 	return []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999Z07"}
 }
