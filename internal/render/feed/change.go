@@ -28,10 +28,10 @@ func newChangeEntry(c history.Change, limit int) entry {
 		e.summary = render.OneLine(descriptionOf(c.Finding, limit), min(render.MaxSummary, limit))
 		e.content = contentOf(emptyLine.Split(descriptionOf(c.Finding, limit), -1), changeRows(c, limit), e.url)
 	default:
-		words := wordsOf(c)
-		e.title = "[" + words.name + "] " + fmt.Sprintf(words.sentence, imageOf(c, name))
-		e.categories, e.summary = []string{words.name}, e.title
-		e.content = contentOf([]string{words.advice}, changeRows(c, limit), "")
+		words := render.WordsOfChange(c)
+		e.title = "[" + words.Name + "] " + fmt.Sprintf(words.Sentence, imageOf(c, name))
+		e.categories, e.summary = []string{words.Name}, e.title
+		e.content = contentOf([]string{words.Advice}, changeRows(c, limit), "")
 	}
 	if c.Image != nil {
 		e.categories = append(e.categories, name(c.Image.Label()))
@@ -64,70 +64,11 @@ func findingTitle(c history.Change, name func(string) string) string {
 	return fmt.Sprintf("[%s] [%s] in image %s found %s", c.Kind, severityOf(c), where, what)
 }
 
-// statusWords are the words for a change that is about scanning, a tag or a repository, not about a finding. name is
-// its name in titles, categories and contents. sentence has the image or the repository for %s.
-type statusWords struct{ name, sentence, advice string }
-
-// wordsOf returns the words for a kind. The ends of problems have other names than their kinds: the id of an entry is
-// computed from its kind, so a renamed kind would make feed readers show old entries again.
-func wordsOf(c history.Change) statusWords {
-	const (
-		isOver   = "The problem is resolved. Nothing needs to be done."
-		notFixed = "Its findings are no longer listed. This does not mean that they were fixed."
-		noScans  = "There are no new results for it while this lasts. This does not mean that its findings were fixed."
-	)
-	region := c.Repository.Region
-	switch c.Kind {
-	case history.Unscanned:
-		return statusWords{"NOT SCANNED", "image %s has had no completed scan for 2 days",
-			"This image has no recent result. Check its state in the summary, and check in the log that visits succeed."}
-	case history.Scanned:
-		return statusWords{"SCANNED AGAIN", "image %s was scanned again", isOver}
-	case history.Failing:
-		return statusWords{"SCAN FAILED", "image %s can't be scanned", "There are no new results for this image until a scan succeeds."}
-	case history.Recovered:
-		return statusWords{"SCAN RECOVERED", "the scans of image %s no longer fail", isOver}
-	case history.RepositoryGone:
-		return statusWords{"REPOSITORY GONE", "the registry has no repository %s in " + region + " any more",
-			"The service can't scan this repository. If the repository was deleted permanently, delete the scan config."}
-	case history.RepositoryBack:
-		return statusWords{"REPOSITORY BACK", "the registry has the repository %s in " + region + " again", isOver}
-	case history.TagGone:
-		return statusWords{"TAG GONE", "the repository no longer has image %s", notFixed}
-	case history.TagBack:
-		return statusWords{"TAG BACK", "the repository has image %s again", isOver}
-	case history.PlatformGone:
-		return statusWords{"PLATFORM GONE", "the tag no longer has image %s", notFixed}
-	case history.PlatformBack:
-		return statusWords{"PLATFORM BACK", "the tag has image %s again", isOver}
-	}
-	return kindWords(c.Kind, isOver, noScans)
-}
-
-// kindWords returns the words for an image that became another kind of object.
-func kindWords(kind history.EventKind, isOver, noScans string) statusWords {
-	switch kind {
-	case history.Archived:
-		return statusWords{"ARCHIVED", "image %s was archived, and ECR no longer scans it", noScans}
-	case history.Restored:
-		return statusWords{"RESTORED", "image %s is no longer archived", isOver}
-	case history.NotImage:
-		return statusWords{"NOT AN IMAGE", "%s is no longer an image", noScans}
-	case history.ImageAgain:
-		return statusWords{"IMAGE AGAIN", "%s is an image again", isOver}
-	case history.IndexUnread:
-		return statusWords{"INDEX UNREADABLE", "image %s is no longer scanned, because its image index can't be read", noScans}
-	case history.IndexRead:
-		return statusWords{"INDEX READABLE", "the image index of image %s can be read again", isOver}
-	}
-	return statusWords{name: string(kind), sentence: "image %s changed"}
-}
-
 func kindName(c history.Change) string {
 	if c.Finding.Name != "" {
 		return string(c.Kind)
 	}
-	return wordsOf(c).name
+	return render.WordsOfChange(c).Name
 }
 
 func changeRows(c history.Change, limit int) []row {
