@@ -14,7 +14,7 @@ import (
 
 // findingsPage is the data of a page of findings.
 type findingsPage struct {
-	Title, About, Narrowed, Listed  string
+	About, Narrowed, Listed         string
 	Feed, Changes, Console, Grouped string // URLs; Changes is the feed of changes, Grouped is the same list with the other grouping
 	ByVulnerability                 bool
 	Filter                          filterForm
@@ -55,26 +55,25 @@ const newAge = report.DefaultSince
 func Findings(l report.Listing, now time.Time, path string, params url.Values, to Link) ([]byte, error) {
 	params = asHTML(params)
 	return render.Fit(func(limit int) ([]byte, error) {
-		current := ""
-		if l.Config == nil {
-			current = "All findings"
+		p := newPage("All findings", to, navFindings, navItem{Text: navFindings})
+		if l.Config != nil {
+			p = newPage("Findings in "+l.Config.Repository, to, "", navItem{Text: l.Config.Repository})
 		}
-		p := newPage(render.ListingTitle(l), to, current)
 		main := newFindingsPage(l, now, path, params, to, limit)
-		p.Feed, p.FeedTitle, p.Main = main.Feed, render.ListingTitle(l), main
+		p.Title, p.Feed, p.FeedTitle, p.Times, p.Main = pageTitle(render.ListingTitle(l)), main.Feed, render.ListingTitle(l), newTimes(l.Reports, now), main
 		return p.write(findingsTemplate())
 	}, 200, 100, 40)
 }
 
 func newFindingsPage(l report.Listing, now time.Time, path string, params url.Values, to Link, limit int) findingsPage {
 	p := findingsPage{
-		Title: "All findings", About: plural(len(l.Reports), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: listedWords(l),
+		About: plural(len(l.Reports), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: listedWords(l),
 		Feed:            to(path, without(params, "format", "sort")),
 		ByVulnerability: l.View.ByVulnerability,
 		Columns:         sortColumns(l.View, path, params, to), Pages: pageLinks(l, path, params, to),
 	}
 	if l.Config != nil {
-		p.Title, p.About, p.Console = l.Config.Repository, aboutConfig(l.Reports[0]), render.ConsoleURL(l.Config.Repo())
+		p.About, p.Console = aboutConfig(l.Reports[0]), render.ConsoleURL(l.Config.Repo())
 	}
 	grouped := without(params, "by")
 	if !p.ByVulnerability {
@@ -170,7 +169,7 @@ func pageLinks(l report.Listing, path string, params url.Values, to Link) []navI
 		if i > 0 {
 			values.Set("page", strconv.Itoa(i+1))
 		}
-		links[i] = navItem{strconv.Itoa(i + 1), to(path, values), i+1 == max(l.View.Page, 1)}
+		links[i] = navItem{Text: strconv.Itoa(i + 1), URL: to(path, values), Current: i+1 == max(l.View.Page, 1)}
 	}
 	return links
 }
@@ -225,7 +224,7 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 		Severity: styleOf(f.Severity), Name: name(f.Name), URL: render.Advisory(f, limit), About: render.OneLine(f.Description, limit), Package: name(f.Package),
 		Packages: name(render.PackageWords(f, limit)), Related: name(strings.Join(f.Related, ", ")), Use: render.UseWords(f.InUse, f.LastInUse),
 		Installed: name(strings.Join(f.Versions, ", ")), Fixed: name(strings.Join(f.FixedIn, ", ")), Image: name(image.Label()),
-		Seen: dayOf(e.Published), Exploit: f.Exploit == "YES", State: "Open",
+		Seen: stampOf(e.Published), Exploit: f.Exploit == "YES", State: "Open",
 	}
 	if row.Fixed == "" && f.FixAvailable == "YES" {
 		row.Fixed = "a fix is available"
@@ -243,7 +242,7 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 	row.InBaseline = f.FirstSeen.IsZero() && !e.Published.After(since) || f.FirstSeen.IsZero() && since.IsZero()
 	switch {
 	case !e.Resolved.IsZero():
-		row.State, row.StateClass = "Resolved "+dayOf(e.Resolved).Text, "state fixed"
+		row.State, row.StateClass = "Resolved "+stampOf(e.Resolved).Text, "state fixed"
 	case !row.InBaseline && now.Sub(e.Published) < newAge:
 		row.State, row.StateClass = "New", "state new"
 	}

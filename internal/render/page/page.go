@@ -57,19 +57,26 @@ func policyFor(style string) string {
 
 // page is the data of every page. Main is the data of the page's own part.
 type page struct {
-	Title, Feed, FeedTitle, SummaryURL string
-	Nav                                []navItem
-	Footer                             string
-	Main                               any
+	Title, Heading, SummaryURL string
+	Feed, FeedTitle            string // the URL of the feed with the same content; empty if there is none
+	Nav, Crumbs                []navItem
+	Feeds                      []navItem // what only a feed reader can show
+	Times                      *times    // nil for a page without results
+	Footer                     string
+	Main                       any
 }
 
 // Style returns the style of the pages. It contains no foreign text, so it needs no escaping.
 func (page) Style() template.CSS { return template.CSS(pageStyle) }
 
+// navItem is a link. Type is the media type of what it leads to, if that is not a page.
 type navItem struct {
 	Text, URL string
 	Current   bool
+	Type      string
 }
+
+const typeAtom = "application/atom+xml"
 
 // asHTML returns the values with the parameter that requests a page.
 func asHTML(values url.Values) url.Values {
@@ -81,18 +88,36 @@ func asHTML(values url.Values) url.Values {
 	return values
 }
 
-func newPage(title string, to Link, current string) page {
+// newPage returns a page without its own part. current is the name of the page in the navigation. crumbs are the pages between the summary and this
+// page, and this page.
+func newPage(heading string, to Link, current string, crumbs ...navItem) page {
 	nav := []navItem{
-		{Text: "Summary", URL: to("/summary", asHTML(nil))},
-		{Text: "All findings", URL: to("/findings/all", asHTML(nil))},
-		{Text: "Feed of all changes", URL: to("/changes", nil)},
-		{Text: "List of feeds (OPML)", URL: to("/findings", nil)},
+		{Text: navSummary, URL: to("/summary", asHTML(nil))},
+		{Text: navFindings, URL: to("/findings/all", asHTML(nil))},
+	}
+	feeds := []navItem{
+		{Text: "Feed of all findings (Atom)", URL: to("/findings/all", nil), Type: typeAtom},
+		{Text: "Feed of all changes (Atom)", URL: to("/changes", nil), Type: typeAtom},
+		{Text: "List of feeds (OPML)", URL: to("/findings", nil), Type: "text/x-opml"},
 	}
 	for i := range nav {
 		nav[i].Current = nav[i].Text == current
 	}
-	return page{Title: title + " – ECR image scans", SummaryURL: nav[0].URL, Nav: nav, Footer: "Times are UTC. “Console” opens Amazon ECR in the AWS console."}
+	crumbs = append([]navItem{{Text: navSummary, URL: nav[0].URL}}, crumbs...)
+	crumbs[len(crumbs)-1].Current = true
+	return page{
+		Title: pageTitle(heading), Heading: heading, SummaryURL: nav[0].URL, Nav: nav, Crumbs: crumbs, Feeds: feeds,
+		Footer: "Times are UTC. “Console” opens Amazon ECR in the AWS console.",
+	}
 }
+
+func pageTitle(title string) string { return title + " – ECR image scans" }
+
+// The names of the pages in the navigation.
+const (
+	navSummary  = "Summary"
+	navFindings = "All findings"
+)
 
 func (p page) write(t *template.Template) ([]byte, error) {
 	var b bytes.Buffer
@@ -169,13 +194,6 @@ func stampOf(t time.Time) *stamp {
 		return nil
 	}
 	return &stamp{render.RFC3339(t), t.UTC().Format("2006-01-02 15:04")}
-}
-
-func dayOf(t time.Time) *stamp {
-	if t.IsZero() {
-		return nil
-	}
-	return &stamp{render.RFC3339(t), t.UTC().Format("2006-01-02")}
 }
 
 // without returns a copy of the values without some names.

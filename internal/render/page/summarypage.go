@@ -93,8 +93,11 @@ type countCell struct {
 
 // Summary returns the overview as a page, most severe first. params are the parameters of the request. It fails when the template does.
 func Summary(o report.Overview, f scan.Filter, params url.Values, to Link) ([]byte, error) {
-	p := newPage("Summary", to, "Summary")
+	p := newPage("Image scan summary", to, navSummary)
 	p.Feed, p.FeedTitle = to("/findings/all", nil), "Findings of all configs"
+	if len(o.Reports) > 0 {
+		p.Times = newTimes(report.Narrow(o.Reports, f), o.Now)
+	}
 	main, blocks := newSummaryPage(o, f, params, to)
 	return render.Fit(func(limit int) ([]byte, error) {
 		main.list(blocks, limit)
@@ -236,7 +239,7 @@ func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.
 	label := render.OneLine(image.Label(), render.MaxName)
 	row := imageRow{
 		Label: label, Name: b.Name + image.Separator() + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),
-		Console: b.Console, Trouble: imageTrouble(item, o.Now), HasCounts: item.HasCounts(), Scanned: dayOf(result.CompletedAt),
+		Console: b.Console, Trouble: imageTrouble(item, o.Now), HasCounts: item.HasCounts(), Scanned: stampOf(result.CompletedAt),
 		Change: changeOf(item, o.Since), Suppressed: result.Suppressed, Use: render.UseWords(result.InUse, result.LastInUse),
 	}
 	if !image.LastPulled.IsZero() {

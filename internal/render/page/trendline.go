@@ -34,18 +34,22 @@ func newTrendline(days []report.TrendDay) *trendline {
 	line := polyline(all, most)
 	return &trendline{
 		All: line, Area: closed(line), Severe: closed(polyline(severe, most)),
-		Words: trendWords(all[0], all[len(all)-1], int(last.At.Sub(first.At).Hours()+12)/24),
+		Words: trendWords(first, last, int(last.At.Sub(first.At).Hours()+12)/24),
 	}
 }
 
-func trendWords(from, to, days int) string {
-	span := fmt.Sprintf("%d days", days)
+// trendWords says how many images there were if that changed: their findings are not new, and those of images that are missing are not resolved.
+func trendWords(first, last report.TrendDay, days int) string {
+	from, to, span := sumOf(first.Counts), sumOf(last.Counts), fmt.Sprintf("%d days", days)
 	if days == 1 {
 		span = "a day"
 	}
+	in := func(day report.TrendDay) string {
+		return plural(sumOf(day.Counts), "finding") + " in " + plural(day.Images, "image")
+	}
 	switch {
-	case from == to && days == 1:
-		return plural(to, "finding") + ", as many as a day ago"
+	case first.Images != last.Images:
+		return fmt.Sprintf("from %s to %s in %s", in(first), in(last), span)
 	case from == to:
 		return plural(to, "finding") + ", as many as " + span + " ago"
 	}
