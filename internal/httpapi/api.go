@@ -31,6 +31,9 @@ type ConfigStore interface {
 	Put(ctx context.Context, c scan.Config) error
 	// Delete deletes the config with this id. Errors: NotFound, Unavailable.
 	Delete(ctx context.Context, id string) error
+	// Pack stores copies of all configs in one object, so that new processes need not read each config. Errors:
+	// Unavailable.
+	Pack(ctx context.Context) error
 }
 
 // Visits requests a visit of the repository of a new config. It logs errors and does not return them, because the next schedule

@@ -35,6 +35,7 @@ func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a.requestVisit(r.Context(), config)
+	a.packConfigs(r.Context())
 	path := "/configs/" + config.ID
 	w.Header().Set("Location", cmp.Or(a.link(r, path, nil), path))
 	w.Header().Set("Cache-Control", noStore)
@@ -52,6 +53,17 @@ func (a *API) requestVisit(ctx context.Context, c scan.Config) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	a.Visits.Request(ctx, c)
+}
+
+// packTimeout is how long POST /configs packs the configs. If it takes longer, the next schedule packs them.
+const packTimeout = 2 * time.Second
+
+func (a *API) packConfigs(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, packTimeout)
+	defer cancel()
+	if err := a.Configs.Pack(ctx); err != nil {
+		a.Log.WarnContext(ctx, "could not pack the configs; the next schedule tries again", "error", err)
+	}
 }
 
 func (a *API) getConfig(w http.ResponseWriter, r *http.Request) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -111,10 +112,12 @@ func TestNoVisitIfTheConfigIsNotStored(t *testing.T) {
 	}
 }
 
-// acceptingStore is a store whose Put always succeeds.
+// acceptingStore is a store whose Put always succeeds and whose Pack always fails.
 type acceptingStore struct{ httpapi.ConfigStore }
 
 func (acceptingStore) Put(context.Context, scan.Config) error { return nil }
+
+func (acceptingStore) Pack(context.Context) error { return errors.New("S3 is not available") }
 
 // blockedVisits never sends a request. It measures the time until its context ends.
 type blockedVisits struct{ waited *time.Duration }

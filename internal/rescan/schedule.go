@@ -60,7 +60,11 @@ func (v *Visitor) Schedule(ctx context.Context, once func(Message) string) (Sche
 		v.Log.WarnContext(ctx, "schedule sent no messages: more messages are waiting than there are repositories", "waiting", report.Waiting, "repositories", len(messages))
 		return report, nil
 	}
-	return report, v.send(ctx, calls, messages, once, &report)
+	err = v.send(ctx, calls, messages, once, &report)
+	if err := v.Configs.Pack(calls); err != nil {
+		v.Log.WarnContext(calls, "could not pack the configs; the next schedule tries again", "error", err)
+	}
+	return report, err
 }
 
 // messagesFor returns one message for each repository, sorted by repository.

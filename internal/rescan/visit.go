@@ -43,13 +43,16 @@ type RecordWriter interface {
 	Remove(ctx context.Context, repo scan.Repository) error
 }
 
-// StoredConfigs reads the stored configs.
+// StoredConfigs reads and packs the stored configs.
 type StoredConfigs interface {
 	// List returns all configs. Errors: Unavailable when the store can't be read.
 	List(ctx context.Context) ([]scan.Config, error)
 	// Stored returns the config with an id. Errors: NotFound only when no object is stored for the id. Unavailable
 	// when the object is invalid, access to it is denied, or it can't be read now.
 	Stored(ctx context.Context, id string) (scan.Config, error)
+	// Pack stores one object with copies of all configs, if it is missing or outdated. It makes the next List of a new
+	// process faster, and nothing depends on it. Errors: Unavailable.
+	Pack(ctx context.Context) error
 }
 
 // Visitor visits repositories. It lists the images that the configs watch, records ECR's results, and starts the

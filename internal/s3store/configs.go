@@ -2,7 +2,8 @@
 // bucket's root. Records have the prefix record/. Copies of broken records have the prefix set-aside/. The package
 // ignores all other objects.
 //
-// Configs are not cached, so that all functions see a change immediately. The rules for configs are in package scan.
+// All functions see a change of a config immediately: each list of configs reads the list of the objects in S3. An object
+// is read again only if its ETag changed. The rules for configs are in package scan.
 package s3store
 
 import (
@@ -40,14 +41,15 @@ type Configs struct {
 	s3     *s3.Client
 	bucket string
 	log    *slog.Logger
+	cache  configCache
 }
 
 // ConfigWriter reads and writes configs. It implements [httpapi.ConfigStore].
-type ConfigWriter struct{ *Configs }
+type ConfigWriter struct{ ConfigPacker }
 
 // NewConfigWriter returns a ConfigWriter for an existing bucket.
 func NewConfigWriter(client *s3.Client, bucket string, log *slog.Logger) ConfigWriter {
-	return ConfigWriter{NewConfigs(client, bucket, log)}
+	return ConfigWriter{NewConfigPacker(NewConfigs(client, bucket, log))}
 }
 
 // NewConfigs returns a reader for an existing bucket.
@@ -61,22 +63,27 @@ var errNotConfig = errors.New("not a scan config")
 // List implements [report.ConfigReader]. It logs and ignores objects that are not configs. It fails if an object can't be
 // read at the moment: without that config in the result, the config would look deleted, or its images clean.
 func (s *Configs) List(ctx context.Context) ([]scan.Config, error) {
-	ids, err := s.ids(ctx)
+	packed := s.prefetchPacked(ctx)
+	objects, err := s.objects(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := make([]*scan.Config, len(ids))
-	refused := make([]error, len(ids))
+	s.cache.keep(objects)
+	s.addPacked(ctx, objects, packed)
+	found := make([]*scan.Config, len(objects))
+	refused := make([]error, len(objects))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(CallsAtOnce)
-	for i, id := range ids {
+	for i, o := range objects {
+		if c, err, ok := s.cache.load(o); ok {
+			found[i] = s.acceptConfig(ctx, o.id, c, err)
+			continue
+		}
 		g.Go(func() error {
-			c, err := s.read(gctx, id)
+			c, err := s.read(gctx, o.id)
 			switch {
-			case err == nil:
-				found[i] = &c
-			case errors.Is(err, errNotConfig):
-				s.log.WarnContext(ctx, "ignored object: not a scan config", "bucket", s.bucket, "key", id+suffix, "error", err)
+			case err == nil || errors.Is(err, errNotConfig):
+				found[i] = s.acceptConfig(ctx, o.id, c, err)
 			case scan.CodeOf(err) == scan.NotFound: // deleted since it was listed
 			case scan.CodeOf(err) == scan.NoAccess:
 				refused[i] = err
@@ -89,21 +96,30 @@ func (s *Configs) List(ctx context.Context) ([]scan.Config, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return s.collectConfigs(ctx, ids, found, refused)
+	return s.collectConfigs(ctx, objects, found, refused)
+}
+
+// acceptConfig returns the config, or nil if err says that the object is no config.
+func (s *Configs) acceptConfig(ctx context.Context, id string, c scan.Config, err error) *scan.Config {
+	if err != nil {
+		s.log.WarnContext(ctx, "ignored object: not a scan config", "bucket", s.bucket, "key", id+suffix, "error", err)
+		return nil
+	}
+	return &c
 }
 
 // collectConfigs sorts the configs. It ignores objects that S3 denies access to. It fails if S3 denied access and no
 // config could be read, because then the function's own permissions are probably missing.
-func (s *Configs) collectConfigs(ctx context.Context, ids []string, found []*scan.Config, refused []error) ([]scan.Config, error) {
-	configs := make([]scan.Config, 0, len(ids))
+func (s *Configs) collectConfigs(ctx context.Context, objects []listedConfig, found []*scan.Config, refused []error) ([]scan.Config, error) {
+	configs := make([]scan.Config, 0, len(objects))
 	var refusal error
-	for i, id := range ids {
+	for i, o := range objects {
 		if found[i] != nil {
 			configs = append(configs, *found[i])
 		}
 		if refused[i] != nil {
 			refusal = refused[i]
-			s.log.WarnContext(ctx, "ignored object: S3 denies access", "bucket", s.bucket, "key", id+suffix, "error", refusal)
+			s.log.WarnContext(ctx, "ignored object: S3 denies access", "bucket", s.bucket, "key", o.id+suffix, "error", refusal)
 		}
 	}
 	if refusal != nil && len(configs) == 0 {
@@ -113,15 +129,18 @@ func (s *Configs) collectConfigs(ctx context.Context, ids []string, found []*sca
 	return configs, nil
 }
 
-// ids lists the ids of the objects at the root that can be configs. The delimiter excludes all objects below a prefix.
-func (s *Configs) ids(ctx context.Context) ([]string, error) {
+// listedConfig is an object that can be a config: the id in its name, and the ETag in the list.
+type listedConfig struct{ id, etag string }
+
+// objects lists the objects at the root that can be configs. The delimiter excludes all objects below a prefix.
+func (s *Configs) objects(ctx context.Context) ([]listedConfig, error) {
 	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{
 		Bucket: &s.bucket, Delimiter: aws.String("/"),
 		// Without the encoding, one key with a control character would make the list fail, because XML can't represent it.
 		// The keys of configs need no decoding.
 		EncodingType: types.EncodingTypeUrl,
 	})
-	var ids []string
+	var found []listedConfig
 	foreign, example := 0, ""
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -131,7 +150,7 @@ func (s *Configs) ids(ctx context.Context) ([]string, error) {
 		for _, object := range page.Contents {
 			key := aws.ToString(object.Key)
 			if id, ok := strings.CutSuffix(key, suffix); ok && scan.ValidID(id) {
-				ids = append(ids, id)
+				found = append(found, listedConfig{id, aws.ToString(object.ETag)})
 				continue
 			}
 			foreign, example = foreign+1, key
@@ -140,7 +159,7 @@ func (s *Configs) ids(ctx context.Context) ([]string, error) {
 	if foreign > 0 {
 		s.log.InfoContext(ctx, "ignored objects: not scan configs", "bucket", s.bucket, "objects", foreign, "oneOfThem", example)
 	}
-	return ids, nil
+	return found, nil
 }
 
 // Get implements [report.ConfigReader].
@@ -203,7 +222,9 @@ func (s *Configs) read(ctx context.Context, id string) (scan.Config, error) {
 	if err != nil {
 		return scan.Config{}, readError(id, err)
 	}
-	return decode(id, o.body)
+	c, err := decode(id, o.body)
+	s.cache.save(listedConfig{id, o.version}, c, err)
+	return c, err
 }
 
 func readError(id string, err error) error {

@@ -3,6 +3,8 @@ package s3store
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"testing"
@@ -41,6 +43,36 @@ func FuzzStoredRecord(f *testing.F) {
 		}
 		if diff := cmp.Diff(record, again.record(object{}), cmpopts.IgnoreUnexported(history.Record{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("(-first +again):\n%s", diff)
+		}
+	})
+}
+
+// Whatever the packed configs contain, only a true copy of the listed object is used.
+func FuzzPackedConfigs(f *testing.F) {
+	const id = "4471c156-29f5-40fe-883b-3cd26738d5a6"
+	const body = `{"id":"` + id + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
+	sum := md5.Sum([]byte(body))
+	listed := listedConfig{id, `"` + hex.EncodeToString(sum[:]) + `"`}
+	packedOne, err := new(packer).pack([]packedConfig{newPackedConfig(listed, []byte(body))})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(packedOne)
+	f.Add([]byte(`[{"id":"` + id + `","etag":"","body":"{}"}]`))
+	want, err := decode(id, []byte(body))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		var packed []packedConfig
+		if err := unpackUpTo(maxPackedConfigs, stored, &packed); err != nil {
+			return
+		}
+		s, prefetched := &Configs{}, make(chan []packedConfig, 1)
+		prefetched <- packed
+		s.addPacked(t.Context(), []listedConfig{listed}, prefetched)
+		if got, err, ok := s.cache.load(listed); ok && (err != nil || !cmp.Equal(want, got)) {
+			t.Errorf("used %+v, %v", got, err)
 		}
 	})
 }

@@ -135,7 +135,7 @@ func NewReader(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) 
 func NewVisitor(s3Config, ecrConfig aws.Config, bucket string, queue rescan.Queue, log *slog.Logger) *rescan.Visitor {
 	client := NewS3Client(s3Config)
 	return &rescan.Visitor{
-		Configs: s3store.NewConfigs(client, bucket, log), Scanner: ecrscan.New(ecrConfig), Records: s3store.NewRecordWriter(client, bucket, log), Queue: queue,
+		Configs: s3store.NewConfigPacker(s3store.NewConfigs(client, bucket, log)), Scanner: ecrscan.New(ecrConfig), Records: s3store.NewRecordWriter(client, bucket, log), Queue: queue,
 		Now: time.Now, Log: log,
 	}
 }

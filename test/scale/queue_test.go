@@ -186,6 +186,9 @@ func indexed(configs []scan.Config) indexedConfigs {
 	return indexedConfigs{configs, byID}
 }
 
+// Pack implements [rescan.StoredConfigs].
+func (indexedConfigs) Pack(context.Context) error { return nil }
+
 // Stored implements [rescan.StoredConfigs].
 func (c indexedConfigs) Stored(_ context.Context, id string) (scan.Config, error) {
 	return c.byID[id], nil

@@ -60,6 +60,9 @@ func (f fixedConfigs) Get(_ context.Context, id string) (scan.Config, error) {
 	return scan.Config{}, &scan.Error{Code: scan.NotFound, Message: "no such config"}
 }
 
+// Pack implements [rescan.StoredConfigs].
+func (fixedConfigs) Pack(context.Context) error { return nil }
+
 // Stored implements [rescan.StoredConfigs].
 func (f fixedConfigs) Stored(ctx context.Context, id string) (scan.Config, error) {
 	return f.Get(ctx, id)

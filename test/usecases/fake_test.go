@@ -138,6 +138,8 @@ func (s *fakeStore) Get(_ context.Context, id string) (scan.Config, error) {
 	return scan.Config{}, &scan.Error{Code: scan.NotFound}
 }
 
+func (s *fakeStore) Pack(context.Context) error { return nil }
+
 func (s *fakeStore) Stored(ctx context.Context, id string) (scan.Config, error) {
 	if err := s.refused[id]; err != nil {
 		return scan.Config{}, err

@@ -1,0 +1,215 @@
+package s3store
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5" // S3 uses it for ETags
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sync/errgroup"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// PackedConfigsKey is the key of one object with copies of all objects of configs. A new process reads the list and this
+// object instead of each config. The object can be missing, outdated or wrong: a copy counts only if the list has its id
+// and its ETag, and the ETag is the MD5 hash of the copy. S3's ETags have this form if the bucket encrypts with S3's own
+// keys (SSE-S3). In a bucket that encrypts with KMS keys no copy counts, and each config is read.
+const PackedConfigsKey = "packed/configs"
+
+const (
+	// maxPackedConfigs is the maximum size of the packed configs, in bytes: compressed, and uncompressed. Further configs
+	// are not in it.
+	maxPackedConfigs = 8 << 20
+	// minUnknown is the number of unknown configs from which on the packed configs are read.
+	minUnknown = 8
+)
+
+// packedConfig is a copy of one object. Body is empty if the ETag is not the MD5 hash of the object: the next Pack then
+// need not read the object again to learn this.
+type packedConfig struct {
+	ID   string `json:"id"`
+	ETag string `json:"etag"`
+	Body string `json:"body"`
+}
+
+func newPackedConfig(o listedConfig, body []byte) packedConfig {
+	if p := (packedConfig{o.id, o.etag, string(body)}); p.isCopyOf(o) {
+		return p
+	}
+	return packedConfig{ID: o.id, ETag: o.etag}
+}
+
+// isCopyOf reports whether the copy is the current content of an object.
+func (p packedConfig) isCopyOf(o listedConfig) bool {
+	sum := md5.Sum([]byte(p.Body))
+	return p.ID == o.id && p.ETag == o.etag && strings.Trim(o.etag, `"`) == hex.EncodeToString(sum[:])
+}
+
+// packedRead is the result of a read of the packed configs.
+type packedRead <-chan []packedConfig
+
+// prefetchPacked starts to read the packed configs if this process knows no config. It runs while the configs are listed.
+func (s *Configs) prefetchPacked(ctx context.Context) packedRead {
+	if s.cache.isUsed() {
+		return nil
+	}
+	read := make(chan []packedConfig, 1)
+	go func() { read <- s.packedConfigs(ctx) }()
+	return read
+}
+
+// addPacked adds the copies of unknown configs to the cache.
+func (s *Configs) addPacked(ctx context.Context, objects []listedConfig, prefetched packedRead) {
+	unknown := make(map[string]listedConfig)
+	for _, o := range objects {
+		if _, _, ok := s.cache.load(o); !ok {
+			unknown[o.id] = o
+		}
+	}
+	var packed []packedConfig
+	switch {
+	case len(unknown) == 0:
+	case prefetched != nil:
+		packed = <-prefetched
+	case len(unknown) >= minUnknown:
+		packed = s.packedConfigs(ctx)
+	}
+	for _, p := range packed {
+		if o, ok := unknown[p.ID]; ok && p.isCopyOf(o) {
+			c, err := decode(p.ID, []byte(p.Body))
+			s.cache.save(o, c, err)
+		}
+	}
+}
+
+// packedConfigs reads the packed configs. It returns nil if they are missing or can't be read: the configs are then read
+// one by one.
+func (s *Configs) packedConfigs(ctx context.Context) []packedConfig {
+	var packed []packedConfig
+	o, err := getObject(ctx, s.s3, s.bucket, PackedConfigsKey, "", maxPackedConfigs)
+	switch {
+	case isCode(err, "NoSuchKey"):
+		return nil
+	case err == nil && len(o.body) > maxPackedConfigs:
+		err = fmt.Errorf("larger than %d bytes", maxPackedConfigs)
+	case err == nil:
+		err = unpackUpTo(maxPackedConfigs, o.body, &packed)
+	}
+	if err != nil {
+		s.log.InfoContext(ctx, "ignored the packed configs; the next schedule writes them again", "bucket", s.bucket, "key", PackedConfigsKey, "error", err)
+		return nil
+	}
+	return packed
+}
+
+// ConfigPacker reads configs and writes the packed configs. It implements [rescan.StoredConfigs].
+type ConfigPacker struct {
+	*Configs
+	packer *packer
+}
+
+// NewConfigPacker returns a ConfigPacker for an existing bucket.
+func NewConfigPacker(configs *Configs) ConfigPacker {
+	return ConfigPacker{configs, &packer{}}
+}
+
+// Pack implements [rescan.StoredConfigs]. If two calls run at the same time, the later write stays.
+func (s ConfigPacker) Pack(ctx context.Context) error {
+	objects, err := s.objects(ctx)
+	if err != nil {
+		return err
+	}
+	stored := s.packedConfigs(ctx)
+	packed, err := s.copies(ctx, objects, stored)
+	if err != nil || maps.Equal(byID(packed), byID(stored)) {
+		return err
+	}
+	body, err := s.packer.pack(packed)
+	if err != nil {
+		return fmt.Errorf("encode the packed configs: %w", err)
+	}
+	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.bucket, Key: aws.String(PackedConfigsKey), Body: bytes.NewReader(body), ContentType: aws.String("application/gzip"),
+	})
+	if err != nil {
+		return unavailable("store the packed configs", err)
+	}
+	return nil
+}
+
+// copies returns the copies of all objects that fit into maxPackedConfigs. It reads those that stored does not have.
+func (s ConfigPacker) copies(ctx context.Context, objects []listedConfig, stored []packedConfig) ([]packedConfig, error) {
+	known := byID(stored)
+	copies := make([]packedConfig, len(objects))
+	var size budget
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(CallsAtOnce)
+	for i, o := range objects {
+		if p := known[o.id]; p.isCopyOf(o) || p == (packedConfig{ID: o.id, ETag: o.etag}) {
+			if size.take(len(p.Body)) {
+				copies[i] = p
+			}
+			continue
+		}
+		g.Go(func() error {
+			read, err := getObject(gctx, s.s3, s.bucket, o.id+suffix, "", maxObject)
+			if err != nil {
+				if err = readError(o.id, err); scan.CodeOf(err) == scan.Unavailable {
+					return err
+				}
+				return nil // deleted since it was listed, or not readable for this function
+			}
+			if p := newPackedConfig(o, read.body); read.version == o.etag && size.take(len(p.Body)) {
+				copies[i] = p
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	return withoutEmpty(copies), err
+}
+
+func withoutEmpty(copies []packedConfig) []packedConfig {
+	var packed []packedConfig
+	for _, p := range copies {
+		if p.ID != "" {
+			packed = append(packed, p)
+		}
+	}
+	return packed
+}
+
+func byID(packed []packedConfig) map[string]packedConfig {
+	m := make(map[string]packedConfig, len(packed))
+	for _, p := range packed {
+		m[p.ID] = p
+	}
+	return m
+}
+
+// budget limits the sum of the sizes of the copies.
+type budget struct {
+	mu   sync.Mutex
+	size int
+}
+
+// entrySize is the maximum number of bytes of a copy besides its body, which JSON can make twice as long.
+const entrySize = 128
+
+// take reports whether a copy with a body of n bytes fits, and counts it if so.
+func (b *budget) take(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.size += 2*n + entrySize; b.size <= maxPackedConfigs {
+		return true
+	}
+	b.size -= 2*n + entrySize
+	return false
+}

@@ -1,0 +1,103 @@
+package s3store
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json" // encoding/json needs three times as long to decode a record
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Format is the version of the storage format. The first line of each object contains it. Objects with a later version
+// are neither decoded nor replaced.
+const Format = 1
+
+const magic = "ecr-continuous-scan record "
+
+// Maximum size of a stored object in bytes: compressed and uncompressed.
+const (
+	maxStored   = 32 << 20
+	maxUnpacked = 128 << 20
+)
+
+// errBroken means that an object is not a valid record or history. errNewer means that it has a later format.
+var (
+	errBroken = errors.New("not a valid record")
+	errNewer  = errors.New("written by a later version of this service")
+)
+
+// packer writes stored objects. Its gzip writers are reused, because each allocates almost 1 MiB and a visit writes one
+// history for each image.
+type packer struct{ gzipWriters sync.Pool }
+
+// pack returns the stored form of a value: a header line with the format, then the JSON, compressed with gzip. It fails if
+// the result exceeds the size that unpack accepts.
+func (p *packer) pack(v any) ([]byte, error) {
+	var b bytes.Buffer
+	zip, isUsed := p.gzipWriters.Get().(*gzip.Writer)
+	if !isUsed {
+		zip = gzip.NewWriter(nil)
+	}
+	defer p.gzipWriters.Put(zip)
+	zip.Reset(&b)
+	if _, err := fmt.Fprintf(zip, "%s%d\n", magic, Format); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(v, json.OmitZeroStructFields(true), json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := zip.Write(text); err != nil {
+		return nil, err
+	}
+	if err := zip.Close(); err != nil {
+		return nil, err
+	}
+	if len(text) > maxUnpacked || b.Len() > maxStored {
+		return nil, fmt.Errorf("too large: %d bytes, %d bytes uncompressed", b.Len(), len(text))
+	}
+	return b.Bytes(), nil
+}
+
+// unpack decodes the result of pack. Errors: errNewer, errBroken.
+func unpack(stored []byte, v any) error { return unpackUpTo(maxUnpacked, stored, v) }
+
+// unpackUpTo is unpack with an own maximum of the uncompressed size, in bytes.
+func unpackUpTo(maxUnpacked int64, stored []byte, v any) error {
+	if len(stored) > maxStored {
+		return fmt.Errorf("%w: larger than %d bytes", errBroken, maxStored)
+	}
+	zip, err := gzip.NewReader(bytes.NewReader(stored))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	lines := bufio.NewReader(zip)
+	line, err := lines.ReadSlice('\n') // fails if the first line exceeds the buffer, so a foreign object is not read completely
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	number, ours := strings.CutPrefix(strings.TrimSuffix(string(line), "\n"), magic)
+	format, err := strconv.Atoi(number)
+	switch {
+	case !ours || err != nil || format < 1:
+		return errBroken
+	case format > Format:
+		return fmt.Errorf("%w: format %d", errNewer, format)
+	}
+	text := io.LimitedReader{R: lines, N: maxUnpacked + 1}
+	err = json.UnmarshalRead(&text, v, jsontext.AllowInvalidUTF8(true))
+	switch {
+	case text.N == 0:
+		return fmt.Errorf("%w: larger than %d bytes uncompressed", errBroken, maxUnpacked)
+	case err != nil:
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return nil
+}
