@@ -15,15 +15,16 @@ KEY := full
 # make logs SINCE=24h FUNCTIONS="startscan summary"
 SINCE ?= 1h
 FUNCTIONS ?=
-# make run ARGS="-every 1h"
+# make run ARGS="-every 1h", make bench ARGS="-job feed"
 ARGS ?=
 
 # These build first because `go run` adds a line to every error, and does not record the commit for -version.
 LOCAL := go build -o .tools/local ./local && exec .tools/local
+BENCH := go build -o .tools/bench ./test/bench && exec .tools/bench
 DEPLOY := go build -o .tools/deploy ./deploy && .tools/deploy
 STATICCHECK := .tools/staticcheck
 
-.PHONY: help run test bench build deploy status url rotate-key scan-now logs destroy lint vuln
+.PHONY: help run test bench growth build deploy status url rotate-key scan-now logs destroy lint vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,8 +35,11 @@ run: ## run the whole service on this machine, without AWS
 test: ## run the tests
 	go test -shuffle=on ./...
 
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . ./test/bench
+bench: ## measure the compiled functions as they are deployed
+	@$(BENCH) $(ARGS)
+
+growth: ## simulate how time, calls and memory grow with the number of images
+	go test -run '^$$' -bench . ./test/scale
 
 build: ## compile the four functions into dist/
 	@$(DEPLOY) build

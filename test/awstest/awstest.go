@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,9 +52,7 @@ type AWS struct {
 	S3            *awslocal.S3
 	ECRURL, S3URL string
 
-	oneByOne  atomic.Bool
-	offset    atomic.Int64
-	callMutex sync.Mutex
+	offset atomic.Int64
 }
 
 // Start starts an ECR without repositories and an S3 with an empty bucket.
@@ -81,15 +78,8 @@ func Start(tb testing.TB, o ecr.Options) *AWS {
 	return a
 }
 
-// OneByOne makes both services handle one call at a time, if on is true. Benchmarks compare concurrent calls with it.
-func (a *AWS) OneByOne(on bool) { a.oneByOne.Store(on) }
-
 func (a *AWS) handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.oneByOne.Load() {
-			a.callMutex.Lock()
-			defer a.callMutex.Unlock()
-		}
 		w.Header().Set("Date", a.Now().UTC().Format(http.TimeFormat))
 		h.ServeHTTP(w, r)
 	})

@@ -1,301 +1,209 @@
-package bench
+package main
 
 import (
-	"context"
-	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
-	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/awslocal/ecr"
-	"ecr-continuous-scan/internal/s3store"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 	"ecr-continuous-scan/test/lambdaruntime"
 )
 
-const (
-	s3Latency  = 15 * time.Millisecond
-	ecrLatency = 30 * time.Millisecond
-)
-
-// functionMemory is the memory in MiB that the template gives SummaryFunc and FindingsFunc.
-const functionMemory = 512
-
+// The stand-ins run in a process of this test's executable.
 func TestMain(m *testing.M) {
-	setup.UseMemory(functionMemory)
+	if len(os.Args) > 1 && os.Args[1] == standInsCommand {
+		main()
+		return
+	}
 	m.Run()
 }
 
-// service is the whole service on embedded AWS services that respond with a delay.
-type service struct {
-	aws *awstest.AWS
-	*awstest.Service
-	api http.Handler
-	ids []string
-}
+const root = "../.."
 
-func newService(b *testing.B, configs []string, fill func(*ecr.ECR)) *service {
-	b.Helper()
-	a := awstest.Start(b, ecr.Options{ScanTime: -1})
-	fill(a.ECR)
-	s := &service{aws: a}
-	s.restart()
-	for _, repository := range configs {
-		s.ids = append(s.ids, s.AddConfig(b, repository).ID)
+func TestFloors(t *testing.T) {
+	want := map[string]time.Duration{
+		"configs": 30, "summary-200": 45, "summary-200-20min": 75, "summary-2000": 45, "summary-2000-20min": 75, "feed-1200": 45,
+		"feed-1200-20min": 75, "feed-1200-304": 45, "feed-1200-304-20min": 75, "feed-250": 60, "feed-250-20min": 90,
+		"schedule": 95, "visit": 60, "visit-stores": 75, "visit-first": 195,
 	}
-	s.addLatency()
-	return s
-}
-
-// restart replaces the service by a new process, which has no cached data.
-func (s *service) restart() {
-	s.Service = s.aws.Service(awstest.Silent())
-	s.MaxConcurrentVisits = 10
-	s.api = s.Handler("")
-}
-
-// addLatency delays each response of S3 and ECR.
-func (s *service) addLatency() {
-	s.aws.S3.InjectFault(awslocal.Fault{Delay: s3Latency})
-	s.aws.ECR.InjectFault(awslocal.Fault{Delay: ecrLatency})
-}
-
-// removeLatency makes S3 and ECR respond without a delay.
-func (s *service) removeLatency() {
-	s.aws.S3.ClearFaults()
-	s.aws.ECR.ClearFaults()
-}
-
-// get sends a request, which must succeed, and returns the size of the response in bytes.
-func (s *service) get(b *testing.B, path string) int64 {
-	b.Helper()
-	w := httptest.NewRecorder()
-	s.api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
-	n, _ := io.Copy(io.Discard, w.Body)
-	if w.Code != http.StatusOK {
-		b.Fatalf("GET %s: %d", path, w.Code)
+	for _, j := range jobs(1) {
+		if got := j.chain.floor(); got != want[j.name]*time.Millisecond {
+			t.Errorf("%s: %v, want %d ms", j.name, got, want[j.name])
+		}
+		delete(want, j.name)
 	}
-	return n
-}
-
-// measure reports the time of one operation as a multiple of its floor. It also reports how much faster the
-// operation is than with calls that are answered one by one, which is measured once.
-func (s *service) measure(b *testing.B, floor time.Duration, operation func()) {
-	b.Helper()
-	s.measureEach(b, floor, func() {}, operation)
-}
-
-// measureEach is measure with a preparation before each operation that is not measured.
-func (s *service) measureEach(b *testing.B, floor time.Duration, prepare, operation func()) {
-	b.Helper()
-	prepare()
-	operation() // opens the connections
-	prepare()
-	s.aws.OneByOne(true)
-	began := time.Now()
-	operation()
-	oneByOne := time.Since(began)
-	s.aws.OneByOne(false)
-	var s3Calls, ecrCalls int
-	for b.Loop() {
-		b.StopTimer()
-		prepare()
-		s.aws.S3.ResetCount()
-		s.aws.ECR.ResetCount()
-		b.StartTimer()
-		operation()
-		s3Calls += s.aws.S3.Count().Total()
-		ecrCalls += s.aws.ECR.Count().Total()
+	if len(want) > 0 {
+		t.Errorf("missing jobs: %v", want)
 	}
-	per := b.Elapsed() / time.Duration(b.N)
-	b.ReportMetric(float64(per)/float64(floor), "×floor")
-	b.ReportMetric(float64(oneByOne)/float64(per), "×faster-than-one-by-one")
-	b.ReportMetric(float64(s3Calls/b.N), "S3-calls/op")
-	b.ReportMetric(float64(ecrCalls/b.N), "ECR-calls/op")
 }
 
-func repositories(n int) []string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = fmt.Sprintf("team/app%d", i)
+// The program measures small jobs with the compiled functions of this checkout, as two builds and without a quota.
+func TestSmallJobs(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("processor time and memory can be measured only on Linux")
 	}
-	return names
-}
-
-// fill adds images to each repository. All have been scanned at the given time.
-func fill(repositories []string, images int, scanned time.Time) func(*ecr.ECR) {
-	return func(e *ecr.ECR) {
-		for _, name := range repositories {
-			for i := range images {
-				e.PutImage(ecr.RepositoryID{Name: name}, ecr.Image{
-					Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: scanned, Findings: findings(5),
-				})
+	functions, err := readTemplate(filepath.Join(root, "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder, f := range functions {
+		f.binary = lambdaruntime.Build(t, folder)
+		functions[folder] = f
+	}
+	selected, err := selectJobs(jobs(100), "^(summary-200|summary-200-20min|feed-1200-304|visit-first)$")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	m := &measurement{rounds: 1, progress: func(job) {}}
+	results, err := m.measureAll(t.Context(), []build{{"this", functions}, {"other", functions}}, selected)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != 4 {
+		t.Fatalf("%d results", len(results))
+	}
+	callsOfECR := map[string]int{"summary-200-20min": 2, "visit-first": 5} // two repositories; the images and two results and starts
+	for _, r := range results {
+		if len(r.figures) != 2 {
+			t.Fatalf("%s: %d builds", r.job.name, len(r.figures))
+		}
+		for _, f := range r.figures {
+			for kind, s := range map[string]sample{"warm": f.warm, "cold": f.cold} {
+				if s.time < s3Latency || s.processor <= 0 || total(s.calls.S3) < 1 || total(s.calls.ECR) != callsOfECR[r.job.name] || total(s.calls.SQS) > 0 {
+					t.Errorf("%s, %s: %v, %v of a processor, calls %+v", r.job.name, kind, s.time, s.processor, s.calls)
+				}
+				if empty := r.job.name == "feed-1200-304"; (s.bytes == 0) != empty {
+					t.Errorf("%s, %s: %d bytes", r.job.name, kind, s.bytes)
+				}
+			}
+			if f.cold.start <= 0 || f.warm.start != 0 || f.peak < 1<<20 || f.memory < 128 || f.gigabyteSeconds(1) <= 0 {
+				t.Errorf("%s: %+v", r.job.name, f)
 			}
 		}
 	}
-}
-
-func findings(n int) []ecr.Finding {
-	all := make([]ecr.Finding, n)
-	for i := range all {
-		all[i] = ecr.Finding{
-			Name: fmt.Sprintf("CVE-2026-%05d", i), Severity: []string{"HIGH", "MEDIUM", "LOW"}[i%3], URI: "https://example.org/CVE",
-			Description: "A flaw in the parser lets a remote attacker read memory that is not theirs by sending a crafted header.",
-			Attributes:  []ecr.Attribute{{Key: "package_name", Value: fmt.Sprintf("lib%d", i%50)}, {Key: "package_version", Value: "1.2.3"}},
-		}
-	}
-	return all
-}
-
-// GET /configs with 300 configs: the list, then all objects.
-func BenchmarkConfigs300(b *testing.B) {
-	s := newService(b, repositories(300), func(*ecr.ECR) {})
-	s.measure(b, 2*s3Latency, func() { s.get(b, "/configs") })
-}
-
-// GET /summary from records of visits less than 5 minutes ago: the list, the objects, the records. It does not call
-// ECR. A process that has read the records before learns from S3 that they are unchanged. A new process, which is
-// also measured, has only open connections.
-func BenchmarkSummaryRecorded(b *testing.B) {
-	for _, images := range []int{200, 10_000} {
-		names := repositories(10)
-		s := newService(b, names, fill(names, images/10, time.Now().Add(-time.Hour)))
-		s.visitAll(b)
-		read := func(b *testing.B, prepare func()) {
-			s.measureEach(b, 3*s3Latency, prepare, func() { s.get(b, "/summary") })
-			if n := s.aws.ECR.Count().Total(); n > 0 {
-				b.Errorf("%d calls to ECR", n)
-			}
-		}
-		b.Run(fmt.Sprint(images), func(b *testing.B) { read(b, func() {}) })
-		b.Run(fmt.Sprint(images, "/new process"), func(b *testing.B) { read(b, func() { s.restart(); s.get(b, "/configs") }) })
+	if remaining, err := os.ReadDir(os.TempDir()); err != nil || len(remaining) > 0 {
+		t.Errorf("temporary files remain: %v, %v", remaining, err)
 	}
 }
 
-// GET /summary without records, of 200 images in 10 repositories: the list, the objects, the missing records, the
-// images, their findings. It makes 100 calls to ECR, the maximum for a request over all configs, so it shows about
-// half of the images.
-func BenchmarkSummaryFirst200(b *testing.B) {
-	names := repositories(10)
-	s := newService(b, names, fill(names, 20, time.Now().Add(-time.Hour)))
-	s.measureEach(b, 3*s3Latency+2*ecrLatency, func() { s.removeRecords(b) }, func() { s.get(b, "/summary") })
-}
-
-// One schedule and its visits, all at once. Each image was scanned again after the previous visit and is due. Scans
-// take no time. The calls of the schedule that must follow one another: the list, the objects, the folders of the
-// records in three calls. Those of a visit: the record, the config, the images, their findings, their starts at the
-// same time as their histories, the record, and the sweep (the list, the histories, the objects to delete).
-func BenchmarkScanRun200(b *testing.B) {
-	names := repositories(10)
-	s := newService(b, names, fill(names, 20, time.Now().Add(-25*time.Hour)))
-	s.measure(b, 11*s3Latency+3*ecrLatency, func() {
-		s.aws.Advance(25 * time.Hour)
-		// With calls that are answered one by one, a call can wait longer than the timeout of an attempt. Then the
-		// next attempt fails because the scan has just been started, which counts as Recent.
-		if visits, err := s.ScheduleAndVisit(b.Context()); err != nil || visits.Started+visits.Recent != 200 {
-			b.Fatalf("%v, visits %+v", err, visits.Tally)
-		}
-	})
-}
-
-// A feed of 1,200 findings of one image, recorded by a visit less than 5 minutes ago: the config, the record, the
-// history.
-func BenchmarkFeedRecorded1200(b *testing.B) {
-	s := newService(b, repositories(1), one(findings(1200)))
-	s.visitAll(b)
-	s.measure(b, 3*s3Latency, func() { s.get(b, "/findings/"+s.ids[0]) })
-	if n := s.aws.ECR.Count().Total(); n > 0 {
-		b.Errorf("%d calls to ECR", n)
-	}
-	b.ReportMetric(s.storedBytes(b)/1200, "bytes-in-S3/finding")
-}
-
-// The same feed without a record: the config, the missing record, the image, the two pages of its findings.
-func BenchmarkFeedFirst1200(b *testing.B) {
-	s := newService(b, repositories(1), one(findings(1200)))
-	s.measureEach(b, 2*s3Latency+3*ecrLatency, func() { s.removeRecords(b) }, func() { s.get(b, "/findings/"+s.ids[0]) })
-}
-
-// one adds one image to the first repository.
-func one(findings []ecr.Finding) func(*ecr.ECR) {
-	return func(e *ecr.ECR) {
-		e.PutImage(ecr.RepositoryID{Name: "team/app0"}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: findings})
-	}
-}
-
-// visitAll visits every repository. No image is due.
-func (s *service) visitAll(b *testing.B) {
-	b.Helper()
-	s.removeLatency()
-	if visits, err := s.ScheduleAndVisit(b.Context()); err != nil || visits.Started+visits.NotReached > 0 {
-		b.Fatalf("%+v, %v", visits, err)
-	}
-	s.addLatency()
-}
-
-// removeRecords deletes all records.
-func (s *service) removeRecords(b *testing.B) {
-	b.Helper()
-	s.removeLatency()
-	defer s.addLatency()
-	repos, err := s.Visitor.Records.Repositories(b.Context())
+// The stand-ins have the clock that they are told, and count calls.
+func TestStandIns(t *testing.T) {
+	s, err := newStandIns()
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	for _, repo := range repos {
-		if err := s.Visitor.Records.Remove(b.Context(), repo); err != nil {
-			b.Fatal(err)
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	if err := s.Reset(Data{World{Repositories: 2, Images: 1, ScannedAgo: time.Hour}, at}, &struct{}{}); err != nil {
+		t.Fatal(err)
+	}
+	if repositories := s.current.ecr.Repositories(); len(repositories) != 2 || !s.current.ecr.Images(repositories[0])[0].ScannedAt.Equal(at.Add(-time.Hour)) {
+		t.Errorf("repositories %v", repositories)
+	}
+	if err := s.Delay(at.Add(time.Minute), &struct{}{}); err != nil {
+		t.Fatal(err)
+	}
+	handler := s.handler(s3Latency, func(all services) http.Handler { return all.s3 })
+	for range 3 {
+		began := time.Now()
+		response := httptest.NewRecorder()
+		handler.ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/"+awstest.Bucket+"?list-type=2", nil))
+		date := response.Header().Get("Date")
+		if took := time.Since(began); response.Code != http.StatusOK || date != "Tue, 24 Nov 2026 12:01:00 GMT" || took < s3Latency {
+			t.Errorf("status %d, date %s, after %v", response.Code, date, took)
+		}
+	}
+	var c Calls
+	if err := s.TakeCalls(struct{}{}, &c); err != nil || c.String() != "3+0+0" || c.S3["ListObjectsV2"] != 3 {
+		t.Errorf("%v, %v", c, err)
+	}
+	if err := s.TakeCalls(struct{}{}, &c); err != nil || c.sum() != 0 {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// An answer that is not that of the job stops the measurement.
+func TestChecks(t *testing.T) {
+	ok := func(body string) answer { return answer{Status: http.StatusOK, Body: body} }
+	visit := func(listed, started, stored int) Calls {
+		return Calls{ECR: map[string]int{"DescribeImages": listed, "StartImageScan": started}, S3: map[string]int{"PutObject": stored}}
+	}
+	tests := []struct {
+		name   string
+		check  func(answer, Calls) error
+		answer answer
+		calls  Calls
+		fails  bool
+	}{
+		{"all images", contains("x", 2), ok("x x"), Calls{}, false},
+		{"an image is missing", contains("x", 2), ok("x"), Calls{}, true},
+		{"an error", contains("x", 2), answer{Status: http.StatusBadGateway, Body: "x x"}, Calls{}, true},
+		{"304", notModified, answer{Status: http.StatusNotModified}, Calls{}, false},
+		{"200 instead of 304", notModified, ok("x"), Calls{}, true},
+		{"a message", sends, answer{}, Calls{SQS: map[string]int{"SendMessageBatch": 1}}, false},
+		{"no message", sends, answer{}, Calls{}, true},
+		{"a visit", visits(0, false), answer{}, visit(1, 0, 0), false},
+		{"a visit that was dropped", visits(0, false), answer{}, visit(0, 0, 0), true},
+		{"a visit that stores", visits(0, false), answer{}, visit(1, 0, 1), true},
+		{"a first visit", visits(2, true), answer{}, visit(1, 2, 3), false},
+		{"a start is missing", visits(2, true), answer{}, visit(1, 1, 3), true},
+		{"nothing was stored", visits(2, true), answer{}, visit(1, 2, 0), true},
+	}
+	for _, test := range tests {
+		if err := test.check(test.answer, test.calls); (err != nil) != test.fails {
+			t.Errorf("%s: %v", test.name, err)
 		}
 	}
 }
 
-// storedBytes returns the total size of the records in bytes.
-func (s *service) storedBytes(b *testing.B) float64 {
-	b.Helper()
-	prefix, bucket, bytes := s3store.RecordPrefix, awstest.Bucket, int64(0)
-	out, err := s.aws.S3Client().ListObjectsV2(b.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
-	if err != nil {
-		b.Fatal(err)
+func TestTemplate(t *testing.T) {
+	functions, err := readTemplate(filepath.Join(root, "template.yaml"))
+	if err != nil || len(functions) != 4 {
+		t.Fatalf("%v, %v", functions, err)
 	}
-	for _, o := range out.Contents {
-		bytes += *o.Size
+	own := files(t, map[string]string{"template.yaml": `
+Globals: {Function: {MemorySize: 512, Timeout: 29}}
+Resources:
+  Queue: {Type: AWS::SQS::Queue, Properties: {QueueName: !Ref Name}}
+  A: {Type: AWS::Serverless::Function, Properties: {CodeUri: dist/configs/, MemorySize: 256, Role: !Ref Role}}
+  B: {Type: AWS::Serverless::Function, Properties: {CodeUri: dist/summary/}}
+  C: {Type: AWS::Serverless::Function, Properties: {CodeUri: dist/findings/}}
+  D: {Type: AWS::Serverless::Function, Properties: {CodeUri: dist/startscan/, Timeout: 300}}
+`})
+	functions, err = readTemplate(filepath.Join(own, "template.yaml"))
+	want := map[string]function{
+		"configs": {memory: 256, timeout: 29 * time.Second}, "summary": {memory: 512, timeout: 29 * time.Second},
+		"findings": {memory: 512, timeout: 29 * time.Second}, "startscan": {memory: 512, timeout: 300 * time.Second},
 	}
-	return float64(bytes)
-}
-
-// The cold start of each function: the time from the start of the process to its first poll, as a multiple of the
-// same time for an empty handler. The two are started in turn, so that other load on the machine affects both.
-func BenchmarkColdStart(b *testing.B) {
-	bare := lambdaruntime.Build(b, "test/lambdaruntime/testdata/bare")
-	for _, folder := range []string{"configs", "summary", "findings", "startscan"} {
-		b.Run(folder, func(b *testing.B) {
-			binary := lambdaruntime.Build(b, folder)
-			var base, own time.Duration
-			for b.Loop() {
-				base += coldStart(b, bare)
-				own += coldStart(b, binary)
-			}
-			b.ReportMetric(float64(own)/float64(base), "×bare")
-			b.ReportMetric(float64(own.Microseconds())/1000/float64(b.N), "ms-to-first-poll")
-		})
+	if err != nil || !maps.Equal(functions, want) {
+		t.Errorf("%v, %v", functions, err)
+	}
+	missing := files(t, map[string]string{"template.yaml": "Resources: {}"})
+	if _, err := readTemplate(filepath.Join(missing, "template.yaml")); err == nil {
+		t.Error("no error for a template without functions")
 	}
 }
 
-func coldStart(b *testing.B, binary string) time.Duration {
-	b.Helper()
-	f := lambdaruntime.Start(b, binary, map[string]string{"ECR_SCAN_CONFIG_BUCKET": awstest.Bucket, "ECR_SCAN_QUEUE_URL": "http://sqs.example/visits.fifo"})
-	defer f.Kill()
-	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
-	defer cancel()
-	took, err := f.Ready(ctx)
-	if err != nil {
-		b.Fatal(err)
+func TestFlags(t *testing.T) {
+	if o, err := parse([]string{"-against", "../old", "-job", "feed", "-rounds", "3", "-markdown"}, io.Discard); err != nil ||
+		o != (options{against: "../old", job: "feed", rounds: 3, markdown: true}) {
+		t.Errorf("%+v, %v", o, err)
 	}
-	return took
+	for _, args := range []string{"-rounds 0", "feed", "-unknown"} {
+		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
+			t.Errorf("%s: no error", args)
+		}
+	}
+	for expression, want := range map[string]int{"": 15, "^visit": 3, "configs": 1, "none": 0, "(": 0} {
+		if selected, err := selectJobs(jobs(1), expression); len(selected) != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: %d jobs, %v", expression, len(selected), err)
+		}
+	}
 }

@@ -51,6 +51,8 @@ var Rules = []Rule{
 	{Document: "docs/api.md", Tests: both},
 	{Document: "docs/feeds.md", Tests: both},
 
+	{Document: "docs/operations.md", Section: "how-fast", Tests: []string{noTest}, Reason: "takes minutes; the test of test/bench measures small jobs"},
+
 	{Document: "docs/deploy.md", Section: "other-accounts-and-regions", Tests: []string{deployed}, Input: "policy.json"},
 	{Document: "docs/deploy.md", Section: "run-it-locally", Tests: []string{local}},
 	{Document: "docs/deploy.md", Tests: []string{deployed}},

@@ -1,6 +1,9 @@
 package lambdaruntime
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -18,17 +21,30 @@ func Build(tb testing.TB, pkg string) string {
 	tb.Helper()
 	root := moduleRoot(tb)
 	dependOn(tb, root)
-	binary := filepath.Join(root, "bin", "lambdaruntime", filepath.FromSlash(pkg), "bootstrap")
-	defer lock(tb, binary+".lock")()
+	binary, err := Compile(tb.Context(), root, pkg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return binary
+}
 
-	build := exec.CommandContext(tb.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-tags", "lambda.norpc", "-ldflags=-s",
+// Compile is Build without a test, for the module in the folder root.
+func Compile(ctx context.Context, root, pkg string) (binary string, err error) {
+	binary = filepath.Join(root, "bin", "lambdaruntime", filepath.FromSlash(pkg), "bootstrap")
+	unlock, err := lock(binary + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-tags", "lambda.norpc", "-ldflags=-s",
 		"-o", binary, "./"+pkg)
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	if output, err := build.CombinedOutput(); err != nil {
-		tb.Fatalf("build %s: %v\n%s", pkg, err, output)
+		return "", fmt.Errorf("build %s in %s: %w\n%s", pkg, root, err, output)
 	}
-	return binary
+	return binary, nil
 }
 
 func moduleRoot(tb testing.TB) string {
@@ -68,17 +84,16 @@ func dependOn(tb testing.TB, root string) {
 }
 
 // lock waits for the tests of other packages, which the go command runs at the same time.
-func lock(tb testing.TB, path string) (unlock func()) {
-	tb.Helper()
+func lock(path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		tb.Fatalf("lock %s: %v", path, err)
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
 	}
-	return func() { _ = file.Close() } // closing unlocks
+	return func() { _ = file.Close() }, nil // closing unlocks
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,19 +49,9 @@ type Function struct {
 // failures of the process are errors of Ready and Invoke.
 func Start(tb testing.TB, binary string, env map[string]string) *Function {
 	tb.Helper()
-	f := &Function{
-		name: filepath.Base(filepath.Dir(binary)),
-		next: make(chan *invocation), polled: make(chan struct{}), exited: make(chan struct{}),
-	}
-	f.server = httptest.NewServer(f.runtimeAPI())
-	f.cmd = exec.Command(binary)
-	f.cmd.Dir = tb.TempDir()
-	f.cmd.Env = environment(f.server.Listener.Addr().String(), f.name, f.cmd.Dir, env)
-	f.cmd.Stdout, f.cmd.Stderr = &f.log, &f.log
-	f.cmd.WaitDelay = time.Second // if a child of the process keeps the log open
-	if err := f.start(); err != nil {
-		f.server.Close()
-		tb.Fatalf("start %s: %v", binary, err)
+	f, err := Run(Process{Binary: binary, Folder: tb.TempDir(), Env: env})
+	if err != nil {
+		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
 		f.Kill()
@@ -69,6 +60,38 @@ func Start(tb testing.TB, binary string, env map[string]string) *Function {
 		}
 	})
 	return f
+}
+
+// Process describes a process of a function.
+type Process struct {
+	// Binary is the executable. Its folder is the name of the function.
+	Binary string
+	// Folder is the working directory.
+	Folder string
+	// Env has priority over the environment of a Lambda function.
+	Env map[string]string
+	// Through, if set, is a command that executes the binary. The path of the binary is its last argument.
+	Through []string
+}
+
+// Run starts a process like Start, outside tests. The caller must call Kill.
+func Run(p Process) (*Function, error) {
+	f := &Function{
+		name: filepath.Base(filepath.Dir(p.Binary)),
+		next: make(chan *invocation), polled: make(chan struct{}), exited: make(chan struct{}),
+	}
+	f.server = httptest.NewServer(f.runtimeAPI())
+	command := append(slices.Clone(p.Through), p.Binary)
+	f.cmd = exec.Command(command[0], command[1:]...)
+	f.cmd.Dir = p.Folder
+	f.cmd.Env = environment(f.server.Listener.Addr().String(), f.name, p.Folder, p.Env)
+	f.cmd.Stdout, f.cmd.Stderr = &f.log, &f.log
+	f.cmd.WaitDelay = time.Second // if a child of the process keeps the log open
+	if err := f.start(); err != nil {
+		f.server.Close()
+		return nil, fmt.Errorf("start %s: %w", p.Binary, err)
+	}
+	return f, nil
 }
 
 func environment(runtimeAPI, name, dir string, own map[string]string) []string {
@@ -280,4 +303,22 @@ func (f *Function) PeakMemory() int64 {
 		return 0
 	}
 	return kilobytes << 10
+}
+
+// ProcessorTime returns the time that the threads of the process have spent on a processor so far. It is exact only
+// while the process is idle. It is 0 on systems other than Linux.
+func (f *Function) ProcessorTime() time.Duration {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", f.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	var sum time.Duration
+	for _, thread := range threads {
+		var nanoseconds int64
+		if stat, err := os.ReadFile(thread); err == nil { // a thread can end
+			_, _ = fmt.Sscan(string(stat), &nanoseconds)
+		}
+		sum += time.Duration(nanoseconds)
+	}
+	return sum
 }

@@ -5,7 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -222,5 +226,34 @@ func TestUnknownInvocation(t *testing.T) {
 		if status := roundTrip(t, &Function{}, request); status != http.StatusBadRequest {
 			t.Errorf("%s: status %d", path, status)
 		}
+	}
+}
+
+// Run starts the function through a command, which stays the same process.
+func TestRunThroughACommand(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	f, err := Run(Process{Binary: Build(t, bare), Folder: t.TempDir(), Through: []string{"/bin/sh", "-c", `echo $$ > "$0" && exec "$1"`, file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Kill()
+	if _, err := f.Invoke(t.Context(), ScheduleEvent(), long); err != nil {
+		t.Fatal(err)
+	}
+	pid, err := os.ReadFile(file)
+	if err != nil || strings.TrimSpace(string(pid)) != strconv.Itoa(f.cmd.Process.Pid) {
+		t.Errorf("the command has the process id %q, %v, the function %d", pid, err, f.cmd.Process.Pid)
+	}
+	before := f.ProcessorTime()
+	for range 20 {
+		if _, err := f.Invoke(t.Context(), ScheduleEvent(), long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := f.ProcessorTime(); runtime.GOOS == "linux" && (before <= 0 || after <= before) {
+		t.Errorf("%v of a processor before 20 events, %v after them", before, after)
+	}
+	if _, err := Run(Process{Binary: filepath.Join(t.TempDir(), "none"), Folder: t.TempDir()}); err == nil {
+		t.Error("no error for a program that does not exist")
 	}
 }

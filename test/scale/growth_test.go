@@ -1,4 +1,4 @@
-package bench
+package scale
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/test/scale"
 )
 
 // cost is the cost of one operation on a simulated ECR.
@@ -25,7 +24,7 @@ type cost struct {
 
 // BenchmarkScanRun visits repositories in which each image is due, on a fake clock. ECR responds after 30 ms.
 func BenchmarkScanRun(b *testing.B) {
-	benchmarkSizes(b, func(context.Context, *scale.World) error { return nil }, func(ctx context.Context, w *scale.World, images int) error {
+	benchmarkSizes(b, func(context.Context, *World) error { return nil }, func(ctx context.Context, w *World, images int) error {
 		visits, _, err := w.Run(ctx)
 		if err == nil && visits.Started != images {
 			err = fmt.Errorf("started %d of %d", visits.Started, images)
@@ -36,11 +35,11 @@ func BenchmarkScanRun(b *testing.B) {
 
 // BenchmarkSummarySimulated reads the summary of the same images from the records.
 func BenchmarkSummarySimulated(b *testing.B) {
-	visit := func(ctx context.Context, w *scale.World) error {
+	visit := func(ctx context.Context, w *World) error {
 		_, _, err := w.Run(ctx)
 		return err
 	}
-	benchmarkSizes(b, visit, func(ctx context.Context, w *scale.World, images int) error {
+	benchmarkSizes(b, visit, func(ctx context.Context, w *World, images int) error {
 		overview, err := w.Reader.Summary(ctx, time.Time{})
 		n := 0
 		for _, r := range overview.Reports {
@@ -56,7 +55,7 @@ func BenchmarkSummarySimulated(b *testing.B) {
 // benchmarkSizes measures an operation for growing numbers of images, first in one repository and finally in a
 // thousand. It reports how the cost grows relative to the number of images: 1 is linear. A simulation always gives
 // the same figures, so each size runs once, whatever the number of rounds. prepare is not measured.
-func benchmarkSizes(b *testing.B, prepare func(context.Context, *scale.World) error, operation func(context.Context, *scale.World, int) error) {
+func benchmarkSizes(b *testing.B, prepare func(context.Context, *World) error, operation func(context.Context, *World, int) error) {
 	var last cost
 	for _, size := range []struct{ images, repositories int }{{100, 1}, {1_000, 1}, {10_000, 1}, {100_000, 1}, {100_000, 1_000}} {
 		var c cost
@@ -87,7 +86,7 @@ func (c cost) report(b *testing.B, last cost) {
 }
 
 // simulate measures the operation in a bubble of package synctest. Only tests can create a bubble.
-func simulate(b *testing.B, images, repositories int, prepare func(context.Context, *scale.World) error, operation func(context.Context, *scale.World, int) error) (c cost) {
+func simulate(b *testing.B, images, repositories int, prepare func(context.Context, *World) error, operation func(context.Context, *World, int) error) (c cost) {
 	b.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(20)) // frequent collections make the measured live memory precise enough
 	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
@@ -97,9 +96,9 @@ func simulate(b *testing.B, images, repositories int, prepare func(context.Conte
 			synctest.Test(t, func(t *testing.T) {
 				configs := make([]scan.Config, repositories)
 				for i := range configs {
-					configs[i] = scale.Config("us-west-2", fmt.Sprintf("team/app%d", i))
+					configs[i] = Config("us-west-2", fmt.Sprintf("team/app%d", i))
 				}
-				w := scale.New(configs...)
+				w := New(configs...)
 				for _, config := range configs {
 					w.Fill(config, images/repositories)
 				}
@@ -120,7 +119,7 @@ func simulate(b *testing.B, images, repositories int, prepare func(context.Conte
 }
 
 // measureOne runs the operation. It sets peak to the live bytes before the operation.
-func measureOne(t *testing.T, w *scale.World, images int, operation func(context.Context, *scale.World, int) error) cost {
+func measureOne(t *testing.T, w *World, images int, operation func(context.Context, *World, int) error) cost {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -160,8 +159,8 @@ func liveBytes() uint64 {
 func BenchmarkThrottledRun(b *testing.B) {
 	const images, perSecond = 2000, 20
 	runInBubble(b, func(t *testing.T) {
-		c := scale.Config("us-west-2", "team/app")
-		w := scale.New(c)
+		c := Config("us-west-2", "team/app")
+		w := New(c)
 		w.Fill(c, images)
 		w.Limit(perSecond, 0)
 		visits, took, err := w.Run(t.Context())
@@ -169,7 +168,7 @@ func BenchmarkThrottledRun(b *testing.B) {
 			t.Errorf("%v, visits %+v", err, visits.Tally)
 		}
 		count, throttled := w.ECR.Count(), 0
-		for _, op := range scale.Operations() {
+		for _, op := range Operations() {
 			throttled += count.Errors[op]["ThrottlingException"]
 		}
 		b.ReportMetric(took.Seconds()/(images/perSecond), "×floor")
@@ -181,7 +180,7 @@ func BenchmarkThrottledRun(b *testing.B) {
 // BenchmarkWeek simulates a week, on a fake clock.
 func BenchmarkWeek(b *testing.B) {
 	runInBubble(b, func(t *testing.T) {
-		r, err := scale.Week(t.Context())
+		r, err := Week(t.Context())
 		if err != nil {
 			t.Error(err)
 		}
