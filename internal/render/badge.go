@@ -66,10 +66,11 @@ func badgeWords(r report.Report, now time.Time) (text, color string) {
 	return text, color
 }
 
+// severityColor returns the color that the pages use for a severity in light mode.
 func severityColor(s scan.Severity) string {
 	return cmp.Or(map[scan.Severity]string{
-		scan.Critical: "#8b1a1a", scan.High: "#c0392b", scan.Medium: "#b35900", scan.Low: "#8a6d00", scan.Informational: "#1f6feb",
-	}[s], "#57606a")
+		scan.Critical: "#9a1ccf", scan.High: "#8f0d0d", scan.Medium: "#976e00", scan.Low: "#0a4296", scan.Informational: "#17826a",
+	}[s], "#4a525e")
 }
 
 // drawBadge draws two texts next to each other. Their widths are fixed, so that they fit in any font.

@@ -140,6 +140,8 @@ func styleOf(s scan.Severity) severityStyle {
 	switch s {
 	case scan.Critical, scan.High, scan.Medium, scan.Low:
 		return severityStyle{name, strings.ToLower(string(s))}
+	case scan.Informational:
+		return severityStyle{name, "info"}
 	}
 	return severityStyle{name, "other"}
 }
