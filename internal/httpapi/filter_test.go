@@ -142,25 +142,30 @@ func texts(values []any) []string {
 // checkNarrows checks that the filter includes a finding that matches all samples of openapi.yaml, and excludes one that matches none.
 func checkNarrows(t *testing.T, f scan.Filter) {
 	t.Helper()
-	passes := func(repository, tag string, found scan.Finding) bool {
-		return f.MatchesRepository(repository) && f.MatchesImage(scan.Image{Tag: tag}) && f.Matches(found)
+	passes := func(repository string, image scan.Image, found scan.Finding) bool {
+		return f.MatchesRepository(repository) && f.MatchesImage(image) && f.Matches(found)
 	}
-	if !passes("test/ubuntu", "latest", scan.Finding{Name: "CVE-2016-1585", Package: "openssl", Severity: scan.High, FixedIn: []string{"2"}, InUse: 1}) {
+	if !passes("test/ubuntu", sampleImage(), scan.Finding{Name: "CVE-2016-1585", Package: "openssl", Severity: scan.High, FixedIn: []string{"2"}, InUse: 1}) {
 		t.Error("the filter excludes a matching finding")
 	}
-	if passes("test/other", "other", scan.Finding{Name: "CVE-1", Package: "other", Severity: scan.Low}) {
+	if passes("test/other", scan.Image{Tag: "other"}, scan.Finding{Name: "CVE-1", Package: "other", Severity: scan.Low}) {
 		t.Error("the filter includes a finding that does not match")
 	}
 }
 
+// sampleImage returns an image that matches all samples of openapi.yaml.
+func sampleImage() scan.Image {
+	return scan.Image{Tag: "latest", Platform: "linux/arm64", Digest: "sha256:9ac3dc8f231c7589c2330f13bc9fb25ca4eaf38015534054d11ba09d534195d3"}
+}
+
 func checkSummary(t *testing.T, row scan.FilterRow, f scan.Filter, sample string) {
 	t.Helper()
-	image := func(tag string, counts scan.Counts) []report.Item {
-		return []report.Item{{Image: scan.Image{Tag: tag}, Result: scan.Result{State: scan.Completed, Counts: counts}}}
+	items := func(image scan.Image, counts scan.Counts) []report.Item {
+		return []report.Item{{Image: image, Result: scan.Result{State: scan.Completed, Counts: counts}}}
 	}
 	o := report.Overview{Reports: []report.Report{
-		{Config: scan.Config{Repository: "test/ubuntu"}, Images: image("latest", scan.Counts{scan.High: 1})},
-		{Config: scan.Config{Repository: "test/other"}, Images: image("other", scan.Counts{scan.Low: 1})},
+		{Config: scan.Config{Repository: "test/ubuntu"}, Images: items(sampleImage(), scan.Counts{scan.High: 1})},
+		{Config: scan.Config{Repository: "test/other"}, Images: items(scan.Image{Tag: "other"}, scan.Counts{scan.Low: 1})},
 	}}
 	if kept := report.Narrow(o.Reports, f); len(kept) != 1 || kept[0].Config.Repository != "test/ubuntu" {
 		t.Errorf("the summary has %+v", kept)

@@ -18,6 +18,8 @@ type (
 	filterData struct {
 		Severity     string   `json:"severity,omitempty"`
 		Tags         []string `json:"tags,omitempty"`
+		Platforms    []string `json:"platforms,omitempty"`
+		Digests      []string `json:"digests,omitempty"`
 		Repositories []string `json:"repositories,omitempty"`
 		Matches      int      `json:"matchingImages"` // 0 is not the same as no findings
 	}
@@ -40,7 +42,7 @@ type FeedOf func(id string) string
 func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
 	d := summaryData{Generated: RFC3339(o.Now), Since: RFC3339(o.Since), Feed: feed("all"), Configs: []configData{}}
 	if !filter.IsZero() {
-		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Repositories, 0}
+		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Platforms, filter.Digests, filter.Repositories, 0}
 	}
 	for _, r := range report.Narrow(o.Reports, filter) {
 		c := configData{

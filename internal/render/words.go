@@ -90,6 +90,9 @@ func ConfigLine(l report.Listing, r report.Report) string {
 		if l.Config == nil {
 			return "" // most repositories don't have the tag
 		}
+		if f := l.View.Filter; len(f.Platforms)+len(f.Digests) > 0 {
+			return "NO IMAGES that match the filter"
+		}
 		return "NO IMAGES with such a tag"
 	case l.Config == nil:
 		return fmt.Sprintf("[%s in %s] %s", r.Config.Repository, r.Config.Region, trouble.Line())

@@ -22,6 +22,8 @@ type Filter struct {
 	Fixable bool
 	// InUse matches only findings of images that run, as Amazon Inspector reports it.
 	InUse bool
+	// Platforms and Digests are those of images, sorted. nil matches all.
+	Platforms, Digests []string
 	// Repositories are names of repositories, sorted. nil matches all.
 	Repositories []string
 }
@@ -64,6 +66,21 @@ func ParseFilter(given map[string][]string) (Filter, error) {
 	return Filter{}, &Error{Code: Invalid, Message: "The filter has invalid values.", Fields: append(formErrors, valueErrors...)}
 }
 
+// FilterOf returns the filter that selects an image, as narrow as [ParseFilter] accepts it.
+func FilterOf(image Image) Filter {
+	var f Filter
+	switch {
+	case isTag(image.Tag):
+		f.Tags = []string{image.Tag}
+	case digestForm.MatchString(image.Digest):
+		f.Digests = []string{image.Digest}
+	}
+	if isName(image.Platform) {
+		f.Platforms = []string{image.Platform}
+	}
+	return f
+}
+
 // Values returns the URL parameters of the filter by name. [ParseFilter] reads them.
 func (f Filter) Values() map[string][]string {
 	values := make(map[string][]string)
@@ -79,7 +96,9 @@ func (f Filter) Values() map[string][]string {
 func (f Filter) IsZero() bool { return len(f.Values()) == 0 }
 
 // NarrowsImages reports whether the filter selects images, independently of their findings.
-func (f Filter) NarrowsImages() bool { return f.has(ImageFilters()) }
+func (f Filter) NarrowsImages() bool {
+	return f.has(slices.DeleteFunc(Filters(), func(r FilterRow) bool { return !r.NarrowsImages() }))
+}
 
 // NarrowsFindings reports whether the filter selects findings by anything other than severity.
 func (f Filter) NarrowsFindings() bool { return f.has(filtersAbout(findings)) }
@@ -105,8 +124,10 @@ func (f Filter) MatchesSeverity(s Severity) bool {
 	return f.Severity == "" || s.Rank() <= f.Severity.Rank()
 }
 
-// MatchesImage reports whether the filter selects an image by its tag.
-func (f Filter) MatchesImage(image Image) bool { return anyOf(f.Tags, image.Tag) }
+// MatchesImage reports whether the filter selects an image by its tag, platform and digest.
+func (f Filter) MatchesImage(image Image) bool {
+	return anyOf(f.Tags, image.Tag) && anyOf(f.Platforms, image.Platform) && anyOf(f.Digests, image.Digest)
+}
 
 // MatchesRepository reports whether the filter selects the repository with this name.
 func (f Filter) MatchesRepository(name string) bool { return anyOf(f.Repositories, name) }

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,6 +19,8 @@ type FilterRow struct {
 	// Pattern is a JavaScript regular expression with which a browser checks an input. Hint is the same in words. The
 	// server's rule is stricter.
 	Pattern, Hint string
+	// Rare is true if a form has the filter only when it is set. Links set it.
+	Rare bool
 
 	about subject
 	// rule is the error text for an invalid value, and valid checks a value. When upper is set, values are converted
@@ -40,6 +43,7 @@ const (
 	findings subject = iota
 	severities
 	images
+	parts // of an image index, or one digest of a tag
 	repositories
 )
 
@@ -65,6 +69,16 @@ func Filters() []FilterRow {
 			Name: "tag", Noun: "tag", about: images, rule: tagRule, valid: isTag,
 			Pattern: `\s*[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}\s*`, Hint: "an image tag: letters, digits, \".\", \"_\" or \"-\", not starting with \".\" or \"-\"",
 			list: func(f *Filter) *[]string { return &f.Tags },
+		},
+		{
+			Name: "platform", Noun: "platform", about: parts, Rare: true, rule: "must be a platform such as linux/arm64, at most 200 bytes", valid: isName,
+			Pattern: namePattern, Hint: nameHint,
+			list: func(f *Filter) *[]string { return &f.Platforms },
+		},
+		{
+			Name: "digest", Noun: "digest", about: parts, Rare: true, rule: "must be a digest: sha256: and 64 digits or letters a to f, or sha512: and 128", valid: digestForm.MatchString,
+			Pattern: namePattern, Hint: nameHint,
+			list: func(f *Filter) *[]string { return &f.Digests },
 		},
 		{
 			Name: "package", Noun: "package", rule: "must be the name of a package, at most 200 bytes", valid: isName,
@@ -102,14 +116,14 @@ func SummaryFilters() []FilterRow { return filtersNotAbout(findings) }
 // FindingsFilters returns the filters for a list of findings or of changes.
 func FindingsFilters() []FilterRow { return filtersNotAbout(repositories) }
 
-// ImageFilters returns the filters that select images, independently of their findings.
+// ImageFilters returns the filters of a gate and a badge. They select images by their tags.
 func ImageFilters() []FilterRow { return filtersAbout(images) }
 
 // IsSwitch reports whether the filter's only value is true.
 func (r FilterRow) IsSwitch() bool { return r.flag != nil }
 
 // NarrowsImages reports whether the filter selects images, independently of their findings.
-func (r FilterRow) NarrowsImages() bool { return r.about == images }
+func (r FilterRow) NarrowsImages() bool { return r.about == images || r.about == parts }
 
 // Values returns the values that f has for the row, or nil.
 func (r FilterRow) Values(f Filter) []string {
@@ -151,6 +165,8 @@ func (r FilterRow) normal(values []string) []string {
 func Distinct(values []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(values)))
 }
+
+var digestForm = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 
 func isSeverity(s string) bool { return slices.Contains(SeverityNames(), s) }
 

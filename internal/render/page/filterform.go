@@ -48,7 +48,9 @@ func newFilterForm(to Link, path string, params url.Values, filters []scan.Filte
 		}
 	}
 	for _, row := range filters {
-		form.add(row, row.Values(f))
+		if values := row.Values(f); len(values) > 0 || !row.Rare {
+			form.add(row, values)
+		}
 	}
 	if !f.IsZero() {
 		form.Clear = to(path, keep)

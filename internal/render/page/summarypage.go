@@ -3,6 +3,7 @@ package page
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -234,8 +235,8 @@ func aboutConfig(r report.Report) string {
 
 func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.Values, to Link) imageRow {
 	image, result := item.Image, item.Result
-	values := without(narrow)
-	values.Set("tag", image.Tag)
+	values := url.Values(scan.FilterOf(image).Values())
+	maps.Copy(values, narrow)
 	label := render.OneLine(image.Label(), render.MaxName)
 	row := imageRow{
 		Label: label, Name: b.Name + image.Separator() + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),

@@ -245,3 +245,22 @@ func TestNoFindingsNeedACompletedScan(t *testing.T) {
 		}
 	}
 }
+
+// The links of a row lead to the findings of its image only: a tag can have several images, and an image without a tag has only its digest.
+func TestRowLeadsToItsImage(t *testing.T) {
+	c := rendertest.Config("test/app")
+	arm, byDigest, odd := withHistory(c, "v1", scan.Counts{scan.High: 1}), withHistory(c, "x", scan.Counts{scan.High: 1}), withHistory(c, "v2", scan.Counts{scan.High: 1})
+	arm.Image.Platform, odd.Image.Platform = "linux/arm64", "linux/\u202e"
+	byDigest.Image.Tag = byDigest.Image.Digest
+	o := report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, arm, byDigest, odd)}}
+	page := string(summaryPageOf(t, o, scan.Filter{}, nil, plainLink))
+	path := `http://localhost:8080/findings/` + c.ID + "?"
+	for _, query := range []string{
+		"format=html&amp;platform=linux%2Farm64&amp;tag=v1", "platform=linux%2Farm64&amp;tag=v1", "format=html&amp;tag=v2",
+		"digest=" + url.QueryEscape(byDigest.Image.Digest), "digest=" + url.QueryEscape(byDigest.Image.Digest) + "&amp;format=html",
+	} {
+		if !strings.Contains(page, `href="`+path+query+`"`) {
+			t.Errorf("no link with %s: %s", query, page)
+		}
+	}
+}
