@@ -27,7 +27,7 @@ func TestFilterThatMatchesNothing(t *testing.T) {
 		"/findings/all?tag=nix&format=json":               {". No image matches the filter"},
 		"/findings/all?tag=nix&format=sarif":              {`"executionSuccessful": false`, "no image matches the filter: tag nix"},
 		"/findings/" + id + "?severity=HIGH&format=sarif": {`"executionSuccessful": true`, "no finding matches the filter"},
-		"/findings/" + id + "?severity=HIGH&format=html":  {"Nothing matches this filter", "1 of 1 selected images have a completed scan"},
+		"/findings/" + id + "?severity=HIGH&format=html":  {"Nothing matches this filter", "Completed scans with a complete list of findings: 1 of 1 image."},
 		"/findings/all?tag=nix&format=html":               {"Nothing matches this filter", "No image is selected."},
 		"/changes?tag=nix":                                {". No change matches the filter"},
 		"/findings/" + id:                                 {"CVE-1", "!matches"},

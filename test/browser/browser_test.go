@@ -71,7 +71,7 @@ func TestPagesWithHistory(t *testing.T) {
 	simulateThreeWeeks(t, a, s)
 	b := open(t, base)
 	b.load(base + "/summary")
-	mustShow(t, b, "2 new", "1 resolved", "findings in 22 days", "No current result")
+	mustShow(t, b, "2 new", "1 resolved", "34 findings on ", "No current result")
 	if trends := eval[int](b, "document.querySelectorAll('.trend path.all').length"); trends != 4 {
 		t.Errorf("%d trends, want 4", trends)
 	}
@@ -84,7 +84,7 @@ func TestPagesWithHistory(t *testing.T) {
 	b.picture("page-narrow.png", scheme{"light", 390}, 1240)
 	b.use(schemes()[0])
 	b.load(b.links("test/centos")[0])
-	mustShow(t, b, "New", "Fixed 2")
+	mustShow(t, b, "New", "Resolved 2")
 	b.picture("page-findings.png", scheme{"light", 1280}, 800)
 }
 
@@ -96,6 +96,7 @@ func TestFilterWithTheKeyboard(t *testing.T) {
 	}
 	b := open(t, base)
 	b.load(base + "/summary")
+	b.unfold("Filter the summary")
 	b.tabTo("tag")
 	b.do("type an invalid tag and press Enter", chromedp.KeyEvent("no tag!\r"))
 	if !eval[bool](b, "document.querySelector('#tag').matches(':invalid')") || b.url() != base+"/summary" {
@@ -103,6 +104,7 @@ func TestFilterWithTheKeyboard(t *testing.T) {
 	}
 	b.load(base + "/summary")
 	b.tabTo("Skip to the content")
+	b.unfold("Filter the summary")
 	b.tabTo("severity")
 	b.do("choose a severity", chromedp.KeyEvent("Hi"))
 	b.tabTo("repository")
@@ -127,6 +129,7 @@ func TestFilterWithTheKeyboard(t *testing.T) {
 		t.Errorf("sorted by %v", queryOf(t, b))
 	}
 	b.check()
+	b.unfold("Filter the findings")
 	b.tabTo("package")
 	b.do("type a package", chromedp.KeyEvent("none-of-this-name"))
 	b.tabTo("Filter")
@@ -161,6 +164,7 @@ func TestLinksKeepTheKey(t *testing.T) {
 	s.AddConfig(t, "test/ubuntu")
 	b := open(t, base)
 	b.load(base + "/summary?key=a%20read%26key")
+	b.unfold("Filter the summary")
 	b.tabTo("repository")
 	b.do("type a repository", chromedp.KeyEvent("test/ubuntu"))
 	b.follow("press Enter", chromedp.KeyEvent("\r"))

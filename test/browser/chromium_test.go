@@ -155,6 +155,13 @@ func (b *tab) tabTo(name string) {
 	b.t.Fatalf("the keyboard does not reach %s", name)
 }
 
+// unfold opens what is folded below a line with this text.
+func (b *tab) unfold(line string) {
+	b.t.Helper()
+	b.tabTo(line)
+	b.do("unfold "+line, chromedp.KeyEvent("\r"))
+}
+
 // scheme is how the browser shows pages: light or dark, and the width in pixels.
 type scheme struct {
 	colours string

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,9 @@ type findingsPage struct {
 	MoreTroubles                    int
 	Short                           []cardLine // the images of which ECR lists fewer findings than it counts
 	MoreShort                       int
-	Completed, Images               int // the number of images with a completed scan, and of all images
+	Suppressed                      int // the number of findings that Amazon Inspector hides, of all images
+	selected                        selection
+	Nothing, Why                    string // why the page has no findings
 	Columns                         []sortColumn
 	Rows                            []findingRow
 	Pages                           []navItem
@@ -34,6 +37,11 @@ type sortColumn struct {
 	Hint            string
 }
 
+// HasBaseline reports whether the page has a finding of the first recorded scan.
+func (p findingsPage) HasBaseline() bool {
+	return slices.ContainsFunc(p.Rows, func(r findingRow) bool { return r.InBaseline })
+}
+
 // findingRow is one finding.
 type findingRow struct {
 	Severity                  severityStyle
@@ -42,8 +50,8 @@ type findingRow struct {
 	Packages, Related, Use    string
 	Image                     string
 	InBaseline                bool // the finding is from the first scan, so its date is the latest possible one
-	Seen                      *stamp
-	State, StateClass         string
+	IsNew                     bool
+	Seen, Resolved            *stamp
 	Exploit                   bool
 }
 
@@ -84,6 +92,7 @@ func newFindingsPage(l report.Listing, now time.Time, path string, params url.Va
 	p.Filter = newFilterForm(to, path, params, scan.FindingsFilters(), l.View.Filter)
 	p.Filter.About = "Filter the findings"
 	p.addTroubles(l, now)
+	p.Nothing, p.Why = p.emptyWords(len(l.Reports))
 	known := knownSince(l)
 	for _, e := range l.Entries {
 		p.Rows = append(p.Rows, newFindingRow(l, e, known, now, limit))
@@ -135,7 +144,6 @@ func sortColumns(v report.View, path string, params url.Values, to Link) []sortC
 		{report.ByFix, "Fixed in", "ascending", "descending"},
 		{report.ByImage, "Image", "ascending", "descending"},
 		{report.ByFirstSeen, "First seen", "descending", "ascending"},
-		{"", "State", "", ""},
 	}
 	headers := make([]sortColumn, len(columns))
 	for i, c := range columns {
@@ -179,17 +187,28 @@ func (p *findingsPage) addTroubles(l report.Listing, now time.Time) {
 	seen := map[scan.Image]bool{}
 	for _, r := range l.Reports {
 		if line := render.ConfigLine(l, r); line != "" {
-			p.Troubles = append(p.Troubles, cardLine{Name: r.Config.Repository, State: line})
+			shown := cardLine{Name: r.Config.Repository + " in " + r.Config.Region, State: line}
+			if trouble := render.ConfigTrouble(r); r.Err != nil || !l.View.Filter.NarrowsImages() {
+				shown.State, shown.Text = trouble.State, trouble.Reason
+			}
+			p.Troubles = append(p.Troubles, shown)
 		}
 		for _, item := range r.Images {
 			if seen[item.Image] {
 				continue
 			}
 			seen[item.Image] = true
-			p.Images++
+			p.selected.images++
+			if digest := (scan.Image{Repository: item.Image.Repository, Digest: item.Image.Digest}); item.HasCounts() && !seen[digest] {
+				seen[digest] = true
+				p.Suppressed += item.Result.Suppressed
+			}
 			trouble := imageTrouble(item, now)
+			if trouble == nil {
+				p.selected.current++
+			}
 			if c := item.Condition(); c.State == scan.Completed && item.Result.Unlisted == 0 {
-				p.Completed++
+				p.selected.completed++
 			} else if c.Current() {
 				p.Short = append(p.Short, cardLine{Name: render.ImageName(l, item.Image), Text: c.Reason})
 			}
@@ -204,6 +223,27 @@ func (p *findingsPage) addTroubles(l report.Listing, now time.Time) {
 	if more := len(p.Short) - render.MaxTroubles; more > 0 {
 		p.Short, p.MoreShort = p.Short[:render.MaxTroubles], more
 	}
+}
+
+// emptyWords says why the page has no findings. It must not read as if images were free of findings when that is not known.
+func (p *findingsPage) emptyWords(configs int) (heading, text string) {
+	s := p.selected
+	complete := fmt.Sprintf("Completed scans with a complete list of findings: %d of %s.", s.completed, plural(s.images, "image"))
+	switch {
+	case configs == 0:
+		return "Nothing is watched yet", "The summary page says how to add a config."
+	case p.Narrowed != "" && s.images == 0:
+		return "Nothing matches this filter", "No image is selected."
+	case p.Narrowed != "":
+		return "Nothing matches this filter", complete + s.notCurrent()
+	case s.completed > 0 && s.completed == s.images:
+		return "No findings", "The last scan of every image is completed and found nothing." + s.notCurrent()
+	case s.completed > 0:
+		return "No findings in completed scans", fmt.Sprintf("%d of %s have a completed scan. It found nothing.", s.completed, plural(s.images, "image")) + s.notCurrent()
+	case len(p.Short) > 0:
+		return "No findings are listed", "ECR counts findings that it does not list."
+	}
+	return "No result yet", "No image has a completed scan. The schedule starts the scans that are due. If an image can’t be scanned, the reason is shown above."
 }
 
 // knownSince returns when the baseline scan of each image was completed.
@@ -221,11 +261,12 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 	f, image := e.Finding, e.Images[0]
 	name := func(s string) string { return render.OneLine(s, limit) }
 	row := findingRow{
-		Severity: styleOf(f.Severity), Name: name(f.Name), URL: render.Advisory(f, limit), About: render.OneLine(f.Description, limit), Package: name(f.Package),
+		Severity: styleOf(f.Severity), Name: name(f.Name), URL: render.Advisory(f, limit), About: render.OneLine(f.Description, 3*limit), Package: name(f.Package),
 		Packages: name(render.PackageWords(f, limit)), Related: name(strings.Join(f.Related, ", ")), Use: render.UseWords(f.InUse, f.LastInUse),
 		Installed: name(strings.Join(f.Versions, ", ")), Fixed: name(strings.Join(f.FixedIn, ", ")), Image: name(image.Label()),
-		Seen: stampOf(e.Published), Exploit: f.Exploit == "YES", State: "Open",
+		Seen: stampOf(e.Published), Resolved: stampOf(e.Resolved), Exploit: f.Exploit == "YES",
 	}
+	row.sayOnce()
 	if row.Fixed == "" && f.FixAvailable == "YES" {
 		row.Fixed = "a fix is available"
 	}
@@ -240,11 +281,16 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 	}
 	since := known[*image]
 	row.InBaseline = f.FirstSeen.IsZero() && !e.Published.After(since) || f.FirstSeen.IsZero() && since.IsZero()
-	switch {
-	case !e.Resolved.IsZero():
-		row.State, row.StateClass = "Resolved "+stampOf(e.Resolved).Text, "state fixed"
-	case !row.InBaseline && now.Sub(e.Published) < newAge:
-		row.State, row.StateClass = "New", "state new"
-	}
+	row.IsNew = row.Resolved == nil && !row.InBaseline && now.Sub(e.Published) < newAge
 	return row
+}
+
+// sayOnce avoids that a finding without a name shows its text twice: as its name, and as its description.
+func (r *findingRow) sayOnce() {
+	if r.About == r.Name {
+		r.About = ""
+	}
+	if text := strings.TrimSuffix(r.Name, "…"); strings.Contains(text, " ") && strings.HasPrefix(r.About, text) {
+		r.Name = "no name"
+	}
 }

@@ -116,3 +116,68 @@ func BenchmarkFindingsPage(b *testing.B) {
 		}
 	}
 }
+
+// A list without findings does not read as if images had none when that is not known.
+func TestFindingsPageIsNoAllClear(t *testing.T) {
+	c := rendertest.Config("test/ubuntu")
+	clean := rendertest.Image(c, "7", scan.Result{State: scan.Completed, CompletedAt: ago(0.5)})
+	stale := rendertest.Image(c, "6", scan.Result{State: scan.Completed, CompletedAt: ago(9)})
+	narrowed := func(r report.Report) report.Listing {
+		l := rendertest.Listing(r)
+		l.View.Filter = scan.Filter{Packages: []string{"openssl"}}
+		return l
+	}
+	for want, l := range map[string]report.Listing{
+		"found nothing. Without a current result: 1 of 2 images.":                                                      rendertest.Listing(rendertest.ReportOf(c, clean, stale)),
+		"Nothing is watched yet":                                                                                       {},
+		"Completed scans with a complete list of findings: 1 of 1 image. <a":                                           narrowed(rendertest.ReportOf(c, clean)),
+		"Completed scans with a complete list of findings: 1 of 2 images. Without a current result: 1 of 2 images. <a": narrowed(rendertest.ReportOf(c, clean, rendertest.Image(c, "5", scan.Result{State: scan.Failed}))),
+		"Filtered by package openssl. No image is selected. <a":                                                        narrowed(rendertest.ReportOf(c)),
+	} {
+		if page := string(findingsPageOf(t, l, linkTo)); !strings.Contains(page, want) {
+			t.Errorf("without %q: %s", want, page)
+		}
+	}
+}
+
+// The name of a finding without a name is its text, and is not shown twice. A long text is shown whole.
+func TestFindingWithoutAName(t *testing.T) {
+	long := "The library reads past the end of a buffer " + strings.Repeat("and again ", 30) + "until it stops."
+	for name, test := range map[string]struct{ name, description, wantOnce string }{
+		"the same text": {"Reads past the end", "Reads past the end", "Reads past the end"},
+		"a long text":   {long[:200], long, "until it stops."},
+		"a name":        {"CVE-2026-1", "CVE-2026-1 is a flaw", "is a flaw"},
+	} {
+		l := rendertest.Sample()
+		l.Entries = []report.Entry{rendertest.Found("16.04", scan.Finding{Name: test.name, Description: test.description, Severity: scan.Low})}
+		row := textOf(elements(t, findingsPageOf(t, l, linkTo), "tbody")[0])
+		if n := strings.Count(row, test.wantOnce); n != 1 || strings.Count(row, "The library reads") > 1 || strings.Contains(row, "no name") != (name == "a long text") {
+			t.Errorf("%s: %d times in %q", name, n, row)
+		}
+	}
+}
+
+// Suppressed findings are not listed, and the page says how many there are. A digest with two tags counts once.
+func TestFindingsPageCountsSuppressed(t *testing.T) {
+	l := rendertest.Sample()
+	for i := range l.Reports[0].Images[:2] {
+		l.Reports[0].Images[i].Result.Suppressed = 4
+	}
+	if page := string(findingsPageOf(t, l, linkTo)); !strings.Contains(page, "not listed: 4.") {
+		t.Error(page)
+	}
+}
+
+// A page of 500 findings stays quick.
+func TestLargeFindingsPageStaysQuick(t *testing.T) {
+	l := rendertest.Sample()
+	one := l.Entries[0]
+	for range report.PageSize - len(l.Entries) {
+		l.Entries = append(l.Entries, one)
+	}
+	l.Total = 5000
+	page := findingsPageOf(t, l, linkTo)
+	if elements := bytes.Count(page, []byte("<")) / 2; len(page) > 1_000_000 || elements > 20_000 {
+		t.Errorf("%d bytes, %d elements", len(page), elements)
+	}
+}

@@ -141,7 +141,7 @@ func TestTrendWordsSayHowManyImages(t *testing.T) {
 	came.KnownSince, came.Image.Digest = ago(0.5), "sha256:other"
 	known.KnownSince = ago(1.5)
 	page := string(summaryPageOf(t, report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, known, came)}}, scan.Filter{}, nil, linkTo))
-	if !strings.Contains(page, "0 new") || !strings.Contains(page, "from 15 findings in 1 image to 16 findings in 2 images in a day") {
+	if !strings.Contains(page, "0 new") || !strings.Contains(page, "15 findings in 1 image on 2019-10-01, 16 in 2 images now") {
 		t.Errorf("the words of the trend: %s", page)
 	}
 }

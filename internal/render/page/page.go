@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
@@ -43,7 +44,7 @@ var (
 )
 
 func pageTemplate(main string) *template.Template {
-	return template.Must(template.Must(template.New("").Parse(pageHTML)).Parse(main))
+	return template.Must(template.Must(template.New("").Funcs(template.FuncMap{"parts": parts}).Parse(pageHTML)).Parse(main))
 }
 
 // Policy returns the Content-Security-Policy of the pages. It allows no loading and no scripts, and only the pages' own style, identified by its hash.
@@ -125,6 +126,25 @@ func (p page) write(t *template.Template) ([]byte, error) {
 		return nil, fmt.Errorf("write the page %s: %w", p.Title, err)
 	}
 	return b.Bytes(), nil
+}
+
+// parts splits a name where a browser may break it: after a separator, and within a part that is too long for a line.
+func parts(name string) []string {
+	const longest = 20 // characters
+	var all []string
+	start, length := 0, 0
+	for i, c := range name {
+		if length == longest {
+			all = append(all, name[start:i])
+			start, length = i, 0
+		}
+		length++
+		if next := i + utf8.RuneLen(c); strings.ContainsRune("/:@-+~_,", c) && next < len(name) {
+			all = append(all, name[start:next])
+			start, length = next, 0
+		}
+	}
+	return append(all, name[start:])
 }
 
 // severityStyle is the name and CSS class of a severity.

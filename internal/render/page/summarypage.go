@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -16,9 +17,9 @@ import (
 
 // Limits of the page.
 const (
-	cardLines    = 5  // of a card, before the collapsed ones
+	cardLines    = 3  // of a card, before the collapsed ones
 	openImages   = 25 // of a config, before the collapsed ones
-	openConfigs  = 50 // before the collapsed ones
+	openConfigs  = 50 // with their images; the others are one line each
 	maxCollapsed = 300
 	maxSuggested = 1000
 	maxCardText  = 100 // characters of a reason; the image's row has the whole reason
@@ -26,20 +27,20 @@ const (
 
 // summaryPage is the data of the summary page.
 type summaryPage struct {
-	Curl, Export        string // commands that add the first config; empty if there are configs
-	Intro, Span         string
-	Narrowed, Omitted   string
-	Text                string // the URL of the summary as text
-	Worst, New          card
-	NoResult            card
-	Totals              []shownCount
-	TotalBar            []segment
-	Filter              filterForm
-	Repositories, Tags  []string
-	Configs, MoreConfig []configBlock
-	NoMatch             bool // nothing matches the filter
-	columns             []column
-	maxCount            int // the number of findings of the longest bar
+	Curl, Export       string // commands that add the first config; empty if there are configs
+	Intro, Span        string
+	Narrowed, Omitted  string
+	Text               string // the URL of the summary as text
+	Worst, New         card
+	NoResult           card
+	Totals             []shownCount
+	TotalBar           []segment
+	Filter             filterForm
+	Repositories, Tags []string
+	Configs            []configBlock
+	MoreConfigs        []cardLine
+	NoMatch            string // what is known if nothing matches the filter
+	maxCount, maxDay   int    // the number of findings of the longest bar and of the highest day of a trend
 }
 
 // card is a short statement with the list of the images or configs that it is about.
@@ -62,34 +63,33 @@ type configBlock struct {
 	ID, Name, About, URL, Feed, Console string
 	Trouble                             *render.Trouble
 	Trend                               *trendline
-	Columns                             []column
+	Columns                             []severityStyle
 	Rows, More                          []imageRow
 	Omitted                             int // the number of images that are not on the page
 	rows                                []imageRow
+	days                                []report.TrendDay
 	repository                          scan.Repository
-	counts                              scan.Counts
+	counts                              scan.Counts // of all images, each digest once
 }
 
 // imageRow is an image with its counts, or why it has none.
 type imageRow struct {
-	Label, Name, URL, Feed, Console string
-	Trouble                         *render.Trouble
-	HasCounts                       bool
-	Span                            int // the number of columns of the reason in a row without counts
-	Cells                           []countCell
-	Bar                             []segment
-	Change                          change
-	Scanned                         *stamp
-	Suppressed                      int
-	Use, Pulled                     string // when the image was last used and pulled; empty when unknown
-	counts                          scan.Counts
-	digest                          string // with the repository
+	Label, Name, URL, Feed string
+	Trouble                *render.Trouble
+	HasCounts              bool
+	Cells                  []countCell
+	Bar                    []segment
+	Change                 change
+	Scanned                *stamp
+	Suppressed             int
+	Use, Pulled            string // when the image was last used and pulled; empty when unknown
+	counts                 scan.Counts
+	digest                 string // with the repository
 }
 
 type countCell struct {
-	Name  string
+	severityStyle
 	Count int
-	Of    []string // the counts of the severities, if the column has several
 }
 
 // Summary returns the overview as a page, most severe first. params are the parameters of the request. It fails when the template does.
@@ -104,7 +104,7 @@ func Summary(o report.Overview, f scan.Filter, params url.Values, to Link) ([]by
 		main.list(blocks, limit)
 		p.Main = main
 		return p.write(summaryTemplate())
-	}, 3000, 1000, 300, 50)
+	}, 1200, 300, 50)
 }
 
 // newSummaryPage returns the data of the page without the list of configs, and that list.
@@ -130,23 +130,44 @@ func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link
 	}
 	slices.SortStableFunc(blocks, compareBlocks)
 	rows := distinctRows(blocks)
-	p.NoMatch = len(blocks) == 0
+	selected := newSelection(o, f)
+	if len(blocks) == 0 {
+		p.NoMatch = selected.words(f)
+	}
 	p.Intro = introWords(len(rows), len(blocks))
-	p.fillCards(blocks, rows)
-	p.columns = columnsOf(rows)
+	p.fillCards(blocks, rows, selected)
 	for _, row := range rows {
 		p.maxCount = max(p.maxCount, sumOf(row.counts))
+	}
+	for _, b := range blocks {
+		p.maxDay = max(p.maxDay, mostFindings(b.days))
 	}
 	return p, blocks
 }
 
-// list adds the configs and images to the page, at most limit rows.
+// list adds the configs to the page: the first ones with at most limit images, and twice as many of the others without their images.
 func (p *summaryPage) list(blocks []configBlock, limit int) {
-	blocks, p.Omitted = limitRows(blocks, limit)
-	for i := range blocks {
-		blocks[i].fill(p.columns, p.maxCount)
+	blocks, others := split(blocks, openConfigs)
+	p.Configs, p.MoreConfigs, p.Omitted = limitRows(blocks, limit), nil, ""
+	for i := range p.Configs {
+		p.Configs[i].fill(p.maxCount, p.maxDay)
 	}
-	p.Configs, p.MoreConfig = split(blocks, openConfigs)
+	if n := len(others) - 2*limit; n > 0 {
+		others = others[:2*limit]
+		p.Omitted = plural(n, "more config") + " not on this page. Use the filter, or open the summary"
+	}
+	for _, b := range others {
+		line := cardLine{Name: b.Name, URL: b.URL, Counts: shownCounts(b.counts)}
+		switch {
+		case b.Trouble != nil:
+			line.State, line.Text = b.Trouble.State, render.OneLine(b.Trouble.Reason, maxCardText)
+		case len(line.Counts) == 0 && slices.ContainsFunc(b.rows, func(row imageRow) bool { return !row.HasCounts }):
+			line.State = "No complete result"
+		case len(line.Counts) == 0:
+			line.State = "No findings"
+		}
+		p.MoreConfigs = append(p.MoreConfigs, line)
+	}
 }
 
 func spanWords(o report.Overview) string {
@@ -207,16 +228,13 @@ func newConfigBlock(r report.Report, o report.Overview, f scan.Filter, to Link) 
 	}
 	b := configBlock{
 		ID: c.ID, Name: c.Repository, About: aboutConfig(r), URL: to("/findings/"+c.ID, asHTML(narrow)), Feed: to("/findings/"+c.ID, narrow),
-		repository: c.Repo(), Console: render.ConsoleURL(c.Repo()), Trouble: render.ConfigTrouble(r), Trend: newTrendline(report.Trend(r, o.Now)), counts: scan.Counts{},
+		repository: c.Repo(), Console: render.ConsoleURL(c.Repo()), Trouble: render.ConfigTrouble(r), days: report.Trend(r, o.Now),
 	}
 	for _, item := range r.Images {
-		row := newImageRow(b, item, o, narrow, to)
-		b.rows = append(b.rows, row)
-		for s, n := range row.counts {
-			b.counts[s] += n
-		}
+		b.rows = append(b.rows, newImageRow(b, item, o, narrow, to))
 	}
 	slices.SortStableFunc(b.rows, compareRows)
+	b.counts = totalsOf(b.rows)
 	return b
 }
 
@@ -240,7 +258,7 @@ func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.
 	label := render.OneLine(image.Label(), render.MaxName)
 	row := imageRow{
 		Label: label, Name: b.Name + image.Separator() + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),
-		Console: b.Console, Trouble: imageTrouble(item, o.Now), HasCounts: item.HasCounts(), Scanned: stampOf(result.CompletedAt),
+		Trouble: imageTrouble(item, o.Now), HasCounts: item.HasCounts(), Scanned: stampOf(result.CompletedAt),
 		Change: changeOf(item, o.Since), Suppressed: result.Suppressed, Use: render.UseWords(result.InUse, result.LastInUse),
 	}
 	if !image.LastPulled.IsZero() {
@@ -250,7 +268,7 @@ func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.
 		row.counts = result.Counts
 	}
 	if image.Digest != "" {
-		row.digest = b.Console + " " + image.Digest
+		row.digest = fmt.Sprint(b.repository, image.Digest)
 	}
 	return row
 }
@@ -330,93 +348,57 @@ func distinctRows(blocks []configBlock) []imageRow {
 	return rows
 }
 
-// column is a column of the table, for one severity or several.
-type column struct {
-	severityStyle
-	severities []scan.Severity
+// columns returns the columns of the common severities, and one for all others, so that each config has the same columns with every filter.
+func columns() []severityStyle {
+	var all []severityStyle
+	for _, s := range commonSeverities() {
+		all = append(all, styleOf(s))
+	}
+	return append(all, severityStyle{"Other", "other"})
 }
 
-// columnsOf returns the columns of the four common severities, and one column for the others if there are any.
-func columnsOf(rows []imageRow) []column {
-	known := []scan.Severity{scan.Critical, scan.High, scan.Medium, scan.Low}
-	columns := make([]column, 0, len(known)+1)
-	for _, s := range known {
-		columns = append(columns, column{styleOf(s), []scan.Severity{s}})
+func commonSeverities() []scan.Severity {
+	return []scan.Severity{scan.Critical, scan.High, scan.Medium, scan.Low}
+}
+
+func cellsOf(counts scan.Counts) []countCell {
+	others := sumOf(counts)
+	var cells []countCell
+	for i, column := range columns() {
+		n := others
+		if i < len(commonSeverities()) {
+			n = counts[commonSeverities()[i]]
+			others -= n
+		}
+		cells = append(cells, countCell{column, n})
 	}
-	var rest []scan.Severity
-	for _, row := range rows {
-		for s, n := range row.counts {
-			if n > 0 && !slices.Contains(known, s) && !slices.Contains(rest, s) {
-				rest = append(rest, s)
-			}
+	return cells
+}
+
+// limitRows keeps at most about limit images. It removes images from the configs with the most images, and from the end, where the least severe
+// images are. Each config keeps at least one.
+func limitRows(blocks []configBlock, limit int) []configBlock {
+	kept := slices.Clone(blocks)
+	most := sort.Search(limit+2, func(most int) bool { // the smallest number of images of a config that is too large
+		sum := 0
+		for _, b := range blocks {
+			sum += min(len(b.rows), most)
+		}
+		return sum > limit
+	}) - 1
+	for i := range kept {
+		if n := len(kept[i].rows) - max(most, 1); n > 0 {
+			kept[i].rows, kept[i].Omitted = kept[i].rows[:len(kept[i].rows)-n], n
 		}
 	}
-	slices.SortFunc(rest, scan.CompareSeverity)
-	switch {
-	case len(rest) == 0:
-		return columns
-	case len(rest) == 1 && len(shortName(rest[0])) <= len(scan.Untriaged):
-		return append(columns, column{severityStyle{shortName(rest[0]), "other"}, rest})
-	}
-	return append(columns, column{severityStyle{"Other", "other"}, rest})
+	return kept
 }
 
-// shortName returns a name that fits into a column for all known severities.
-func shortName(s scan.Severity) string {
-	if s == scan.Informational {
-		return "Info"
-	}
-	return styleOf(s).Name
-}
-
-func (c column) cell(counts scan.Counts) countCell {
-	one := countCell{Name: c.Name}
-	var of []string
-	for _, s := range c.severities {
-		if n := counts[s]; n > 0 {
-			one.Count += n
-			of = append(of, fmt.Sprintf("%d %s", n, shortName(s)))
-		}
-	}
-	if c.Name == "Other" {
-		one.Of = of
-	}
-	return one
-}
-
-// limitRows keeps at most limit rows: one for each config and one for each image. The images of a config are removed from the end, where the least
-// severe ones are. omitted describes the removed configs.
-func limitRows(blocks []configBlock, limit int) (kept []configBlock, omitted string) {
-	configs, images := 0, 0
-	for _, b := range blocks {
-		if limit <= 0 {
-			configs++
-			images += len(b.rows)
-			continue
-		}
-		if n := len(b.rows) - max(1, limit-1); n > 0 {
-			b.rows, b.Omitted = b.rows[:len(b.rows)-n], n
-		}
-		limit -= 1 + len(b.rows)
-		kept = append(kept, b)
-	}
-	if configs == 0 {
-		return kept, ""
-	}
-	return kept, plural(configs, "more config") + " with " + plural(images, "image") + " not on this page. Use the filter, or open the summary"
-}
-
-func (b *configBlock) fill(columns []column, maxCount int) {
-	b.Columns = columns
+func (b *configBlock) fill(maxCount, maxDay int) {
+	b.Columns, b.Trend = columns(), newTrendline(b.days, maxDay)
 	for i := range b.rows {
-		row := &b.rows[i]
-		if !row.HasCounts {
-			row.Span = len(columns) + 3 // the bar, the change and the time
-			continue
-		}
-		row.Bar, row.Cells = bar(row.counts, maxCount), nil
-		for _, c := range columns {
-			row.Cells = append(row.Cells, c.cell(row.counts))
+		if row := &b.rows[i]; row.HasCounts {
+			row.Bar, row.Cells = bar(row.counts, maxCount), cellsOf(row.counts)
 		}
 	}
 	b.Rows, b.More = split(b.rows, openImages)
@@ -430,20 +412,64 @@ func split[T any](all []T, open int) (shown, more []T) {
 	return all[:open], all[open:]
 }
 
-// fillCards fills the cards and the totals.
-func (p *summaryPage) fillCards(blocks []configBlock, rows []imageRow) {
-	rows = slices.Clone(rows)
-	slices.SortStableFunc(rows, compareRows)
-	totals := scan.Counts{}
-	for _, row := range distinctDigests(rows, compareRows) {
-		for s, n := range row.counts {
-			totals[s] += n
+// selection is what is known of the images that a filter selects, independently of their findings.
+type selection struct{ images, completed, current int }
+
+func newSelection(o report.Overview, f scan.Filter) selection {
+	f.Severity = ""
+	var s selection
+	seen := map[scan.Image]bool{}
+	for _, r := range report.Narrow(o.Reports, f) {
+		for _, item := range r.Images {
+			if key := (scan.Image{Repository: item.Image.Repository, Tag: item.Image.Tag, Platform: item.Image.Platform}); !seen[key] {
+				seen[key] = true
+				s.images++
+				if item.HasCounts() {
+					s.completed++
+				}
+				if imageTrouble(item, o.Now) == nil {
+					s.current++
+				}
+			}
 		}
 	}
+	return s
+}
+
+// words says what is known if nothing matches the filter. It must not read as if images were free of findings when that is not known.
+func (s selection) words(f scan.Filter) string {
+	if s.images == 0 {
+		return "No watched image has this repository, tag, platform or digest."
+	}
+	return fmt.Sprintf("No completed scan of the %s has a finding of severity %s and above.%s", plural(s.images, "selected image"), f.Severity, s.notCurrent())
+}
+
+// notCurrent says how many of the images have no current result; empty if all have one.
+func (s selection) notCurrent() string {
+	if s.current == s.images {
+		return ""
+	}
+	return fmt.Sprintf(" Without a current result: %d of %s.", s.images-s.current, plural(s.images, "image"))
+}
+
+// fillCards fills the cards and the totals.
+func (p *summaryPage) fillCards(blocks []configBlock, rows []imageRow, selected selection) {
+	rows = slices.Clone(rows)
+	slices.SortStableFunc(rows, compareRows)
+	totals := totalsOf(rows)
 	p.Totals, p.TotalBar = shownCounts(totals), bar(totals, sumOf(totals))
-	p.Worst = worstCard(rows, p.Totals)
+	p.Worst = worstCard(rows, p.Totals, selected, p.Narrowed != "")
 	p.New = newCard(rows)
 	p.NoResult = noResultCard(blocks, rows)
+}
+
+// totalsOf returns the sums of the counts of images. A digest with several tags counts once.
+func totalsOf(rows []imageRow) scan.Counts {
+	totals := scan.Counts{}
+	for _, row := range distinctDigests(rows, compareRows) {
+		totals.Add(row.counts)
+	}
+	return totals
 }
 
 // distinctDigests returns one row of each digest, the first in an order, so that an image with several tags counts once.
@@ -459,14 +485,17 @@ func distinctDigests(rows []imageRow, order func(a, b imageRow) int) []imageRow 
 	return distinct
 }
 
-func worstCard(rows []imageRow, totals []shownCount) card {
-	c := card{Big: "No findings", Small: "in completed scans"}
+func worstCard(rows []imageRow, totals []shownCount, selected selection, isFiltered bool) card {
 	if len(totals) == 0 {
-		if !slices.ContainsFunc(rows, func(row imageRow) bool { return row.HasCounts }) {
-			return card{Big: "Not known yet", Small: "No image has a completed scan."}
+		c := card{Big: "No findings", Small: fmt.Sprintf("in %s of %s.%s", plural(selected.completed, "completed scan"), plural(selected.images, "image"), selected.notCurrent())}
+		if selected.completed == 0 {
+			c.Big, c.Small = "Not known yet", "No image has a completed scan."
+		} else if isFiltered {
+			c.Big = "No match"
 		}
 		return c
 	}
+	var c card
 	images := 0
 	for _, row := range rows {
 		counts := shownCounts(row.counts)

@@ -149,8 +149,8 @@ func TestImagesWithoutACurrentResult(t *testing.T) {
 func TestMostSevereConfigsAreFirst(t *testing.T) {
 	page := string(summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
 	var order []string
-	for _, match := range regexp.MustCompile(`<h3 [^>]*><a [^>]*>([^<]*)`).FindAllStringSubmatch(page, -1) {
-		order = append(order, match[1])
+	for _, match := range regexp.MustCompile(`<h3 [^>]*><a [^>]*>(.*?)</a>`).FindAllStringSubmatch(page, -1) {
+		order = append(order, strings.ReplaceAll(match[1], "<wbr>", ""))
 	}
 	if got := strings.Join(order, " "); got != "test/ubuntu test/centos test/hard test/gone amazonlinux" {
 		t.Errorf("order of the configs: %s", got)
@@ -228,7 +228,7 @@ func TestDigestWithTwoTagsCountsOnce(t *testing.T) {
 	v1, latest := withHistory(c, "v1", scan.Counts{scan.High: 7}, change), withHistory(c, "latest", scan.Counts{scan.High: 7}, change)
 	o := report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, v1, latest)}}
 	page := string(summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
-	for _, text := range []string{"<strong>7</strong> High", "7 High <small>in 2 of 2 images", "2 new <small>1 resolved", "to 7 findings in"} {
+	for _, text := range []string{"<strong>7</strong> High", "7 High <small>in 2 of 2 images", "2 new <small>1 resolved", "6 findings on 2019-09-12, 7 now"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("%q is not in %s", text, page)
 		}
@@ -261,6 +261,145 @@ func TestRowLeadsToItsImage(t *testing.T) {
 	} {
 		if !strings.Contains(page, `href="`+path+query+`"`) {
 			t.Errorf("no link with %s: %s", query, page)
+		}
+	}
+}
+
+// A filter that excludes images does not make the rest look free of findings, and images without findings of the severity stay known.
+func TestFilterIsNoAllClear(t *testing.T) {
+	c := rendertest.Config("test/app", "v1", "v2", "old", "failed")
+	old := withHistory(c, "old", scan.Counts{scan.Low: 1})
+	old.Result.CompletedAt = ago(9)
+	failed := rendertest.Image(c, "failed", scan.Result{State: scan.Failed})
+	v1, v2 := withHistory(c, "v1", scan.Counts{scan.Low: 1}), withHistory(c, "v2", scan.Counts{})
+	for i, item := range []*report.Item{&v1, &v2, &old, &failed} {
+		item.Image.Digest = fmt.Sprint("sha256:", i)
+	}
+	high, ofTag := scan.Filter{Severity: scan.High}, scan.Filter{Severity: scan.High, Tags: []string{"none"}}
+	for name, test := range map[string]struct {
+		items  []report.Item
+		filter scan.Filter
+		want   []string
+	}{
+		"current":        {[]report.Item{v1, v2}, high, []string{"Nothing matches this filter", "No completed scan of the 2 selected images has a finding of severity HIGH and above. <a"}},
+		"not current":    {[]report.Item{v1, old}, high, []string{"Nothing matches this filter", "and above. Without a current result: 1 of 2 images."}},
+		"a failed image": {[]report.Item{v1, v2, failed}, high, []string{"No match <small>in 2 completed scans of 3 images. Without a current result: 1 of 3 images."}},
+		"only failed":    {[]report.Item{failed}, high, []string{"Not known yet <small>No image has a completed scan."}},
+		"no image":       {[]report.Item{v1, v2}, ofTag, []string{"Nothing matches this filter", "No watched image has this repository, tag, platform or digest. <a"}},
+		"no filter":      {[]report.Item{v2, failed}, scan.Filter{}, []string{"No findings <small>in 1 completed scan of 2 images. Without a current result: 1 of 2 images."}},
+	} {
+		o := report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, test.items...)}}
+		page := string(summaryPageOf(t, o, test.filter, nil, linkTo))
+		for _, want := range test.want {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: no %q in %s", name, want, page)
+			}
+		}
+		if strings.Contains(page, "All images have a current result") {
+			t.Errorf("%s: an all-clear", name)
+		}
+	}
+}
+
+// Each config has the same columns, with each filter and for each severity.
+func TestColumnsAreTheSameEverywhere(t *testing.T) {
+	c := rendertest.Config("test/app")
+	for name, counts := range map[string]scan.Counts{"none": {}, "one": {scan.Informational: 2}, "several": {scan.High: 1, scan.Undefined: 2, "BRAND NEW": 3}} {
+		o := report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, withHistory(c, "v1", counts))}}
+		page := summaryPageOf(t, o, scan.Filter{}, nil, linkTo)
+		head, body := elements(t, page, "thead")[0], elements(t, page, "tbody")[0]
+		if got := textOf(head); got != "ImageFindingsCriticalHighMediumLowOtherChangeLast scanFeed" {
+			t.Errorf("%s: %q", name, got)
+		}
+		if want := fmt.Sprintf("0%d00%d", counts[scan.High], sumOf(counts)-counts[scan.High]); !strings.Contains(textOf(body), want) {
+			t.Errorf("%s: %q without %s", name, textOf(body), want)
+		}
+	}
+}
+
+// With 1,000 configs, or with many images, the page stays small. It says what is not on it.
+func TestLargeSummaryPageStaysQuick(t *testing.T) {
+	overview := func(configs, images int) report.Overview {
+		o := report.Overview{Since: ago(1), Now: noon}
+		for i := range configs {
+			c := rendertest.Config(fmt.Sprintf("team-%d/service-%d", i%9, i))
+			c.ID = fmt.Sprintf("fc41dda8-f15e-4826-8908-%012d", i)
+			var items []report.Item
+			for n := range images {
+				item := withHistory(c, fmt.Sprintf("v1.%d", n), scan.Counts{scan.High: n, scan.Low: 1 + i%7}, history.CountChange{At: ago(3), New: scan.Counts{scan.Low: 1}})
+				item.Image.Digest = fmt.Sprintf("sha256:%032d%032d", i, n)
+				items = append(items, item)
+			}
+			o.Reports = append(o.Reports, rendertest.ReportOf(c, items...))
+		}
+		return o
+	}
+	for _, test := range []struct {
+		configs, images int
+		want            []string
+	}{
+		{1000, 5, []string{"5000 images of 1000 configs", "Show 950 more configs"}},
+		{50, 100, []string{"5000 images of 50 configs", "76 more are not on this page"}},
+		{1, 1200, []string{"Show 1175 more images of"}},
+		{4000, 1, []string{"4000 images of 4000 configs", "1550 more configs not on this page"}},
+	} {
+		page := summaryPageOf(t, overview(test.configs, test.images), scan.Filter{}, nil, linkTo)
+		if elements := bytes.Count(page, []byte("<")) / 2; len(page) > 1_800_000 || elements > 30_000 {
+			t.Errorf("%d configs of %d images: %d bytes, %d elements", test.configs, test.images, len(page), elements)
+		}
+		for _, want := range test.want {
+			if !bytes.Contains(page, []byte(want)) {
+				t.Errorf("%d configs of %d images: no %q", test.configs, test.images, want)
+			}
+		}
+	}
+}
+
+// A repository that can't be read is said in its own header, and not in a box within a box.
+func TestConfigWithoutImagesHasNoInnerBox(t *testing.T) {
+	gone := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}}
+	page := string(summaryPageOf(t, report.Overview{Now: noon, Reports: []report.Report{gone}}, scan.Filter{}, nil, linkTo))
+	if !strings.Contains(page, `<span class="state">Repository not found</span>`) || strings.Contains(page, `class="empty"`) || strings.Contains(page, "<table") {
+		t.Error(page)
+	}
+}
+
+// What is known of an image is in its row: suppressed findings, its use and its last pull, and why its result is not current.
+func TestRowSaysWhatIsKnown(t *testing.T) {
+	c := rendertest.Config("test/app")
+	one := withHistory(c, "v1", scan.Counts{scan.High: 1})
+	one.Result.Suppressed, one.Result.InUse, one.Image.LastPulled = 3, 2, ago(1)
+	one.AsOf, one.AsOfReason = ago(0.5), "throttled by ECR"
+	page := summaryPageOf(t, report.Overview{Now: noon, Reports: []report.Report{rendertest.ReportOf(c, one)}}, scan.Filter{}, nil, linkTo)
+	row := textOf(elements(t, page, "tbody")[0])
+	for _, want := range []string{"3 suppressed", "in use 2 running tasks or pods", "last pulled 2019-10-01 12:00", "Outdated as of 2019-10-02 00:00: throttled by ECR"} {
+		if !strings.Contains(row, want) {
+			t.Errorf("no %q in %q", want, row)
+		}
+	}
+}
+
+// A row without changes says nothing about them.
+func TestRowWithoutChanges(t *testing.T) {
+	c := rendertest.Config("test/app")
+	page := string(summaryPageOf(t, report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, withHistory(c, "v1", scan.Counts{scan.High: 1}))}}, scan.Filter{}, nil, linkTo))
+	if !strings.Contains(page, `<td role="cell" class="change"></td>`) {
+		t.Error(page)
+	}
+}
+
+func TestPartsOfNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"":                      "",
+		"3ubuntu10.2":           "3ubuntu10.2",
+		"test/ubuntu:latest":    "test/|ubuntu:|latest",
+		"1:2.4.47-2+deb9u1~rc":  "1:|2.4.47-|2+|deb9u1~|rc",
+		strings.Repeat("é", 45): strings.Repeat("é", 20) + "|" + strings.Repeat("é", 20) + "|" + strings.Repeat("é", 5),
+		"libssl3, libcrypto3":   "libssl3,| libcrypto3",
+		"\xff/\xffa":            "\xff/|\xffa",
+	} {
+		if got := strings.Join(parts(name), "|"); got != want {
+			t.Errorf("%q is %q, want %q", name, got, want)
 		}
 	}
 }

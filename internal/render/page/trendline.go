@@ -9,69 +9,91 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// trendline is a small chart of the number of findings of a config over time, 100 wide and 30 high, with a description.
+// trendline is a chart of the findings of a config over the last 30 days. It has a bar for each day of which the counts are known.
 type trendline struct {
-	All, Area, Severe string // SVG paths: the line of all findings, the area below it, and the area of critical and high findings
-	Words             string
+	All, Severe string // SVG paths: the bars of all findings, and in front of them those of critical and high findings
+	Most        int    // the number of findings at the top of the axis
+	From, To    string // the first and the last day of the axis
+	Words       string
+	Details     string // the rest of what the chart shows, for people who can't see it
 }
 
-const trendHeight = 28.0
+// The bars are in the rectangle from trendLeft and trendTop to trendRight and trendBase. The texts of the axes are around it.
+const (
+	trendLeft, trendRight = 38.0, 248.0
+	trendTop, trendBase   = 4.0, 40.0
+)
 
-// newTrendline returns nil if there are results for fewer than two days.
-func newTrendline(days []report.TrendDay) *trendline {
-	for len(days) > 0 && days[0].Images == 0 {
-		days = days[1:]
+// mostFindings returns the highest number of findings on a day.
+func mostFindings(days []report.TrendDay) int {
+	most := 0
+	for _, day := range days {
+		most = max(most, sumOf(day.Counts))
 	}
-	if len(days) < 2 {
+	return most
+}
+
+// newTrendline returns nil if the counts of no day are known. All charts of a page have the same most, so that people can compare them.
+func newTrendline(days []report.TrendDay, most int) *trendline {
+	var known []report.TrendDay
+	var all, severe strings.Builder
+	most = max(most, 1)
+	for i, day := range days {
+		if day.Images == 0 {
+			continue
+		}
+		known = append(known, day)
+		all.WriteString(trendBar(i, len(days), sumOf(day.Counts), most))
+		if n := severeOf(day); n > 0 {
+			severe.WriteString(trendBar(i, len(days), n, most))
+		}
+	}
+	if len(known) == 0 {
 		return nil
 	}
-	first, last := days[0], days[len(days)-1]
-	most, all, severe := 1, make([]int, len(days)), make([]int, len(days))
-	for i, day := range days {
-		all[i], severe[i] = sumOf(day.Counts), day.Counts[scan.Critical]+day.Counts[scan.High]
-		most = max(most, all[i])
-	}
-	line := polyline(all, most)
+	last := days[len(days)-1]
 	return &trendline{
-		All: line, Area: closed(line), Severe: closed(polyline(severe, most)),
-		Words: trendWords(first, last, int(last.At.Sub(first.At).Hours()+12)/24),
+		All: all.String(), Severe: severe.String(), Most: most, From: dateOf(days[0].At), To: dateOf(last.At),
+		Words: trendWords(known, last), Details: trendDetails(known),
 	}
 }
 
-// trendWords says how many images there were if that changed: their findings are not new, and those of images that are missing are not resolved.
-func trendWords(first, last report.TrendDay, days int) string {
-	from, to, span := sumOf(first.Counts), sumOf(last.Counts), fmt.Sprintf("%d days", days)
-	if days == 1 {
-		span = "a day"
-	}
-	in := func(day report.TrendDay) string {
-		return plural(sumOf(day.Counts), "finding") + " in " + plural(day.Images, "image")
-	}
+func severeOf(day report.TrendDay) int { return day.Counts[scan.Critical] + day.Counts[scan.High] }
+
+func dateOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// trendBar returns the path of the bar of one day. The bar of a day without findings is a thin line, so that it differs from an unknown day.
+func trendBar(day, days, findings, most int) string {
+	slot := (trendRight - trendLeft) / float64(days)
+	height := max((trendBase-trendTop)*float64(findings)/float64(most), 1)
+	return fmt.Sprintf("M%.1f %.0fv-%.1fh%.1fv%.1fz", trendLeft+slot*float64(day), trendBase, height, slot-1.2, height)
+}
+
+// trendWords compares the first known day with the last day. The number of images explains why the number of findings can change without a change.
+func trendWords(known []report.TrendDay, last report.TrendDay) string {
+	first := known[0]
+	now := plural(sumOf(last.Counts), "finding")
 	switch {
+	case last.Images == 0:
+		return plural(sumOf(first.Counts), "finding") + " on " + dateOf(first.At) + ", not known now"
+	case len(known) == 1:
+		return now + " now, not known before"
 	case first.Images != last.Images:
-		return fmt.Sprintf("from %s to %s in %s", in(first), in(last), span)
-	case from == to:
-		return plural(to, "finding") + ", as many as " + span + " ago"
+		return fmt.Sprintf("%s in %s on %s, %d in %s now", plural(sumOf(first.Counts), "finding"), plural(first.Images, "image"), dateOf(first.At),
+			sumOf(last.Counts), plural(last.Images, "image"))
 	}
-	return fmt.Sprintf("from %d to %s in %s", from, plural(to, "finding"), span)
+	return fmt.Sprintf("%s on %s, %d now", plural(sumOf(first.Counts), "finding"), dateOf(first.At), sumOf(last.Counts))
 }
 
-// polyline returns the path of a line over the whole width. Its height is relative to most.
-func polyline(values []int, most int) string {
-	var b strings.Builder
-	for i, v := range values {
-		command := "L"
-		if i == 0 {
-			command = "M"
+func trendDetails(known []report.TrendDay) string {
+	first, last, highest := known[0], known[len(known)-1], known[0]
+	for _, day := range known {
+		if sumOf(day.Counts) > sumOf(highest.Counts) {
+			highest = day
 		}
-		fmt.Fprintf(&b, "%s%.1f %.1f", command, 100*float64(i)/float64(len(values)-1), trendHeight*(1-float64(max(v, 0))/float64(most))+1)
 	}
-	return b.String()
-}
-
-// closed returns the path of the area below a line.
-func closed(line string) string {
-	return fmt.Sprintf("%sL100 %.0fL0 %.0fZ", line, trendHeight+1, trendHeight+1)
+	return fmt.Sprintf("Critical and high: %d on %s, %d on %s. Highest number of findings: %d on %s.",
+		severeOf(first), dateOf(first.At), severeOf(last), dateOf(last.At), sumOf(highest.Counts), dateOf(highest.At))
 }
 
 // change is the number of new and fixed findings of an image since a time.
