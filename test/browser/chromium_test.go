@@ -169,7 +169,7 @@ type scheme struct {
 }
 
 func schemes() []scheme {
-	return []scheme{{"light", 1280}, {"dark", 1280}, {"light", 390}, {"dark", 390}, {"light", 800}}
+	return []scheme{{"light", 1280}, {"dark", 1280}, {"light", 400}, {"dark", 400}, {"light", 768}}
 }
 
 func (b *tab) use(s scheme) {

@@ -3,5 +3,6 @@
 // another host.
 //
 // It needs Debian's chromium, and axe-core in .tools/axe. .ci/run installs both. The package is only built with the
-// tag browser. With the flag -screenshots it writes the screenshots in docs.
+// tag browser. With the flag -screenshots it writes the screenshots in docs. With the flag -pictures it writes a picture
+// of each page at each width into a folder.
 package browser

@@ -139,7 +139,7 @@ func parts(name string) []string {
 			start, length = i, 0
 		}
 		length++
-		if next := i + utf8.RuneLen(c); strings.ContainsRune("/:@-+~_,", c) && next < len(name) {
+		if next := i + utf8.RuneLen(c); strings.ContainsRune("/:@-+~_,.", c) && next < len(name) {
 			all = append(all, name[start:next])
 			start, length = next, 0
 		}

@@ -391,9 +391,9 @@ func TestRowWithoutChanges(t *testing.T) {
 func TestPartsOfNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"":                      "",
-		"3ubuntu10.2":           "3ubuntu10.2",
+		"3ubuntu10.2":           "3ubuntu10.|2",
 		"test/ubuntu:latest":    "test/|ubuntu:|latest",
-		"1:2.4.47-2+deb9u1~rc":  "1:|2.4.47-|2+|deb9u1~|rc",
+		"1:2.4.47-2+deb9u1~rc":  "1:|2.|4.|47-|2+|deb9u1~|rc",
 		strings.Repeat("é", 45): strings.Repeat("é", 20) + "|" + strings.Repeat("é", 20) + "|" + strings.Repeat("é", 5),
 		"libssl3, libcrypto3":   "libssl3,| libcrypto3",
 		"\xff/\xffa":            "\xff/|\xffa",
