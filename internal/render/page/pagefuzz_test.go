@@ -59,6 +59,7 @@ func FuzzPages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, pkg, severity, text, link, tag string, count int64) {
 		finding := scan.Finding{
 			Name: name, Package: pkg, Severity: scan.ParseSeverity(severity), Description: text, Versions: []string{text}, FixedIn: []string{pkg}, Exploit: text, FixAvailable: "YES",
+			Related: []string{text, name}, Packages: []scan.Package{{Name: pkg, Version: text, Path: name}, {Name: text}}, InUse: int(count % 5),
 		}
 		if strings.HasPrefix(link, "http://a/") {
 			finding.URL = (&url.URL{Scheme: "http", Host: "a", Path: link, RawQuery: text}).String()
@@ -69,12 +70,13 @@ func FuzzPages(f *testing.F) {
 		failed := rendertest.Image(c, tag, scan.Result{State: scan.State(pkg), Reason: text})
 		done := withHistory(c, tag+"2", scan.Counts{scan.ParseSeverity(severity): int(count % 1000)}, history.CountChange{At: noon, New: scan.Counts{scan.ParseSeverity(severity): 1}})
 		done.AsOf, done.AsOfReason = noon, text
+		done.Image.Platform, done.Image.Digest, done.Result.Suppressed, done.Result.InUse = pkg, name, int(count%9), int(count%5)
 		r := rendertest.ReportOf(c, failed, done)
 		l := rendertest.Listing(r, one)
 		l.View.ByVulnerability = count%2 == 0
 		broken := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.Unavailable, Message: text}}
 		l.Reports = append(l.Reports, broken)
-		filter := scan.Filter{Packages: []string{pkg}, Names: []string{name}, Tags: []string{tag}}
+		filter := scan.Filter{Packages: []string{pkg}, Names: []string{name}, Tags: []string{tag}, Platforms: []string{pkg}, Digests: []string{text}}
 		params := url.Values{"package": {pkg}, "cve": {name}, "tag": {tag}, "since": {text}}
 		checkInert(t, findingsPageOf(t, l, linkTo))
 		l.View.Filter, l.Config = filter, nil

@@ -460,7 +460,7 @@ func (p *summaryPage) fillCards(blocks []configBlock, rows []imageRow, selected 
 	p.Totals, p.TotalBar = shownCounts(totals), bar(totals, sumOf(totals))
 	p.Worst = worstCard(rows, p.Totals, selected, p.Narrowed != "")
 	p.New = newCard(rows)
-	p.NoResult = noResultCard(blocks, rows)
+	p.NoResult = noResultCard(blocks, rows, p.Narrowed != "")
 }
 
 // totalsOf returns the sums of the counts of images. A digest with several tags counts once.
@@ -536,7 +536,7 @@ func newCard(rows []imageRow) card {
 	return c
 }
 
-func noResultCard(blocks []configBlock, rows []imageRow) card {
+func noResultCard(blocks []configBlock, rows []imageRow, isFiltered bool) card {
 	var lines []cardLine
 	configs := 0
 	for _, b := range blocks {
@@ -553,6 +553,9 @@ func noResultCard(blocks []configBlock, rows []imageRow) card {
 		}
 	}
 	c := card{Big: "None", Small: "All images have a current result."}
+	if isFiltered {
+		c.Small = "All images that match the filter have a current result."
+	}
 	switch {
 	case images > 0 && configs > 0:
 		c.Big, c.Small = plural(images, "image"), fmt.Sprintf("of %d, and %s", len(rows), plural(configs, "config"))
