@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/demo"
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/awslocal/samples"
 	"ecr-continuous-scan/internal/httpapi"
@@ -35,6 +36,8 @@ type backend struct {
 	queue   *rescan.Local
 	shown   []string // the lines of the start message
 	loaded  []ecr.RepositoryID
+	now     func() time.Time
+	demo    *demo.Demo // nil without -demo
 	closes  []func() error
 }
 
@@ -46,13 +49,20 @@ func (b *backend) close() {
 
 // openBackend starts the embedded services on loopback ports and makes the clients of the real ones.
 func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, err error) {
-	b = &backend{}
+	b = &backend{now: time.Now}
 	defer func() {
 		if err != nil {
 			b.close()
 		}
 	}()
 	bucket, s3Config, ecrConfig := localBucket, aws.Config{}, aws.Config{}
+	if o.demo {
+		if s3Config, ecrConfig, err = b.embedDemo(); err != nil {
+			return b, err
+		}
+		b.connect(s3Config, ecrConfig, bucket, slog.New(quiet{log.Handler()}))
+		return b, nil
+	}
 	if o.aws {
 		if ecrConfig, err = realAWS(ctx); err != nil {
 			return b, err
@@ -67,11 +77,17 @@ func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, 
 	} else if s3Config, err = b.embedS3(o); err != nil {
 		return b, err
 	}
-	b.queue = rescan.NewLocal(visitsAtOnce, time.Now)
+	b.connect(s3Config, ecrConfig, bucket, log)
+	return b, nil
+}
+
+// connect makes the parts of the service that use S3 and ECR.
+func (b *backend) connect(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) {
+	b.queue = rescan.NewLocal(visitsAtOnce, b.now)
 	b.configs = setup.NewConfigs(s3Config, bucket, log)
 	b.reader = setup.NewReader(s3Config, ecrConfig, bucket, log)
 	b.visitor = setup.NewVisitor(s3Config, ecrConfig, bucket, b.queue, log)
-	return b, nil
+	b.reader.Now, b.visitor.Now = b.now, b.now
 }
 
 // realAWS checks the user's credentials once, so that a missing login is reported at the start and not for each image.
@@ -161,20 +177,29 @@ func (b *backend) start(h http.Handler) (endpoint string, err error) {
 // startMessage lists what is running and what to do next.
 func startMessage(o options, base string, b *backend) string {
 	lines := append([]string{"API       " + base}, b.shown...)
-	lines = append(lines, fmt.Sprintf("schedule  now, then every %s", short(o.every.String())))
-	post := "--data @scan-config-ubuntu.json"
-	if o.aws {
-		post = `--data '{"region":"us-west-2","registry":"<your account id>","repository":"<a repository>"}'`
+	run := `curl -s --header "Content-Type: application/json" --request POST --data @scan-config-ubuntu.json $ECRSCANAPI_URL/configs/
+  curl $ECRSCANAPI_URL/summary`
+	open := base + "/summary"
+	switch {
+	case o.demo:
+		lines = append(lines, fmt.Sprintf("time      %s, a day in %s until today", b.now().Format("2 January 2006"), short(o.demoDay.String())))
+		run = `curl $ECRSCANAPI_URL/summary
+  ID=$(curl -s $ECRSCANAPI_URL/configs/ | jq -r '.[] | select(.repository == "shop/web").id')
+  curl -i "$ECRSCANAPI_URL/gate/$ID?max=HIGH"`
+		open += "\nChanges:      " + base + "/changes?format=html"
+	case o.aws:
+		run = strings.Replace(run, "@scan-config-ubuntu.json", `'{"region":"us-west-2","registry":"<your account id>","repository":"<a repository>"}'`, 1)
+	}
+	if !o.demo {
+		lines = append(lines, fmt.Sprintf("schedule  now, then every %s", short(o.every.String())))
 	}
 	return "ECR container image re-scan, on this machine:\n\n  " + strings.Join(lines, "\n  ") + `
 
 In another terminal, run:
 
-  export ECRSCANAPI_URL=` + base + `
-  curl -s --header "Content-Type: application/json" --request POST ` + post + ` $ECRSCANAPI_URL/configs/
-  curl $ECRSCANAPI_URL/summary
+  export ECRSCANAPI_URL=` + base + "\n  " + run + `
 
-In a browser: ` + base + `/summary
+In a browser: ` + open + `
 
 Press Ctrl-C to stop it.
 

@@ -184,7 +184,7 @@ func TestErrorMessages(t *testing.T) {
 func TestHelpDescribesEveryFlag(t *testing.T) {
 	var stdout, stderr buffer
 	run(t.Context(), []string{"-h"}, &stdout, &stderr)
-	for _, f := range []string{"-addr", "-aws", "-bucket", "-data", "-every", "-findings", "-scan-time", "-version"} {
+	for _, f := range []string{"-addr", "-aws", "-bucket", "-data", "-demo", "-demo-day", "-every", "-findings", "-scan-time", "-version"} {
 		if !regexp.MustCompile(`(?m)^  ` + f + `\b.*\n\s+\S`).MatchString(stderr.String()) {
 			t.Errorf("no description of %s in\n%s", f, stderr.String())
 		}

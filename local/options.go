@@ -18,6 +18,8 @@ type options struct {
 	findings string
 	aws      bool
 	bucket   string
+	demo     bool
+	demoDay  time.Duration
 	version  bool
 }
 
@@ -55,24 +57,35 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.findings, "findings", "", "load the recorded output of aws ecr describe-image-scan-findings (*.json) in this `folder` into the\nembedded ECR")
 	f.BoolVar(&o.aws, "aws", false, "scan real registries with your own AWS credentials and profile; this deploys nothing, but it starts scans")
 	f.StringVar(&o.bucket, "bucket", "", "with -aws: store the scan configs and records in this real S3 `bucket` instead of -data")
+	f.BoolVar(&o.demo, "demo", false, "play a story in the embedded ECR: 30 days at once, then a day in each minute until today. Configs are already\nregistered. Nothing is stored on disk")
+	f.DurationVar(&o.demoDay, "demo-day", time.Minute, "with -demo: the `time` that a day takes")
 	f.BoolVar(&o.version, "version", false, "print the version and exit")
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return o, err
 	} else if err != nil {
 		return o, errUsage
 	}
-	given := false
-	f.Visit(func(f *flag.Flag) { given = given || f.Name == "every" })
-	if o.aws && !given {
+	given := map[string]bool{}
+	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if o.aws && !given["every"] {
 		o.every = everyOnAWS
 	}
-	return o, o.check(f.Args())
+	return o, o.check(f.Args(), given)
 }
 
-func (o options) check(rest []string) error {
+func (o options) check(rest []string, given map[string]bool) error {
+	for _, name := range []string{"data", "every", "scan-time", "findings", "aws", "bucket"} {
+		if o.demo && given[name] {
+			return fmt.Errorf("-demo has its own registry, times and data: remove -%s", name)
+		}
+	}
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("unknown argument %q: only flags are allowed, see -h", rest[0])
+	case given["demo-day"] && !o.demo:
+		return errors.New("-demo-day needs -demo")
+	case o.demoDay < time.Second || o.demoDay > 24*time.Hour:
+		return errors.New("-demo-day must be between 1s and 24h")
 	case o.bucket != "" && !o.aws:
 		return errors.New("-bucket needs -aws: without it S3 is embedded")
 	case o.findings != "" && o.aws:

@@ -58,12 +58,16 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	base := "http://" + shownAddr(listener.Addr())
 	api := &httpapi.API{
 		Configs: back.configs, Reports: back.reader, Visits: rescan.Requests{Queue: back.queue, Log: log},
-		BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Now: time.Now, Log: log,
+		BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Now: back.now, Log: log,
 	}
 	server := &http.Server{
 		Handler:           logged(log, checkHost(o.addr, api.Handler(api.Routes()))),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	loops, err := back.loops(ctx, o, log, stdout)
+	if err != nil {
+		return err
 	}
 	fmt.Fprint(stdout, startMessage(o, base, back))
 
@@ -71,19 +75,34 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	defer background.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	background.Go(func() { schedule(ctx, back.visitor, o.every, log) })
-	background.Go(func() { back.queue.Run(ctx, visit(back.visitor)) })
-	background.Go(func() {
-		<-ctx.Done()
-		shutdown, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer done()
-		_ = server.Shutdown(shutdown) // requests that take longer are aborted
-	})
+	for _, loop := range loops {
+		background.Go(func() { loop(ctx) })
+	}
+	background.Go(func() { shutDownAfter(ctx, server) })
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", base, err)
 	}
 	fmt.Fprintln(stdout, "Stopped.")
 	return nil
+}
+
+func shutDownAfter(ctx context.Context, server *http.Server) {
+	<-ctx.Done()
+	shutdown, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer done()
+	_ = server.Shutdown(shutdown) // requests that take longer are aborted
+}
+
+// loops returns what runs beside the API. With -demo it first plays the past.
+func (b *backend) loops(ctx context.Context, o options, log *slog.Logger, stdout io.Writer) ([]func(context.Context), error) {
+	if o.demo {
+		play := player{b, log, stdout}
+		return []func(context.Context){func(ctx context.Context) { play.present(ctx, o.demoDay) }}, play.past(ctx)
+	}
+	return []func(context.Context){
+		func(ctx context.Context) { schedule(ctx, b.visitor, o.every, log) },
+		func(ctx context.Context) { b.queue.Run(ctx, visit(b.visitor)) },
+	}, nil
 }
 
 func listen(addr string) (net.Listener, error) {

@@ -29,6 +29,7 @@ type S3 struct {
 
 	handler http.Handler
 	close   func() error
+	now     func() time.Time // for the Date header; nil: net/http's time
 }
 
 // NewS3 returns an S3 that stores its objects in a file. It creates the file and the bucket if they don't exist. The caller
@@ -53,7 +54,24 @@ func NewMemoryS3(bucket string) (*S3, error) {
 	return newS3(s3mem.New(), bucket, func() error { return nil })
 }
 
-func newS3(store gofakes3.Backend, bucket string, closeStore func() error) (*S3, error) {
+// NewMemoryS3OnClock is like NewMemoryS3, but the times of its responses and objects are those of the clock now.
+func NewMemoryS3OnClock(bucket string, now func() time.Time) (*S3, error) {
+	clock := timeSource{now}
+	s, err := newS3(s3mem.New(s3mem.WithTimeSource(clock)), bucket, func() error { return nil }, gofakes3.WithTimeSource(clock))
+	if err != nil {
+		return nil, err
+	}
+	s.now = now
+	return s, nil
+}
+
+// timeSource is a clock as gofakes3 needs it.
+type timeSource struct{ now func() time.Time }
+
+func (t timeSource) Now() time.Time                        { return t.now() }
+func (t timeSource) Since(earlier time.Time) time.Duration { return t.now().Sub(earlier) }
+
+func newS3(store gofakes3.Backend, bucket string, closeStore func() error, options ...gofakes3.Option) (*S3, error) {
 	if err := gofakes3.ValidateBucketName(bucket); err != nil {
 		return nil, fmt.Errorf("bucket name %q: %w", bucket, err)
 	}
@@ -67,7 +85,8 @@ func newS3(store gofakes3.Backend, bucket string, closeStore func() error) (*S3,
 		}
 	}
 	// No limit of the clock skew: in simulations, the client and this server use different clocks.
-	server := gofakes3.New(s3Backend{store}, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog()))
+	options = append(options, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog()))
+	server := gofakes3.New(s3Backend{store}, options...)
 	return &S3{Traffic: NewTraffic(time.Now, s3Fault), handler: server.Server(), close: closeStore}, nil
 }
 
@@ -77,6 +96,9 @@ func (s *S3) Close() error { return s.close() }
 // ServeHTTP handles one call of the S3 REST API.
 func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := s3Call(r)
+	if s.now != nil {
+		w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat))
+	}
 	s.Serve(w, r, call, func(w http.ResponseWriter) {
 		if call.Operation == "DeleteObject" && r.Header.Get("If-Match") != "" {
 			writeS3Error(w, http.StatusNotImplemented, "NotImplemented", "The embedded S3 does not support conditional deletes.")

@@ -466,3 +466,35 @@ func TestS3OnAFakeClock(t *testing.T) {
 		}
 	})
 }
+
+// The service takes the time from S3's Date header, and sweeps objects by their LastModified.
+func TestMemoryS3OnAClock(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	s, err := awslocal.NewMemoryS3OnClock(bucket, func() time.Time { return at })
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	for _, call := range []struct{ method, path string }{{http.MethodPut, "/key"}, {http.MethodGet, "/key"}, {http.MethodGet, "/no-key"}, {http.MethodGet, "?list-type=2"}} {
+		r, err := http.NewRequestWithContext(t.Context(), call.method, server.URL+"/"+bucket+call.path, strings.NewReader("text"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if date := response.Header.Get("Date"); err != nil || date != "Wed, 04 Mar 2026 05:06:07 GMT" {
+			t.Errorf("%s %s: Date %q, %v", call.method, call.path, date, err)
+		}
+		if modified := response.Header.Get("Last-Modified"); call.method == http.MethodGet && call.path == "/key" && modified != "Wed, 04 Mar 2026 05:06:07 GMT" {
+			t.Errorf("Last-Modified %q", modified)
+		}
+		if strings.HasPrefix(call.path, "?") && !strings.Contains(string(body), "<LastModified>2026-03-04T05:06:07") {
+			t.Errorf("the list is %s", body)
+		}
+	}
+}

@@ -95,6 +95,19 @@ func (q *Local) Run(ctx context.Context, handle func(context.Context, Received))
 	}
 }
 
+// Drain calls handle for each waiting message, and for those that are sent meanwhile, one after the other. It returns when none is
+// left or ctx ends. It must not run together with Run.
+func (q *Local) Drain(ctx context.Context, handle func(context.Context, Received)) {
+	for ctx.Err() == nil {
+		m := q.next()
+		if m == nil {
+			return
+		}
+		handle(ctx, *m)
+		q.end(m.Repo())
+	}
+}
+
 // next removes and returns the first message whose repository is not being visited. It returns nil when there is none
 // or the maximum number of visits is active.
 func (q *Local) next() *Received {

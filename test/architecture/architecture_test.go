@@ -161,7 +161,7 @@ func TestRestrictedImports(t *testing.T) {
 		"github.com/aws/aws-lambda-go":      {"configs", "summary", "findings", "startscan", "internal/lambdahttp", "internal/scanevents", "internal/setup"},
 		"github.com/johannesboyne/gofakes3": embedded, // the Lambda functions must not contain these
 		"go.etcd.io/bbolt":                  embedded,
-		module + "/internal/awslocal":       {"local", "internal/awslocal/ecr", "internal/awslocal/samples"},
+		module + "/internal/awslocal":       {"local", "internal/awslocal/demo", "internal/awslocal/ecr", "internal/awslocal/samples"},
 	}
 	for _, s := range code(t) {
 		if s.isForTests() {

@@ -17,7 +17,7 @@ func TestCommandsOnOneMachine(t *testing.T) {
 	if len(runs) != 1 {
 		t.Fatalf("README.md starts %d servers, want 1", len(runs))
 	}
-	server := startServer(t, shell, runs[0])
+	server := startServer(t, shell, runs[0], "")
 	ecr := ecrAddress.FindStringSubmatch(server.Printed)
 	if ecr == nil {
 		t.Fatalf("make run prints no address of ECR:\n%s", server.Printed)
@@ -45,6 +45,20 @@ func TestCommandsOnOneMachine(t *testing.T) {
 		c.Text = strings.Replace(c.Text, "-fuzztime 5m", "-fuzztime 10x", 1)
 		shell.Check(t, c)
 	}
+}
+
+// TestCommandsOfTheDemo runs the three minutes of the demo with shorter days.
+func TestCommandsOfTheDemo(t *testing.T) {
+	script, shell := NewScript(t), newProject(t)
+	first := script.Take("docs/demo.md", "the-first-minute")
+	if len(first) == 0 || first[0].Text != "make run ARGS=-demo" {
+		t.Fatalf("docs/demo.md starts with %v", first)
+	}
+	server := startServer(t, shell, first[0], "-demo -demo-day 4s")
+	shell.Replace = strings.NewReplacer("http://localhost:8080", server.URL)
+	check(t, shell, first[1:])
+	check(t, shell, script.Take("docs/demo.md", "the-second-minute"))
+	check(t, shell, script.Take("docs/demo.md", "the-third-minute"))
 }
 
 func check(t *testing.T, shell *Shell, commands []Command) {

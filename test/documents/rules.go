@@ -12,6 +12,7 @@ const (
 	deployed = "TestCommandsOfTheDocuments" // in test/deployment, with the tag deployment: against the stand-in of AWS
 	goOnly   = "TestCommandsThatNeedOnlyGo" // in this package, without tags
 	byCI     = "a step of .ci/run"          // .ci/run has the same line
+	demo     = "TestCommandsOfTheDemo"      // in this package, with the tag deployment: against the demo of `make run`
 	noTest   = "none, for a Reason"         // the exceptions
 )
 
@@ -52,6 +53,10 @@ var Rules = []Rule{
 	{Document: "docs/feeds.md", Tests: both},
 
 	{Document: "docs/operations.md", Section: "how-fast", Tests: []string{noTest}, Reason: "takes minutes; the test of test/bench measures small jobs"},
+
+	// The gate, the changes and the badge follow what happens in the demo.
+	{Document: "docs/demo.md", Section: "the-second-minute", Start: "curl --fail-with-body -sS \"$ECRSCANAPI_URL/gate/", Tests: []string{demo}, Exit: 22, Retry: true},
+	{Document: "docs/demo.md", Tests: []string{demo}, Retry: true},
 
 	{Document: "docs/deploy.md", Section: "other-accounts-and-regions", Tests: []string{deployed}, Input: "policy.json"},
 	{Document: "docs/deploy.md", Section: "run-it-locally", Tests: []string{local}},

@@ -30,8 +30,8 @@ type server struct {
 
 var apiURL = regexp.MustCompile(`API +(http://localhost:\d+)\n`)
 
-// startServer runs the document's `make run` on a free port until the test ends.
-func startServer(t *testing.T, s *Shell, command Command) server {
+// startServer runs the document's `make run` on a free port until the test ends. flags replace those of the document.
+func startServer(t *testing.T, s *Shell, command Command, flags string) server {
 	t.Helper()
 	output, err := os.Create(filepath.Join(t.TempDir(), "output"))
 	if err != nil {
@@ -40,7 +40,7 @@ func startServer(t *testing.T, s *Shell, command Command) server {
 	defer output.Close()
 	// When the input ends, so does the server, also if the test was killed. make passes the signal on.
 	const watch = "exec 3<&0; { read -r <&3; kill $$; } & exec "
-	cmd := exec.Command("bash", "-c", watch+command.Text+" ARGS='-addr 127.0.0.1:0'")
+	cmd := exec.Command("bash", "-c", watch+command.Text+" ARGS='-addr 127.0.0.1:0 "+flags+"'")
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Dir, s.Env, output, output
 	input, err := cmd.StdinPipe()
 	if err != nil {
@@ -84,7 +84,7 @@ func TestCommandsThatNeedOnlyGo(t *testing.T) {
 	t.Parallel()
 	script, shell := NewScript(t), newProject(t)
 	for _, c := range script.Take("README.md", "run-it-and-test-it") {
-		serves(t, startServer(t, shell, c).URL)
+		serves(t, startServer(t, shell, c, "").URL)
 	}
 	for _, c := range script.Take("CONTRIBUTING.md", "golden-files") {
 		shell.Check(t, c)

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,9 +48,9 @@ type seedChild struct {
 // PutWalkthrough pushes the repositories of the README's walkthrough into the default registry: amazonlinux, test/centos,
 // test/ubuntu and test/hardcases. The scans were completed 25 hours ago, so that the next scan is due.
 func PutWalkthrough(e *ecr.ECR) error {
-	var repositories []seedRepository
-	if err := json.Unmarshal(walkthroughJSON, &repositories); err != nil {
-		return fmt.Errorf("read the walkthrough's images: %w", err)
+	repositories, err := readWalkthrough()
+	if err != nil {
+		return err
 	}
 	for _, r := range repositories {
 		s := seeder{e, ecr.RepositoryID{Name: r.Name}, e.Now(), map[string]string{}}
@@ -58,6 +59,14 @@ func PutWalkthrough(e *ecr.ECR) error {
 		}
 	}
 	return nil
+}
+
+func readWalkthrough() ([]seedRepository, error) {
+	var repositories []seedRepository
+	if err := json.Unmarshal(walkthroughJSON, &repositories); err != nil {
+		return nil, fmt.Errorf("read the walkthrough's images: %w", err)
+	}
+	return repositories, nil
 }
 
 // seeder pushes the images of one repository.
@@ -103,4 +112,20 @@ func (s *seeder) image(in seedImage, name string) ecr.Image {
 		img.ScannedAt = s.now.Add(-time.Duration(in.ScanHoursAgo * float64(time.Hour)))
 	}
 	return img
+}
+
+// Findings returns the findings of an image of the walkthrough. Do not modify them.
+func Findings(repository, tag string) ([]ecr.Finding, error) {
+	repositories, err := readWalkthrough()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range repositories {
+		for _, img := range r.Images {
+			if r.Name == repository && slices.Contains(img.Tags, tag) {
+				return img.Findings, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("the walkthrough has no image %s:%s", repository, tag)
 }
