@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"ecr-continuous-scan/internal/awslocal"
@@ -90,6 +91,14 @@ func (a *AWS) Advance(d time.Duration) { a.offset.Add(int64(d)) }
 
 // Now returns the time of both services' clocks.
 func (a *AWS) Now() time.Time { return time.Now().Add(time.Duration(a.offset.Load())) }
+
+// InProcess returns the settings for an embedded service that is called without a socket. A fake clock cannot wait for sockets, and many
+// calls are faster.
+func InProcess(h http.Handler) aws.Config {
+	cfg := setup.Loopback("http://127.0.0.1:1")
+	cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: h}}
+	return cfg
+}
 
 // S3Client returns a client of the embedded S3, for objects that the service does not write itself.
 func (a *AWS) S3Client() *s3.Client {

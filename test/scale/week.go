@@ -4,15 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -76,7 +72,7 @@ func (w *week) fill(ctx context.Context) (*awstest.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	service := awstest.NewService(inProcess(store), inProcess(w.ecr), time.Now, awstest.Silent())
+	service := awstest.NewService(awstest.InProcess(store), awstest.InProcess(w.ecr), time.Now, awstest.Silent())
 	for i := range 4 {
 		id := ecr.RepositoryID{Region: awslocal.DefaultRegion, Registry: awslocal.DefaultRegistry, Name: fmt.Sprintf("team/app%d", i)}
 		w.ecr.PutRepository(id, ecr.Repository{ScanOnPush: i%2 == 1})
@@ -97,14 +93,6 @@ func (w *week) fill(ctx context.Context) (*awstest.Service, error) {
 		}
 	}
 	return service, nil
-}
-
-// inProcess returns a config that calls an embedded service without a socket, because a fake clock cannot wait for
-// sockets.
-func inProcess(h http.Handler) aws.Config {
-	cfg := setup.Loopback("http://127.0.0.1:1")
-	cfg.HTTPClient = &http.Client{Transport: awslocal.Transport{Handler: h}}
-	return cfg
 }
 
 func (w *week) upTo(d time.Duration) time.Duration { return time.Duration(w.random.Int64N(int64(d))) }

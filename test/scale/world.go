@@ -39,7 +39,7 @@ func New(configs ...scan.Config) *World {
 	if err != nil {
 		panic(err) // the name of the bucket is a constant
 	}
-	w := &World{ECR: registry, Service: awstest.NewService(inProcess(store), inProcess(registry), time.Now, awstest.Silent())}
+	w := &World{ECR: registry, Service: awstest.NewService(awstest.InProcess(store), awstest.InProcess(registry), time.Now, awstest.Silent())}
 	w.MaxConcurrentVisits, w.VisitTimeout = maxRepositories, VisitTime
 	w.Reader.Configs, w.Visitor.Configs = fixedConfigs(configs), fixedConfigs(configs)
 	return w

@@ -165,11 +165,11 @@ func (s watch) covers(b *build) bool {
 // changeForms are the titles of changes. Each has the image or the repository, and those of findings the severity and
 // the vulnerability.
 var changeForms = []*regexp.Regexp{
-	regexp.MustCompile(`^\[(?P<kind>NEW|SEVERITY RAISED|SEVERITY LOWERED)\] \[(?P<severity>\w+)\] in image (?P<image>.+) found (?P<finding>CVE-\S+?)(?:, was \w+)?$`),
-	regexp.MustCompile(`^\[(?P<kind>FIXED)\] \[(?P<severity>\w+)\] in image (?P<image>.+): (?P<finding>CVE-\S+) is no longer found$`),
-	regexp.MustCompile(`^\[(?P<kind>FIX AVAILABLE)\] \[(?P<severity>\w+)\] in image (?P<image>.+) for (?P<finding>CVE-\S+)$`),
-	regexp.MustCompile(`^\[(?P<kind>REPOSITORY [A-Z]+)\] .* (?P<image>team/\S+) in .*$`),
-	regexp.MustCompile(`^\[(?P<kind>[A-Z ]+)\] [^/]*?(?P<image>team/[^ ,:]+:[^ ,]+(?: \([^)]*\))?).*$`),
+	regexp.MustCompile(`^\[(?P<kind>NEW|SEVERITY RAISED|SEVERITY LOWERED)\] \[(?P<severity>\w+)\] in image (?P<image>.+) found (?P<finding>(?:CVE|RHSA)-\S+?)(?:, was \w+)?$`),
+	regexp.MustCompile(`^\[(?P<kind>FIXED)\] \[(?P<severity>\w+)\] in image (?P<image>.+): (?P<finding>(?:CVE|RHSA)-\S+) is no longer found$`),
+	regexp.MustCompile(`^\[(?P<kind>FIX AVAILABLE)\] \[(?P<severity>\w+)\] in image (?P<image>.+) for (?P<finding>(?:CVE|RHSA)-\S+)$`),
+	regexp.MustCompile(`^\[(?P<kind>REPOSITORY [A-Z]+)\] .* (?P<image>[a-z]+/\S+) in .*$`),
+	regexp.MustCompile(`^\[(?P<kind>[A-Z ]+)\] [^/]*?(?P<image>[a-z]+/[^ ,:]+:[^ ,]+(?: \([^)]*\))?).*$`),
 }
 
 // toldChanges returns the changes in the entries of a feed, oldest first.
