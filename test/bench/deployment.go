@@ -135,6 +135,9 @@ func (d *deployment) start(ctx context.Context, folder string, limited bool) (*p
 	}
 	f, err := lambdaruntime.Run(description)
 	if err != nil {
+		if p.group != nil {
+			err = errors.Join(err, p.group.remove())
+		}
 		return nil, err
 	}
 	p.Function = f

@@ -97,7 +97,12 @@ func (j job) goal(f figures) string {
 
 // ratios returns the cells that compare two builds. Below 1, the first build needs less.
 func ratios(a, b figures) []string {
-	ratio := func(x, y float64) string { return fmt.Sprintf("%.2f", x/y) }
+	ratio := func(x, y float64) string {
+		if x == y { // also if both are 0
+			return "1.00"
+		}
+		return fmt.Sprintf("%.2f", x/y)
+	}
 	return []string{
 		"", ratio(float64(a.warm.time), float64(b.warm.time)), ratio(float64(a.cold.time), float64(b.cold.time)), "",
 		ratio(float64(a.warm.processor), float64(b.warm.processor)) + " / " + ratio(float64(a.cold.processor), float64(b.cold.processor)),
