@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"golang.org/x/sync/semaphore"
 
+	"ecr-continuous-scan/internal/pace"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -29,7 +30,7 @@ type Client struct {
 	answers *semaphore.Weighted
 
 	mu       sync.Mutex
-	limiters map[limiterKey]*limiter
+	limiters map[limiterKey]*pace.Limiter
 }
 
 // limiterKey identifies the calls that share one of ECR's rate limits.
@@ -52,7 +53,7 @@ func New(cfg aws.Config) *Client {
 	return &Client{
 		ecr:      ecr.NewFromConfig(cfg, func(o *ecr.Options) { o.Retryer = retryer{o.Retryer} }),
 		answers:  semaphore.NewWeighted(maxAnswers),
-		limiters: make(map[limiterKey]*limiter),
+		limiters: make(map[limiterKey]*pace.Limiter),
 	}
 }
 
@@ -76,13 +77,13 @@ func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, nam
 		if err := scan.UseCall(ctx); err != nil {
 			return none, err
 		}
-		epoch, err := l.acquire(ctx)
+		epoch, err := l.Acquire(ctx)
 		if err != nil {
 			return none, outOfTime(repo, err, throttled, l)
 		}
 		out, err := op(ctx, in, func(o *ecr.Options) { o.Region = repo.Region })
 		again := isThrottling(err)
-		l.release(epoch, again, retryAfter(err))
+		l.Release(epoch, again, retryAfter(err))
 		switch {
 		case err == nil:
 			return out, nil
@@ -97,22 +98,22 @@ func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, nam
 
 // outOfTime returns the error of a call whose context ended with err before ECR accepted it. The call may not have been
 // sent at all, because other calls were throttled.
-func outOfTime(repo scan.Repository, err, throttled error, l *limiter) error {
+func outOfTime(repo scan.Repository, err, throttled error, l *pace.Limiter) error {
 	if throttled != nil {
 		err = fmt.Errorf("%w, after it was throttled: %w", err, throttled)
 	}
-	if throttled != nil || l.recentlyThrottled() {
+	if throttled != nil || l.RecentlyThrottled() {
 		return &scan.Error{Code: scan.Unavailable, Message: throttledMessage, Err: fmt.Errorf("%s: %w", repo, err)}
 	}
 	return classify(repo, err)
 }
 
-func (c *Client) limiterOf(repo scan.Repository, name operation) *limiter {
+func (c *Client) limiterOf(repo scan.Repository, name operation) *pace.Limiter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := limiterKey{repo.Registry, repo.Region, name}
 	if c.limiters[at] == nil {
-		c.limiters[at] = newLimiter()
+		c.limiters[at] = pace.NewLimiter(CallsAtOnce)
 	}
 	return c.limiters[at]
 }

@@ -1,4 +1,4 @@
-package ecrscan
+package pace
 
 import (
 	"math"

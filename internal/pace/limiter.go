@@ -1,4 +1,5 @@
-package ecrscan
+// Package pace limits the concurrency and the rate of calls to a service whose rate limits are not published.
+package pace
 
 import (
 	"context"
@@ -6,9 +7,9 @@ import (
 	"time"
 )
 
-// limiter limits the concurrency and the rate of the calls of one operation in one registry and Region. Callers are served
-// in the order of arrival. A throttled caller goes back to the end of the queue, so no caller waits forever.
-type limiter struct {
+// Limiter limits the concurrency and the rate of calls that share a rate limit of the service. Callers are served in the order
+// of arrival. A throttled caller goes back to the end of the queue, so no caller waits forever.
+type Limiter struct {
 	turn  chan struct{} // held by the next caller
 	slots chan struct{} // one entry for each call in progress
 
@@ -16,12 +17,13 @@ type limiter struct {
 	pacer pacer
 }
 
-func newLimiter() *limiter {
-	return &limiter{turn: make(chan struct{}, 1), slots: make(chan struct{}, CallsAtOnce)}
+// NewLimiter returns a limiter that allows a maximum number of concurrent calls.
+func NewLimiter(callsAtOnce int) *Limiter {
+	return &Limiter{turn: make(chan struct{}, 1), slots: make(chan struct{}, callsAtOnce)}
 }
 
-// acquire waits until a call may be made, or until ctx ends. The caller must call release with the returned epoch.
-func (l *limiter) acquire(ctx context.Context) (epoch int, err error) {
+// Acquire waits until a call may be made, or until ctx ends. The caller must call Release with the returned epoch.
+func (l *Limiter) Acquire(ctx context.Context) (epoch int, err error) {
 	if err := acquireSlot(ctx, l.turn); err != nil {
 		return 0, err
 	}
@@ -42,21 +44,21 @@ func (l *limiter) acquire(ctx context.Context) (epoch int, err error) {
 }
 
 // reserve reserves a call, or returns how long to wait before the next try. The rate can change in the meantime.
-func (l *limiter) reserve() (epoch int, wait time.Duration) {
+func (l *Limiter) reserve() (epoch int, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.pacer.reserve(time.Now())
 }
 
-// release ends a call. It reduces the rate if ECR throttled the call. Then no call is sent before the time after.
-func (l *limiter) release(epoch int, throttled bool, after time.Duration) {
+// Release ends a call. It reduces the rate if the service throttled the call. Then no call is sent before the time after.
+func (l *Limiter) Release(epoch int, throttled bool, after time.Duration) {
 	if throttled {
 		l.reduceRate(epoch, after)
 	}
 	<-l.slots
 }
 
-func (l *limiter) reduceRate(epoch int, after time.Duration) {
+func (l *Limiter) reduceRate(epoch int, after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -64,8 +66,8 @@ func (l *limiter) reduceRate(epoch int, after time.Duration) {
 	l.pacer.hold(now.Add(after))
 }
 
-// recentlyThrottled reports whether ECR throttled a call within throttlingPeriod, so that callers wait for that reason.
-func (l *limiter) recentlyThrottled() bool {
+// RecentlyThrottled reports whether the service throttled a call within throttlingPeriod, so that callers wait for that reason.
+func (l *Limiter) RecentlyThrottled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.pacer.throttledWithin(time.Now(), throttlingPeriod)

@@ -1,12 +1,12 @@
-package ecrscan
+package pace
 
 import (
 	"math"
 	"time"
 )
 
-// The rate limits of ECR's API are not published and apply to the whole account. Therefore the pacer adapts its rate with
-// the CUBIC algorithm (RFC 9438, with calls instead of segments): when a call is throttled, it reduces the rate to a share,
+// The rate limits of the service are not published, and other programs use a part of them. Therefore the pacer adapts its rate
+// with the CUBIC algorithm (RFC 9438, with calls instead of segments): when a call is throttled, it reduces the rate to a share,
 // then returns to the old rate quickly, stays near it for a while, and then increases faster and faster. The rate stays close
 // to the limit, few calls are throttled, and a limit that has increased is detected soon.
 const (
@@ -66,7 +66,7 @@ func (p *pacer) recentCalls(now time.Time) float64 {
 }
 
 // reduceRate reduces the rate once for all calls of the same epoch. The new rate depends on the calls that were actually
-// sent, because a rate that was allowed but not used is untested. If few calls were sent, the new rate is below ECR's limit.
+// sent, because a rate that was allowed but not used is untested. If few calls were sent, the new rate is below the service's limit.
 // The recovery takes some seconds; a higher rate would cost many throttled calls.
 func (p *pacer) reduceRate(now time.Time, epoch int) {
 	p.throttledAt = now

@@ -1,4 +1,4 @@
-package ecrscan
+package pace
 
 import (
 	"context"
@@ -9,28 +9,30 @@ import (
 	"time"
 )
 
+const callsAtOnce = 64
+
 // Callers whose context ends release everything that they hold, so that later callers do not wait for them.
 func TestLimiterReleasesCanceledCallers(t *testing.T) {
-	for name, prepare := range map[string]func(*limiter){
-		"low rate": func(l *limiter) {
+	for name, prepare := range map[string]func(*Limiter){
+		"low rate": func(l *Limiter) {
 			l.pacer = pacer{epoch: 1, ceiling: minRate, cutAt: time.Now(), next: time.Now().Add(time.Hour)}
 		},
-		"no slots": func(l *limiter) {
-			for range CallsAtOnce {
+		"no slots": func(l *Limiter) {
+			for range callsAtOnce {
 				l.slots <- struct{}{}
 			}
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := newLimiter()
+			l := NewLimiter(callsAtOnce)
 			prepare(l)
 			held := len(l.slots)
 			var all sync.WaitGroup
-			for i := range 3 * CallsAtOnce {
+			for i := range 3 * callsAtOnce {
 				all.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Second)
 					defer cancel()
-					if _, err := l.acquire(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					if _, err := l.Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("%s: caller %d: %v", name, i, err)
 					}
 				})
@@ -43,22 +45,22 @@ func TestLimiterReleasesCanceledCallers(t *testing.T) {
 	}
 }
 
-// At most CallsAtOnce calls run. A released slot can be acquired again.
+// At most the given number of calls run. A released slot can be acquired again.
 func TestLimiterLimitsConcurrentCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter()
-		for range CallsAtOnce {
-			if _, err := l.acquire(t.Context()); err != nil {
+		l := NewLimiter(callsAtOnce)
+		for range callsAtOnce {
+			if _, err := l.Acquire(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := l.acquire(ctx); err == nil {
+		if _, err := l.Acquire(ctx); err == nil {
 			t.Error("one call more than the limit was allowed")
 		}
-		l.release(0, false, 0)
-		if _, err := l.acquire(t.Context()); err != nil {
+		l.Release(0, false, 0)
+		if _, err := l.Acquire(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
