@@ -55,7 +55,7 @@ type knownImage struct {
 func newKnownImage(r ImageRecord) *knownImage {
 	return &knownImage{
 		label: r.Platform, platform: r.platform(), digest: r.lastDigest(), index: r.Index,
-		isMissing: r.Kind == scan.Missing, isReplaceable: r.isReplaceable(),
+		isMissing: r.Kind == scan.Missing && !r.mayReturn(), isReplaceable: r.isReplaceable(),
 	}
 }
 

@@ -367,12 +367,17 @@ func (r *Record) UpdateImage(i scan.Image, now Stamp) {
 	if i.Err != nil {
 		next.ErrorCode, next.Reason = scan.CodeOf(i.Err), scan.MessageOf(i.Err)
 	}
+	if next.mayReturn() {
+		next.Listed = old.Listed
+	}
 	if i.Kind == scan.Missing {
 		next.MissingSince = cmp.Or(old.MissingSince, now)
 	}
 	if known && (next.Digest != old.Digest || next.Kind != old.Kind) {
 		next.changeTarget(old, now)
-		next.changeStatus(old, statusOf(next.Kind), now)
+	}
+	if known {
+		next.changeStatus(old, statusOf(next.Kind), i.Err, now)
 	}
 	r.Put(next)
 }
@@ -380,7 +385,10 @@ func (r *Record) UpdateImage(i scan.Image, now Stamp) {
 // SetImageMissing records that a known image no longer exists. instead are the listed objects of its tag.
 func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) {
 	old := r.Images[label]
+	kind, err := statusWithout(instead)
 	if old.Kind == scan.Missing && old.MissingSince > 0 && !old.mayReturn() {
+		old.changeStatus(old, kind, err, now)
+		r.Put(old)
 		return
 	}
 	if len(instead) > 0 && old.isReplaceable() {
@@ -388,26 +396,17 @@ func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) 
 		delete(r.Images, label)
 		return
 	}
-	next, kind := old, TagGone
+	next := old
 	next.Digest, next.Index, next.Artifacts, next.Kind, next.Last, next.AnsweredAt = "", "", 0, scan.Missing, Answer{}, 0
 	next.ErrorCode, next.Reason, next.MissingSince = "", "", cmp.Or(old.MissingSince, now)
 	next.LastPulled = 0
-	for n, i := range instead {
-		if n == 0 {
-			kind = PlatformGone
-		}
-		if i.Kind != scan.PlainImage && i.Index == "" {
-			kind, next.ErrorCode, next.Reason = statusOf(i.Kind), scan.CodeOf(i.Err), scan.MessageOf(i.Err)
-		}
-	}
 	if old.Kind == scan.PlainImage {
 		next.cutOff(old, now)
 	}
-	next.changeStatus(old, kind, now)
-	if next.ErrorCode != scan.Unavailable || !old.wasImage(now) {
-		next.ErrorCode = ""
+	next.changeStatus(old, kind, err, now)
+	if scan.CodeOf(err) == scan.Unavailable && old.wasImage(now) {
+		next.ErrorCode = scan.Unavailable
 	}
-	next.Reason = ""
 	r.Put(next)
 }
 

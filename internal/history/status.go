@@ -43,9 +43,29 @@ func (r ImageRecord) status() StatusEvent {
 	return StatusEvent{}
 }
 
-// mayReturn reports whether the image is missing only because the new index of its tag could not be read just now.
+// mayReturn reports whether the image can still exist, because the new index of its tag could not be read just now. The
+// label then has the index itself, or is missing.
 func (r ImageRecord) mayReturn() bool {
-	return r.Kind == scan.Missing && r.ErrorCode == scan.Unavailable
+	wasTold := r.Scan.Completed > 0 || isCutOff(r.Gaps) || isCutOff(r.Failures)
+	return r.ErrorCode == scan.Unavailable && (r.Kind == scan.Missing || r.Kind == scan.Index && wasTold)
+}
+
+// isCutOff reports whether the last period of an image ended because it became something else.
+func isCutOff(periods []Period) bool { return len(periods) > 0 && periods[len(periods)-1].CutOff }
+
+// statusWithout returns the event when an image of a tag is missing, and the error if the tag has an index that can't be
+// read. instead are the listed objects of the tag.
+func statusWithout(instead []scan.Image) (kind EventKind, err error) {
+	if len(instead) == 0 {
+		return TagGone, nil
+	}
+	kind = PlatformGone
+	for _, i := range instead {
+		if i.Kind != scan.PlainImage && i.Index == "" {
+			kind, err = statusOf(i.Kind), i.Err
+		}
+	}
+	return kind, err
 }
 
 // wasImage reports whether readers know the label as an image: it has a completed scan, or a change was listed that
@@ -69,15 +89,19 @@ func (r *ImageRecord) setStatus(kind EventKind, reason string, now Stamp) {
 	r.Statuses = append(kept[max(0, len(kept)+1-maxPeriodsOfImage):], next)
 }
 
-// changeStatus updates the periods and the status when an image becomes something else or is an image again. old is
-// the record before. A temporary failure to read an index changes nothing.
-func (r *ImageRecord) changeStatus(old ImageRecord, kind EventKind, now Stamp) {
+// changeStatus updates the status when an image becomes something else or is an image again. old is the record before, and
+// err is why an index can't be read. A temporary failure to read it changes nothing, and an image that is gone can't go again.
+func (r *ImageRecord) changeStatus(old ImageRecord, kind EventKind, err error, now Stamp) {
+	last := r.status().Kind
 	switch {
 	case r.Kind == scan.PlainImage:
 		r.setStatus("", "", now)
-	case r.ErrorCode == scan.Unavailable, !old.wasImage(now):
+	case last == PlatformGone, last == TagGone && kind == PlatformGone:
+	case scan.CodeOf(err) == scan.Unavailable, !old.wasImage(now):
+	case err != nil:
+		r.setStatus(kind, scan.MessageOf(err), now)
 	default:
-		r.setStatus(kind, r.Reason, now)
+		r.setStatus(kind, "", now)
 	}
 }
 

@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -116,7 +117,7 @@ func TestChangesOfWhatAnImageIs(t *testing.T) {
 		},
 		"an index can't be read, then its tag is deleted": {
 			map[int]func(*Record, Stamp){1: list("a linux/amd64"), 2: list("!i"), 3: list(), 4: list("c linux/amd64")},
-			[]string{"2 v1 (linux/amd64) INDEX UNREADABLE", "4 v1 (linux/amd64) INDEX UNREADABLE, OVER"},
+			[]string{"2 v1 (linux/amd64) INDEX UNREADABLE", "3 v1 (linux/amd64) TAG GONE", "4 v1 (linux/amd64) TAG GONE, OVER"},
 		},
 		"a new index can't be read just now": {
 			map[int]func(*Record, Stamp){1: list("a linux/amd64", "b linux/arm64"), 2: list("?i"), 3: list("?i"), 4: list("c linux/amd64")},
@@ -125,6 +126,33 @@ func TestChangesOfWhatAnImageIs(t *testing.T) {
 		"a new index can't be read just now, then its tag is deleted": {
 			map[int]func(*Record, Stamp){1: list("a linux/amd64"), 2: list("?i"), 3: list(), 4: list(), 5: list("c linux/amd64")},
 			[]string{"3 v1 (linux/amd64) TAG GONE", "5 v1 (linux/amd64) TAG GONE, OVER"},
+		},
+		"a plain tag becomes an index that can't be read just now, and then never": {
+			map[int]func(*Record, Stamp){1: list("a"), 2: list("?i"), 3: list("!i"), 4: list("b linux/amd64")},
+			[]string{"3 v1 INDEX UNREADABLE", "4 v1 INDEX UNREADABLE, OVER"},
+		},
+		"a plain tag becomes an index that can't be read just now, then is deleted": {
+			map[int]func(*Record, Stamp){1: list("a"), 2: list("?i"), 3: list(), 4: list("b")}, []string{"3 v1 TAG GONE", "4 v1 TAG GONE, OVER"},
+		},
+		"a plain tag whose scan fails becomes an index that can't be read just now, and then never": {
+			map[int]func(*Record, Stamp){1: both(unscanned("a"), answer("v1", failed)), 2: list("?i"), 3: list("!i")},
+			[]string{"1 v1 SCAN FAILED", "3 v1 INDEX UNREADABLE"},
+		},
+		"a new tag is an index that can't be read just now, and then never": {map[int]func(*Record, Stamp){1: list("?i"), 2: list("!i"), 3: list()}, []string{}},
+		"a tag with two platforms becomes a chart, then is deleted": {
+			map[int]func(*Record, Stamp){1: list("a linux/amd64", "b linux/arm64"), 2: list("chart"), 3: list(), 4: list(), 5: list("c linux/amd64", "d linux/arm64")},
+			[]string{
+				"2 v1 (linux/amd64) NOT AN IMAGE", "2 v1 (linux/arm64) NOT AN IMAGE", "3 v1 (linux/amd64) TAG GONE", "3 v1 (linux/arm64) TAG GONE",
+				"5 v1 (linux/amd64) TAG GONE, OVER", "5 v1 (linux/arm64) TAG GONE, OVER",
+			},
+		},
+		"a tag with two platforms is archived, then a chart": {
+			map[int]func(*Record, Stamp){1: list("a linux/amd64", "b linux/arm64"), 2: list("archived"), 3: list("chart")},
+			[]string{"2 v1 (linux/amd64) ARCHIVED", "2 v1 (linux/arm64) ARCHIVED", "3 v1 (linux/amd64) NOT AN IMAGE", "3 v1 (linux/arm64) NOT AN IMAGE"},
+		},
+		"a platform is dropped, then the tag is deleted": {
+			map[int]func(*Record, Stamp){1: list("a linux/amd64", "b linux/arm64"), 2: list("a linux/amd64"), 3: list()},
+			[]string{"2 v1 (linux/arm64) PLATFORM GONE", "3 v1 (linux/amd64) TAG GONE"},
 		},
 		"scans fail until the tag points to an image that was scanned before": {
 			map[int]func(*Record, Stamp){1: both(unscanned("a"), answer("v1", failed)), 2: both(unscanned("b"), answer("v1", completedOn(0.5)))},
@@ -224,6 +252,38 @@ func TestChangesOfARepository(t *testing.T) {
 		test.steps(&r)
 		if diff := cmp.Diff(test.want, toldOf(&r, onDay(1))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// A listing in which the index of a tag can't be read just now changes nothing that is told: the changes are the same as
+// without this listing.
+func TestAnIndexThatCannotBeReadJustNowIsNotTold(t *testing.T) {
+	random := rand.New(rand.NewPCG(15, 2))
+	states := [][]string{{"a"}, {"a linux/amd64"}, {"a linux/amd64", "b linux/arm64"}, {"a linux/arm64", "b linux/s390x"}, {"!i"}, {"chart"}, {"archived"}, {}}
+	for range 3000 {
+		var with, without Record
+		var story []string
+		day := 0.0
+		for step := range 2 + random.IntN(5) {
+			if day++; step > 0 && random.IntN(2) == 0 {
+				take(&with, onDay(day), listingOf(fmt.Sprintf("?%d", step)))
+				story, day = append(story, "?"), day+0.5
+			}
+			var entries []string
+			for _, e := range states[random.IntN(len(states))] {
+				if digest, platform, isImage := strings.Cut(e, " "); isImage || digest == "a" {
+					e = strings.TrimSpace(fmt.Sprintf("%s%d %s", digest, step, platform))
+				}
+				entries = append(entries, e)
+			}
+			story = append(story, fmt.Sprint(entries))
+			if diff := cmp.Diff(take(&without, onDay(day), listingOf(entries...)), take(&with, onDay(day), listingOf(entries...))); diff != "" {
+				t.Fatalf("%s: labels by digest (-without +with):\n%s", strings.Join(story, ", "), diff)
+			}
+		}
+		if diff := cmp.Diff(toldOf(&without, onDay(day)), toldOf(&with, onDay(day))); diff != "" {
+			t.Fatalf("%s (-without +with):\n%s", strings.Join(story, ", "), diff)
 		}
 	}
 }
