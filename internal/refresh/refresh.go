@@ -188,9 +188,8 @@ func (r *Refresher) withKnownKinds(images []scan.Image) []scan.Image {
 	return images
 }
 
-// withKnownImages replaces each index that is temporarily unavailable with its recorded images, if the recorded
-// images are from the same index or their index is unknown. If the recorded images are not all of the index, it
-// keeps the index too.
+// withKnownImages replaces each index that is temporarily unavailable with its recorded images. If the recorded images
+// are not all of the index, it keeps the index too.
 func (r *Refresher) withKnownImages(images []scan.Image) []scan.Image {
 	unavailable, listed := make(map[string]scan.Image), make(map[string]bool, len(images))
 	for _, i := range images {
@@ -209,7 +208,7 @@ func (r *Refresher) withKnownImages(images []scan.Image) []scan.Image {
 		case ok && i.Kind == scan.Index && i.Digest == index.Digest:
 			isPartial[i.Tag] = true
 			continue
-		case !ok || i.Kind != scan.PlainImage || i.Index != index.Digest && (i.Index != "" || i.Platform == ""):
+		case !ok || i.Kind != scan.PlainImage || i.Index != index.Digest:
 			continue
 		case !listed[label]:
 			replaced = append(replaced, i.Image(r.Repo))

@@ -184,3 +184,26 @@ func TestAnUnreadableIndexKeepsItsImages(t *testing.T) {
 	r.images["app"] = []scan.Image{index} // the recorded images are not all
 	want("1: one completed ", "1: one (image index) unavailable ECR answered with an error", "1: one (linux/arm64) completed ")
 }
+
+// The gate fails if the index of a tag can't be read and nothing says that the recorded images are of this index. Earlier
+// versions did not record the index.
+func TestGateOfAnUnreadableIndex(t *testing.T) {
+	unavailable := &scan.Error{Code: scan.Unavailable, Message: "throttled by ECR"}
+	for name, index := range map[string]string{"another": "i1", "unknown": ""} {
+		for _, age := range []time.Duration{time.Hour, 30 * time.Hour} { // ECR is called again for results older than a day
+			r := &fakeRegistry{images: map[string][]scan.Image{"app": {
+				{Tag: "v1", Digest: "amd", Platform: "linux/amd64", Index: index}, {Tag: "v1", Digest: "arm", Platform: "linux/arm64", Index: index},
+			}}}
+			w := newService(r, config("1", "app"))
+			r.results = map[string]scan.Result{"amd": completed(w, age, nil), "arm": completed(w, age, nil)}
+			w.visit(t, "app", "1")
+			if v, err := w.Gate(t.Context(), "1", scan.Low, nil); err != nil || len(v.Failures) > 0 {
+				t.Errorf("%s, %s: %v, failures %v of a readable index", name, age, err, v.Failures)
+			}
+			r.images["app"] = []scan.Image{{Tag: "v1", Digest: "i2", Kind: scan.Index, Err: unavailable}}
+			if v, err := w.Gate(t.Context(), "1", scan.Low, nil); err != nil || len(v.Failures) == 0 {
+				t.Errorf("%s, %s: %v, the gate passes", name, age, err)
+			}
+		}
+	}
+}
