@@ -2,6 +2,7 @@ package ecrscan
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,16 +21,43 @@ const (
 
 // Images implements [refresh.Registry]. It returns the images of the given tags, or of all tags if there are none. It also
 // lists archived images, because otherwise they would look deleted.
-func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string) (images []scan.Image, err error) {
+func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string) (scan.Listing, error) {
+	var l listed
+	var err error
 	if len(tags) == 0 {
-		images, err = c.allImages(ctx, repo)
+		l, err = c.allImages(ctx, repo)
 	} else {
-		images, err = c.namedImages(ctx, repo, tags)
+		l.images, err = c.namedImages(ctx, repo, tags)
 	}
 	if err != nil {
-		return nil, err
+		return scan.Listing{}, err
 	}
-	return c.resolve(ctx, repo, lastOfEachTag(images)), nil
+	images := lastOfEachTag(l.images)
+	indexes := c.readAllIndexes(ctx, repo, images, l.untagged)
+	return scan.Listing{Images: c.resolve(ctx, repo, images, indexes), NotWatched: notWatched(l.untagged, indexes), IsPaged: l.isPaged}, nil
+}
+
+// listed is what ECR lists of a repository.
+type listed struct {
+	images []scan.Image
+	// untagged are the digests of untagged images and indexes. It is nil if they are not known.
+	untagged map[string]bool
+	isPaged  bool
+}
+
+// notWatched returns the number of untagged images that belong to no tag, or nil if it is not known.
+func notWatched(untagged map[string]bool, indexes map[string]imageIndex) *int {
+	if untagged == nil {
+		return nil
+	}
+	parts := make(map[string]bool)
+	for _, x := range indexes {
+		if isTemporary(x.err) {
+			return nil
+		}
+		maps.Copy(parts, x.untagged)
+	}
+	return new(len(untagged) - len(parts))
 }
 
 // lastOfEachTag removes repeated tags. While pages are read, a tag can move from an image of one page to an image of a later
@@ -64,30 +92,41 @@ func (c *Client) namedImages(ctx context.Context, repo scan.Repository, tags []s
 	return slices.Concat(found...), nil
 }
 
-func (c *Client) allImages(ctx context.Context, repo scan.Repository) ([]scan.Image, error) {
-	var all []scan.Image
+// allImages lists all tags. If all images of the repository are on one page, it also lists the untagged ones. Otherwise it reads
+// only pages of tagged images, because a repository can have many times more untagged ones.
+func (c *Client) allImages(ctx context.Context, repo scan.Repository) (listed, error) {
+	details, next, err := c.imagesPage(ctx, repo, types.TagStatusAny, "")
+	if err != nil {
+		return listed{}, err
+	}
+	l := listed{untagged: untaggedIn(details)}
+	if next == "" {
+		l.images = taggedIn(repo, details)
+		return l, nil
+	}
+	l.untagged = nil
 	for token := ""; ; {
-		images, next, err := c.imagesPage(ctx, repo, token)
+		details, next, err := c.imagesPage(ctx, repo, types.TagStatusTagged, token)
 		if err != nil {
-			return nil, err
+			return listed{}, err
 		}
-		all = append(all, images...)
+		l.images = append(l.images, taggedIn(repo, details)...)
 		switch next {
 		case "":
-			return all, nil
+			return l, nil
 		case token:
-			return nil, &scan.Error{Code: scan.Unavailable, Message: "ECR returned the same page token twice"}
+			return listed{}, &scan.Error{Code: scan.Unavailable, Message: "ECR returned the same page token twice"}
 		}
-		token = next
+		token, l.isPaged = next, true
 	}
 }
 
-// imagesPage returns one page of the tagged images, including archived ones, and the token of the next page. The token is
-// empty on the last page.
-func (c *Client) imagesPage(ctx context.Context, repo scan.Repository, token string) ([]scan.Image, string, error) {
+// imagesPage returns one page of the images, including archived ones, and the token of the next page. The token is empty on the
+// last page.
+func (c *Client) imagesPage(ctx context.Context, repo scan.Repository, status types.TagStatus, token string) ([]types.ImageDetail, string, error) {
 	in := ecr.DescribeImagesInput{
 		RepositoryName: &repo.Name, RegistryId: &repo.Registry, MaxResults: aws.Int32(pageSize),
-		Filter: &types.DescribeImagesFilter{TagStatus: types.TagStatusTagged, ImageStatus: types.ImageStatusFilterAny},
+		Filter: &types.DescribeImagesFilter{TagStatus: status, ImageStatus: types.ImageStatusFilterAny},
 	}
 	if token != "" {
 		in.NextToken = &token
@@ -96,11 +135,27 @@ func (c *Client) imagesPage(ctx context.Context, repo scan.Repository, token str
 	if err != nil {
 		return nil, "", err
 	}
+	return out.ImageDetails, aws.ToString(out.NextToken), nil
+}
+
+func taggedIn(repo scan.Repository, details []types.ImageDetail) []scan.Image {
 	var images []scan.Image
-	for _, detail := range out.ImageDetails {
+	for _, detail := range details {
 		images = append(images, imagesOf(repo, detail, detail.ImageTags)...)
 	}
-	return images, aws.ToString(out.NextToken), nil
+	return images
+}
+
+// untaggedIn returns the digests of the untagged images and indexes. It leaves out what is archived, and what may be an
+// artifact: only its manifest could tell.
+func untaggedIn(details []types.ImageDetail) map[string]bool {
+	untagged := make(map[string]bool)
+	for _, detail := range details {
+		if kind := kindOf(detail, ""); len(detail.ImageTags) == 0 && (kind == scan.PlainImage || kind == scan.Index) {
+			untagged[aws.ToString(detail.ImageDigest)] = true
+		}
+	}
+	return untagged
 }
 
 // taggedImages returns the images of some tags. One tag that doesn't exist makes the whole call fail, and the error does not

@@ -10,14 +10,19 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
+// readAllIndexes reads the indexes of a list of images, and the indexes that these list. untagged is as for [readIndex].
+func (c *Client) readAllIndexes(ctx context.Context, repo scan.Repository, images []scan.Image, untagged map[string]bool) map[string]imageIndex {
+	indexes := make(map[string]imageIndex)
+	c.readIndexes(ctx, repo, digestsOf(images, scan.Index), untagged, indexes)
+	c.readIndexes(ctx, repo, nestedIn(indexes), untagged, indexes)
+	return indexes
+}
+
 // resolve replaces each index with the images that it lists, with the index's tag and their platform. An index that can't be
 // resolved completely stays in the list, with the reason as its Err. It also decides the kind of the images whose kind is not
 // clear.
-func (c *Client) resolve(ctx context.Context, repo scan.Repository, images []scan.Image) []scan.Image {
+func (c *Client) resolve(ctx context.Context, repo scan.Repository, images []scan.Image, indexes map[string]imageIndex) []scan.Image {
 	digests := digestsOf(images, scan.Index)
-	indexes := make(map[string]imageIndex, len(digests))
-	c.readIndexes(ctx, repo, digests, indexes)
-	c.readIndexes(ctx, repo, nestedIn(indexes), indexes)
 	flat := make(map[string]imageIndex, len(digests))
 	var unclear []string
 	for _, digest := range digests {
@@ -65,7 +70,7 @@ func sortedDistinct(digests []string) []string {
 }
 
 // readIndexes reads the manifests of indexes into a map by digest.
-func (c *Client) readIndexes(ctx context.Context, repo scan.Repository, digests []string, into map[string]imageIndex) {
+func (c *Client) readIndexes(ctx context.Context, repo scan.Repository, digests []string, untagged map[string]bool, into map[string]imageIndex) {
 	found := make([]imageIndex, len(digests))
 	r := manifestReader{
 		Client: c, repo: repo, accepted: []string{ociIndex, dockerList}, digests: digests,
@@ -74,7 +79,7 @@ func (c *Client) readIndexes(ctx context.Context, repo scan.Repository, digests 
 				found[i].err = err
 				return
 			}
-			found[i] = readIndex(digests[i], text)
+			found[i] = readIndex(digests[i], text, untagged)
 		},
 	}
 	r.readAll(ctx)

@@ -108,7 +108,7 @@ func TestIndexes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e, c := newInProcess()
 			digest := e.PutImage(id, ecr.Image{Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: test.manifest})
-			images, err := c.Images(t.Context(), repo, nil)
+			images, err := imagesOf(c.Images(t.Context(), repo, nil))
 			if diff := cmp.Diff(test.want, imageLines(images)); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
@@ -133,7 +133,7 @@ func labels(n int) []string {
 func TestIndexThatListsItself(t *testing.T) {
 	e, c := newInProcess()
 	e.PutImage(id, ecr.Image{Digest: digestOf(7), Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(linux(7, "amd64"))})
-	images, err := c.Images(t.Context(), repo, nil)
+	images, err := imagesOf(c.Images(t.Context(), repo, nil))
 	if diff := cmp.Diff([]string{"t not scannable: broken image index"}, imageLines(images)); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
@@ -152,7 +152,7 @@ func putIndexes(e *ecr.ECR, n int) {
 func TestIndexesAreReadOnce(t *testing.T) {
 	e, c := newInProcess()
 	putIndexes(e, 250)
-	images, err := c.Images(t.Context(), repo, nil)
+	images, err := imagesOf(c.Images(t.Context(), repo, nil))
 	if err != nil || len(images) != 1+250*2*2 {
 		t.Errorf("%d images, %v", len(images), err)
 	}
@@ -160,7 +160,7 @@ func TestIndexesAreReadOnce(t *testing.T) {
 		t.Errorf("%d calls for 250 indexes with two tags each, want 3", n)
 	}
 	e.ResetCount()
-	images, err = c.Images(t.Context(), repo, []string{"a3", "b3", "plain"})
+	images, err = imagesOf(c.Images(t.Context(), repo, []string{"a3", "b3", "plain"}))
 	want := []string{"a3 (linux/amd64)", "a3 (linux/arm64)", "b3 (linux/amd64)", "b3 (linux/arm64)", "plain"}
 	if diff := cmp.Diff(want, imageLines(images)); err != nil || diff != "" || e.Count().Calls["BatchGetImage"] != 1 {
 		t.Errorf("by name, with %d calls: %v (-want +got):\n%s", e.Count().Calls["BatchGetImage"], err, diff)
@@ -188,7 +188,7 @@ func TestUnreadableIndexes(t *testing.T) {
 			putIndexes(e, 1)
 			test.fault.Operation = "BatchGetImage"
 			e.InjectFault(test.fault)
-			images, err := c.Images(t.Context(), repo, nil)
+			images, err := imagesOf(c.Images(t.Context(), repo, nil))
 			if diff := cmp.Diff([]string{"a0 " + test.want, "b0 " + test.want, "plain"}, imageLines(images)); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
@@ -214,7 +214,7 @@ func TestOneUnreadableIndexAffectsNoOther(t *testing.T) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		e.ServeHTTP(w, r)
 	})))
-	images, err := c.Images(t.Context(), repo, nil)
+	images, err := imagesOf(c.Images(t.Context(), repo, nil))
 	var broken []string
 	for _, image := range images {
 		if image.Err != nil {
@@ -239,7 +239,7 @@ func TestIndexDeletedBetweenTwoCalls(t *testing.T) {
 				_ = e.UpdateImage(id, "a0", func(i *ecr.Image) { i.Status = status })
 			}
 		})))
-		images, err := c.Images(t.Context(), repo, nil)
+		images, err := imagesOf(c.Images(t.Context(), repo, nil))
 		if diff := cmp.Diff([]string{"a0 not scannable: " + want, "b0 not scannable: " + want, "plain"}, imageLines(images)); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
@@ -255,7 +255,7 @@ func TestListedPlatforms(t *testing.T) {
 		Tags: []string{"multi"}, MediaType: ecr.OCIIndex,
 		Manifest: manifestOf(linux(1, "x86_64"), arm64, windows(3, "10.0.17763.5329"), with(linux(4, ""), "platform", nil)),
 	})
-	images, err := c.Images(t.Context(), repo, nil)
+	images, err := imagesOf(c.Images(t.Context(), repo, nil))
 	got := make(map[string]string)
 	for _, image := range images {
 		got[image.Label()] = image.Listed

@@ -25,6 +25,9 @@ type imageIndex struct {
 	entries []entry
 	// artifacts is the number of entries that are certainly not images.
 	artifacts int
+	// untagged are the digests of all entries that are untagged images of the repository, also of those that are not images
+	// for the service, such as attestations.
+	untagged map[string]bool
 	// err is set if the list of entries is not complete.
 	err error
 }
@@ -66,10 +69,11 @@ func decodeManifest(text string, v any) error {
 }
 
 // readIndex parses the manifest of the index with the given digest. It lists the valid entries even if others are invalid.
-func readIndex(digest, text string) imageIndex {
+// untagged are the digests of the untagged images of the repository, if they are known.
+func readIndex(digest, text string, untagged map[string]bool) imageIndex {
 	manifest := struct {
 		Manifests descriptors `json:"manifests"`
-	}{descriptors{of: digest}}
+	}{descriptors{of: digest, known: untagged, imageIndex: imageIndex{untagged: make(map[string]bool)}}}
 	switch err := decodeManifest(text, &manifest); {
 	case err != nil:
 		return imageIndex{err: permanentError("broken image index", err)}
@@ -87,6 +91,7 @@ func readIndex(digest, text string) imageIndex {
 type descriptors struct {
 	imageIndex
 	of     string
+	known  map[string]bool // the untagged images of the repository
 	isList bool
 	count  int
 }
@@ -112,6 +117,9 @@ func (l *descriptors) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 }
 
 func (l *descriptors) add(d descriptor) {
+	if l.known[d.Digest] {
+		l.untagged[d.Digest] = true
+	}
 	if d.isAttestation() {
 		l.artifacts++
 		return

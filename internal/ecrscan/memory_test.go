@@ -94,7 +94,7 @@ func TestMemoryForLargeManifests(t *testing.T) {
 			defer server.Close()
 			var lines []string
 			live := peakLive(func() {
-				images, err := ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, nil)
+				images, err := imagesOf(ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, nil))
 				if err != nil {
 					t.Error(err)
 				}
@@ -123,7 +123,7 @@ func TestMemoryForManyImages(t *testing.T) {
 	}
 	n := 0
 	live := peakLive(func() {
-		images, err := c.Images(t.Context(), repo, nil)
+		images, err := imagesOf(c.Images(t.Context(), repo, nil))
 		if n = len(images); err != nil {
 			t.Error(err)
 		}

@@ -72,8 +72,9 @@ func TestSecondPage(t *testing.T) {
 
 // A tag that moves to an image of a later page while the pages are read is listed once.
 func TestTagThatMovesBetweenTwoPages(t *testing.T) {
+	first := `{"imageDetails":[{"imageDigest":"sha256:a","imageTags":["v1","v2"]}],"nextToken":"2"}`
 	pages := []string{
-		`{"imageDetails":[{"imageDigest":"sha256:a","imageTags":["v1","v2"]}],"nextToken":"2"}`,
+		first, first, // with and without untagged images
 		`{"imageDetails":[{"imageDigest":"sha256:b","imageTags":["v1","v3"]}]}`,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -81,7 +82,7 @@ func TestTagThatMovesBetweenTwoPages(t *testing.T) {
 		pages = pages[1:]
 	}))
 	defer server.Close()
-	images, err := ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, nil)
+	images, err := imagesOf(ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, nil))
 	var got []string
 	for _, i := range images {
 		got = append(got, i.Tag+" "+i.Digest)

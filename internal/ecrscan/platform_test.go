@@ -67,7 +67,7 @@ func FuzzManifests(f *testing.F) {
 		e.PutImage(id, ecr.Image{Digest: digestOf(3), MediaType: ecr.OCIIndex, Manifest: text + "  "})
 		e.PutImage(id, ecr.Image{Tags: []string{"index"}, MediaType: ecr.OCIIndex, Manifest: text + "   "})
 		e.PutImage(id, ecr.Image{Tags: []string{"tag"}, MediaType: ecr.OCIManifest, ArtifactMediaType: chart, Manifest: text + "    "})
-		images, err := c.Images(t.Context(), repo, nil)
+		images, err := imagesOf(c.Images(t.Context(), repo, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func checkNames(t *testing.T, entries []entry) {
 		}
 	}
 	e.PutImage(id, ecr.Image{Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(entries...)})
-	images, err := c.Images(t.Context(), repo, nil)
+	images, err := imagesOf(c.Images(t.Context(), repo, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,8 @@ type Record struct {
 	Images map[string]ImageRecord
 	// Listed is when all tags were last listed.
 	Listed Stamp
+	// NotWatched is the number of untagged images that nobody watches, as in [scan.Listing] when all tags were last listed.
+	NotWatched *int
 	// First is when the repository was first listed; 0 means never, or that an earlier version of the service did it.
 	First Stamp
 	// MissingSince is when the registry first reported that the repository does not exist; 0 means that it exists.
@@ -516,7 +518,7 @@ func (r Record) NextChange(now Stamp) Stamp { return max(now, r.Changed+1) }
 // HasVisibleChange reports whether a and b differ in data that responses show. It ignores the times of listings and
 // readings.
 func HasVisibleChange(a, b Record) bool {
-	if a.MissingSince != b.MissingSince || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure {
+	if a.MissingSince != b.MissingSince || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) {
 		return true
 	}
 	for label, image := range b.Images {

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -136,5 +137,34 @@ func checkArtifacts(t *testing.T, h http.Handler, id string, test indexCase) {
 	page := call(h, "GET", "/summary?format=html", "", "").body
 	if says := strings.Contains(page, "1 non-image artifact hidden"); says != (test.artifacts == 1) {
 		t.Errorf("the page says that an artifact is hidden: %v", says)
+	}
+}
+
+// The summary as JSON, its page and feeds say how many untagged images a config without tags does not watch, before a visit and
+// after it. The text summary does not.
+func TestUntaggedImagesAreSaid(t *testing.T) {
+	const words = "412 untagged images are not watched"
+	for _, n := range []int{0, 412} {
+		a, h := start(t)
+		repo := ecr.RepositoryID{Name: "team/app"}
+		a.ECR.PutImage(repo, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour)})
+		for range n {
+			a.ECR.PutImage(repo, ecr.Image{})
+		}
+		all, some := add(t, h, "team/app"), add(t, h, "team/app", "v1")
+		for range 2 {
+			if got := call(h, "GET", "/summary?format=json", "", "").body; strings.Count(got, fmt.Sprintf(`"notWatched": %d,`, n)) != 1 {
+				t.Errorf("JSON does not say once that %d images are not watched: %s", n, got)
+			}
+			for path, want := range map[string]bool{
+				"/summary?format=html": true, "/findings/" + all: true, "/findings/all": true, "/findings/" + all + "?format=json": true,
+				"/summary": false, "/findings/" + some: false,
+			} {
+				if got := call(h, "GET", path, "", ""); got.status != 200 || strings.Contains(got.body, words) != (want && n > 0) {
+					t.Errorf("%s with %d images that are not watched: %d %s", path, n, got.status, got.body)
+				}
+			}
+			h.visit(t)
+		}
 	}
 }

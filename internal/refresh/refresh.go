@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,7 +18,7 @@ type Registry interface {
 	// Images returns the images that the tags of a repository point to. It reads all tags when tags is empty. For an
 	// image index it returns the images of the index. It omits tags that do not exist. An index whose images can't be
 	// read is one image with an Err.
-	Images(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error)
+	Images(ctx context.Context, repo scan.Repository, tags []string) (scan.Listing, error)
 	// Findings returns the result of the last scan of an image with all findings, merged and sorted as by
 	// [scan.MergeFindings]. For an image that was never scanned it returns a result with the state NotScanned.
 	Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error)
@@ -115,7 +116,10 @@ func (r *Refresher) HasListing(tags []string) bool {
 // repository does not exist.
 func (r *Refresher) List(ctx context.Context, tags []string) error {
 	r.CalledECR = true
-	images, err := r.Registry.Images(ctx, r.Repo, tags)
+	listing, err := r.Registry.Images(ctx, r.Repo, tags)
+	if err == nil && listing.IsPaged {
+		listing.Images, err = r.withMovedTags(ctx, listing.Images)
+	}
 	now := r.Clock()
 	if err != nil {
 		r.ListError = err
@@ -126,8 +130,28 @@ func (r *Refresher) List(ctx context.Context, tags []string) error {
 	}
 	r.ListError = nil
 	r.Record.SetPresent(now)
-	r.recordListing(r.withKnownImages(r.withKnownKinds(r.Record.Identify(images))), tags, now)
+	r.recordListing(r.withKnownImages(r.withKnownKinds(r.Record.Identify(listing.Images))), tags, now)
+	if len(tags) == 0 {
+		r.Record.NotWatched = listing.NotWatched
+	}
 	return nil
+}
+
+// maxMovedTags is the maximum number of tags that are looked up again. If more are missing, they were deleted.
+const maxMovedTags = 16
+
+// withMovedTags adds the images of recorded tags that no page of a listing has. Such a tag can have moved to an image of an
+// earlier page while the pages were read.
+func (r *Refresher) withMovedTags(ctx context.Context, images []scan.Image) ([]scan.Image, error) {
+	missing := r.Record.PresentTags()
+	for _, i := range images {
+		delete(missing, i.Tag)
+	}
+	if len(missing) == 0 || len(missing) > maxMovedTags {
+		return images, nil
+	}
+	found, err := r.Registry.Images(ctx, r.Repo, slices.Sorted(maps.Keys(missing)))
+	return append(images, found.Images...), err
 }
 
 func (r *Refresher) recordListing(images []scan.Image, tags []string, now history.Stamp) {

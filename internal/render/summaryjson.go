@@ -26,12 +26,13 @@ type (
 	configData struct {
 		ID string `json:"id"`
 		repositoryData
-		Tags      []string    `json:"tags"`
-		Feed      string      `json:"feed,omitempty"`
-		State     string      `json:"state,omitempty"` // of the whole config, if it has no images
-		Reason    string      `json:"reason,omitempty"`
-		Artifacts int         `json:"artifacts,omitempty"`
-		Images    []imageData `json:"images"`
+		Tags       []string    `json:"tags"`
+		Feed       string      `json:"feed,omitempty"`
+		State      string      `json:"state,omitempty"` // of the whole config, if it has no images
+		Reason     string      `json:"reason,omitempty"`
+		Artifacts  int         `json:"artifacts,omitempty"`
+		NotWatched *int        `json:"notWatched,omitempty"`
+		Images     []imageData `json:"images"`
 	}
 )
 
@@ -47,7 +48,7 @@ func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, er
 	for _, r := range report.Narrow(o.Reports, filter) {
 		c := configData{
 			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, Tags: r.Config.Tags,
-			Feed: feed(r.Config.ID), Artifacts: r.Artifacts, Images: make([]imageData, len(r.Images)),
+			Feed: feed(r.Config.ID), Artifacts: r.Artifacts, NotWatched: r.NotWatched, Images: make([]imageData, len(r.Images)),
 		}
 		c.State, c.Reason = conditionData(r.Condition())
 		for i, item := range r.Images {

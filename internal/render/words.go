@@ -132,6 +132,14 @@ func ListingTitle(l report.Listing) string {
 	return title
 }
 
+// NotWatchedWords says how many untagged images nobody watches.
+func NotWatchedWords(n int) string {
+	if n == 1 {
+		return "1 untagged image is not watched"
+	}
+	return fmt.Sprintf("%d untagged images are not watched", n)
+}
+
 func viewWords(v report.View) string {
 	words := FilterWords(v.Filter)
 	switch {

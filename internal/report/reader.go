@@ -207,7 +207,7 @@ func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports
 			reports[i].Err = q.configError(w, w.configs[j])
 		}
 		if reports[i].Err != nil {
-			reports[i].Images, reports[i].Artifacts = nil, 0
+			reports[i].Images, reports[i].Artifacts, reports[i].NotWatched = nil, 0, nil
 		}
 	}
 }
@@ -385,7 +385,7 @@ func assignItems(w *watchedRepository, items []Item, reports []Report) {
 	})
 	for j, i := range w.configIndexes {
 		if len(w.configs[j].Tags) == 0 {
-			reports[i].Images, reports[i].Artifacts = slices.Clip(images), artifacts
+			reports[i].Images, reports[i].Artifacts, reports[i].NotWatched = slices.Clip(images), artifacts, w.Record.NotWatched
 		}
 	}
 }

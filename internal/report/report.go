@@ -22,6 +22,8 @@ type Report struct {
 	// Artifacts is the number of tags, and of entries of indexes, that are left out because they are not images, such as
 	// signatures.
 	Artifacts int
+	// NotWatched is the number of untagged images in the repository of a config without tags. It is nil if it is not known.
+	NotWatched *int
 }
 
 // Item is one image of a report: the result from ECR, and the recorded changes of its counts.

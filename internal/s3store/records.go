@@ -69,6 +69,7 @@ type storedRecord struct {
 	Failure      history.Failure   `json:"failure"`
 	Images       storedImages      `json:"images"`
 	Listed       history.Stamp     `json:"listed"`
+	NotWatched   *int              `json:"notWatched"`
 	First        history.Stamp     `json:"first"`
 	MissingSince history.Stamp     `json:"gone"`
 	Absences     []history.Period  `json:"absences"`
@@ -134,13 +135,13 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.
 
 func newStoredRecord(r history.Record) storedRecord {
 	return storedRecord{
-		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, UsedSeconds: r.UsedSeconds,
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, UsedSeconds: r.UsedSeconds,
 	}
 }
 
 func (x storedRecord) record(o object) history.Record {
 	return history.Record{
-		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences,
+		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences,
 		Changed: x.Changed, Swept: x.Swept, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
 	}
 }

@@ -78,7 +78,7 @@ func aRecord() history.Record {
 		Statuses: []history.StatusEvent{{Kind: history.IndexUnread, At: 26, Since: 27, Reason: "<why>"}},
 	}
 	return history.Record{
-		Images: map[string]history.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, First: 28, MissingSince: 17,
+		Images: map[string]history.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, NotWatched: new(0), First: 28, MissingSince: 17,
 		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, UsedSeconds: history.SecondSet{{From: 22, Until: 23}},
 		Begin: 24, Configs: []string{"a", "b"}, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
 	}

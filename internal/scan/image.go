@@ -52,6 +52,17 @@ type Image struct {
 	Err error
 }
 
+// Listing is the list of the images of a repository, or of some of its tags.
+type Listing struct {
+	Images []Image
+	// NotWatched is the number of untagged images of the repository that no listed index contains. Nobody watches them. It is
+	// nil if it is not known.
+	NotWatched *int
+	// IsPaged means that the list was read in several pages. It then lacks a tag that moved to an image of an earlier page
+	// meanwhile.
+	IsPaged bool
+}
+
 // Label returns the image's name for users: its tag, and its platform if it has one.
 func (i Image) Label() string {
 	if i.Platform == "" {

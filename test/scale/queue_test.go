@@ -68,12 +68,12 @@ type slowECR struct {
 	listed    int
 }
 
-func (e *slowECR) Images(context.Context, scan.Repository, []string) ([]scan.Image, error) {
+func (e *slowECR) Images(context.Context, scan.Repository, []string) (scan.Listing, error) {
 	e.turn <- struct{}{}
 	defer func() { <-e.turn }()
 	time.Sleep(time.Second / time.Duration(e.perSecond))
 	e.listed++
-	return nil, nil
+	return scan.Listing{}, nil
 }
 
 func (*slowECR) Findings(context.Context, scan.Repository, string) (scan.Result, error) {

@@ -57,16 +57,16 @@ func wait(ctx context.Context) error {
 	}
 }
 
-func (r *slowRegistry) Images(ctx context.Context, repo scan.Repository, _ []string) ([]scan.Image, error) {
+func (r *slowRegistry) Images(ctx context.Context, repo scan.Repository, _ []string) (scan.Listing, error) {
 	if err := wait(ctx); err != nil {
-		return nil, err
+		return scan.Listing{}, err
 	}
 	images := make([]scan.Image, len(r.images[repo.Name]))
 	for i, image := range r.images[repo.Name] {
 		image.Repository = repo
 		images[i] = image
 	}
-	return images, wait(ctx)
+	return scan.Listing{Images: images}, wait(ctx)
 }
 
 func (r *slowRegistry) Findings(ctx context.Context, _ scan.Repository, digest string) (scan.Result, error) {

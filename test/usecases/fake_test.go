@@ -20,17 +20,21 @@ import (
 
 // fakeRegistry is a registry in memory that counts its calls.
 type fakeRegistry struct {
-	mu      sync.Mutex
-	images  map[string][]scan.Image // by repository name
-	results map[string]scan.Result  // by digest
-	start   map[string]error        // by digest
-	fail    map[string]error        // by repository name or digest
-	calls   map[string]int          // by "call key"
-	order   []string                // the calls in order
-	block   func(ctx context.Context, digest string)
-	list    func() // called during a listing
-	starts  func() // called during the start of a scan
-	scans   bool   // a started scan is in progress
+	mu     sync.Mutex
+	images map[string][]scan.Image // by repository name
+	// notWatched is the number of untagged images of each repository. hidden are the tags that a listing of all tags lacks,
+	// because they move while its pages are read; nil means that it is read in one page.
+	notWatched *int
+	hidden     map[string]bool
+	results    map[string]scan.Result // by digest
+	start      map[string]error       // by digest
+	fail       map[string]error       // by repository name or digest
+	calls      map[string]int         // by "call key"
+	order      []string               // the calls in order
+	block      func(ctx context.Context, digest string)
+	list       func() // called during a listing
+	starts     func() // called during the start of a scan
+	scans      bool   // a started scan is in progress
 }
 
 // count counts a call, or returns an error if the context allows no more calls.
@@ -57,24 +61,27 @@ func (f *fakeRegistry) takeCalls() map[string]int {
 	return calls
 }
 
-func (f *fakeRegistry) Images(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+func (f *fakeRegistry) Images(ctx context.Context, repo scan.Repository, tags []string) (scan.Listing, error) {
 	if err := f.count(ctx, "images", repo.Name); err != nil {
-		return nil, err
+		return scan.Listing{}, err
 	}
 	if f.list != nil {
 		f.list()
 	}
 	if err := f.fail[repo.Name]; err != nil {
-		return nil, err
+		return scan.Listing{}, err
 	}
-	images := slices.Clone(f.images[repo.Name])
-	if len(tags) > 0 {
-		images = slices.DeleteFunc(images, func(i scan.Image) bool { return !slices.Contains(tags, i.Tag) })
+	l := scan.Listing{Images: slices.Clone(f.images[repo.Name])}
+	if len(tags) == 0 {
+		l.NotWatched, l.IsPaged = f.notWatched, f.hidden != nil
 	}
-	for i := range images {
-		images[i].Repository = repo
+	l.Images = slices.DeleteFunc(l.Images, func(i scan.Image) bool {
+		return len(tags) == 0 && f.hidden[i.Tag] || len(tags) > 0 && !slices.Contains(tags, i.Tag)
+	})
+	for i := range l.Images {
+		l.Images[i].Repository = repo
 	}
-	return images, nil
+	return l, nil
 }
 
 func (f *fakeRegistry) Findings(ctx context.Context, _ scan.Repository, digest string) (scan.Result, error) {

@@ -207,3 +207,62 @@ func TestGateOfAnUnreadableIndex(t *testing.T) {
 		}
 	}
 }
+
+// A tag that moves while the pages of a listing are read is in none of them. It is looked up once more: the gate judges it, and
+// changes don't say that it was deleted. A tag that was deleted is missing.
+func TestTagThatNoPageLists(t *testing.T) {
+	for name, deleted := range map[string]bool{"moved": false, "deleted": true} {
+		r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "v1", Digest: "a"}, {Tag: "v2", Digest: "b"}}}, hidden: map[string]bool{}}
+		w := newService(r, config("1", "app"))
+		r.results = map[string]scan.Result{"a": completed(w, time.Hour, nil), "b": completed(w, time.Hour, nil), "c": completed(w, time.Hour, scan.Counts{scan.High: 1})}
+		bad := r.results["c"]
+		bad.Findings = []scan.Finding{{Name: "CVE-1", Severity: scan.High}}
+		r.results["c"] = bad
+		w.visit(t, "app", "1")
+		w.advance(time.Hour)
+		r.images["app"][0].Digest, r.hidden["v1"] = "c", true
+		want := "1: v1 completed  | 1: v2 completed "
+		if deleted {
+			r.images["app"], want = r.images["app"][1:], "1: v2 completed "
+		}
+		v, err := w.Gate(t.Context(), "1", scan.Low, nil)
+		if err != nil || len(v.Failures) == 0 != deleted {
+			t.Errorf("%s: the gate fails because of %v, %v", name, v.Failures, err)
+		}
+		for range 3 {
+			r.takeCalls()
+			w.visit(t, "app", "1")
+			if got := strings.Join(states(summary(t, w)), " | "); got != want {
+				t.Errorf("%s: %s, want %s", name, got, want)
+			}
+			w.advance(time.Hour)
+		}
+		if n := r.takeCalls()["images app"]; deleted && n > 2 {
+			t.Errorf("%d listings after the tag is recorded as missing", n)
+		}
+		l, err := w.Changes(t.Context(), "1", report.View{})
+		var told []string
+		for _, c := range l.Changes {
+			told = append(told, string(c.Kind))
+		}
+		if got := strings.Join(told, " "); err != nil || (got == "TAG GONE") != deleted || !deleted && got != "NEW" {
+			t.Errorf("%s: changes %q, %v", name, got, err)
+		}
+	}
+}
+
+// If many tags are missing at once, they are not looked up again.
+func TestManyMissingTags(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]scan.Image{}, hidden: map[string]bool{}}
+	for i := range 40 {
+		r.images["app"] = append(r.images["app"], scan.Image{Tag: fmt.Sprint("v", i), Digest: "a"})
+	}
+	w := newService(r, config("1", "app"))
+	r.results = map[string]scan.Result{"a": completed(w, time.Hour, nil)}
+	w.visit(t, "app", "1")
+	r.images["app"] = r.images["app"][:1]
+	r.takeCalls()
+	if w.visit(t, "app", "1"); r.takeCalls()["images app"] != 1 || tagsOf(w.records.of("app")) != "v0" {
+		t.Errorf("%s", tagsOf(w.records.of("app")))
+	}
+}

@@ -473,9 +473,9 @@ func TestECRDoesNotAnswer(t *testing.T) {
 // hangingRegistry returns only when the context ends.
 type hangingRegistry struct{ *fakeRegistry }
 
-func (hangingRegistry) Images(ctx context.Context, _ scan.Repository, _ []string) ([]scan.Image, error) {
+func (hangingRegistry) Images(ctx context.Context, _ scan.Repository, _ []string) (scan.Listing, error) {
 	<-ctx.Done()
-	return nil, &scan.Error{Code: scan.Unavailable, Message: "no answer in time", Err: ctx.Err()}
+	return scan.Listing{}, &scan.Error{Code: scan.Unavailable, Message: "no answer in time", Err: ctx.Err()}
 }
 
 func (hangingRegistry) Findings(ctx context.Context, _ scan.Repository, _ string) (scan.Result, error) {

@@ -102,7 +102,7 @@ func subtitle(l report.Listing) string {
 	} else {
 		s += nameList(" across the repositories:", repositoriesOf(l.Reports))
 	}
-	return s + pageRange(l) + emptyWords(l) + withoutResult(l) + asOf(l)
+	return s + pageRange(l) + emptyWords(l) + withoutResult(l) + notWatched(l) + asOf(l)
 }
 
 // emptyWords says why a feed has no entries if the reason can be another than that nothing was found; empty otherwise.
@@ -139,6 +139,20 @@ func asOf(l report.Listing) string {
 		return ""
 	}
 	return render.WithReason(fmt.Sprintf(". As of %s, because ECR can't be read at the moment", render.RFC3339(oldest)), reason)
+}
+
+// notWatched says how many untagged images of the repositories nobody watches; empty if there are none, or if it is not known.
+func notWatched(l report.Listing) string {
+	n, counted := 0, make(map[scan.Repository]bool)
+	for _, r := range l.Reports {
+		if repo := r.Config.Repo(); r.NotWatched != nil && !counted[repo] {
+			n, counted[repo] = n+*r.NotWatched, true
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return ". " + render.NotWatchedWords(n)
 }
 
 // nameList returns the names after a lead text; empty when there are none.

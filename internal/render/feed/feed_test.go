@@ -65,8 +65,19 @@ func TestFeedsWithoutEntries(t *testing.T) {
 		listing  report.Listing
 		subtitle string
 	}{
-		"clean":           {rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "1", scan.Result{State: scan.Completed}))), "Details of the image scan findings across the tags: [1]"},
-		"not scanned":     {rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "1", scan.Result{State: scan.NotScanned}))), "Details of the image scan findings across the tags: [1]. Without a result: [1] NOT SCANNED"},
+		"clean":       {rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "1", scan.Result{State: scan.Completed}))), "Details of the image scan findings across the tags: [1]"},
+		"not scanned": {rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "1", scan.Result{State: scan.NotScanned}))), "Details of the image scan findings across the tags: [1]. Without a result: [1] NOT SCANNED"},
+		"untagged images": {
+			report.Listing{Reports: []report.Report{
+				{Config: rendertest.Config("test/b", "x")}, {Config: c, NotWatched: new(411)}, {Config: c, NotWatched: new(411)},
+				{Config: rendertest.Config("test/b"), NotWatched: new(1)}, {Config: rendertest.Config("test/c"), NotWatched: new(0)},
+			}}, "Details of the image scan findings across the repositories: [test/b] [test/gone] [test/c]. Without a result: " +
+				"[test/b in us-west-2] NO IMAGES, [test/gone in us-west-2] NO IMAGES, [test/gone in us-west-2] NO IMAGES, " +
+				"[test/b in us-west-2] NO IMAGES, [test/c in us-west-2] NO IMAGES. 412 untagged images are not watched",
+		},
+		"one untagged image": {
+			rendertest.Listing(report.Report{Config: c, NotWatched: new(1)}), "Details of the image scan findings. Without a result: NO IMAGES. 1 untagged image is not watched",
+		},
 		"repository gone": {rendertest.Listing(report.Report{Config: rendertest.Config("test/gone", "a", "b"), Err: &scan.Error{Code: scan.RepositoryNotFound}}), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
 		"no images":       {rendertest.Listing(rendertest.ReportOf(c)), "Details of the image scan findings. Without a result: NO IMAGES"},
 		"no such tag":     {filtered, "Details of the image scan findings. Without a result: NO IMAGES with such a tag"},

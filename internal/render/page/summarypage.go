@@ -248,6 +248,9 @@ func aboutConfig(r report.Report) string {
 	if r.Artifacts > 0 {
 		about += fmt.Sprintf(" · %s hidden", plural(r.Artifacts, "non-image artifact"))
 	}
+	if r.NotWatched != nil && *r.NotWatched > 0 {
+		about += " · " + render.NotWatchedWords(*r.NotWatched)
+	}
 	return about
 }
 
