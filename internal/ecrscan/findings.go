@@ -17,7 +17,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// maxName is the maximum length of a finding's name, in bytes.
+// maxName is the maximum length of a name, a version and other short texts of a finding, in bytes.
 const maxName = 200
 
 // maxText is the maximum length of a description or remediation, in bytes. Some scanners send pages of release notes.
@@ -94,19 +94,21 @@ func basicFinding(f types.ImageScanFinding) scan.Finding {
 	for _, a := range f.Attributes {
 		attributes[attributeKey(aws.ToString(a.Key))] = text(a.Value)
 	}
-	finding.Package = attributes["PACKAGENAME"]
-	if version := attributes["PACKAGEVERSION"]; version != "" {
+	finding.Package = cut(attributes["PACKAGENAME"], maxName)
+	if version := cut(attributes["PACKAGEVERSION"], maxName); version != "" {
 		finding.Versions = []string{version}
 	}
 	for _, cvss := range []string{"CVSS4", "CVSS3", "CVSS2"} {
-		if finding.Score = attributes[cvss+"SCORE"]; finding.Score != "" {
-			finding.Vector = attributes[cvss+"VECTOR"]
+		if finding.Score = cut(attributes[cvss+"SCORE"], maxName); finding.Score != "" {
+			finding.Vector = cut(attributes[cvss+"VECTOR"], maxName)
 			break
 		}
 	}
 	for _, key := range []string{"FIXEDINVERSIONS", "FIXEDINVERSION", "FIXEDVERSIONS", "FIXEDVERSION", "FIXEDIN"} {
-		if fixed := scan.Distinct(strings.FieldsFunc(attributes[key], isSeparator)); len(fixed) > 0 {
-			finding.FixedIn = fixed[:min(len(fixed), maxFixed)]
+		if fixed := scan.Distinct(strings.FieldsFunc(cut(attributes[key], maxText), isSeparator)); len(fixed) > 0 {
+			for _, version := range fixed[:min(len(fixed), maxFixed)] {
+				finding.FixedIn = append(finding.FixedIn, cut(version, maxName))
+			}
 			break
 		}
 	}
@@ -134,7 +136,7 @@ func attributeKey(key string) string {
 func enhancedFinding(f types.EnhancedImageScanFinding) scan.Finding {
 	finding := scan.Finding{
 		Name: firstName(text(f.Title), text(f.Description)), Severity: scan.ParseSeverity(text(f.Severity)), Description: shorten(text(f.Description)),
-		FixAvailable: text(f.FixAvailable), Exploit: text(f.ExploitAvailable),
+		FixAvailable: name(f.FixAvailable), Exploit: name(f.ExploitAvailable),
 		FirstSeen: aws.ToTime(f.FirstObservedAt).UTC(), Changed: aws.ToTime(f.UpdatedAt).UTC(),
 	}
 	if r := f.Remediation; r != nil && r.Recommendation != nil {
@@ -150,14 +152,13 @@ func enhancedFinding(f types.EnhancedImageScanFinding) scan.Finding {
 	packages := make([]scan.Package, 0, len(d.VulnerablePackages))
 	for _, p := range d.VulnerablePackages {
 		packages = append(packages, scan.Package{
-			Name: cut(text(p.Name), maxName), Manager: cut(text(p.PackageManager), maxName), Arch: cut(text(p.Arch), maxName),
-			Version: installedVersion(p), FixedIn: cut(text(p.FixedInVersion), maxName), Path: cut(text(p.FilePath), maxPath),
+			Name: name(p.Name), Manager: name(p.PackageManager), Arch: name(p.Arch), Version: installedVersion(p), FixedIn: name(p.FixedInVersion), Path: cut(text(p.FilePath), maxPath),
 		})
 	}
 	related := cveNumber.FindAllString(aws.ToString(f.Title), -1)
-	for _, name := range d.RelatedVulnerabilities {
-		if name = known(name); name != "" {
-			related = append(related, cut(name, maxName))
+	for _, other := range d.RelatedVulnerabilities {
+		if other = name(&other); other != "" {
+			related = append(related, other)
 		}
 	}
 	return finding.WithPackages(packages).WithRelated(related)
@@ -194,10 +195,10 @@ func rating(f types.EnhancedImageScanFinding, d *types.PackageVulnerabilityDetai
 				strings.Compare(aws.ToString(a.Version), aws.ToString(b.Version)))
 		})
 	}
-	if best.BaseScore > 0 {
+	if best.BaseScore > 0 && best.BaseScore <= 10 {
 		score = strconv.FormatFloat(best.BaseScore, 'f', 1, 64)
 	}
-	return score, cut(text(best.ScoringVector), maxName), cut(text(best.Source), maxName)
+	return score, name(best.ScoringVector), name(best.Source)
 }
 
 func isOf(s types.CvssScore, source *string) bool {
@@ -217,6 +218,9 @@ func compareBool(a, b bool) int {
 
 // text returns a text of ECR without spaces around it. It is empty when the scanner says that it does not know it.
 func text(s *string) string { return known(aws.ToString(s)) }
+
+// name is like text, but truncates it to maxName.
+func name(s *string) string { return cut(text(s), maxName) }
 
 func known(s string) string {
 	s = strings.TrimSpace(s)
@@ -241,15 +245,19 @@ func firstName(names ...string) string {
 // webURL returns s as a safe HTTP or HTTPS URL, and an empty string for other schemes, such as javascript.
 func webURL(s string) string {
 	u, err := url.Parse(strings.TrimSpace(s))
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return ""
 	}
-	return strings.Map(func(r rune) rune {
+	safe := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`"<>\^{|}`+"`", r) {
 			return -1
 		}
 		return r
 	}, strings.ReplaceAll(u.String(), " ", "%20"))
+	if u, err = url.Parse(safe); err != nil || u.Host == "" {
+		return ""
+	}
+	return safe
 }
 
 // shorten truncates a text to maxText at a rune boundary and appends an ellipsis.

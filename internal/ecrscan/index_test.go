@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -266,5 +267,26 @@ func TestListedPlatforms(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// ECR records a pull by tag at the index. The images of the index have its time.
+func TestPlatformsHaveTheLastPullOfTheirIndex(t *testing.T) {
+	e, c := newInProcess()
+	pulled := time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC)
+	for i, img := range []ecr.Image{
+		{Tags: []string{"multi"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(linux(1, "amd64"), linux(2, "arm64"))},
+		{Tags: []string{"plain"}}, {Tags: []string{"broken"}, MediaType: ecr.OCIIndex, Manifest: "{"},
+	} {
+		img.PulledAt = pulled.Add(time.Duration(i) * time.Hour)
+		e.PutImage(id, img)
+	}
+	images, err := imagesOf(c.Images(t.Context(), repo, nil))
+	got := make(map[string]int)
+	for _, i := range images {
+		got[i.Label()] = int(i.LastPulled.Sub(pulled).Hours())
+	}
+	if diff := cmp.Diff(map[string]int{"multi (linux/amd64)": 0, "multi (linux/arm64)": 0, "plain": 1, "broken": 2}, got); err != nil || diff != "" {
+		t.Errorf("hours after the first pull: %v (-want +got):\n%s", err, diff)
 	}
 }

@@ -161,8 +161,8 @@ func knownPlatform(platform, _ string) (string, bool) { return platform, platfor
 // platformWithoutUpdate ignores the fourth part of a Windows version, which changes with each monthly update.
 func platformWithoutUpdate(platform, _ string) (string, bool) {
 	name, version, _ := strings.Cut(platform, " ")
-	if parts := strings.Split(version, "."); len(parts) > 3 {
-		version = strings.Join(parts[:3], ".")
+	if build, hasBuild := windowsBuild(platform); hasBuild {
+		version = build
 	}
 	return name + " " + version, version != ""
 }
@@ -247,14 +247,33 @@ func (m *tagMatcher) matchOnly(from *[]*knownImage) {
 	}
 }
 
-// assign gives a listed image the label of an image of the record, unless their platforms are known to be different.
+// assign gives a listed image the label of an image of the record, unless their platforms are known to be different, or
+// the label has another Windows build. Without a build in the label, the image can move to another build.
 func (m *tagMatcher) assign(known *knownImage, listed *scan.Image, from *[]*knownImage) {
-	if !canBeSame(known.platform, listed.Listed) {
+	if !canBeSame(known.platform, listed.Listed) || known.digest != listed.Digest && hasOtherBuild(known.label, listed.Listed) {
 		return
 	}
 	listed.Platform = known.label
 	m.unmatched = slices.DeleteFunc(m.unmatched, func(i *scan.Image) bool { return i == listed })
 	*from = slices.DeleteFunc(*from, func(other *knownImage) bool { return other == known })
+}
+
+// hasOtherBuild reports whether a label and a platform have different Windows builds.
+func hasOtherBuild(label, platform string) bool {
+	named, inLabel := windowsBuild(label)
+	listed, isKnown := windowsBuild(platform)
+	return inLabel && isKnown && named != listed
+}
+
+// windowsBuild returns the first three parts of the Windows version in a platform or a label.
+func windowsBuild(platform string) (string, bool) {
+	_, version, _ := strings.Cut(platform, " ")
+	version, _, _ = strings.Cut(version, " ")
+	parts := strings.Split(version, ".")
+	if len(parts) < 3 {
+		return "", false
+	}
+	return strings.Join(parts[:3], "."), true
 }
 
 // canBeSame reports whether two platforms have the same operating system and architecture, or one of them is unknown.

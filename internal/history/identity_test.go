@@ -172,6 +172,21 @@ func TestImagesKeepTheirLabels(t *testing.T) {
 			list(labels{"c": "windows/amd64 10.0.17763"}, "c windows/amd64 10.0.17763.2"),
 			list(labels{"c": "windows/amd64 10.0.17763", "d": "windows/amd64 10.0.26100"}, "c windows/amd64 10.0.17763.2", "d windows/amd64 10.0.26100.1"),
 		},
+		"another Windows build instead of one of two": { // a label with a build is only for this build
+			list(labels{"a": "windows/amd64 10.0.17763", "b": "windows/amd64 10.0.20348"}, "a windows/amd64 10.0.17763.1", "b windows/amd64 10.0.20348.1"),
+			list(labels{"c": "windows/amd64 10.0.26100", "d": "windows/amd64 10.0.20348"}, "c windows/amd64 10.0.26100.1", "d windows/amd64 10.0.20348.2"),
+			list(labels{"e": "windows/amd64 10.0.17763", "f": "windows/amd64 10.0.20348"}, "e windows/amd64 10.0.17763.3", "f windows/amd64 10.0.20348.3"),
+			list(labels{"f": "windows/amd64 10.0.20348"}, "f windows/amd64 10.0.20348.3"),
+			list(labels{"g": "windows/amd64"}, "g windows/amd64 10.0.27000.1"),
+		},
+		"another Windows build instead of the only one": {
+			list(labels{"a": "windows/amd64", "b": "linux/amd64"}, "a windows/amd64 10.0.17763.1", "b linux/amd64"),
+			list(labels{"c": "windows/amd64", "d": "linux/amd64"}, "c windows/amd64 10.0.20348.1", "d linux/amd64"),
+		},
+		"one digest with another Windows build": {
+			list(labels{"a": "windows/amd64 10.0.17763", "b": "windows/amd64 10.0.20348"}, "a windows/amd64 10.0.17763.1", "b windows/amd64 10.0.20348.1"),
+			list(labels{"a": "windows/amd64 10.0.17763", "c": "windows/amd64 10.0.20348"}, "a windows/amd64 10.0.26100.1", "c windows/amd64 10.0.20348.2"),
+		},
 		"another variant after one was dropped": {
 			list(labels{"a": "linux/amd64", "b": "linux/arm/v7"}, "a linux/amd64", "b linux/arm/v7"),
 			list(labels{"c": "linux/amd64"}, "c linux/amd64"),

@@ -150,6 +150,10 @@ func TestChangesOfWhatAnImageIs(t *testing.T) {
 			map[int]func(*Record, Stamp){1: list("a linux/amd64", "b linux/arm64"), 2: list("archived"), 3: list("chart")},
 			[]string{"2 v1 (linux/amd64) ARCHIVED", "2 v1 (linux/arm64) ARCHIVED", "3 v1 (linux/amd64) NOT AN IMAGE", "3 v1 (linux/arm64) NOT AN IMAGE"},
 		},
+		"another Windows build instead of one of two": {
+			map[int]func(*Record, Stamp){1: list("a windows/amd64 10.0.17763.1", "b windows/amd64 10.0.20348.1"), 2: list("c windows/amd64 10.0.26100.1", "d windows/amd64 10.0.20348.2")},
+			[]string{"2 v1 (windows/amd64 10.0.17763) PLATFORM GONE"},
+		},
 		"a platform is dropped, then the tag is deleted": {
 			map[int]func(*Record, Stamp){1: list("a linux/amd64", "b linux/arm64"), 2: list("a linux/amd64"), 3: list()},
 			[]string{"2 v1 (linux/arm64) PLATFORM GONE", "3 v1 (linux/amd64) TAG GONE"},

@@ -175,3 +175,19 @@ func TestLastPullOfAnImage(t *testing.T) {
 		t.Errorf("%d entries of an image that is not in use", len(got))
 	}
 }
+
+// A vulnerability is not milder because another of its findings has a low rating: the gate, the summary and the lists agree.
+func TestGateOfMergedFindings(t *testing.T) {
+	for name, other := range map[string]string{"no rating": "UNTRIAGED", "an unknown severity": "WEIRD"} {
+		bad := inspected("CVE-2026-1", other, "openssl")
+		bad.Score = 9.8
+		s := startInspector(t, bad, inspected("CVE-2026-1", "LOW", "openssl-libs"))
+		if got := call(s.api, "GET", "/gate/"+s.id+"?max=HIGH", "", ""); got.status != 409 {
+			t.Errorf("%s: the gate passes: %d %s", name, got.status, got.body)
+		}
+		want := strings.Replace(other, "UNTRIAGED", "CRITICAL", 1)
+		if counts := fmt.Sprint(s.summaryImage()["counts"]); counts != "map["+want+":1]" || !strings.Contains(s.get("/findings/"+s.id), "["+want+"] in image") {
+			t.Errorf("%s: counts %s, want one %s", name, counts, want)
+		}
+	}
+}

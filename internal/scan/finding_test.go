@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ func TestCountsOrdered(t *testing.T) {
 }
 
 func TestParseSeverity(t *testing.T) {
-	for in, want := range map[string]Severity{"high": High, " LOW ": Low, "": Undefined, "weird": "WEIRD"} {
+	for in, want := range map[string]Severity{"high": High, " LOW ": Low, "": Undefined, "weird": "WEIRD", strings.Repeat("é", 40): Severity(strings.Repeat("É", 32))} {
 		if got := ParseSeverity(in); got != want {
 			t.Errorf("ParseSeverity(%q) = %q", in, got)
 		}
@@ -77,5 +78,38 @@ func TestFindingID(t *testing.T) {
 			t.Errorf("with another %s the id is the same as that of %s", what, ids[got])
 		}
 		ids[got] = what
+	}
+}
+
+// Of merged findings the worse holds, as the gate judges them: a finding without a rating by its score, and an unknown severity
+// above all. The order of the findings does not matter.
+func TestMergedFindingsHaveTheWorseSeverity(t *testing.T) {
+	for name, test := range map[string]struct {
+		findings []Finding
+		want     Severity
+		score    string
+	}{
+		"no rating, critical by score":      {[]Finding{{Severity: Undefined, Score: "9.8"}, {Severity: Low, Score: "3.1"}}, Critical, "9.8"},
+		"not triaged, high by score":        {[]Finding{{Severity: Untriaged, Score: "7.5"}, {Severity: Medium}}, High, "7.5"},
+		"no rating, milder by score":        {[]Finding{{Severity: Undefined, Score: "3.1"}, {Severity: High, Score: "7.5"}}, High, "7.5"},
+		"no rating, no score":               {[]Finding{{Severity: Undefined}, {Severity: Low, Score: "9.8"}}, Low, "9.8"},
+		"no rating, score 0":                {[]Finding{{Severity: Undefined, Score: "0.0"}, {Severity: Informational}}, Informational, "0.0"},
+		"no ratings":                        {[]Finding{{Severity: Untriaged, Score: "9.8"}, {Severity: Undefined, Score: "5.0"}}, Undefined, "9.8"},
+		"no ratings and a rating":           {[]Finding{{Severity: Untriaged, Score: "9.8"}, {Severity: Undefined}, {Severity: Low}}, Critical, "9.8"},
+		"a low one with a high score":       {[]Finding{{Severity: Undefined, Score: "5.0"}, {Severity: Low, Score: "9.8"}, {Severity: Medium}}, Medium, "9.8"},
+		"an unknown severity and a low one": {[]Finding{{Severity: "WEIRD"}, {Severity: Low}, {Severity: Critical}}, "WEIRD", ""},
+		"two unknown severities":            {[]Finding{{Severity: "WEIRD"}, {Severity: "ODD"}, {Severity: Undefined, Score: "9.8"}}, "ODD", "9.8"},
+	} {
+		for range 6 {
+			got := MergeFindings(test.findings)
+			if len(got) != 1 || got[0].Severity != test.want || got[0].Score != test.score {
+				t.Errorf("%s: %+v of %+v, want %s %s", name, got, test.findings, test.want, test.score)
+			}
+			last := len(test.findings) - 1
+			test.findings = append([]Finding{test.findings[last]}, test.findings[:last]...)
+			if last > 1 {
+				test.findings[0], test.findings[1] = test.findings[1], test.findings[0]
+			}
+		}
 	}
 }

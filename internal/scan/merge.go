@@ -90,9 +90,13 @@ func MergeFindings(findings []Finding) []Finding {
 }
 
 // MergeFinding merges two findings with the same identity. It returns the more severe one with the packages, versions
-// and other names of both. Of the scores, the fix and the exploit, the worse holds.
+// and other names of both. Of the severities, the scores, the fix and the exploit, the worse holds. If only one of the
+// findings has no rating, its severity is that of its score.
 func MergeFinding(a, b Finding) Finding {
-	if CompareSeverity(b.Severity, a.Severity) < 0 {
+	if a.Severity.IsRating() || b.Severity.IsRating() {
+		a.Severity, b.Severity = ratingOf(a), ratingOf(b)
+	}
+	if isWorse(b.Severity, a.Severity) {
 		a, b = b, a
 	}
 	if compareRatings(b, a) > 0 {
@@ -115,6 +119,22 @@ func MergeFinding(a, b Finding) Finding {
 		a.LastInUse = b.LastInUse
 	}
 	return a
+}
+
+// ratingOf returns the severity of a finding. Without a rating it is that of its score, if it has one.
+func ratingOf(f Finding) Severity {
+	if n, known := f.BaseScore(); known && n > 0 && !f.Severity.IsRating() {
+		return SeverityOfScore(n)
+	}
+	return f.Severity
+}
+
+// isWorse reports whether a gate judges severity a as worse than b. An unknown severity is the worst.
+func isWorse(a, b Severity) bool {
+	if isKnown := a.Rank() < len(Severities()); isKnown != (b.Rank() < len(Severities())) {
+		return !isKnown
+	}
+	return CompareSeverity(a, b) < 0
 }
 
 // WithRelated returns the finding with more names of the vulnerability, except its own name.

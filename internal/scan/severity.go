@@ -35,9 +35,13 @@ func SeverityNames() []string {
 	return names
 }
 
-// ParseSeverity converts a scanner's text to a severity. Empty text is Undefined.
+// maxSeverity is the maximum length of a severity, in bytes.
+const maxSeverity = 64
+
+// ParseSeverity converts a scanner's text to a severity. Empty text is Undefined. It truncates the text to maxSeverity.
 func ParseSeverity(s string) Severity {
 	s = strings.ToUpper(strings.TrimSpace(s))
+	s = strings.ToValidUTF8(s[:min(len(s), maxSeverity)], "")
 	if s == "" {
 		return Undefined
 	}
