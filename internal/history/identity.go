@@ -50,12 +50,14 @@ func (r *Record) Identify(listed []scan.Image) []scan.Image {
 type knownImage struct {
 	label, platform, digest, index string
 	isMissing, isReplaceable       bool
+	// missingSince is when a missing image was first missing.
+	missingSince Stamp
 }
 
 func newKnownImage(r ImageRecord) *knownImage {
 	return &knownImage{
 		label: r.Platform, platform: r.platform(), digest: r.lastDigest(), index: r.Index,
-		isMissing: r.Kind == scan.Missing && !r.mayReturn(), isReplaceable: r.isReplaceable(),
+		isMissing: r.Kind == scan.Missing && !r.mayReturn(), isReplaceable: r.isReplaceable(), missingSince: r.MissingSince,
 	}
 }
 
@@ -69,6 +71,7 @@ type tagMatcher struct {
 	// exist and still have no listed image, and missing are those that did not exist at the last listing.
 	unmatched     []*scan.Image
 	gone, missing []*knownImage
+	lastMissing   Stamp // when the last of them became missing
 	taken         map[string]bool
 }
 
@@ -99,8 +102,8 @@ func (m *tagMatcher) assignLabels() {
 	}
 	m.match(&m.missing, sameDigest)
 	m.matchReturned(exactPlatform)
-	if len(m.gone) == 0 && len(m.others) == 0 && m.canReturn() {
-		m.matchOnly(&m.missing)
+	if len(m.gone) == 0 && len(m.others) == 0 {
+		m.matchOnlyReturned()
 	}
 	for _, i := range m.unmatched {
 		i.Platform = m.newLabel(*i)
@@ -123,6 +126,7 @@ func (m *tagMatcher) prepare() {
 			continue
 		case known.isMissing:
 			m.missing = append(m.missing, known)
+			m.lastMissing = max(m.lastMissing, known.missingSince)
 		default:
 			m.gone = append(m.gone, known)
 		}
@@ -220,24 +224,38 @@ func (m *tagMatcher) matchUnchanged() {
 }
 
 // matchReturned is like match for missing images of the record. An image that exists and has the same key makes it
-// ambiguous.
+// ambiguous. The images that became missing last are first.
 func (m *tagMatcher) matchReturned(key identityKey) {
-	all := slices.Concat(m.gone, m.missing)
-	m.match(&all, key)
-	isMatched := func(one *knownImage) bool { return !slices.Contains(all, one) }
+	m.matchMissing(m.missingLast(), key)
+	m.matchMissing(m.missing, key)
+}
+
+func (m *tagMatcher) matchMissing(missing []*knownImage, key identityKey) {
+	all := slices.Concat(m.gone, missing)
+	rest := slices.Clone(all)
+	m.match(&rest, key)
+	isMatched := func(one *knownImage) bool { return slices.Contains(all, one) && !slices.Contains(rest, one) }
 	m.gone, m.missing = slices.DeleteFunc(m.gone, isMatched), slices.DeleteFunc(m.missing, isMatched)
 }
 
-// canReturn reports whether the only listed image can be the only missing one. Known platforms that are equal are
-// already matched. An image of another variant or Windows version is another image, because it did not come when the
-// missing one went.
-func (m *tagMatcher) canReturn() bool {
-	if len(m.missing) != 1 || len(m.unmatched) != 1 {
-		return false
+// missingLast returns the missing images that became missing last.
+func (m *tagMatcher) missingLast() []*knownImage {
+	return slices.DeleteFunc(slices.Clone(m.missing), func(known *knownImage) bool { return known.missingSince < m.lastMissing })
+}
+
+// matchOnlyReturned matches the only listed image with the image that became missing last, if it was the only one. Known
+// platforms that are equal are already matched. An image of another variant or Windows version is another image, because it
+// did not come when the missing one went.
+func (m *tagMatcher) matchOnlyReturned() {
+	lost := m.missingLast()
+	if len(lost) != 1 || len(m.unmatched) != 1 {
+		return
 	}
-	known, listed := m.missing[0].platform, m.unmatched[0].Listed
+	known, listed := lost[0].platform, m.unmatched[0].Listed
 	oneHasNoVersion := strings.Contains(known, " ") != strings.Contains(listed, " ")
-	return known == "" || listed == "" || oneHasNoVersion
+	if known == "" || listed == "" || oneHasNoVersion {
+		m.assign(lost[0], m.unmatched[0], &m.missing)
+	}
 }
 
 // matchOnly matches the only image of the record with the only listed image.

@@ -172,6 +172,12 @@ func TestImagesKeepTheirLabels(t *testing.T) {
 			list(labels{"c": "windows/amd64 10.0.17763"}, "c windows/amd64 10.0.17763.2"),
 			list(labels{"c": "windows/amd64 10.0.17763", "d": "windows/amd64 10.0.26100"}, "c windows/amd64 10.0.17763.2", "d windows/amd64 10.0.26100.1"),
 		},
+		"a platform was dropped before the tag was deleted and pushed again": {
+			list(labels{"a": "linux/amd64", "b": "linux/arm64"}, "a linux/amd64", "b linux/arm64"),
+			list(labels{"c": "linux/arm64"}, "c linux/arm64"),
+			list(labels{}),
+			list(labels{"d": "linux/arm64"}, "d"),
+		},
 		"another Windows build instead of one of two": { // a label with a build is only for this build
 			list(labels{"a": "windows/amd64 10.0.17763", "b": "windows/amd64 10.0.20348"}, "a windows/amd64 10.0.17763.1", "b windows/amd64 10.0.20348.1"),
 			list(labels{"c": "windows/amd64 10.0.26100", "d": "windows/amd64 10.0.20348"}, "c windows/amd64 10.0.26100.1", "d windows/amd64 10.0.20348.2"),

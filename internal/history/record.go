@@ -389,8 +389,10 @@ func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) 
 	old := r.Images[label]
 	kind, err := statusWithout(instead)
 	if old.Kind == scan.Missing && old.MissingSince > 0 && !old.mayReturn() {
-		old.changeStatus(old, kind, err, now)
-		r.Put(old)
+		if old.status().Kind != TagGone {
+			old.changeStatus(old, kind, err, now)
+			r.Put(old)
+		}
 		return
 	}
 	if len(instead) > 0 && old.isReplaceable() {
