@@ -47,9 +47,9 @@ func feedOffers() []offer {
 	}
 }
 
-// changesOffers returns only the Atom and JSON Feed offers of feedOffers.
+// changesOffers returns the offers of feedOffers without CSV and SARIF.
 func changesOffers() []offer {
-	return slices.DeleteFunc(feedOffers(), func(o offer) bool { return o.format != formatAtom && o.format != formatJSON })
+	return slices.DeleteFunc(feedOffers(), func(o offer) bool { return o.format == formatCSV || o.format == formatSARIF })
 }
 
 // formatsOf lists the formats of the offers without duplicates.

@@ -2,7 +2,9 @@ package httpapi_test
 
 import (
 	"fmt"
+	"html"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +111,16 @@ func TestChangesFromDayToDay(t *testing.T) {
 	s.want("/changes?severity=HIGH", "[NEW] [CRITICAL] found CVE-3", "[FIXED] [HIGH]: CVE-1 is no longer found")
 	s.want("/changes?cve=cve-2", "[SEVERITY RAISED] [MEDIUM] found CVE-2, was LOW")
 	s.want("/changes?tag=other")
+	for _, target := range []string{"/changes?format=html", "/findings/" + s.id + "/changes?format=html&severity=HIGH"} {
+		page := call(s.api, "GET", target, "", "")
+		link := regexp.MustCompile(`<a href="` + base + `(/findings/` + s.id + `\?cve=CVE-3[^"]*)">CVE-3</a>`).FindStringSubmatch(page.body)
+		if link == nil || !strings.Contains(page.body, ">Resolved</b>") || strings.Contains(page.body, ">Severity raised</b>") == strings.Contains(target, "severity=HIGH") {
+			t.Fatalf("%s: %d %s", target, page.status, page.body)
+		}
+		if findings := call(s.api, "GET", html.UnescapeString(link[1]), "", ""); findings.status != 200 || !strings.Contains(findings.body, "1 finding") || strings.Contains(findings.body, "CVE-2") {
+			t.Errorf("the link of a change leads to %d %s", findings.status, findings.body)
+		}
+	}
 	if got := call(s.api, "GET", "/summary?tag=v1", "", "").body; !strings.HasSuffix(got, "team/app:v1 in us-west-2:\n CRITICAL: 1 (+1)\n HIGH: 0 (-1)\n MEDIUM: 1 (+1)\n LOW: 0 (-1)\n\n\n") {
 		t.Errorf("summary:\n%s", got)
 	}

@@ -102,6 +102,9 @@ func (a *API) writeListing(r *http.Request, format, path string, q query, l repo
 		if err != nil {
 			return nil, err
 		}
+		if l.IsChangeFeed {
+			return page.Changes(l, path, q.values, link)
+		}
 		return page.Findings(l, a.Now(), path, q.values, link)
 	default:
 		return feed.Atom(l, links)

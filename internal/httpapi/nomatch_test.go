@@ -30,6 +30,8 @@ func TestFilterThatMatchesNothing(t *testing.T) {
 		"/findings/" + id + "?severity=HIGH&format=html":  {"Nothing matches this filter", "Completed scans with a complete list of findings: 1 of 1 image."},
 		"/findings/all?tag=nix&format=html":               {"Nothing matches this filter", "No image is selected."},
 		"/changes?tag=nix":                                {". No change matches the filter"},
+		"/changes?tag=nix&format=html":                    {"Nothing matches this filter", "No image is selected.", "!No change in"},
+		"/changes?format=html":                            {"Nothing to compare yet", "!No change in"},
 		"/findings/" + id:                                 {"CVE-1", "!matches"},
 		"/findings/" + id + "/changes":                    {"!matches"},
 	})

@@ -37,7 +37,7 @@ func TestSummaryPageNegotiation(t *testing.T) {
 func TestPageHeaders(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/ubuntu")
-	for _, target := range []string{"/summary?format=html", "/findings/" + id + "?format=html", "/findings/all?format=html&sort=-cve&page=1"} {
+	for _, target := range []string{"/summary?format=html", "/findings/" + id + "?format=html", "/findings/all?format=html&sort=-cve&page=1", "/changes?format=html", "/findings/" + id + "/changes?format=html&severity=&tag="} {
 		got := call(h, "GET", target, "", "")
 		for name, want := range map[string]string{
 			"Content-Type": isHTML, "Content-Security-Policy": page.Policy(), "Referrer-Policy": "no-referrer",
@@ -56,8 +56,10 @@ func TestPageHeaders(t *testing.T) {
 			}
 		}
 	}
-	if feed := call(h, "GET", "/findings/"+id, "", "", "Accept", browser); feed.header.Get("Content-Security-Policy") != "" || !strings.Contains(feed.body, "<feed") {
-		t.Errorf("a feed for a browser: %v", feed.header)
+	for _, path := range []string{"/findings/" + id, "/changes"} {
+		if feed := call(h, "GET", path, "", "", "Accept", browser); feed.header.Get("Content-Security-Policy") != "" || !strings.Contains(feed.body, "<feed") {
+			t.Errorf("%s for a browser: %v", path, feed.header)
+		}
 	}
 }
 
@@ -65,7 +67,7 @@ func TestPageHeaders(t *testing.T) {
 func TestKeysInPages(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/ubuntu")
-	for _, path := range []string{"/summary", "/findings/" + id} {
+	for _, path := range []string{"/summary", "/findings/" + id, "/changes"} {
 		page := call(h, "GET", path+"?format=html&key=a%26b", "", "")
 		if !strings.Contains(page.body, `<input type="hidden" name="key" value="a&amp;b">`) || strings.Contains(page.body, "console.aws.amazon.com/ecr/repositories/private/123456789012/test/ubuntu?key") {
 			t.Errorf("%s: the key is missing in links to the API, or is in a link to AWS: %s", path, page.body)
@@ -80,7 +82,7 @@ func TestKeysInPages(t *testing.T) {
 func TestLinksOfPages(t *testing.T) {
 	_, h := start(t)
 	id := add(t, h, "test/ubuntu", "16.04", "latest")
-	for _, target := range []string{"/summary?format=html&since=7d&tag=16.04&severity=LOW&repository=test/ubuntu", "/findings/" + id + "?format=html&sort=-cve&by=vulnerability&fixable=true", "/findings/all?format=html"} {
+	for _, target := range []string{"/summary?format=html&since=7d&tag=16.04&severity=LOW&repository=test/ubuntu", "/findings/" + id + "?format=html&sort=-cve&by=vulnerability&fixable=true", "/findings/all?format=html", "/findings/" + id + "/changes?format=html&severity=LOW", "/changes?format=html"} {
 		links := regexp.MustCompile(`(?:href|action)="`+regexp.QuoteMeta(base)+`([^"]*)"`).FindAllStringSubmatch(call(h, "GET", target, "", "").body, -1)
 		if len(links) < 8 {
 			t.Errorf("%s: %d links", target, len(links))

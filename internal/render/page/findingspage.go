@@ -16,19 +16,14 @@ import (
 // findingsPage is the data of a page of findings.
 type findingsPage struct {
 	About, Narrowed, Listed         string
-	Feed, Changes, Console, Grouped string // URLs; Changes is the feed of changes, Grouped is the same list with the other grouping
+	Feed, Changes, Console, Grouped string // URLs; Changes is the page of changes, Grouped is the same list with the other grouping
 	ByVulnerability                 bool
 	Filter                          filterForm
-	Troubles                        []cardLine
-	MoreTroubles                    int
-	Short                           []cardLine // the images of which ECR lists fewer findings than it counts
-	MoreShort                       int
-	Suppressed                      int // the number of findings that Amazon Inspector hides, of all images
-	selected                        selection
-	Nothing, Why                    string // why the page has no findings
-	Columns                         []sortColumn
-	Rows                            []findingRow
-	Pages                           []navItem
+	notices
+	Nothing, Why string // why the page has no findings
+	Columns      []sortColumn
+	Rows         []findingRow
+	Pages        []navItem
 }
 
 // sortColumn is the header of a column. Its link sorts the list by this column, or reverses the order.
@@ -88,10 +83,10 @@ func newFindingsPage(l report.Listing, now time.Time, path string, params url.Va
 		grouped.Set("by", "vulnerability")
 	}
 	p.Grouped = to(path, grouped)
-	p.Changes = to(changesPath(path), without(params, "format", "sort", "by", "page"))
+	p.Changes = to(changesPath(path), without(params, "sort", "by", "page"))
 	p.Filter = newFilterForm(to, path, params, scan.FindingsFilters(), l.View.Filter)
 	p.Filter.About = "Filter the findings"
-	p.addTroubles(l, now)
+	p.notices = noticesOf(l, now)
 	p.Nothing, p.Why = p.emptyWords(len(l.Reports))
 	known := knownSince(l)
 	for _, e := range l.Entries {
@@ -122,8 +117,13 @@ func listedWords(l report.Listing) string {
 		}
 		return words
 	}
+	return rangeWords("Findings", l, len(l.Entries))
+}
+
+// rangeWords says which of the entries are on the page.
+func rangeWords(what string, l report.Listing, shown int) string {
 	first := (max(l.View.Page, 1) - 1) * report.PageSize
-	words := fmt.Sprintf("Findings %d to %d of %d", first+1, first+len(l.Entries), l.Total)
+	words := fmt.Sprintf("%s %d to %d of %d", what, first+1, first+shown, l.Total)
 	if most := report.MaxPages * report.PageSize; l.Total > most {
 		words += fmt.Sprintf("; only the first %d are listed, use the filter to see others", most)
 	}
@@ -182,8 +182,18 @@ func pageLinks(l report.Listing, path string, params url.Values, to Link) []navI
 	return links
 }
 
-// addTroubles adds the configs and images without a current result, and counts the images.
-func (p *findingsPage) addTroubles(l report.Listing, now time.Time) {
+// notices are the configs and images of a listing whose results are not complete.
+type notices struct {
+	Troubles     []cardLine // without a current result
+	MoreTroubles int
+	Short        []cardLine // ECR lists fewer findings than it counts
+	MoreShort    int
+	Suppressed   int // the number of findings that Amazon Inspector hides, of all images
+	selected     selection
+}
+
+func noticesOf(l report.Listing, now time.Time) notices {
+	var p notices
 	seen := map[scan.Image]bool{}
 	for _, r := range l.Reports {
 		if line := render.ConfigLine(l, r); line != "" {
@@ -223,6 +233,7 @@ func (p *findingsPage) addTroubles(l report.Listing, now time.Time) {
 	if more := len(p.Short) - render.MaxTroubles; more > 0 {
 		p.Short, p.MoreShort = p.Short[:render.MaxTroubles], more
 	}
+	return p
 }
 
 // emptyWords says why the page has no findings. It must not read as if images were free of findings when that is not known.

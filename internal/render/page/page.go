@@ -29,17 +29,23 @@ type Link func(path string, values url.Values) string
 
 var (
 	//go:embed page.css
-	pageStyle string
+	pageCSS string
+	//go:embed changes.css
+	changesCSS string
+	pageStyle  = pageCSS + changesCSS
 	//go:embed page.html
 	pageHTML string
 	//go:embed summary.html
 	summaryHTML string
 	//go:embed findings.html
 	findingsHTML string
+	//go:embed changes.html
+	changesHTML string
 
 	// The templates are parsed on first use, so that the function starts faster.
 	summaryTemplate  = sync.OnceValue(func() *template.Template { return pageTemplate(summaryHTML) })
 	findingsTemplate = sync.OnceValue(func() *template.Template { return pageTemplate(findingsHTML) })
+	changesTemplate  = sync.OnceValue(func() *template.Template { return pageTemplate(changesHTML) })
 	policy           = policyFor(pageStyle)
 )
 
@@ -95,6 +101,7 @@ func newPage(heading string, to Link, current string, crumbs ...navItem) page {
 	nav := []navItem{
 		{Text: navSummary, URL: to("/summary", asHTML(nil))},
 		{Text: navFindings, URL: to("/findings/all", asHTML(nil))},
+		{Text: navChanges, URL: to("/changes", asHTML(nil))},
 	}
 	feeds := []navItem{
 		{Text: "Feed of all findings (Atom)", URL: to("/findings/all", nil), Type: typeAtom},
@@ -118,6 +125,7 @@ func pageTitle(title string) string { return title + " – ECR image scans" }
 const (
 	navSummary  = "Summary"
 	navFindings = "All findings"
+	navChanges  = "Changes"
 )
 
 func (p page) write(t *template.Template) ([]byte, error) {

@@ -85,6 +85,14 @@ func FuzzPages(f *testing.F) {
 			t.Fatal(err)
 		}
 		checkInert(t, page)
+		change := history.Change{Kind: history.EventKind(pkg), At: one.Published, Repository: c.Repo(), Image: one.Images[0], Finding: finding, From: scan.Severity(severity), To: scan.ParseSeverity(severity), Reason: text}
+		about, rolled := change, change
+		about.Finding, about.Kind, rolled.RolledUp = scan.Finding{}, history.Failing, []history.Change{change, about}
+		l.IsChangeFeed, l.Changes, l.Now = true, []history.Change{change, about, rolled}, noon
+		if page, err = Changes(l, "/changes", params, linkTo); err != nil {
+			t.Fatal(err)
+		}
+		checkInert(t, page)
 		o := report.Overview{Since: noon.Add(-time.Hour), Now: noon, Reports: []report.Report{r, broken}}
 		checkInert(t, summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
 		checkInert(t, summaryPageOf(t, o, filter, params, linkTo))

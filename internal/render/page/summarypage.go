@@ -48,6 +48,7 @@ type card struct {
 	Big, Small  string
 	Lines, More []cardLine
 	Hidden      int // the number of lines that are not on the page
+	Link        *navItem
 }
 
 // Rest returns the number of lines that are collapsed or not on the page.
@@ -61,6 +62,7 @@ type cardLine struct {
 // configBlock is a config with its images.
 type configBlock struct {
 	ID, Name, About, URL, Feed, Console string
+	Changes                             string // the URL of the page of changes
 	Trouble                             *render.Trouble
 	Trend                               *trendline
 	Columns                             []severityStyle
@@ -136,6 +138,7 @@ func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link
 	}
 	p.Intro = introWords(len(rows), len(blocks))
 	p.fillCards(blocks, rows, selected)
+	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to("/changes", asHTML(narrowing(f, func(scan.FilterRow) bool { return true })))}
 	for _, row := range rows {
 		p.maxCount = max(p.maxCount, sumOf(row.counts))
 	}
@@ -220,14 +223,10 @@ func firstDistinct(values []string) []string {
 
 func newConfigBlock(r report.Report, o report.Overview, f scan.Filter, to Link) configBlock {
 	c := r.Config
-	narrow := url.Values{} // the filters for the findings of each image
-	for _, row := range scan.FindingsFilters() {
-		if values := row.Values(f); len(values) > 0 && !row.NarrowsImages() {
-			narrow[row.Name] = values
-		}
-	}
+	narrow := narrowing(f, func(row scan.FilterRow) bool { return !row.NarrowsImages() }) // for the findings of each image
 	b := configBlock{
 		ID: c.ID, Name: c.Repository, About: aboutConfig(r), URL: to("/findings/"+c.ID, asHTML(narrow)), Feed: to("/findings/"+c.ID, narrow),
+		Changes:    to("/findings/"+c.ID+"/changes", asHTML(narrow)),
 		repository: c.Repo(), Console: render.ConsoleURL(c.Repo()), Trouble: render.ConfigTrouble(r), days: report.Trend(r, o.Now),
 	}
 	for _, item := range r.Images {
@@ -236,6 +235,17 @@ func newConfigBlock(r report.Report, o report.Overview, f scan.Filter, to Link) 
 	slices.SortStableFunc(b.rows, compareRows)
 	b.counts = totalsOf(b.rows)
 	return b
+}
+
+// narrowing returns the values of the chosen filters that lists of findings and changes have too.
+func narrowing(f scan.Filter, chosen func(scan.FilterRow) bool) url.Values {
+	values := url.Values{}
+	for _, row := range scan.FindingsFilters() {
+		if given := row.Values(f); len(given) > 0 && chosen(row) {
+			values[row.Name] = given
+		}
+	}
+	return values
 }
 
 func aboutConfig(r report.Report) string {
@@ -522,7 +532,7 @@ func newCard(rows []imageRow) card {
 	}
 	for _, row := range rows {
 		known = known || row.Change.Known
-		if row.Change.AddedN > 0 {
+		if row.Change.AddedN+row.Change.FixedN > 0 {
 			changed = append(changed, row)
 		}
 	}
@@ -534,6 +544,9 @@ func newCard(rows []imageRow) card {
 	lines := make([]cardLine, len(changed))
 	for i, row := range changed {
 		lines[i] = cardLine{Name: row.Name, URL: row.URL, Counts: shownCounts(row.Change.Added)}
+		if row.Change.AddedN == 0 {
+			lines[i].State = fmt.Sprintf("%d resolved", row.Change.FixedN)
+		}
 	}
 	c.setLines(lines)
 	return c
