@@ -17,7 +17,10 @@ const (
 	formatHTML  = "html"
 )
 
-const typeHTML = "text/html; charset=utf-8"
+const (
+	typeHTML    = "text/html; charset=utf-8"
+	typeProblem = "application/problem+json"
+)
 
 // offer is one format in which a resource can be sent. An offer without a media type is sent only when the URL names its format.
 type offer struct {
@@ -84,6 +87,14 @@ func negotiate(w http.ResponseWriter, r *http.Request, offers []offer, format st
 		}
 	}
 	return best
+}
+
+// prefersPage reports whether the client likes a page best, as a browser does. A client that accepts something else equally is a program.
+func prefersPage(r *http.Request) bool {
+	ranges := parseAccept(r.Header.Values("Accept"))
+	page, isNamed := quality(ranges, "text/html")
+	problem, _ := quality(ranges, typeProblem)
+	return isNamed && page > problem && !slices.ContainsFunc(ranges, func(other mediaRange) bool { return other.quality > page })
 }
 
 // mediaRange is one element of an Accept header.

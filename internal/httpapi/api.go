@@ -65,7 +65,7 @@ type Routes map[string]Methods
 // Methods maps HTTP methods to handlers. OPTIONS is always supported, and HEAD wherever GET is.
 type Methods map[string]Handler
 
-// Handler writes the response to a request, or returns an error, for which the API writes a problem document.
+// Handler writes the response to a request, or returns an error, for which the API writes a problem document or a page.
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
 // ConfigRoutes returns the routes of ConfigsFunc.
@@ -109,7 +109,7 @@ func (a *API) Routes() Routes {
 // Paths returns the sorted patterns.
 func (r Routes) Paths() []string { return slices.Sorted(maps.Keys(r)) }
 
-// Handler serves the given routes. Every other path gets a problem document with status 404.
+// Handler serves the given routes. Every other path gets an error with status 404.
 func (a *API) Handler(routes Routes) http.Handler {
 	mux := http.NewServeMux()
 	for pattern, methods := range routes {

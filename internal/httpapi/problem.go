@@ -2,10 +2,13 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/render/page"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -55,8 +58,8 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// writeProblem writes an error as a problem document. Other functions must not write errors. It logs the causes of 5xx errors, and
-// it does not send them to the client.
+// writeProblem writes an error as a problem document, or as a page for a browser. Other functions must not write errors. It logs the causes of 5xx
+// errors, and it does not send them to the client.
 func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	p := *problemOf(err)
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
@@ -70,5 +73,49 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="ECR scan results", charset="UTF-8"`)
 	}
 	w.Header().Set("Cache-Control", noStore)
-	writeJSON(w, "application/problem+json", p.Status, p)
+	if !slices.Contains(w.Header().Values("Vary"), "Accept") {
+		w.Header().Add("Vary", "Accept")
+	}
+	if prefersPage(r) && a.writeErrorPage(w, r, p) {
+		return
+	}
+	writeJSON(w, typeProblem, p.Status, p)
+}
+
+// writeErrorPage returns false if the page can't be made. Then the client gets the problem document.
+func (a *API) writeErrorPage(w http.ResponseWriter, r *http.Request, p problem) bool {
+	link, err := a.linker(r)
+	if err != nil {
+		return false
+	}
+	shown := page.Problem{
+		Status: p.Status, Title: p.Title, Detail: p.Detail, Errors: p.Errors, Reasons: p.Reasons, ReasonsOmitted: p.ReasonsOmitted, Advice: p.advice(),
+		NeedsKey: p.Status == http.StatusUnauthorized,
+	}
+	if shown.NeedsKey {
+		link = nil // every link would need a key, and would repeat a wrong one
+	}
+	body, err := page.Error(shown, link)
+	if err != nil {
+		a.Log.ErrorContext(r.Context(), "could not write the page of an error", "error", err)
+		return false
+	}
+	pageHeader(w)
+	writeBody(w, typeHTML, p.Status, body)
+	return true
+}
+
+// advice says what the user of a browser can do.
+func (p problem) advice() string {
+	switch p.Status {
+	case http.StatusBadRequest:
+		return "Correct the address, or start again at the summary."
+	case http.StatusNotFound:
+		return "Check the address. The summary has a link to each config."
+	case http.StatusConflict:
+		return "Resolve the findings, or wait for the next scan. Then load this page again."
+	case http.StatusServiceUnavailable:
+		return fmt.Sprintf("This is temporary. Try again in %d seconds.", retryAfter)
+	}
+	return ""
 }

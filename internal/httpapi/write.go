@@ -27,10 +27,15 @@ func writeJSON(w http.ResponseWriter, contentType string, status int, value any)
 	if err := e.Encode(value); err != nil {
 		status = http.StatusInternalServerError
 	}
+	writeBody(w, contentType, status, b.Bytes())
+}
+
+// writeBody writes a complete response.
+func writeBody(w http.ResponseWriter, contentType string, status int, body []byte) {
 	header(w, contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // an error means that the client closed the connection
+	_, _ = w.Write(body) // an error means that the client closed the connection
 }
 
 // serve responds to GET or HEAD with the body, or with 304 if the client's If-None-Match contains the hash of the body.

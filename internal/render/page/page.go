@@ -1,4 +1,4 @@
-// Package page writes the pages for a browser: the summary, and lists of findings. Their templates and their style are compiled in. A page loads
+// Package page writes the pages for a browser: the summary, lists of findings and of changes, and errors. Their templates and their style are compiled in. A page loads
 // nothing and runs no script, and a browser enforces this with Policy.
 //
 // Package report computes the results. Package render provides the words for them and removes control characters. Package httpapi serves the pages
@@ -41,11 +41,14 @@ var (
 	findingsHTML string
 	//go:embed changes.html
 	changesHTML string
+	//go:embed error.html
+	errorHTML string
 
 	// The templates are parsed on first use, so that the function starts faster.
 	summaryTemplate  = sync.OnceValue(func() *template.Template { return pageTemplate(summaryHTML) })
 	findingsTemplate = sync.OnceValue(func() *template.Template { return pageTemplate(findingsHTML) })
 	changesTemplate  = sync.OnceValue(func() *template.Template { return pageTemplate(changesHTML) })
+	errorTemplate    = sync.OnceValue(func() *template.Template { return pageTemplate(errorHTML) })
 	policy           = policyFor(pageStyle)
 )
 

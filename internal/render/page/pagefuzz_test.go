@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/html"
 
 	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/rendertest"
@@ -93,6 +94,13 @@ func FuzzPages(f *testing.F) {
 			t.Fatal(err)
 		}
 		checkInert(t, page)
+		problem := Problem{Status: 400, Title: "Bad Request", Detail: text, Errors: []scan.FieldError{{Pointer: "/" + name, Detail: pkg}}, Reasons: []render.GateReason{{Image: tag, Reason: severity, Detail: text}}, Advice: text, NeedsKey: true}
+		for _, to := range []Link{linkTo, nil} {
+			if page, err = Error(problem, to); err != nil {
+				t.Fatal(err)
+			}
+			checkInert(t, page)
+		}
 		o := report.Overview{Since: noon.Add(-time.Hour), Now: noon, Reports: []report.Report{r, broken}}
 		checkInert(t, summaryPageOf(t, o, scan.Filter{}, nil, linkTo))
 		checkInert(t, summaryPageOf(t, o, filter, params, linkTo))
