@@ -8,6 +8,8 @@ import (
 
 // Times is how current the results of some reports are, and when the next scan is due.
 type Times struct {
+	// Images is the number of images that can be scanned.
+	Images int
 	// Oldest and Newest are when the results of completed scans were current for the last time, as by [Item.CurrentAt]. Both are zero when no image
 	// has a completed scan.
 	Oldest, Newest time.Time
@@ -35,6 +37,7 @@ func TimesOf(reports []Report) Times {
 
 func (t *Times) add(item Item) {
 	r := item.Result
+	t.Images++
 	if at := item.CurrentAt(); r.State == scan.Completed && !at.IsZero() {
 		if t.Oldest.IsZero() || at.Before(t.Oldest) {
 			t.Oldest = at

@@ -30,15 +30,15 @@ func TestTimesOf(t *testing.T) {
 		want  Times
 	}{
 		"no image":                     {nil, Times{}},
-		"two basic scans":              {[]Item{completed(3), completed(20)}, Times{Oldest: ago(20), Newest: ago(3), Due: ago(-4)}},
-		"no time":                      {[]Item{{Result: scan.Result{State: scan.Completed}}}, Times{}},
-		"ECR did not answer":           {[]Item{outdated}, Times{Oldest: ago(9), Newest: ago(9), Due: ago(-19)}},
-		"no scan yet":                  {[]Item{{}, in(scan.NotScanned, "")}, Times{Waiting: true}},
-		"a scan in progress":           {[]Item{in(scan.InProgress, ""), completed(1)}, Times{Oldest: ago(1), Newest: ago(1), Due: ago(-23), Running: true}},
-		"images without a scan":        {[]Item{in(scan.Failed, "why"), in(scan.NotScanned, "archived"), in(scan.Unread, "throttled"), in(scan.NoSuchTag, ""), artifact}, Times{}},
-		"continuous scanning":          {[]Item{inspector(true, 900, 2), inspector(true, 3, 1)}, Times{Oldest: ago(2), Newest: ago(1), Enhanced: true, Continuous: true}},
-		"enhanced scanning on push":    {[]Item{inspector(true, 900, 2), inspector(false, 90, 1)}, Times{Oldest: ago(90), Newest: ago(2), Enhanced: true}},
-		"basic scanning and Inspector": {[]Item{inspector(true, 900, 2), completed(30)}, Times{Oldest: ago(30), Newest: ago(2), Due: ago(6), Enhanced: true, Continuous: true}},
+		"two basic scans":              {[]Item{completed(3), completed(20)}, Times{Images: 2, Oldest: ago(20), Newest: ago(3), Due: ago(-4)}},
+		"no time":                      {[]Item{{Result: scan.Result{State: scan.Completed}}}, Times{Images: 1}},
+		"ECR did not answer":           {[]Item{outdated}, Times{Images: 1, Oldest: ago(9), Newest: ago(9), Due: ago(-19)}},
+		"no scan yet":                  {[]Item{{}, in(scan.NotScanned, "")}, Times{Images: 2, Waiting: true}},
+		"a scan in progress":           {[]Item{in(scan.InProgress, ""), completed(1)}, Times{Images: 2, Oldest: ago(1), Newest: ago(1), Due: ago(-23), Running: true}},
+		"images without a scan":        {[]Item{in(scan.Failed, "why"), in(scan.NotScanned, "archived"), in(scan.Unread, "throttled"), in(scan.NoSuchTag, ""), artifact}, Times{Images: 4}},
+		"continuous scanning":          {[]Item{inspector(true, 900, 2), inspector(true, 3, 1)}, Times{Images: 2, Oldest: ago(2), Newest: ago(1), Enhanced: true, Continuous: true}},
+		"enhanced scanning on push":    {[]Item{inspector(true, 900, 2), inspector(false, 90, 1)}, Times{Images: 2, Oldest: ago(90), Newest: ago(2), Enhanced: true}},
+		"basic scanning and Inspector": {[]Item{inspector(true, 900, 2), completed(30)}, Times{Images: 2, Oldest: ago(30), Newest: ago(2), Due: ago(6), Enhanced: true, Continuous: true}},
 	} {
 		if diff := cmp.Diff(test.want, TimesOf([]Report{{Images: test.items}, {}})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

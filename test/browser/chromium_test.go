@@ -35,6 +35,7 @@ type tab struct {
 
 	mu     sync.Mutex
 	status map[string]int64 // of documents, by URL
+	want   int64            // the status of the loaded pages
 }
 
 // open starts a new Chromium that can only resolve this machine's host names.
@@ -46,7 +47,7 @@ func open(t *testing.T, base string) *tab {
 	t.Cleanup(stop)
 	ctx, close := chromedp.NewContext(allocator)
 	t.Cleanup(close)
-	b := &tab{t: t, ctx: ctx, base: base, status: map[string]int64{}}
+	b := &tab{t: t, ctx: ctx, base: base, status: map[string]int64{}, want: 200}
 	if err := chromedp.Listen(ctx, b.onEvent); err != nil {
 		t.Fatalf("start Chromium: %v", err)
 	}
@@ -66,6 +67,9 @@ func (b *tab) onEvent(event any) {
 			b.status[e.Response.URL] = e.Response.Status
 		}
 	case *browserlog.EventEntryAdded:
+		if isOfError := b.want >= 400 && e.Entry.Source == browserlog.EntrySourceNetwork; isOfError {
+			return // Chromium logs each answer with such a status
+		}
 		if e.Entry.Level == browserlog.EntryLevelError || e.Entry.Level == browserlog.EntryLevelWarning {
 			b.t.Errorf("the console shows %s (%s)", e.Entry.Text, e.Entry.URL)
 		}
@@ -111,9 +115,23 @@ func (b *tab) mustBePage() {
 	url, _, _ := strings.Cut(b.url(), "#")
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if status := b.status[url]; status != 200 {
-		b.t.Errorf("%s: status %d", url, status)
+	if status := b.status[url]; status != b.want {
+		b.t.Errorf("%s: status %d, want %d", url, status, b.want)
 	}
+}
+
+// loadError opens a URL that must return the page of an error.
+func (b *tab) loadError(url string, status int64) {
+	b.t.Helper()
+	b.expect(status)
+	b.load(url)
+	b.expect(200)
+}
+
+func (b *tab) expect(status int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.want = status
 }
 
 func eval[T any](b *tab, script string) T {

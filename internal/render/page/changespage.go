@@ -20,6 +20,7 @@ type changesPage struct {
 	About, Narrowed, Listed string
 	Feed, Findings          string // URLs of the feed and of the findings with the same filters
 	Filter                  filterForm
+	OneConfig               bool // all changes are of one repository
 	notices
 	Days  []changeDay
 	Pages []navItem
@@ -85,7 +86,7 @@ func newChangesPage(l report.Listing, path string, params url.Values, to Link, l
 		Pages: pageLinks(l, path, params, to), notices: noticesOf(l, l.Now), Empty: emptyOf(l),
 	}
 	if l.Config != nil {
-		p.About = aboutConfig(l.Reports[0])
+		p.About, p.OneConfig = aboutConfig(l.Reports[0]), true
 	}
 	p.Filter = newFilterForm(to, path, params, scan.FindingsFilters(), l.View.Filter)
 	p.Filter.About = "Filter the changes"

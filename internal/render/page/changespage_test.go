@@ -86,7 +86,9 @@ func TestChangesPage(t *testing.T) {
 
 // A change is in the section of its day and its repository, with words for what happened. Severity is text, not only a color.
 func TestChangesByDayAndRepository(t *testing.T) {
-	page := changesPageOf(t, changesOf(someChanges()...), changesURL)
+	all := changesOf(someChanges()...)
+	all.Config = nil
+	page := changesPageOf(t, all, "/changes")
 	main := textOf(elements(t, page, "main")[0])
 	at := 0
 	for _, want := range []string{
@@ -110,15 +112,25 @@ func TestChangesByDayAndRepository(t *testing.T) {
 // A change links to its finding: the findings of a config that watches the image, narrowed to the vulnerability and the tag.
 func TestLinksOfChanges(t *testing.T) {
 	links := map[string]string{}
-	for _, a := range elements(t, changesPageOf(t, changesOf(someChanges()[:2]...), changesURL), "a") {
-		links[textOf(a)] = attribute(a, "href")
+	all := changesOf(someChanges()[:2]...)
+	all.Config = nil
+	for _, a := range elements(t, changesPageOf(t, all, "/changes"), "a") {
+		if links[textOf(a)] == "" {
+			links[textOf(a)] = attribute(a, "href")
+		}
+	}
+	resolved := changesOf(someChanges()[1])
+	for _, a := range elements(t, changesPageOf(t, resolved, changesURL), "a") {
+		links["resolved: "+textOf(a)] = attribute(a, "href")
 	}
 	for text, want := range map[string]string{
-		"CVE-2016-1585":             "/findings/all?cve=CVE-2016-1585&format=html&key=k%26y&tag=16.04", // of test/centos, which no config of the listing watches
+		"CVE-2016-1585":             findingsPath + "?cve=CVE-2016-1585&format=html&key=k%26y&tag=16.04",
+		"resolved: CVE-2016-1585":   "/findings/all?cve=CVE-2016-1585&format=html&key=k%26y&tag=16.04", // of test/centos, which no config of the listing watches
 		"test/ubuntu":               findingsPath + "?format=html&key=k%26y",
 		"Advisory of CVE-2016-1585": "http://people.ubuntu.com/~ubuntu-security/cve/CVE-2016-1585",
-		"Findings":                  findingsPath + "?format=html&key=k%26y",
-		"Feed of this list (Atom)":  changesURL + "?key=k%26y",
+		"Findings":                  "/findings/all?format=html&key=k%26y",
+		"Feed of this list (Atom)":  "/changes?key=k%26y",
+		"resolved: Findings":        findingsPath + "?format=html&key=k%26y",
 	} {
 		if got := strings.TrimPrefix(links[text], rendertest.API); got != want {
 			t.Errorf("%q leads to %s, want %s", text, got, want)
@@ -198,8 +210,35 @@ func TestSizeOfChangesPage(t *testing.T) {
 	}
 }
 
+// A page has at most 500 changes, and its size does not depend on the number of configs.
+func TestChangesOfManyConfigs(t *testing.T) {
+	all := changesOf()
+	all.Config, all.Total = nil, 5000
+	some := someChanges()[:9]
+	for i := range 1000 {
+		c := rendertest.Config(fmt.Sprint("team/app", i))
+		c.ID = fmt.Sprintf("fc41dda8-f15e-4826-8908-11603b01%04d", i)
+		all.Reports = append(all.Reports, rendertest.ReportOf(c, withHistory(c, "16.04", scan.Counts{scan.High: 5})))
+		if change := some[i%len(some)]; i < report.PageSize {
+			change.At, change.Repository = noon.Add(-time.Duration(i)*time.Minute), c.Repo()
+			all.Changes = append(all.Changes, change)
+		}
+	}
+	page := changesPageOf(t, all, "/changes")
+	if n := bytes.Count(page, []byte(`<b class="kind`)); n != report.PageSize || !strings.Contains(string(page), "Changes 1 to 500 of 5000") {
+		t.Errorf("%d changes", n)
+	}
+	if len(page) > 700_000 {
+		t.Errorf("%d bytes", len(page))
+	}
+}
+
 // The card of the summary leads to the changes with the same filters, and lists images of which findings were only resolved.
 func TestSummaryLeadsToChanges(t *testing.T) {
+	one := string(summaryPageOf(t, pageOverview(), scan.Filter{Repositories: []string{"test/centos"}}, nil, plainLink))
+	if !strings.Contains(one, `<a href="http://localhost:8080/findings/fc41dda8-f15e-4826-8908-11603b01dac1/changes?format=html">What changed in`) {
+		t.Errorf("the summary of one config leads to the changes of others: %s", one)
+	}
 	page := string(summaryPageOf(t, pageOverview(), scan.Filter{Severity: scan.Low, Tags: []string{"7", "latest"}}, nil, plainLink))
 	for _, want := range []string{
 		`<a href="http://localhost:8080/changes?format=html&amp;severity=LOW&amp;tag=7&amp;tag=latest">What changed in the last 30 days</a>`,

@@ -119,7 +119,6 @@ func TestTimesOfPages(t *testing.T) {
 		"Scan results from 2019-10-02 09:00. Amazon Inspector scans continuously.":                                       {inspected},
 		"Scan results from 2019-10-02 06:00. Amazon Inspector decides when to scan.":                                     {onPush},
 		"Scan results from 2019-10-02 09:00. Amazon Inspector scans continuously. Next scan due 2019-10-03 09:00.":       {inspected, completed(ago(0.125))},
-		"No completed scan is known.":                                                                                    {},
 	} {
 		r := rendertest.ReportOf(c, items...)
 		o := report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{r}}
@@ -129,8 +128,13 @@ func TestTimesOfPages(t *testing.T) {
 			}
 		}
 	}
-	if page := summaryPageOf(t, report.Overview{Now: noon}, scan.Filter{}, nil, linkTo); strings.Contains(string(page), "No completed scan") {
-		t.Error("a page without configs has times of results")
+	for name, page := range map[string][]byte{
+		"no config": summaryPageOf(t, report.Overview{Now: noon}, scan.Filter{}, nil, linkTo), "no image": findingsPageOf(t, rendertest.Listing(rendertest.ReportOf(c)), linkTo),
+		"no matching image": summaryPageOf(t, pageOverview(), scan.Filter{Tags: []string{"nix"}}, nil, linkTo),
+	} {
+		if strings.Contains(string(page), "No completed scan") {
+			t.Errorf("%s: the page has times of results", name)
+		}
 	}
 }
 

@@ -98,9 +98,7 @@ type countCell struct {
 func Summary(o report.Overview, f scan.Filter, params url.Values, to Link) ([]byte, error) {
 	p := newPage("Image scan summary", to, navSummary)
 	p.Feed, p.FeedTitle = to("/findings/all", nil), "Findings of all configs"
-	if len(o.Reports) > 0 {
-		p.Times = newTimes(report.Narrow(o.Reports, f), o.Now)
-	}
+	p.Times = newTimes(report.Narrow(o.Reports, f), o.Now)
 	main, blocks := newSummaryPage(o, f, params, to)
 	return render.Fit(func(limit int) ([]byte, error) {
 		main.list(blocks, limit)
@@ -138,7 +136,11 @@ func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link
 	}
 	p.Intro = introWords(len(rows), len(blocks))
 	p.fillCards(blocks, rows, selected)
-	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to("/changes", asHTML(narrowing(f, func(scan.FilterRow) bool { return true })))}
+	changes := "/changes"
+	if len(blocks) == 1 {
+		changes = "/findings/" + blocks[0].ID + "/changes"
+	}
+	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to(changes, asHTML(narrowing(f, func(scan.FilterRow) bool { return true })))}
 	for _, row := range rows {
 		p.maxCount = max(p.maxCount, sumOf(row.counts))
 	}

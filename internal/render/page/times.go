@@ -14,8 +14,12 @@ type times struct {
 	Due            *stamp
 }
 
+// newTimes returns nil if there is no image.
 func newTimes(reports []report.Report, now time.Time) *times {
 	of := report.TimesOf(reports)
+	if of.Images == 0 {
+		return nil
+	}
 	t := times{Oldest: stampOf(of.Oldest), Newest: stampOf(of.Newest)}
 	if t.Oldest != nil && t.Oldest.Text == t.Newest.Text {
 		t.Newest = nil
