@@ -71,6 +71,8 @@ func TestPagesOfChanges(t *testing.T) {
 	b.checkIn(narrowAndWide()...)
 	b.checkRows(".changed > ul > li")
 	b.tabTo("Skip to the content")
+	b.tabTo("Filter the changes")
+	b.do("open the filter", chromedp.KeyEvent(" "))
 	b.tabTo("severity")
 	b.do("choose a severity", chromedp.KeyEvent("Cr"))
 	b.tabTo("Filter")

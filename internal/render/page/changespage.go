@@ -250,12 +250,22 @@ func (r *changeRows) findingsPath(c history.Change) string {
 
 // findingURL returns the URL of the page with the findings of a vulnerability in an image. It is empty if its name is no valid filter.
 func (r *changeRows) findingURL(c history.Change) string {
-	values := asHTML(url.Values{"cve": {c.Finding.Name}, "tag": {c.Image.Tag}})
-	if _, err := scan.ParseFilter(url.Values{"tag": values["tag"]}); err != nil {
-		values.Del("tag")
+	values := asHTML(nil)
+	set := func(name, value string) bool {
+		_, err := scan.ParseFilter(url.Values{name: {value}})
+		if err == nil {
+			values.Set(name, value)
+		}
+		return err == nil
 	}
-	if _, err := scan.ParseFilter(values); err != nil {
+	if !set("cve", c.Finding.Name) {
 		return ""
+	}
+	if !set("tag", c.Image.Tag) {
+		set("digest", c.Image.Tag) // stands for the tag of an image without one
+	}
+	if c.Image.Platform != "" {
+		set("platform", c.Image.Platform)
 	}
 	return r.to(r.findingsPath(c), values)
 }

@@ -136,6 +136,15 @@ func TestLinksOfChanges(t *testing.T) {
 			t.Errorf("%q leads to %s, want %s", text, got, want)
 		}
 	}
+	part := someChanges()[0]
+	part.Image.Platform = "linux/arm64"
+	if page := string(changesPageOf(t, changesOf(part), changesURL)); !strings.Contains(page, "&amp;platform=linux%2Farm64&amp;tag=16.04") {
+		t.Errorf("the link of one platform leads to all platforms: %s", page)
+	}
+	part.Image.Tag = "sha256:" + strings.Repeat("ab", 32)
+	if page := string(changesPageOf(t, changesOf(part), changesURL)); !strings.Contains(page, "&amp;digest=sha256%3Aabab") || strings.Contains(page, "tag=sha") {
+		t.Errorf("the link of an image without a tag: %s", page)
+	}
 	hostile := someChanges()[0]
 	hostile.Finding.Name, hostile.Image.Tag = "a\x00<b>", "sha256:abc"
 	page := changesPageOf(t, changesOf(hostile), changesURL)
