@@ -109,8 +109,8 @@ func visitJobs(divisor int) []job {
 		name: "visit-stores", title: "the same, an hour after the record was stored", function: "startscan", world: visitedOnce, age: maxAge,
 		chain: chain{s3: 3, ecr: 1}, goalWarm: 1.4, goalCold: 2.5, check: visits(0, true),
 	}, {
-		// The record, the config, the images, their findings, their starts, their histories, the record, and the sweep: the list,
-		// the histories and the objects to delete.
+		// The record, the config, the images, their findings, their histories, the record, their starts, the record again, and the
+		// sweep: the list and the histories.
 		name: "visit-first", title: "first visit of 200 images, all due", function: "startscan", world: notVisited, age: usual,
 		chain: chain{s3: 7, ecr: 3}, goalWarm: 3.5, goalCold: 5, check: visits(notVisited.Images, true),
 	}}
