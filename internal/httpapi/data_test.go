@@ -108,7 +108,7 @@ func TestFindingsInEachFormat(t *testing.T) {
 			}
 			for i, item := range items.Items {
 				f := item.Finding
-				if rows[i]["id"] != item.ID || rows[i]["vulnerability"] != f.Vulnerability || rows[i]["severity"] != f.Severity || f.Tag != "v1" || *run.Results[i].RuleID != f.Vulnerability {
+				if rows[i]["id"] != f.ID || rows[i]["vulnerability"] != f.Vulnerability || rows[i]["severity"] != f.Severity || f.Tag != "v1" || *run.Results[i].RuleID != f.Vulnerability {
 					t.Fatalf("%s: %+v, %v", path, item, rows[i])
 				}
 			}

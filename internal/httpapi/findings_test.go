@@ -369,8 +369,8 @@ func TestAllFindings(t *testing.T) {
 	}
 	single := feed(t, h, "/findings/"+one)
 	for _, e := range single.Entries {
-		if !ids[e.ID] {
-			t.Errorf("%s has another id in the feed of all configs", e.Title)
+		if ids[e.ID] {
+			t.Errorf("%s has the same id in the feed of all configs", e.Title)
 		}
 	}
 	if f.ID == single.ID {

@@ -56,6 +56,8 @@ type (
 	// FindingData is a finding and the images that have it. If findings are grouped by vulnerability, Images and
 	// ImageCount are set instead of Tag, Platform and Digest.
 	FindingData struct {
+		// ID is the id of the finding. The entries of most feeds have ids of their own.
+		ID            string        `json:"id"`
 		Severity      string        `json:"severity"`
 		Vulnerability string        `json:"vulnerability"`
 		Package       string        `json:"package,omitempty"`
@@ -78,7 +80,6 @@ type (
 		ImageCount int      `json:"imageCount,omitempty"`
 		Resolved   string   `json:"resolved,omitempty"`
 		// These are not in the JSON because an item of a JSON Feed already contains them.
-		ID          string `json:"-"`
 		Published   string `json:"-"`
 		Updated     string `json:"-"`
 		URL         string `json:"-"`
@@ -234,7 +235,7 @@ func NewFindingData(l report.Listing, found report.Entry, limit int) FindingData
 	f, image := found.Finding, found.Images[0]
 	nameLimit := min(MaxName, max(limit, 100))
 	d := FindingData{
-		ID: l.EntryID(found).URN(), Severity: OneLine(string(f.Severity), maxSeverity), Vulnerability: OneLine(f.Name, nameLimit), Package: packageNames(f, limit),
+		ID: l.FindingID(found).URN(), Severity: OneLine(string(f.Severity), maxSeverity), Vulnerability: OneLine(f.Name, nameLimit), Package: packageNames(f, limit),
 		Versions: firstTexts(f.Versions, limit), FixedIn: firstTexts(f.FixedIn, limit),
 		FixAvailable: OneLine(f.FixAvailable, maxSeverity), Exploit: OneLine(f.Exploit, maxSeverity), Score: scoreOf(f), Vector: OneLine(f.Vector, nameLimit),
 		ScoreSource: OneLine(f.ScoreSource, nameLimit), Packages: newPackages(f.Packages, limit), Related: firstTexts(f.Related, limit),

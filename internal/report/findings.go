@@ -53,12 +53,28 @@ func (l Listing) FeedID() uuid.UUID {
 	return scan.NameID(append(name, l.View.parts()...)...)
 }
 
-// EntryID returns the id of an entry, which stays the same over time.
-func (l Listing) EntryID(e Entry) uuid.UUID {
+// FindingID returns the id of an entry's finding, which is the same in all listings. If the findings are grouped, it is the id of the vulnerability
+// in the repository.
+func (l Listing) FindingID(e Entry) uuid.UUID {
 	if l.View.ByVulnerability {
 		return scan.VulnerabilityID(e.Images[0].Repository, e.Finding)
 	}
 	return scan.FindingID(*e.Images[0], e.Finding)
+}
+
+// EntryID returns the id of an entry in the feed. It stays the same over time.
+func (l Listing) EntryID(e Entry) uuid.UUID { return l.inFeed(l.FindingID(e)) }
+
+// ChangeID returns the id of a change in the feed. It stays the same over time.
+func (l Listing) ChangeID(c history.Change) uuid.UUID { return l.inFeed(c.ID()) }
+
+// inFeed returns the id that a finding or a change has in this feed. Some feed readers keep only one entry with an id, from all their feeds. So
+// each feed has its own ids, except the feeds of configs without a filter: their entries have the ids that earlier versions gave them.
+func (l Listing) inFeed(id uuid.UUID) uuid.UUID {
+	if l.Config != nil && !l.IsChangeFeed && len(l.View.parts()) == 0 {
+		return id
+	}
+	return scan.NameID("entry", l.FeedID().String(), id.String())
 }
 
 // Outage returns a temporary error: no image could be read, or not all changes. It returns nil if at least one image was read, or if the error is

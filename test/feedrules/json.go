@@ -45,6 +45,7 @@ type JSONItem struct {
 	Tags          []string  `json:"tags"`
 	Finding       struct {
 		JSONImage
+		ID            string   `json:"id"`
 		Severity      string   `json:"severity"`
 		Vulnerability string   `json:"vulnerability"`
 		Package       string   `json:"package"`

@@ -9,12 +9,13 @@ import (
 
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/report"
 )
 
 // newChangeEntry returns the entry of a change.
-func newChangeEntry(c history.Change, limit int) entry {
+func newChangeEntry(l report.Listing, c history.Change, limit int) entry {
 	name := func(s string) string { return render.OneLine(s, min(render.MaxName, max(limit, 100))) }
-	e := entry{id: c.ID().URN(), published: c.At, updated: c.At, url: render.Advisory(c.Finding, limit)}
+	e := entry{id: l.ChangeID(c).URN(), published: c.At, updated: c.At, url: render.Advisory(c.Finding, limit)}
 	switch {
 	case len(c.RolledUp) > 0:
 		e.title, e.categories = rolledTitle(c, name), []string{"ROLLED UP"}

@@ -82,7 +82,7 @@ func TestChangeFeed(t *testing.T) {
 	}
 }
 
-// The ids of these entries are computed from the names that their kinds had before. They must stay as they are, or feed readers show old entries again.
+// The ids of these changes are computed from the names that their kinds had before. They must stay as they are, or feed readers show old entries again.
 func TestIDsOfEntriesWithNewTitles(t *testing.T) {
 	want := map[string]string{
 		"[SCANNED AGAIN]":   "urn:uuid:ed238341-b908-59f2-8526-86ae3b728cee",
@@ -90,13 +90,13 @@ func TestIDsOfEntriesWithNewTitles(t *testing.T) {
 		"[REPOSITORY BACK]": "urn:uuid:4ab34c21-9991-5e0b-8572-868bb2683417",
 	}
 	for _, c := range everyChange().Changes {
-		e := newChangeEntry(c, 1000)
+		e := newChangeEntry(everyChange(), c, 1000)
 		for title, id := range want {
 			if !strings.HasPrefix(e.title, title) {
 				continue
 			}
-			if e.id != id {
-				t.Errorf("%s: id %s, want %s", e.title, e.id, id)
+			if got := c.ID().URN(); got != id {
+				t.Errorf("%s: id %s, want %s", e.title, got, id)
 			}
 			delete(want, title)
 		}

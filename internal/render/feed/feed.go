@@ -80,7 +80,7 @@ func newFeed(l report.Listing, links Links, limit int) feed {
 		if i == 0 {
 			f.updated = c.At
 		}
-		f.entries = append(f.entries, newChangeEntry(c, limit))
+		f.entries = append(f.entries, newChangeEntry(l, c, limit))
 	}
 	if f.updated.IsZero() { // no config has a known date: the feed is as it is now
 		f.updated = l.Now

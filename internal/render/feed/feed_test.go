@@ -3,6 +3,7 @@ package feed
 import (
 	"bytes"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,88 @@ func TestFeeds(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// idsOf returns the ids of the entries of a listing. They must be the same in Atom and JSON Feed.
+func idsOf(t *testing.T, l report.Listing, links Links) []string {
+	t.Helper()
+	atom, err := Atom(l, links)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := JSON(l, links)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var inAtom, inJSON []string
+	for _, e := range feedrules.Atom(t, atom).Entries {
+		inAtom = append(inAtom, e.ID)
+	}
+	for _, item := range feedrules.JSON(t, asJSON).Items {
+		inJSON = append(inJSON, item.ID)
+	}
+	if !slices.Equal(inAtom, inJSON) {
+		t.Errorf("ids %v as Atom, %v as JSON", inAtom, inJSON)
+	}
+	return inAtom
+}
+
+// Some feed readers keep an entry with one id only in one of their feeds. So only the plain feeds of configs share ids.
+func TestIDsOfEntriesPerFeed(t *testing.T) {
+	with := func(l report.Listing, change func(*report.Listing)) report.Listing { change(&l); return l }
+	filtered := func(l *report.Listing) { l.View.Filter.Severity = scan.Low }
+	all := func(l *report.Listing) { l.Config = nil }
+	feeds := map[string]report.Listing{
+		"plain": rendertest.Sample(), "filtered": with(rendertest.Sample(), filtered), "by vulnerability": with(rendertest.Sample(), func(l *report.Listing) { l.View.ByVulnerability = true }),
+		"all": with(rendertest.Sample(), all), "all, filtered": with(with(rendertest.Sample(), all), filtered),
+		"changes": everyChange(), "changes, filtered": with(everyChange(), filtered), "all changes": with(everyChange(), all),
+	}
+	feedOf := make(map[string]string)
+	for name, l := range feeds {
+		ids := idsOf(t, l, here)
+		for _, id := range ids {
+			if feedOf[id] != "" {
+				t.Errorf("%s has the id %s, as %s", name, id, feedOf[id])
+			}
+			feedOf[id] = name
+		}
+		l.View.Page, l.View.Order = 2, report.BySeverity
+		if again := idsOf(t, l, Links{Self: here.Self + "?key=other"}); !slices.Equal(again, ids) {
+			t.Errorf("%s: with another key and page the ids are %v, not %v", name, again, ids)
+		}
+	}
+	other := rendertest.Sample()
+	config := *other.Config
+	config.ID = "another config"
+	other.Config = &config
+	if ids := idsOf(t, other, here); !slices.Equal(ids, idsOf(t, rendertest.Sample(), here)) {
+		t.Errorf("the ids of a config depend on its scan ID: %v", ids)
+	}
+}
+
+// The id in the data of a finding is the same in all feeds and in all formats.
+func TestIDsOfFindings(t *testing.T) {
+	want := idsOf(t, rendertest.Sample(), here)
+	l := rendertest.Sample()
+	l.View.Filter.Severity, l.Config = scan.Low, nil
+	asJSON, err := JSON(l, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, item := range feedrules.JSON(t, asJSON).Items {
+		if item.Finding.ID != want[i] || item.ID == want[i] {
+			t.Errorf("item %s is about the finding %s, want %s", item.ID, item.Finding.ID, want[i])
+		}
+	}
+	table, err := render.FindingsCSV(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range feedrules.CSV(t, table)[:len(want)] {
+		if row["id"] != want[i] {
+			t.Errorf("row %d has the id %s, want %s", i, row["id"], want[i])
+		}
 	}
 }
 
