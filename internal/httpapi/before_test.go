@@ -71,7 +71,8 @@ func registryOfPreviousVersion() *ecr.ECR {
 	return e
 }
 
-// From the objects of the previous version, the service makes the same bytes as that version, before and after the first visit.
+// From the objects of an earlier version, the service makes the same ids, titles and dates as that version, before and after the first visit. The ids of
+// changes are those of their feed, which that version did not have.
 func TestBucketOfThePreviousVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := bucketOfPreviousVersion(t)

@@ -2,14 +2,19 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/render/feed"
 	"ecr-continuous-scan/internal/render/page"
 	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
 )
 
 func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
@@ -115,7 +120,9 @@ func (a *API) writeListing(r *http.Request, format, path string, q query, l repo
 // readers subscribe to.
 func (a *API) feedLinks(r *http.Request, path string, q query, pages int) feed.Links {
 	at := func(n int) string { return a.link(r, path, q.page(n)) }
-	links := feed.Links{Self: at(q.view.Page), Summary: a.link(r, "/summary", nil)}
+	links := feed.Links{Self: at(q.view.Page), Summary: a.link(r, "/summary", nil), Vulnerability: func(name string) string {
+		return a.vulnerabilityLink(r, path, name)
+	}}
 	if pages == 1 {
 		return links
 	}
@@ -127,6 +134,20 @@ func (a *API) feedLinks(r *http.Request, path string, q query, pages int) feed.L
 		links.Next = at(q.view.Page + 1)
 	}
 	return links
+}
+
+// vulnerabilityLink returns the URL of the page that lists a vulnerability in the images of a feed.
+func (a *API) vulnerabilityLink(r *http.Request, path, name string) string {
+	if path = strings.TrimSuffix(path, "/changes"); path == "" { // the changes of all configs
+		path = "/findings/all"
+	}
+	filter, err := scan.ParseFilter(map[string][]string{"cve": {name}})
+	if err != nil {
+		filter = scan.Filter{} // not a name that a filter accepts
+	}
+	values := url.Values(filter.Values())
+	values.Set("format", formatHTML)
+	return a.link(r, path, values)
 }
 
 // linkHeader adds Link headers (RFC 8288) to the other pages, for formats that can't contain links.
@@ -144,22 +165,37 @@ func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if a.BaseURL(r) == "" {
+		return errors.New("list the feeds: the API's own URL is unknown")
+	}
 	configs, err := a.Reports.Configs.List(r.Context())
 	if err != nil {
 		return err
 	}
-	feeds := make([]feed.Subscription, len(configs))
-	for i, c := range configs {
-		feeds[i] = feed.Subscription{Config: c, View: q.view, URL: a.link(r, "/findings/"+c.ID, q.values)}
-		if feeds[i].URL == "" {
-			return fmt.Errorf("list the feeds: the API's own URL is unknown")
-		}
-	}
-	list, err := feed.OPML(feeds)
+	list, err := feed.OPML(a.subscriptions(r, q, configs))
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", cacheAsk)
 	serve(w, r, "text/x-opml; charset=utf-8", list)
 	return nil
+}
+
+// subscriptions returns the feeds of each config, and then those of all configs: the findings and the changes.
+func (a *API) subscriptions(r *http.Request, q query, configs []scan.Config) []feed.Subscription {
+	ofChanges := maps.Clone(q.values)
+	ofChanges.Del("by")
+	home := a.link(r, "/summary", nil)
+	var feeds []feed.Subscription
+	add := func(config *scan.Config, findings, changes string) {
+		listing := report.Listing{Config: config, View: q.view}
+		feeds = append(feeds, feed.Subscription{Listing: listing, URL: a.link(r, findings, q.values), Home: home})
+		listing.IsChangeFeed, listing.View.ByVulnerability = true, false
+		feeds = append(feeds, feed.Subscription{Listing: listing, URL: a.link(r, changes, ofChanges), Home: home})
+	}
+	for _, c := range configs {
+		add(&c, "/findings/"+c.ID, "/findings/"+c.ID+"/changes")
+	}
+	add(nil, "/findings/all", "/changes")
+	return feeds
 }

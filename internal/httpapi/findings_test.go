@@ -306,18 +306,19 @@ func TestVaryWithAnAllowedOrigin(t *testing.T) {
 
 func TestFeedList(t *testing.T) {
 	_, h := start(t)
-	if got := call(h, "GET", "/findings", "", ""); len(feedrules.OPML(t, []byte(got.body))) != 0 {
-		t.Errorf("without configs: %s", got.body)
-	}
 	ubuntu, centos := add(t, h, "test/ubuntu", "latest"), add(t, h, "test/centos")
 	got := call(h, "GET", "/findings/", "", "")
+	console := "https://us-west-2.console.aws.amazon.com/ecr/repositories/private/123456789012/"
 	want := []feedrules.Outline{
-		{Text: "ECR repository test/ubuntu in us-west-2", XMLURL: base + "/findings/" + ubuntu}, {Text: "ECR repository test/centos in us-west-2", XMLURL: base + "/findings/" + centos},
+		{Text: "ECR repository test/ubuntu in us-west-2", XMLURL: "/findings/" + ubuntu, HTMLURL: console + "test/ubuntu?region=us-west-2"},
+		{Text: "ECR repository test/ubuntu in us-west-2, what changed", XMLURL: "/findings/" + ubuntu + "/changes", HTMLURL: console + "test/ubuntu?region=us-west-2"},
+		{Text: "ECR repository test/centos in us-west-2", XMLURL: "/findings/" + centos, HTMLURL: console + "test/centos?region=us-west-2"},
+		{Text: "ECR repository test/centos in us-west-2, what changed", XMLURL: "/findings/" + centos + "/changes", HTMLURL: console + "test/centos?region=us-west-2"},
+		{Text: "ECR image scan findings", XMLURL: "/findings/all", HTMLURL: base + "/summary"},
+		{Text: "ECR image scan findings, what changed", XMLURL: "/changes", HTMLURL: base + "/summary"},
 	}
 	for i := range want {
-		want[i].Title, want[i].Type = want[i].Text, "rss"
-		repo := []string{"test/ubuntu", "test/centos"}[i]
-		want[i].HTMLURL = "https://us-west-2.console.aws.amazon.com/ecr/repositories/private/123456789012/" + repo + "?region=us-west-2"
+		want[i].Title, want[i].Type, want[i].XMLURL = want[i].Text, "rss", base+want[i].XMLURL
 	}
 	if diff := cmp.Diff(want, feedrules.OPML(t, []byte(got.body))); diff != "" || got.header.Get("Content-Type") != "text/x-opml; charset=utf-8" {
 		t.Errorf("%v (-want +got):\n%s", got.header, diff)
@@ -326,7 +327,7 @@ func TestFeedList(t *testing.T) {
 		t.Errorf("again: %d", again.status)
 	}
 	// The URLs in the list contain the key and the filter, and are equal to the self links of the feeds.
-	for _, o := range feedrules.OPML(t, []byte(call(h, "GET", "/findings?tag=latest&severity=low&key=a%26b", "", "").body)) {
+	for _, o := range feedrules.OPML(t, []byte(call(h, "GET", "/findings?tag=latest&severity=low&by=vulnerability&key=a%26b", "", "").body)) {
 		u, err := url.Parse(strings.TrimPrefix(o.XMLURL, base))
 		if err != nil {
 			t.Fatal(err)

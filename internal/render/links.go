@@ -14,7 +14,7 @@ import (
 func Advisory(f scan.Finding, limit int) string {
 	var b strings.Builder
 	for i := range len(f.URL) { // converts an IRI to a URI (RFC 3987, section 3.1), so that characters that look like others become visible
-		if c := f.URL[i]; c > ' ' && c <= '~' {
+		if c := f.URL[i]; c > ' ' && c <= '~' && c != '"' && c != '<' && c != '>' {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "%%%02X", c)

@@ -130,9 +130,19 @@ func title(t testing.TB, what, s string) {
 	}
 }
 
-// checkInert checks that HTML contains only elements that the service writes.
+// checkInert checks that HTML contains only elements and references that the service writes.
 func checkInert(t testing.TB, what, html string) {
 	t.Helper()
+	for rest := html; ; {
+		_, after, found := strings.Cut(rest, "&")
+		if !found {
+			break
+		}
+		if rest = after; !strings.HasPrefix(rest, "amp;") && !strings.HasPrefix(rest, "lt;") && !strings.HasPrefix(rest, "gt;") {
+			t.Errorf("%s: many programs show the reference as it is: &%.10s", what, rest)
+			break
+		}
+	}
 	for rest := html; ; {
 		_, tag, found := strings.Cut(rest, "<")
 		if !found {

@@ -3,7 +3,6 @@ package feed
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,9 +12,9 @@ import (
 )
 
 // newChangeEntry returns the entry of a change.
-func newChangeEntry(l report.Listing, c history.Change, limit int) entry {
-	name := func(s string) string { return render.OneLine(s, min(render.MaxName, max(limit, 100))) }
-	e := entry{id: l.ChangeID(c).URN(), published: c.At, updated: c.At, url: render.Advisory(c.Finding, limit)}
+func newChangeEntry(l report.Listing, links Links, c history.Change, limit int) entry {
+	name := nameIn(limit)
+	e := entry{id: l.ChangeID(c).URN(), published: c.At, updated: c.At, url: render.ConsoleURL(c.Repository)}
 	switch {
 	case len(c.RolledUp) > 0:
 		e.title, e.categories = rolledTitle(c, name), []string{"ROLLED UP"}
@@ -23,11 +22,15 @@ func newChangeEntry(l report.Listing, c history.Change, limit int) entry {
 	case c.Finding.Name != "":
 		e.title = findingTitle(c, name)
 		e.categories = []string{string(c.Kind), severityOf(c)}
+		if c.Kind == history.Fixed {
+			e.categories[1] = resolvedTerm
+		}
 		for _, pkg := range render.PackageTerms(c.Finding, maxTerms) {
 			e.categories = append(e.categories, name(pkg))
 		}
-		e.summary = render.OneLine(descriptionOf(c.Finding, limit), min(render.MaxSummary, limit))
-		e.content = contentOf(emptyLine.Split(descriptionOf(c.Finding, limit), -1), changeRows(c, limit), e.url)
+		e.summary = summaryOf(c.Finding, cmp.Or(c.To, c.From), limit)
+		e.url = links.of(c.Finding, c.Repository, limit)
+		e.content = contentOf(emptyLine.Split(descriptionOf(c.Finding, limit), -1), changeRows(c, limit), render.Advisory(c.Finding, limit))
 	default:
 		words := render.WordsOfChange(c)
 		e.title = "[" + words.Name + "] " + fmt.Sprintf(words.Sentence, imageOf(c, name))
@@ -37,12 +40,10 @@ func newChangeEntry(l report.Listing, c history.Change, limit int) entry {
 	if c.Image != nil {
 		e.categories = append(e.categories, name(c.Image.Label()))
 	}
-	e.categories = slices.DeleteFunc(e.categories, func(term string) bool { return term == "" })
-	e.url = cmp.Or(e.url, render.ConsoleURL(c.Repository))
+	e.categories = withoutEmpty(e.categories)
 	return e
 }
 
-// severityOf returns the severity after a change, or the one before if the finding is fixed.
 func severityOf(c history.Change) string { return render.OneLine(string(cmp.Or(c.To, c.From)), 50) }
 
 func imageOf(c history.Change, name func(string) string) string {

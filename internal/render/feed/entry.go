@@ -3,12 +3,11 @@ package feed
 import (
 	"cmp"
 	"fmt"
-	"html/template"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+	"unicode/utf8"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
@@ -24,47 +23,47 @@ type entry struct {
 	data               render.FindingData
 }
 
-func newEntry(l report.Listing, found report.Entry, limit int) entry {
+func newEntry(l report.Listing, links Links, found report.Entry, limit int) entry {
 	f, image := found.Finding, found.Images[0]
-	name := func(s string) string { return render.OneLine(s, min(render.MaxName, max(limit, 100))) }
+	name := nameIn(limit)
 	e := entry{
-		id: l.EntryID(found).URN(), published: found.Published, updated: found.Updated,
-		summary: render.OneLine(descriptionOf(f, limit), min(render.MaxSummary, limit)),
-		url:     render.Advisory(f, limit),
-		data:    render.NewFindingData(l, found, limit),
+		id: l.EntryID(found).URN(), published: found.Published, updated: found.Updated, summary: summaryOf(f, f.Severity, limit),
+		url: links.of(f, image.Repository, limit), data: render.NewFindingData(l, found, limit), content: content(l, found, limit),
 	}
 	severity := render.OneLine(string(f.Severity), 50)
-	terms := []string{severity, name(image.Label())}
-	for _, pkg := range render.PackageTerms(f, maxTerms) {
-		terms = append(terms, name(pkg))
-	}
-	state := ""
+	term, state := severity, ""
 	if !found.Resolved.IsZero() {
-		state = "[RESOLVED] "
+		term, state = resolvedTerm, "[RESOLVED] "
+	}
+	var packages []string
+	for _, pkg := range render.PackageTerms(f, maxTerms) {
+		packages = append(packages, name(pkg))
 	}
 	if l.View.ByVulnerability {
 		e.title = fmt.Sprintf("%s[%s] in images of %s found %s", state, severity, image.Repository.Name, name(f.Name))
 		if f.Package != "" {
 			e.title += " in " + name(f.Package)
 		}
-		terms = slices.Concat(terms[:1], terms[2:], render.Labels(found.Images[:min(len(found.Images), maxTerms)], name))
+		e.categories = slices.Concat([]string{term}, packages, render.Labels(found.Images[:min(len(found.Images), maxTerms)], name))
 	} else {
 		e.title = fmt.Sprintf("%s[%s] in image %s:%s found %s", state, severity, image.Repository.Name, name(image.Label()), name(f.Name))
+		e.categories = append([]string{term, name(image.Label())}, packages...)
 	}
-	if state != "" {
-		terms = append(terms, "RESOLVED")
-	}
-	for _, term := range terms {
-		if term != "" {
-			e.categories = append(e.categories, term)
-		}
-	}
-	e.content = content(l, found, limit)
-	if e.url == "" {
-		e.url = render.ConsoleURL(image.Repository)
-	}
+	e.categories = withoutEmpty(e.categories)
 	return e
 }
+
+// nameIn returns the function that shortens a name for an entry whose texts have at most limit characters.
+func nameIn(limit int) func(string) string {
+	return func(s string) string { return render.OneLine(s, min(render.MaxName, max(limit, 100))) }
+}
+
+func withoutEmpty(terms []string) []string {
+	return slices.DeleteFunc(terms, func(term string) bool { return term == "" })
+}
+
+// resolvedTerm is the category of a resolved finding. It replaces the severity, so that a rule of a feed reader for a severity does not match it.
+const resolvedTerm = "resolved"
 
 // maxTerms is the maximum number of packages, and of tags of a group, that are also categories.
 const maxTerms = 5
@@ -73,13 +72,21 @@ func descriptionOf(f scan.Finding, limit int) string {
 	return cmp.Or(strings.TrimSpace(render.Clean(f.Description, limit)), "The scanner gives no description.")
 }
 
-// contentTemplate is the body of an entry. It uses only elements that every feed reader shows. The spaces between them are for readers that convert
-// the content to plain text.
-var contentTemplate = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("content").Parse(`{{range .Paragraphs}}<p>{{.}}</p> {{end}}<table>` +
-		`{{range .Rows}}<tr><th>{{.Name}}</th> <td>{{.Value}}</td></tr> {{end}}</table> ` +
-		`{{if .URL}}<p><a href="{{.URL}}">Advisory</a></p>{{end}}`))
-})
+// summaryOf returns one line with the most important facts, and the beginning of the description. Some programs show only the summary.
+func summaryOf(f scan.Finding, severity scan.Severity, limit int) string {
+	part := func(texts ...string) string { return render.OneLine(strings.Join(texts, ", "), maxSummaryPart) }
+	head := render.OneLine(string(severity), 50)
+	if installed := strings.TrimSpace(part(f.Package) + " " + part(f.Versions...)); installed != "" {
+		head += ": " + installed
+	}
+	if len(f.FixedIn) > 0 {
+		head += ", fixed in " + part(f.FixedIn...)
+	}
+	return render.OneLine(head+". "+descriptionOf(f, limit), min(render.MaxSummary, max(limit, 3*maxSummaryPart)))
+}
+
+// maxSummaryPart is the maximum length of the packages, of the installed versions and of the fixed versions in a summary, in characters.
+const maxSummaryPart = 100
 
 type row struct{ Name, Value string }
 
@@ -89,23 +96,38 @@ func content(l report.Listing, found report.Entry, limit int) string {
 	return contentOf(emptyLine.Split(descriptionOf(found.Finding, limit), -1), rows(l, found, limit), render.Advisory(found.Finding, limit))
 }
 
-// contentOf returns paragraphs, a table and a link as HTML.
+// maxRow is the maximum length of a row of a table, in characters. Mail programs break lines after about 78 characters, which would break the table.
+const maxRow = 70
+
+// contentOf returns paragraphs, a table and a link as HTML: the body of an entry. It uses only elements that every feed reader shows. The spaces
+// between them are for readers that convert the content to plain text. Long rows are paragraphs after the table.
 func contentOf(paragraphs []string, rows []row, url string) string {
-	body := struct {
-		Paragraphs []string
-		Rows       []row
-		URL        string
-	}{paragraphs, rows, url}
-	var b strings.Builder
-	if err := contentTemplate().Execute(&b, body); err != nil {
-		// Can't happen, because the template is fixed and the values are strings. The paragraphs are still correct.
-		return htmlText(strings.Join(body.Paragraphs, " "))
+	var text, table, long strings.Builder
+	for _, p := range paragraphs {
+		text.WriteString("<p>" + htmlText(p) + "</p> ")
 	}
-	return b.String()
+	for _, r := range rows {
+		if utf8.RuneCountInString(r.Name+r.Value) > maxRow {
+			long.WriteString("<p>" + htmlText(r.Name+": "+r.Value) + "</p> ")
+		} else {
+			table.WriteString("<tr><th>" + htmlText(r.Name) + "</th> <td>" + htmlText(r.Value) + "</td></tr> ")
+		}
+	}
+	if table.Len() > 0 {
+		text.WriteString("<table>" + table.String() + "</table> ")
+	}
+	text.WriteString(long.String())
+	if url != "" {
+		text.WriteString(`<p><a href="` + htmlText(url) + `">Advisory</a></p>`)
+	}
+	return text.String()
 }
 
-// htmlText escapes a text for HTML.
-func htmlText(s string) string { return template.HTMLEscapeString(s) }
+// htmlText escapes a text for HTML, and a link for an attribute: links contain no quotation marks. It replaces only the characters that must be
+// replaced, because many programs do not decode references such as &#39;.
+func htmlText(s string) string { return htmlEscapes.Replace(s) }
+
+var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 func rows(l report.Listing, found report.Entry, limit int) []row {
 	f, image := found.Finding, found.Images[0]

@@ -22,6 +22,22 @@ type Links struct {
 	Self, First, Previous, Next, Last string
 	// Summary is the URL of the summary page, which the feed of all configs links to.
 	Summary string
+	// Vulnerability returns the URL of the page with the findings of a vulnerability. nil means that there is none.
+	Vulnerability func(name string) string
+}
+
+// of returns the link of an entry about a finding: the advisory, or the page of the vulnerability. If the API's own URL is unknown, it is the page of
+// the repository in the AWS console.
+func (links Links) of(f scan.Finding, repo scan.Repository, limit int) string {
+	if url := render.Advisory(f, limit); url != "" {
+		return url
+	}
+	if links.Vulnerability != nil {
+		if url := links.Vulnerability(f.Name); url != "" {
+			return url
+		}
+	}
+	return render.ConsoleURL(repo)
 }
 
 // feed is the content of a feed, for Atom and JSON Feed. Its texts are clean and not escaped.
@@ -74,13 +90,13 @@ func newFeed(l report.Listing, links Links, limit int) feed {
 		if i == 0 {
 			f.updated = e.Updated
 		}
-		f.entries = append(f.entries, newEntry(l, e, limit))
+		f.entries = append(f.entries, newEntry(l, links, e, limit))
 	}
 	for i, c := range l.Changes {
 		if i == 0 {
 			f.updated = c.At
 		}
-		f.entries = append(f.entries, newChangeEntry(l, c, limit))
+		f.entries = append(f.entries, newChangeEntry(l, links, c, limit))
 	}
 	if f.updated.IsZero() { // no config has a known date: the feed is as it is now
 		f.updated = l.Now

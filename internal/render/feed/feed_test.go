@@ -256,7 +256,7 @@ func TestMaliciousTextsAreEscaped(t *testing.T) {
 	if want := "https://example.org/%C3%BC?a=%E2%80%AE%E2%81%A6&b=" + strings.Repeat("%C3%A9", 10); e.Links[0].Href != want {
 		t.Errorf("link %q, want %q", e.Links[0].Href, want)
 	}
-	want := `<p>One &lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;two&#34; 🏳️‍🌈.</p> <p>Second
+	want := `<p>One &lt;script&gt;alert(1)&lt;/script&gt; &amp; "two" 🏳️‍🌈.</p> <p>Second
 paragraph.</p> <p>` + long[:4000]
 	if !strings.HasPrefix(e.Content.Value, want) || !strings.Contains(e.Content.Value, `…</p> <table><tr><th>Severity</th> <td>HIGH</td></tr> <tr><th>CVSS score</th> <td>9 &lt;script&gt;`) {
 		t.Errorf("content %.400q", e.Content.Value)
@@ -264,6 +264,80 @@ paragraph.</p> <p>` + long[:4000]
 }
 
 // For all texts of a scanner or a registry, the feeds and tables are well-formed and contain no active content.
+// Many programs do not decode references in HTML. So there are no others than those for markup.
+func TestEscapes(t *testing.T) {
+	f := scan.Finding{Name: "CVE-1", Package: "libstdc++", URL: `https://example.org/?a='1'&b="<2>"`, Description: `It's "a+b" <b>&amp;`}
+	feed, err := Atom(rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), rendertest.Found("1", f)), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := feedrules.Atom(t, feed).Entries[0]
+	for _, want := range []string{`<p>It's "a+b" &lt;b&gt;&amp;amp;</p>`, `<td>libstdc++</td>`, `<a href="https://example.org/?a='1'&amp;b=%22%3C2%3E%22">`} {
+		if !strings.Contains(e.Content.Value, want) {
+			t.Errorf("no %s in %s", want, e.Content.Value)
+		}
+	}
+	if want := `: libstdc++. It's "a+b" &lt;b&gt;&amp;amp;`; e.Summary != want {
+		t.Errorf("summary %s, want %s", e.Summary, want)
+	}
+}
+
+// The most important facts are at the beginning of the summary.
+func TestSummaries(t *testing.T) {
+	full := scan.Finding{Name: "CVE-1", Severity: scan.High, Package: "openssl", Versions: []string{"1.1", "1.2"}, FixedIn: []string{"1.3"}, Description: "Text."}
+	many := full
+	many.Package, many.Description = strings.Repeat("package, ", 1000), strings.Repeat("x", 5000)
+	for name, test := range map[string]struct {
+		finding scan.Finding
+		want    string
+	}{
+		"all facts": {full, "HIGH: openssl 1.1, 1.2, fixed in 1.3. Text."},
+		"basic":     {scan.Finding{Severity: scan.Low, Package: "bash", Versions: []string{"5"}, Description: "Text."}, "LOW: bash 5. Text."},
+		"few facts": {scan.Finding{Severity: scan.Undefined}, "UNDEFINED. The scanner gives no description."},
+		"long list": {many, "HIGH: " + strings.TrimSpace(strings.Repeat("package, ", 12))[:99] + "… 1.1, 1.2, fixed in 1.3. xxx"},
+	} {
+		if got := summaryOf(test.finding, test.finding.Severity, 4000); !strings.HasPrefix(got, test.want) || len(got) > render.MaxSummary+10 {
+			t.Errorf("%s: %.200q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// Mail programs break lines after about 78 characters. Rows of tables are shorter.
+func TestRowsFitInMails(t *testing.T) {
+	for name, l := range map[string]report.Listing{"findings": rendertest.Sample(), "grouped": rendertest.ByVulnerability(), "changes": everyChange()} {
+		feed, err := Atom(l, here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := string(feed)
+		for _, e := range feedrules.Atom(t, feed).Entries {
+			content += e.Content.Value
+			for cells := range strings.SplitSeq(e.Content.Value, "<tr>") {
+				cells, _, isRow := strings.Cut(cells, "</tr>")
+				if line := strings.NewReplacer("<th>", "", "</th> <td>", " | ", "</td>", "  ").Replace(cells); isRow && len(line) > 78 {
+					t.Errorf("%s: a row of %d characters: %s", name, len(line), line)
+				}
+			}
+		}
+		if name == "findings" && !strings.Contains(content, "</table> <p>Digest: sha256:") {
+			t.Errorf("no digest after the table: %s", content)
+		}
+	}
+}
+
+// A resolved finding is not in the category of its severity.
+func TestCategoriesOfResolvedFindings(t *testing.T) {
+	l := rendertest.Sample()
+	l.Entries[0].Resolved = rendertest.Scanned.Add(time.Hour)
+	if e := newEntry(l, here, l.Entries[0], 4000); !slices.Equal(e.categories, []string{"resolved", "latest", "libssl<3>", "openssl"}) {
+		t.Errorf("categories %q", e.categories)
+	}
+	fixed := everyChange().Changes[1]
+	if e := newChangeEntry(everyChange(), here, fixed, 4000); !slices.Equal(e.categories, []string{"FIXED", "resolved", "apparmor", "16.04"}) {
+		t.Errorf("categories %q", e.categories)
+	}
+}
+
 func FuzzFeed(f *testing.F) {
 	f.Add("CVE-2016-1585", "apparmor", "MEDIUM", "text", "http://example.org/", "16.04", int64(1569929237), int64(0))
 	f.Add("<script>alert(1)</script>", "]]>", "\x00", "\x1b[31m\u202e\ufffe</content>&#0;🙂", "javascript:alert(1)", "\xff\xfe", int64(-1), int64(1))
