@@ -79,6 +79,8 @@ type TrackedFinding struct {
 	Ended     Stamp `json:"ended,omitempty"`
 	// Note describes the last change.
 	Note string `json:"note,omitempty"`
+	// Earlier are the earlier episodes that ended within [Retention].
+	Earlier []Episode `json:"earlier,omitempty"`
 }
 
 // EventKind is the kind of a change.
@@ -128,8 +130,8 @@ type Event struct {
 }
 
 // Limits of a history. maxEnded is the number of resolved and hidden findings that are stored with all fields.
-// maxNamed is the number of older findings that are stored with name, package, severity and episode only, so that the
-// service recognizes them when they come back. maxEvents is the number of events.
+// maxNamed is the number of older findings that are stored only with what identifies them, so that the service
+// recognizes them when they come back. maxEvents is the number of events.
 const (
 	maxEnded  = 5000
 	maxNamed  = 5000
@@ -280,6 +282,7 @@ type scanDiff struct {
 	suppressedCounts scan.Counts
 	// firstSeen contains when the other kind of scanning first saw a vulnerability. It is set for a baseline.
 	firstSeen map[string]Stamp
+	packages  packageNames
 	// converted means that the history was stored by a version that counted each package of an enhanced finding.
 	converted bool
 	events    []Event
@@ -290,6 +293,7 @@ type scanDiff struct {
 // newest.
 func (t *scanDiff) findings(found []scan.Finding) []TrackedFinding {
 	all := make([]TrackedFinding, 0, len(found)+len(t.old))
+	t.packages = newPackageNames(t.old, found)
 	for _, f := range found {
 		old, known := t.old[keyOf(f)]
 		delete(t.old, keyOf(f))
@@ -306,8 +310,11 @@ func (t *scanDiff) findings(found []scan.Finding) []TrackedFinding {
 }
 
 func (t *scanDiff) trackFound(f scan.Finding, old TrackedFinding, known bool) TrackedFinding {
-	next := TrackedFinding{Finding: f}
-	next.Episode = old.Episode
+	next := TrackedFinding{Finding: f, Earlier: old.Earlier}
+	next.Episode, next.NamesPackage = old.Episode, old.NamesPackage
+	if !known {
+		next.NamesPackage = t.packages.in(f)
+	}
 	switch {
 	case t.baseline && old.Status != Resolved && old.Published > 0:
 		next.Published, next.Updated, next.Note = old.Published, old.Updated, old.Note
@@ -317,10 +324,12 @@ func (t *scanDiff) trackFound(f scan.Finding, old TrackedFinding, known bool) Tr
 	case old.Status != Present:
 		next.Episode++
 		next = t.trackNew(next, t.at, noteOfReturn(old.Status))
+		next.Earlier = t.endEpisode(old, next)
 		t.addEvent(New, next, "")
 	case scan.CompareSeverity(f.Severity, old.Severity) < 0:
 		next.Episode++
 		next = t.trackNew(next, t.at, "severity raised from "+string(old.Severity))
+		next.Earlier = t.endEpisode(old, next)
 		t.addEvent(Raised, next, old.Severity)
 	default:
 		next.Published, next.Updated, next.Note = old.Published, old.Updated, old.Note
@@ -380,6 +389,7 @@ func (t *scanDiff) trackLost(f TrackedFinding) TrackedFinding {
 	f.Status, f.Ended = t.lostStatus, t.at
 	if t.lostStatus == Resolved {
 		f.Updated, f.Note = max(t.reserve(t.at), f.Updated), "no longer found"
+		f.Ended = f.Updated
 		t.addEvent(Fixed, f, f.Severity)
 	}
 	return f
@@ -421,6 +431,7 @@ func (t *scanDiff) prune(all []TrackedFinding) []TrackedFinding {
 	present := make([]TrackedFinding, 0, len(all))
 	var ended []TrackedFinding
 	for _, f := range all {
+		f.Earlier = t.recentEpisodes(f.Earlier)
 		if f.Status == Present {
 			present = append(present, f)
 		} else {
@@ -433,7 +444,8 @@ func (t *scanDiff) prune(all []TrackedFinding) []TrackedFinding {
 	ended = ended[:min(len(ended), maxEnded+maxNamed)]
 	for i, f := range ended {
 		if i >= maxEnded || f.Ended < t.at.Plus(-Retention) {
-			ended[i] = TrackedFinding{Finding: scan.Finding{Name: f.Name, Package: f.IdentityPackage(), Severity: f.Severity, Episode: f.Episode}, Status: f.Status, Ended: f.Ended}
+			name := scan.Finding{Name: f.Name, Package: f.IdentityPackage(), NamesPackage: f.NamesPackage, Severity: f.Severity, Episode: f.Episode}
+			ended[i] = TrackedFinding{Finding: name, Status: f.Status, Ended: f.Ended}
 		}
 	}
 	return append(present, ended...)

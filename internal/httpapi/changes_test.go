@@ -106,7 +106,7 @@ func TestChangesFromDayToDay(t *testing.T) {
 	s.want("/changes")
 
 	s.nextDay(vulnerability("CVE-3", "CRITICAL"), vulnerability("CVE-2", "MEDIUM"))
-	s.want("", "[CRITICAL] found CVE-3", "[MEDIUM] found CVE-2", "[RESOLVED] [HIGH] found CVE-1")
+	s.want("", "[CRITICAL] found CVE-3", "[MEDIUM] found CVE-2", "[RESOLVED] [LOW] found CVE-2 (now MEDIUM)", "[RESOLVED] [HIGH] found CVE-1")
 	s.want("/changes", "[NEW] [CRITICAL] found CVE-3", "[SEVERITY RAISED] [MEDIUM] found CVE-2, was LOW", "[FIXED] [HIGH]: CVE-1 is no longer found")
 	s.want("/changes?severity=HIGH", "[NEW] [CRITICAL] found CVE-3", "[FIXED] [HIGH]: CVE-1 is no longer found")
 	s.want("/changes?cve=cve-2", "[SEVERITY RAISED] [MEDIUM] found CVE-2, was LOW")

@@ -22,6 +22,8 @@ type Entry struct {
 	Published, Updated time.Time
 	// Resolved is when a completed scan no longer contained the finding; zero for an open finding.
 	Resolved time.Time
+	// RaisedTo is set if the entry is over because the severity rose: it is the severity of the entry that replaces it.
+	RaisedTo scan.Severity
 	// Note describes the last change; empty when there was none.
 	Note string
 }
@@ -74,9 +76,7 @@ type findingsCollector struct {
 	list       shortlist[Entry]
 	lastExpiry history.Stamp // when the last resolved finding became too old for the list
 	groups     map[vulnerability]*group
-	// episodes contains the highest recorded episode of each vulnerability, unless it is 0. The id of a group contains it. It includes resolved and
-	// filtered findings, so that the group keeps its id without them.
-	episodes map[vulnerability]int
+	episodes   groupEpisodes
 }
 
 // group is the entry of several images. primary is the image whose finding represents the group.
@@ -93,7 +93,7 @@ type vulnerability struct {
 
 func newFindingsCollector(v View) *findingsCollector {
 	paging, _ := v.order()
-	return &findingsCollector{view: v, list: newShortlist(v.page(), paging), groups: make(map[vulnerability]*group), episodes: make(map[vulnerability]int)}
+	return &findingsCollector{view: v, list: newShortlist(v.page(), paging), groups: make(map[vulnerability]*group), episodes: newGroupEpisodes()}
 }
 
 // add adds the findings of an image with this result. It ignores findings that were resolved too long ago: a history still contains them until its
@@ -102,32 +102,41 @@ func (g *findingsCollector) add(image *scan.Image, r scan.Result, h history.Hist
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view.ByVulnerability {
-		g.countEpisodes(image.Repository, h)
+		g.countEpisodes(image, r, h, now)
+	}
+	list := func(f history.TrackedFinding, raisedTo scan.Severity) {
+		f.InUse, f.LastInUse = r.InUse, r.LastInUse
+		entry := newEntry(image, f)
+		entry.RaisedTo = raisedTo
+		switch {
+		case g.isExpired(f.Status == history.Resolved, f.Ended, now), !g.view.Filter.Matches(f.Finding):
+		case g.view.ByVulnerability:
+			g.group(entry)
+		default:
+			g.list.add(entry)
+		}
 	}
 	for _, f := range h.Listed() {
-		if end := f.Ended.Plus(history.Retention); f.Status == history.Resolved && end < now {
-			g.lastExpiry = max(g.lastExpiry, end+1)
-			continue
-		}
-		f.InUse, f.LastInUse = r.InUse, r.LastInUse
-		if !g.view.Filter.Matches(f.Finding) {
-			continue
-		}
-		if entry := newEntry(image, f); g.view.ByVulnerability {
-			g.group(entry)
-		} else {
-			g.list.add(entry)
+		list(f, "")
+	}
+	if g.view.Order != FeedOrder || g.view.ByVulnerability {
+		return // a page has only the last episode of a finding; page adds the earlier ones of groups
+	}
+	for _, f := range h.Findings {
+		for _, e := range f.Earlier {
+			list(f.During(e), e.RaisedTo)
 		}
 	}
 }
 
-// countEpisodes adds the episodes of a history.
-func (g *findingsCollector) countEpisodes(repo scan.Repository, h history.History) {
-	for _, f := range h.Findings {
-		if key := (vulnerability{repo, f.Name, f.IdentityPackage()}); f.Episode > g.episodes[key] {
-			g.episodes[key] = f.Episode
-		}
+// isExpired reports whether a resolved finding ended too long ago.
+func (g *findingsCollector) isExpired(isResolved bool, ended, now history.Stamp) bool {
+	end := ended.Plus(history.Retention)
+	if !isResolved || end >= now {
+		return false
 	}
+	g.lastExpiry = max(g.lastExpiry, end+1)
+	return true
 }
 
 func (g *findingsCollector) group(e Entry) {
@@ -176,9 +185,12 @@ func (g *findingsCollector) page() ([]Entry, int) {
 		return nil, len(g.groups)
 	}
 	for key, e := range g.groups {
-		e.Finding.Episode = g.episodes[key]
+		e.Finding.Episode = g.episodes.last(key)
 		e.Finding.SortTexts()
 		g.list.add(e.Entry)
+	}
+	if g.view.Order == FeedOrder {
+		g.addEarlierGroups()
 	}
 	page := g.list.page()
 	_, withinPage := g.view.order()

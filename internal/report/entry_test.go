@@ -36,7 +36,7 @@ func TestGroupsDoNotDependOnTheOrderOfImages(t *testing.T) {
 			Images:  []*scan.Image{{Tag: "a", Digest: "a"}, {Tag: "b", Digest: "b"}, {Tag: "c", Digest: "c"}}, Count: 3,
 			Published: at.Add(-time.Hour), Updated: at.Add(time.Hour),
 		},
-		{Finding: scan.Finding{Name: "CVE-1", Package: "tar", Severity: scan.Low}, Images: image("c"), Count: 1, Published: at.Add(time.Hour), Updated: at.Add(time.Hour)},
+		{Finding: scan.Finding{Name: "CVE-1", Package: "tar", Severity: scan.Low, NamesPackage: true}, Images: image("c"), Count: 1, Published: at.Add(time.Hour), Updated: at.Add(time.Hour)},
 	}
 	for range 20 {
 		g := newFindingsCollector(View{ByVulnerability: true})

@@ -54,6 +54,9 @@ type Finding struct {
 	LastInUse time.Time `json:"-"`
 	// Episode counts how often the finding came back or its severity was raised. It starts at 0.
 	Episode int `json:"episode,omitempty"`
+	// NamesPackage means that titles name the package, because the image had the same vulnerability in another package
+	// when the finding was first recorded. It never changes, so that titles do not change.
+	NamesPackage bool `json:"namesPackage,omitempty"`
 }
 
 // BaseScore returns the CVSS score as a number. known is false if there is no valid score.

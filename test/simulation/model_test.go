@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/history"
 )
 
 // event is a change that the feeds must report once, with its title. Its date must be between from and to.
@@ -48,11 +49,22 @@ type label struct {
 	fixed     map[findingKey]resolution
 	hidden    map[findingKey]bool // not found since the scan type changed
 	episodes  map[findingKey]int
+	past      []pastEpisode
+	ever      map[findingKey]bool // all findings of its scans
+	named     map[findingKey]bool // those whose titles name the package
 	failing   time.Time
 	waitFrom  time.Time // no scan was expected before: there was no image, or Inspector scanned it
 	inspected bool      // Inspector scanned it when the model last observed it
 	removedAs string    // the change that says that it does not exist
 	tallies   []tally
+}
+
+// pastEpisode is an episode of a finding that was followed by another one. Its entry stays as resolved.
+type pastEpisode struct {
+	findingKey
+	number             int
+	severity, raisedTo string
+	ended              time.Time // at the earliest
 }
 
 // resolution is when a finding was resolved, and its severity.
@@ -117,7 +129,7 @@ func (t *model) observe() {
 			id := labelID{repo, name}
 			l := t.labels[id]
 			if l == nil {
-				l = &label{labelID: id, known: content{}, fixed: map[findingKey]resolution{}, hidden: map[findingKey]bool{}, episodes: map[findingKey]int{}}
+				l = &label{labelID: id, known: content{}, fixed: map[findingKey]resolution{}, hidden: map[findingKey]bool{}, episodes: map[findingKey]int{}, ever: map[findingKey]bool{}, named: map[findingKey]bool{}}
 				t.labels[id] = l
 			}
 			t.update(l, digest, now)
@@ -300,27 +312,32 @@ type diff struct {
 }
 
 func (d *diff) scan(found content) {
+	d.nameNew(found)
 	for f, is := range found {
 		was, present := d.known[f]
 		_, wasFixed := d.fixed[f]
 		up := rank(is.severity) - rank(was.severity)
 		switch {
 		case wasFixed, d.hidden[f] && !d.silent:
+			if fixed := d.fixed[f]; wasFixed {
+				d.past = append(d.past, pastEpisode{f, d.episodes[f], fixed.severity, "", fixed.from})
+			}
 			d.episodes[f]++
 			fallthrough
 		case !present && !d.hidden[f]:
 			d.dated = true
-			d.addEvent("NEW", fmt.Sprintf("[NEW] [%s] in image %%s found %s", is.severity, f.name), f, "", is.severity)
+			d.addEvent("NEW", fmt.Sprintf("[NEW] [%s] in image %%s found %s", is.severity, d.nameOf(f)), f, "", is.severity)
 		case d.silent:
 		case up > 0:
+			d.past = append(d.past, pastEpisode{f, d.episodes[f], was.severity, is.severity, d.from})
 			d.episodes[f]++
-			d.addEvent("SEVERITY RAISED", fmt.Sprintf("[SEVERITY RAISED] [%s] in image %%s found %s, was %s", is.severity, f.name, was.severity), f, was.severity, is.severity)
+			d.addEvent("SEVERITY RAISED", fmt.Sprintf("[SEVERITY RAISED] [%s] in image %%s found %s, was %s", is.severity, d.nameOf(f), was.severity), f, was.severity, is.severity)
 		default:
 			if up < 0 {
-				d.addEvent("SEVERITY LOWERED", fmt.Sprintf("[SEVERITY LOWERED] [%s] in image %%s found %s, was %s", is.severity, f.name, was.severity), f, was.severity, is.severity)
+				d.addEvent("SEVERITY LOWERED", fmt.Sprintf("[SEVERITY LOWERED] [%s] in image %%s found %s, was %s", is.severity, d.nameOf(f), was.severity), f, was.severity, is.severity)
 			}
 			if d.label.scan.enhanced && is.fix && !was.fix {
-				d.addEvent("FIX AVAILABLE", fmt.Sprintf("[FIX AVAILABLE] [%s] in image %%s for %s", is.severity, f.name), f, "", "")
+				d.addEvent("FIX AVAILABLE", fmt.Sprintf("[FIX AVAILABLE] [%s] in image %%s for %s", is.severity, d.nameOf(f)), f, "", "")
 			}
 		}
 		delete(d.fixed, f)
@@ -335,7 +352,7 @@ func (d *diff) scan(found content) {
 			continue
 		}
 		d.fixed[f] = resolution{was.severity, d.from, d.to}
-		d.addEvent("FIXED", fmt.Sprintf("[FIXED] [%s] in image %%s: %s is no longer found", was.severity, f.name), f, was.severity, "")
+		d.addEvent("FIXED", fmt.Sprintf("[FIXED] [%s] in image %%s: %s is no longer found", was.severity, d.nameOf(f)), f, was.severity, "")
 	}
 	d.known = maps.Clone(found)
 	if !d.label.scan.enhanced {
@@ -344,6 +361,31 @@ func (d *diff) scan(found content) {
 			d.known[f] = is
 		}
 	}
+}
+
+// nameNew decides which titles name the package: those of vulnerabilities that the label had in another package when the finding was first recorded.
+// Findings of Amazon Inspector have all packages.
+func (l *label) nameNew(found content) {
+	all := maps.Clone(l.ever)
+	for f := range found {
+		all[f] = true
+	}
+	for f := range found {
+		for other := range all {
+			if !l.ever[f] && other.name == f.name && other.pkg != f.pkg && other.pkg != inEvery && f.pkg != inEvery {
+				l.named[f] = true
+			}
+		}
+	}
+	l.ever = all
+}
+
+// nameOf returns the name of a finding in titles.
+func (l *label) nameOf(f findingKey) string {
+	if l.named[f] {
+		return f.name + " in " + f.pkg
+	}
+	return f.name
 }
 
 func (d *diff) addEvent(kind, title string, f findingKey, from, to string) {
@@ -376,17 +418,36 @@ func (t *model) allEvents() []event {
 	return all.events
 }
 
-// listed returns the expected titles of a label's findings.
-func (l *label) listed() map[findingKey]string {
-	all := make(map[findingKey]string)
+// expectedEntry is an entry that a feed of findings must list. It may be missing if it is optional. An
+// empty package means any.
+type expectedEntry struct {
+	title, pkg, finding string
+	episode             int
+	optional            bool
+}
+
+// listed returns the expected entries of a label.
+func (l *label) listed(now time.Time) []expectedEntry {
 	if l.digest == "" || l.of != l.digest {
-		return all // the current digest has no result yet
+		return nil // the current digest has no result yet
 	}
+	var all []expectedEntry
+	add := func(f findingKey, episode int, form, severity, raisedTo string, ended time.Time) {
+		title := fmt.Sprintf(form, severity, l.repo.Name, l.name, l.nameOf(f))
+		if raisedTo != "" {
+			title += " (now " + raisedTo + ")"
+		}
+		all = append(all, expectedEntry{title, f.pkg, fmt.Sprint(l.labelID, f), episode, !ended.IsZero() && now.Sub(ended) > history.Retention-slack})
+	}
+	const open, resolved = "[%s] in image %s:%s found %s", "[RESOLVED] [%s] in image %s:%s found %s"
 	for f, is := range l.known {
-		all[f] = fmt.Sprintf("[%s] in image %s:%s found %s", is.severity, l.repo.Name, l.name, f.name)
+		add(f, l.episodes[f], open, is.severity, "", time.Time{})
 	}
 	for f, was := range l.fixed {
-		all[f] = fmt.Sprintf("[RESOLVED] [%s] in image %s:%s found %s", was.severity, l.repo.Name, l.name, f.name)
+		add(f, l.episodes[f], resolved, was.severity, "", was.from)
+	}
+	for _, e := range l.past {
+		add(e.findingKey, e.number, resolved, e.severity, e.raisedTo, e.ended)
 	}
 	return all
 }

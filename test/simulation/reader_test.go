@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -15,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/mmcdole/gofeed/atom"
 
 	"ecr-continuous-scan/internal/history"
@@ -107,7 +108,9 @@ func (r *reader) readChanges(feed string, now time.Time) {
 		r.seen[feed] = make(map[string]*atom.Entry)
 	}
 	present := make(map[string]bool)
-	for _, e := range r.pages(feed) {
+	entries := r.pages(feed)
+	r.checkEntries(feed, entries)
+	for _, e := range entries {
 		present[e.ID] = true
 		if old := r.seen[feed][e.ID]; old == nil {
 			r.seen[feed][e.ID] = e
@@ -123,36 +126,57 @@ func (r *reader) readChanges(feed string, now time.Time) {
 	}
 }
 
-// findings reads a feed of findings and compares it with the findings of some labels. The id of an entry must stay
-// the same until its finding returns or gets a higher severity.
+// findings reads a feed of findings and compares it with the findings of some labels.
 func (r *reader) findings(feed string, labels []*label, now time.Time) {
 	r.Helper()
-	want, optional := make(map[string]string), make(map[string]bool)
-	episodes := make(map[string]string)
+	var want []expectedEntry
 	for _, l := range labels {
-		for f, title := range l.listed() {
-			want[title+" "+f.pkg], episodes[title+" "+f.pkg] = title, fmt.Sprint(l.labelID, f, l.episodes[f])
-			if was, fixed := l.fixed[f]; fixed && now.Sub(was.from) > history.Retention-slack {
-				optional[title+" "+f.pkg] = true
-			}
-		}
+		want = append(want, l.listed(now)...)
 	}
-	for _, e := range r.pages(feed) {
-		key := e.Title + " " + e.Categories[2].Term
-		if _, expected := want[key]; !expected {
-			r.Errorf("%s lists %q, updated %s, which is wrong on %s", feed, key, e.Updated, now.UTC().Format(time.RFC3339))
+	r.compareEntries(feed, want, now)
+}
+
+// compareEntries reads a feed of findings and compares its entries. The id of an entry must stay the same until its finding returns or gets a higher
+// severity. Several episodes of a finding can have the same title: the later one was published later.
+func (r *reader) compareEntries(feed string, want []expectedEntry, now time.Time) {
+	r.Helper()
+	entries := r.pages(feed)
+	r.checkEntries(feed, entries)
+	slices.SortStableFunc(entries, func(a, b *atom.Entry) int { return b.PublishedParsed.Compare(*a.PublishedParsed) })
+	slices.SortStableFunc(want, func(a, b expectedEntry) int { return cmp.Compare(b.episode, a.episode) })
+	for _, e := range entries {
+		pkg := e.Categories[2].Term
+		at := slices.IndexFunc(want, func(w expectedEntry) bool { return w.title == e.Title && (w.pkg == pkg || w.pkg == "") })
+		if at < 0 {
+			r.Errorf("%s lists %q (%s), updated %s, which is wrong on %s", feed, e.Title, pkg, e.Updated, now.UTC().Format(time.RFC3339))
 			continue
 		}
-		delete(want, key)
-		r.checkID(episodes[key], e.ID)
+		r.checkID(fmt.Sprint(want[at].finding, want[at].episode), e.ID)
+		want = slices.Delete(want, at, at+1)
 		r.compared++
 	}
-	for key := range want {
-		if !optional[key] {
-			r.Errorf("%s does not list %q on %s", feed, key, now.UTC().Format(time.RFC3339))
+	for _, w := range want {
+		if !w.optional {
+			r.Errorf("%s does not list %q (%s) on %s", feed, w.title, w.pkg, now.UTC().Format(time.RFC3339))
 		}
 	}
 }
+
+// checkEntries checks the rules for all feeds: ids and dates of entries are unique in a repository.
+func (r *reader) checkEntries(feed string, entries []*atom.Entry) {
+	r.Helper()
+	ids, dates := make(map[string]string), make(map[string]string)
+	for _, e := range entries {
+		date := e.Updated + " " + repositoryOf(e.Title)
+		if ids[e.ID] != "" || dates[date] != "" && !strings.HasSuffix(feed, "changes") {
+			r.Errorf("%s: %q has the id of %q or the date of %q, %s", feed, e.Title, ids[e.ID], dates[date], e.Updated)
+		}
+		ids[e.ID], dates[date] = e.Title, e.Title
+	}
+}
+
+// repositoryOf returns the repository in a title.
+func repositoryOf(title string) string { return regexp.MustCompile(`team/[a-z]+`).FindString(title) }
 
 // checkID checks that an episode of a finding always has the same id, and that no other episode has it.
 func (r *reader) checkID(episode, id string) {
@@ -190,7 +214,7 @@ func (r *reader) summary(ago string, t *model) {
 				continue
 			}
 			added, fixed := t.labels[id].since(got.Since)
-			if diff := cmp.Diff([]map[string]int{added, fixed}, []map[string]int{i.New, i.Fixed}); diff != "" {
+			if diff := gocmp.Diff([]map[string]int{added, fixed}, []map[string]int{i.New, i.Fixed}); diff != "" {
 				r.Errorf("%v since %s (-want +got):\n%s", id, got.Since, diff)
 			}
 			r.compared++
@@ -287,6 +311,7 @@ func (e event) matches(one readChange) bool {
 	title := e.title
 	if one.rolledUp {
 		title, _, _ = strings.Cut(title, ", was ")
+		title = strings.Replace(title, " in "+e.pkg, "", 1)
 	}
 	return title == one.title && e.pkg == one.pkg && !one.at.Before(e.from) && !one.at.After(e.to)
 }

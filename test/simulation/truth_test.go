@@ -28,6 +28,7 @@ type truth struct {
 	known    content
 	gone     map[findingKey]string // severities of resolved findings
 	episodes map[findingKey]int
+	past     []pastEpisode
 	changes  []toldChange
 }
 
@@ -123,10 +124,12 @@ func (t *truth) addScan(digest string, s *scanned, now time.Time) {
 			switch _, resolved := t.gone[f]; {
 			case !present:
 				if resolved {
+					t.past = append(t.past, pastEpisode{findingKey: f, number: t.episodes[f], severity: t.gone[f]})
 					t.episodes[f]++
 				}
 				t.add("NEW", f, is.severity, from, now)
 			case rank(is.severity) > rank(was.severity):
+				t.past = append(t.past, pastEpisode{findingKey: f, number: t.episodes[f], severity: was.severity, raisedTo: is.severity})
 				t.episodes[f]++
 				t.add("SEVERITY RAISED", f, is.severity, from, now)
 			case rank(is.severity) < rank(was.severity):
@@ -165,9 +168,9 @@ func (s watch) covers(b *build) bool {
 // changeForms are the titles of changes. Each has the image or the repository, and those of findings the severity and
 // the vulnerability.
 var changeForms = []*regexp.Regexp{
-	regexp.MustCompile(`^\[(?P<kind>NEW|SEVERITY RAISED|SEVERITY LOWERED)\] \[(?P<severity>\w+)\] in image (?P<image>.+) found (?P<finding>(?:CVE|RHSA)-\S+?)(?:, was \w+)?$`),
-	regexp.MustCompile(`^\[(?P<kind>FIXED)\] \[(?P<severity>\w+)\] in image (?P<image>.+): (?P<finding>(?:CVE|RHSA)-\S+) is no longer found$`),
-	regexp.MustCompile(`^\[(?P<kind>FIX AVAILABLE)\] \[(?P<severity>\w+)\] in image (?P<image>.+) for (?P<finding>(?:CVE|RHSA)-\S+)$`),
+	regexp.MustCompile(`^\[(?P<kind>NEW|SEVERITY RAISED|SEVERITY LOWERED)\] \[(?P<severity>\w+)\] in image (?P<image>.+) found (?P<finding>(?:CVE|RHSA)-\S+?)(?: in \S+)?(?:, was \w+)?$`),
+	regexp.MustCompile(`^\[(?P<kind>FIXED)\] \[(?P<severity>\w+)\] in image (?P<image>.+): (?P<finding>(?:CVE|RHSA)-\S+)(?: in \S+)? is no longer found$`),
+	regexp.MustCompile(`^\[(?P<kind>FIX AVAILABLE)\] \[(?P<severity>\w+)\] in image (?P<image>.+) for (?P<finding>(?:CVE|RHSA)-\S+)(?: in \S+)?$`),
 	regexp.MustCompile(`^\[(?P<kind>REPOSITORY [A-Z]+)\] .* (?P<image>[a-z]+/\S+) in .*$`),
 	regexp.MustCompile(`^\[(?P<kind>[A-Z ]+)\] [^/]*?(?P<image>[a-z]+/[^ ,:]+:[^ ,]+(?: \([^)]*\))?).*$`),
 }
@@ -250,33 +253,30 @@ func (r *reader) checkTruth(what string, builds []*build, entries []*atom.Entry)
 // found, and that its ids stay.
 func (r *reader) checkFindings(feed string, builds []*build, now time.Time) {
 	r.Helper()
-	want, episodes := make(map[string]bool), make(map[string]string)
+	var want []expectedEntry
 	for _, b := range builds {
 		t := b.truth
 		if b.image == nil || t.of != b.image.digest {
 			continue
 		}
+		add := func(f findingKey, episode int, form string, values ...any) {
+			want = append(want, expectedEntry{title: fmt.Sprintf(form, values...), finding: fmt.Sprint(t.name, f), episode: episode})
+		}
 		for f, is := range t.known {
-			title := fmt.Sprintf("[%s] in image %s found %s", is.severity, t.name, f.name)
-			want[title], episodes[title] = true, fmt.Sprint(t.name, f, t.episodes[f])
+			add(f, t.episodes[f], "[%s] in image %s found %s", is.severity, t.name, f.name)
 		}
 		for f, severity := range t.gone {
-			title := fmt.Sprintf("[RESOLVED] [%s] in image %s found %s", severity, t.name, f.name)
-			want[title], episodes[title] = true, fmt.Sprint(t.name, f, t.episodes[f])
+			add(f, t.episodes[f], "[RESOLVED] [%s] in image %s found %s", severity, t.name, f.name)
+		}
+		for _, e := range t.past {
+			title := fmt.Sprintf("[RESOLVED] [%s] in image %s found %s", e.severity, t.name, e.name)
+			if e.raisedTo != "" {
+				title += " (now " + e.raisedTo + ")"
+			}
+			add(e.findingKey, e.number, "%s", title)
 		}
 	}
-	for _, e := range r.pages(feed) {
-		if !want[e.Title] {
-			r.Errorf("%s lists %q, which is wrong on %s", feed, e.Title, now.UTC().Format(time.RFC3339))
-			continue
-		}
-		delete(want, e.Title)
-		r.checkID(episodes[e.Title], e.ID)
-		r.compared++
-	}
-	for title := range want {
-		r.Errorf("%s does not list %q on %s", feed, title, now.UTC().Format(time.RFC3339))
-	}
+	r.compareEntries(feed, want, now)
 }
 
 // oddMonths is the number of simulated months with images of all shapes: with basic and with enhanced scanning.

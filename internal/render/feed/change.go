@@ -54,7 +54,7 @@ func imageOf(c history.Change, name func(string) string) string {
 }
 
 func findingTitle(c history.Change, name func(string) string) string {
-	where, what := imageOf(c, name), name(c.Finding.Name)
+	where, what := imageOf(c, name), findingName(c.Finding, name)
 	switch c.Kind {
 	case history.Fixed:
 		return fmt.Sprintf("[FIXED] [%s] in image %s: %s is no longer found", severityOf(c), where, what)

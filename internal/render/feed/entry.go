@@ -46,11 +46,22 @@ func newEntry(l report.Listing, links Links, found report.Entry, limit int) entr
 		}
 		e.categories = slices.Concat([]string{term}, packages, render.Labels(found.Images[:min(len(found.Images), maxTerms)], name))
 	} else {
-		e.title = fmt.Sprintf("%s[%s] in image %s:%s found %s", state, severity, image.Repository.Name, name(image.Label()), name(f.Name))
+		e.title = fmt.Sprintf("%s[%s] in image %s:%s found %s", state, severity, image.Repository.Name, name(image.Label()), findingName(f, name))
 		e.categories = append([]string{term, name(image.Label())}, packages...)
+	}
+	if found.RaisedTo != "" {
+		e.title += " (now " + render.OneLine(string(found.RaisedTo), 50) + ")"
 	}
 	e.categories = withoutEmpty(e.categories)
 	return e
+}
+
+// findingName returns the name of a finding for titles: its vulnerability, and its package if the title must name it.
+func findingName(f scan.Finding, name func(string) string) string {
+	if pkg := f.IdentityPackage(); f.NamesPackage && pkg != "" {
+		return name(f.Name) + " in " + name(pkg)
+	}
+	return name(f.Name)
 }
 
 // nameIn returns the function that shortens a name for an entry whose texts have at most limit characters.

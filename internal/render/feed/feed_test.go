@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -380,4 +381,39 @@ func FuzzFeed(f *testing.F) {
 			t.Errorf("%d rows, one of them of an image without a result, and %d results", n, m)
 		}
 	})
+}
+
+// The title names the package of a finding if the history says so. An entry that is over because the severity rose says which severity it has now.
+func TestTitlesOfFindings(t *testing.T) {
+	f := scan.Finding{Name: "CVE-1", Severity: scan.Medium, Package: "ssl", NamesPackage: true}
+	of := func(change func(*report.Entry)) string {
+		e := rendertest.Found("1", f)
+		change(&e)
+		return newEntry(rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu"))), here, e, 4000).title
+	}
+	resolved := func(e *report.Entry) { e.Resolved = rendertest.Scanned }
+	for want, got := range map[string]string{
+		"[MEDIUM] in image test/ubuntu:1 found CVE-1 in ssl":            of(func(*report.Entry) {}),
+		"[MEDIUM] in image test/ubuntu:1 found CVE-1":                   of(func(e *report.Entry) { e.Finding.NamesPackage = false }),
+		"[RESOLVED] [MEDIUM] in image test/ubuntu:1 found CVE-1 in ssl": of(resolved),
+		"[RESOLVED] [MEDIUM] in image test/ubuntu:1 found CVE-1 in ssl (now HIGH)": of(func(e *report.Entry) {
+			resolved(e)
+			e.RaisedTo = scan.High
+		}),
+	} {
+		if got != want {
+			t.Errorf("title %q, want %q", got, want)
+		}
+	}
+	for kind, want := range map[history.EventKind]string{
+		history.New: "[NEW] [HIGH] in image test/ubuntu:16.04 found CVE-1 in ssl", history.Fixed: "[FIXED] [HIGH] in image test/ubuntu:16.04: CVE-1 in ssl is no longer found",
+		history.Raised:       "[SEVERITY RAISED] [HIGH] in image test/ubuntu:16.04 found CVE-1 in ssl, was LOW",
+		history.FixAvailable: "[FIX AVAILABLE] [HIGH] in image test/ubuntu:16.04 for CVE-1 in ssl",
+	} {
+		c := everyChange().Changes[0]
+		c.Kind, c.Finding, c.From, c.To = kind, f, scan.Low, scan.High
+		if got := newChangeEntry(everyChange(), here, c, 4000).title; got != want {
+			t.Errorf("title %q, want %q", got, want)
+		}
+	}
 }
