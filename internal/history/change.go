@@ -18,6 +18,9 @@ type Change struct {
 	// Scan is when the scan was completed that reported the change. It is zero for a change that is not about a
 	// finding.
 	Scan time.Time
+	// HappenedAt is when something happened that is not about a finding. At is a second near it that nothing else in the
+	// repository uses.
+	HappenedAt time.Time
 	// Repository and Image are what changed. Image is nil when the change is about the whole repository.
 	Repository scan.Repository
 	Image      *scan.Image
@@ -53,6 +56,8 @@ func (c Change) ID() uuid.UUID {
 		at = c.Since
 	case !c.Scan.IsZero():
 		at = c.Scan // At can differ between a request and the visit that stores the change
+	case !c.HappenedAt.IsZero():
+		at = c.HappenedAt
 	}
 	return scan.NameID(append(parts, strconv.FormatInt(at.Unix(), 10))...)
 }
@@ -70,7 +75,7 @@ func (r *Record) ChangesOf(repo scan.Repository) []Change {
 		}
 		changes = append(changes, beginAndEnd(p, RepositoryGone, RepositoryBack, Change{Repository: repo})...)
 	}
-	return changes
+	return withDates(changes, r.Dates)
 }
 
 // ChangesOf returns the changes when the image was not scanned for [MaxScanAge], when its scans failed, when these
@@ -92,7 +97,7 @@ func (r ImageRecord) ChangesOf(image *scan.Image, now Stamp) []Change {
 			Kind: e.Kind, At: e.At.Time(), Since: e.Since.Time(), Reason: e.Reason, Repository: image.Repository, Image: image,
 		})
 	}
-	return changes
+	return withDates(changes, r.Dates)
 }
 
 // withCurrent adds the current period, which has no end, if since is set.

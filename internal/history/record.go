@@ -35,8 +35,10 @@ type Record struct {
 	// Changed is when data that responses show last changed. Swept is when unused histories were last deleted.
 	Changed Stamp
 	Swept   Stamp
-	// UsedSeconds are the seconds that are already dates of changes and findings.
+	// UsedSeconds are the seconds that are already dates of changes and findings. Dates are those of the changes of the
+	// repository.
 	UsedSeconds SecondSet
+	Dates       []ChangeDate
 
 	// Version changes with each write. It is empty when there is no stored record. Now is the time of the store's
 	// clock when the record was read.
@@ -105,6 +107,17 @@ type ImageRecord struct {
 	// Statuses are the past events when the image became something that ECR can't scan, and when it was an image
 	// again.
 	Statuses []StatusEvent
+	// Dates are the dates of the changes that are not about findings.
+	Dates []ChangeDate
+}
+
+// ChangeDate is the date of a change that is about the scanning of an image, or about a repository. Many of them can
+// happen at the same time, and each has a second of its own, like findings.
+type ChangeDate struct {
+	Kind EventKind `json:"k"`
+	// At is when it happened, which is a part of the id of the change. Date is the date of its entry.
+	At   Stamp `json:"a"`
+	Date Stamp `json:"d"`
 }
 
 // Answer is ECR's result without the findings.
@@ -520,7 +533,7 @@ func (r Record) NextChange(now Stamp) Stamp { return max(now, r.Changed+1) }
 // HasVisibleChange reports whether a and b differ in data that responses show. It ignores the times of listings and
 // readings.
 func HasVisibleChange(a, b Record) bool {
-	if a.MissingSince != b.MissingSince || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) {
+	if a.MissingSince != b.MissingSince || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) || !slices.Equal(a.Dates, b.Dates) {
 		return true
 	}
 	for label, image := range b.Images {

@@ -51,15 +51,7 @@ const (
 // Reserve returns the last free second at or before a stamp and marks it as used. If there is none within maxShift,
 // it returns the stamp: a correct date is more important than a unique one.
 func (s *SecondSet) Reserve(at Stamp) Stamp {
-	i, isUsed := slices.BinarySearchFunc(*s, at, func(p Period, at Stamp) int {
-		switch {
-		case p.Until < at:
-			return -1
-		case p.From > at:
-			return 1
-		}
-		return 0
-	})
+	i, isUsed := s.find(at)
 	free := at
 	if isUsed {
 		free = (*s)[i].From - 1 // adjacent periods are merged, so this second is free
@@ -71,6 +63,20 @@ func (s *SecondSet) Reserve(at Stamp) Stamp {
 	}
 	s.add(i, isUsed, free)
 	return free
+}
+
+// find returns the index of the period with a second, and true if there is one. Otherwise it returns the index of the
+// next period.
+func (s *SecondSet) find(at Stamp) (index int, isUsed bool) {
+	return slices.BinarySearchFunc(*s, at, func(p Period, at Stamp) int {
+		switch {
+		case p.Until < at:
+			return -1
+		case p.From > at:
+			return 1
+		}
+		return 0
+	})
 }
 
 // add marks a free second as used. If extends is true, the second is directly before the period at i. Otherwise the

@@ -335,6 +335,60 @@ func TestLastModified(t *testing.T) {
 	}
 }
 
+// The feeds of all configs have a Last-Modified if all of their data is recorded. It is later after a change of any repository, a new config and a
+// deleted one.
+func TestLastModifiedOfAllConfigs(t *testing.T) {
+	s := startTimeline(t, vulnerability("CVE-1", "HIGH"))
+	other := add(t, s.api, "test/ubuntu", "16.04")
+	s.api.visit(t)
+	dates := make(map[string]string)
+	paths := []string{"/findings/all", "/changes", "/changes?severity=HIGH"}
+	check := func(when string) {
+		t.Helper()
+		for _, path := range paths {
+			if got := call(s.api, "GET", path, "", ""); got.header.Get("Last-Modified") != "" {
+				t.Errorf("%s %s, there may be a change that is not stored yet: %v", path, when, got.header)
+			}
+		}
+		s.aws.Advance(time.Minute)
+		for _, path := range paths {
+			got := call(s.api, "GET", path, "", "", "If-Modified-Since", dates[path])
+			date := got.header.Get("Last-Modified")
+			if got.status != 200 || date == "" || date == dates[path] {
+				t.Errorf("%s %s: %d, Last-Modified %q after %q", path, when, got.status, date, dates[path])
+			}
+			dates[path] = date
+			if again := call(s.api, "GET", path, "", "", "If-Modified-Since", date); again.status != 304 {
+				t.Errorf("%s %s: %d when nothing changed", path, when, again.status)
+			}
+		}
+	}
+	check("at the beginning")
+	s.nextDay(vulnerability("CVE-2", "HIGH"))
+	check("after a change")
+	third := add(t, s.api, "test/ubuntu", "latest")
+	s.api.visit(t)
+	check("after a new config")
+	for _, id := range []string{other, third} {
+		if got := call(s.api, "DELETE", "/configs/"+id, "", ""); got.status != 204 {
+			t.Fatalf("DELETE: %d", got.status)
+		}
+		check("after a config was deleted")
+	}
+	s.aws.Advance(time.Hour)
+	if got := call(s.api, "GET", "/findings/all", "", "", "If-Modified-Since", dates["/findings/all"]); got.status != 200 || got.header.Get("Last-Modified") != "" {
+		t.Errorf("when ECR was called: %d, %v", got.status, got.header)
+	}
+	if got := call(s.api, "GET", "/changes", "", "", "If-Modified-Since", dates["/changes"]); got.status != 304 {
+		t.Errorf("changes an hour later: %d, %v", got.status, got.header)
+	}
+	add(t, s.api, "test/centos")
+	s.aws.Advance(time.Minute)
+	if got := call(s.api, "GET", "/changes", "", "", "If-Modified-Since", dates["/changes"]); got.status != 200 || got.header.Get("Last-Modified") != "" {
+		t.Errorf("with a repository without a record: %d, %v", got.status, got.header)
+	}
+}
+
 // A client that polls only with If-Modified-Since misses no change, whether a visit recorded it or a read found it earlier: there is
 // never a 304 if the bytes changed.
 func TestPollingWithIfModifiedSince(t *testing.T) {

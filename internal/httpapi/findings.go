@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/render/feed"
@@ -76,21 +75,8 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 		serve(w, r, chosen.contentType, body)
 		return nil
 	}
-	serveDated(w, r, chosen.contentType, body, lastModified(l))
+	serveDated(w, r, chosen.contentType, body, l.Changed)
 	return nil
-}
-
-// lastModified returns when the feed of one config last changed, or the zero time if that is unknown. The feed of all configs has
-// no such time: deleting a config changes the feed, but the time of the deletion is not stored.
-func lastModified(l report.Listing) time.Time {
-	if l.Config == nil || l.Changed.IsZero() {
-		return time.Time{}
-	}
-	last := l.Changed
-	if created := l.Config.CreatedAt(); created.After(last) {
-		last = created
-	}
-	return last
 }
 
 // writeListing writes a listing in a format of feedOffers.

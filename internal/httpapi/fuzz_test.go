@@ -26,6 +26,8 @@ type oneConfig struct {
 	result scan.Result
 }
 
+func (oneConfig) LastDeleted(context.Context) (time.Time, error) { return time.Time{}, nil }
+
 func (o oneConfig) Get(context.Context, string) (scan.Config, error) { return o.config, nil }
 func (o oneConfig) List(context.Context) ([]scan.Config, error)      { return []scan.Config{o.config}, nil }
 func (o oneConfig) Images(_ context.Context, repo scan.Repository, _ []string) (scan.Listing, error) {

@@ -23,17 +23,19 @@ func (r *Reader) Changes(ctx context.Context, id string, v View) (Listing, error
 		return Listing{}, err
 	}
 	l := r.changes(ctx, []scan.Config{config}, v)
-	l.Config = &config
+	l.setConfig(config)
 	return l, nil
 }
 
 // AllChanges lists the changes of all configs, each change once. Errors: Unavailable when the configs can't be read.
 func (r *Reader) AllChanges(ctx context.Context, v View) (Listing, error) {
-	configs, err := r.Configs.List(ctx)
+	configs, date, err := r.listConfigs(ctx)
 	if err != nil {
 		return Listing{}, err
 	}
-	return r.changes(ctx, configs, v), nil
+	l := r.changes(ctx, configs, v)
+	l.Changed = date(l.Changed)
+	return l, nil
 }
 
 // changes lists only recorded changes. A change that was only computed by a request could disappear from the feed again.
@@ -65,6 +67,7 @@ type changeCollector struct {
 // collectChanges adds the changes of one repository and of its watched images to found.
 func (q *request) collectChanges(ctx context.Context, r *refresh.Refresher, configs []scan.Config, found *changeCollector) {
 	tags, now := scan.WatchedTags(configs), r.Clock()
+	r.Record.AssignDates(now)
 	found.add(found.recent(r.Record.ChangesOf(r.Repo), now))
 	var wg sync.WaitGroup
 	for _, known := range r.Record.Images {

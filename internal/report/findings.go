@@ -29,7 +29,7 @@ type Listing struct {
 	Changes      []history.Change
 	// Total is the number of entries, or changes, on all pages.
 	Total int
-	// Changed is when the images or their findings last changed; zero when that is unknown.
+	// Changed is when the listing last changed; zero when that is unknown.
 	Changed time.Time
 	// Now is when the listing was made.
 	Now time.Time
@@ -75,6 +75,14 @@ func (l Listing) inFeed(id uuid.UUID) uuid.UUID {
 		return id
 	}
 	return scan.NameID("entry", l.FeedID().String(), id.String())
+}
+
+// setConfig makes the listing one of a config.
+func (l *Listing) setConfig(c scan.Config) {
+	l.Config = &c
+	if created := c.CreatedAt(); !l.Changed.IsZero() && created.After(l.Changed) {
+		l.Changed = created
+	}
 }
 
 // Outage returns a temporary error: no image could be read, or not all changes. It returns nil if at least one image was read, or if the error is
@@ -129,18 +137,20 @@ func (r *Reader) Findings(ctx context.Context, id string, v View) (Listing, erro
 		return Listing{}, err
 	}
 	l, err := r.listFindings(ctx, []scan.Config{config}, oneConfig, v)
-	l.Config = &config
+	l.setConfig(config)
 	return l, err
 }
 
 // AllFindings lists the findings of all configs. A finding is listed once, even if several configs watch its image. Errors: Unavailable when the
 // configs can't be read, Invalid as for Findings. Errors of ECR are in the reports.
 func (r *Reader) AllFindings(ctx context.Context, v View) (Listing, error) {
-	configs, err := r.Configs.List(ctx)
+	configs, date, err := r.listConfigs(ctx)
 	if err != nil {
 		return Listing{}, err
 	}
-	return r.listFindings(ctx, configs, allConfigs, v)
+	l, err := r.listFindings(ctx, configs, allConfigs, v)
+	l.Changed = date(l.Changed)
+	return l, err
 }
 
 func (r *Reader) listFindings(ctx context.Context, configs []scan.Config, of scope, v View) (Listing, error) {

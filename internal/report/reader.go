@@ -22,6 +22,8 @@ type ConfigReader interface {
 	List(ctx context.Context) ([]scan.Config, error)
 	// Get returns the config with this id. Errors: NotFound, Unavailable.
 	Get(ctx context.Context, id string) (scan.Config, error)
+	// LastDeleted returns when a config was last deleted; zero when none ever was. Errors: Unavailable.
+	LastDeleted(ctx context.Context) (time.Time, error)
 }
 
 // Reader returns summaries, findings, changes and gate results for the images that the configs watch. It reads the records, and calls ECR for what a
@@ -432,6 +434,41 @@ func (q *request) lastChange(reports []Report, lastExpiry history.Stamp) time.Ti
 		return time.Time{}
 	}
 	return max(q.changedAt, lastExpiry).Time()
+}
+
+// settledAfter is how long after a change a listing of several repositories has a date. A record can be stored some seconds after the time of its
+// change, so a client that got the time of a later change of another repository would miss this one.
+const settledAfter = 30 * time.Second
+
+// listConfigs returns all configs, and a function that returns the date of a listing of them: the latest time of a change, of a new config and of
+// a deletion. The date is zero when it is unknown.
+func (r *Reader) listConfigs(ctx context.Context) ([]scan.Config, func(changed time.Time) time.Time, error) {
+	deleted := make(chan time.Time, 1)
+	go func() {
+		at, err := r.Configs.LastDeleted(ctx)
+		if err != nil {
+			r.Log.WarnContext(ctx, "could not read when a config was last deleted", "error", err)
+			at = r.Now() // too late to be settled
+		}
+		deleted <- at
+	}()
+	configs, err := r.Configs.List(ctx)
+	date := func(changed time.Time) time.Time {
+		last := <-deleted
+		for _, c := range configs {
+			if created := c.CreatedAt(); created.After(last) {
+				last = created
+			}
+		}
+		if changed.IsZero() || r.Now().Sub(last) < settledAfter || r.Now().Sub(changed) < settledAfter {
+			return time.Time{}
+		}
+		if changed.After(last) {
+			return changed
+		}
+		return last
+	}
+	return configs, date, err
 }
 
 // isTransient reports whether a report contains an error that is not recorded. When such an error appears or disappears, the time of the last change

@@ -224,6 +224,7 @@ func (w *visit) open() error {
 	w.Refresher, w.saved = r, w.Visitor.Now()
 	if err == nil {
 		w.loadedRecord, w.begin = r.Stored, history.StampOf(r.Stored.Now)
+		w.Record.AssignDates(w.Clock()) // before the visit uses other seconds, so that requests assign the same dates
 	}
 	return err
 }
@@ -338,6 +339,7 @@ func (w *visit) save() error {
 	w.saved = w.Visitor.Now()
 	now := w.Clock()
 	w.Record.Prune(now)
+	w.Record.AssignDates(now)
 	isVisible := history.HasVisibleChange(w.Stored, w.Record)
 	isOld := w.Record.Begin > w.Stored.Begin.Plus(beginEvery) || w.Stored.Begin > w.Record.Begin
 	mustContinue := w.work != nil && w.work.hasNotReached()

@@ -14,8 +14,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
@@ -34,6 +36,10 @@ const maxObject = 256 << 10
 const maxCreated = 253402300799
 
 const suffix = ".json"
+
+// deletedKey is the object with the time when a config was last deleted. Its name has the form of a config's, so that the
+// permissions for configs are enough.
+const deletedKey = "00000000-0000-0000-0000-000000000000" + suffix
 
 // Configs reads the configs in one bucket. It implements [report.ConfigReader], [rescan.StoredConfigs] and
 // [httpapi.ConfigStore].
@@ -149,6 +155,9 @@ func (s *Configs) objects(ctx context.Context) ([]listedConfig, error) {
 		}
 		for _, object := range page.Contents {
 			key := aws.ToString(object.Key)
+			if key == deletedKey {
+				continue
+			}
 			if id, ok := strings.CutSuffix(key, suffix); ok && scan.ValidID(id) {
 				found = append(found, listedConfig{id, aws.ToString(object.ETag)})
 				continue
@@ -206,11 +215,47 @@ func (s ConfigWriter) Delete(ctx context.Context, id string) error {
 	if _, err := s.Get(ctx, id); err != nil {
 		return err
 	}
-	_, err := s.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(id + suffix)})
+	out, err := s.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(id + suffix)})
 	if err != nil {
 		return unavailable("delete scan config "+id, err)
 	}
+	now, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
+	if err := s.putDeletion(ctx, now); err != nil { // the config is deleted; only clients that poll by date see it later
+		s.log.WarnContext(ctx, "could not store when a config was deleted", "bucket", s.bucket, "key", deletedKey, "error", err)
+	}
 	return nil
+}
+
+// deletion is the stored time of the last deletion.
+type deletion struct {
+	Deleted time.Time `json:"deleted"`
+}
+
+func (s ConfigWriter) putDeletion(ctx context.Context, at time.Time) error {
+	body, err := json.Marshal(deletion{at.UTC()})
+	if err != nil {
+		return err
+	}
+	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.bucket, Key: aws.String(deletedKey), Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
+	})
+	return err
+}
+
+// LastDeleted implements [report.ConfigReader].
+func (s *Configs) LastDeleted(ctx context.Context) (time.Time, error) {
+	o, err := getObject(ctx, s.s3, s.bucket, deletedKey, "", maxObject)
+	switch {
+	case isCode(err, "NoSuchKey"):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, unavailable("read when a scan config was last deleted", err)
+	}
+	var d deletion
+	if err := json.Unmarshal(o.body, &d); err != nil {
+		return time.Time{}, unavailable("read when a scan config was last deleted", err)
+	}
+	return d.Deleted, nil
 }
 
 // read returns one config. Errors: errNotConfig, NotFound, Unavailable, and NoAccess if S3 denies access to the object.

@@ -61,8 +61,17 @@ func TestConfigRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(first, one); err != nil || diff != "" {
 		t.Errorf("get: %v (-want +got):\n%s", err, diff)
 	}
+	if at, err := store.LastDeleted(t.Context()); err != nil || !at.IsZero() {
+		t.Errorf("before a delete: last deleted %v, %v", at, err)
+	}
 	if err := store.Delete(t.Context(), first.ID); err != nil {
 		t.Errorf("delete: %v", err)
+	}
+	if at, err := store.LastDeleted(t.Context()); err != nil || at.Before(a.Now().Add(-time.Minute)) || at.After(a.Now().Add(time.Minute)) {
+		t.Errorf("last deleted %v, %v", at, err)
+	}
+	if got, err := store.List(t.Context()); err != nil || len(got) != 1 {
+		t.Errorf("list after the delete: %v, %v", got, err)
 	}
 	for what, err := range map[string]error{"delete again": store.Delete(t.Context(), first.ID), "get": errorOf(store.Get(t.Context(), first.ID))} {
 		if scan.CodeOf(err) != scan.NotFound {

@@ -57,6 +57,7 @@ type storedImage struct {
 	Failures        []history.Period      `json:"fl"`
 	FailedSince     history.Stamp         `json:"fs"`
 	Statuses        []history.StatusEvent `json:"se"`
+	Dates           []history.ChangeDate  `json:"cd"`
 }
 
 // storedImages is the stored form of a record's images: a list sorted by label. It is decoded directly into the record's
@@ -103,7 +104,7 @@ func newStoredImage(r history.ImageRecord) storedImage {
 		Continuous: r.Last.Continuous, Unlisted: r.Last.Unlisted, Incomplete: r.Last.Incomplete,
 		Suppressed: r.Last.Suppressed, InUse: r.Last.InUse, LastInUse: r.Last.LastInUse,
 		AnsweredAt: r.AnsweredAt, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, EventCount: r.EventCount,
-		Gaps: r.Gaps, Failures: r.Failures, FailedSince: r.FailedSince, Statuses: r.Statuses,
+		Gaps: r.Gaps, Failures: r.Failures, FailedSince: r.FailedSince, Statuses: r.Statuses, Dates: r.Dates,
 	}
 	i.Counts, i.Others = splitCounts(r.Last.Counts)
 	if r.History == "" {
@@ -129,7 +130,7 @@ func (i storedImage) record() history.ImageRecord {
 			Suppressed: i.Suppressed, InUse: i.InUse, LastInUse: i.LastInUse,
 		},
 		AnsweredAt: i.AnsweredAt, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.EventCount,
-		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.FailedSince, Statuses: i.Statuses,
+		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.FailedSince, Statuses: i.Statuses, Dates: i.Dates,
 	}
 	if i.History != "" {
 		r.Scan = history.Scan{

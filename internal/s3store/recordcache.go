@@ -23,12 +23,12 @@ type cachedRecord struct {
 const maxCacheSize = 40_000
 
 // cacheSizeOf estimates the memory of a record in units of 512 bytes: 2 for the record, 2 for each image, and 1 for each
-// count change, each 8 config ids and each 32 periods.
+// count change, each 8 config ids and each 32 periods. A date counts as 2 periods.
 func cacheSizeOf(r history.Record) int {
-	n, periods := 2+2*len(r.Images)+len(r.Configs)/8, len(r.UsedSeconds)+len(r.Absences)
+	n, periods := 2+2*len(r.Images)+len(r.Configs)/8, len(r.UsedSeconds)+len(r.Absences)+2*len(r.Dates)
 	for _, i := range r.Images {
 		n += len(i.Changes)
-		periods += len(i.Gaps) + len(i.Failures) + 3*len(i.Statuses)
+		periods += len(i.Gaps) + len(i.Failures) + 3*len(i.Statuses) + 2*len(i.Dates)
 	}
 	return n + periods/32
 }

@@ -64,18 +64,19 @@ func NewRecordWriter(client *s3.Client, bucket string, log *slog.Logger) *Record
 
 // storedRecord is the stored form of a [history.Record].
 type storedRecord struct {
-	Begin        history.Stamp     `json:"begin"`
-	Configs      []string          `json:"configs"`
-	Failure      history.Failure   `json:"failure"`
-	Images       storedImages      `json:"images"`
-	Listed       history.Stamp     `json:"listed"`
-	NotWatched   *int              `json:"notWatched"`
-	First        history.Stamp     `json:"first"`
-	MissingSince history.Stamp     `json:"gone"`
-	Absences     []history.Period  `json:"absences"`
-	Changed      history.Stamp     `json:"changed"`
-	Swept        history.Stamp     `json:"swept"`
-	UsedSeconds  history.SecondSet `json:"taken"`
+	Begin        history.Stamp        `json:"begin"`
+	Configs      []string             `json:"configs"`
+	Failure      history.Failure      `json:"failure"`
+	Images       storedImages         `json:"images"`
+	Listed       history.Stamp        `json:"listed"`
+	NotWatched   *int                 `json:"notWatched"`
+	First        history.Stamp        `json:"first"`
+	MissingSince history.Stamp        `json:"gone"`
+	Absences     []history.Period     `json:"absences"`
+	Dates        []history.ChangeDate `json:"dates"`
+	Changed      history.Stamp        `json:"changed"`
+	Swept        history.Stamp        `json:"swept"`
+	UsedSeconds  history.SecondSet    `json:"taken"`
 }
 
 func folder(repo scan.Repository) string {
@@ -135,13 +136,13 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.
 
 func newStoredRecord(r history.Record) storedRecord {
 	return storedRecord{
-		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Changed: r.Changed, Swept: r.Swept, UsedSeconds: r.UsedSeconds,
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, UsedSeconds: r.UsedSeconds,
 	}
 }
 
 func (x storedRecord) record(o object) history.Record {
 	return history.Record{
-		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences,
+		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences, Dates: x.Dates,
 		Changed: x.Changed, Swept: x.Swept, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
 	}
 }

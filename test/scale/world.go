@@ -50,6 +50,9 @@ type fixedConfigs []scan.Config
 
 func (f fixedConfigs) List(context.Context) ([]scan.Config, error) { return f, nil }
 
+// LastDeleted implements [report.ConfigReader].
+func (f fixedConfigs) LastDeleted(context.Context) (time.Time, error) { return time.Time{}, nil }
+
 // Get implements [report.ConfigReader].
 func (f fixedConfigs) Get(_ context.Context, id string) (scan.Config, error) {
 	for _, c := range f {

@@ -168,7 +168,7 @@ func (r *reader) checkEntries(feed string, entries []*atom.Entry) {
 	ids, dates := make(map[string]string), make(map[string]string)
 	for _, e := range entries {
 		date := e.Updated + " " + repositoryOf(e.Title)
-		if ids[e.ID] != "" || dates[date] != "" && !strings.HasSuffix(feed, "changes") {
+		if ids[e.ID] != "" || dates[date] != "" {
 			r.Errorf("%s: %q has the id of %q or the date of %q, %s", feed, e.Title, ids[e.ID], dates[date], e.Updated)
 		}
 		ids[e.ID], dates[date] = e.Title, e.Title

@@ -134,6 +134,8 @@ func (s *fakeStore) List(context.Context) ([]scan.Config, error) {
 	return slices.Clone(s.configs), nil
 }
 
+func (s *fakeStore) LastDeleted(context.Context) (time.Time, error) { return time.Time{}, nil }
+
 func (s *fakeStore) Get(_ context.Context, id string) (scan.Config, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
