@@ -131,7 +131,7 @@ func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link
 	slices.SortStableFunc(blocks, compareBlocks)
 	rows := distinctRows(blocks)
 	selected := newSelection(o, f)
-	if len(blocks) == 0 {
+	if len(blocks) == 0 || p.Narrowed != "" && selected.images == 0 {
 		p.NoMatch = selected.words(f)
 	}
 	p.Intro = introWords(len(rows), len(blocks))

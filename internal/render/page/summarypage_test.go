@@ -404,3 +404,15 @@ func TestPartsOfNames(t *testing.T) {
 		}
 	}
 }
+
+// If a filter selects no image, the page says nothing of images. Configs that can't be read are shown, because their images are not known.
+func TestFilterOfNoImage(t *testing.T) {
+	c := rendertest.Config("test/app")
+	gone := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}}
+	o := report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, withHistory(c, "v1", scan.Counts{scan.High: 1})), gone}}
+	page := string(summaryPageOf(t, o, scan.Filter{Tags: []string{"none"}}, nil, linkTo))
+	if !strings.Contains(page, "No watched image has this repository, tag, platform or digest.") || !strings.Contains(page, "Repository not found") ||
+		strings.Contains(page, "No image has a completed scan") || strings.Contains(page, `class="card`) {
+		t.Error(page)
+	}
+}
