@@ -104,6 +104,23 @@ func TestEmptyListOfEachKindOfScanning(t *testing.T) {
 	}
 }
 
+// Without a list of findings, it is not known which kind of scanning an answer is from. If ECR counts findings, the answer is not
+// complete.
+func TestNoListOfFindings(t *testing.T) {
+	for counts, missing := range map[string]int{`{}`: 0, `{"HIGH":2}`: 2} {
+		got, err := findingsOfPages(t, `{"imageScanStatus":{"status":"COMPLETE"},"imageScanFindings":{"findingSeverityCounts":`+counts+`,"imageScanCompletedAt":1000}}`)
+		if err != nil || got.State != scan.Completed || !got.KindUnknown || got.Incomplete != (missing > 0) || got.Unlisted != missing {
+			t.Errorf("%s: %+v, %v", counts, got, err)
+		}
+	}
+	for _, list := range []string{`"findings":[]`, `"enhancedFindings":[]`} {
+		got, err := findingsOfPages(t, `{"imageScanStatus":{"status":"COMPLETE"},"imageScanFindings":{"findingSeverityCounts":{},"imageScanCompletedAt":1000,`+list+`}}`)
+		if err != nil || got.KindUnknown {
+			t.Errorf("%s: %+v, %v", list, got, err)
+		}
+	}
+}
+
 // Pages without end are not read for ever.
 func TestPagesWithoutEnd(t *testing.T) {
 	requests := 0

@@ -86,7 +86,7 @@ type answer struct {
 	counts              map[string]int32 // nil if no page contains them
 	completedAt         time.Time
 	findings            findingLists
-	isEnhanced          bool
+	isEnhanced, hasList bool
 	// listed is the number of findings that ECR sent. updatedAt is the latest date of the enhanced ones.
 	listed    scan.Counts
 	updatedAt time.Time
@@ -117,6 +117,7 @@ func (a *answer) add(page *types.ImageScanFindings) {
 		a.completedAt = page.ImageScanCompletedAt.UTC()
 	}
 	a.findings.add(page)
+	a.hasList = a.hasList || page.Findings != nil || page.EnhancedFindings != nil
 	// An enhanced scan without findings has an empty list of them.
 	a.isEnhanced = a.isEnhanced || len(page.EnhancedFindings) > 0 || page.EnhancedFindings != nil && page.Findings == nil
 	for _, f := range page.Findings {
@@ -152,6 +153,8 @@ func (a *answer) result() scan.Result {
 			result.Counts[severity] += n
 			result.Unlisted += n
 		}
+		result.KindUnknown = !a.hasList && !result.Continuous
+		result.Incomplete = result.Incomplete || !a.hasList && result.Unlisted > 0
 	case a.status == "IN_PROGRESS":
 		result.State = scan.InProgress
 	case a.status == "FAILED":

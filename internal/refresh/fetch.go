@@ -157,6 +157,9 @@ func (f *Fetcher) readGroup(ctx context.Context, one *groupResult, known []histo
 	if one.err != nil {
 		return
 	}
+	if one.result.KindUnknown {
+		one.result.Enhanced = slices.ContainsFunc(known, func(r history.ImageRecord) bool { return r.Scan.Enhanced })
+	}
 	for i, image := range one.group {
 		if !(history.History{Scan: known[i].Scan}).NeedsUpdate(image.Digest, one.result) {
 			continue

@@ -137,6 +137,9 @@ type Result struct {
 	CompletedAt time.Time
 	// Enhanced is true when the result is from Amazon Inspector. Amazon Inspector starts its scans automatically.
 	Enhanced bool
+	// KindUnknown means that ECR returned no list of findings. So it is not known whether the result is from Amazon Inspector,
+	// and it is treated like the last result of the image.
+	KindUnknown bool
 	// Continuous is true when Amazon Inspector scans the image again whenever something changes. So the result is
 	// current, even if its last scan was long ago.
 	Continuous bool

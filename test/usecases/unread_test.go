@@ -1,6 +1,7 @@
 package usecases
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,36 @@ func TestCountsAreKnownAndFindingsAreNot(t *testing.T) {
 		r.fail = nil
 		if l := findings(t, w, "app", report.View{}); len(l.Entries) != 4 || !l.Reports[0].Images[0].Condition().Current() {
 			t.Errorf("%s, then ECR answers: %+v", name, l)
+		}
+	}
+}
+
+// If ECR returns no list of findings, the result is of the same kind of scanning as before: a critical finding of the next scan is
+// new, and findings that ECR counts and does not list are not resolved.
+func TestResultWithoutAListOfFindings(t *testing.T) {
+	for _, enhanced := range []bool{true, false} {
+		r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "v1", Digest: "a"}}}, results: map[string]scan.Result{}}
+		w := newService(r, config("1", "app"))
+		old := scan.Finding{Name: "CVE-1", Severity: scan.High}
+		for day, result := range []scan.Result{
+			{Enhanced: enhanced, Findings: []scan.Finding{old}, Counts: scan.Counts{scan.High: 1}},
+			{KindUnknown: true, Counts: scan.Counts{scan.High: 1}, Unlisted: 1, Incomplete: true},
+			{KindUnknown: true, Counts: scan.Counts{}},
+			{Enhanced: enhanced, Findings: []scan.Finding{{Name: "CVE-2", Severity: scan.Critical}}, Counts: scan.Counts{scan.Critical: 1}},
+		} {
+			result.State, result.CompletedAt = scan.Completed, w.at.Add(-time.Minute)
+			r.results["a"] = result
+			w.visit(t, "app", "1")
+			l, err := w.Changes(t.Context(), "1", report.View{})
+			var told []string
+			for _, c := range l.Changes {
+				told = append(told, string(c.Kind)+" "+c.Finding.Name)
+			}
+			want := []string{"", "", "FIXED CVE-1", "NEW CVE-2, FIXED CVE-1"}[day]
+			if got := strings.Join(told, ", "); err != nil || got != want {
+				t.Errorf("enhanced %t, scan %d: changes %q, want %q, %v", enhanced, day, got, want, err)
+			}
+			w.advance(25 * time.Hour)
 		}
 	}
 }
