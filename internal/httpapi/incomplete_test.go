@@ -42,7 +42,7 @@ func TestAnswerWithoutItsLastPage(t *testing.T) {
 			"/findings/" + id + "?format=json":            {"CVE-2021-43396", `"state": "incomplete"`, `"missing": 39`, `"reason": "39 findings are missing"`},
 			"/findings/" + id + "?format=csv":             {"CVE-2021-43396", "incomplete,39 findings are missing,"},
 			"/findings/" + id + "?format=sarif":           {"CVE-2021-43396", `"executionSuccessful": false`, "39 findings are missing"},
-			"/findings/" + id + "?format=html":            {"CVE-<wbr>2021-<wbr>43396", "<b>Incomplete</b>: 39 findings are missing"},
+			"/findings/" + id + "?format=html":            {"CVE-2021-43396", "<b>Incomplete</b>: 39 findings are missing"},
 			"/findings/all?severity=CRITICAL&format=html": {"<b>Incomplete</b>: 39 findings are missing"},
 			"/gate/" + id + "?max=CRITICAL":               {`"status": 409`, `"reason": "incomplete"`, `"detail": "39 findings are missing"`},
 			"/gate/" + id + "?max=HIGH":                   {`"reason": "incomplete"`, `"detail": "CRITICAL: 6"`},
