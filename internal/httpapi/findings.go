@@ -12,6 +12,7 @@ import (
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/render/feed"
 	"ecr-continuous-scan/internal/render/page"
+	"ecr-continuous-scan/internal/render/sarif"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -87,7 +88,7 @@ func (a *API) writeListing(r *http.Request, format, path string, q query, l repo
 	case formatCSV:
 		return render.FindingsCSV(l)
 	case formatSARIF:
-		return render.SARIF(l)
+		return sarif.Log(l)
 	case formatHTML:
 		link, err := a.linker(r)
 		if err != nil {

@@ -87,6 +87,20 @@ type (
 	}
 )
 
+// ImageName returns the repository and the label of the finding's image, or only the repository if there are several images.
+func (d FindingData) ImageName() string { return imageName(d.Repository, d.Tag, d.Platform) }
+
+// ImageName returns the repository and the label of the image, or only the repository of a config.
+func (d WithoutResultData) ImageName() string { return imageName(d.Repository, d.Tag, d.Platform) }
+
+func imageName(repository, tag, platform string) string {
+	if tag == "" {
+		return repository
+	}
+	image := scan.Image{Tag: tag, Platform: platform}
+	return repository + image.Separator() + image.Label()
+}
+
 // countsData contains counts, most severe first; nil when they are unknown.
 type countsData []scan.SeverityCount
 
@@ -219,8 +233,8 @@ func CountImages(l report.Listing) int {
 	return n
 }
 
-// fitFindings writes the findings of a listing, with texts as long as [MaxSent] allows.
-func fitFindings(l report.Listing, write func([]FindingData) ([]byte, error)) ([]byte, error) {
+// FitFindings writes the findings of a listing, with texts as long as [MaxSent] allows.
+func FitFindings(l report.Listing, write func([]FindingData) ([]byte, error)) ([]byte, error) {
 	return Fit(func(limit int) ([]byte, error) {
 		findings := make([]FindingData, len(l.Entries))
 		for i, e := range l.Entries {

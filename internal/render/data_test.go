@@ -12,6 +12,7 @@ import (
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/render/feed"
+	"ecr-continuous-scan/internal/render/sarif"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/feedrules"
@@ -124,7 +125,7 @@ func inEachFormat(t *testing.T, l report.Listing) map[string]string {
 	inJSON := func(l report.Listing) ([]byte, error) {
 		return feed.JSON(l, feed.Links{Self: rendertest.API + "/findings/all"})
 	}
-	for name, write := range map[string]func(report.Listing) ([]byte, error){"csv": render.FindingsCSV, "json": inJSON, "sarif": render.SARIF} {
+	for name, write := range map[string]func(report.Listing) ([]byte, error){"csv": render.FindingsCSV, "json": inJSON, "sarif": sarif.Log} {
 		b, err := write(l)
 		if err != nil {
 			t.Fatal(err)
@@ -203,7 +204,7 @@ func TestSizeOfFindingsData(t *testing.T) {
 		finding    string // occurs once in each finding
 	}{
 		{"quotes as CSV, by vulnerability", `"`, true, render.FindingsCSV, "\r\nurn:uuid:"},
-		{"backslashes as SARIF", `\`, false, render.SARIF, `"ruleIndex": `},
+		{"backslashes as SARIF", `\`, false, sarif.Log, `"ruleIndex": `},
 	} {
 		l := rendertest.FullPage(strings.Repeat(test.text, 600/len(test.text)))
 		l.View.ByVulnerability = test.by
@@ -282,7 +283,7 @@ func TestHostileData(t *testing.T) {
 // A vulnerability in two packages is one SARIF rule, with the highest score.
 func TestOneRuleForEachVulnerability(t *testing.T) {
 	one, other := rendertest.Found("x", scan.Finding{Name: "CVE-1", Package: "a", Score: "4.0"}), rendertest.Found("x", scan.Finding{Name: "CVE-1", Package: "b", Score: "10.0"})
-	b, err := render.SARIF(rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), one, other))
+	b, err := sarif.Log(rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), one, other))
 	if err != nil {
 		t.Fatal(err)
 	}

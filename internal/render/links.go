@@ -72,8 +72,8 @@ func ConsoleURL(r scan.Repository) string {
 	return u.String()
 }
 
-// registryHost returns the host name that docker pulls from. If the partition is unknown, it has no domain.
-func registryHost(r scan.Repository) string {
+// RegistryHost returns the host name that docker pulls from. If the partition is unknown, it has no domain.
+func RegistryHost(r scan.Repository) string {
 	host := r.Registry + ".dkr.ecr." + r.Region
 	if p, known := partitionOf(r.Region); known {
 		host += "." + p.service

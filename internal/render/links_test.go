@@ -45,7 +45,7 @@ func TestPartitionsOfTheSDK(t *testing.T) {
 		if want := region + strings.Replace("."+p.console, ".console.", ".signin.", 1); err != nil || entry.URI.Host != want {
 			t.Errorf("%s: %s, want %s, %v", region, entry.URI.Host, want, err)
 		}
-		if got, want := registryHost(scan.Repository{Registry: "123456789012", Region: region}), "123456789012.dkr.ecr."+region+"."+p.service; got != want {
+		if got, want := RegistryHost(scan.Repository{Registry: "123456789012", Region: region}), "123456789012.dkr.ecr."+region+"."+p.service; got != want {
 			t.Errorf("%s: %s", region, got)
 		}
 	}

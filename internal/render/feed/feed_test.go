@@ -10,6 +10,7 @@ import (
 
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/render"
+	"ecr-continuous-scan/internal/render/sarif"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/feedrules"
@@ -373,7 +374,7 @@ func FuzzFeed(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log, err := render.SARIF(l)
+		log, err := sarif.Log(l)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,9 @@
-package render
+package sarif
 
 import (
 	"testing"
 
+	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/rendertest"
 )
@@ -16,7 +17,7 @@ func TestSecuritySeverity(t *testing.T) {
 		{scan.Medium, "9.8", "9.8"}, {scan.Medium, "", "5.5"}, {scan.Critical, "NaN", "9.5"}, {scan.High, "11", "8.0"}, {scan.Low, "-1", "2.0"},
 		{scan.Informational, "", ""}, {scan.Untriaged, "0", "0.0"}, {"BRAND NEW", "", ""},
 	} {
-		d := NewFindingData(rendertest.Sample(), rendertest.Found("x", scan.Finding{Severity: test.severity, Score: test.score}), 100)
+		d := render.NewFindingData(rendertest.Sample(), rendertest.Found("x", scan.Finding{Severity: test.severity, Score: test.score}), 100)
 		if got := securitySeverity(d); got != test.want {
 			t.Errorf("%s with score %q: %q, want %q", test.severity, test.score, got, test.want)
 		}
