@@ -210,6 +210,26 @@ func TestUseOfAnImage(t *testing.T) {
 	}
 }
 
+// Amazon Inspector's package manager OS does not say of which kind a package is. The platform of the image does.
+func TestOperatingSystemOfPackages(t *testing.T) {
+	e, c := start(t)
+	digest := e.PutImage(id, ecr.Image{ScannedAt: old, Enhanced: []ecr.EnhancedFinding{{
+		Title: "CVE-1", Severity: "HIGH", Resources: []ecr.Resource{{}, {Details: ecr.ResourceDetails{Image: &ecr.ResourceImage{Platform: "DEBIAN_12"}}}},
+		PackageDetails: &ecr.PackageVulnerability{VulnerablePackages: []ecr.VulnerablePackage{
+			{Name: "a", PackageManager: "OS"}, {Name: "b", PackageManager: "NODEPKG"}, {Name: "c"},
+		}},
+	}}})
+	e.SetScanType(repo.Region, repo.Registry, ecr.Enhanced)
+	got, err := c.Findings(t.Context(), repo, digest)
+	want := []scan.Package{{Name: "a", Manager: "OS", OS: "DEBIAN_12"}, {Name: "b", Manager: "NODEPKG"}, {Name: "c"}}
+	if err != nil || len(got.Findings) != 1 {
+		t.Fatalf("%+v, %v", got.Findings, err)
+	}
+	if diff := cmp.Diff(want, got.Findings[0].Packages); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Texts and lists of an answer have limits.
 func TestFindingsAreLimited(t *testing.T) {
 	long := strings.Repeat("é", 5000)

@@ -153,6 +153,7 @@ func enhancedFinding(f types.EnhancedImageScanFinding) scan.Finding {
 	for _, p := range d.VulnerablePackages {
 		packages = append(packages, scan.Package{
 			Name: name(p.Name), Manager: name(p.PackageManager), Arch: name(p.Arch), Version: installedVersion(p), FixedIn: name(p.FixedInVersion), Path: cut(text(p.FilePath), maxPath),
+			OS: operatingSystem(p, f.Resources),
 		})
 	}
 	related := cveNumber.FindAllString(aws.ToString(f.Title), -1)
@@ -162,6 +163,20 @@ func enhancedFinding(f types.EnhancedImageScanFinding) scan.Finding {
 		}
 	}
 	return finding.WithPackages(packages).WithRelated(related)
+}
+
+// operatingSystem returns the operating system of the image if the package belongs to it. Amazon Inspector's package
+// manager OS does not say whether the package is a deb, an rpm or an apk.
+func operatingSystem(p types.VulnerablePackage, resources []types.Resource) string {
+	if p.PackageManager == nil || !strings.EqualFold(*p.PackageManager, "OS") {
+		return ""
+	}
+	for _, r := range resources {
+		if r.Details != nil && r.Details.AwsEcrContainerImage != nil {
+			return cut(text(r.Details.AwsEcrContainerImage.Platform), maxName)
+		}
+	}
+	return ""
 }
 
 // cveNumber matches the CVE numbers in the title of an advisory, which has a name of its own.

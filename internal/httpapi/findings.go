@@ -67,6 +67,9 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 		return err
 	}
 	linkHeader(w, links)
+	if chosen.format == formatCSV {
+		fileHeader(w, fileName(l))
+	}
 	w.Header().Set("Cache-Control", cacheAsk)
 	if chosen.format == formatAtom || chosen.format == formatJSON {
 		w.Header().Set("Cache-Control", cacheFeed)
@@ -80,13 +83,25 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 	return nil
 }
 
+// fileName returns the name of the file with a page of findings, without its extension.
+func fileName(l report.Listing) string {
+	name := "findings"
+	if l.Config != nil {
+		name += "-" + l.Config.Repository
+	}
+	if l.View.Page > 1 {
+		name += fmt.Sprintf("-page-%d", l.View.Page)
+	}
+	return strings.ReplaceAll(name, "/", "-")
+}
+
 // writeListing writes a listing in a format of feedOffers.
 func (a *API) writeListing(r *http.Request, format, path string, q query, l report.Listing, links feed.Links) ([]byte, error) {
 	switch format {
 	case formatJSON:
 		return feed.JSON(l, links)
 	case formatCSV:
-		return render.FindingsCSV(l)
+		return render.FindingsCSV(l, q.safe)
 	case formatSARIF:
 		return sarif.Log(l)
 	case formatHTML:

@@ -142,7 +142,7 @@ func TestNamesAndUseOfInspectorFindings(t *testing.T) {
 		}
 	}
 	found := s.get("/findings/" + s.id + "?format=json")
-	for _, text := range []string{`"related": [`, `"CVE-2021-44228"`, `"packages": [`, `"package": "log4j-api, log4j-core"`, `"inUse": 2`, `"lastInUseAt": "2026-11-20T08:00:00Z"`} {
+	for _, text := range []string{`"relatedIds": [`, `"CVE-2021-44228"`, `"packages": [`, `"package": "log4j-api, log4j-core"`, `"inUse": 2`, `"lastInUseAt": "2026-11-20T08:00:00Z"`} {
 		if !strings.Contains(found, text) {
 			t.Errorf("the JSON has no %s", text)
 		}

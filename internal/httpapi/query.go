@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -40,7 +41,7 @@ func newResource(offers []offer, filters []scan.FilterRow, others ...string) res
 }
 
 func feedResource() resource {
-	return newResource(feedOffers(), scan.FindingsFilters(), "by", "format", "page", "sort")
+	return newResource(feedOffers(), scan.FindingsFilters(), "by", "format", "page", "safe", "sort")
 }
 
 // changesResource has no parameter by, because a change belongs to one image.
@@ -52,7 +53,7 @@ func changesResource() resource {
 func feedListResource() resource { return newResource(nil, scan.FindingsFilters(), "by") }
 
 func summaryResource() resource {
-	return newResource(summaryOffers(), scan.SummaryFilters(), "format", "since")
+	return newResource(summaryOffers(), scan.SummaryFilters(), "format", "safe", "since")
 }
 
 func gateResource() resource { return newResource(nil, scan.ImageFilters(), "max") }
@@ -66,6 +67,7 @@ type query struct {
 	format    string        // one of the resource's formats; "" means that the Accept header decides
 	sinceText string        // the parameter since, as the client wrote it
 	max       scan.Severity // of a gate
+	safe      render.SafeFor
 	// values are the parameters in canonical form, without the key and the page. Queries with the same meaning have the same values,
 	// so that their feeds have the same URL.
 	values url.Values
@@ -97,6 +99,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	if slices.Contains(of.parameters, "max") {
 		q.max = p.max()
 	}
+	q.safe = p.safe(q.format)
 	q.view.Filter = p.filter()
 	q.view.Order, q.view.Reverse = p.order(q.format)
 	if len(p.wrong) > 0 {
@@ -218,6 +221,15 @@ func (p *queryParser) order(format string) (report.Order, bool) {
 	return report.Order(order), reverse
 }
 
+// safe returns the kind of program for which a table is made safe. The Accept header can also choose the format.
+func (p *queryParser) safe(format string) render.SafeFor {
+	safe := p.choice("safe", string(render.Spreadsheet))
+	if safe != "" && format != "" && format != formatCSV {
+		p.fail("safe", "is allowed only with format="+formatCSV)
+	}
+	return render.SafeFor(safe)
+}
+
 // dropEmptyFields removes empty values and trims spaces, because a browser's form also sends its empty fields.
 func dropEmptyFields(given url.Values) {
 	for name, values := range given {
@@ -248,6 +260,7 @@ func (q query) canonical() url.Values {
 	}
 	set("format", q.format)
 	set("since", q.sinceText)
+	set("safe", string(q.safe))
 	if q.view.ByVulnerability {
 		set("by", "vulnerability")
 	}

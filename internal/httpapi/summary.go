@@ -27,6 +27,9 @@ func (a *API) summary(w http.ResponseWriter, r *http.Request) error {
 	if chosen.format == formatHTML {
 		pageHeader(w)
 	}
+	if chosen.format == formatCSV {
+		fileHeader(w, "summary")
+	}
 	w.Header().Set("Cache-Control", cacheAsk)
 	serve(w, r, chosen.contentType, body)
 	return nil
@@ -53,7 +56,7 @@ func (a *API) writeSummary(r *http.Request, format string, o report.Overview, q 
 	case formatJSON:
 		return render.SummaryJSON(o, q.view.Filter, a.feedOf(r, q))
 	case formatCSV:
-		return render.SummaryCSV(o, q.view.Filter, a.feedOf(r, q))
+		return render.SummaryCSV(o, q.view.Filter, a.feedOf(r, q), q.safe)
 	case formatHTML:
 		link, err := a.linker(r)
 		if err != nil {

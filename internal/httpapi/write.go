@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"mime"
 	"net/http"
 	"strconv"
 	"time"
@@ -56,6 +57,11 @@ func serveDated(w http.ResponseWriter, r *http.Request, contentType string, body
 		plain.Header.Del(name)
 	}
 	http.ServeContent(noRanges{w}, plain, "", modified, bytes.NewReader(body))
+}
+
+// fileHeader makes a client save the response as a CSV file with this name.
+func fileHeader(w http.ResponseWriter, name string) {
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name + ".csv"}))
 }
 
 // noRanges removes the header Accept-Ranges that http.ServeContent sets.

@@ -64,7 +64,11 @@ type (
 		Versions      []string      `json:"versions,omitempty"`
 		FixedIn       []string      `json:"fixedIn,omitempty"`
 		Packages      []PackageData `json:"packages,omitempty"`
-		Related       []string      `json:"related,omitempty"`
+		RelatedIDs    []string      `json:"relatedIds,omitempty"`
+		Ecosystem     []string      `json:"ecosystem,omitempty"`
+		Arch          []string      `json:"arch,omitempty"`
+		Paths         []string      `json:"paths,omitempty"`
+		Purl          []string      `json:"purl,omitempty"`
 		FixAvailable  string        `json:"fixAvailable,omitempty"`
 		Exploit       string        `json:"exploit,omitempty"`
 		Score         *float64      `json:"score,omitempty"`
@@ -252,12 +256,13 @@ func NewFindingData(l report.Listing, found report.Entry, limit int) FindingData
 		ID: l.FindingID(found).URN(), Severity: OneLine(string(f.Severity), maxSeverity), Vulnerability: OneLine(f.Name, nameLimit), Package: packageNames(f, limit),
 		Versions: firstTexts(f.Versions, limit), FixedIn: firstTexts(f.FixedIn, limit),
 		FixAvailable: OneLine(f.FixAvailable, maxSeverity), Exploit: OneLine(f.Exploit, maxSeverity), Score: scoreOf(f), Vector: OneLine(f.Vector, nameLimit),
-		ScoreSource: OneLine(f.ScoreSource, nameLimit), Packages: newPackages(f.Packages, limit), Related: firstTexts(f.Related, limit),
+		ScoreSource: OneLine(f.ScoreSource, nameLimit), Packages: newPackages(f.Packages, limit), RelatedIDs: firstTexts(f.Related, limit),
 		InUse: f.InUse, LastInUseAt: OptionalTime(f.LastInUse),
 		repositoryData: repositoryData{image.Repository.Region, image.Repository.Registry, image.Repository.Name},
 		Published:      RFC3339(found.Published), Updated: RFC3339(found.Updated), Resolved: OptionalTime(found.Resolved),
 		URL: Advisory(f, limit), Description: strings.TrimSpace(Clean(f.Description, limit)),
 	}
+	d.setPackageLists(f.Packages, limit)
 	if !l.View.ByVulnerability {
 		d.Tag, d.Platform, d.Digest = OneLine(image.Tag, nameLimit), OneLine(image.Platform, nameLimit), OneLine(image.Digest, nameLimit)
 		return d

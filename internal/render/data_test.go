@@ -19,6 +19,10 @@ import (
 	"ecr-continuous-scan/test/rendertest"
 )
 
+func safeSummary(o report.Overview, filter scan.Filter, feed render.FeedOf) ([]byte, error) {
+	return render.SummaryCSV(o, filter, feed, render.Spreadsheet)
+}
+
 func feedOf(id string) string { return rendertest.API + "/findings/" + id + "?key=k%26" }
 
 // overview returns images in different states, and configs that can't be read.
@@ -56,12 +60,16 @@ func TestSummaryData(t *testing.T) {
 			t.Fatal(err)
 		}
 		rendertest.Golden(t, name+".json", asJSON)
-		table, err := render.SummaryCSV(overview(), filter, feedOf)
+		table, err := render.SummaryCSV(overview(), filter, feedOf, render.Programs)
 		if err != nil {
 			t.Fatal(err)
 		}
 		rendertest.Golden(t, name+".csv", table)
 		feedrules.CSV(t, table)
+		if table, err = render.SummaryCSV(overview(), filter, feedOf, render.Spreadsheet); err != nil {
+			t.Fatal(err)
+		}
+		feedrules.SpreadsheetCSV(t, table)
 	}
 	none, err := render.SummaryJSON(report.Overview{Now: rendertest.Scanned, Since: rendertest.Scanned}, scan.Filter{}, func(string) string { return "" })
 	if want := `{
@@ -99,7 +107,7 @@ func TestOnlyCompletedScansHaveCountsInData(t *testing.T) {
 		if err := json.Unmarshal(b, &p); err != nil || p.Configs[0].Images[0].Counts != nil || p.Configs[0].Images[0].State == "" || p.Configs[0].Images[0].State == "completed" {
 			t.Errorf("state %q: %s, %v", state, b, err)
 		}
-		table, err := render.SummaryCSV(o, scan.Filter{}, feedOf)
+		table, err := render.SummaryCSV(o, scan.Filter{}, feedOf, render.Programs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,6 +126,11 @@ func TestOnlyCompletedScansHaveCountsInData(t *testing.T) {
 	}
 }
 
+// tableFor returns the function that writes findings as CSV for this kind of program.
+func tableFor(safe render.SafeFor) func(report.Listing) ([]byte, error) {
+	return func(l report.Listing) ([]byte, error) { return render.FindingsCSV(l, safe) }
+}
+
 // inEachFormat returns a listing in each data format, by the name of the format. It checks the rules of the formats.
 func inEachFormat(t *testing.T, l report.Listing) map[string]string {
 	t.Helper()
@@ -125,7 +138,7 @@ func inEachFormat(t *testing.T, l report.Listing) map[string]string {
 	inJSON := func(l report.Listing) ([]byte, error) {
 		return feed.JSON(l, feed.Links{Self: rendertest.API + "/findings/all"})
 	}
-	for name, write := range map[string]func(report.Listing) ([]byte, error){"csv": render.FindingsCSV, "json": inJSON, "sarif": sarif.Log} {
+	for name, write := range map[string]func(report.Listing) ([]byte, error){"csv": tableFor(render.Programs), "safe csv": tableFor(render.Spreadsheet), "json": inJSON, "sarif": sarif.Log} {
 		b, err := write(l)
 		if err != nil {
 			t.Fatal(err)
@@ -133,6 +146,7 @@ func inEachFormat(t *testing.T, l report.Listing) map[string]string {
 		texts[name] = string(b)
 	}
 	feedrules.CSV(t, []byte(texts["csv"]))
+	feedrules.SpreadsheetCSV(t, []byte(texts["safe csv"]))
 	feedrules.JSON(t, []byte(texts["json"]))
 	feedrules.SARIF(t, []byte(texts["sarif"]))
 	return texts
@@ -145,11 +159,21 @@ func resolved() report.Listing {
 	return l
 }
 
+// indented returns JSON with line breaks, so that people can read the golden files.
+func indented(t *testing.T, s string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, []byte(s), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 func TestFindingsData(t *testing.T) {
 	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.AllConfigs(), "feed-page-2": rendertest.SecondPage(), "feed-resolved": resolved()} {
 		texts := inEachFormat(t, l)
 		rendertest.Golden(t, name+".csv", []byte(texts["csv"]))
-		rendertest.Golden(t, name+".sarif", []byte(texts["sarif"]))
+		rendertest.Golden(t, name+".sarif", indented(t, texts["sarif"]))
 	}
 	texts := inEachFormat(t, resolved())
 	if run := feedrules.SARIF(t, []byte(texts["sarif"])); len(run.Results) != 2 {
@@ -160,12 +184,12 @@ func TestFindingsData(t *testing.T) {
 // A table lists images without a result only on its first page.
 func TestImagesWithoutResultAreOnTheFirstPage(t *testing.T) {
 	l := rendertest.SecondPage()
-	second, err := render.FindingsCSV(l)
+	second, err := render.FindingsCSV(l, render.Programs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.View.Page = 1
-	first, err := render.FindingsCSV(l)
+	first, err := render.FindingsCSV(l, render.Programs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,8 +227,8 @@ func TestSizeOfFindingsData(t *testing.T) {
 		write      func(report.Listing) ([]byte, error)
 		finding    string // occurs once in each finding
 	}{
-		{"quotes as CSV, by vulnerability", `"`, true, render.FindingsCSV, "\r\nurn:uuid:"},
-		{"backslashes as SARIF", `\`, false, sarif.Log, `"ruleIndex": `},
+		{"quotes as CSV, by vulnerability", `"`, true, tableFor(render.Programs), "\r\nurn:uuid:"},
+		{"backslashes as SARIF", `\`, false, sarif.Log, `"ruleIndex":`},
 	} {
 		l := rendertest.FullPage(strings.Repeat(test.text, 600/len(test.text)))
 		l.View.ByVulnerability = test.by
@@ -239,7 +263,7 @@ func TestSizeOfSummaryData(t *testing.T) {
 		}
 		o.Reports = append(o.Reports, one)
 	}
-	for name, write := range map[string]func(report.Overview, scan.Filter, render.FeedOf) ([]byte, error){"JSON": render.SummaryJSON, "CSV": render.SummaryCSV} {
+	for name, write := range map[string]func(report.Overview, scan.Filter, render.FeedOf) ([]byte, error){"JSON": render.SummaryJSON, "CSV": safeSummary} {
 		b, err := write(o, scan.Filter{}, feedOf)
 		if err != nil || rendertest.JSONSize(b) > render.MaxSent {
 			t.Errorf("%s: %d bytes as sent, %v", name, rendertest.JSONSize(b), err)
@@ -266,11 +290,11 @@ func TestHostileData(t *testing.T) {
 		inEachFormat(t, l)
 		o := report.Overview{Now: rendertest.Scanned, Reports: []report.Report{rendertest.ReportOf(c,
 			rendertest.Image(c, text, scan.Result{State: scan.Failed, Reason: text}), rendertest.Image(c, text, scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Severity(text): 1}}))}}
-		table, err := render.SummaryCSV(o, scan.Filter{}, feedOf)
+		table, err := safeSummary(o, scan.Filter{}, feedOf)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rows := feedrules.CSV(t, table); rows[1]["OTHER"] != "1" {
+		if rows := feedrules.SpreadsheetCSV(t, table); rows[1]["OTHER"] != "1" {
 			t.Errorf("an unknown severity is in no column: %v", rows[1])
 		}
 		asJSON, err := render.SummaryJSON(o, scan.Filter{}, feedOf)
@@ -290,5 +314,38 @@ func TestOneRuleForEachVulnerability(t *testing.T) {
 	run := feedrules.SARIF(t, b)
 	if rules := run.Tool.Driver.Rules; len(run.Results) != 2 || len(rules) != 1 || rules[0].Properties.Properties["security-severity"] != "10.0" {
 		t.Errorf("%s", b)
+	}
+}
+
+// A program gets each value as the scanner wrote it, and can split a list. Only a spreadsheet gets an apostrophe before a formula.
+func TestCellsForProgramsAndSpreadsheets(t *testing.T) {
+	l := rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu")), rendertest.Found("1.10", scan.Finding{
+		Name: "CVE-1", Package: "@babel/traverse, a|b", Versions: []string{"1, 2", "3|4"}, FixedIn: []string{"-5", "6"}, Related: []string{"GHSA-1", "GHSA-2"},
+		Packages: []scan.Package{
+			{Name: "@babel/traverse", Manager: "NODEPKG", Version: "1, 2", FixedIn: "-5", Path: "app/a.js"},
+			{Name: "@babel/traverse", Manager: "NODEPKG", Version: "3|4", FixedIn: "6", Path: "app/b.js"},
+			{Name: "a|b", Manager: "OS", OS: "DEBIAN_12", Arch: "AMD64"},
+		},
+	}), rendertest.Found("x", scan.Finding{Name: "CVE-2", Package: "=cmd", Versions: []string{"1"}}))
+	for safe, want := range map[render.SafeFor][2]string{render.Programs: {"@babel/traverse | a%7Cb", "=cmd"}, render.Spreadsheet: {"'@babel/traverse | a%7Cb", "'=cmd"}} {
+		table, err := render.FindingsCSV(l, safe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := feedrules.CSV(t, table)
+		if rows[0]["package"] != want[0] || rows[1]["package"] != want[1] {
+			t.Errorf("safe for %q: packages %q and %q", safe, rows[0]["package"], rows[1]["package"])
+		}
+		for column, cell := range map[string]string{
+			"versions": "1, 2 | 3%7C4", "relatedIds": "GHSA-1 | GHSA-2", "ecosystem": "NODEPKG | OS", "arch": "AMD64", "paths": "app/a.js | app/b.js",
+			"purl": "pkg:npm/%40babel/traverse@1%2C%202 | pkg:npm/%40babel/traverse@3%7C4 | pkg:deb/debian/a%7Cb?arch=amd64&distro=debian-12", "tag": "1.10",
+		} {
+			if rows[0][column] != cell {
+				t.Errorf("safe for %q: %s is %q, want %q", safe, column, rows[0][column], cell)
+			}
+		}
+		if rows[1]["purl"]+rows[1]["ecosystem"]+rows[1]["paths"] != "" {
+			t.Errorf("basic scanning reports no kind of package: %v", rows[1])
+		}
 	}
 }

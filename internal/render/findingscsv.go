@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,11 +12,12 @@ import (
 
 // FindingsCSV returns a page of a listing as a table with a row for each finding. The first page also has a row without a finding for each image or
 // config without a current result. Without these rows, such images would look clean.
-func FindingsCSV(l report.Listing) ([]byte, error) {
+func FindingsCSV(l report.Listing, safe SafeFor) ([]byte, error) {
 	head := []string{
 		"id", "severity", "vulnerability", "package", "versions", "fixedIn", "fixAvailable", "exploit", "score", "vector",
 		"region", "registry", "repository", "tag", "platform", "digest", "images", "imageCount", "published", "updated", "resolved", "url", "description",
-		"state", "reason", "asOf", "related", "scoreSource", "inUse", "lastInUseAt",
+		"state", "reason", "asOf", "relatedIds", "scoreSource", "inUse", "lastInUseAt",
+		"ecosystem", "arch", "paths", "purl",
 	}
 	var withoutResult [][]string
 	if l.View.Page <= 1 {
@@ -26,7 +28,7 @@ func FindingsCSV(l report.Listing) ([]byte, error) {
 		for _, d := range findings {
 			rows = append(rows, findingCells(d, "", "", ""))
 		}
-		return writeCSV(head, append(rows, withoutResult...))
+		return writeCSV(head, append(rows, withoutResult...), safe)
 	})
 }
 
@@ -37,10 +39,34 @@ func findingCells(d FindingData, state, reason, asOf string) []string {
 		score = strconv.FormatFloat(*d.Score, 'f', -1, 64)
 	}
 	return []string{
-		d.ID, d.Severity, d.Vulnerability, d.Package, strings.Join(d.Versions, ", "), strings.Join(d.FixedIn, ", "), d.FixAvailable, d.Exploit, score, d.Vector,
-		d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest, strings.Join(d.Images, ", "), optionalCount(d.ImageCount), d.Published, d.Updated, d.Resolved, d.URL,
-		OneLine(d.Description, MaxSummary), state, reason, asOf, strings.Join(d.Related, ", "), d.ScoreSource, optionalCount(d.InUse), d.LastInUseAt,
+		d.ID, d.Severity, d.Vulnerability, packageCell(d), listCell(d.Versions), listCell(d.FixedIn), d.FixAvailable, d.Exploit, score, d.Vector,
+		d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest, listCell(d.Images), optionalCount(d.ImageCount), d.Published, d.Updated, d.Resolved, d.URL,
+		OneLine(d.Description, MaxSummary), state, reason, asOf, listCell(d.RelatedIDs), d.ScoreSource, optionalCount(d.InUse), d.LastInUseAt,
+		listCell(d.Ecosystem), listCell(d.Arch), listCell(d.Paths), listCell(d.Purl),
 	}
+}
+
+// packageCell returns the name of the package of a finding, or the list of names of an enhanced finding.
+func packageCell(d FindingData) string {
+	var names []string
+	for _, p := range d.Packages {
+		if p.Name != "" && !slices.Contains(names, p.Name) {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) == 0 {
+		return d.Package
+	}
+	return listCell(names)
+}
+
+// listCell joins a list so that a program can split it again: no value contains the separator.
+func listCell(values []string) string {
+	escaped := make([]string, len(values))
+	for i, s := range values {
+		escaped[i] = strings.ReplaceAll(s, "|", "%7C")
+	}
+	return strings.Join(escaped, " | ")
 }
 
 // optionalCount returns an empty text for 0.

@@ -37,6 +37,25 @@ func newPackages(packages []scan.Package, limit int) []PackageData {
 	return kept
 }
 
+// setPackageLists sets the lists of properties of packages. Each list has each value once, in the order of the packages.
+func (d *FindingData) setPackageLists(packages []scan.Package, limit int) {
+	list := func(property func(scan.Package) string) []string {
+		var values []string
+		seen := make(map[string]bool)
+		for _, p := range packages {
+			if value := property(p); value != "" && !seen[value] {
+				seen[value] = true
+				values = append(values, value)
+			}
+		}
+		return firstTexts(values, limit)
+	}
+	d.Ecosystem = list(func(p scan.Package) string { return p.Manager })
+	d.Arch = list(func(p scan.Package) string { return p.Arch })
+	d.Paths = list(func(p scan.Package) string { return p.Path })
+	d.Purl = list(purlOf)
+}
+
 // packageNames returns the name of the package of a finding. For an enhanced finding it lists the names of all
 // packages.
 func packageNames(f scan.Finding, limit int) string {

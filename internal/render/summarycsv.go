@@ -13,7 +13,7 @@ const otherSeverities = "OTHER"
 
 // SummaryCSV returns the summary as a table with a row for each image, and a row for each config without images. A cell is empty if its value is
 // unknown; a count is 0 only if a completed scan found nothing.
-func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
+func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf, safe SafeFor) ([]byte, error) {
 	head := []string{"id", "region", "registry", "repository", "tag", "platform", "digest", "state", "reason", "asOf", "scannedAt", "ageHours"}
 	for _, s := range scan.Severities() {
 		head = append(head, string(s))
@@ -35,7 +35,7 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, err
 				optionalCount(d.Missing), optionalCount(d.Suppressed), optionalCount(d.InUse), d.LastInUseAt, d.LastPulledAt))
 		}
 	}
-	return writeCSV(head, rows)
+	return writeCSV(head, rows, safe)
 }
 
 func imageCells(d imageData) []string {

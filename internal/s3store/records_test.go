@@ -90,7 +90,7 @@ func aHistory() history.History {
 		Findings: []history.TrackedFinding{{
 			Finding: scan.Finding{
 				Name: "CVE-1", Package: "p", Versions: []string{"1"}, Severity: "HIGH", Description: "<&>\u2028", URL: "https://example.com/?a&b", Score: "9.8", Vector: "v", ScoreSource: "NVD",
-				Packages: []scan.Package{{Name: "p", Manager: "OS", Arch: "X86_64", Version: "1", FixedIn: "2", Path: "usr/p"}}, Related: []string{"ALAS-1"},
+				Packages: []scan.Package{{Name: "p", Manager: "OS", Arch: "X86_64", Version: "1", FixedIn: "2", Path: "usr/p", OS: "DEBIAN_12"}}, Related: []string{"ALAS-1"},
 				FixedIn: []string{"2"}, FixAvailable: "YES", Exploit: "NO", Remediation: "r", FirstSeen: time.Unix(1, 500).UTC(), Changed: time.Unix(2, 0).UTC(), Episode: 3,
 			}, Status: history.Resolved, Published: 6, Updated: 7, Ended: 8, Note: "no longer found",
 		}},

@@ -17,6 +17,8 @@ type Package struct {
 	FixedIn string `json:"fixedIn,omitempty"`
 	// Path is the file that contains the package.
 	Path string `json:"path,omitempty"`
+	// OS is the operating system of the image, such as UBUNTU_22_04, if the package is one of its packages.
+	OS string `json:"os,omitempty"`
 }
 
 // Limits of a finding.
@@ -27,7 +29,8 @@ const (
 
 func comparePackages(a, b Package) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Path, b.Path), strings.Compare(a.Version, b.Version),
-		strings.Compare(a.FixedIn, b.FixedIn), strings.Compare(a.Manager, b.Manager), strings.Compare(a.Arch, b.Arch))
+		strings.Compare(a.FixedIn, b.FixedIn), strings.Compare(a.Manager, b.Manager), strings.Compare(a.Arch, b.Arch),
+		strings.Compare(a.OS, b.OS))
 }
 
 // WithPackages returns the finding with these packages: each once, sorted, and limited. Package, Versions and FixedIn

@@ -59,7 +59,11 @@ type JSONItem struct {
 			FixedIn string `json:"fixedIn"`
 			Path    string `json:"path"`
 		} `json:"packages"`
-		Related      []string  `json:"related"`
+		RelatedIDs   []string  `json:"relatedIds"`
+		Ecosystem    []string  `json:"ecosystem"`
+		Arch         []string  `json:"arch"`
+		Paths        []string  `json:"paths"`
+		Purl         []string  `json:"purl"`
 		ScoreSource  string    `json:"scoreSource"`
 		InUse        int       `json:"inUse"`
 		LastInUseAt  time.Time `json:"lastInUseAt"`

@@ -370,7 +370,7 @@ func FuzzFeed(f *testing.F) {
 		if n, m := len(feedrules.Atom(t, atom).Entries), len(feedrules.JSON(t, asJSON).Items); n != 2 || m != 2 {
 			t.Errorf("%d entries as Atom, %d as JSON", n, m)
 		}
-		table, err := render.FindingsCSV(l)
+		table, err := render.FindingsCSV(l, render.Spreadsheet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +378,7 @@ func FuzzFeed(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, m := len(feedrules.CSV(t, table)), len(feedrules.SARIFRules(t, log).Results); n != 3 || m != 2 {
+		if n, m := len(feedrules.SpreadsheetCSV(t, table)), len(feedrules.SARIFRules(t, log).Results); n != 3 || m != 2 {
 			t.Errorf("%d rows, one of them of an image without a result, and %d results", n, m)
 		}
 	})

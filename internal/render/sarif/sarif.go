@@ -116,7 +116,7 @@ func Log(l report.Listing) ([]byte, error) {
 				one.add(d, rules)
 			}
 		}
-		b, err := render.EncodeJSON(document{schema, "2.1.0", []run{one}}, true)
+		b, err := render.EncodeJSON(document{schema, "2.1.0", []run{one}}, false)
 		if err != nil {
 			return nil, fmt.Errorf("write the SARIF of %s: %w", render.ListingTitle(l), err)
 		}
