@@ -3,11 +3,11 @@ package main
 import (
 	"runtime/debug"
 	"strings"
+
+	"ecr-continuous-scan/internal/httpapi"
 )
 
-// version is the version of this source code. It is the newest version in CHANGELOG.md and the value of the template's output Version. A test
-// compares the three.
-const version = "1.0.0"
+const version = httpapi.Version
 
 // versionText returns the version and, in parentheses, what the build information says about the commit: its revision, its time, and whether
 // files had been modified. `go run` and builds without git record no commit.

@@ -66,16 +66,27 @@ func formatsOf(offers []offer) []string {
 	return formats
 }
 
-// negotiate selects the format of a response: the format in the URL, otherwise the best match of the Accept header (RFC 9110,
-// section 12.5.1). In the second case it adds the header Vary: Accept. If the client accepts no offer, it gets the first one,
-// which is more useful to it than an error.
+// negotiate chooses the format of a response and adds its header Vary.
 func negotiate(w http.ResponseWriter, r *http.Request, offers []offer, format string) offer {
+	varyHeader(w, format)
+	return choose(r, offers, format)
+}
+
+// varyHeader adds the header Vary: Accept to a response whose format is not the one in the URL.
+func varyHeader(w http.ResponseWriter, format string) {
+	if format == "" {
+		w.Header().Add("Vary", "Accept")
+	}
+}
+
+// choose selects the format of a response: the format in the URL, otherwise the best match of the Accept header (RFC 9110,
+// section 12.5.1). If the client accepts no offer, it gets the first one, which is more useful to it than an error.
+func choose(r *http.Request, offers []offer, format string) offer {
 	for _, o := range offers {
 		if o.format == format {
 			return o
 		}
 	}
-	w.Header().Add("Vary", "Accept")
 	best, bestQuality := offers[0], 0.0
 	ranges := parseAccept(r.Header.Values("Accept"))
 	if len(ranges) == 0 {

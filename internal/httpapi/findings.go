@@ -50,23 +50,20 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 	if err != nil {
 		return err
 	}
-	l, err := list(r.Context(), q.view)
+	chosen := choose(r, of.offers, q.format)
+	l, err := list(r.Context(), viewFor(chosen.format, q.view))
 	if err != nil {
 		return err
 	}
 	if err := l.Outage(); err != nil {
 		return err
 	}
-	if pages := l.Pages(); q.view.Page > pages {
-		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page. The last page is %d.", pages)}
-	}
-	chosen := negotiate(w, r, of.offers, q.format)
-	links := a.feedLinks(r, path, q, l.Pages())
-	body, err := a.writeListing(r, chosen.format, path, q, l, links)
+	body, pages, err := a.writeListing(r, chosen.format, path, q, l)
 	if err != nil {
 		return err
 	}
-	linkHeader(w, links)
+	varyHeader(w, q.format)
+	linkHeader(w, a.feedLinks(r, path, q, pages))
 	if chosen.format == formatCSV {
 		fileHeader(w, fileName(l))
 	}
@@ -83,6 +80,14 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 	return nil
 }
 
+// viewFor returns the view of a listing in a format. SARIF has its own pages: the results of each are as many as fit into a response.
+func viewFor(format string, v report.View) report.View {
+	if format == formatSARIF {
+		v.AllOpen, v.Page = true, 1
+	}
+	return v
+}
+
 // fileName returns the name of the file with a page of findings, without its extension.
 func fileName(l report.Listing) string {
 	name := "findings"
@@ -95,27 +100,54 @@ func fileName(l report.Listing) string {
 	return strings.ReplaceAll(name, "/", "-")
 }
 
-// writeListing writes a listing in a format of feedOffers.
-func (a *API) writeListing(r *http.Request, format, path string, q query, l report.Listing, links feed.Links) ([]byte, error) {
+// writeListing writes a listing in a format of feedOffers. It also returns the number of pages in this format.
+func (a *API) writeListing(r *http.Request, format, path string, q query, l report.Listing) (body []byte, pages int, err error) {
+	if format == formatSARIF {
+		if body, pages, err = sarif.Log(l, q.view.Page, a.about(r)); err == nil {
+			err = checkPageNumber(q, pages)
+		}
+		return body, pages, err
+	}
+	pages = l.Pages()
+	if err := checkPageNumber(q, pages); err != nil {
+		return nil, 0, err
+	}
+	links := a.feedLinks(r, path, q, pages)
 	switch format {
 	case formatJSON:
-		return feed.JSON(l, links)
+		body, err = feed.JSON(l, links)
 	case formatCSV:
-		return render.FindingsCSV(l, q.safe)
-	case formatSARIF:
-		return sarif.Log(l)
+		body, err = render.FindingsCSV(l, q.safe)
 	case formatHTML:
-		link, err := a.linker(r)
-		if err != nil {
-			return nil, err
+		link, linkErr := a.linker(r)
+		if linkErr != nil {
+			return nil, 0, linkErr
 		}
 		if l.IsChangeFeed {
-			return page.Changes(l, path, q.values, link)
+			body, err = page.Changes(l, path, q.values, link)
+		} else {
+			body, err = page.Findings(l, a.Now(), path, q.values, link)
 		}
-		return page.Findings(l, a.Now(), path, q.values, link)
 	default:
-		return feed.Atom(l, links)
+		body, err = feed.Atom(l, links)
 	}
+	return body, pages, err
+}
+
+func checkPageNumber(q query, pages int) error {
+	if q.view.Page > pages {
+		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("There is no such page. The last page is %d.", pages)}
+	}
+	return nil
+}
+
+// about describes the service in a SARIF log. Its URL has no key, because logs are uploaded to other services.
+func (a *API) about(r *http.Request) sarif.About {
+	about := sarif.About{Version: Version}
+	if base := a.BaseURL(r); base != "" {
+		about.URL = base + "/summary"
+	}
+	return about
 }
 
 // feedLinks returns the links of one page of a feed. The URL of the first page has no page parameter, so that it is the URL that

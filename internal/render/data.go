@@ -97,6 +97,16 @@ func (d FindingData) ImageName() string { return imageName(d.Repository, d.Tag, 
 // ImageName returns the repository and the label of the image, or only the repository of a config.
 func (d WithoutResultData) ImageName() string { return imageName(d.Repository, d.Tag, d.Platform) }
 
+// Place returns the finding's image, or only the repository if there are several images.
+func (d FindingData) Place() scan.Image { return placeOf(d.repositoryData, d.Tag, d.Platform) }
+
+// Place returns the image, or only the repository of a config.
+func (d WithoutResultData) Place() scan.Image { return placeOf(d.repositoryData, d.Tag, d.Platform) }
+
+func placeOf(r repositoryData, tag, platform string) scan.Image {
+	return scan.Image{Repository: scan.Repository{Region: r.Region, Registry: r.Registry, Name: r.Repository}, Tag: tag, Platform: platform}
+}
+
 func imageName(repository, tag, platform string) string {
 	if tag == "" {
 		return repository
@@ -173,25 +183,32 @@ const maxWithoutResult = 1000
 // number of the others.
 func WithoutResult(l report.Listing) (named []WithoutResultData, more int) {
 	named = []WithoutResultData{}
-	add := func(d WithoutResultData) {
+	for d := range AllWithoutResult(l) {
 		if len(named) < maxWithoutResult {
 			named = append(named, d)
 		} else {
 			more++
 		}
 	}
-	for _, r := range l.Reports {
-		state, reason := conditionData(r.Condition())
-		if isFiltered := r.Err == nil && l.Config == nil && l.View.Filter.NarrowsImages(); state != "" && !isFiltered {
-			add(WithoutResultData{repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, State: state, Reason: reason})
-		}
-	}
-	for item := range DistinctImages(l) {
-		if !item.Condition().Current() {
-			add(newWithoutResultData(item))
-		}
-	}
 	return named, more
+}
+
+// AllWithoutResult returns the configs and images of a listing that have no current result.
+func AllWithoutResult(l report.Listing) iter.Seq[WithoutResultData] {
+	return func(yield func(WithoutResultData) bool) {
+		for _, r := range l.Reports {
+			state, reason := conditionData(r.Condition())
+			d := WithoutResultData{repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, State: state, Reason: reason}
+			if isFiltered := r.Err == nil && l.Config == nil && l.View.Filter.NarrowsImages(); state != "" && !isFiltered && !yield(d) {
+				return
+			}
+		}
+		for item := range DistinctImages(l) {
+			if !item.Condition().Current() && !yield(newWithoutResultData(item)) {
+				return
+			}
+		}
+	}
 }
 
 // ShortLists returns the first thousand images with a current result of which ECR counts more findings than it lists.
@@ -237,8 +254,8 @@ func CountImages(l report.Listing) int {
 	return n
 }
 
-// FitFindings writes the findings of a listing, with texts as long as [MaxSent] allows.
-func FitFindings(l report.Listing, write func([]FindingData) ([]byte, error)) ([]byte, error) {
+// fitFindings writes the findings of a listing, with texts as long as [MaxSent] allows.
+func fitFindings(l report.Listing, write func([]FindingData) ([]byte, error)) ([]byte, error) {
 	return Fit(func(limit int) ([]byte, error) {
 		findings := make([]FindingData, len(l.Entries))
 		for i, e := range l.Entries {
@@ -311,7 +328,7 @@ func EncodeJSON(v any, indent bool) ([]byte, error) {
 // encodeFitting writes indented JSON if it is at most [MaxSent], and otherwise JSON on one line.
 func encodeFitting(v any) ([]byte, error) {
 	b, err := EncodeJSON(v, true)
-	if err != nil || sentSize(b) <= MaxSent {
+	if err != nil || SentSize(b) <= MaxSent {
 		return b, err
 	}
 	return EncodeJSON(v, false)

@@ -23,7 +23,7 @@ func FindingsCSV(l report.Listing, safe SafeFor) ([]byte, error) {
 	if l.View.Page <= 1 {
 		withoutResult = withoutResultRows(l)
 	}
-	return FitFindings(l, func(findings []FindingData) ([]byte, error) {
+	return fitFindings(l, func(findings []FindingData) ([]byte, error) {
 		rows := make([][]string, 0, len(findings)+len(withoutResult))
 		for _, d := range findings {
 			rows = append(rows, findingCells(d, "", "", ""))

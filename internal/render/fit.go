@@ -16,15 +16,15 @@ func Fit(write func(limit int) ([]byte, error), limits ...int) ([]byte, error) {
 	last := len(limits) - 1
 	for _, limit := range limits[:last] {
 		b, err := write(limit)
-		if err != nil || b != nil && sentSize(b) <= MaxSent {
+		if err != nil || b != nil && SentSize(b) <= MaxSent {
 			return b, err
 		}
 	}
 	return write(limits[last])
 }
 
-// sentSize returns the length of b as a JSON string that escapes only the characters that JSON requires.
-func sentSize(b []byte) int {
+// SentSize returns the length of b as a JSON string that escapes only the characters that JSON requires.
+func SentSize(b []byte) int {
 	n := len(b)
 	for _, c := range b {
 		switch {

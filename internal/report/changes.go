@@ -40,7 +40,7 @@ func (r *Reader) AllChanges(ctx context.Context, v View) (Listing, error) {
 
 // changes lists only recorded changes. A change that was only computed by a request could disappear from the feed again.
 func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View) Listing {
-	found := &changeCollector{view: v, list: newShortlist(v.page(), newestChangeFirst)}
+	found := &changeCollector{view: v, list: newShortlist(v, newestChangeFirst)}
 	q := request{Reader: r, scope: recordsOnly, filter: v.Filter}
 	q.process = func(ctx context.Context, r *refresh.Refresher, configs []scan.Config, _ []Item) {
 		q.collectChanges(ctx, r, configs, found)

@@ -93,7 +93,7 @@ type vulnerability struct {
 
 func newFindingsCollector(v View) *findingsCollector {
 	paging, _ := v.order()
-	return &findingsCollector{view: v, list: newShortlist(v.page(), paging), groups: make(map[vulnerability]*group), episodes: newGroupEpisodes()}
+	return &findingsCollector{view: v, list: newShortlist(v, paging), groups: make(map[vulnerability]*group), episodes: newGroupEpisodes()}
 }
 
 // add adds the findings of an image with this result. It ignores findings that were resolved too long ago: a history still contains them until its
@@ -110,6 +110,7 @@ func (g *findingsCollector) add(image *scan.Image, r scan.Result, h history.Hist
 		entry.RaisedTo = raisedTo
 		switch {
 		case g.isExpired(f.Status == history.Resolved, f.Ended, now), !g.view.Filter.Matches(f.Finding):
+		case f.Status == history.Resolved && g.view.AllOpen:
 		case g.view.ByVulnerability:
 			g.group(entry)
 		default:
@@ -119,7 +120,7 @@ func (g *findingsCollector) add(image *scan.Image, r scan.Result, h history.Hist
 	for _, f := range h.Listed() {
 		list(f, "")
 	}
-	if g.view.Order != FeedOrder || g.view.ByVulnerability {
+	if g.view.Order != FeedOrder || g.view.ByVulnerability || g.view.AllOpen {
 		return // a page has only the last episode of a finding; page adds the earlier ones of groups
 	}
 	for _, f := range h.Findings {
@@ -189,7 +190,7 @@ func (g *findingsCollector) page() ([]Entry, int) {
 		e.Finding.SortTexts()
 		g.list.add(e.Entry)
 	}
-	if g.view.Order == FeedOrder {
+	if g.view.Order == FeedOrder && !g.view.AllOpen {
 		g.addEarlierGroups()
 	}
 	page := g.list.page()

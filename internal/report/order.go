@@ -13,6 +13,9 @@ type comparison func(a, b Entry) int
 
 // order returns two comparisons: one divides the list into pages, the other sorts the entries within a page.
 func (v View) order() (paging, withinPage comparison) {
+	if v.AllOpen { // another page size divides it again
+		return worstFirst, worstFirst
+	}
 	if v.Order == FeedOrder {
 		return worstFirst, newestFirst
 	}

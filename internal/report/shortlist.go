@@ -6,15 +6,15 @@ import "slices"
 type shortlist[T any] struct {
 	order func(a, b T) int
 	// limit is how many values are kept: those of all pages up to the requested one.
-	limit int
-	kept  []T // may contain more than limit until the next trim
+	limit, pageSize int
+	kept            []T // may contain more than limit until the next trim
 	// total is the number of all values that were added.
 	total int
 }
 
-// newShortlist returns a shortlist for the page with this number.
-func newShortlist[T any](page int, order func(a, b T) int) shortlist[T] {
-	return shortlist[T]{order: order, limit: page * PageSize}
+// newShortlist returns a shortlist for the page of a view.
+func newShortlist[T any](v View, order func(a, b T) int) shortlist[T] {
+	return shortlist[T]{order: order, limit: v.page() * v.pageSize(), pageSize: v.pageSize()}
 }
 
 func (s *shortlist[T]) add(value T) {
@@ -36,5 +36,5 @@ func (s *shortlist[T]) trim() {
 // page returns the values of the requested page. Nothing may be added after it.
 func (s *shortlist[T]) page() []T {
 	s.trim()
-	return s.kept[min(len(s.kept), s.limit-PageSize):]
+	return s.kept[min(len(s.kept), s.limit-s.pageSize):]
 }

@@ -18,12 +18,22 @@ type View struct {
 	ByVulnerability bool
 	// Page is the number of the page, starting at 1; 0 means 1.
 	Page int
+	// AllOpen leaves out resolved findings, and puts the first MaxPages * PageSize findings on one page, most severe first.
+	AllOpen bool
 	// Order is how the list is sorted. Reverse reverses a named order. Neither changes the id of the feed.
 	Order   Order
 	Reverse bool
 }
 
 func (v View) page() int { return max(v.Page, 1) }
+
+// pageSize returns the maximum number of entries on a page.
+func (v View) pageSize() int {
+	if v.AllOpen {
+		return MaxPages * PageSize
+	}
+	return PageSize
+}
 
 // parts returns the properties of the view that are part of the feed's id. The page and the order are not.
 func (v View) parts() []string {

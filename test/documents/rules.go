@@ -51,6 +51,8 @@ var Rules = []Rule{
 	{Document: "docs/api.md", Start: "![", Tests: []string{noTest}, Reason: "Markdown for a README, not a command"},
 	{Document: "docs/api.md", Tests: both},
 	{Document: "docs/feeds.md", Tests: both},
+	{Document: "docs/formats.md", Start: "curl ", Tests: both},
+	{Document: "docs/formats.md", Tests: []string{noTest}, Reason: "needs a pipeline, or the logs of two days"},
 
 	{Document: "docs/operations.md", Section: "how-fast", Tests: []string{noTest}, Reason: "takes minutes; the test of test/bench measures small jobs"},
 

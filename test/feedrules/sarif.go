@@ -47,6 +47,9 @@ func SARIFRules(t testing.TB, log []byte) *sarif.Run {
 		t.Fatalf("version %s, schema %s, %d runs", report.Version, report.Schema, len(report.Runs))
 	}
 	run := report.Runs[0]
+	if d := run.Tool.Driver; d.FullName != nil && (d.Version == nil || d.InformationURI == nil || *d.FullName != *d.Name+" "+*d.Version) {
+		t.Errorf("the full name of the tool is %s", *d.FullName)
+	}
 	rules(t, run.Tool.Driver.Rules)
 	results(t, run)
 	for _, i := range run.Invocations {
@@ -54,6 +57,9 @@ func SARIFRules(t testing.TB, log []byte) *sarif.Run {
 		for _, n := range i.ToolExecutionNotifications {
 			message(t, "a notification", n.Message.Text)
 			ok = ok && n.Level == "note"
+			if kind := run.Tool.Driver.Notifications[n.Descriptor.Index]; *kind.ID != *n.Descriptor.ID {
+				t.Errorf("the notification %s has the kind %s", *n.Message.Text, *kind.ID)
+			}
 		}
 		if i.ExecutionSuccessful == nil || *i.ExecutionSuccessful != ok {
 			t.Errorf("success %v with %d notifications", i.ExecutionSuccessful, len(i.ToolExecutionNotifications))
@@ -91,11 +97,17 @@ func rules(t testing.TB, rules []*sarif.ReportingDescriptor) {
 			t.Errorf("rule id %q is empty, too long or occurs twice", id)
 		}
 		seen[id] = true
+		if r.Name == nil || *r.Name == id || r.DefaultConfiguration == nil || !slices.Contains([]string{"error", "warning", "note"}, r.DefaultConfiguration.Level) {
+			t.Fatalf("rule %s has no name or no level", id)
+		}
 		for what, m := range map[string]*sarif.MultiformatMessageString{"short": r.ShortDescription, "full": r.FullDescription, "help": r.Help} {
-			if m == nil || m.Markdown != nil {
-				t.Fatalf("rule %s: no %s text, or one with markup", id, what)
+			if m == nil || (m.Markdown != nil) != (what != "short") {
+				t.Fatalf("rule %s: no %s text, or a wrong one as Markdown", id, what)
 			}
 			message(t, "rule "+id, m.Text)
+			if m.Markdown != nil {
+				harmlessMarkdown(t, "rule "+id, *m.Markdown)
+			}
 		}
 		if full := []rune(*r.FullDescription.Text); len(full) > 2*1024 {
 			t.Errorf("rule %s: a description of %d characters", id, len(full))
@@ -117,7 +129,7 @@ func rules(t testing.TB, rules []*sarif.ReportingDescriptor) {
 
 func results(t testing.TB, run *sarif.Run) {
 	t.Helper()
-	seen := map[string]bool{}
+	seen, places := map[string]bool{}, map[string]bool{}
 	for i, r := range run.Results {
 		what := "result " + strconv.Itoa(i)
 		if r.RuleIndex < 0 || r.RuleIndex >= len(run.Tool.Driver.Rules) || *run.Tool.Driver.Rules[r.RuleIndex].ID != *r.RuleID {
@@ -140,6 +152,25 @@ func results(t testing.TB, run *sarif.Run) {
 			t.Errorf("%s: the fingerprint %q is empty or occurs twice", what, line)
 		}
 		seen[line] = true
+		if qualified := *location.LogicalLocations[0].FullyQualifiedName; *r.RuleID != "not-scanned" && places[*r.RuleID+"\n"+qualified] {
+			t.Errorf("%s: another result of the rule is at %s", what, qualified)
+		}
+		places[*r.RuleID+"\n"+*location.LogicalLocations[0].FullyQualifiedName] = true
+	}
+}
+
+// ownMarkup matches the Markdown that the service writes itself.
+var ownMarkup = regexp.MustCompile(`(?m)^\*\*[A-Z][A-Za-z ]+:\*\* |^\[Advisory\]\(<https?://[^<>]*>\)$|^\| --- \| --- \| --- \|$`)
+
+// escaped matches a character of Markdown without its meaning.
+var escaped = regexp.MustCompile(`\\[!-/:-@\[-` + "`" + `{-~]`)
+
+// harmlessMarkdown checks that a text contains no markup but the service's own: no link, picture, code, HTML or placeholder.
+func harmlessMarkdown(t testing.TB, what, s string) {
+	t.Helper()
+	rest := escaped.ReplaceAllString(ownMarkup.ReplaceAllString(s, ""), "")
+	if strings.ContainsAny(rest, "*_`[]<>&#{}!~@") || strings.Contains(rest, "://") || strings.Contains(rest, "www.") {
+		t.Errorf("%s: %q contains markup", what, s)
 	}
 }
 
@@ -152,7 +183,7 @@ func message(t testing.TB, what string, s *string) {
 		t.Errorf("%s has an empty text", what)
 		return
 	}
-	if plain := strings.ReplaceAll(strings.ReplaceAll(*s, "{{", ""), "}}", ""); placeholder.MatchString(plain) || strings.ContainsAny(plain, "{}") || strings.Contains(*s, "](") {
+	if placeholder.MatchString(*s) || strings.Contains(*s, "](") {
 		t.Errorf("%s: %q contains a placeholder or a link", what, *s)
 	}
 }

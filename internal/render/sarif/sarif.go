@@ -2,268 +2,145 @@
 package sarif
 
 import (
-	"cmp"
+	"encoding/json"
 	"fmt"
-	"net/url"
-	"strconv"
-	"strings"
+	"slices"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
-// The parts of SARIF 2.1.0 that code scanning tools use.
-type (
-	document struct {
-		Schema  string `json:"$schema"`
-		Version string `json:"version"`
-		Runs    []run  `json:"runs"`
-	}
-	run struct {
-		Tool        tool         `json:"tool"`
-		Automation  automation   `json:"automationDetails"`
-		Invocations []invocation `json:"invocations"`
-		Results     []result     `json:"results"`
-		Properties  page         `json:"properties"`
-	}
-	tool struct {
-		Driver driver `json:"driver"`
-	}
-	driver struct {
-		Name  string `json:"name"`
-		Rules []rule `json:"rules"`
-	}
-	// rule is a vulnerability.
-	rule struct {
-		ID         string         `json:"id"`
-		Short      text           `json:"shortDescription"`
-		Full       text           `json:"fullDescription"`
-		Help       text           `json:"help"`
-		HelpURI    string         `json:"helpUri,omitempty"`
-		Properties ruleProperties `json:"properties"`
-	}
-	ruleProperties struct {
-		Tags             []string `json:"tags"`
-		SecuritySeverity string   `json:"security-severity,omitempty"`
-	}
-	text struct {
-		Text string `json:"text"`
-	}
-	automation struct {
-		ID string `json:"id"`
-	}
-	invocation struct {
-		Successful    bool           `json:"executionSuccessful"`
-		Notifications []notification `json:"toolExecutionNotifications"`
-	}
-	notification struct {
-		Level   string `json:"level"`
-		Message text   `json:"message"`
-	}
-	// result is a finding.
-	result struct {
-		RuleID       string             `json:"ruleId"`
-		RuleIndex    int                `json:"ruleIndex"`
-		Level        string             `json:"level"`
-		Message      text               `json:"message"`
-		Locations    []location         `json:"locations"`
-		Fingerprints map[string]string  `json:"partialFingerprints"`
-		Properties   render.FindingData `json:"properties"`
-	}
-	location struct {
-		Physical physical  `json:"physicalLocation"`
-		Logical  []logical `json:"logicalLocations"`
-	}
-	physical struct {
-		Artifact artifact `json:"artifactLocation"`
-		Region   region   `json:"region"`
-	}
-	artifact struct {
-		URI string `json:"uri"`
-	}
-	region struct {
-		StartLine int `json:"startLine"`
-	}
-	logical struct {
-		Name      string `json:"name"`
-		Qualified string `json:"fullyQualifiedName"`
-		Kind      string `json:"kind"`
-	}
-	page struct {
-		Total int `json:"total"`
-		Page  int `json:"page"`
-		Pages int `json:"pages"`
-	}
-)
+// About describes the service to the readers of a log. Both fields can be empty.
+type About struct {
+	Version string
+	URL     string // of the summary
+}
 
-const schema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-
-// Log returns a page of a listing for code scanning tools (SARIF 2.1.0). Resolved findings are left out, so that the tools close them. For each
-// image without a current result there is a notification, and then the run is marked as not successful.
-func Log(l report.Listing) ([]byte, error) {
-	notifications, isComplete := notificationsOf(l)
-	return render.FitFindings(l, func(findings []render.FindingData) ([]byte, error) {
-		one := run{
-			Tool:        tool{driver{Name: "ecr-continuous-scan", Rules: []rule{}}},
-			Automation:  automation{fmt.Sprintf("ecr-image-scan/%s/page-%d/", l.FeedID(), max(1, l.View.Page))},
-			Invocations: []invocation{{isComplete, notifications}},
-			Results:     []result{}, Properties: page{l.Total, max(1, l.View.Page), l.Pages()},
-		}
-		rules := make(map[string]int)
-		for _, d := range findings {
-			if d.Resolved == "" {
-				one.add(d, rules)
-			}
-		}
-		b, err := render.EncodeJSON(document{schema, "2.1.0", []run{one}}, false)
+// Log returns a page of the open findings of a listing, and the number of pages. The listing must have all of them ([report.View.AllOpen]). Resolved
+// findings are absent, so that the tools close them. Each image without a result is a result too. For each image without a current result there is a
+// notification, and then the run is marked as not successful.
+func Log(l report.Listing, number int, about About) (log []byte, pages int, err error) {
+	w := writer{Listing: l, about: about, number: max(1, number)}
+	for _, w.textLimit = range render.TextLimits()[1:] {
+		log, pages, err = w.write()
 		if err != nil {
-			return nil, fmt.Errorf("write the SARIF of %s: %w", render.ListingTitle(l), err)
+			return nil, 0, fmt.Errorf("write the SARIF of %s: %w", render.ListingTitle(l), err)
 		}
-		return b, nil
-	})
+		if pages <= report.MaxPages { // more pages can't be requested
+			break
+		}
+	}
+	return log, pages, nil
 }
 
-// add adds a finding, and its rule if the run does not have it yet. rules maps the id of a rule to its index. If a vulnerability is in several
-// packages, its rule gets the highest score.
-func (r *run) add(d render.FindingData, rules map[string]int) {
-	id := cmp.Or(d.Vulnerability, "unnamed")
-	at, known := rules[id]
-	if !known {
-		at = len(r.Tool.Driver.Rules)
-		rules[id] = at
-		r.Tool.Driver.Rules = append(r.Tool.Driver.Rules, newRule(id, d))
-	}
-	if p, score := &r.Tool.Driver.Rules[at].Properties, securitySeverity(d); higher(score, p.SecuritySeverity) {
-		p.SecuritySeverity = score
-	}
-	_, fingerprint, _ := strings.Cut(d.ID, "urn:uuid:")
-	r.Results = append(r.Results, result{
-		RuleID: id, RuleIndex: at, Level: levelOf(d.Severity), Message: message(findingWords(id, d)), Locations: []location{newLocation(d)},
-		// GitHub uses only the first one. Without it, the uploader would compute one from a line of a source file.
-		Fingerprints: map[string]string{"primaryLocationLineHash": fingerprint + ":1", "findingId/v1": fingerprint}, Properties: d,
-	})
+// writer writes the page with this number.
+type writer struct {
+	report.Listing
+	about     About
+	number    int
+	textLimit int
 }
 
-// maxText is the maximum length of a description that code scanning accepts, in characters.
-const maxText = 1000
-
-func newRule(id string, d render.FindingData) rule {
-	description := cmp.Or(d.Description, "The scanner gives no description.")
-	return rule{
-		ID: id, Short: message(id), Full: message(render.OneLine(description, maxText)), Help: message(description), HelpURI: d.URL,
-		Properties: ruleProperties{Tags: []string{"security", "vulnerability"}},
+// invocation returns the notifications on a page: a warning for each image or config without a current result, and a note for each image of which ECR
+// lists fewer findings than it counts. Only the first page names them all. The run is successful if there is no warning.
+func (w *writer) invocation(number int) invocation {
+	i := invocation{true, []notification{}}
+	withoutResult, more := render.WithoutResult(w.Listing)
+	isFailure := more > 0 || slices.ContainsFunc(withoutResult, func(d render.WithoutResultData) bool { return stateLevel(d) != levelNote })
+	switch {
+	case number == 1:
+		i.nameImages(withoutResult, more, render.ShortLists(w.Listing))
+	case isFailure:
+		i.add(kindNotScanned, levelWarning, fmt.Sprintf("%d have no current result. The first page names them", len(withoutResult)+more), nil)
 	}
+	if more := w.Total - len(w.Entries); more > 0 {
+		i.add(kindNotListed, levelWarning, fmt.Sprintf("%d findings are not listed. Use filters to select fewer", more), nil)
+	}
+	switch filter := w.View.Filter; {
+	case filter.IsZero() || w.Total > 0:
+	case w.matchesNoImage():
+		i.add(kindNothingMatches, levelWarning, w.noImageWords(), nil)
+	default:
+		i.add(kindNothingMatches, levelNote, "no finding matches the filter: "+render.FilterWords(filter), nil)
+	}
+	return i
 }
 
-func findingWords(id string, d render.FindingData) string {
-	words := d.Severity + ": " + id
-	if d.Package != "" {
-		words += " in " + strings.TrimSpace(d.Package+" "+strings.Join(d.Versions, ", "))
-	}
-	words += " of " + d.ImageName()
-	if len(d.Images) > 0 {
-		words += ", images " + strings.Join(d.Images, ", ")
-	}
-	if more := d.ImageCount - len(d.Images); more > 0 {
-		words += fmt.Sprintf(" and %d more", more)
-	}
-	if len(d.FixedIn) > 0 {
-		words += ". Fixed in " + strings.Join(d.FixedIn, ", ")
-	}
-	return words + "."
-}
-
-// newLocation returns the image's name as a file path, because code scanning tools require a file. The first part of the path contains no colon,
-// so that tools don't mistake it for the scheme of a URL.
-func newLocation(d render.FindingData) location {
-	host := render.RegistryHost(scan.Repository{Registry: d.Registry, Region: d.Region})
-	path := host + "/" + d.Repository
-	if d.Tag != "" {
-		path += scan.Image{Tag: d.Tag}.Separator() + url.PathEscape(strings.ReplaceAll(d.Tag, "/", "_")) // tags contain no slash; this keeps a malformed tag from changing the folder
-	}
-	return location{
-		Physical: physical{artifact{path}, region{1}},
-		Logical:  []logical{{d.ImageName(), host + "/" + d.ImageName(), "resource"}},
-	}
-}
-
-// notificationsOf returns a warning for each image or config without a current result, and a note for each image of which ECR lists fewer findings
-// than it counts. isComplete is false if there is a warning.
-func notificationsOf(l report.Listing) (notifications []notification, isComplete bool) {
-	withoutResult, more := render.WithoutResult(l)
-	notifications = []notification{}
-	add := func(level, text string) {
-		notifications = append(notifications, notification{level, message(text)})
-	}
+func (i *invocation) nameImages(withoutResult []render.WithoutResultData, more int, shortLists []render.WithoutResultData) {
 	for _, d := range withoutResult {
-		add("warning", stateWords(d))
+		i.add(kindNotScanned, stateLevel(d), stateWords(d), &d)
 	}
 	if more > 0 {
-		add("warning", fmt.Sprintf("%d more have no current result", more))
+		i.add(kindNotScanned, levelWarning, fmt.Sprintf("%d more have no current result", more), nil)
 	}
-	for _, d := range render.ShortLists(l) {
-		add("note", stateWords(d))
+	for _, d := range shortLists {
+		i.add(kindFindingsMissing, levelNote, stateWords(d), &d)
 	}
-	switch {
-	case l.View.Filter.IsZero() || l.Total > 0:
-	case render.CountImages(l) == 0:
-		add("warning", "no image matches the filter: "+render.FilterWords(l.View.Filter))
-		return notifications, false
-	default:
-		add("note", "no finding matches the filter: "+render.FilterWords(l.View.Filter))
-	}
-	return notifications, len(withoutResult) == 0
 }
 
-func stateWords(d render.WithoutResultData) string {
-	words := d.ImageName() + " in " + d.Region + ": " + d.State
-	if d.AsOf != "" {
-		words += " as of " + d.AsOf
-	}
-	if d.Reason != "" {
-		words += ", " + d.Reason
-	}
-	return words
+func (w *writer) matchesNoImage() bool {
+	return !w.View.Filter.IsZero() && w.Total == 0 && render.CountImages(w.Listing) == 0
 }
 
-// message escapes a text: SARIF treats braces as placeholders, and brackets before a parenthesis as a link.
-func message(s string) text {
-	return text{strings.NewReplacer("{", "{{", "}", "}}", "](", "] (").Replace(s)}
+func (w *writer) noImageWords() string {
+	return "no image matches the filter: " + render.FilterWords(w.View.Filter)
 }
 
-// levelOf returns the level of a severity. Severities without a rating are warnings.
-func levelOf(severity string) string {
-	switch scan.Severity(severity) {
-	case scan.Critical, scan.High:
-		return "error"
-	case scan.Low, scan.Informational:
-		return "note"
+func (i *invocation) add(kind int, level, words string, d *render.WithoutResultData) {
+	n := notification{Descriptor: reference{descriptors()[kind].ID, kind}, Level: level, Message: message(words + "."), Properties: d}
+	if d != nil {
+		n.Locations = []location{newLocation(d.Place(), d.ImageName(), "")}
 	}
-	return "warning"
+	i.Notifications = append(i.Notifications, n)
+	i.Successful = i.Successful && level == levelNote
 }
 
-// securitySeverity returns the CVSS score. Without a score, it returns the middle of the severity's range, or an empty text if the severity has no range.
-func securitySeverity(d render.FindingData) string {
-	if d.Score != nil {
-		return strconv.FormatFloat(*d.Score, 'f', 1, 64)
+// spare is the size of the digits of the numbers that are known only at the end.
+const spare = 100
+
+// write divides the results into pages, as many as fit on each, and returns the page.
+func (w *writer) write() (log []byte, pages int, err error) {
+	p := pager{number: w.number}
+	for i, number := range []int{1, 2} { // the pages after the second have the same notifications
+		empty, err := encode(w.document(page{}, number, report.MaxPages, w.Total))
+		if err != nil {
+			return nil, 0, err
+		}
+		p.maxSizes[i] = render.MaxSent - render.SentSize(empty) - spare
 	}
-	switch scan.Severity(d.Severity) {
-	case scan.Critical:
-		return "9.5"
-	case scan.High:
-		return "8.0"
-	case scan.Medium:
-		return "5.5"
-	case scan.Low:
-		return "2.0"
+	for d := range render.AllWithoutResult(w.Listing) {
+		if d.State != string(scan.Completed) { // an image whose recorded result is shown has its findings
+			p.addState(stateLevel(d), func(rule int) result { return stateResult(d, rule) })
+		}
 	}
-	return ""
+	if w.Config == nil && w.matchesNoImage() {
+		p.addState(levelWarning, func(rule int) result { return nothingResult(w.noImageWords(), rule) })
+	}
+	for _, e := range w.Entries {
+		p.addFinding(render.NewFindingData(w.Listing, e, w.textLimit))
+	}
+	if p.err != nil {
+		return nil, 0, p.err
+	}
+	log, err = encode(w.document(p.wanted(), w.number, p.pages(), p.total))
+	return log, p.pages(), err
 }
 
-// higher reports whether score a is higher than b. An empty score is the lowest.
-func higher(a, b string) bool {
-	x, errA := strconv.ParseFloat(a, 64)
-	y, errB := strconv.ParseFloat(b, 64)
-	return errA == nil && (errB != nil || x > y)
+func (w *writer) document(p page, number, pages, total int) document {
+	d := driver{Name: "ecr-continuous-scan", Version: w.about.Version, InformationURI: w.about.URL, Rules: p.describe(), Notifications: descriptors()}
+	if d.Version != "" {
+		d.FullName = d.Name + " " + d.Version
+	}
+	results := p.results
+	if results == nil {
+		results = []json.RawMessage{}
+	}
+	return document{schema, "2.1.0", []run{{
+		Tool: tool{d}, Automation: automation{fmt.Sprintf("ecr-image-scan/%s/page-%d/", w.FeedID(), number)},
+		Invocations: []invocation{w.invocation(number)}, Results: results, Properties: pageOf{total, number, pages},
+	}}}
 }
+
+// encode writes JSON on one line: indents would be a third of the size.
+func encode(v any) ([]byte, error) { return render.EncodeJSON(v, false) }
