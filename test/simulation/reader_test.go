@@ -176,7 +176,9 @@ func (r *reader) checkEntries(feed string, entries []*atom.Entry) {
 }
 
 // repositoryOf returns the repository in a title.
-func repositoryOf(title string) string { return regexp.MustCompile(`team/[a-z]+`).FindString(title) }
+func repositoryOf(title string) string {
+	return regexp.MustCompile(`[a-z]+/[a-z0-9._-]+`).FindString(title)
+}
 
 // checkID checks that an episode of a finding always has the same id, and that no other episode has it.
 func (r *reader) checkID(episode, id string) {
