@@ -3,12 +3,15 @@
 package feedreaders
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/test/feedrules"
 )
 
@@ -57,13 +60,18 @@ func TestReaders(t *testing.T) {
 		all = append(all, reading{"gofeed " + json, gofeedAny(t, s.url+json), count})
 	}
 	each := func(when string, more, unread int) {
-		for _, r := range all {
-			if unread < 0 {
-				r.check(t, when, r.kept, r.kept)
-			} else {
-				r.check(t, when, r.kept+more, unread)
+		t.Run(when, func(t *testing.T) {
+			for _, r := range all {
+				t.Run(r.name, func(t *testing.T) {
+					t.Parallel()
+					if unread < 0 {
+						r.check(t, when, r.kept, r.kept)
+					} else {
+						r.check(t, when, r.kept+more, unread)
+					}
+				})
 			}
-		}
+		})
 	}
 	each("the first time", 0, -1)
 	each("without a scan", 0, 0)
@@ -109,5 +117,65 @@ func TestReadersImportTheList(t *testing.T) {
 		if kept, _ := newsboat(t, f.XMLURL)(t); (kept == 0) != strings.HasSuffix(f.Title, ", what changed: severity MEDIUM and above") {
 			t.Errorf("the imported feed %s has %d entries", f.XMLURL, kept)
 		}
+	}
+}
+
+// Newsboat keeps one entry for each id, whatever feed it is from. Feeds that overlap must stay whole. After a severity rose and a finding was resolved,
+// newsboat shows both entries as resolved, and only the new entry as unread.
+func TestFeedsThatOverlap(t *testing.T) {
+	s := start(t)
+	s.addVulnerability("test/ubuntu", "latest", "CVE-2026-11111")
+	s.addVulnerability("test/ubuntu", "latest", "CVE-2026-22222")
+	s.rescan()
+	home := t.TempDir()
+	var urls string
+	counts := s.feeds()
+	for path := range counts {
+		urls += s.url + path + "\n"
+	}
+	flags := []string{"-u", write(t, home, "urls", urls), "-C", write(t, home, "config", ""), "-c", filepath.Join(home, "cache.db"), "-x"}
+	read := func() (kept map[string]int, unread []string) {
+		run(t, home, "newsboat", append(flags, "reload")...)
+		var all [][3]any
+		python(t, home, `
+import json, sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+print(json.dumps(db.execute("select feedurl, title, unread from rss_item where deleted = 0 order by title").fetchall()))
+db.execute("update rss_item set unread = 0")
+db.commit()
+`, &all, filepath.Join(home, "cache.db"))
+		kept = make(map[string]int)
+		for _, row := range all {
+			path := strings.TrimPrefix(row[0].(string), s.url)
+			kept[path]++
+			if title := row[1].(string); path == "/findings/"+s.ids["test/ubuntu"] && strings.Contains(title, "CVE-2026-") {
+				unread = append(unread, fmt.Sprint(title, " ", row[2]))
+			}
+		}
+		return kept, unread
+	}
+	kept, _ := read()
+	for path, count := range counts {
+		switch { // two findings are new
+		case strings.HasSuffix(path, "/changes"):
+			count = 2
+		case !strings.Contains(path, "by="):
+			count += 2
+		}
+		if kept[path] != count {
+			t.Errorf("%s: %d entries kept, want %d", path, kept[path], count)
+		}
+	}
+	s.changeFindings("test/ubuntu", "latest", func(findings []ecr.Finding) []ecr.Finding {
+		findings[1].Severity = "CRITICAL"
+		return findings[1:]
+	})
+	s.rescan()
+	want := []string{
+		"[CRITICAL] in image test/ubuntu:latest found CVE-2026-11111 1", "[RESOLVED] [HIGH] in image test/ubuntu:latest found CVE-2026-11111 (now CRITICAL) 0",
+		"[RESOLVED] [HIGH] in image test/ubuntu:latest found CVE-2026-22222 0",
+	}
+	if _, shown := read(); !slices.Equal(shown, want) {
+		t.Errorf("newsboat shows %q, want %q", shown, want)
 	}
 }

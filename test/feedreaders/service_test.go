@@ -66,12 +66,18 @@ func (s *service) scan() {
 // addVulnerability adds a vulnerability to one image. The next scan finds it.
 func (s *service) addVulnerability(repository, tag, name string) {
 	s.t.Helper()
-	err := s.aws.ECR.UpdateImage(ecr.RepositoryID{Name: repository}, tag, func(i *ecr.Image) {
-		i.Findings = append([]ecr.Finding{{
+	s.changeFindings(repository, tag, func(findings []ecr.Finding) []ecr.Finding {
+		return append([]ecr.Finding{{
 			Name: name, Severity: "HIGH", URI: "https://example.org/" + name, Description: "New & <b>bad</b>.",
 			Attributes: []ecr.Attribute{{Key: "package_name", Value: "openssl"}},
-		}}, i.Findings...)
+		}}, findings...)
 	})
+}
+
+// changeFindings changes what the next scan of an image finds.
+func (s *service) changeFindings(repository, tag string, change func([]ecr.Finding) []ecr.Finding) {
+	s.t.Helper()
+	err := s.aws.ECR.UpdateImage(ecr.RepositoryID{Name: repository}, tag, func(i *ecr.Image) { i.Findings = change(i.Findings) })
 	if err != nil {
 		s.t.Fatal(err)
 	}
