@@ -26,11 +26,6 @@ type subscription func(t *testing.T) (kept, unread int)
 func readers() map[string]func(t *testing.T, url string) subscription {
 	return map[string]func(*testing.T, string) subscription{
 		"newsboat": newsboat, "sfeed": sfeed, "rss2email": rss2email, "feedparser": feedparser, "gofeed": gofeedAtom,
-		"rss-parser": npmReader(`async text => (await new (require('rss-parser'))().parseString(text)).items.map(i => [i.id, i.title, i.link, i.isoDate])`),
-		"npm feedparser": npmReader(`text => new Promise((done, fail) => {
-	const items = [], parser = new (require('feedparser'))({});
-	parser.on('error', fail).on('data', i => items.push([i.guid, i.title, i.link, i.pubdate])).on('end', () => done(items)).end(text);
-})`),
 	}
 }
 
@@ -209,34 +204,33 @@ print(json.dumps({"bozo": bool(f.bozo), "version": f.version, "entries": [
 // npmPackages is the folder with the packages that .ci/run installs.
 const npmPackages = "../../.tools/feedreaders/node_modules"
 
-// npmReader returns the reader of a package of npm. read is a function of JavaScript that returns the id, title, link and date of each entry.
-func npmReader(read string) func(*testing.T, string) subscription {
-	return func(t *testing.T, url string) subscription {
-		t.Helper()
-		packages, err := filepath.Abs(npmPackages)
-		if err != nil {
-			t.Fatal(err)
-		}
-		home, seen := t.TempDir(), map[string]bool{}
-		script := "import('module').then(async m => { const require = m.createRequire('" + packages + "/'); const read = " + read + ";\n" +
-			"console.log(JSON.stringify(await read(await (await fetch(process.argv[1])).text()))) })"
-		return func(t *testing.T) (kept, unread int) {
-			t.Helper()
-			var items [][4]string
-			out := run(t, home, "node", "-e", script, url)
-			if err := json.Unmarshal([]byte(out), &items); err != nil {
-				t.Fatalf("%v in %s", err, out)
-			}
-			var ids []string
-			for _, item := range items {
-				ids = append(ids, item[0])
-				if date, err := time.Parse(time.RFC3339, item[3]); err != nil || date.IsZero() || !strings.HasPrefix(item[1], "[") || !strings.HasPrefix(item[2], "http") {
-					t.Errorf("entry %q: %v", item, err)
-				}
-			}
-			return seenBy(seen, ids)
-		}
+// npmReaders are functions of JavaScript that read a feed with a package. They return the id, title, link and date of each entry.
+const npmReaders = `{
+	'rss-parser': async text => (await new (require('rss-parser'))().parseString(text)).items.map(i => [i.id, i.title, i.link, i.isoDate]),
+	'npm feedparser': text => new Promise((done, fail) => {
+		const items = [], parser = new (require('feedparser'))({});
+		parser.on('error', fail).on('data', i => items.push([i.guid, i.title, i.link, i.pubdate])).on('end', () => done(items)).end(text);
+	}),
+}`
+
+// readWithNpm reads feeds with the packages of npm in one process. It returns the entries by package and URL.
+func readWithNpm(t *testing.T, urls []string) (entries map[string]map[string][][4]string) {
+	t.Helper()
+	packages, err := filepath.Abs(npmPackages)
+	if err != nil {
+		t.Fatal(err)
 	}
+	script := "import('module').then(async m => { const require = m.createRequire('" + packages + "/'), readers = " + npmReaders + `, all = {};
+for (const name in readers) {
+	all[name] = {};
+	for (const url of process.argv.slice(1)) all[name][url] = await readers[name](await (await fetch(url)).text());
+}
+console.log(JSON.stringify(all)) })`
+	out := run(t, t.TempDir(), "node", append([]string{"-e", script}, urls...)...)
+	if err := json.Unmarshal([]byte(out), &entries); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	return entries
 }
 
 func get(t *testing.T, url string) *http.Response {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/test/feedrules"
@@ -80,6 +81,30 @@ func TestReaders(t *testing.T) {
 	s.addVulnerability("test/ubuntu", "latest", "CVE-2026-99999")
 	s.rescan()
 	each("after a scan with one new finding", 1, 1)
+}
+
+// The packages of npm remember nothing, so that one reading of each feed is enough.
+func TestReadersOfNpm(t *testing.T) {
+	s := start(t)
+	counts := s.feeds()
+	var urls []string
+	for path := range counts {
+		urls = append(urls, s.url+path)
+	}
+	for name, feeds := range readWithNpm(t, urls) {
+		for path, count := range counts {
+			ids := map[string]bool{}
+			for _, e := range feeds[s.url+path] {
+				ids[e[0]] = true
+				if date, err := time.Parse(time.RFC3339, e[3]); err != nil || date.IsZero() || !strings.HasPrefix(e[1], "[") || !strings.HasPrefix(e[2], "http") {
+					t.Errorf("%s %s: entry %q", name, path, e)
+				}
+			}
+			if len(ids) != count {
+				t.Errorf("%s %s: %d entries, want %d", name, path, len(ids), count)
+			}
+		}
+	}
 }
 
 func TestReadersImportTheList(t *testing.T) {
