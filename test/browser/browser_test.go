@@ -59,7 +59,7 @@ func TestPagesOfTheLocalServer(t *testing.T) {
 	b.check()
 }
 
-// After three weeks there are trends and changes. The screenshots in docs show these pages.
+// After three weeks there are trends and changes.
 func TestPagesWithHistory(t *testing.T) {
 	a, s, base := service(t, httpapi.OpenAccess())
 	if err := samples.PutWalkthrough(a.ECR); err != nil {
@@ -76,16 +76,6 @@ func TestPagesWithHistory(t *testing.T) {
 		t.Errorf("%d trends, want 4", trends)
 	}
 	b.check()
-	if !*screenshots {
-		return
-	}
-	b.picture("page-light.png", scheme{"light", 1280}, 1240)
-	b.picture("page-dark.png", scheme{"dark", 1280}, 1240)
-	b.picture("page-narrow.png", scheme{"light", 390}, 1240)
-	b.use(schemes()[0])
-	b.load(b.links("test/centos")[0])
-	mustShow(t, b, "New", "Resolved 2")
-	b.picture("page-findings.png", scheme{"light", 1280}, 800)
 }
 
 // The filters, links and sorting work with the keyboard only.

@@ -5,6 +5,7 @@ package browser
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,8 +21,8 @@ import (
 	"ecr-continuous-scan/test/awstest"
 )
 
-// localServer starts the local server of `make run` and returns its URL.
-func localServer(t *testing.T) string {
+// localServer starts the local server of `make run` with some flags and returns its URL.
+func localServer(t *testing.T, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "local")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./local")
@@ -29,7 +30,10 @@ func localServer(t *testing.T) string {
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build ./local: %v\n%s", err, output)
 	}
-	server := exec.CommandContext(t.Context(), binary, "-addr", "127.0.0.1:0", "-data", t.TempDir(), "-scan-time", "0s")
+	if len(flags) == 0 {
+		flags = []string{"-data", t.TempDir(), "-scan-time", "0s"}
+	}
+	server := exec.CommandContext(t.Context(), binary, append(flags, "-addr", "127.0.0.1:0")...)
 	server.Cancel = func() error { return server.Process.Signal(os.Interrupt) }
 	stdout, err := server.StdoutPipe()
 	if err != nil {
@@ -43,11 +47,35 @@ func localServer(t *testing.T) string {
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		if match := address.FindStringSubmatch(lines.Text()); match != nil {
+			go func() { _, _ = io.Copy(io.Discard, stdout) }() // the demo prints what happens
 			return match[1]
 		}
 	}
 	t.Fatal("the local server did not print its address")
 	return ""
+}
+
+// scanIDs returns the scan IDs of all configs by repository.
+func scanIDs(t *testing.T, base string) map[string]string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/configs", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var configs []scan.Config
+	if err := json.NewDecoder(res.Body).Decode(&configs); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]string{}
+	for _, c := range configs {
+		ids[c.Repository] = c.ID
+	}
+	return ids
 }
 
 // post stores a config and returns its scan ID.
