@@ -21,13 +21,16 @@ import (
 func allowedCalls() map[string][]string {
 	reads := []string{
 		"BatchGetImage", "DescribeImageScanFindings", "DescribeImages",
-		"GetObject of a config", "GetObject of a record", "ListObjectsV2",
+		"GetObject of a config", "GetObject of a record", "GetObject of packed/configs", "ListObjectsV2",
 	}
 	return map[string][]string{
-		"configs": {"DeleteObject of a config", "GetObject of a config", "ListObjectsV2", "PutObject of a config", "SendMessageBatch"},
+		"configs": {
+			"DeleteObject of a config", "GetObject of a config", "GetObject of packed/configs", "ListObjectsV2", "PutObject of a config",
+			"PutObject of packed/configs", "SendMessageBatch",
+		},
 		"summary": reads, "findings": reads,
 		"startscan": append([]string{
-			"DeleteObject of a record", "GetQueueAttributes", "PutObject of a record", "SendMessageBatch", "StartImageScan",
+			"DeleteObject of a record", "GetQueueAttributes", "PutObject of a record", "PutObject of packed/configs", "SendMessageBatch", "StartImageScan",
 		}, reads...),
 	}
 }

@@ -69,6 +69,7 @@ const (
 	bucket    = "arn:${AWS::Partition}:s3:::${Name}"
 	configs   = bucket + "/????????-????-????-????-????????????.json"
 	records   = bucket + "/" + s3store.RecordPrefix + "*"
+	packed    = bucket + "/" + s3store.PackedConfigsKey
 	setAside  = bucket + "/" + s3store.SetAsidePrefix + s3store.RecordPrefix + "*"
 	images    = "arn:${AWS::Partition}:ecr:*:*:repository/*"
 	visits    = "VisitQueue.Arn"
@@ -78,19 +79,20 @@ const (
 // Each function has only the permissions that it needs. test/deployment runs the functions with these permissions.
 func TestPermissions(t *testing.T) {
 	read := map[string][]string{
-		bucket: {"s3:ListBucket"}, configs: {"s3:GetObject"}, records: {"s3:GetObject"},
+		bucket: {"s3:ListBucket"}, configs: {"s3:GetObject"}, packed: {"s3:GetObject"}, records: {"s3:GetObject"},
 		images:    {"ecr:BatchGetImage", "ecr:DescribeImageScanFindings", "ecr:DescribeImages"},
 		inspector: {"inspector2:ListCoverage", "inspector2:ListFindings"},
 	}
 	write := maps.Clone(read)
 	maps.Copy(write, map[string][]string{
-		records: {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, setAside: {"s3:PutObject"},
+		packed: {"s3:GetObject", "s3:PutObject"}, records: {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, setAside: {"s3:PutObject"},
 		images: append(slices.Clone(read[images]), "ecr:StartImageScan"),
 		visits: {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"},
 	})
 	want := map[string]map[string][]string{
 		"ConfigsFunc": {
-			bucket: {"s3:ListBucket"}, configs: {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, visits: {"sqs:SendMessage"},
+			bucket: {"s3:ListBucket"}, configs: {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, packed: {"s3:GetObject", "s3:PutObject"},
+			visits: {"sqs:SendMessage"},
 		},
 		"SummaryFunc": read, "FindingsFunc": read, "StartScanFunc": write,
 	}
