@@ -68,9 +68,9 @@ destroy: ## delete the stack
 lint: $(STATICCHECK) ## check the formatting, run go vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
 	go vet ./...
-	go vet -tags deployment,feedreaders,browser ./test/deployment ./test/documents ./test/queue ./test/feedreaders ./test/browser
+	go vet -tags deployment,feedreaders,browser,consumers ./test/deployment ./test/documents ./test/queue ./test/feedreaders ./test/browser ./test/consumers
 	$(STATICCHECK) ./...
-	$(STATICCHECK) -tags deployment,feedreaders,browser ./test/deployment ./test/documents ./test/queue ./test/feedreaders ./test/browser
+	$(STATICCHECK) -tags deployment,feedreaders,browser,consumers ./test/deployment ./test/documents ./test/queue ./test/feedreaders ./test/browser ./test/consumers
 
 $(STATICCHECK): .ci/tools/go.mod .ci/tools/go.sum
 	go build -C .ci/tools -o "$(CURDIR)/$@" honnef.co/go/tools/cmd/staticcheck
