@@ -117,7 +117,7 @@ func TestInvalidQueries(t *testing.T) {
 		pointers []string
 		detail   string
 	}{
-		{"/findings/" + id + "?sevrity=HIGH", []string{"/sevrity"}, "the parameters are by, cve, digest, fixable, format, inuse, package, page, platform, severity, sort, tag"},
+		{"/findings/" + id + "?sevrity=HIGH", []string{"/sevrity"}, "the parameters are by, cve, digest, fixable, format, inuse, package, page, platform, safe, severity, sort, tag"},
 		{"/findings/" + id + "?Severity=HIGH", []string{"/Severity"}, ""},
 		{"/findings/" + id + "?severity=SEVERE", []string{"/severity"}, "CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, UNDEFINED, UNTRIAGED"},
 		{"/findings/" + id + "?severity=", []string{"/severity"}, "CRITICAL"},
@@ -135,7 +135,7 @@ func TestInvalidQueries(t *testing.T) {
 		{"/findings/" + id + "?a=1;b=2", []string{""}, "name=value pairs"},
 		{"/findings/all?x=1", []string{"/x"}, "severity, sort, tag"},
 		{"/findings?page=2&format=json", []string{"/format", "/page"}, "the parameters are by, cve, digest, fixable, inuse, package, platform, severity, tag"},
-		{"/summary?package=x&cve=CVE-1", []string{"/cve", "/package"}, "the parameters are digest, format, platform, repository, severity, since, tag"},
+		{"/summary?package=x&cve=CVE-1", []string{"/cve", "/package"}, "the parameters are digest, format, platform, repository, safe, severity, since, tag"},
 		{"/summary?format=atom", []string{"/format"}, "must be text, html, json or csv, or omitted"},
 		{"/summary?since=", []string{"/since"}, "at most 30 days ago"},
 		{"/summary?since=31d", []string{"/since"}, "at most 30 days ago"},

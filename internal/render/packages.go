@@ -37,18 +37,25 @@ func newPackages(packages []scan.Package, limit int) []PackageData {
 	return kept
 }
 
-// setPackageLists sets the lists of properties of packages. Each list has each value once, in the order of the packages.
+// setPackageLists sets the lists of properties of packages. Each list has each value once, in the order of the packages, and
+// at most limit bytes. It has no shortened values: a program would take them for other packages or files.
 func (d *FindingData) setPackageLists(packages []scan.Package, limit int) {
 	list := func(property func(scan.Package) string) []string {
 		var values []string
+		size := 0
 		seen := make(map[string]bool)
 		for _, p := range packages {
-			if value := property(p); value != "" && !seen[value] {
-				seen[value] = true
-				values = append(values, value)
+			value := OneLine(property(p), limit+1)
+			if value == "" || seen[value] {
+				continue
 			}
+			if size += len(value); size > limit {
+				break
+			}
+			seen[value] = true
+			values = append(values, value)
 		}
-		return firstTexts(values, limit)
+		return values
 	}
 	d.Ecosystem = list(func(p scan.Package) string { return p.Manager })
 	d.Arch = list(func(p scan.Package) string { return p.Arch })
