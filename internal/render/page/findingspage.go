@@ -63,6 +63,7 @@ func Findings(l report.Listing, now time.Time, path string, params url.Values, t
 			p = newPage("Findings in "+l.Config.Repository, to, "", navItem{Text: l.Config.Repository})
 		}
 		main := newFindingsPage(l, now, path, params, to, limit)
+		p.Data = dataLinks(to, path, params, "application/feed+json")
 		p.Title, p.Feed, p.FeedTitle, p.Times, p.Main = pageTitle(render.ListingTitle(l)), main.Feed, render.ListingTitle(l), newTimes(l.Reports, now), main
 		return p.write(findingsTemplate())
 	}, 200, 100, 40)

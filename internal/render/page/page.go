@@ -71,6 +71,7 @@ type page struct {
 	Feed, FeedTitle            string // the URL of the feed with the same content; empty if there is none
 	Nav, Crumbs                []navItem
 	Feeds                      []navItem // what only a feed reader can show
+	Data                       []navItem // the same content in formats for programs
 	Times                      *times    // nil for a page without results
 	Footer                     string
 	Main                       any
@@ -78,6 +79,22 @@ type page struct {
 
 // Style returns the style of the pages. It contains no foreign text, so it needs no escaping.
 func (page) Style() template.CSS { return template.CSS(pageStyle) }
+
+// dataLinks returns the links to the content of a page as data, with the filters of the page. People open CSV with a spreadsheet, so its link has the
+// parameter that protects from formulas. typeJSON is the media type of the JSON.
+func dataLinks(to Link, path string, params url.Values, typeJSON string) []navItem {
+	format := func(name string) url.Values {
+		values := without(asHTML(params), "sort", "page")
+		values.Set("format", name)
+		return values
+	}
+	sheet := format("csv")
+	sheet.Set("safe", "spreadsheet")
+	return []navItem{
+		{Text: "CSV for a spreadsheet", URL: to(path, sheet), Type: "text/csv"},
+		{Text: "JSON", URL: to(path, format("json")), Type: typeJSON},
+	}
+}
 
 // navItem is a link. Type is the media type of what it leads to, if that is not a page.
 type navItem struct {

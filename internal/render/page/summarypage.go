@@ -99,6 +99,9 @@ func Summary(o report.Overview, f scan.Filter, params url.Values, to Link) ([]by
 	p := newPage("Image scan summary", to, navSummary)
 	p.Feed, p.FeedTitle = to("/findings/all", nil), "Findings of all configs"
 	p.Times = newTimes(report.Narrow(o.Reports, f), o.Now)
+	if len(o.Reports) > 0 {
+		p.Data = dataLinks(to, "/summary", params, "application/json")
+	}
 	main, blocks := newSummaryPage(o, f, params, to)
 	return render.Fit(func(limit int) ([]byte, error) {
 		main.list(blocks, limit)
