@@ -109,14 +109,15 @@ func PackageWords(f scan.Finding, limit int) string {
 	return strings.Join(words, "; ")
 }
 
-// UseWords says how often an image is in use and when it was last used; empty when it is not known to be in use.
-func UseWords(count int, last time.Time) string {
+// UseWords says how often an image is in use and when it was last used, in the given layout of package time and in UTC. It is empty when the image
+// is not known to be in use.
+func UseWords(count int, last time.Time, layout string) string {
 	if count <= 0 {
 		return ""
 	}
 	words := fmt.Sprintf("%d running tasks or pods", count)
 	if !last.IsZero() {
-		words += ", last used " + RFC3339(last)
+		words += ", last used " + last.UTC().Format(layout)
 	}
 	return words
 }

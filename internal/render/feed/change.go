@@ -85,7 +85,7 @@ func changeRows(c history.Change, limit int) []row {
 		{"Installed version", strings.Join(f.Versions, ", ")},
 		{"Fixed in", strings.Join(f.FixedIn, ", ")},
 		{"Packages", render.PackageWords(f, limit)},
-		{"In use", render.UseWords(f.InUse, f.LastInUse)},
+		{"In use", render.UseWords(f.InUse, f.LastInUse, time.RFC3339)},
 		{"Reason", c.Reason},
 	}
 	if c.Image != nil {

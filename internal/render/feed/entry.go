@@ -152,7 +152,7 @@ func rows(l report.Listing, found report.Entry, limit int) []row {
 		{"Packages", render.PackageWords(f, limit)},
 		{"Fix available", f.FixAvailable},
 		{"Exploit available", f.Exploit},
-		{"In use", render.UseWords(f.InUse, f.LastInUse)},
+		{"In use", render.UseWords(f.InUse, f.LastInUse, time.RFC3339)},
 	}
 	if l.View.ByVulnerability {
 		all = append(all, row{"Repository", image.Repository.Name}, row{"Tags", render.TagList(found, limit)})

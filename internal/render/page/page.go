@@ -236,6 +236,9 @@ func bar(c scan.Counts, maxCount int) []segment {
 	return parts
 }
 
+// timeLayout is the form of times for people. They are UTC.
+const timeLayout = "2006-01-02 15:04"
+
 // stamp is a time, in a form for programs and in a form for people; nil when it is unknown.
 type stamp struct{ Machine, Text string }
 
@@ -243,7 +246,7 @@ func stampOf(t time.Time) *stamp {
 	if t.IsZero() {
 		return nil
 	}
-	return &stamp{render.RFC3339(t), t.UTC().Format("2006-01-02 15:04")}
+	return &stamp{render.RFC3339(t), t.UTC().Format(timeLayout)}
 }
 
 // without returns a copy of the values without some names.

@@ -277,7 +277,7 @@ func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.
 	row := imageRow{
 		Label: label, Name: b.Name + image.Separator() + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),
 		Trouble: imageTrouble(item, o.Now), HasCounts: item.HasCounts(), Scanned: stampOf(result.CompletedAt),
-		Change: changeOf(item, o.Since), Suppressed: result.Suppressed, Use: render.UseWords(result.InUse, result.LastInUse),
+		Change: changeOf(item, o.Since), Suppressed: result.Suppressed, Use: render.UseWords(result.InUse, result.LastInUse, timeLayout),
 	}
 	if !image.LastPulled.IsZero() {
 		row.Pulled = "last pulled " + stampOf(image.LastPulled).Text
