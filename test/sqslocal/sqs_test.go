@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -328,10 +329,11 @@ func TestReceiveWaitsForAMessage(t *testing.T) {
 				m.send("a/1", "a/2")
 				inFlight := m.want(1, "a/1")[0]
 				began := time.Now()
-				go func() {
+				var other sync.WaitGroup
+				other.Go(func() {
 					time.Sleep(time.Second)
 					test.then(m, inFlight)
-				}()
+				})
 				messages, got := m.receive(1, 20), ""
 				if len(messages) > 0 {
 					got = *messages[0].Body
@@ -339,6 +341,7 @@ func TestReceiveWaitsForAMessage(t *testing.T) {
 				if took := time.Since(began); got != test.want || took != test.after {
 					t.Errorf("received %q after %v, want %q after %v", got, took, test.want, test.after)
 				}
+				other.Wait() // its call can end after the message is received
 			})
 		})
 	}
