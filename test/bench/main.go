@@ -42,7 +42,6 @@ func main() {
 
 // options are the flags of the program.
 type options struct {
-	root                     string // of this checkout
 	against, job             string
 	rounds                   int
 	markdown, noQuota, ownCA bool
