@@ -444,16 +444,25 @@ const settledAfter = 30 * time.Second
 // a deletion. The date is zero when it is unknown.
 func (r *Reader) listConfigs(ctx context.Context) ([]scan.Config, func(changed time.Time) time.Time, error) {
 	deleted := make(chan time.Time, 1)
+	reading, cancel := context.WithCancel(ctx)
 	go func() {
-		at, err := r.Configs.LastDeleted(ctx)
-		if err != nil {
+		at, err := r.Configs.LastDeleted(reading)
+		if err != nil && reading.Err() == nil {
 			r.Log.WarnContext(ctx, "could not read when a config was last deleted", "error", err)
+		}
+		if err != nil {
 			at = r.Now() // too late to be settled
 		}
 		deleted <- at
 	}()
 	configs, err := r.Configs.List(ctx)
+	if err != nil {
+		cancel()
+		<-deleted // nothing of a request goes on after its response
+		return nil, nil, err
+	}
 	date := func(changed time.Time) time.Time {
+		defer cancel()
 		last := <-deleted
 		for _, c := range configs {
 			if created := c.CreatedAt(); created.After(last) {
@@ -468,7 +477,7 @@ func (r *Reader) listConfigs(ctx context.Context) ([]scan.Config, func(changed t
 		}
 		return last
 	}
-	return configs, date, err
+	return configs, date, nil
 }
 
 // isTransient reports whether a report contains an error that is not recorded. When such an error appears or disappears, the time of the last change

@@ -70,6 +70,7 @@ var errNotConfig = errors.New("not a scan config")
 // read at the moment: without that config in the result, the config would look deleted, or its images clean.
 func (s *Configs) List(ctx context.Context) ([]scan.Config, error) {
 	packed := s.prefetchPacked(ctx)
+	defer packed.stop()
 	objects, err := s.objects(ctx)
 	if err != nil {
 		return nil, err

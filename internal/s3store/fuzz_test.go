@@ -70,7 +70,7 @@ func FuzzPackedConfigs(f *testing.F) {
 		}
 		s, prefetched := &Configs{}, make(chan []packedConfig, 1)
 		prefetched <- packed
-		s.addPacked(t.Context(), []listedConfig{listed}, prefetched)
+		s.addPacked(t.Context(), []listedConfig{listed}, &packedRead{result: prefetched})
 		if got, err, ok := s.cache.load(listed); ok && (err != nil || !cmp.Equal(want, got)) {
 			t.Errorf("used %+v, %v", got, err)
 		}

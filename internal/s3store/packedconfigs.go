@@ -52,21 +52,37 @@ func (p packedConfig) isCopyOf(o listedConfig) bool {
 	return p.ID == o.id && p.ETag == o.etag && strings.Trim(o.etag, `"`) == hex.EncodeToString(sum[:])
 }
 
-// packedRead is the result of a read of the packed configs.
-type packedRead <-chan []packedConfig
+// packedRead is a read of the packed configs that has been started.
+type packedRead struct {
+	result <-chan []packedConfig
+	cancel context.CancelFunc
+}
+
+// stop ends the read and waits until it has ended: nothing of a request goes on after its response.
+func (r *packedRead) stop() {
+	if r != nil {
+		r.cancel()
+		<-r.result
+	}
+}
 
 // prefetchPacked starts to read the packed configs if this process knows no config. It runs while the configs are listed.
-func (s *Configs) prefetchPacked(ctx context.Context) packedRead {
+// The caller must call stop.
+func (s *Configs) prefetchPacked(ctx context.Context) *packedRead {
 	if s.cache.isUsed() {
 		return nil
 	}
-	read := make(chan []packedConfig, 1)
-	go func() { read <- s.packedConfigs(ctx) }()
-	return read
+	ctx, cancel := context.WithCancel(ctx)
+	result := make(chan []packedConfig, 1)
+	go func() {
+		result <- s.packedConfigs(ctx)
+		close(result)
+	}()
+	return &packedRead{result, cancel}
 }
 
 // addPacked adds the copies of unknown configs to the cache.
-func (s *Configs) addPacked(ctx context.Context, objects []listedConfig, prefetched packedRead) {
+func (s *Configs) addPacked(ctx context.Context, objects []listedConfig, prefetched *packedRead) {
 	unknown := make(map[string]listedConfig)
 	for _, o := range objects {
 		if _, _, ok := s.cache.load(o); !ok {
@@ -77,7 +93,7 @@ func (s *Configs) addPacked(ctx context.Context, objects []listedConfig, prefetc
 	switch {
 	case len(unknown) == 0:
 	case prefetched != nil:
-		packed = <-prefetched
+		packed = <-prefetched.result
 	case len(unknown) >= minUnknown:
 		packed = s.packedConfigs(ctx)
 	}
@@ -101,6 +117,9 @@ func (s *Configs) packedConfigs(ctx context.Context) []packedConfig {
 		err = fmt.Errorf("larger than %d bytes", maxPackedConfigs)
 	case err == nil:
 		err = unpackUpTo(maxPackedConfigs, o.body, &packed)
+	}
+	if ctx.Err() != nil {
+		return nil
 	}
 	if err != nil {
 		s.log.InfoContext(ctx, "ignored the packed configs; the next schedule writes them again", "bucket", s.bucket, "key", PackedConfigsKey, "error", err)
