@@ -74,7 +74,7 @@ type player struct {
 
 // past registers the configs and plays the first days as fast as possible.
 func (p player) past(ctx context.Context) error {
-	fmt.Fprintf(p.stdout, "The demo plays %d days …\n", pastDays)
+	fmt.Fprintf(p.stdout, "The demo plays %d days.\n", pastDays)
 	began, start := time.Now(), p.now()
 	for _, c := range p.demo.Configs {
 		config, err := scan.NewConfig(scan.Config{Region: c.Region, Registry: c.Registry, Repository: c.Repository, Tags: c.Tags}, start)
@@ -100,7 +100,7 @@ func (p player) past(ctx context.Context) error {
 	if _, err := p.demo.Play(); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "… in %s.\n\n", time.Since(began).Round(100*time.Millisecond))
+	fmt.Fprintf(p.stdout, "It took %s.\n\n", time.Since(began).Round(100*time.Millisecond))
 	return nil
 }
 
