@@ -33,6 +33,7 @@ func TestCommandsOfTheDocuments(t *testing.T) {
 	end := documents.FirstDelete(walkthrough)
 	d.check(walkthrough[:end])
 	d.take("docs/api.md", "")
+	d.take("docs/formats.md", "")
 	d.take("docs/feeds.md", "")
 	d.check(d.script.Examples(t))
 	d.check(walkthrough[end:])
