@@ -40,7 +40,7 @@ func (b Block) commands() []Command {
 }
 
 // Commands returns the commands of all documents, in order, and the blocks that are neither commands nor below a command of
-// the same section.
+// the same section. It ignores YAML, which is for pipelines: no command prints it.
 func Commands(documents []Document) ([]Command, []Block) {
 	var all []Command
 	var others []Block
@@ -48,6 +48,9 @@ func Commands(documents []Document) ([]Command, []Block) {
 		for _, b := range d.Blocks {
 			if b.isShell() {
 				all = append(all, b.commands()...)
+				continue
+			}
+			if b.Language == "yaml" {
 				continue
 			}
 			last := len(all) - 1
