@@ -7,6 +7,7 @@ package lambdahttp
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,43 +30,46 @@ func Event(ctx context.Context) (events.APIGatewayProxyRequest, bool) {
 }
 
 // Start serves h until Lambda ends the process. It never returns.
-func Start(h http.Handler) {
-	// JSON escapes of <, > and & have six bytes. Feeds contain many of these characters and would exceed Lambda's limit sooner.
-	lambda.StartWithOptions(Handler(h), lambda.WithSetEscapeHTML(false))
-}
+func Start(h http.Handler) { lambda.Start(Handler(h)) }
 
 // Handler returns a Lambda handler for h. The Lambda handler returns an error only for an event that is not an API Gateway event,
 // because the gateway turns every error into a 502 without a reason. For an invalid request, a panic of h and a response above
 // Lambda's limit of 6 MB it returns a problem document (RFC 9457). It logs panics and too large responses.
-func Handler(h http.Handler) func(context.Context, events.APIGatewayProxyRequest) (events.APIGatewayProxyResponse, error) {
-	return func(ctx context.Context, event events.APIGatewayProxyRequest) (events.APIGatewayProxyResponse, error) {
-		if event.HTTPMethod == "" {
-			return events.APIGatewayProxyResponse{}, errors.New("not an event of an API Gateway REST API: it has no httpMethod")
-		}
-		response := respond(context.WithValue(ctx, eventKey{}, event), h, event)
-		if event.HTTPMethod == http.MethodHead {
-			response.Body, response.IsBase64Encoded = "", false
-		}
-		return response, nil
+func Handler(h http.Handler) lambda.Handler { return handler{h} }
+
+// handler implements lambda.Handler, which gets and returns JSON. For a function with types of its own, the Lambda library would write
+// the JSON of the response, and could not tell its size before.
+type handler struct{ http.Handler }
+
+// Invoke implements lambda.Handler.
+func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	var event events.APIGatewayProxyRequest
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return nil, fmt.Errorf("not an event of an API Gateway REST API: %w", err)
 	}
+	if event.HTTPMethod == "" {
+		return nil, errors.New("not an event of an API Gateway REST API: it has no httpMethod")
+	}
+	return h.respond(context.WithValue(ctx, eventKey{}, event), event), nil
 }
 
-func respond(ctx context.Context, h http.Handler, event events.APIGatewayProxyRequest) events.APIGatewayProxyResponse {
+func (h handler) respond(ctx context.Context, event events.APIGatewayProxyRequest) []byte {
+	withBody := event.HTTPMethod != http.MethodHead
 	r, err := newRequest(ctx, event)
 	if err != nil {
-		return problem(http.StatusBadRequest, "The request can't be read: "+err.Error()+".")
+		return problem(http.StatusBadRequest, "The request can't be read: "+err.Error()+".").encode(withBody)
 	}
-	response := serve(h, r)
-	if size := encodedSize(response); size > maxResponse {
+	encoded := serve(h, r).encode(withBody)
+	if size := len(encoded); size > maxResponse {
 		slog.ErrorContext(ctx, "response too large for Lambda", "method", r.Method, "path", r.URL.Path, "bytes", size, "limit", maxResponse)
-		return problem(http.StatusInternalServerError, "The response is too large: the limit is 6 MB. Use filters to make it smaller.")
+		return problem(http.StatusInternalServerError, "The response is too large: the limit is 6 MB. Use filters to make it smaller.").encode(withBody)
 	}
-	return response
+	return encoded
 }
 
 // serve runs h. Like net/http, it recovers from a panic and logs it, but does not log http.ErrAbortHandler. For every panic it
 // returns status 500, because there is no connection to abort.
-func serve(h http.Handler, r *http.Request) (response events.APIGatewayProxyResponse) {
+func serve(h http.Handler, r *http.Request) (answer response) {
 	defer func() {
 		cause := recover()
 		if cause == nil {
@@ -75,7 +79,7 @@ func serve(h http.Handler, r *http.Request) (response events.APIGatewayProxyResp
 			slog.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path,
 				"cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 		}
-		response = problem(http.StatusInternalServerError, "The request could not be served.")
+		answer = problem(http.StatusInternalServerError, "The request could not be served.")
 	}()
 	w := &recorder{header: http.Header{}}
 	h.ServeHTTP(w, r)

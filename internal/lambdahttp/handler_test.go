@@ -13,8 +13,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
@@ -37,9 +39,21 @@ func load(t testing.TB, name string) events.APIGatewayProxyRequest {
 
 func call(t testing.TB, h http.Handler, event events.APIGatewayProxyRequest) events.APIGatewayProxyResponse {
 	t.Helper()
-	response, err := Handler(h)(t.Context(), event)
+	payload, err := json.Marshal(event)
 	if err != nil {
 		t.Fatal(err)
+	}
+	encoded, err := Handler(h).Invoke(t.Context(), payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decode(t, encoded)
+}
+
+func decode(t testing.TB, encoded []byte) (response events.APIGatewayProxyResponse) {
+	t.Helper()
+	if err := json.Unmarshal(encoded, &response); err != nil {
+		t.Fatalf("%.200s: %v", encoded, err)
 	}
 	return response
 }
@@ -232,8 +246,14 @@ func TestBadRequest(t *testing.T) {
 func TestNotAnAPIGatewayEvent(t *testing.T) {
 	called := false
 	h := Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
-	if response, err := h(t.Context(), load(t, "schedule")); err == nil || called {
-		t.Errorf("response %+v, error %v, called %v", response, err, called)
+	event, err := os.ReadFile(filepath.Join("testdata", "schedule.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, payload := range [][]byte{event, []byte(`[]`), []byte(`{"httpMethod":"GET"`), nil} {
+		if response, err := h.Invoke(t.Context(), payload); err == nil || called {
+			t.Errorf("%.20s: response %s, error %v, called %v", payload, response, err, called)
+		}
 	}
 }
 
@@ -291,6 +311,29 @@ func TestTooLargeResponse(t *testing.T) {
 				t.Errorf("log: %s", log)
 			}
 		})
+	}
+}
+
+// The memory of a large response is its body and its JSON.
+func TestResponseIsWrittenOnce(t *testing.T) {
+	body := strings.Repeat("<title>\"a\" &amp; b</title>\n", 40_000)
+	h := Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/xml")
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
+	}))
+	event, err := json.Marshal(load(t, "get"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	encoded, err := h.Invoke(t.Context(), event)
+	runtime.ReadMemStats(&after)
+	if err != nil || decode(t, encoded).Body != body {
+		t.Fatal(err)
+	}
+	if allocated, limit := after.TotalAlloc-before.TotalAlloc, uint64(len(body)+len(encoded)+len(encoded)/4); allocated > limit {
+		t.Errorf("%d bytes of memory for a response of %d bytes, want at most %d", allocated, len(encoded), limit)
 	}
 }
 

@@ -1,15 +1,15 @@
 package lambdahttp
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/aws/aws-lambda-go/events"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // recorder is an http.ResponseWriter that buffers the whole response. Unlike net/http's, its WriteHeader also panics for a status
@@ -18,7 +18,7 @@ type recorder struct {
 	header http.Header // the handler writes to this one
 	sent   http.Header // copy of header at the time of WriteHeader; nil before
 	status int
-	body   bytes.Buffer
+	body   strings.Builder
 }
 
 func (w *recorder) Header() http.Header { return w.header }
@@ -31,6 +31,9 @@ func (w *recorder) WriteHeader(status int) {
 		return // a Lambda response can't contain informational (1xx) responses
 	}
 	w.status, w.sent = status, w.header.Clone()
+	if length, err := strconv.Atoi(w.sent.Get("Content-Length")); err == nil && length > 0 {
+		w.body.Grow(min(length, maxResponse)) // without it, the body would be copied each time it grows
+	}
 }
 
 func (w *recorder) Write(p []byte) (int, error) {
@@ -41,20 +44,47 @@ func (w *recorder) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-func (w *recorder) response() events.APIGatewayProxyResponse {
+func (w *recorder) response() response {
 	w.WriteHeader(http.StatusOK)
-	body := w.body.Bytes()
+	body := w.body.String()
 	if _, typed := w.sent["Content-Type"]; !typed && len(body) > 0 {
-		w.sent.Set("Content-Type", http.DetectContentType(body)) // the default of the gateway is JSON
+		w.sent.Set("Content-Type", http.DetectContentType([]byte(body[:min(len(body), maxDetected)]))) // the default of the gateway is JSON
 	}
-	response := events.APIGatewayProxyResponse{StatusCode: w.status, MultiValueHeaders: responseHeader(w.sent)}
+	r := response{StatusCode: w.status, Header: responseHeader(w.sent), Body: body}
 	// The gateway decodes base64 only for the media types that the API declares as binary, so text is not encoded.
-	if utf8.Valid(body) {
-		response.Body = string(body)
-	} else {
-		response.Body, response.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
+	if !utf8.ValidString(body) {
+		r.Body, r.IsBase64Encoded = base64.StdEncoding.EncodeToString([]byte(body)), true
 	}
-	return response
+	return r
+}
+
+// maxDetected is the number of bytes of a body that decide its media type.
+const maxDetected = 512
+
+// response is a response for API Gateway. In JSON it also has the field body.
+type response struct {
+	StatusCode      int                 `json:"statusCode"`
+	Header          map[string][]string `json:"multiValueHeaders"`
+	IsBase64Encoded bool                `json:"isBase64Encoded"`
+	Body            string              `json:"-"`
+}
+
+// encode returns the response as JSON, with or without its body. It writes the body once and with no more escapes than JSON requires:
+// a large feed would cost several times the memory and time, and would exceed Lambda's limit sooner.
+func (r response) encode(withBody bool) []byte {
+	if !withBody {
+		r.Body, r.IsBase64Encoded = "", false
+	}
+	head, err := json.Marshal(r, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		panic(err) // strings, numbers and maps of them always encode
+	}
+	escaped := strings.Count(r.Body, `"`) + strings.Count(r.Body, "\n") + strings.Count(r.Body, `\`)
+	b := make([]byte, 0, len(head)+len(`,"body":""`)+len(r.Body)+escaped)
+	b = append(b, head[:len(head)-len("}")]...)
+	b = append(b, `,"body":`...)
+	b, _ = jsontext.AppendQuote(b, r.Body) // the error is about invalid UTF-8, which it replaces
+	return append(b, '}')
 }
 
 // responseHeader cleans the header like net/http: it drops invalid names and replaces control characters in values by spaces. It
@@ -73,32 +103,21 @@ func responseHeader(header http.Header) map[string][]string {
 }
 
 // problem returns a problem document (RFC 9457).
-func problem(status int, detail string) events.APIGatewayProxyResponse {
-	document, err := json.MarshalIndent(struct {
+func problem(status int, detail string) response {
+	document, err := json.Marshal(struct {
 		Type   string `json:"type"`
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
-	}{"about:blank", http.StatusText(status), status, detail}, "", "  ")
+	}{"about:blank", http.StatusText(status), status, detail}, jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		panic(err) // three strings and a number always encode
 	}
-	return events.APIGatewayProxyResponse{
+	return response{
 		StatusCode: status,
-		MultiValueHeaders: map[string][]string{
+		Header: map[string][]string{
 			"Content-Type": {"application/problem+json"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},
 		},
 		Body: string(document) + "\n",
 	}
-}
-
-// encodedSize returns the size of response in the JSON encoding that Start uses, in bytes.
-func encodedSize(response events.APIGatewayProxyResponse) int {
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(response); err != nil {
-		panic(err) // strings, numbers and maps of them always encode
-	}
-	return encoded.Len()
 }
