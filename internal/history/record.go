@@ -20,6 +20,9 @@ type Record struct {
 	Configs []string
 	// Failure is why the visits since then failed. Its Code is empty when none failed.
 	Failure Failure
+	// Unfinished means that the visit that stored the record had not ended. It may have started scans of images without
+	// Started.
+	Unfinished bool
 	// Images are the known images by label.
 	Images map[string]ImageRecord
 	// Listed is when all tags were last listed.
@@ -87,6 +90,8 @@ type ImageRecord struct {
 	// Last is ECR's last answer for the digest, and AnsweredAt is its time. Both are zero when the digest is new.
 	Last       Answer
 	AnsweredAt Stamp
+	// Started is when a visit started a scan, or was going to start one, whose result is not recorded yet.
+	Started Stamp
 	// Read is when the findings in the history were last read. It is 0 when the history does not have the findings of
 	// Last.
 	Read Stamp
@@ -232,6 +237,9 @@ func (r *ImageRecord) SetAnswer(result scan.Result, now Stamp) {
 	if result.Enhanced && !reflect.DeepEqual(answer, r.Last) {
 		r.Read = 0
 	}
+	if result.State == scan.Completed && answer.Completed != r.Last.Completed {
+		r.Started = 0
+	}
 	r.Last, r.AnsweredAt = answer, now
 	switch {
 	case result.State == scan.Failed && r.FailedSince == 0:
@@ -269,7 +277,7 @@ func (r *ImageRecord) changeTarget(old ImageRecord, now Stamp) {
 	if old.Kind != scan.PlainImage {
 		r.WaitingSince = now
 	}
-	r.Last, r.AnsweredAt = Answer{}, 0
+	r.Last, r.AnsweredAt, r.Started = Answer{}, 0, 0
 }
 
 // cutOff ends the periods of an image that becomes something else. old is the record before.
@@ -322,11 +330,25 @@ func (r *Record) Put(i ImageRecord) {
 	r.Images[i.Label()] = i
 }
 
-// SetStarted records that ECR has started a scan of an image. It does not replace an earlier result.
-func (r *Record) SetStarted(image scan.Image, now Stamp) {
+// SetStarted records that ECR has started a scan of an image. It does not replace an earlier result. It reports whether
+// the start was not marked before.
+func (r *Record) SetStarted(image scan.Image, now Stamp) (isNew bool) {
 	i, known := r.Images[image.Label()]
-	if known && i.Digest == image.Digest && (i.Last.State == "" || i.Last.State == scan.NotScanned && i.Last.Reason == "") {
+	if !known || i.Digest != image.Digest {
+		return false
+	}
+	i.Started, isNew = cmp.Or(i.Started, now), i.Started == 0
+	if i.Last.State == "" || i.Last.State == scan.NotScanned && i.Last.Reason == "" {
 		i.SetAnswer(scan.Result{State: scan.InProgress}, now)
+	}
+	r.Put(i)
+	return isNew
+}
+
+// MarkStart records at now that a visit is going to start a scan of an image, or with 0 that it does not start it.
+func (r *Record) MarkStart(image scan.Image, now Stamp) {
+	if i, known := r.Images[image.Label()]; known && i.Digest == image.Digest {
+		i.Started = now
 		r.Put(i)
 	}
 }
@@ -414,7 +436,7 @@ func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) 
 		return
 	}
 	next := old
-	next.Digest, next.Index, next.Artifacts, next.Kind, next.Last, next.AnsweredAt = "", "", 0, scan.Missing, Answer{}, 0
+	next.Digest, next.Index, next.Artifacts, next.Kind, next.Last, next.AnsweredAt, next.Started = "", "", 0, scan.Missing, Answer{}, 0, 0
 	next.ErrorCode, next.Reason, next.MissingSince = "", "", cmp.Or(old.MissingSince, now)
 	next.LastPulled = 0
 	if old.Kind == scan.PlainImage {
@@ -500,8 +522,9 @@ func (r *Record) SetFailure(err error, now Stamp) {
 // SetVisited records that a visit that started at begin listed the repository.
 func (r *Record) SetVisited(begin Stamp) { r.Begin = begin }
 
-// SetEnded records the end of a visit. refusal is the error if ECR refused to return results of images, or nil.
+// SetEnded records the end of a visit that has all scans that it started in the record. refusal is the error if ECR refused to return results of images, or nil.
 func (r *Record) SetEnded(refusal error, now Stamp) {
+	r.Unfinished = false
 	if refusal != nil {
 		r.SetFailure(refusal, now)
 	} else {
@@ -530,15 +553,15 @@ func (r *Record) copyImages() {
 // because a client may have stored that date.
 func (r Record) NextChange(now Stamp) Stamp { return max(now, r.Changed+1) }
 
-// HasVisibleChange reports whether a and b differ in data that responses show. It ignores the times of listings and
-// readings.
+// HasVisibleChange reports whether a and b differ in data that responses show. It ignores the times of listings,
+// readings and starts.
 func HasVisibleChange(a, b Record) bool {
 	if a.MissingSince != b.MissingSince || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) || !slices.Equal(a.Dates, b.Dates) {
 		return true
 	}
 	for label, image := range b.Images {
 		old, known := a.Images[label]
-		old.Seen, old.AnsweredAt, old.Read = image.Seen, image.AnsweredAt, image.Read
+		old.Seen, old.AnsweredAt, old.Read, old.Started = image.Seen, image.AnsweredAt, image.Read, image.Started
 		if !known || !reflect.DeepEqual(old, image) {
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -22,7 +23,7 @@ func TestIndexNotReadBeforeTheDeadline(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		defer cancel()
 		got := newTally()
-		v := &visit{Visitor: &Visitor{Log: slog.New(slog.DiscardHandler)}, callCtx: ctx}
+		v := &visit{Refresher: &refresh.Refresher{}, Visitor: &Visitor{Log: slog.New(slog.DiscardHandler)}, callCtx: ctx}
 		got.add(newWork(v).outcomeOfError(index, late))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("with a timeout of %s (-want +got):\n%s", timeout, diff)

@@ -1,7 +1,6 @@
 package rescan
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -131,15 +130,3 @@ type VisitReport struct {
 
 // IsComplete reports whether the visit handled all images, so that Known is complete.
 func (r VisitReport) IsComplete() bool { return r.Outcome == VisitEnded && r.NotReached == 0 }
-
-func (w *visit) logReport(ctx context.Context, r VisitReport, err error) {
-	attrs := []any{"outcome", r.Outcome, "configs", r.Configs, "tally", r.Tally}
-	switch r.Outcome {
-	case VisitFailed:
-		w.log.WarnContext(ctx, "visit failed; the next schedule repeats it", append(attrs, "code", r.Code, "reason", r.Reason, "error", err)...)
-	case VisitCutOff:
-		w.log.ErrorContext(ctx, "visits stopped: too many continuations in a row; the next schedule continues", attrs...)
-	default:
-		w.log.InfoContext(ctx, "visit", attrs...)
-	}
-}

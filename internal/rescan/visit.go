@@ -94,8 +94,9 @@ type visit struct {
 	configErr error
 	// readOnly means that a later version wrote the record. The visit then stores nothing.
 	readOnly bool
-	// saved is when the record was last saved or loaded.
-	saved time.Time
+	// saved is when the record was last saved or loaded. marked means that marks of starts are not saved yet.
+	saved  time.Time
+	marked bool
 	// begin is the start of the visit by S3's clock. loadedRecord is the record at that time.
 	begin        history.Stamp
 	loadedRecord history.Record
@@ -130,6 +131,18 @@ func (v *Visitor) Visit(ctx context.Context, m Received) VisitReport {
 	}
 	w.logReport(ctx, report, err)
 	return report
+}
+
+func (w *visit) logReport(ctx context.Context, r VisitReport, err error) {
+	attrs := []any{"outcome", r.Outcome, "configs", r.Configs, "tally", r.Tally}
+	switch r.Outcome {
+	case VisitFailed:
+		w.log.WarnContext(ctx, "visit failed; the next schedule repeats it", append(attrs, "code", r.Code, "reason", r.Reason, "error", err)...)
+	case VisitCutOff:
+		w.log.ErrorContext(ctx, "visits stopped: too many continuations in a row; the next schedule continues", attrs...)
+	default:
+		w.log.InfoContext(ctx, "visit", attrs...)
+	}
 }
 
 // do runs the visit and returns its outcome.
@@ -209,6 +222,7 @@ func (w *visit) finish() error {
 	if err := w.work.run(); err != nil {
 		return err
 	}
+	w.Record.SetEnded(w.work.refusal, w.Clock())
 	return w.save()
 }
 
@@ -334,7 +348,7 @@ func (w *visit) isSaveDue() bool { return w.Visitor.Now().Sub(w.saved) >= saveEv
 const beginEvery = time.Hour
 
 // save stores the record if data that responses show has changed, the configs have changed, the stored begin is old,
-// or another visit must continue. Errors: errConflict, or those of the store.
+// scans were started, or another visit must continue. Errors: errConflict, or those of the store.
 func (w *visit) save() error {
 	w.saved = w.Visitor.Now()
 	now := w.Clock()
@@ -342,24 +356,53 @@ func (w *visit) save() error {
 	w.Record.AssignDates(now)
 	isVisible := history.HasVisibleChange(w.Stored, w.Record)
 	isOld := w.Record.Begin > w.Stored.Begin.Plus(beginEvery) || w.Stored.Begin > w.Record.Begin
-	mustContinue := w.work != nil && w.work.hasNotReached()
-	if w.readOnly || !isVisible && !isOld && !mustContinue && w.Record.Swept == w.Stored.Swept && slices.Equal(w.Record.Configs, w.Stored.Configs) {
+	mustSave := w.marked || w.Record.Unfinished != w.Stored.Unfinished || w.work != nil && w.work.hasNotReached()
+	if w.readOnly || !isVisible && !isOld && !mustSave && w.Record.Swept == w.Stored.Swept && slices.Equal(w.Record.Configs, w.Stored.Configs) {
 		return nil
 	}
 	if isVisible {
 		w.Record.Changed = w.Stored.NextChange(now)
 	}
-	version, err := w.Visitor.Records.Save(w.saveCtx, w.Repo, w.Record)
+	if err := w.store(&w.Record); err != nil {
+		return err
+	}
+	w.Stored, w.marked = w.Record, false
+	w.Record = w.Stored.Clone()
+	return nil
+}
+
+// store stores a record and sets its new version. Errors: errConflict, or those of the store.
+func (w *visit) store(r *history.Record) error {
+	version, err := w.Visitor.Records.Save(w.saveCtx, w.Repo, *r)
 	if err != nil {
 		return err
 	}
 	if version == "" {
 		return errConflict
 	}
-	w.Record.Version, w.Record.Now = version, w.Stored.Now
-	w.Stored = w.Record
-	w.Record = w.Stored.Clone()
+	r.Version, r.Now = version, w.Stored.Now
 	return nil
+}
+
+// saveMarks marks in the record that the scans of groups are going to be started. It stores only the marks, so that responses do
+// not change. Errors: errConflict, or those of the store; then nothing is marked.
+func (w *visit) saveMarks(groups []refresh.Group) error {
+	marked := w.Stored.Clone()
+	mark(&marked, groups, w.Clock())
+	if err := w.store(&marked); err != nil {
+		return err
+	}
+	w.Stored, w.Record.Version = marked, marked.Version
+	mark(&w.Record, groups, w.Clock())
+	return nil
+}
+
+func mark(r *history.Record, groups []refresh.Group, at history.Stamp) {
+	for _, g := range groups {
+		for _, image := range g {
+			r.MarkStart(image, at)
+		}
+	}
 }
 
 // sendContinuation sends the message for the visit that continues this one.

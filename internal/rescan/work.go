@@ -15,11 +15,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Limits of a visit: the number of concurrent calls that start scans and that store histories.
-const (
-	startsAtOnce = 64
-	storesAtOnce = 64
-)
+// storesAtOnce is the maximum number of concurrent calls of a visit that store histories.
+const storesAtOnce = 64
 
 // enhancedEvery is the interval at which an enhanced result is read, because it can change at any time. If a visit
 // has nothing else to do, it also reads enhanced results earlier, for at most enhancedTime, those that were not read
@@ -38,8 +35,8 @@ type work struct {
 	*visit
 	// waitForStores waits until the last batch of histories is stored.
 	waitForStores func()
-	starts        errgroup.Group
 	failed        error
+	starter
 
 	// recorded is closed when the record has been stored once. While ECR scans an image, the result of the last scan
 	// is not available. So the first visit of a repository stores the result before it starts the next scan.
@@ -51,14 +48,12 @@ type work struct {
 	refusal error
 	tally   Tally
 	known   Known
-	started []refresh.Group
-	// enhanced means that the registry uses enhanced scanning and refuses to start scans.
-	enhanced bool
 }
 
 func newWork(v *visit) *work {
 	w := &work{visit: v, waitForStores: func() {}, recorded: make(chan struct{})}
 	w.starts.SetLimit(startsAtOnce)
+	w.readsFirst = v.readOnly || v.Stored.Unfinished
 	return w
 }
 
@@ -74,9 +69,7 @@ func (w *work) run() error {
 	if w.message.Continues > 0 {
 		w.oldestResultsFirst(groups)
 	}
-	w.fetch(groups, w.shouldRead, w.onResult)
-	_ = w.starts.Wait() // the outcomes are in the tally
-	w.recordStarted()
+	w.handle(groups)
 	if w.tally.NotReached == 0 && w.failed == nil {
 		w.readAgain(groups)
 	}
@@ -163,46 +156,6 @@ func (w *work) onResult(g refresh.Group, result scan.Result, err error) {
 	w.startIfDue(g, result)
 }
 
-// startIfDue starts the scan of a group if it is due, and counts the outcome. It waits while the maximum number of
-// scans is being started.
-func (w *work) startIfDue(g refresh.Group, result scan.Result) {
-	switch due := result.DueAt(); {
-	case result.State == scan.InProgress:
-		w.add(outcome{kind: running})
-	case result.Enhanced:
-		w.add(outcome{kind: notScannable, reason: string(scan.EnhancedScanning)})
-	case due.After(w.Refresher.Now()):
-		w.add(outcome{kind: recent})
-	default:
-		w.starts.Go(func() error {
-			if result.State == scan.Completed {
-				<-w.recorded
-			}
-			w.add(w.start(g))
-			return nil
-		})
-	}
-}
-
-func (w *work) start(g refresh.Group) outcome {
-	w.mu.Lock()
-	enhanced := w.enhanced
-	w.mu.Unlock()
-	switch {
-	case w.stopCtx.Err() != nil:
-		return outcome{kind: notReached}
-	case enhanced:
-		return outcome{kind: notScannable, reason: string(scan.EnhancedScanning)}
-	}
-	if err := w.Scanner.StartScan(w.callCtx, w.Repo, g[0].Digest); err != nil {
-		return w.outcomeOfError(g[0], err)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.started = append(w.started, g)
-	return outcome{kind: started}
-}
-
 // outcomeOfError returns the outcome for an image whose scan was not started because of err.
 func (w *work) outcomeOfError(image scan.Image, err error) outcome {
 	switch code := scan.CodeOf(err); {
@@ -251,7 +204,8 @@ func (w *work) countFindings(g refresh.Group) {
 func (w *work) onBatch() {
 	w.waitForStores()
 	w.recordStarted()
-	w.store()
+	w.storeHistories()
+	w.Record.Unfinished = true
 	if w.isSaveDue() {
 		w.waitForStores()
 		w.noteSaveError(w.save())
@@ -273,9 +227,9 @@ func (w *work) noteSaveError(err error) {
 	}
 }
 
-// store starts to store the pending histories. waitForStores waits for this and adds their names to the record. If a
+// storeHistories starts to store the pending histories. waitForStores waits for this and adds their names to the record. If a
 // history can't be stored, this is logged, and a later visit reads the findings again.
-func (w *work) store() {
+func (w *work) storeHistories() {
 	pending := w.Pending()
 	if len(pending) == 0 || w.failed != nil {
 		w.waitForStores = func() {}
@@ -308,20 +262,6 @@ func (w *work) store() {
 			w.SetStored(one.label, one.name, one.err)
 		}
 		w.waitForStores = func() {}
-	}
-}
-
-// recordStarted adds the started scans to the record.
-func (w *work) recordStarted() {
-	w.mu.Lock()
-	groups := w.started
-	w.started = nil
-	w.mu.Unlock()
-	now := w.Clock()
-	for _, g := range groups {
-		for _, image := range g {
-			w.Record.SetStarted(image, now)
-		}
 	}
 }
 

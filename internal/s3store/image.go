@@ -44,6 +44,7 @@ type storedImage struct {
 	InUse           int                   `json:"u"`
 	LastInUse       history.Stamp         `json:"ul"`
 	AnsweredAt      history.Stamp         `json:"a"`
+	Started         history.Stamp         `json:"sc"`
 	Read            history.Stamp         `json:"r"`
 	History         string                `json:"h"`
 	ScanDigest      string                `json:"hd"` // of the recorded scan, if it differs from Digest
@@ -103,7 +104,7 @@ func newStoredImage(r history.ImageRecord) storedImage {
 		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
 		Continuous: r.Last.Continuous, Unlisted: r.Last.Unlisted, Incomplete: r.Last.Incomplete,
 		Suppressed: r.Last.Suppressed, InUse: r.Last.InUse, LastInUse: r.Last.LastInUse,
-		AnsweredAt: r.AnsweredAt, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, EventCount: r.EventCount,
+		AnsweredAt: r.AnsweredAt, Started: r.Started, Read: r.Read, History: r.History, Since: r.Since, Changes: r.Changes, EventCount: r.EventCount,
 		Gaps: r.Gaps, Failures: r.Failures, FailedSince: r.FailedSince, Statuses: r.Statuses, Dates: r.Dates,
 	}
 	i.Counts, i.Others = splitCounts(r.Last.Counts)
@@ -129,7 +130,7 @@ func (i storedImage) record() history.ImageRecord {
 			Unlisted: i.Unlisted, Incomplete: i.Incomplete,
 			Suppressed: i.Suppressed, InUse: i.InUse, LastInUse: i.LastInUse,
 		},
-		AnsweredAt: i.AnsweredAt, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.EventCount,
+		AnsweredAt: i.AnsweredAt, Started: i.Started, Read: i.Read, History: i.History, Since: i.Since, Changes: i.Changes, EventCount: i.EventCount,
 		Gaps: i.Gaps, Failures: i.Failures, FailedSince: i.FailedSince, Statuses: i.Statuses, Dates: i.Dates,
 	}
 	if i.History != "" {

@@ -67,6 +67,7 @@ type storedRecord struct {
 	Begin        history.Stamp        `json:"begin"`
 	Configs      []string             `json:"configs"`
 	Failure      history.Failure      `json:"failure"`
+	Unfinished   bool                 `json:"unfinished"`
 	Images       storedImages         `json:"images"`
 	Listed       history.Stamp        `json:"listed"`
 	NotWatched   *int                 `json:"notWatched"`
@@ -136,13 +137,13 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.
 
 func newStoredRecord(r history.Record) storedRecord {
 	return storedRecord{
-		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, UsedSeconds: r.UsedSeconds,
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Unfinished: r.Unfinished, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, UsedSeconds: r.UsedSeconds,
 	}
 }
 
 func (x storedRecord) record(o object) history.Record {
 	return history.Record{
-		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences, Dates: x.Dates,
+		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Unfinished: x.Unfinished, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences, Dates: x.Dates,
 		Changed: x.Changed, Swept: x.Swept, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
 	}
 }

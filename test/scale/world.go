@@ -9,6 +9,8 @@ package scale
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"sync/atomic"
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal"
@@ -25,6 +27,8 @@ const Latency = 30 * time.Millisecond
 type World struct {
 	ECR *ecr.ECR
 	*awstest.Service
+	// dead means that the service's calls do not arrive.
+	dead atomic.Bool
 }
 
 // maxRepositories is at least the number of repositories of a world.
@@ -39,10 +43,21 @@ func New(configs ...scan.Config) *World {
 	if err != nil {
 		panic(err) // the name of the bucket is a constant
 	}
-	w := &World{ECR: registry, Service: awstest.NewService(awstest.InProcess(store), awstest.InProcess(registry), time.Now, awstest.Silent())}
+	w := &World{ECR: registry}
+	w.Service = awstest.NewService(awstest.InProcess(w.unlessDead(store)), awstest.InProcess(w.unlessDead(registry)), time.Now, awstest.Silent())
 	w.MaxConcurrentVisits, w.VisitTimeout = maxRepositories, VisitTime
 	w.Reader.Configs, w.Visitor.Configs = fixedConfigs(configs), fixedConfigs(configs)
 	return w
+}
+
+// unlessDead returns a handler that closes the connection of each call while the service is dead.
+func (w *World) unlessDead(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(response http.ResponseWriter, r *http.Request) {
+		if w.dead.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		h.ServeHTTP(response, r)
+	})
 }
 
 // fixedConfigs is a store of constant configs.

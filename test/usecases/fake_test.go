@@ -20,6 +20,7 @@ import (
 
 // fakeRegistry is a registry in memory that counts its calls.
 type fakeRegistry struct {
+	now    func() time.Time // if set, a scan is refused within 24 hours after the last one
 	mu     sync.Mutex
 	images map[string][]scan.Image // by repository name
 	// notWatched is the number of untagged images of each repository. hidden are the tags that a listing of all tags lacks,
@@ -111,6 +112,9 @@ func (f *fakeRegistry) StartScan(ctx context.Context, _ scan.Repository, digest 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if last := f.results[digest]; f.now != nil && f.start[digest] == nil && !last.Enhanced && last.DueAt().After(f.now()) {
+		return &scan.Error{Code: scan.ScannedRecently, Message: "scanned within 24 hours"}
+	}
 	if f.scans {
 		f.results[digest] = scan.Result{State: scan.InProgress}
 	}
@@ -359,6 +363,9 @@ func newServiceInBubble(r *fakeRegistry, configs ...scan.Config) *service {
 }
 
 func (w *service) make(r *fakeRegistry, now func() time.Time, configs []scan.Config) {
+	if r != nil {
+		r.now = now
+	}
 	w.registry, w.configs, w.log = r, &fakeStore{configs: configs}, &bytes.Buffer{}
 	w.records, w.queue = newFakeRecords(now), &fakeQueue{now: now}
 	log := slog.New(slog.NewTextHandler(w.log, nil))

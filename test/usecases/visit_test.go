@@ -59,6 +59,12 @@ func (f *fakeRegistry) slow(d time.Duration) {
 	}
 }
 
+// hang makes each result take an hour. The last visit did not end, so that the next one reads the results before it starts scans.
+func (w *service) hang() {
+	w.registry.slow(time.Hour)
+	w.records.set("app", func(r *history.Record) { r.Unfinished = true })
+}
+
 // ending is a way in which a visit ends: its report, and what it stores and calls.
 type ending struct {
 	change func(*service, *rescan.Received)
@@ -75,23 +81,23 @@ func endings() map[string]ending {
 	return map[string]ending{
 		"ended": {nil, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, true},
 		"continued": {
-			func(w *service, _ *rescan.Received) { w.registry.slow(time.Hour) }, rescan.VisitReport{Outcome: rescan.VisitContinued, Configs: 1}, 1, true, true, false,
+			func(w *service, _ *rescan.Received) { w.hang() }, rescan.VisitReport{Outcome: rescan.VisitContinued, Configs: 1}, 1, true, true, false,
 		},
 		"the 99th continuation": {
 			func(w *service, m *rescan.Received) {
-				w.registry.slow(time.Hour)
+				w.hang()
 				m.Continues = rescan.MaxContinuations - 1
 			}, rescan.VisitReport{Outcome: rescan.VisitContinued, Configs: 1}, 1, true, true, false,
 		},
 		"cut off": {
 			func(w *service, m *rescan.Received) {
-				w.registry.slow(time.Hour)
+				w.hang()
 				m.Continues = rescan.MaxContinuations
 			}, rescan.VisitReport{Outcome: rescan.VisitCutOff, Configs: 1}, 1, false, true, false,
 		},
 		"the queue is unavailable": {
 			func(w *service, _ *rescan.Received) {
-				w.registry.slow(time.Hour)
+				w.hang()
 				w.queue.fail = func(rescan.Message) error { return unavailable }
 			}, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, false,
 		},
