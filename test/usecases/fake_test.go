@@ -20,7 +20,7 @@ import (
 
 // fakeRegistry is a registry in memory that counts its calls.
 type fakeRegistry struct {
-	now    func() time.Time // if set, a scan is refused within 24 hours after the last one
+	now    func() time.Time // if set, a scan is refused while one is in progress and for 24 hours after it
 	mu     sync.Mutex
 	images map[string][]scan.Image // by repository name
 	// notWatched is the number of untagged images of each repository. hidden are the tags that a listing of all tags lacks,
@@ -112,7 +112,7 @@ func (f *fakeRegistry) StartScan(ctx context.Context, _ scan.Repository, digest 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last := f.results[digest]; f.now != nil && f.start[digest] == nil && !last.Enhanced && last.DueAt().After(f.now()) {
+	if last := f.results[digest]; f.now != nil && f.start[digest] == nil && !last.Enhanced && (last.State == scan.InProgress || last.DueAt().After(f.now())) {
 		return &scan.Error{Code: scan.ScannedRecently, Message: "scanned within 24 hours"}
 	}
 	if f.scans {
