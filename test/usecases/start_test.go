@@ -48,7 +48,9 @@ func TestStartOfARecordedImage(t *testing.T) {
 			outcome{1, 1, scan.Completed, true}, outcome{0, 1, scan.Completed, true},
 		},
 		"no answer": {
-			func(w *service) { w.registry.start["1"] = &scan.Error{Code: scan.Unavailable, Message: "no answer", Err: errors.New("EOF")} },
+			func(w *service) {
+				w.registry.start["1"] = &scan.Error{Code: scan.Unavailable, Message: "no answer", Err: errors.New("EOF")}
+			},
 			outcome{1, 1, scan.Completed, false}, outcome{1, 1, scan.Completed, false},
 		},
 		"a record of an earlier version, after the start": {
