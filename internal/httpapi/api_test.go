@@ -224,6 +224,7 @@ func TestInvalidConfigs(t *testing.T) {
 	with := func(field, value string) string {
 		return regexp.MustCompile(`"`+field+`":("[^"]*"|\[.*\])`).ReplaceAllLiteralString(valid, `"`+field+`":`+value)
 	}
+	given := func(field, value string) string { return strings.Replace(valid, "{", `{"`+field+`":`+value+`,`, 1) }
 	for name, test := range map[string]struct {
 		contentType, body string
 		status            int
@@ -259,6 +260,19 @@ func TestInvalidConfigs(t *testing.T) {
 		"tag of 301":            {"application/json", with("tags", `["`+strings.Repeat("x", 301)+`"]`), 400, []string{"/tags/0"}},
 		"tag twice":             {"application/json", with("tags", `["a","a"]`), 400, []string{"/tags/1"}},
 		"1,001 tags":            {"application/json", with("tags", tags(1001)), 400, []string{"/tags"}},
+		"name a number":         {"application/json", given("name", "1"), 400, []string{"/name"}},
+		"name null":             {"application/json", given("name", "null"), 400, []string{"/name"}},
+		"name empty":            {"application/json", given("name", `""`), 400, []string{"/name"}},
+		"name of 101":           {"application/json", given("name", `"`+strings.Repeat("é", 101)+`"`), 400, []string{"/name"}},
+		"name with a space":     {"application/json", given("name", `"a "`), 400, []string{"/name"}},
+		"name of two lines":     {"application/json", given("name", `"a\nb"`), 400, []string{"/name"}},
+		"name with a NUL":       {"application/json", given("name", `"a\u0000b"`), 400, []string{"/name"}},
+		"name, half a pair":     {"application/json", given("name", `"\ud800"`), 400, []string{"/name"}},
+		"owner a list":          {"application/json", given("owner", `["a"]`), 400, []string{"/owner"}},
+		"owner empty":           {"application/json", given("owner", `""`), 400, []string{"/owner"}},
+		"owner of 101":          {"application/json", given("owner", `"`+strings.Repeat("x", 101)+`"`), 400, []string{"/owner"}},
+		"owner with DEL":        {"application/json", given("owner", `"a\u007fb"`), 400, []string{"/owner"}},
+		"owner right to left":   {"application/json", given("owner", `"a\u202eb"`), 400, []string{"/owner"}},
 		"several things":        {"application/json", `{"region":1,"registry":"x","tags":[""]}`, 400, []string{"/region", "/registry", "/repository", "/tags/0"}},
 		"64 KiB + 1":            {"application/json", valid + strings.Repeat(" ", 64<<10+1-len(valid)), 413, []string{""}},
 		"no Content-Type":       {"", valid, 415, []string{""}},
@@ -288,6 +302,7 @@ func TestValidConfigs(t *testing.T) {
 		"tags empty":       {"application/json", strings.Replace(valid, `["16.04","latest"]`, "[]", 1)},
 		"space around":     {"application/json", "\r\n " + valid + "\n"},
 		"the same, again":  {"application/json", valid},
+		"name and owner":   {"application/json", strings.Replace(valid, "{", `{"name":"`+strings.Repeat("é", 100)+`","owner":"Team A (🚀) <b>",`, 1)},
 		"escaped, in UTF8": {"application/json", strings.Replace(valid, "latest", `l\u0061test`, 1)},
 	} {
 		if got := call(h, "POST", "/configs", test.contentType, test.body); got.status != 201 {
@@ -295,7 +310,7 @@ func TestValidConfigs(t *testing.T) {
 		}
 	}
 	var configs []scan.Config
-	if err := json.Unmarshal([]byte(call(h, "GET", "/configs", "", "").body), &configs); err != nil || len(configs) != 7 {
+	if err := json.Unmarshal([]byte(call(h, "GET", "/configs", "", "").body), &configs); err != nil || len(configs) != 8 {
 		t.Errorf("%d configs, %v", len(configs), err)
 	}
 }

@@ -108,7 +108,7 @@ func parseObject(body []byte) ([]member, []scan.FieldError, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, nil, badBody("The body must be one JSON object with region, registry, repository and, optionally, tags.")
+		return nil, nil, badBody("The body must be one JSON object with region, registry, repository and, optionally, tags, name and owner.")
 	}
 	var members []member
 	var wrong []scan.FieldError
@@ -138,9 +138,12 @@ func parseObject(body []byte) ([]member, []scan.FieldError, error) {
 
 // setField sets the field of c that m names, and returns the errors of the value.
 func setField(c *scan.Config, m member) []scan.FieldError {
-	stringFields := map[string]*string{"region": &c.Region, "registry": &c.Registry, "repository": &c.Repository}
+	stringFields := map[string]*string{"region": &c.Region, "registry": &c.Registry, "repository": &c.Repository, "name": &c.Name, "owner": &c.Owner}
 	target, isString := stringFields[m.name]
+	isOptional := m.name == "name" || m.name == "owner"
 	switch {
+	case isString && decodeString(m.value, target) && isOptional && *target == "":
+		return []scan.FieldError{{Pointer: pointer(m.name), Detail: scan.LabelRule}}
 	case isString && decodeString(m.value, target):
 		return nil
 	case isString:
@@ -150,7 +153,7 @@ func setField(c *scan.Config, m member) []scan.FieldError {
 	case m.name == "id", m.name == "created":
 		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is set by the service; leave it out"}}
 	}
-	return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is not a field of a scan config; the fields are region, registry, repository and tags"}}
+	return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is not a field of a scan config; the fields are region, registry, repository, tags, name and owner"}}
 }
 
 func setTags(c *scan.Config, value json.RawMessage) []scan.FieldError {

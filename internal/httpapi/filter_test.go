@@ -95,7 +95,10 @@ func sampleOf(t *testing.T, p *openapi3.Parameter) string {
 // checkCalls sends the filter to each kind of resource. A resource with this parameter keeps it in its links.
 func checkCalls(t *testing.T, name, sample string) {
 	t.Helper()
-	for _, of := range []resource{summaryResource(), feedResource(), changesResource(), feedListResource(), gateResource(), badgeResource()} {
+	for _, of := range []resource{
+		summaryResource(), feedResource(scan.FindingsFilters()), feedResource(scan.ConfigFilters()), changesResource(scan.FindingsFilters()), changesResource(scan.ConfigFilters()),
+		feedListResource(), gateResource(), badgeResource(),
+	} {
 		query := url.Values{name: {sample}}
 		if slices.Contains(of.parameters, "max") {
 			query.Set("max", "HIGH")
@@ -142,16 +145,19 @@ func texts(values []any) []string {
 // checkNarrows checks that the filter includes a finding that matches all samples of openapi.yaml, and excludes one that matches none.
 func checkNarrows(t *testing.T, f scan.Filter) {
 	t.Helper()
-	passes := func(repository string, image scan.Image, found scan.Finding) bool {
-		return f.MatchesRepository(repository) && f.MatchesImage(image) && f.Matches(found)
+	passes := func(config scan.Config, image scan.Image, found scan.Finding) bool {
+		return f.MatchesConfig(config) && f.MatchesImage(image) && f.Matches(found)
 	}
-	if !passes("test/ubuntu", sampleImage(), scan.Finding{Name: "CVE-2016-1585", Package: "openssl", Severity: scan.High, FixedIn: []string{"2"}, InUse: 1}) {
+	if !passes(sampleConfig(), sampleImage(), scan.Finding{Name: "CVE-2016-1585", Package: "openssl", Severity: scan.High, FixedIn: []string{"2"}, InUse: 1}) {
 		t.Error("the filter excludes a matching finding")
 	}
-	if passes("test/other", scan.Image{Tag: "other"}, scan.Finding{Name: "CVE-1", Package: "other", Severity: scan.Low}) {
+	if passes(scan.Config{Repository: "test/other", Owner: "other"}, scan.Image{Tag: "other"}, scan.Finding{Name: "CVE-1", Package: "other", Severity: scan.Low}) {
 		t.Error("the filter includes a finding that does not match")
 	}
 }
+
+// sampleConfig returns a config that matches all samples of openapi.yaml.
+func sampleConfig() scan.Config { return scan.Config{Repository: "test/ubuntu", Owner: "platform"} }
 
 // sampleImage returns an image that matches all samples of openapi.yaml.
 func sampleImage() scan.Image {
@@ -164,7 +170,7 @@ func checkSummary(t *testing.T, row scan.FilterRow, f scan.Filter, sample string
 		return []report.Item{{Image: image, Result: scan.Result{State: scan.Completed, Counts: counts}}}
 	}
 	o := report.Overview{Reports: []report.Report{
-		{Config: scan.Config{Repository: "test/ubuntu"}, Images: items(sampleImage(), scan.Counts{scan.High: 1})},
+		{Config: sampleConfig(), Images: items(sampleImage(), scan.Counts{scan.High: 1})},
 		{Config: scan.Config{Repository: "test/other"}, Images: items(scan.Image{Tag: "other"}, scan.Counts{scan.Low: 1})},
 	}}
 	if kept := report.Narrow(o.Reports, f); len(kept) != 1 || kept[0].Config.Repository != "test/ubuntu" {

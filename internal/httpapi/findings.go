@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"ecr-continuous-scan/internal/render"
@@ -18,19 +19,19 @@ import (
 )
 
 func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
-	return a.listingOf(w, r, feedResource(), "", a.Reports.Findings)
+	return a.listingOf(w, r, feedResource(scan.ConfigFilters()), "", a.Reports.Findings)
 }
 
 func (a *API) allFindings(w http.ResponseWriter, r *http.Request) error {
-	return a.listing(w, r, feedResource(), "/findings/all", a.Reports.AllFindings)
+	return a.listing(w, r, feedResource(scan.FindingsFilters()), "/findings/all", a.Reports.AllFindings)
 }
 
 func (a *API) changes(w http.ResponseWriter, r *http.Request) error {
-	return a.listingOf(w, r, changesResource(), "/changes", a.Reports.Changes)
+	return a.listingOf(w, r, changesResource(scan.ConfigFilters()), "/changes", a.Reports.Changes)
 }
 
 func (a *API) allChanges(w http.ResponseWriter, r *http.Request) error {
-	return a.listing(w, r, changesResource(), "/changes", a.Reports.AllChanges)
+	return a.listing(w, r, changesResource(scan.FindingsFilters()), "/changes", a.Reports.AllChanges)
 }
 
 // listingOf serves a listing of the config in the path. suffix is the part of the path after the scan ID.
@@ -215,21 +216,33 @@ func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// subscriptions returns the feeds of each config, and then those of all configs: the findings and the changes.
+// subscriptions returns the feeds of each config that the filter selects, and then those of all configs: the findings and the changes.
 func (a *API) subscriptions(r *http.Request, q query, configs []scan.Config) []feed.Subscription {
-	ofChanges := maps.Clone(q.values)
-	ofChanges.Del("by")
 	home := a.link(r, "/summary", nil)
 	var feeds []feed.Subscription
-	add := func(config *scan.Config, findings, changes string) {
-		listing := report.Listing{Config: config, View: q.view}
-		feeds = append(feeds, feed.Subscription{Listing: listing, URL: a.link(r, findings, q.values), Home: home})
+	add := func(listing report.Listing, findings, changes string, values url.Values) {
+		feeds = append(feeds, feed.Subscription{Listing: listing, URL: a.link(r, findings, values), Home: home})
 		listing.IsChangeFeed, listing.View.ByVulnerability = true, false
+		ofChanges := maps.Clone(values)
+		ofChanges.Del("by")
 		feeds = append(feeds, feed.Subscription{Listing: listing, URL: a.link(r, changes, ofChanges), Home: home})
 	}
+	view, values := q.view, ofConfig(q.values)
+	view.Filter.Owners = nil
 	for _, c := range configs {
-		add(&c, "/findings/"+c.ID, "/findings/"+c.ID+"/changes")
+		if q.view.Filter.MatchesConfig(c) {
+			add(report.Listing{Config: &c, View: view}, "/findings/"+c.ID, "/findings/"+c.ID+"/changes", values)
+		}
 	}
-	add(nil, "/findings/all", "/changes")
+	add(report.Listing{View: q.view}, "/findings/all", "/changes", q.values)
 	return feeds
+}
+
+// ofConfig returns the parameters of a feed of all configs without those that a feed of one config does not have.
+func ofConfig(values url.Values) url.Values {
+	values = maps.Clone(values)
+	maps.DeleteFunc(values, func(name string, _ []string) bool {
+		return !slices.ContainsFunc(scan.ConfigFilters(), func(row scan.FilterRow) bool { return row.Name == name }) && name != "by"
+	})
+	return values
 }

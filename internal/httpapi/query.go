@@ -40,16 +40,17 @@ func newResource(offers []offer, filters []scan.FilterRow, others ...string) res
 	return resource{others, offers}
 }
 
-func feedResource() resource {
-	return newResource(feedOffers(), scan.FindingsFilters(), "by", "format", "page", "safe", "sort")
+// feedResource and changesResource have the filters of a listing of one config, or of all configs.
+func feedResource(filters []scan.FilterRow) resource {
+	return newResource(feedOffers(), filters, "by", "format", "page", "safe", "sort")
 }
 
 // changesResource has no parameter by, because a change belongs to one image.
-func changesResource() resource {
-	return newResource(changesOffers(), scan.FindingsFilters(), "format", "page")
+func changesResource(filters []scan.FilterRow) resource {
+	return newResource(changesOffers(), filters, "format", "page")
 }
 
-// feedListResource has no parameter format: the list is always OPML, and its parameters are those of the listed feeds.
+// feedListResource has no parameter format: the list is always OPML, and its parameters are those of the feeds of all configs.
 func feedListResource() resource { return newResource(nil, scan.FindingsFilters(), "by") }
 
 func summaryResource() resource {

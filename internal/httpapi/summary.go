@@ -76,5 +76,10 @@ func (a *API) feedOf(r *http.Request, q query) render.FeedOf {
 			values[name] = given
 		}
 	}
-	return func(id string) string { return a.link(r, "/findings/"+id, values) }
+	return func(id string) string {
+		if id == "all" {
+			return a.link(r, "/findings/all", values)
+		}
+		return a.link(r, "/findings/"+id, ofConfig(values))
+	}
 }

@@ -18,7 +18,7 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf, safe SafeFor
 	for _, s := range scan.Severities() {
 		head = append(head, string(s))
 	}
-	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale", "missing", "suppressed", "inUse", "lastInUseAt", "lastPulledAt")
+	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale", "missing", "suppressed", "inUse", "lastInUseAt", "lastPulledAt", "name", "owner")
 	var rows [][]string
 	for _, r := range report.Narrow(o.Reports, filter) {
 		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Config.Repository}
@@ -27,12 +27,13 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf, safe SafeFor
 			row := append(slices.Clone(lead), "", "", "", state, reason)
 			row = append(row, make([]string, len(head)-len(row))...)
 			row[slices.Index(head, "feed")] = url
+			row[slices.Index(head, "name")], row[slices.Index(head, "owner")] = r.Config.Name, r.Config.Owner
 			rows = append(rows, row)
 		}
 		for _, item := range r.Images {
 			d := newImageData(item, o.Since, o.Now)
 			rows = append(rows, append(append(slices.Clone(lead), imageCells(d)...), url, truth(d.Stale),
-				optionalCount(d.Missing), optionalCount(d.Suppressed), optionalCount(d.InUse), d.LastInUseAt, d.LastPulledAt))
+				optionalCount(d.Missing), optionalCount(d.Suppressed), optionalCount(d.InUse), d.LastInUseAt, d.LastPulledAt, r.Config.Name, r.Config.Owner))
 		}
 	}
 	return writeCSV(head, rows, safe)

@@ -21,12 +21,15 @@ type (
 		Platforms    []string `json:"platforms,omitempty"`
 		Digests      []string `json:"digests,omitempty"`
 		Repositories []string `json:"repositories,omitempty"`
+		Owners       []string `json:"owners,omitempty"`
 		Matches      int      `json:"matchingImages"` // 0 is not the same as no findings
 	}
 	configData struct {
 		ID string `json:"id"`
 		repositoryData
 		Tags       []string    `json:"tags"`
+		Name       string      `json:"name,omitempty"`
+		Owner      string      `json:"owner,omitempty"`
 		Feed       string      `json:"feed,omitempty"`
 		State      string      `json:"state,omitempty"` // of the whole config, if it has no images
 		Reason     string      `json:"reason,omitempty"`
@@ -43,11 +46,11 @@ type FeedOf func(id string) string
 func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, error) {
 	d := summaryData{Generated: RFC3339(o.Now), Since: RFC3339(o.Since), Feed: feed("all"), Configs: []configData{}}
 	if !filter.IsZero() {
-		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Platforms, filter.Digests, filter.Repositories, 0}
+		d.Filter = &filterData{string(filter.Severity), filter.Tags, filter.Platforms, filter.Digests, filter.Repositories, filter.Owners, 0}
 	}
 	for _, r := range report.Narrow(o.Reports, filter) {
 		c := configData{
-			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, Tags: r.Config.Tags,
+			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, Tags: r.Config.Tags, Name: r.Config.Name, Owner: r.Config.Owner,
 			Feed: feed(r.Config.ID), Artifacts: r.Artifacts, NotWatched: r.NotWatched, Images: make([]imageData, len(r.Images)),
 		}
 		c.State, c.Reason = conditionData(r.Condition())

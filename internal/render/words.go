@@ -112,9 +112,13 @@ const (
 	MaxTroubles = 20
 )
 
-// configTitle returns the title for the findings of a config.
+// configTitle returns the title for the findings of a config. It starts with the config's name, if it has one.
 func configTitle(c scan.Config) string {
-	return fmt.Sprintf("ECR repository %s in %s", c.Repository, c.Region)
+	title := fmt.Sprintf("ECR repository %s in %s", c.Repository, c.Region)
+	if c.Name != "" {
+		title = c.Name + ": " + title
+	}
+	return title
 }
 
 // ListingTitle returns the title of a listing.

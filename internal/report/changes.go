@@ -29,7 +29,7 @@ func (r *Reader) Changes(ctx context.Context, id string, v View) (Listing, error
 
 // AllChanges lists the changes of all configs, each change once. Errors: Unavailable when the configs can't be read.
 func (r *Reader) AllChanges(ctx context.Context, v View) (Listing, error) {
-	configs, date, err := r.listConfigs(ctx)
+	configs, date, err := r.listConfigs(ctx, v.Filter)
 	if err != nil {
 		return Listing{}, err
 	}

@@ -144,7 +144,7 @@ func (r *Reader) Findings(ctx context.Context, id string, v View) (Listing, erro
 // AllFindings lists the findings of all configs. A finding is listed once, even if several configs watch its image. Errors: Unavailable when the
 // configs can't be read, Invalid as for Findings. Errors of ECR are in the reports.
 func (r *Reader) AllFindings(ctx context.Context, v View) (Listing, error) {
-	configs, date, err := r.listConfigs(ctx)
+	configs, date, err := r.listConfigs(ctx, v.Filter)
 	if err != nil {
 		return Listing{}, err
 	}

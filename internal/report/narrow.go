@@ -7,8 +7,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Narrow returns the reports that a summary with this filter shows. It keeps images that match the repositories and tags of the filter. It keeps
-// only counts that reach the severity, and removes images without any such count. Images without a result and configs that can't be read are
+// Narrow returns the reports that a summary with this filter shows. It keeps images that match the repositories, owners and tags of the filter. It
+// keeps only counts that reach the severity, and removes images without any such count. Images without a result and configs that can't be read are
 // kept, because their findings are unknown. Narrow does not change its argument. It uses only the filters of [scan.SummaryFilters].
 func Narrow(reports []Report, f scan.Filter) []Report {
 	if f.IsZero() {
@@ -16,7 +16,7 @@ func Narrow(reports []Report, f scan.Filter) []Report {
 	}
 	var kept []Report
 	for _, r := range reports {
-		if !f.MatchesRepository(r.Config.Repository) {
+		if !f.MatchesConfig(r.Config) {
 			continue
 		}
 		had := len(r.Images)

@@ -440,9 +440,9 @@ func (q *request) lastChange(reports []Report, lastExpiry history.Stamp) time.Ti
 // change, so a client that got the time of a later change of another repository would miss this one.
 const settledAfter = 30 * time.Second
 
-// listConfigs returns all configs, and a function that returns the date of a listing of them: the latest time of a change, of a new config and of
-// a deletion. The date is zero when it is unknown.
-func (r *Reader) listConfigs(ctx context.Context) ([]scan.Config, func(changed time.Time) time.Time, error) {
+// listConfigs returns the configs that a filter selects, and a function that returns the date of a listing of them: the latest time of a change, of
+// a new config and of a deletion. The date is zero when it is unknown.
+func (r *Reader) listConfigs(ctx context.Context, f scan.Filter) ([]scan.Config, func(changed time.Time) time.Time, error) {
 	deleted := make(chan time.Time, 1)
 	reading, cancel := context.WithCancel(ctx)
 	go func() {
@@ -477,7 +477,8 @@ func (r *Reader) listConfigs(ctx context.Context) ([]scan.Config, func(changed t
 		}
 		return last
 	}
-	return configs, date, nil
+	selected := slices.DeleteFunc(slices.Clone(configs), func(c scan.Config) bool { return !f.MatchesConfig(c) })
+	return selected, date, nil
 }
 
 // isTransient reports whether a report contains an error that is not recorded. When such an error appears or disappears, the time of the last change

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -29,6 +31,10 @@ type Config struct {
 	Repository string `json:"repository"`
 	// Tags are the tags to watch. nil means all tags.
 	Tags []string `json:"tags"`
+	// Name is what users call the config, and Owner is who takes care of it, such as a team. Both may be empty. They do not change
+	// what the config watches.
+	Name  string `json:"name,omitempty"`
+	Owner string `json:"owner,omitempty"`
 }
 
 // Repository identifies an ECR repository. It can be used as a map key.
@@ -107,7 +113,7 @@ var (
 	tagForm        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 )
 
-// Validate checks the region, the registry, the repository and the tags. It returns nil, or an [*Error] with the code
+// Validate checks the region, the registry, the repository, the tags, the name and the owner. It returns nil, or an [*Error] with the code
 // [Invalid] and one [FieldError] for each invalid field. It ignores ID and Created.
 func (c Config) Validate() error {
 	var wrong []FieldError
@@ -119,6 +125,8 @@ func (c Config) Validate() error {
 	check(len(c.Region) <= 25 && regionForm.MatchString(c.Region), "/region", "must be an AWS Region, such as us-west-2")
 	check(registryForm.MatchString(c.Registry), "/registry", "must be an AWS account ID: a string of 12 digits")
 	check(isRepository(c.Repository), "/repository", repositoryRule)
+	check(c.Name == "" || isLabel(c.Name), "/name", LabelRule)
+	check(c.Owner == "" || isLabel(c.Owner), "/owner", LabelRule)
 	if len(c.Tags) > MaxTags {
 		check(false, "/tags", fmt.Sprintf("must have at most %d tags; omit it to watch all tags", MaxTags))
 		return invalid(wrong)
@@ -131,6 +139,19 @@ func (c Config) Validate() error {
 		seen[tag] = true
 	}
 	return invalid(wrong)
+}
+
+// maxLabel is the maximum length of a name or an owner, in characters.
+const maxLabel = 100
+
+// LabelRule is the error text for an invalid name or owner.
+const LabelRule = "must be 1 to 100 printable characters, without control characters and without spaces at its ends; leave it out if there is none"
+
+// isLabel reports whether s is a name or an owner. All outputs can show such a text as it is: it is one line, and no character of it is invisible
+// or changes the direction of writing.
+func isLabel(s string) bool {
+	isWrong := func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
+	return s != "" && utf8.RuneCountInString(s) <= maxLabel && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, isWrong)
 }
 
 const (

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Filter selects findings, images and repositories. Something matches when it matches every field of the filter that
+// Filter selects findings, images and configs. Something matches when it matches every field of the filter that
 // is set. It matches a list when it matches one value of the list. The zero value matches everything. [Filters]
 // describes the fields.
 type Filter struct {
@@ -24,8 +24,8 @@ type Filter struct {
 	InUse bool
 	// Platforms and Digests are those of images, sorted. nil matches all.
 	Platforms, Digests []string
-	// Repositories are names of repositories, sorted. nil matches all.
-	Repositories []string
+	// Repositories are names of repositories, and Owners are owners of configs, sorted. nil matches all.
+	Repositories, Owners []string
 }
 
 // Limits of a filter: the number of values in a list, and the length of a value in bytes.
@@ -129,8 +129,10 @@ func (f Filter) MatchesImage(image Image) bool {
 	return anyOf(f.Tags, image.Tag) && anyOf(f.Platforms, image.Platform) && anyOf(f.Digests, image.Digest)
 }
 
-// MatchesRepository reports whether the filter selects the repository with this name.
-func (f Filter) MatchesRepository(name string) bool { return anyOf(f.Repositories, name) }
+// MatchesConfig reports whether the filter selects a config by its repository and owner.
+func (f Filter) MatchesConfig(c Config) bool {
+	return anyOf(f.Repositories, c.Repository) && anyOf(f.Owners, c.Owner)
+}
 
 // Counts returns the counts of the severities that match, without zero counts.
 func (f Filter) Counts(counts Counts) Counts {

@@ -45,6 +45,7 @@ const (
 	images
 	parts // of an image index, or one digest of a tag
 	repositories
+	configs
 )
 
 const (
@@ -54,7 +55,7 @@ const (
 
 // Filters returns the table of all filters. Texts for users, forms and the parts of a feed's id use its order.
 func Filters() []FilterRow {
-	return []FilterRow{
+	return append([]FilterRow{
 		{
 			Name: "severity", Noun: "severity", about: severities, Choices: SeverityNames(), upper: true,
 			rule: "must be one of " + strings.Join(SeverityNames(), ", "), valid: isSeverity,
@@ -64,6 +65,11 @@ func Filters() []FilterRow {
 			Name: "repository", Noun: "repository", about: repositories, rule: repositoryRule, valid: isRepository,
 			Pattern: `\s*[a-z0-9][a-z0-9._\-\/]{1,255}\s*`, Hint: "the full name of a repository: lower-case letters, digits, \".\", \"_\", \"-\" or \"/\"",
 			list: func(f *Filter) *[]string { return &f.Repositories },
+		},
+		{
+			Name: "owner", Noun: "owner", about: configs, Rare: true, rule: LabelRule, valid: isLabel,
+			Pattern: `.{1,100}`, Hint: "at most 100 characters",
+			list: func(f *Filter) *[]string { return &f.Owners },
 		},
 		{
 			Name: "tag", Noun: "tag", about: images, rule: tagRule, valid: isTag,
@@ -80,6 +86,12 @@ func Filters() []FilterRow {
 			Pattern: namePattern, Hint: nameHint,
 			list: func(f *Filter) *[]string { return &f.Digests },
 		},
+	}, ofFindings()...)
+}
+
+// ofFindings returns the filters that select findings by anything other than severity.
+func ofFindings() []FilterRow {
+	return []FilterRow{
 		{
 			Name: "package", Noun: "package", rule: "must be the name of a package, at most 200 bytes", valid: isName,
 			Pattern: namePattern, Hint: nameHint,
@@ -113,8 +125,13 @@ func filtersAbout(what subject) []FilterRow {
 // SummaryFilters returns the filters for a summary. They need no findings.
 func SummaryFilters() []FilterRow { return filtersNotAbout(findings) }
 
-// FindingsFilters returns the filters for a list of findings or of changes.
+// FindingsFilters returns the filters for a list of the findings or of the changes of all configs.
 func FindingsFilters() []FilterRow { return filtersNotAbout(repositories) }
+
+// ConfigFilters returns the filters for a list of the findings or of the changes of one config. They select no configs.
+func ConfigFilters() []FilterRow {
+	return slices.DeleteFunc(FindingsFilters(), func(r FilterRow) bool { return r.about == configs })
+}
 
 // ImageFilters returns the filters of a gate and a badge. They select images by their tags.
 func ImageFilters() []FilterRow { return filtersAbout(images) }

@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 		"HEAD":                          {"HEAD", "/configs/" + id, "", 200, isJSON, "", ""},
 		"HEAD without its type":         {"HEAD", "/configs/" + id, "", 200, isJSON[2:], "", "content type"},
 		"a field of another type":       {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `"1795568190"`, "1795568190", 1), "created"},
-		"an unknown field":              {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "{", `{"owner":"me",`, 1), "owner"},
+		"an unknown field":              {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "{", `{"color":"red",`, 1), "color"},
 		"a missing field":               {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `,"tags":null`, "", 1), "tags"},
 		"a type array's other type":     {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "null", `["latest"]`, 1), ""},
 		"a type that isn't in it":       {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "null", `"latest"`, 1), "tags"},

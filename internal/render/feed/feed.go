@@ -114,16 +114,26 @@ func subtitle(l report.Listing) string {
 		s = "Changes of the last 30 days in the image scan findings, and problems with scanning,"
 	}
 	if l.Config != nil {
-		s += nameList(" across the tags:", tagsOf(l.Reports[0]))
+		s += nameList(" across the tags:", tagsOf(l.Reports[0])) + ownerWords(*l.Config)
 	} else {
 		s += nameList(" across the repositories:", repositoriesOf(l.Reports))
 	}
 	return s + pageRange(l) + emptyWords(l) + withoutResult(l) + notWatched(l) + asOf(l)
 }
 
+// ownerWords says who owns a config; empty if nobody is named.
+func ownerWords(c scan.Config) string {
+	if c.Owner == "" {
+		return ""
+	}
+	return ". Owner: " + c.Owner
+}
+
 // emptyWords says why a feed has no entries if the reason can be another than that nothing was found; empty otherwise.
 func emptyWords(l report.Listing) string {
 	switch {
+	case l.Config == nil && len(l.Reports) == 0 && len(l.View.Filter.Owners) > 0:
+		return ". No config has this owner"
 	case l.Config == nil && len(l.Reports) == 0:
 		return ". There is no config"
 	case l.Total > 0 || l.View.Filter.IsZero():

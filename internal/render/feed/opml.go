@@ -44,7 +44,7 @@ func OPML(subscriptions []Subscription) ([]byte, error) {
 	for i, title := range titlesOf(subscriptions) {
 		o := opmlOutline{Text: title, Title: title, Type: "rss", XMLURL: subscriptions[i].URL, HTMLURL: subscriptions[i].Home}
 		if c := subscriptions[i].Listing.Config; c != nil {
-			o.Description, o.HTMLURL = nameList("Tags:", c.Tags), cmp.Or(render.ConsoleURL(c.Repo()), o.HTMLURL)
+			o.Description, o.HTMLURL = strings.TrimPrefix(nameList("Tags:", c.Tags)+ownerWords(*c), ". "), cmp.Or(render.ConsoleURL(c.Repo()), o.HTMLURL)
 		}
 		list.Outlines = append(list.Outlines, o)
 	}

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,6 +27,12 @@ func TestOPML(t *testing.T) {
 	rendertest.Golden(t, "feeds.opml", list)
 	if feeds := feedrules.OPML(t, list); len(feeds) != 4 || feeds[0].XMLURL != url || feeds[0].Text != "ECR repository test/ubuntu in us-west-2" {
 		t.Errorf("feeds %+v", feeds)
+	}
+	amazonlinux.Name, amazonlinux.Owner, ubuntu.Owner = `R&D "base"`, "<platform>", "<platform>"
+	list, err = OPML([]Subscription{{Listing: report.Listing{Config: &amazonlinux}, URL: url}, {Listing: report.Listing{Config: &ubuntu}, URL: url + "&2"}})
+	if feeds := feedrules.OPML(t, list); err != nil || feeds[0].Text != `R&D "base": ECR repository amazonlinux in us-west-2` ||
+		!strings.Contains(string(list), `description="Owner: &lt;platform&gt;"`) || !strings.Contains(string(list), `description="Tags: [16.04] [latest]. Owner: &lt;platform&gt;"`) {
+		t.Errorf("with a name and an owner: %v, %s", err, list)
 	}
 	list, err = OPML(nil)
 	if feeds := feedrules.OPML(t, list); err != nil || len(feeds) != 0 {

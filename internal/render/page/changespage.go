@@ -88,7 +88,7 @@ func newChangesPage(l report.Listing, path string, params url.Values, to Link, l
 	if l.Config != nil {
 		p.About, p.OneConfig = aboutConfig(l.Reports[0]), true
 	}
-	p.Filter = newFilterForm(to, path, params, scan.FindingsFilters(), l.View.Filter)
+	p.Filter = newFilterForm(to, path, params, filtersOf(l), l.View.Filter)
 	p.Filter.About = "Filter the changes"
 	rows := changeRows{to: to, limit: limit, rolled: maxRolled, configs: map[scan.Repository][]scan.Config{}}
 	for _, r := range l.Reports {
@@ -140,6 +140,8 @@ func emptyOf(l report.Listing) emptyWords {
 	}
 	known := fmt.Sprintf("%d of %s had a second scan, which the service could compare with the first.", compared, plural(images, "image"))
 	switch {
+	case len(l.Reports) == 0 && len(l.View.Filter.Owners) > 0:
+		return emptyWords{"Nothing matches this filter", "No config has this owner."}
 	case len(l.Reports) == 0:
 		return emptyWords{"Nothing is watched yet", "There is no scan config. The summary says how to add one."}
 	case !l.View.Filter.IsZero() && images == 0:

@@ -85,15 +85,23 @@ func newFindingsPage(l report.Listing, now time.Time, path string, params url.Va
 	}
 	p.Grouped = to(path, grouped)
 	p.Changes = to(changesPath(path), without(params, "sort", "by", "page"))
-	p.Filter = newFilterForm(to, path, params, scan.FindingsFilters(), l.View.Filter)
+	p.Filter = newFilterForm(to, path, params, filtersOf(l), l.View.Filter)
 	p.Filter.About = "Filter the findings"
 	p.notices = noticesOf(l, now)
-	p.Nothing, p.Why = p.emptyWords(len(l.Reports))
+	p.Nothing, p.Why = p.emptyWords(l)
 	known := knownSince(l)
 	for _, e := range l.Entries {
 		p.Rows = append(p.Rows, newFindingRow(l, e, known, now, limit))
 	}
 	return p
+}
+
+// filtersOf returns the filters of a page with a listing.
+func filtersOf(l report.Listing) []scan.FilterRow {
+	if l.Config != nil {
+		return scan.ConfigFilters()
+	}
+	return scan.FindingsFilters()
 }
 
 // changesPath returns the path of the changes that belong to the findings at a path.
@@ -238,11 +246,13 @@ func noticesOf(l report.Listing, now time.Time) notices {
 }
 
 // emptyWords says why the page has no findings. It must not read as if images were free of findings when that is not known.
-func (p *findingsPage) emptyWords(configs int) (heading, text string) {
+func (p *findingsPage) emptyWords(l report.Listing) (heading, text string) {
 	s := p.selected
 	complete := fmt.Sprintf("Completed scans with a complete list of findings: %d of %s.", s.completed, plural(s.images, "image"))
 	switch {
-	case configs == 0:
+	case len(l.Reports) == 0 && len(l.View.Filter.Owners) > 0:
+		return "Nothing matches this filter", "No config has this owner."
+	case len(l.Reports) == 0:
 		return "Nothing is watched yet", "The summary page says how to add a config."
 	case p.Narrowed != "" && s.images == 0:
 		return "Nothing matches this filter", "No image is selected."

@@ -139,11 +139,11 @@ func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link
 	}
 	p.Intro = introWords(len(rows), len(blocks))
 	p.fillCards(blocks, rows, selected)
-	changes := "/changes"
+	changes, filters := "/changes", scan.FindingsFilters()
 	if len(blocks) == 1 {
-		changes = "/findings/" + blocks[0].ID + "/changes"
+		changes, filters = "/findings/"+blocks[0].ID+"/changes", scan.ConfigFilters()
 	}
-	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to(changes, asHTML(narrowing(f, func(scan.FilterRow) bool { return true })))}
+	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to(changes, asHTML(narrowing(f, filters)))}
 	for _, row := range rows {
 		p.maxCount = max(p.maxCount, sumOf(row.counts))
 	}
@@ -228,7 +228,7 @@ func firstDistinct(values []string) []string {
 
 func newConfigBlock(r report.Report, o report.Overview, f scan.Filter, to Link) configBlock {
 	c := r.Config
-	narrow := narrowing(f, func(row scan.FilterRow) bool { return !row.NarrowsImages() }) // for the findings of each image
+	narrow := narrowing(f, slices.DeleteFunc(scan.ConfigFilters(), scan.FilterRow.NarrowsImages)) // for the findings of each image
 	b := configBlock{
 		ID: c.ID, Name: c.Repository, About: aboutConfig(r), URL: to("/findings/"+c.ID, asHTML(narrow)), Feed: to("/findings/"+c.ID, narrow),
 		Changes:    to("/findings/"+c.ID+"/changes", asHTML(narrow)),
@@ -242,11 +242,11 @@ func newConfigBlock(r report.Report, o report.Overview, f scan.Filter, to Link) 
 	return b
 }
 
-// narrowing returns the values of the chosen filters that lists of findings and changes have too.
-func narrowing(f scan.Filter, chosen func(scan.FilterRow) bool) url.Values {
+// narrowing returns the values of a filter for a list of findings or changes that has the filters in rows.
+func narrowing(f scan.Filter, rows []scan.FilterRow) url.Values {
 	values := url.Values{}
-	for _, row := range scan.FindingsFilters() {
-		if given := row.Values(f); len(given) > 0 && chosen(row) {
+	for _, row := range rows {
+		if given := row.Values(f); len(given) > 0 {
 			values[row.Name] = given
 		}
 	}
@@ -255,10 +255,16 @@ func narrowing(f scan.Filter, chosen func(scan.FilterRow) bool) url.Values {
 
 func aboutConfig(r report.Report) string {
 	about := r.Config.Region + " · " + r.Config.Registry
+	if r.Config.Name != "" {
+		about = r.Config.Name + " · " + about
+	}
 	if len(r.Config.Tags) == 0 {
 		about += " · all tags"
 	} else {
 		about += " · " + plural(len(r.Config.Tags), "tag")
+	}
+	if r.Config.Owner != "" {
+		about += " · owner " + r.Config.Owner
 	}
 	if r.Artifacts > 0 {
 		about += fmt.Sprintf(" · %s hidden", plural(r.Artifacts, "non-image artifact"))
@@ -457,7 +463,7 @@ func newSelection(o report.Overview, f scan.Filter) selection {
 // words says what is known if nothing matches the filter. It must not read as if images were free of findings when that is not known.
 func (s selection) words(f scan.Filter) string {
 	if s.images == 0 {
-		return "No watched image has this repository, tag, platform or digest."
+		return "No watched image has this repository, owner, tag, platform or digest."
 	}
 	return fmt.Sprintf("No completed scan of the %s has a finding of severity %s and above.%s", plural(s.images, "selected image"), f.Severity, s.notCurrent())
 }

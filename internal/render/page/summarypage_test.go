@@ -285,7 +285,7 @@ func TestFilterIsNoAllClear(t *testing.T) {
 		"not current":    {[]report.Item{v1, old}, high, []string{"Nothing matches this filter", "and above. Without a current result: 1 of 2 images."}},
 		"a failed image": {[]report.Item{v1, v2, failed}, high, []string{"No match <small>in 2 completed scans of 3 images. Without a current result: 1 of 3 images."}},
 		"only failed":    {[]report.Item{failed}, high, []string{"Not known yet <small>No image has a completed scan."}},
-		"no image":       {[]report.Item{v1, v2}, ofTag, []string{"Nothing matches this filter", "No watched image has this repository, tag, platform or digest. <a"}},
+		"no image":       {[]report.Item{v1, v2}, ofTag, []string{"Nothing matches this filter", "No watched image has this repository, owner, tag, platform or digest. <a"}},
 		"others match":   {[]report.Item{withHistory(c, "v3", scan.Counts{scan.High: 1}), old}, high, []string{"None <small>All images that match the filter have a current result."}},
 		"no filter":      {[]report.Item{v2, failed}, scan.Filter{}, []string{"No findings <small>in 1 completed scan of 2 images. Without a current result: 1 of 2 images."}},
 	} {
@@ -411,7 +411,7 @@ func TestFilterOfNoImage(t *testing.T) {
 	gone := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}}
 	o := report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, withHistory(c, "v1", scan.Counts{scan.High: 1})), gone}}
 	page := string(summaryPageOf(t, o, scan.Filter{Tags: []string{"none"}}, nil, linkTo))
-	if !strings.Contains(page, "No watched image has this repository, tag, platform or digest.") || !strings.Contains(page, "Repository not found") ||
+	if !strings.Contains(page, "No watched image has this repository, owner, tag, platform or digest.") || !strings.Contains(page, "Repository not found") ||
 		strings.Contains(page, "No image has a completed scan") || strings.Contains(page, `class="card`) {
 		t.Error(page)
 	}
