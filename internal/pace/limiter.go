@@ -11,15 +11,22 @@ import (
 // of arrival. A throttled caller goes back to the end of the queue, so no caller waits forever.
 type Limiter struct {
 	turn  chan struct{} // held by the next caller
-	slots chan struct{} // one entry for each call in progress
+	slots chan struct{} // one entry for each call in progress, and for each closed slot
 
 	mu    sync.Mutex
 	pacer pacer
+	// closed is the number of closed slots. At first only half of the slots are open, because the service may accept few calls at once.
+	// Each accepted call opens one more. After a throttled call, the pacer limits the calls, and all slots are open.
+	closed int
 }
 
 // NewLimiter returns a limiter that allows a maximum number of concurrent calls.
 func NewLimiter(callsAtOnce int) *Limiter {
-	return &Limiter{turn: make(chan struct{}, 1), slots: make(chan struct{}, callsAtOnce)}
+	l := &Limiter{turn: make(chan struct{}, 1), slots: make(chan struct{}, callsAtOnce), closed: callsAtOnce / 2}
+	for range l.closed {
+		l.slots <- struct{}{}
+	}
+	return l
 }
 
 // Acquire waits until a call may be made, or until ctx ends. The caller must call Release with the returned epoch.
@@ -52,10 +59,25 @@ func (l *Limiter) reserve() (epoch int, wait time.Duration) {
 
 // Release ends a call. It reduces the rate if the service throttled the call. Then no call is sent before the time after.
 func (l *Limiter) Release(epoch int, throttled bool, after time.Duration) {
+	free := 1
 	if throttled {
 		l.reduceRate(epoch, after)
+		free += l.open(cap(l.slots))
+	} else {
+		free += l.open(1)
 	}
-	<-l.slots
+	for range free {
+		<-l.slots
+	}
+}
+
+// open opens up to n closed slots and returns their number. The caller must take them from the channel.
+func (l *Limiter) open(n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n = min(n, l.closed)
+	l.closed -= n
+	return n
 }
 
 func (l *Limiter) reduceRate(epoch int, after time.Duration) {

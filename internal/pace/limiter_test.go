@@ -18,7 +18,7 @@ func TestLimiterReleasesCanceledCallers(t *testing.T) {
 			l.pacer = pacer{epoch: 1, ceiling: minRate, cutAt: time.Now(), next: time.Now().Add(time.Hour)}
 		},
 		"no slots": func(l *Limiter) {
-			for range callsAtOnce {
+			for range callsAtOnce / 2 {
 				l.slots <- struct{}{}
 			}
 		},
@@ -45,23 +45,58 @@ func TestLimiterReleasesCanceledCallers(t *testing.T) {
 	}
 }
 
-// At most the given number of calls run. A released slot can be acquired again.
+// acquireAll acquires slots until none is free, and returns how many these were.
+func acquireAll(t *testing.T, l *Limiter) (n int) {
+	t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := l.Acquire(ctx)
+		cancel()
+		if err != nil {
+			return n
+		}
+		n++
+	}
+}
+
+// At most the given number of calls run: at first half of it, and one more after each accepted call. After a throttled call, only the rate
+// is limited. A released slot can be acquired again.
 func TestLimiterLimitsConcurrentCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(callsAtOnce)
-		for range callsAtOnce {
+		if n := acquireAll(t, l); n != callsAtOnce/2 {
+			t.Errorf("%d calls at first", n)
+		}
+		for range 3 {
+			l.Release(0, false, 0)
+		}
+		if n := acquireAll(t, l); n != 6 {
+			t.Errorf("%d calls after 3 calls were accepted", n)
+		}
+		for range 100 {
+			l.Release(0, false, 0)
 			if _, err := l.Acquire(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := l.Acquire(ctx); err == nil {
-			t.Error("one call more than the limit was allowed")
+		_ = acquireAll(t, l)
+		if n := len(l.slots); n != callsAtOnce || l.closed != 0 {
+			t.Errorf("%d calls run, %d slots are closed", n, l.closed)
 		}
 		l.Release(0, false, 0)
-		if _, err := l.Acquire(t.Context()); err != nil {
-			t.Error(err)
+		if n := acquireAll(t, l); n != 1 {
+			t.Errorf("%d calls after one ended", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(callsAtOnce)
+		epoch, err := l.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Release(epoch, true, 0)
+		if len(l.slots) != 0 || l.closed != 0 {
+			t.Errorf("after a throttled call, %d slots are in use and %d are closed", len(l.slots), l.closed)
 		}
 	})
 }

@@ -27,6 +27,7 @@ const Latency = 30 * time.Millisecond
 type World struct {
 	ECR *ecr.ECR
 	*awstest.Service
+	store *awslocal.S3
 	// dead means that the service's calls do not arrive.
 	dead atomic.Bool
 }
@@ -43,11 +44,17 @@ func New(configs ...scan.Config) *World {
 	if err != nil {
 		panic(err) // the name of the bucket is a constant
 	}
-	w := &World{ECR: registry}
-	w.Service = awstest.NewService(awstest.InProcess(w.unlessDead(store)), awstest.InProcess(w.unlessDead(registry)), time.Now, awstest.Silent())
-	w.MaxConcurrentVisits, w.VisitTimeout = maxRepositories, VisitTime
-	w.Reader.Configs, w.Visitor.Configs = fixedConfigs(configs), fixedConfigs(configs)
+	w := &World{ECR: registry, store: store}
+	w.Service = w.another(configs)
 	return w
+}
+
+// another returns the service in another process, as Lambda runs several visits at once. The processes share no limit of calls.
+func (w *World) another(configs []scan.Config) *awstest.Service {
+	s := awstest.NewService(awstest.InProcess(w.unlessDead(w.store)), awstest.InProcess(w.unlessDead(w.ECR)), time.Now, awstest.Silent())
+	s.MaxConcurrentVisits, s.VisitTimeout = maxRepositories, VisitTime
+	s.Reader.Configs, s.Visitor.Configs = fixedConfigs(configs), fixedConfigs(configs)
+	return s
 }
 
 // unlessDead returns a handler that closes the connection of each call while the service is dead.
