@@ -277,7 +277,7 @@ func NewFindingData(l report.Listing, found report.Entry, limit int) FindingData
 		InUse: f.InUse, LastInUseAt: OptionalTime(f.LastInUse),
 		repositoryData: repositoryData{image.Repository.Region, image.Repository.Registry, image.Repository.Name},
 		Published:      RFC3339(found.Published), Updated: RFC3339(found.Updated), Resolved: OptionalTime(found.Resolved),
-		URL: Advisory(f, limit), Description: strings.TrimSpace(Clean(f.Description, limit)),
+		URL: Advisory(f.URL, limit), Description: strings.TrimSpace(Clean(f.Description, limit)),
 	}
 	d.setPackageLists(f.Packages, limit)
 	if !l.View.ByVulnerability {

@@ -25,14 +25,16 @@ func Fit(write func(limit int) ([]byte, error), limits ...int) ([]byte, error) {
 
 // SentSize returns the length of b as a JSON string that escapes only the characters that JSON requires.
 func SentSize(b []byte) int {
+	var escaped [256]uint8 // by how many bytes an escape is longer
+	for c := range byte(' ') {
+		escaped[c] = 5
+	}
+	for _, c := range "\"\\\n\r\t" {
+		escaped[c] = 1
+	}
 	n := len(b)
 	for _, c := range b {
-		switch {
-		case c == '"', c == '\\', c == '\n', c == '\r', c == '\t':
-			n++
-		case c < ' ':
-			n += 5
-		}
+		n += int(escaped[c])
 	}
 	return n
 }

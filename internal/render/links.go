@@ -9,52 +9,63 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Advisory returns the link of a finding as a URI. It is empty when the finding has no link, or when the link is longer than 2000 bytes or four times
+// Advisory returns the link of a finding as a URI. It is empty when the finding has no link, or when the URI is longer than 2000 bytes or four times
 // the limit: a shortened link would not work.
-func Advisory(f scan.Finding, limit int) string {
-	var b strings.Builder
-	for i := range len(f.URL) { // converts an IRI to a URI (RFC 3987, section 3.1), so that characters that look like others become visible
-		if c := f.URL[i]; c > ' ' && c <= '~' && c != '"' && c != '<' && c != '>' {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
+func Advisory(link string, limit int) string {
+	if strings.ContainsFunc(link, isEscaped) {
+		link = escapeURL(link)
 	}
-	if b.Len() > min(maxURL, 4*limit) {
+	if len(link) > min(maxURL, 4*limit) {
 		return ""
+	}
+	return link
+}
+
+// isEscaped reports whether a URI can't contain a character.
+func isEscaped(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '<' || r == '>' }
+
+// escapeURL converts an IRI to a URI (RFC 3987, section 3.1), so that characters that look like others become visible.
+func escapeURL(link string) string {
+	var b strings.Builder
+	for i := range len(link) {
+		if c := link[i]; isEscaped(rune(c)) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
 	}
 	return b.String()
 }
 
-// partition is a part of AWS with its own domains.
-type partition struct {
-	regions          *regexp.Regexp
-	console, service string // domains of the console and of the service endpoints
-}
+// partition is a part of AWS with its own domains: of the console and of the service endpoints.
+type partition struct{ console, service string }
 
-// partitions returns the partitions of the SDK. A test compares them with the SDK.
-func partitions() []partition {
-	of := func(regions, console, service string) partition {
-		return partition{regexp.MustCompile(`^` + regions + `-\w+-\d+$`), console, service}
-	}
-	return []partition{
-		of(`(us|eu|ap|sa|ca|me|af|il|mx)`, "console.aws.amazon.com", "amazonaws.com"),
-		of(`cn`, "console.amazonaws.cn", "amazonaws.com.cn"),
-		of(`us-gov`, "console.amazonaws-us-gov.com", "amazonaws.com"),
-		of(`eusc-de`, "console.amazonaws-eusc.eu", "amazonaws.eu"),
-		of(`us-iso`, "console.c2shome.ic.gov", "c2s.ic.gov"),
-		of(`us-isob`, "console.sc2shome.sgov.gov", "sc2s.sgov.gov"),
-		of(`eu-isoe`, "console.csphome.adc-e.uk", "cloud.adc-e.uk"),
-		of(`us-isof`, "console.csphome.hci.ic.gov", "csp.hci.ic.gov"),
-	}
-}
+// regionForm has the form of the names of Regions. Its group decides the partition.
+var regionForm = regexp.MustCompile(`^([a-z]+(?:-[a-z]+)?)-\w+-\d+$`)
 
-// partitionOf returns the partition of a Region, and false if it is unknown.
+// partitionOf returns the partition of a Region, and false if it is unknown. A test compares the partitions with the SDK.
 func partitionOf(region string) (partition, bool) {
-	for _, p := range partitions() {
-		if p.regions.MatchString(region) {
-			return p, true
-		}
+	parts := regionForm.FindStringSubmatch(region)
+	if parts == nil {
+		return partition{}, false
+	}
+	switch parts[1] {
+	case "us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx":
+		return partition{"console.aws.amazon.com", "amazonaws.com"}, true
+	case "cn":
+		return partition{"console.amazonaws.cn", "amazonaws.com.cn"}, true
+	case "us-gov":
+		return partition{"console.amazonaws-us-gov.com", "amazonaws.com"}, true
+	case "eusc-de":
+		return partition{"console.amazonaws-eusc.eu", "amazonaws.eu"}, true
+	case "us-iso":
+		return partition{"console.c2shome.ic.gov", "c2s.ic.gov"}, true
+	case "us-isob":
+		return partition{"console.sc2shome.sgov.gov", "sc2s.sgov.gov"}, true
+	case "eu-isoe":
+		return partition{"console.csphome.adc-e.uk", "cloud.adc-e.uk"}, true
+	case "us-isof":
+		return partition{"console.csphome.hci.ic.gov", "csp.hci.ic.gov"}, true
 	}
 	return partition{}, false
 }

@@ -18,6 +18,13 @@ func TestConsoleURL(t *testing.T) {
 		"eusc-de-east-1": "https://eusc-de-east-1.console.amazonaws-eusc.eu/ecr/repositories/private/123456789012/test/ubuntu?region=eusc-de-east-1",
 		"xx-north-1":     "",
 		"us-isox-east-1": "",
+		"us-west":        "",
+		"us-west-":       "",
+		"us--2":          "",
+		"eu-gov-west-1":  "",
+		"us-west-2/x":    "",
+		"us-west-2\n":    "",
+		"":               "",
 	} {
 		if got := ConsoleURL(scan.Repository{Registry: "123456789012", Region: region, Name: "test/ubuntu"}); got != want {
 			t.Errorf("%s: %s", region, got)
@@ -49,7 +56,18 @@ func TestPartitionsOfTheSDK(t *testing.T) {
 			t.Errorf("%s: %s", region, got)
 		}
 	}
-	if len(seen) != len(partitions()) {
-		t.Errorf("%d of %d partitions are compared", len(seen), len(partitions()))
+	if len(seen) != 8 {
+		t.Errorf("%d partitions are compared", len(seen))
+	}
+}
+
+// A page has hundreds of links. None of them may compile an expression, or copy a link that needs no change.
+func TestMemoryOfLinks(t *testing.T) {
+	repo := scan.Repository{Registry: "123456789012", Region: "us-isof-south-1", Name: "test/ubuntu"}
+	if n := testing.AllocsPerRun(10, func() { ConsoleURL(repo) }); n > 20 {
+		t.Errorf("ConsoleURL: %g allocations", n)
+	}
+	if n := testing.AllocsPerRun(10, func() { Advisory("https://example.org/CVE-2021-1?a=b&c=d", 1000) }); n > 0 {
+		t.Errorf("Advisory: %g allocations", n)
 	}
 }

@@ -11,8 +11,8 @@ import (
 // change the direction of writing (they can make a text look like another one), and characters that XML does not allow. A shortened text ends
 // with an ellipsis.
 func Clean(s string, limit int) string {
-	if len(s) <= limit && isClean(s) {
-		return s
+	if isClean(s) {
+		return shorten(s, limit)
 	}
 	var b strings.Builder
 	b.Grow(min(len(s), 4*limit))
@@ -32,9 +32,29 @@ func Clean(s string, limit int) string {
 	return b.String()
 }
 
+// shorten is Clean for a clean text.
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	n, last := 0, 0
+	for i := range s {
+		if n == limit {
+			return s[:last] + "…"
+		}
+		n, last = n+1, i
+	}
+	return s
+}
+
 // isClean reports whether Clean would change no character. This is the case for most texts.
 func isClean(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return cleanRune(r) != r })
+	for _, r := range s {
+		if cleanRune(r) != r {
+			return false
+		}
+	}
+	return true
 }
 
 // cleanRune returns the replacement for a character; negative if the character must be removed.
@@ -54,14 +74,26 @@ func cleanRune(r rune) rune {
 
 // OneLine returns a clean text on one line, with at most limit characters. It can be shorter for a text that consists mostly of spaces.
 func OneLine(s string, limit int) string {
-	if len(s) <= limit && isWord(s) {
-		return s
+	if isOneLine(s) {
+		return shorten(s, limit)
 	}
 	return Clean(strings.Join(strings.Fields(Clean(s, 8*limit)), " "), limit)
 }
 
-// isWord reports whether a text is clean and contains no spaces.
-func isWord(s string) bool { return isClean(s) && !strings.ContainsFunc(s, unicode.IsSpace) }
+// isOneLine reports whether a text is clean, and contains no spaces but single ones between words.
+func isOneLine(s string) bool {
+	wasSpace := true
+	for _, r := range s {
+		isSpace := r == ' '
+		switch {
+		case r > ' ' && r <= '~': // most characters
+		case isSpace && wasSpace, !isSpace && (unicode.IsSpace(r) || cleanRune(r) != r):
+			return false
+		}
+		wasSpace = isSpace
+	}
+	return !wasSpace || s == ""
+}
 
 // OptionalTime formats a time like RFC3339; empty for the zero time.
 func OptionalTime(t time.Time) string {

@@ -63,18 +63,17 @@ func (l Listing) FindingID(e Entry) uuid.UUID {
 }
 
 // EntryID returns the id of an entry in the feed. It stays the same over time.
-func (l Listing) EntryID(e Entry) uuid.UUID { return l.inFeed(l.FindingID(e)) }
+func (l Listing) EntryID(e Entry) uuid.UUID { return l.IDInFeed()(l.FindingID(e)) }
 
-// ChangeID returns the id of a change in the feed. It stays the same over time.
-func (l Listing) ChangeID(c history.Change) uuid.UUID { return l.inFeed(c.ID()) }
-
-// inFeed returns the id that a finding or a change has in this feed. Some feed readers keep only one entry with an id, from all their feeds. So
-// each feed has its own ids, except the feeds of configs without a filter: their entries have the ids that earlier versions gave them.
-func (l Listing) inFeed(id uuid.UUID) uuid.UUID {
+// IDInFeed returns the function that returns the id that a finding or a change has in this feed. Some feed readers keep only one entry with an id, from
+// all their feeds. So each feed has its own ids, except the feeds of configs without a filter: their entries have the ids that earlier versions gave
+// them.
+func (l Listing) IDInFeed() func(uuid.UUID) uuid.UUID {
 	if l.Config != nil && !l.IsChangeFeed && len(l.View.parts()) == 0 {
-		return id
+		return func(id uuid.UUID) uuid.UUID { return id }
 	}
-	return scan.NameID("entry", l.FeedID().String(), id.String())
+	feed := l.FeedID().String()
+	return func(id uuid.UUID) uuid.UUID { return scan.NameID("entry", feed, id.String()) }
 }
 
 // setConfig makes the listing one of a config.

@@ -2,7 +2,6 @@ package scan
 
 import (
 	"cmp"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -94,7 +93,14 @@ func VulnerabilityID(repo Repository, f Finding) uuid.UUID {
 
 // NameID returns the name-based UUID of parts. It quotes each part, so that different lists have different ids.
 func NameID(parts ...string) uuid.UUID {
-	return uuid.NewSHA1(namespace, fmt.Appendf(nil, "%q", parts))
+	quoted := []byte("[")
+	for i, part := range parts {
+		if i > 0 {
+			quoted = append(quoted, ' ')
+		}
+		quoted = strconv.AppendQuote(quoted, part)
+	}
+	return uuid.NewSHA1(namespace, append(quoted, ']'))
 }
 
 // CompareFindings sorts by severity, most severe first, then by name and package.

@@ -1,11 +1,13 @@
 package scan
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 )
 
 func TestCountsOrdered(t *testing.T) {
@@ -83,6 +85,15 @@ func TestFindingID(t *testing.T) {
 
 // Of merged findings the worse holds, as the gate judges them: a finding without a rating by its score, and an unknown severity
 // above all. The order of the findings does not matter.
+// Stored and published ids depend on the format of the name.
+func TestNameID(t *testing.T) {
+	for _, parts := range [][]string{nil, {""}, {"a"}, {"a", "b"}, {`a" "b`}, {"é\n\x00\xff\u2028🙂", `\`}} {
+		if got, want := NameID(parts...), uuid.NewSHA1(namespace, fmt.Appendf(nil, "%q", parts)); got != want {
+			t.Errorf("%q: %s, want %s", parts, got, want)
+		}
+	}
+}
+
 func TestMergedFindingsHaveTheWorseSeverity(t *testing.T) {
 	for name, test := range map[string]struct {
 		findings []Finding

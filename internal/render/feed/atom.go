@@ -1,9 +1,8 @@
 package feed
 
 import (
-	"bytes"
 	"encoding/xml"
-	"fmt"
+	"strings"
 
 	"github.com/gorilla/feeds"
 
@@ -36,21 +35,16 @@ type (
 	}
 )
 
-// FeedXml implements feeds.XmlFeed. The method of the embedded type would return only the embedded feed.
-func (f *atomFeed) FeedXml() any { return f }
-
-// Atom returns one page of a listing as an Atom feed (RFC 4287, with the page links of RFC 5005). It fails when the XML can't be written.
+// Atom returns one page of a listing as an Atom feed (RFC 4287, with the page links of RFC 5005).
 func Atom(l report.Listing, links Links) ([]byte, error) {
 	return fitFeed(l, links, writeAtom)
 }
 
 func writeAtom(f feed) ([]byte, error) {
-	var b bytes.Buffer
-	if err := feeds.WriteXML(newAtomFeed(f), &b); err != nil {
-		return nil, fmt.Errorf("write the feed %s: %w", f.title, err)
-	}
-	b.WriteByte('\n')
-	return b.Bytes(), nil
+	b := make([]byte, 0, f.size()*5/4+len(f.entries)*entryMarkup+len(xml.Header)+feedMarkup)
+	b = append(b, strings.TrimSuffix(xml.Header, "\n")...)
+	b = appendFeed(b, newAtomFeed(f))
+	return append(b, '\n'), nil
 }
 
 func newAtomFeed(f feed) *atomFeed {
@@ -68,8 +62,9 @@ func newAtomFeed(f feed) *atomFeed {
 			a.Links = append(a.Links, link)
 		}
 	}
-	for _, e := range f.entries {
-		a.Entries = append(a.Entries, newAtomEntry(e))
+	a.Entries = make([]atomEntry, len(f.entries))
+	for i, e := range f.entries {
+		a.Entries[i] = newAtomEntry(e)
 	}
 	return a
 }

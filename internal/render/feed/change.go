@@ -8,37 +8,39 @@ import (
 
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/render"
-	"ecr-continuous-scan/internal/report"
 )
 
 // newChangeEntry returns the entry of a change.
-func newChangeEntry(l report.Listing, links Links, c history.Change, limit int) entry {
-	name := nameIn(limit)
-	e := entry{id: l.ChangeID(c).URN(), published: c.At, updated: c.At, url: render.ConsoleURL(c.Repository)}
+func newChangeEntry(s *source, c history.Change) entry {
+	e := entry{id: s.idInFeed(c.ID()).URN(), published: c.At, updated: c.At}
 	switch {
 	case len(c.RolledUp) > 0:
-		e.title, e.categories = rolledTitle(c, name), []string{"ROLLED UP"}
-		e.summary, e.content = e.title, contentOf([]string{e.title + "."}, rolledRows(c, limit), "")
+		e.title, e.categories = rolledTitle(s, c), []string{"ROLLED UP"}
+		e.summary, e.content = e.title, contentOf(e.title+".", rolledRows(c, s.limit), "")
 	case c.Finding.Name != "":
-		e.title = findingTitle(c, name)
+		e.title = findingTitle(s, c)
 		e.categories = []string{string(c.Kind), severityOf(c)}
 		if c.Kind == history.Fixed {
 			e.categories[1] = resolvedTerm
 		}
 		for _, pkg := range render.PackageTerms(c.Finding, maxTerms) {
-			e.categories = append(e.categories, name(pkg))
+			e.categories = append(e.categories, s.name(pkg))
 		}
-		e.summary = summaryOf(c.Finding, cmp.Or(c.To, c.From), limit)
-		e.url = links.of(c.Finding, c.Repository, limit)
-		e.content = contentOf(emptyLine.Split(descriptionOf(c.Finding, limit), -1), changeRows(c, limit), render.Advisory(c.Finding, limit))
+		description, advisory := descriptionOf(&c.Finding, s.limit), render.Advisory(c.Finding.URL, s.limit)
+		e.summary = summaryOf(&c.Finding, cmp.Or(c.To, c.From), description, s.limit)
+		e.url = s.links.of(c.Finding.Name, advisory, c.Repository)
+		e.content = contentOf(description, changeRows(c, s.limit), advisory)
 	default:
 		words := render.WordsOfChange(c)
-		e.title = "[" + words.Name + "] " + fmt.Sprintf(words.Sentence, imageOf(c, name))
+		e.title = "[" + words.Name + "] " + fmt.Sprintf(words.Sentence, imageOf(s, c))
 		e.categories, e.summary = []string{words.Name}, e.title
-		e.content = contentOf([]string{words.Advice}, changeRows(c, limit), "")
+		e.content = contentOf(words.Advice, changeRows(c, s.limit), "")
+	}
+	if e.url == "" {
+		e.url = render.ConsoleURL(c.Repository)
 	}
 	if c.Image != nil {
-		e.categories = append(e.categories, name(c.Image.Label()))
+		e.categories = append(e.categories, s.name(c.Image.Label()))
 	}
 	e.categories = withoutEmpty(e.categories)
 	return e
@@ -46,15 +48,15 @@ func newChangeEntry(l report.Listing, links Links, c history.Change, limit int) 
 
 func severityOf(c history.Change) string { return render.OneLine(string(cmp.Or(c.To, c.From)), 50) }
 
-func imageOf(c history.Change, name func(string) string) string {
+func imageOf(s *source, c history.Change) string {
 	if c.Image == nil {
 		return c.Repository.Name
 	}
-	return c.Repository.Name + c.Image.Separator() + name(c.Image.Label())
+	return c.Repository.Name + c.Image.Separator() + s.name(c.Image.Label())
 }
 
-func findingTitle(c history.Change, name func(string) string) string {
-	where, what := imageOf(c, name), findingName(c.Finding, name)
+func findingTitle(s *source, c history.Change) string {
+	where, what := imageOf(s, c), findingName(s, c.Finding)
 	switch c.Kind {
 	case history.Fixed:
 		return fmt.Sprintf("[FIXED] [%s] in image %s: %s is no longer found", severityOf(c), where, what)
@@ -80,7 +82,7 @@ func changeRows(c history.Change, limit int) []row {
 		{"Severity", string(c.To)},
 		{"Severity before", string(c.From)},
 		{"Related", strings.Join(f.Related, ", ")},
-		{"CVSS score", scoreWords(f)},
+		{"CVSS score", scoreWords(&f)},
 		{"Package", f.Package},
 		{"Installed version", strings.Join(f.Versions, ", ")},
 		{"Fixed in", strings.Join(f.FixedIn, ", ")},
@@ -98,7 +100,7 @@ func changeRows(c history.Change, limit int) []row {
 }
 
 // rolledTitle returns a title with the number of changes of each kind.
-func rolledTitle(c history.Change, name func(string) string) string {
+func rolledTitle(s *source, c history.Change) string {
 	counts := make(map[history.EventKind]int)
 	for _, one := range c.RolledUp {
 		counts[one.Kind]++
@@ -109,7 +111,7 @@ func rolledTitle(c history.Change, name func(string) string) string {
 			words = append(words, fmt.Sprintf("%d %s", n, kind))
 		}
 	}
-	return fmt.Sprintf("%d more changes in image %s: %s", len(c.RolledUp), imageOf(c, name), strings.Join(words, ", "))
+	return fmt.Sprintf("%d more changes in image %s: %s", len(c.RolledUp), imageOf(s, c), strings.Join(words, ", "))
 }
 
 // rolledRows lists as many changes as the limit allows, and counts the others.

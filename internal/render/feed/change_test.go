@@ -90,7 +90,7 @@ func TestIDsOfEntriesWithNewTitles(t *testing.T) {
 		"[REPOSITORY BACK]": "urn:uuid:4ab34c21-9991-5e0b-8572-868bb2683417",
 	}
 	for _, c := range everyChange().Changes {
-		e := newChangeEntry(everyChange(), Links{}, c, 1000)
+		e := newChangeEntry(newSource(everyChange(), Links{}, 1000), c)
 		for title, id := range want {
 			if !strings.HasPrefix(e.title, title) {
 				continue

@@ -2,12 +2,13 @@ package feed
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
@@ -20,34 +21,54 @@ type entry struct {
 	published, updated time.Time
 	summary, content   string
 	categories         []string
-	data               render.FindingData
+	// found is the finding of the entry; nil for a change.
+	found *report.Entry
 }
 
-func newEntry(l report.Listing, links Links, found report.Entry, limit int) entry {
-	f, image := found.Finding, found.Images[0]
-	name := nameIn(limit)
+// source is what the entries of a feed are made of. Each text of an entry has at most limit characters.
+type source struct {
+	report.Listing
+	links Links
+	limit int
+	// idInFeed returns the id of a finding or of a change in this feed.
+	idInFeed func(uuid.UUID) uuid.UUID
+}
+
+func newSource(l report.Listing, links Links, limit int) *source {
+	return &source{l, links, limit, l.IDInFeed()}
+}
+
+// name shortens a name.
+func (s *source) name(name string) string {
+	return render.OneLine(name, min(render.MaxName, max(s.limit, 100)))
+}
+
+func newEntry(s *source, found *report.Entry) entry {
+	f, image := &found.Finding, found.Images[0]
+	description, advisory := descriptionOf(f, s.limit), render.Advisory(f.URL, s.limit)
 	e := entry{
-		id: l.EntryID(found).URN(), published: found.Published, updated: found.Updated, summary: summaryOf(f, f.Severity, limit),
-		url: links.of(f, image.Repository, limit), data: render.NewFindingData(l, found, limit), content: content(l, found, limit),
+		id: s.idInFeed(s.FindingID(*found)).URN(), published: found.Published, updated: found.Updated, url: s.links.of(f.Name, advisory, image.Repository),
+		summary: summaryOf(f, f.Severity, description, s.limit), content: contentOf(description, rows(s, found), advisory), found: found,
 	}
 	severity := render.OneLine(string(f.Severity), 50)
 	term, state := severity, ""
 	if !found.Resolved.IsZero() {
 		term, state = resolvedTerm, "[RESOLVED] "
 	}
-	var packages []string
-	for _, pkg := range render.PackageTerms(f, maxTerms) {
-		packages = append(packages, name(pkg))
+	packages := make([]string, 0, maxTerms)
+	for _, pkg := range render.PackageTerms(*f, maxTerms) {
+		packages = append(packages, s.name(pkg))
 	}
-	if l.View.ByVulnerability {
-		e.title = fmt.Sprintf("%s[%s] in images of %s found %s", state, severity, image.Repository.Name, name(f.Name))
+	if s.View.ByVulnerability {
+		e.title = state + "[" + severity + "] in images of " + image.Repository.Name + " found " + s.name(f.Name)
 		if f.Package != "" {
-			e.title += " in " + name(f.Package)
+			e.title += " in " + s.name(f.Package)
 		}
-		e.categories = slices.Concat([]string{term}, packages, render.Labels(found.Images[:min(len(found.Images), maxTerms)], name))
+		e.categories = slices.Concat([]string{term}, packages, render.Labels(found.Images[:min(len(found.Images), maxTerms)], s.name))
 	} else {
-		e.title = fmt.Sprintf("%s[%s] in image %s:%s found %s", state, severity, image.Repository.Name, name(image.Label()), findingName(f, name))
-		e.categories = append([]string{term, name(image.Label())}, packages...)
+		label := s.name(image.Label())
+		e.title = state + "[" + severity + "] in image " + image.Repository.Name + ":" + label + " found " + findingName(s, *f)
+		e.categories = append([]string{term, label}, packages...)
 	}
 	if found.RaisedTo != "" {
 		e.title += " (now " + render.OneLine(string(found.RaisedTo), 50) + ")"
@@ -57,16 +78,11 @@ func newEntry(l report.Listing, links Links, found report.Entry, limit int) entr
 }
 
 // findingName returns the name of a finding for titles: its vulnerability, and its package if the title must name it.
-func findingName(f scan.Finding, name func(string) string) string {
+func findingName(s *source, f scan.Finding) string {
 	if pkg := f.IdentityPackage(); f.NamesPackage && pkg != "" {
-		return name(f.Name) + " in " + name(pkg)
+		return s.name(f.Name) + " in " + s.name(pkg)
 	}
-	return name(f.Name)
-}
-
-// nameIn returns the function that shortens a name for an entry whose texts have at most limit characters.
-func nameIn(limit int) func(string) string {
-	return func(s string) string { return render.OneLine(s, min(render.MaxName, max(limit, 100))) }
+	return s.name(f.Name)
 }
 
 func withoutEmpty(terms []string) []string {
@@ -79,12 +95,12 @@ const resolvedTerm = "resolved"
 // maxTerms is the maximum number of packages, and of tags of a group, that are also categories.
 const maxTerms = 5
 
-func descriptionOf(f scan.Finding, limit int) string {
+func descriptionOf(f *scan.Finding, limit int) string {
 	return cmp.Or(strings.TrimSpace(render.Clean(f.Description, limit)), "The scanner gives no description.")
 }
 
 // summaryOf returns one line with the most important facts, and the beginning of the description. Some programs show only the summary.
-func summaryOf(f scan.Finding, severity scan.Severity, limit int) string {
+func summaryOf(f *scan.Finding, severity scan.Severity, description string, limit int) string {
 	part := func(texts ...string) string { return render.OneLine(strings.Join(texts, ", "), maxSummaryPart) }
 	head := render.OneLine(string(severity), 50)
 	if installed := strings.TrimSpace(part(f.Package) + " " + part(f.Versions...)); installed != "" {
@@ -93,45 +109,64 @@ func summaryOf(f scan.Finding, severity scan.Severity, limit int) string {
 	if len(f.FixedIn) > 0 {
 		head += ", fixed in " + part(f.FixedIn...)
 	}
-	return render.OneLine(head+". "+descriptionOf(f, limit), min(render.MaxSummary, max(limit, 3*maxSummaryPart)))
+	return render.OneLine(head+". "+description, min(render.MaxSummary, max(limit, 3*maxSummaryPart)))
 }
 
 // maxSummaryPart is the maximum length of the packages, of the installed versions and of the fixed versions in a summary, in characters.
 const maxSummaryPart = 100
 
-type row struct{ Name, Value string }
+type row struct{ name, value string }
 
-var emptyLine = regexp.MustCompile(`\n\s*\n`)
-
-func content(l report.Listing, found report.Entry, limit int) string {
-	return contentOf(emptyLine.Split(descriptionOf(found.Finding, limit), -1), rows(l, found, limit), render.Advisory(found.Finding, limit))
+// isLong reports whether a row is too long for a table.
+func (r row) isLong() bool {
+	n := len(r.name) + len(r.value)
+	return n > maxRow && utf8.RuneCountInString(r.name)+utf8.RuneCountInString(r.value) > maxRow
 }
 
 // maxRow is the maximum length of a row of a table, in characters. Mail programs break lines after about 78 characters, which would break the table.
 const maxRow = 70
 
-// contentOf returns paragraphs, a table and a link as HTML: the body of an entry. It uses only elements that every feed reader shows. The spaces
-// between them are for readers that convert the content to plain text. Long rows are paragraphs after the table.
-func contentOf(paragraphs []string, rows []row, url string) string {
-	var text, table, long strings.Builder
-	for _, p := range paragraphs {
-		text.WriteString("<p>" + htmlText(p) + "</p> ")
-	}
-	for _, r := range rows {
-		if utf8.RuneCountInString(r.Name+r.Value) > maxRow {
-			long.WriteString("<p>" + htmlText(r.Name+": "+r.Value) + "</p> ")
-		} else {
-			table.WriteString("<tr><th>" + htmlText(r.Name) + "</th> <td>" + htmlText(r.Value) + "</td></tr> ")
+var emptyLine = regexp.MustCompile(`\n\s*\n`)
+
+// contentOf returns a text, a table and a link as HTML: the body of an entry. Empty lines in the text separate paragraphs. The HTML uses only elements
+// that every feed reader shows. The spaces between them are for readers that convert the content to plain text. Long rows are paragraphs after the
+// table.
+func contentOf(text string, rows []row, url string) string {
+	var b strings.Builder
+	b.Grow(len(text) + 64*len(rows) + 256)
+	add := func(parts ...string) {
+		for _, part := range parts {
+			b.WriteString(part)
 		}
 	}
-	if table.Len() > 0 {
-		text.WriteString("<table>" + table.String() + "</table> ")
+	paragraphs := []string{text}
+	if strings.Contains(text, "\n") {
+		paragraphs = emptyLine.Split(text, -1)
 	}
-	text.WriteString(long.String())
+	for _, p := range paragraphs {
+		add("<p>", htmlText(p), "</p> ")
+	}
+	end := ""
+	for _, r := range rows {
+		if r.isLong() {
+			continue
+		}
+		if end == "" {
+			add("<table>")
+			end = "</table> "
+		}
+		add("<tr><th>", htmlText(r.name), "</th> <td>", htmlText(r.value), "</td></tr> ")
+	}
+	add(end)
+	for _, r := range rows {
+		if r.isLong() {
+			add("<p>", htmlText(r.name), ": ", htmlText(r.value), "</p> ")
+		}
+	}
 	if url != "" {
-		text.WriteString(`<p><a href="` + htmlText(url) + `">Advisory</a></p>`)
+		add(`<p><a href="`, htmlText(url), `">Advisory</a></p>`)
 	}
-	return text.String()
+	return b.String()
 }
 
 // htmlText escapes a text for HTML, and a link for an attribute: links contain no quotation marks. It replaces only the characters that must be
@@ -140,8 +175,8 @@ func htmlText(s string) string { return htmlEscapes.Replace(s) }
 
 var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-func rows(l report.Listing, found report.Entry, limit int) []row {
-	f, image := found.Finding, found.Images[0]
+func rows(s *source, found *report.Entry) []row {
+	f, image := &found.Finding, found.Images[0]
 	all := []row{
 		{"Severity", string(f.Severity)},
 		{"Related", strings.Join(f.Related, ", ")},
@@ -149,28 +184,27 @@ func rows(l report.Listing, found report.Entry, limit int) []row {
 		{"Package", f.Package},
 		{"Installed version", strings.Join(f.Versions, ", ")},
 		{"Fixed in", strings.Join(f.FixedIn, ", ")},
-		{"Packages", render.PackageWords(f, limit)},
+		{"Packages", render.PackageWords(*f, s.limit)},
 		{"Fix available", f.FixAvailable},
 		{"Exploit available", f.Exploit},
 		{"In use", render.UseWords(f.InUse, f.LastInUse, time.RFC3339)},
+		{}, {},
+		{"Registry", image.Repository.Registry + " in " + image.Repository.Region},
+		{"First seen", render.OptionalTime(found.Published)},
+		{"Resolved", render.OptionalTime(found.Resolved)},
+		{"Last change", lastChange(found)},
+		{"Remediation", f.Remediation},
 	}
-	if l.View.ByVulnerability {
-		all = append(all, row{"Repository", image.Repository.Name}, row{"Tags", render.TagList(found, limit)})
+	if place := all[10:12]; s.View.ByVulnerability {
+		place[0], place[1] = row{"Repository", image.Repository.Name}, row{"Tags", render.TagList(*found, s.limit)}
 	} else {
-		all = append(all, row{"Image", image.Repository.Name + image.Separator() + image.Label()}, row{"Digest", image.Digest})
+		place[0], place[1] = row{"Image", image.Repository.Name + image.Separator() + image.Label()}, row{"Digest", image.Digest}
 	}
-	all = append(all,
-		row{"Registry", image.Repository.Registry + " in " + image.Repository.Region},
-		row{"First seen", render.OptionalTime(found.Published)},
-		row{"Resolved", render.OptionalTime(found.Resolved)},
-		row{"Last change", lastChange(found)},
-		row{"Remediation", f.Remediation},
-	)
-	return nonEmpty(all, limit)
+	return nonEmpty(all, s.limit)
 }
 
 // scoreWords returns the score, the vector and who rated the vulnerability so, as far as they are known.
-func scoreWords(f scan.Finding) string {
+func scoreWords(f *scan.Finding) string {
 	words := strings.TrimSpace(f.Score + " " + f.Vector)
 	if words != "" && f.ScoreSource != "" {
 		words += " (" + f.ScoreSource + ")"
@@ -182,7 +216,7 @@ func scoreWords(f scan.Finding) string {
 func nonEmpty(all []row, limit int) []row {
 	kept := all[:0]
 	for _, r := range all {
-		if r.Value = render.Clean(r.Value, limit); r.Value != "" {
+		if r.value = render.Clean(r.value, limit); r.value != "" {
 			kept = append(kept, r)
 		}
 	}
@@ -190,7 +224,7 @@ func nonEmpty(all []row, limit int) []row {
 }
 
 // lastChange returns the time and description of the last change; empty when there was none.
-func lastChange(found report.Entry) string {
+func lastChange(found *report.Entry) string {
 	if found.Note == "" {
 		return ""
 	}

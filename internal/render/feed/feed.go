@@ -26,14 +26,14 @@ type Links struct {
 	Vulnerability func(name string) string
 }
 
-// of returns the link of an entry about a finding: the advisory, or the page of the vulnerability. If the API's own URL is unknown, it is the page of
-// the repository in the AWS console.
-func (links Links) of(f scan.Finding, repo scan.Repository, limit int) string {
-	if url := render.Advisory(f, limit); url != "" {
-		return url
+// of returns the link of an entry about a vulnerability: the advisory, or the page of the vulnerability. If the API's own URL is unknown, it is the page
+// of the repository in the AWS console.
+func (links Links) of(name, advisory string, repo scan.Repository) string {
+	if advisory != "" {
+		return advisory
 	}
 	if links.Vulnerability != nil {
-		if url := links.Vulnerability(f.Name); url != "" {
+		if url := links.Vulnerability(name); url != "" {
 			return url
 		}
 	}
@@ -46,6 +46,7 @@ type feed struct {
 	home                string
 	links               Links
 	updated             time.Time
+	source              *source
 	entries             []entry
 }
 
@@ -75,7 +76,7 @@ func (f feed) size() int {
 // newFeed returns the feed of a listing. Each text of an entry has at most limit characters.
 func newFeed(l report.Listing, links Links, limit int) feed {
 	f := feed{
-		id: l.FeedID().URN(), title: render.ListingTitle(l), subtitle: subtitle(l), links: links,
+		id: l.FeedID().URN(), title: render.ListingTitle(l), subtitle: subtitle(l), links: links, source: newSource(l, links, limit),
 		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"),
 	}
 	if l.Config != nil {
@@ -86,17 +87,15 @@ func newFeed(l report.Listing, links Links, limit int) feed {
 			f.updated = created
 		}
 	}
-	for i, e := range l.Entries {
-		if i == 0 {
-			f.updated = e.Updated
-		}
-		f.entries = append(f.entries, newEntry(l, links, e, limit))
+	f.entries = make([]entry, 0, len(l.Entries)+len(l.Changes))
+	for i := range l.Entries {
+		f.entries = append(f.entries, newEntry(f.source, &l.Entries[i]))
 	}
-	for i, c := range l.Changes {
-		if i == 0 {
-			f.updated = c.At
-		}
-		f.entries = append(f.entries, newChangeEntry(l, links, c, limit))
+	for _, c := range l.Changes {
+		f.entries = append(f.entries, newChangeEntry(f.source, c))
+	}
+	if len(f.entries) > 0 {
+		f.updated = f.entries[0].updated
 	}
 	if f.updated.IsZero() { // no config has a known date: the feed is as it is now
 		f.updated = l.Now

@@ -298,7 +298,7 @@ func TestSummaries(t *testing.T) {
 		"few facts": {scan.Finding{Severity: scan.Undefined}, "UNDEFINED. The scanner gives no description."},
 		"long list": {many, "HIGH: " + strings.TrimSpace(strings.Repeat("package, ", 12))[:99] + "… 1.1, 1.2, fixed in 1.3. xxx"},
 	} {
-		if got := summaryOf(test.finding, test.finding.Severity, 4000); !strings.HasPrefix(got, test.want) || len(got) > render.MaxSummary+10 {
+		if got := summaryOf(&test.finding, test.finding.Severity, descriptionOf(&test.finding, 4000), 4000); !strings.HasPrefix(got, test.want) || len(got) > render.MaxSummary+10 {
 			t.Errorf("%s: %.200q, want %q", name, got, test.want)
 		}
 	}
@@ -331,11 +331,11 @@ func TestRowsFitInMails(t *testing.T) {
 func TestCategoriesOfResolvedFindings(t *testing.T) {
 	l := rendertest.Sample()
 	l.Entries[0].Resolved = rendertest.Scanned.Add(time.Hour)
-	if e := newEntry(l, here, l.Entries[0], 4000); !slices.Equal(e.categories, []string{"resolved", "latest", "libssl<3>", "openssl"}) {
+	if e := newEntry(newSource(l, here, 4000), &l.Entries[0]); !slices.Equal(e.categories, []string{"resolved", "latest", "libssl<3>", "openssl"}) {
 		t.Errorf("categories %q", e.categories)
 	}
 	fixed := everyChange().Changes[1]
-	if e := newChangeEntry(everyChange(), here, fixed, 4000); !slices.Equal(e.categories, []string{"FIXED", "resolved", "apparmor", "16.04"}) {
+	if e := newChangeEntry(newSource(everyChange(), here, 4000), fixed); !slices.Equal(e.categories, []string{"FIXED", "resolved", "apparmor", "16.04"}) {
 		t.Errorf("categories %q", e.categories)
 	}
 }
@@ -390,7 +390,7 @@ func TestTitlesOfFindings(t *testing.T) {
 	of := func(change func(*report.Entry)) string {
 		e := rendertest.Found("1", f)
 		change(&e)
-		return newEntry(rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu"))), here, e, 4000).title
+		return newEntry(newSource(rendertest.Listing(rendertest.ReportOf(rendertest.Config("test/ubuntu"))), here, 4000), &e).title
 	}
 	resolved := func(e *report.Entry) { e.Resolved = rendertest.Scanned }
 	for want, got := range map[string]string{
@@ -413,7 +413,7 @@ func TestTitlesOfFindings(t *testing.T) {
 	} {
 		c := everyChange().Changes[0]
 		c.Kind, c.Finding, c.From, c.To = kind, f, scan.Low, scan.High
-		if got := newChangeEntry(everyChange(), here, c, 4000).title; got != want {
+		if got := newChangeEntry(newSource(everyChange(), here, 4000), c).title; got != want {
 			t.Errorf("title %q, want %q", got, want)
 		}
 	}

@@ -54,8 +54,9 @@ func writeJSONFeed(f feed, data feedData) ([]byte, error) {
 			Id: e.id, Url: e.url, Title: e.title, ContentHTML: e.content, Summary: e.summary,
 			PublishedDate: &published, ModifiedDate: &updated, Tags: e.categories,
 		}}
-		if e.data.ID != "" {
-			j.Items[i].Finding = &e.data
+		if e.found != nil {
+			data := render.NewFindingData(f.source.Listing, *e.found, f.source.limit)
+			j.Items[i].Finding = &data
 		}
 	}
 	b, err := render.EncodeJSON(j, true)

@@ -283,7 +283,7 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 	f, image := e.Finding, e.Images[0]
 	name := func(s string) string { return render.OneLine(s, limit) }
 	row := findingRow{
-		Severity: styleOf(f.Severity), Name: name(f.Name), URL: render.Advisory(f, limit), About: render.OneLine(f.Description, 3*limit), Package: name(f.Package),
+		Severity: styleOf(f.Severity), Name: name(f.Name), URL: render.Advisory(f.URL, limit), About: render.OneLine(f.Description, 3*limit), Package: name(f.Package),
 		Packages: name(render.PackageWords(f, limit)), Related: name(strings.Join(f.Related, ", ")), Use: render.UseWords(f.InUse, f.LastInUse, timeLayout),
 		Installed: name(strings.Join(f.Versions, ", ")), Fixed: name(strings.Join(f.FixedIn, ", ")), Image: name(image.Label()),
 		Seen: stampOf(e.Published), Resolved: stampOf(e.Resolved), Exploit: f.Exploit == "YES",
