@@ -132,19 +132,14 @@ func NewMessage(repo scan.Repository, configs ...string) Message {
 type Requests struct {
 	Queue Queue
 	Log   *slog.Logger
-	// NotSent, if set, is called for each message that could not be sent.
-	NotSent func(ctx context.Context)
 }
 
 // Request sends a message for a visit of the repository that a new config watches. If the message can't be sent,
-// Request logs this and calls NotSent. The next schedule then sends the message.
+// Request logs this. The next schedule then sends the message.
 func (r Requests) Request(ctx context.Context, c scan.Config) {
 	errs := r.Queue.Send(ctx, []Sending{{Message: NewMessage(c.Repo(), c.ID), Once: c.ID}})
 	if len(errs) == 0 || errs[0] == nil {
 		return
 	}
 	r.Log.WarnContext(ctx, "could not request a visit; the next schedule requests it", append(refresh.RepositoryAttrs(c.Repo()), "config", c.ID, "error", errs[0])...)
-	if r.NotSent != nil {
-		r.NotSent(ctx)
-	}
 }

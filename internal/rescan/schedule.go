@@ -101,7 +101,7 @@ func (v *Visitor) send(ctx, calls context.Context, messages []Message, once func
 		}
 	}
 	report.Sent = len(messages) - report.NotSent
-	attrs := []any{"configs", report.Configs, "repositories", report.Repositories, "sent", report.Sent, "notSent", report.NotSent}
+	attrs := []any{"configs", report.Configs, "repositories", report.Repositories, "waiting", report.Waiting, "sent", report.Sent, "notSent", report.NotSent}
 	if failure != nil {
 		v.Log.WarnContext(ctx, "schedule: some messages were not sent", append(attrs, "error", failure)...)
 	} else {

@@ -135,6 +135,12 @@ func (v *Visitor) Visit(ctx context.Context, m Received) VisitReport {
 
 func (w *visit) logReport(ctx context.Context, r VisitReport, err error) {
 	attrs := []any{"outcome", r.Outcome, "configs", r.Configs, "tally", r.Tally}
+	if r.IsComplete() {
+		attrs = append(attrs, "findings", r.Findings)
+	}
+	if r.IsComplete() && r.OldestScan != nil {
+		attrs = append(attrs, "oldestScan", *r.OldestScan)
+	}
 	switch r.Outcome {
 	case VisitFailed:
 		w.log.WarnContext(ctx, "visit failed; the next schedule repeats it", append(attrs, "code", r.Code, "reason", r.Reason, "error", err)...)

@@ -56,9 +56,7 @@ func messagesOf(event json.RawMessage) ([]events.SQSMessage, bool) {
 
 func (h *Handler) schedule(ctx context.Context, event json.RawMessage) (rescan.ScheduleReport, error) {
 	report, err := h.Visitor.Schedule(ctx, deduplicationIDs(event))
-	if err == nil || report.Configs > 0 { // otherwise the counts are unknown, and metrics of zero would be wrong
-		h.Metrics.schedule(ctx, report)
-	}
+	h.Metrics.schedule(ctx, report)
 	return report, err
 }
 
@@ -81,7 +79,6 @@ func (h *Handler) visit(ctx context.Context, record events.SQSMessage) {
 	m, err := rescan.ParseMessage([]byte(record.Body))
 	if err != nil {
 		h.Log.WarnContext(ctx, "dropped an invalid queue message", "id", record.MessageId, "bytes", len(record.Body), "error", err)
-		h.Metrics.dropped(ctx)
 		return
 	}
 	report := h.Visitor.Visit(ctx, rescan.Received{Message: m, ID: record.MessageId, Sent: h.sentAt(record)})

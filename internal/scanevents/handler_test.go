@@ -144,7 +144,7 @@ func TestSchedule(t *testing.T) {
 		if len(*f.sent) != 2 {
 			t.Errorf("%s: sent %+v", name, *f.sent)
 		}
-		f.checkLog(t, `"Configs":2,"VisitsSent":2,"VisitsNotSent":0,"MessagesWaiting":0`)
+		f.checkLog(t, `"configs":2,"repositories":2,"waiting":0,"sent":2,"notSent":0`)
 	}
 	if n := f.starts(t); n != 0 {
 		t.Errorf("a schedule started %d scans", n)
@@ -190,18 +190,18 @@ func TestMessages(t *testing.T) {
 	if n := f.starts(t); n != 1 {
 		t.Errorf("%d starts, want 1", n)
 	}
-	f.checkLog(t, `"VisitsEnded":1`, `"ScansStarted":1`, `"ImagesWatched":1`, `"FunctionName":"fn"`)
+	f.checkLog(t, `"outcome":"ended"`, `"started":1`, `"findings":{}`)
 
 	// A failed visit returns no error, so that SQS does not deliver its message again.
 	if got := f.handle(t, event(f.AWS.Now(), bodies["gone"])); got != "{}" {
 		t.Errorf("a visit that fails: %s", got)
 	}
-	f.checkLog(t, `"VisitsEnded":0`, `"VisitsFailed":0`, `"ConfigsFailed":1`, `"code":"repository not found"`)
+	f.checkLog(t, `"outcome":"failed"`, `"code":"repository not found"`)
 	f.ECR.InjectFault(awslocal.Fault{Operation: "DescribeImages", Status: 500})
 	if got := f.handle(t, event(f.AWS.Now(), bodies["app"])); got != "{}" {
 		t.Errorf("while ECR is unavailable: %s", got)
 	}
-	f.checkLog(t, `"VisitsFailed":1`, `"ConfigsFailed":1`)
+	f.checkLog(t, `"VisitsFailed":1`, `"FunctionName":"fn"`)
 }
 
 // A message that is invalid, or whose visit fails, does not affect the other messages of the event.
@@ -212,7 +212,7 @@ func TestEventWithSeveralMessages(t *testing.T) {
 	if n := f.starts(t); n != 1 {
 		t.Errorf("%d starts, want 1", n)
 	}
-	f.checkLog(t, `"MessagesDropped":1`, `"ConfigsFailed":1`, `"VisitsEnded":1`)
+	f.checkLog(t, `"message":"dropped an invalid queue message"`, `"outcome":"failed"`, `"outcome":"ended"`)
 }
 
 // A message that was sent before the last visit began is dropped. A later message, or one without a time, is not.
@@ -222,15 +222,15 @@ func TestStaleMessages(t *testing.T) {
 	sent := f.AWS.Now()
 	f.AWS.Advance(time.Minute)
 	f.handle(t, event(f.AWS.Now(), body))
-	f.checkLog(t, `"VisitsEnded":1`)
+	f.checkLog(t, `"outcome":"ended"`)
 	f.handle(t, event(sent, body))
-	f.checkLog(t, `"MessagesDropped":1`, `"VisitsEnded":0`, `"outcome":"dropped"`)
+	f.checkLog(t, `"outcome":"dropped"`)
 	f.handle(t, event(f.AWS.Now().Add(time.Second), body))
-	f.checkLog(t, `"MessagesDropped":0`, `"VisitsEnded":1`)
+	f.checkLog(t, `"outcome":"ended"`)
 	untimed := event(f.AWS.Now(), body)
 	untimed.Records[0].Attributes = nil
 	f.handle(t, untimed)
-	f.checkLog(t, `"MessagesDropped":0`, `"VisitsEnded":1`)
+	f.checkLog(t, `"outcome":"ended"`)
 }
 
 // Messages of earlier versions and invalid messages are dropped and counted, and a warning is logged. The log never contains their bodies.
@@ -264,7 +264,7 @@ func TestInvalidMessages(t *testing.T) {
 			if strings.Contains(f.log.String(), "[[[[") || strings.Contains(f.log.String(), `"outcome"`) {
 				t.Errorf("log: %.2000s", f.log.String())
 			}
-			f.checkLog(t, `"level":"WARN"`, `"message":"dropped an invalid queue message"`, `"MessagesDropped":1`)
+			f.checkLog(t, `"level":"WARN"`, `"message":"dropped an invalid queue message"`)
 		})
 	}
 }
@@ -292,10 +292,10 @@ func TestContinuation(t *testing.T) {
 	if next.Once != e.Records[0].MessageId || next.Continues != 1 || next.Repository != "app" || len(next.Configs) != 1 {
 		t.Errorf("continued by %+v, want the id %s", next, e.Records[0].MessageId)
 	}
-	if strings.Contains(f.log.String(), "ImagesWatched") || strings.Contains(f.log.String(), "OldestScanAge") {
-		t.Errorf("an incomplete visit wrote metrics of all images: %s", f.log.String())
+	if strings.Contains(f.log.String(), `"findings"`) || strings.Contains(f.log.String(), scanevents.OldestScanAge) {
+		t.Errorf("an incomplete visit logged the findings of all images: %s", f.log.String())
 	}
-	f.checkLog(t, `"VisitsContinued":1`, `"VisitsEnded":0`)
+	f.checkLog(t, `"outcome":"continued"`)
 }
 
 // If the configs can't be read, no metrics are written, because zeros would be wrong.
@@ -325,7 +325,7 @@ func TestScheduleThatSendsSomeMessages(t *testing.T) {
 	if diff := cmp.Diff(want, report); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	f.checkLog(t, `"VisitsSent":1,"VisitsNotSent":1`)
+	f.checkLog(t, `"sent":1,"notSent":1`, `"VisitsNotSent":1`)
 }
 
 // refusingQueue is a queue that returns an error for the messages of one repository.

@@ -3,9 +3,6 @@ package scanevents
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"ecr-continuous-scan/internal/rescan"
@@ -16,20 +13,24 @@ import (
 // several stacks are separate.
 const Namespace = "ECRContinuousScan"
 
-// Metrics with an alarm in the template.
+// The metrics. CloudWatch charges for each metric that has data, so there are only those with an alarm in the template, and each is written
+// only if it can start its alarm. All other numbers are in the log.
 const (
-	// OldestScanAge is the age of the least recent scan of all watched images, in seconds.
+	// OldestScanAge is the age of the least recent scan of a repository, in seconds, if the scan is stale.
 	OldestScanAge = "OldestScanAge"
 	// VisitsCutOff counts visits that were not continued, because they reached the limit of continuations.
 	VisitsCutOff = "VisitsCutOff"
 	// VisitsFailed counts failed visits. It does not count repositories that are not found, because a config with a wrong name would
 	// keep the alarm on forever.
 	VisitsFailed = "VisitsFailed"
-	// VisitsNotSent counts visits whose message could not be sent to the queue.
+	// VisitsNotSent counts visits whose message the schedule could not send to the queue.
 	VisitsNotSent = "VisitsNotSent"
 )
 
-// AlarmMetrics returns the names of the metrics with an alarm in the template.
+// staleAfter is the age of a scan above which [OldestScanAge] is written. It is the threshold of its alarm.
+const staleAfter = 2 * scan.RescanInterval
+
+// AlarmMetrics returns the names of the metrics, each of which has an alarm in the template.
 func AlarmMetrics() []string {
 	return []string{OldestScanAge, VisitsCutOff, VisitsFailed, VisitsNotSent}
 }
@@ -43,82 +44,22 @@ type Metrics struct {
 	Now      func() time.Time
 }
 
-// metric is the value of one metric.
-type metric struct {
-	name, unit string
-	value      float64
-}
-
-func count(name string, n int) metric { return metric{name, "Count", float64(n)} }
-
-// flag is a count of 1 if set, otherwise 0.
-func flag(name string, set bool) metric {
-	if set {
-		return count(name, 1)
-	}
-	return count(name, 0)
-}
-
 func (m Metrics) schedule(ctx context.Context, s rescan.ScheduleReport) {
-	m.write(ctx, "metrics of a schedule", nil, []metric{
-		count("Configs", s.Configs), count("VisitsSent", s.Sent), count(VisitsNotSent, s.NotSent), count("MessagesWaiting", s.Waiting),
-	})
+	if s.NotSent > 0 {
+		m.write(ctx, VisitsNotSent, "Count", float64(s.NotSent))
+	}
 }
 
-func (m Metrics) dropped(ctx context.Context) {
-	m.write(ctx, "metrics of a message", nil, []metric{count("MessagesDropped", 1)})
-}
-
-// NotSent counts a visit that was not requested.
-func (m Metrics) NotSent(ctx context.Context) {
-	m.write(ctx, "metrics of a request", nil, []metric{count(VisitsNotSent, 1)})
-}
-
-// visit writes the metrics of one visit. It writes the metrics of all images only for a complete visit, because a continued visit
-// would count the same images several times.
+// visit writes the metrics of one visit. The oldest scan is known only after a complete visit.
 func (m Metrics) visit(ctx context.Context, v rescan.VisitReport) {
-	const message = "metrics of a visit"
-	failed := v.Outcome == rescan.VisitFailed
-	metrics := []metric{
-		flag("VisitsEnded", v.Outcome == rescan.VisitEnded), flag("VisitsContinued", v.Outcome == rescan.VisitContinued), flag(VisitsCutOff, v.Outcome == rescan.VisitCutOff),
-		flag(VisitsFailed, failed && v.Code != scan.RepositoryNotFound), flag("MessagesDropped", v.Outcome == rescan.VisitDropped),
-		count("ImagesDue", v.Started+v.ImagesFailed()+v.NotReached), count("ScansStarted", v.Started), count("ImagesFailed", v.ImagesFailed()),
+	switch {
+	case v.Outcome == rescan.VisitCutOff:
+		m.write(ctx, VisitsCutOff, "Count", 1)
+	case v.Outcome == rescan.VisitFailed && v.Code != scan.RepositoryNotFound:
+		m.write(ctx, VisitsFailed, "Count", 1)
+	case v.IsComplete() && v.OldestScan != nil && m.Now().Sub(*v.OldestScan) > staleAfter:
+		m.write(ctx, OldestScanAge, "Seconds", m.Now().Sub(*v.OldestScan).Seconds())
 	}
-	if failed {
-		metrics = append(metrics, count("ConfigsFailed", v.Configs))
-	}
-	if v.IsComplete() {
-		metrics = append(metrics, count("ImagesWatched", v.Images))
-	}
-	if v.IsComplete() && v.OldestScan != nil {
-		metrics = append(metrics, metric{OldestScanAge, "Seconds", m.Now().Sub(*v.OldestScan).Seconds()})
-	}
-	m.write(ctx, message, nil, metrics)
-	refused := refusedBy(v.Tally)
-	for _, reason := range slices.Sorted(maps.Keys(refused)) {
-		m.write(ctx, message, []slog.Attr{slog.String("Reason", reason)}, []metric{count("ImagesRefused", refused[reason])})
-	}
-	if !v.IsComplete() {
-		return
-	}
-	for _, c := range v.Findings.Ordered() {
-		m.write(ctx, message, []slog.Attr{slog.String("Severity", string(c.Severity))}, []metric{count("Findings", c.Count)})
-	}
-}
-
-// refusedBy counts the images that could not be scanned, by reason. The reason is a dimension, and CloudWatch makes one metric of each of its
-// values. To limit their number, reasons that differ only in a number become one.
-func refusedBy(t rescan.Tally) map[string]int {
-	refused := make(map[string]int, len(t.NotScannable)+len(t.Failed))
-	for _, counts := range []map[string]int{t.NotScannable, t.Failed} {
-		for reason, n := range counts {
-			if strings.HasPrefix(reason, "image index of ") {
-				reason = "image index of too many images"
-			}
-			refused[reason] += n
-		}
-	}
-	return refused
 }
 
 // The "_aws" object of the embedded metric format.
@@ -135,17 +76,9 @@ type (
 	definition struct{ Name, Unit string }
 )
 
-// write writes one log line with metrics that have the same dimensions. It adds the dimension FunctionName.
-func (m Metrics) write(ctx context.Context, message string, dimensions []slog.Attr, metrics []metric) {
-	attrs := append([]slog.Attr{slog.String("FunctionName", m.Function)}, dimensions...)
-	d := directive{Namespace: Namespace, Dimensions: [][]string{{}}}
-	for _, dimension := range attrs {
-		d.Dimensions[0] = append(d.Dimensions[0], dimension.Key)
-	}
-	for _, each := range metrics {
-		d.Metrics = append(d.Metrics, definition{each.name, each.unit})
-		attrs = append(attrs, slog.Float64(each.name, each.value))
-	}
-	attrs = append(attrs, slog.Any("_aws", metadata{m.Now().UnixMilli(), []directive{d}}))
-	m.Log.LogAttrs(ctx, slog.LevelInfo, message, attrs...)
+// write writes a log line with the value of a metric.
+func (m Metrics) write(ctx context.Context, name, unit string, value float64) {
+	d := directive{Namespace: Namespace, Dimensions: [][]string{{"FunctionName"}}, Metrics: []definition{{name, unit}}}
+	m.Log.LogAttrs(ctx, slog.LevelInfo, "metric", slog.String("FunctionName", m.Function), slog.Float64(name, value),
+		slog.Any("_aws", metadata{m.Now().UnixMilli(), []directive{d}}))
 }

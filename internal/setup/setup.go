@@ -50,8 +50,7 @@ func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler,
 	api := newAPI(ctx, log, base, e)
 	api.Configs = NewConfigs(cfg, e.configBucket, log)
 	if e.queueURL != "" {
-		metrics := scanevents.Metrics{Log: log, Function: lambdacontext.FunctionName, Now: time.Now}
-		api.Visits = rescan.Requests{Queue: sqsqueue.New(cfg, e.queueURL), Log: log, NotSent: metrics.NotSent}
+		api.Visits = rescan.Requests{Queue: sqsqueue.New(cfg, e.queueURL), Log: log}
 	}
 	return api.Handler(api.ConfigRoutes()), nil
 }
