@@ -56,6 +56,8 @@ var Rules = []Rule{
 
 	{Document: "docs/operations.md", Section: "how-fast", Tests: []string{noTest}, Reason: "takes minutes; the test of test/bench measures small jobs"},
 
+	{Document: "docs/costs.md", Tests: []string{noTest}, Reason: "writes the document; the test of test/costs runs without -update"},
+
 	// The gate, the changes and the badge follow what happens in the demo.
 	{Document: "docs/demo.md", Section: "the-second-minute", Start: "curl --fail-with-body -sS \"$ECRSCANAPI_URL/gate/", Tests: []string{demo}, Exit: 22, Retry: true},
 	{Document: "docs/demo.md", Tests: []string{demo}, Retry: true},
