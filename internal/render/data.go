@@ -2,11 +2,14 @@ package render
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -311,18 +314,18 @@ func scoreOf(f scan.Finding) *float64 {
 	return nil
 }
 
-// EncodeJSON writes v as JSON, indented or on one line. It fails for values that JSON can't represent.
+// EncodeJSON writes v as JSON, indented or on one line. The bytes are those of encoding/json, which takes twice as long, except for bytes
+// that are not UTF-8: both replace them, but here the replacement is not escaped. It fails for values that JSON can't represent.
 func EncodeJSON(v any, indent bool) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
+	options := []json.Options{jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false)}
 	if indent {
-		encoder.SetIndent("", "  ")
+		options = append(options, jsontext.WithIndent("  "))
 	}
-	if err := encoder.Encode(v); err != nil {
+	b, err := json.Marshal(v, options...)
+	if err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return append(b, '\n'), nil
 }
 
 // encodeFitting writes indented JSON if it is at most [MaxSent], and otherwise JSON on one line.
