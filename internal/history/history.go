@@ -472,15 +472,9 @@ func limitEvents(old, added []Event, at Stamp) []Event {
 // SameAs reports whether two histories are equal.
 func (h History) SameAs(other History) bool { return reflect.DeepEqual(h, other) }
 
-// Listed returns the findings for feeds: those that are present, and those that were resolved within [Retention].
-func (h History) Listed() []TrackedFinding {
-	var listed []TrackedFinding
-	for _, f := range h.Findings {
-		if f.Status == Present || f.Status == Resolved && f.Published > 0 {
-			listed = append(listed, f)
-		}
-	}
-	return listed
+// IsListed reports whether feeds list the finding: whether it is present, or was resolved and is stored with all fields.
+func (f *TrackedFinding) IsListed() bool {
+	return f.Status == Present || f.Status == Resolved && f.Published > 0
 }
 
 // ResolvedAt returns when the finding was resolved, or the zero time when it is not resolved.

@@ -46,7 +46,7 @@ func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View) Lis
 		q.collectChanges(ctx, r, configs, found)
 	}
 	reports := q.buildReports(ctx, configs)
-	page := found.list.page()
+	page := found.list.page(newestChangeFirst)
 	return Listing{
 		Reports: reports, View: v, IsChangeFeed: true, Changes: page, Total: found.list.total, Changed: q.lastChange(reports, found.lastExpiry), Incomplete: found.err, Now: r.Now().UTC(),
 	}
@@ -144,7 +144,7 @@ func (n *changeCollector) add(changes []history.Change) {
 	}
 }
 
-func newestChangeFirst(a, b history.Change) int {
+func newestChangeFirst(a, b *history.Change) int {
 	if order := cmp.Or(b.At.Compare(a.At), scan.CompareRepositories(a.Repository, b.Repository)); order != 0 {
 		return order
 	}

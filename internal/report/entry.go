@@ -28,15 +28,18 @@ type Entry struct {
 	Note string
 }
 
-func newEntry(image *scan.Image, f history.TrackedFinding) Entry {
+func newEntry(image *scan.Image, f *history.TrackedFinding) Entry {
 	return Entry{
 		Finding: f.Finding, Images: []*scan.Image{image}, Count: 1, Published: f.Published.Time(), Updated: f.Updated.Time(), Resolved: f.ResolvedAt(), Note: f.Note,
 	}
 }
 
 // worstFirst sorts open findings before resolved ones, and then by severity.
-func worstFirst(a, b Entry) int {
-	return cmp.Or(CompareBool(a.Resolved.IsZero(), b.Resolved.IsZero()), scan.CompareSeverity(a.Finding.Severity, b.Finding.Severity), b.Updated.Compare(a.Updated), compareEntries(a, b))
+func worstFirst(a, b *Entry) int {
+	if order := cmp.Or(CompareBool(a.Resolved.IsZero(), b.Resolved.IsZero()), scan.CompareSeverity(a.Finding.Severity, b.Finding.Severity), b.Updated.Compare(a.Updated)); order != 0 {
+		return order
+	}
+	return compareEntries(a, b)
 }
 
 // CompareBool compares two values, with true before false.
@@ -50,13 +53,19 @@ func CompareBool(a, b bool) int {
 	return 1
 }
 
-func newestFirst(a, b Entry) int {
-	return cmp.Or(b.Updated.Compare(a.Updated), compareEntries(a, b))
+func newestFirst(a, b *Entry) int {
+	if order := b.Updated.Compare(a.Updated); order != 0 {
+		return order
+	}
+	return compareEntries(a, b)
 }
 
-func compareEntries(a, b Entry) int {
+func compareEntries(a, b *Entry) int {
+	if order := scan.CompareFindings(a.Finding, b.Finding); order != 0 {
+		return order
+	}
 	x, y := a.Images[0], b.Images[0]
-	return cmp.Or(scan.CompareFindings(a.Finding, b.Finding), scan.CompareImages(*x, *y), strings.Compare(x.Repository.Name, y.Repository.Name),
+	return cmp.Or(scan.CompareImages(*x, *y), strings.Compare(x.Repository.Name, y.Repository.Name),
 		strings.Compare(x.Repository.Region, y.Repository.Region), strings.Compare(x.Repository.Registry, y.Repository.Registry))
 }
 
@@ -104,12 +113,11 @@ func (g *findingsCollector) add(image *scan.Image, r scan.Result, h history.Hist
 	if g.view.ByVulnerability {
 		g.countEpisodes(image, r, h, now)
 	}
-	list := func(f history.TrackedFinding, raisedTo scan.Severity) {
-		f.InUse, f.LastInUse = r.InUse, r.LastInUse
+	list := func(f *history.TrackedFinding, raisedTo scan.Severity) {
 		entry := newEntry(image, f)
-		entry.RaisedTo = raisedTo
+		entry.Finding.InUse, entry.Finding.LastInUse, entry.RaisedTo = r.InUse, r.LastInUse, raisedTo
 		switch {
-		case g.isExpired(f.Status == history.Resolved, f.Ended, now), !g.view.Filter.Matches(f.Finding):
+		case g.isExpired(f.Status == history.Resolved, f.Ended, now), !g.view.Filter.Matches(entry.Finding):
 		case f.Status == history.Resolved && g.view.AllOpen:
 		case g.view.ByVulnerability:
 			g.group(entry)
@@ -117,15 +125,18 @@ func (g *findingsCollector) add(image *scan.Image, r scan.Result, h history.Hist
 			g.list.add(entry)
 		}
 	}
-	for _, f := range h.Listed() {
-		list(f, "")
+	for i := range h.Findings {
+		if h.Findings[i].IsListed() {
+			list(&h.Findings[i], "")
+		}
 	}
 	if g.view.Order != FeedOrder || g.view.ByVulnerability || g.view.AllOpen {
 		return // a page has only the last episode of a finding; page adds the earlier ones of groups
 	}
-	for _, f := range h.Findings {
-		for _, e := range f.Earlier {
-			list(f.During(e), e.RaisedTo)
+	for i := range h.Findings {
+		for _, e := range h.Findings[i].Earlier {
+			past := h.Findings[i].During(e)
+			list(&past, e.RaisedTo)
 		}
 	}
 }
@@ -193,8 +204,6 @@ func (g *findingsCollector) page() ([]Entry, int) {
 	if g.view.Order == FeedOrder && !g.view.AllOpen {
 		g.addEarlierGroups()
 	}
-	page := g.list.page()
 	_, withinPage := g.view.order()
-	slices.SortFunc(page, withinPage)
-	return page, g.list.total
+	return g.list.page(withinPage), g.list.total
 }

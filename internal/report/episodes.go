@@ -48,7 +48,7 @@ func (g *findingsCollector) countEpisodes(image *scan.Image, r scan.Result, h hi
 			past := f.During(e)
 			past.Updated, past.Ended = e.Next, e.Next // another image can have the finding until then
 			past.InUse, past.LastInUse = r.InUse, r.LastInUse
-			entry := newEntry(image, past)
+			entry := newEntry(image, &past)
 			entry.RaisedTo = e.RaisedTo
 			g.episodes.add(groupEpisode{key, e.Number}, entry)
 		}

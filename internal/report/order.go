@@ -9,7 +9,7 @@ import (
 )
 
 // comparison is the function that sorts a list of entries.
-type comparison func(a, b Entry) int
+type comparison func(a, b *Entry) int
 
 // order returns two comparisons: one divides the list into pages, the other sorts the entries within a page.
 func (v View) order() (paging, withinPage comparison) {
@@ -22,10 +22,13 @@ func (v View) order() (paging, withinPage comparison) {
 	by := v.Order.compare()
 	if v.Reverse {
 		forward := by
-		by = func(a, b Entry) int { return forward(b, a) }
+		by = func(a, b *Entry) int { return forward(b, a) }
 	}
-	whole := func(a, b Entry) int {
-		return cmp.Or(CompareBool(a.Resolved.IsZero(), b.Resolved.IsZero()), by(a, b), worstFirst(a, b))
+	whole := func(a, b *Entry) int {
+		if order := cmp.Or(CompareBool(a.Resolved.IsZero(), b.Resolved.IsZero()), by(a, b)); order != 0 {
+			return order
+		}
+		return worstFirst(a, b)
 	}
 	return whole, whole
 }
@@ -34,20 +37,20 @@ func (v View) order() (paging, withinPage comparison) {
 func (o Order) compare() comparison {
 	switch o {
 	case ByName:
-		return func(a, b Entry) int { return strings.Compare(a.Finding.Name, b.Finding.Name) }
+		return func(a, b *Entry) int { return strings.Compare(a.Finding.Name, b.Finding.Name) }
 	case ByPackage:
-		return func(a, b Entry) int { return strings.Compare(a.Finding.Package, b.Finding.Package) }
+		return func(a, b *Entry) int { return strings.Compare(a.Finding.Package, b.Finding.Package) }
 	case ByImage:
-		return func(a, b Entry) int {
+		return func(a, b *Entry) int {
 			x, y := a.Images[0], b.Images[0]
 			return cmp.Or(strings.Compare(x.Repository.Name, y.Repository.Name), scan.CompareImages(*x, *y))
 		}
 	case ByFix:
-		return func(a, b Entry) int {
+		return func(a, b *Entry) int {
 			return cmp.Or(CompareBool(a.Finding.Fixable(), b.Finding.Fixable()), slices.Compare(a.Finding.FixedIn, b.Finding.FixedIn))
 		}
 	case ByFirstSeen:
-		return func(a, b Entry) int { return b.Published.Compare(a.Published) }
+		return func(a, b *Entry) int { return b.Published.Compare(a.Published) }
 	}
-	return func(a, b Entry) int { return scan.CompareSeverity(a.Finding.Severity, b.Finding.Severity) }
+	return func(a, b *Entry) int { return scan.CompareSeverity(a.Finding.Severity, b.Finding.Severity) }
 }
