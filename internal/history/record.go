@@ -511,6 +511,15 @@ func (r *Record) DropHistory(label string) {
 	}
 }
 
+// MoveHistories replaces the names of stored histories, by the labels of their images.
+func (r *Record) MoveHistories(names map[string]string) {
+	for label, name := range names {
+		i := r.Images[label]
+		i.History = name
+		r.Put(i)
+	}
+}
+
 // SetFailure records that a visit failed. It keeps the time of the first failure while the reason stays the same.
 func (r *Record) SetFailure(err error, now Stamp) {
 	code, reason := scan.CodeOf(err), scan.MessageOf(err)

@@ -41,8 +41,10 @@ func (o oneConfig) Findings(context.Context, scan.Repository, string) (scan.Resu
 func (o oneConfig) Load(context.Context, scan.Repository) (history.Record, error) {
 	return history.Record{}, nil
 }
-func (o oneConfig) History(context.Context, scan.Repository, string) (history.History, error) {
-	return history.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history"}
+func (o oneConfig) Histories(_ context.Context, _ scan.Repository, names []string, use func(int, history.History, error)) {
+	for i := range names {
+		use(i, history.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history"})
+	}
 }
 
 // For any query and any texts of a scanner, the response is a valid feed or a problem document that names what is wrong.

@@ -204,6 +204,6 @@ func TestGateOfFindingsWithoutASeverity(t *testing.T) {
 		t.Fatal(err)
 	}
 	// If the scores can't be read, the gate does not pass.
-	a.S3.InjectFault(awslocal.Fault{Status: 500, Resource: awstest.Bucket + "/record/123456789012/us-west-2/team~undefined/" + record.Images["1"].History})
+	a.S3.InjectFault(awslocal.Fault{Status: 500, Resource: awstest.Bucket + "/record/123456789012/us-west-2/team~undefined/" + strings.Split(record.Images["1"].History, "/")[0]})
 	contains(t, h, map[string][]string{"/gate/" + undefined + "?max=CRITICAL": {`"reason": "unavailable"`}})
 }

@@ -72,7 +72,9 @@ func (r *Refresher) IsFinal(g Group) bool {
 
 // groupResult is the result of one group while it is read and recorded.
 type groupResult struct {
-	group  Group
+	group Group
+	// known are the records of the group's images before the read.
+	known  []history.ImageRecord
 	result scan.Result
 	err    error
 	// old are the stored histories that the result updates, by label. historyErrors are the errors of those that
@@ -84,6 +86,8 @@ type groupResult struct {
 // Fetcher reads the results of groups.
 type Fetcher struct {
 	*Refresher
+	// Context is for reading stored histories.
+	Context context.Context
 	// ShouldRead reports whether to read a group from ECR, and returns the context for the call. It is called once
 	// for each group, in order, before the group is read.
 	ShouldRead func(Group) (context.Context, bool)
@@ -123,15 +127,14 @@ func (f *Fetcher) startBatch(batch []Group, slots chan struct{}) (finish func())
 			continue
 		}
 		one := &groupResult{group: g, old: make(map[string]history.History), historyErrors: make(map[string]error)}
-		known := make([]history.ImageRecord, len(g))
-		for i := range g {
-			known[i] = f.Record.Images[g[i].Label()]
+		for _, image := range g {
+			one.known = append(one.known, f.Record.Images[image.Label()])
 		}
 		results = append(results, one)
 		slots <- struct{}{}
 		wg.Add(1)
 		go func() {
-			f.readGroup(ctx, one, known)
+			f.readGroup(ctx, one)
 			wg.Done()
 			if f.OnResult != nil {
 				f.OnResult(g, one.result, one.err)
@@ -139,8 +142,14 @@ func (f *Fetcher) startBatch(batch []Group, slots chan struct{}) (finish func())
 			<-slots
 		}()
 	}
-	return func() {
+	complete := make(chan struct{})
+	go func() {
 		wg.Wait()
+		f.readHistories(results)
+		close(complete)
+	}()
+	return func() {
+		<-complete
 		if len(results) == 0 {
 			return
 		}
@@ -151,41 +160,52 @@ func (f *Fetcher) startBatch(batch []Group, slots chan struct{}) (finish func())
 	}
 }
 
-// readGroup reads the result of one group from ECR, and the stored histories that the result updates.
-func (f *Fetcher) readGroup(ctx context.Context, one *groupResult, known []history.ImageRecord) {
+// readGroup reads the result of one group from ECR.
+func (f *Fetcher) readGroup(ctx context.Context, one *groupResult) {
 	one.result, one.err = f.Registry.Findings(ctx, f.Repo, one.group[0].Digest)
-	if one.err != nil {
-		return
-	}
-	if one.result.KindUnknown {
-		one.result.Enhanced = slices.ContainsFunc(known, func(r history.ImageRecord) bool { return r.Scan.Enhanced })
-	}
-	for i, image := range one.group {
-		if !(history.History{Scan: known[i].Scan}).NeedsUpdate(image.Digest, one.result) {
-			continue
-		}
-		h, err := f.historyOf(ctx, known[i])
-		if err != nil {
-			one.historyErrors[image.Label()] = err
-		} else {
-			one.old[image.Label()] = h
-		}
+	if one.err == nil && one.result.KindUnknown {
+		one.result.Enhanced = slices.ContainsFunc(one.known, func(r history.ImageRecord) bool { return r.Scan.Enhanced })
 	}
 }
 
-// historyOf returns the stored history of an image. It returns an empty history when there is none or it is lost.
-func (f *Fetcher) historyOf(ctx context.Context, known history.ImageRecord) (history.History, error) {
-	empty := history.History{Tag: known.Tag, Platform: known.Platform}
-	if known.History == "" {
-		return empty, nil
+// readHistories reads the stored histories that the results of a batch update. An image without a history, or whose
+// history is lost, gets an empty one.
+func (f *Fetcher) readHistories(batch []*groupResult) {
+	type update struct {
+		*groupResult
+		known history.ImageRecord
 	}
-	h, err := f.Records.History(ctx, f.Repo, known.History)
-	if scan.CodeOf(err) == scan.NotFound {
-		f.Log.ErrorContext(ctx, "the history of an image is lost; a new one starts", append(RepositoryAttrs(f.Repo), "tag", known.Tag, "platform", known.Platform,
-			"error", err)...)
-		return empty, nil
+	var names []string
+	var updates []update
+	for _, one := range batch {
+		for i, image := range one.group {
+			known := one.known[i]
+			if one.err != nil || !(history.History{Scan: known.Scan}).NeedsUpdate(image.Digest, one.result) {
+				continue
+			}
+			one.old[image.Label()] = history.History{Tag: known.Tag, Platform: known.Platform}
+			if known.History != "" {
+				names, updates = append(names, known.History), append(updates, update{one, known})
+			}
+		}
 	}
-	return h, err
+	if len(names) == 0 {
+		return
+	}
+	var mu sync.Mutex
+	f.Records.Histories(f.Context, f.Repo, names, func(i int, h history.History, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch known, label := updates[i].known, updates[i].known.Label(); {
+		case scan.CodeOf(err) == scan.NotFound:
+			f.Log.ErrorContext(f.Context, "the history of an image is lost; a new one starts", append(RepositoryAttrs(f.Repo), "tag", known.Tag, "platform", known.Platform,
+				"error", err)...)
+		case err != nil:
+			updates[i].historyErrors[label] = err
+		default:
+			updates[i].old[label] = h
+		}
+	})
 }
 
 // recordBatch adds a batch to the record, sorted by completion and then by label, so that a request and a visit with
@@ -253,6 +273,15 @@ func (r *Refresher) Pending() map[string]history.History {
 		pending[label] = p.History
 	}
 	return pending
+}
+
+// PendingFindings returns the number of findings and events of the histories that are not stored yet.
+func (r *Refresher) PendingFindings() int {
+	n := 0
+	for _, p := range r.pending {
+		n += len(p.Findings) + len(p.Events)
+	}
+	return n
 }
 
 // PendingHistory returns the history of one image that is not stored yet, and false when there is none.

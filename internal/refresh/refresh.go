@@ -30,8 +30,9 @@ type Records interface {
 	// because it can be returned to several callers. An error that wraps [history.ErrLaterFormat] means that a later
 	// version of the service wrote the record.
 	Load(ctx context.Context, repo scan.Repository) (history.Record, error)
-	// History returns a stored history. Errors: also NotFound when the history does not exist or is invalid.
-	History(ctx context.Context, repo scan.Repository, name string) (history.History, error)
+	// Histories reads stored histories, and calls use with each one and the index of its name. Calls of use are
+	// concurrent. Errors: also NotFound when the history does not exist or is invalid.
+	Histories(ctx context.Context, repo scan.Repository, names []string, use func(i int, h history.History, err error))
 }
 
 // Source reads records and results. Its fields must not change after the first use. Its methods are safe for

@@ -69,35 +69,33 @@ func (q *request) collectChanges(ctx context.Context, r *refresh.Refresher, conf
 	tags, now := scan.WatchedTags(configs), r.Clock()
 	r.Record.AssignDates(now)
 	found.add(found.recent(r.Record.ChangesOf(r.Repo), now))
-	var wg sync.WaitGroup
+	var names []string
+	var images []history.ImageRecord
 	for _, known := range r.Record.Images {
 		image := known.Image(r.Repo)
 		if _, isWatched := slices.BinarySearch(tags, known.Tag); len(tags) > 0 && !isWatched || !q.filter.MatchesImage(image) {
 			continue
 		}
 		found.add(found.recent(known.ChangesOf(&image, r.Record.PresentUntil(now)), now))
-		if known.EventCount == 0 {
-			continue
+		if known.EventCount > 0 {
+			names, images = append(names, known.History), append(images, known)
 		}
-		q.histories <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-q.histories }()
-			h, err := q.Records.History(ctx, r.Repo, known.History)
-			if err != nil {
-				refresh.LogImage(ctx, q.Log, "could not read the changes of an image", image, err)
-			}
-			if scan.CodeOf(err) == scan.NotFound { // its changes are lost: the next visit starts a new history
-				return
-			}
-			if err != nil {
-				found.fail(err)
-				return
-			}
-			h.Events = slices.DeleteFunc(h.Events, func(e history.Event) bool { return found.isTooOld(e.Scan, now) })
-			found.add(rollUp(withUse(h.ChangesByScan(&image), known.Last), q.filter))
-		})
 	}
-	wg.Wait()
+	q.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
+		image := images[i].Image(r.Repo)
+		if err != nil {
+			refresh.LogImage(ctx, q.Log, "could not read the changes of an image", image, err)
+		}
+		if scan.CodeOf(err) == scan.NotFound { // its changes are lost: the next visit starts a new history
+			return
+		}
+		if err != nil {
+			found.fail(err)
+			return
+		}
+		h.Events = slices.DeleteFunc(h.Events, func(e history.Event) bool { return found.isTooOld(e.Scan, now) })
+		found.add(rollUp(withUse(h.ChangesByScan(&image), images[i].Last), q.filter))
+	})
 }
 
 // withUse sets the use of the image in its changes.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -180,27 +179,36 @@ func (q *request) collectFindings(ctx context.Context, r *refresh.Refresher, ite
 	})
 }
 
-// readHistories calls use with the history of each item that matches the filter and that wants selects. It reads histories concurrently, so
-// use must be safe for concurrent calls with different items. If a history can't be read, its item gets a result that has the error.
+// readHistories calls use with the history of each item that matches the filter and that wants selects. The history is empty when there is none for
+// the current digest. use must be safe for concurrent calls with different items. If a history can't be read, its item gets a result that has the error.
 func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items []Item, wants func(*Item) bool, use func(*Item, history.History)) {
-	var wg sync.WaitGroup
+	var names []string
+	var stored []*Item
 	for i := range items {
 		item := &items[i]
 		if !wants(item) || !q.filter.MatchesImage(item.Image) {
 			continue
 		}
-		q.histories <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-q.histories }()
-			h, err := q.historyOf(ctx, r, item.Image)
-			if err != nil {
-				item.Result = refresh.ResultOfError(item.Image, err)
-				return
-			}
-			use(item, h)
-		})
+		known := r.Record.Images[item.Image.Label()]
+		pending, isPending := r.PendingHistory(item.Image.Label())
+		if !isPending && known.HasCurrentHistory() {
+			names, stored = append(names, known.History), append(stored, item)
+		} else {
+			use(item, pending)
+		}
 	}
-	wg.Wait()
+	q.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
+		item := stored[i]
+		if err == nil {
+			use(item, h)
+			return
+		}
+		refresh.LogImage(ctx, q.Log, "could not read the history of an image", item.Image, err)
+		if scan.CodeOf(err) == scan.NotFound {
+			err = &scan.Error{Code: scan.Unavailable, Message: "its stored history is damaged; the next visit rebuilds it", Err: err}
+		}
+		item.Result = refresh.ResultOfError(item.Image, err)
+	})
 }
 
 // markUnread sets the state or the date of an item whose counts are of a scan with findings that could not be read. Its history contains the findings

@@ -36,7 +36,6 @@ type Reader struct {
 // Limits of one request.
 const (
 	repositoriesAtOnce = 128 // processed concurrently
-	historiesAtOnce    = 32  // read concurrently
 	callsPerRequest    = 100 // calls to ECR of a request for all configs
 	// waitForECR is the total time that a request waits for ECR if the record has a result.
 	waitForECR = 2 * time.Second
@@ -67,8 +66,6 @@ type request struct {
 	filter scan.Filter
 	// process, if set, is called with all items of a repository, before filters apply. It may change their results. It may be called concurrently.
 	process func(ctx context.Context, r *refresh.Refresher, configs []scan.Config, items []Item)
-	// histories is a semaphore that limits how many histories are read concurrently.
-	histories chan struct{}
 	// callCtx is canceled when no more calls to ECR may be made. waitCtx is canceled earlier: it is for calls whose result is also in the record.
 	callCtx, waitCtx context.Context
 
@@ -105,7 +102,7 @@ func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Rep
 	if q.scope == allConfigs {
 		callCtx = scan.WithCalls(callCtx, callsPerRequest)
 	}
-	q.callCtx, q.histories = callCtx, make(chan struct{}, historiesAtOnce)
+	q.callCtx = callCtx
 	repositories := watchedRepositories(configs)
 	forEach(repositories, func(w *watchedRepository) { w.Refresher, w.err = q.Open(ctx, w.repo) })
 	q.selectRepositories(repositories)
@@ -258,7 +255,7 @@ func (q *request) fetch(w *watchedRepository) {
 		contexts[g.Group[0].Digest] = g.ctx
 	}
 	fetcher := refresh.Fetcher{
-		Refresher: w.Refresher,
+		Refresher: w.Refresher, Context: q.callCtx,
 		ShouldRead: func(g refresh.Group) (context.Context, bool) {
 			ctx, ok := contexts[g[0].Digest]
 			return ctx, ok
@@ -488,23 +485,4 @@ func isTransient(r Report) bool {
 		return scan.CodeOf(r.Err) != scan.RepositoryNotFound
 	}
 	return slices.ContainsFunc(r.Images, func(i Item) bool { return i.Result.State == scan.Unread || i.Result.State == scan.Refused })
-}
-
-// historyOf returns the history of an image; empty when there is none for its current digest. Errors: Unavailable.
-func (q *request) historyOf(ctx context.Context, r *refresh.Refresher, image scan.Image) (history.History, error) {
-	known, label := r.Record.Images[image.Label()], image.Label()
-	if h, isPending := r.PendingHistory(label); isPending {
-		return h, nil
-	}
-	if !known.HasCurrentHistory() {
-		return history.History{}, nil
-	}
-	h, err := q.Records.History(ctx, r.Repo, known.History)
-	if err != nil {
-		refresh.LogImage(ctx, q.Log, "could not read the history of an image", image, err)
-	}
-	if scan.CodeOf(err) == scan.NotFound {
-		return h, &scan.Error{Code: scan.Unavailable, Message: "its stored history is damaged; the next visit rebuilds it", Err: err}
-	}
-	return h, err
 }

@@ -172,9 +172,9 @@ func (w *work) recordStarted() {
 	now := w.Clock()
 	for _, g := range groups {
 		for _, image := range g {
-			w.marked = w.Record.SetStarted(image, now) || w.marked
+			w.mustSave = w.Record.SetStarted(image, now) || w.mustSave
 		}
 	}
 	mark(&w.Record, notStarted, 0)
-	w.marked = w.marked || len(notStarted) > 0
+	w.mustSave = w.mustSave || len(notStarted) > 0
 }

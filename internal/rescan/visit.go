@@ -31,12 +31,13 @@ type RecordWriter interface {
 	// Save writes a record if the stored record has the same Version. It returns the new version, or "" when another
 	// writer has stored a newer record.
 	Save(ctx context.Context, repo scan.Repository, r history.Record) (version string, err error)
-	// AddHistory stores a history under a new name and returns the name.
-	AddHistory(ctx context.Context, repo scan.Repository, h history.History) (name string, err error)
+	// AddHistories stores histories. It returns the new name, or the error, of each one.
+	AddHistories(ctx context.Context, repo scan.Repository, histories []history.History) (names []string, errs []error)
 	// Sweep deletes unused histories of a repository: those that neither r nor the earlier record names and that are
 	// not new. A request can still use the earlier record, and another visit can still add a new history to the
-	// record. It returns the labels of the images whose history is missing or invalid.
-	Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) (lost []string, err error)
+	// record. It returns the labels of the images whose history is missing or invalid, and the new names, by label, of
+	// histories that it moved. The record must be saved with these names before the next sweep.
+	Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) (lost []string, moved map[string]string, err error)
 	// Repositories returns the repositories that have a record or a history.
 	Repositories(ctx context.Context) ([]scan.Repository, error)
 	// Remove deletes the record and all histories of a repository.
@@ -94,13 +95,15 @@ type visit struct {
 	configErr error
 	// readOnly means that a later version wrote the record. The visit then stores nothing.
 	readOnly bool
-	// saved is when the record was last saved or loaded. marked means that marks of starts are not saved yet.
-	saved  time.Time
-	marked bool
+	// saved is when the record was last saved or loaded.
+	saved time.Time
 	// begin is the start of the visit by S3's clock. loadedRecord is the record at that time.
 	begin        history.Stamp
 	loadedRecord history.Record
-	work         *work
+	// mustSave means that the record has changes that no reader sees and that must be saved: marks of starts, and new names
+	// of histories.
+	mustSave bool
+	work     *work
 }
 
 // errConflict means that another writer has stored the record during the visit. The visit then ends, because the
@@ -209,24 +212,39 @@ func (w *visit) finish() error {
 	}
 	w.Record.SetEnded(w.work.refusal, w.Clock())
 	sweep := w.isSweepDue()
-	if sweep {
+	switch {
+	case w.loadedRecord.Version == "":
+		w.Record.Swept = w.begin // a later sweep checks the histories of this first visit
+	case sweep:
 		w.Record.Swept = w.Clock()
 	}
 	if err := w.save(); err != nil || !sweep {
 		return err
 	}
-	lost, err := w.Visitor.Records.Sweep(w.callCtx, w.Repo, w.Stored, w.loadedRecord)
+	return w.sweep()
+}
+
+// sweep deletes unused histories, and moves others so that they need fewer objects. If histories are lost, it reads their
+// findings again.
+func (w *visit) sweep() error {
+	lost, moved, err := w.Visitor.Records.Sweep(w.callCtx, w.Repo, w.Stored, w.loadedRecord)
 	if err != nil {
-		w.log.WarnContext(w.saveCtx, "could not delete unused histories; a later visit deletes them", "error", err)
+		w.log.WarnContext(w.saveCtx, "could not delete or merge histories; a later visit does it", "error", err)
 	}
 	for _, label := range lost {
 		w.Record.DropHistory(label)
+		delete(moved, label)
 	}
-	if len(lost) == 0 {
+	if len(lost)+len(moved) == 0 {
 		return nil
 	}
-	if err := w.work.run(); err != nil {
-		return err
+	w.Stored.MoveHistories(moved) // so that no reader takes it for a change
+	w.Record.MoveHistories(moved)
+	w.mustSave = w.mustSave || len(moved) > 0
+	if len(lost) > 0 {
+		if err := w.work.run(); err != nil {
+			return err
+		}
 	}
 	w.Record.SetEnded(w.work.refusal, w.Clock())
 	return w.save()
@@ -341,7 +359,7 @@ func (w *visit) watchedTags() []string {
 const sweepEvery = 6 * time.Hour
 
 func (w *visit) isSweepDue() bool {
-	return !w.readOnly && len(w.Record.Images) > 0 && w.Clock() > w.Record.Swept.Plus(sweepEvery)
+	return !w.readOnly && w.loadedRecord.Version != "" && len(w.Record.Images) > 0 && w.Clock() > w.Record.Swept.Plus(sweepEvery)
 }
 
 // saveEvery is the interval at which a visit saves the record.
@@ -362,7 +380,7 @@ func (w *visit) save() error {
 	w.Record.AssignDates(now)
 	isVisible := history.HasVisibleChange(w.Stored, w.Record)
 	isOld := w.Record.Begin > w.Stored.Begin.Plus(beginEvery) || w.Stored.Begin > w.Record.Begin
-	mustSave := w.marked || w.Record.Unfinished != w.Stored.Unfinished || w.work != nil && w.work.hasNotReached()
+	mustSave := w.mustSave || w.Record.Unfinished != w.Stored.Unfinished || w.work != nil && w.work.hasNotReached()
 	if w.readOnly || !isVisible && !isOld && !mustSave && w.Record.Swept == w.Stored.Swept && slices.Equal(w.Record.Configs, w.Stored.Configs) {
 		return nil
 	}
@@ -372,7 +390,7 @@ func (w *visit) save() error {
 	if err := w.store(&w.Record); err != nil {
 		return err
 	}
-	w.Stored, w.marked = w.Record, false
+	w.Stored, w.mustSave = w.Record, false
 	w.Record = w.Stored.Clone()
 	return nil
 }

@@ -4,19 +4,18 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 )
 
-// storesAtOnce is the maximum number of concurrent calls of a visit that store histories.
-const storesAtOnce = 64
+// storedAtOnce is the number of findings from which histories are stored, so that they do not need much memory.
+const storedAtOnce = 4096
 
 // enhancedEvery is the interval at which an enhanced result is read, because it can change at any time. If a visit
 // has nothing else to do, it also reads enhanced results earlier, for at most enhancedTime, those that were not read
@@ -33,8 +32,10 @@ const inProgressEvery = 30 * time.Minute
 // scans that are due.
 type work struct {
 	*visit
-	// waitForStores waits until the last batch of histories is stored.
+	// waitForStores waits until the histories are stored that storeHistories has begun to store. storing is the number of their
+	// findings.
 	waitForStores func()
+	storing       int
 	failed        error
 	starter
 
@@ -80,9 +81,9 @@ func (w *work) run() error {
 }
 
 func (w *work) fetch(groups []refresh.Group, wants func(refresh.Group) (context.Context, bool), answered func(refresh.Group, scan.Result, error)) {
-	f := refresh.Fetcher{Refresher: w.Refresher, ShouldRead: wants, OnResult: answered, OnBatch: w.onBatch}
+	f := refresh.Fetcher{Refresher: w.Refresher, Context: w.callCtx, ShouldRead: wants, OnResult: answered, OnBatch: w.onBatch}
 	f.Run(groups)
-	w.waitForStores()
+	w.storeAll()
 }
 
 // countOthers counts the images and artifacts that ECR can't scan. Artifacts are counted separately, unless a config
@@ -199,22 +200,33 @@ func (w *work) countFindings(g refresh.Group) {
 	}
 }
 
-// onBatch is called after each batch. It waits until the histories of the previous batch are stored, and starts to
-// store those of this batch.
+// onBatch is called after each batch. It stores the histories and the record from time to time.
 func (w *work) onBatch() {
-	w.waitForStores()
 	w.recordStarted()
-	w.storeHistories()
 	w.Record.Unfinished = true
-	if w.isSaveDue() {
-		w.waitForStores()
-		w.noteSaveError(w.save())
-	}
 	w.firstSave.Do(func() {
-		w.waitForStores()
-		w.noteSaveError(w.save())
+		w.storeAndSave()
 		close(w.recorded)
 	})
+	switch {
+	case w.isSaveDue():
+		w.storeAndSave()
+	case w.PendingFindings()-w.storing >= storedAtOnce:
+		w.waitForStores()
+		w.storeHistories()
+	}
+}
+
+func (w *work) storeAndSave() {
+	w.storeAll()
+	w.noteSaveError(w.save())
+}
+
+// storeAll stores all pending histories, and waits until they are stored.
+func (w *work) storeAll() {
+	w.waitForStores()
+	w.storeHistories()
+	w.waitForStores()
 }
 
 // noteSaveError handles the error of a save. A conflict ends the visit. After another error, the next save can succeed.
@@ -232,36 +244,34 @@ func (w *work) noteSaveError(err error) {
 func (w *work) storeHistories() {
 	pending := w.Pending()
 	if len(pending) == 0 || w.failed != nil {
-		w.waitForStores = func() {}
 		return
 	}
-	type stored struct {
-		label, name string
-		err         error
+	labels := slices.Sorted(maps.Keys(pending))
+	histories := make([]history.History, len(labels))
+	for i, label := range labels {
+		histories[i] = pending[label]
 	}
-	labels := make([]stored, 0, len(pending))
-	for label := range pending {
-		labels = append(labels, stored{label: label, err: history.ErrLaterFormat})
-	}
-	var g errgroup.Group
-	g.SetLimit(storesAtOnce)
-	for i := range labels {
-		if one := &labels[i]; !w.readOnly {
-			g.Go(func() error {
-				one.name, one.err = w.Visitor.Records.AddHistory(w.saveCtx, w.Repo, pending[one.label])
-				return nil
-			})
+	w.storing = w.PendingFindings()
+	var names []string
+	var errs []error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if w.readOnly {
+			names, errs = make([]string, len(labels)), slices.Repeat([]error{history.ErrLaterFormat}, len(labels))
+		} else {
+			names, errs = w.Visitor.Records.AddHistories(w.saveCtx, w.Repo, histories)
 		}
-	}
+	}()
 	w.waitForStores = func() {
-		_ = g.Wait() // the errors are in labels
-		for _, one := range labels {
-			if one.err != nil && !w.readOnly {
-				w.log.WarnContext(w.saveCtx, "could not store the findings of an image; the next visit reads them again", "image", one.label, "error", one.err)
+		<-done
+		for i, label := range labels {
+			if errs[i] != nil && !w.readOnly {
+				w.log.WarnContext(w.saveCtx, "could not store the findings of an image; the next visit reads them again", "image", label, "error", errs[i])
 			}
-			w.SetStored(one.label, one.name, one.err)
+			w.SetStored(label, names[i], errs[i])
 		}
-		w.waitForStores = func() {}
+		w.waitForStores, w.storing = func() {}, 0
 	}
 }
 

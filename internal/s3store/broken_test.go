@@ -72,7 +72,7 @@ func TestReaderOfBrokenObjects(t *testing.T) {
 				if scan.CodeOf(err) != scan.Unavailable || errors.Is(err, history.ErrLaterFormat) || len(r.Images) > 0 || r.Version != "" {
 					t.Errorf("load: %+v, %v", r, err)
 				}
-				if _, err := newReader(a).History(t.Context(), repository("a"), stored); scan.CodeOf(err) != scan.NotFound {
+				if _, err := readHistory(t.Context(), newReader(a), repository("a"), stored); scan.CodeOf(err) != scan.NotFound {
 					t.Errorf("history: %v", err)
 				}
 			}
@@ -95,7 +95,7 @@ func TestWriterOfBrokenObjects(t *testing.T) {
 			for _, name := range []string{"index", stored} {
 				put(t, a, keyOfA+name, body)
 			}
-			if _, err := store.History(t.Context(), repository("a"), stored); scan.CodeOf(err) != scan.NotFound {
+			if _, err := readHistory(t.Context(), store, repository("a"), stored); scan.CodeOf(err) != scan.NotFound {
 				t.Errorf("history: %v", err)
 			}
 			r, err := store.Load(t.Context(), repository("a"))
@@ -170,7 +170,7 @@ func TestLaterFormat(t *testing.T) {
 	a.S3.ResetCount()
 	for who, records := range map[string]refresh.Records{"reader": newReader(a), "writer": store} {
 		_, loaded := records.Load(t.Context(), repo)
-		_, read := records.History(t.Context(), repo, stored)
+		_, read := readHistory(t.Context(), records, repo, stored)
 		for what, err := range map[string]error{"load": loaded, "history": read} {
 			if scan.CodeOf(err) != scan.Unavailable || !errors.Is(err, history.ErrLaterFormat) || !strings.Contains(scan.MessageOf(err), "later version") {
 				t.Errorf("%s, %s: %v", who, what, err)
@@ -201,7 +201,7 @@ func TestSweepReportsLostHistories(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.S3.ResetCount()
-		lost, err := store.Sweep(t.Context(), repo, loaded, earlier)
+		lost, _, err := store.Sweep(t.Context(), repo, loaded, earlier)
 		if diff := cmp.Diff(want, lost, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
@@ -212,11 +212,11 @@ func TestSweepReportsLostHistories(t *testing.T) {
 	sweep(history.Record{}, 3)
 	sweptAfter := history.Record{Swept: history.StampOf(a.Now().Add(time.Hour))}
 	sweep(sweptAfter, 0)
-	bucket, lost := awstest.Bucket, keyOfA+names["lost"]
+	bucket, lost := awstest.Bucket, keyOfA+packOf(names["lost"])
 	if _, err := a.S3Client().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &lost}); err != nil {
 		t.Fatal(err)
 	}
-	put(t, a, keyOfA+names["broken"], "broken")
+	put(t, a, keyOfA+packOf(names["broken"]), "broken")
 	sweep(sweptAfter, 0, "lost")
 	sweep(history.Record{Swept: history.StampOf(a.Now().Add(-time.Hour))}, 2, "broken", "lost")
 	if diff := cmp.Diff([]string{names["broken"]}, objectsOf(t, a, s3store.SetAsidePrefix+keyOfA)); diff != "" {
@@ -225,7 +225,7 @@ func TestSweepReportsLostHistories(t *testing.T) {
 	a.S3.InjectFault(awslocal.Fault{Operation: "GetObject", Code: "AccessDenied"})
 	loaded := r
 	loaded.Now = a.Now()
-	if labels, err := store.Sweep(t.Context(), repo, loaded, history.Record{}); scan.CodeOf(err) != scan.Unavailable || labels != nil {
+	if labels, _, err := store.Sweep(t.Context(), repo, loaded, history.Record{}); scan.CodeOf(err) != scan.Unavailable || labels != nil {
 		t.Errorf("S3 denies access to the histories: %q, %v", labels, err)
 	}
 }

@@ -33,7 +33,7 @@ func FuzzStoredRecord(f *testing.F) {
 			return
 		}
 		record := read.record(object{})
-		body, err := new(RecordWriter).pack(newStoredRecord(record))
+		body, err := new(RecordWriter).pack(formatOf(record), newStoredRecord(record))
 		if err != nil {
 			t.Fatalf("%+v can't be written: %v", record, err)
 		}
@@ -53,7 +53,7 @@ func FuzzPackedConfigs(f *testing.F) {
 	const body = `{"id":"` + id + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
 	sum := md5.Sum([]byte(body))
 	listed := listedConfig{id, `"` + hex.EncodeToString(sum[:]) + `"`}
-	packedOne, err := new(packer).pack([]packedConfig{newPackedConfig(listed, []byte(body))})
+	packedOne, err := new(packer).pack(1, []packedConfig{newPackedConfig(listed, []byte(body))})
 	if err != nil {
 		f.Fatal(err)
 	}

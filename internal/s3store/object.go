@@ -28,9 +28,18 @@ var errTruncated = errors.New("the response body was truncated")
 // getObject reads an object. If etag is not empty and identifies the object's current version, it returns an error with the
 // code NotModified. It reads at most maxBytes+1 bytes, so that the caller can detect a body that is too long.
 func getObject(ctx context.Context, client *s3.Client, bucket, key, etag string, maxBytes int64) (object, error) {
+	in := s3.GetObjectInput{Bucket: &bucket, Key: &key}
+	if etag != "" {
+		in.IfNoneMatch = &etag
+	}
+	return get(ctx, client, in, maxBytes)
+}
+
+// get is like getObject, for any conditions and ranges.
+func get(ctx context.Context, client *s3.Client, in s3.GetObjectInput, maxBytes int64) (object, error) {
 	retryer := client.Options().Retryer
 	for attempt := 1; ; attempt++ {
-		o, err := fetchObject(ctx, client, bucket, key, etag, maxBytes)
+		o, err := fetchObject(ctx, client, in, maxBytes)
 		if !errors.Is(err, errTruncated) || attempt >= retryer.MaxAttempts() { // the SDK retries a failed call, but not a failed read of its body
 			return o, err
 		}
@@ -52,11 +61,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func fetchObject(ctx context.Context, client *s3.Client, bucket, key, etag string, maxBytes int64) (object, error) {
-	in := s3.GetObjectInput{Bucket: &bucket, Key: &key}
-	if etag != "" {
-		in.IfNoneMatch = &etag
-	}
+func fetchObject(ctx context.Context, client *s3.Client, in s3.GetObjectInput, maxBytes int64) (object, error) {
 	out, err := client.GetObject(ctx, &in)
 	if err != nil {
 		return object{now: responseDate(err)}, err

@@ -150,7 +150,7 @@ func (s ConfigPacker) Pack(ctx context.Context) error {
 	if err != nil || maps.Equal(byID(packed), byID(stored)) {
 		return err
 	}
-	body, err := s.packer.pack(packed)
+	body, err := s.packer.pack(1, packed)
 	if err != nil {
 		return fmt.Errorf("encode the packed configs: %w", err)
 	}

@@ -15,9 +15,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Format is the version of the storage format. The first line of each object contains it. Objects with a later version
-// are neither decoded nor replaced.
-const Format = 1
+// Format is the latest version of the storage format. The first line of each object contains its version. Objects with a
+// later version are neither decoded nor replaced.
+const Format = packsFormat
+
+// packsFormat is the version of records that reference packs.
+const packsFormat = 2
 
 const magic = "ecr-continuous-scan record "
 
@@ -33,13 +36,12 @@ var (
 	errNewer  = errors.New("written by a later version of this service")
 )
 
-// packer writes stored objects. Its gzip writers are reused, because each allocates almost 1 MiB and a visit writes one
-// history for each image.
+// packer writes stored objects. Its gzip writers are reused, because each allocates almost 1 MiB.
 type packer struct{ gzipWriters sync.Pool }
 
 // pack returns the stored form of a value: a header line with the format, then the JSON, compressed with gzip. It fails if
 // the result exceeds the size that unpack accepts.
-func (p *packer) pack(v any) ([]byte, error) {
+func (p *packer) pack(format int, v any) ([]byte, error) {
 	var b bytes.Buffer
 	zip, isUsed := p.gzipWriters.Get().(*gzip.Writer)
 	if !isUsed {
@@ -47,7 +49,7 @@ func (p *packer) pack(v any) ([]byte, error) {
 	}
 	defer p.gzipWriters.Put(zip)
 	zip.Reset(&b)
-	if _, err := fmt.Fprintf(zip, "%s%d\n", magic, Format); err != nil {
+	if _, err := fmt.Fprintf(zip, "%s%d\n", magic, format); err != nil {
 		return nil, err
 	}
 	text, err := json.Marshal(v, json.OmitZeroStructFields(true), json.Deterministic(true), jsontext.AllowInvalidUTF8(true))

@@ -155,7 +155,7 @@ func TestRecordOfThePreviousVersion(t *testing.T) {
 	if diff := cmp.Diff(want, got, same); err != nil || diff != "" {
 		t.Fatalf("%v (-want +got):\n%s", err, diff)
 	}
-	h, err := newReader(a).History(t.Context(), repo, previousHistoryName)
+	h, err := readHistory(t.Context(), newReader(a), repo, previousHistoryName)
 	if diff := cmp.Diff(historyOfPreviousVersion(), h); err != nil || diff != "" {
 		t.Errorf("history: %v (-want +got):\n%s", err, diff)
 	}

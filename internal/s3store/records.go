@@ -6,27 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/scan"
 )
 
 // RecordPrefix is the key prefix of all records and histories. The record of a repository has the key
-// record/<registry>/<region>/<repository>/index. The histories of its images have the same prefix and a UUID as name. In
-// the repository's name each / is replaced by ~, which ECR does not allow in names. SetAsidePrefix is the key prefix of
-// copies of broken objects.
+// record/<registry>/<region>/<repository>/index. The packs with the histories of its images have the same prefix and a UUID
+// as name. In the repository's name each / is replaced by ~, which ECR does not allow in names. SetAsidePrefix is the key
+// prefix of copies of broken objects.
 const (
 	RecordPrefix   = "record/"
 	SetAsidePrefix = "set-aside/"
@@ -34,20 +28,18 @@ const (
 
 const indexName = "index"
 
-// sweepAge is the minimum age of an unreferenced history before a sweep deletes it. The record that references a younger
-// history may not be saved yet.
-const sweepAge = time.Hour
-
 // Records reads records and histories. It implements [refresh.Records]. It writes nothing.
 type Records struct {
 	s3     *s3.Client
 	bucket string
 	cache  recordCache
+	// reads is a semaphore that limits how many parts of packs are read concurrently.
+	reads chan struct{}
 }
 
 // NewRecords returns a reader for an existing bucket.
 func NewRecords(client *s3.Client, bucket string) *Records {
-	return &Records{s3: client, bucket: bucket}
+	return &Records{s3: client, bucket: bucket, reads: make(chan struct{}, historyReadsAtOnce)}
 }
 
 // RecordWriter reads and writes records and histories. It implements [rescan.RecordWriter].
@@ -148,69 +140,31 @@ func (x storedRecord) record(o object) history.Record {
 	}
 }
 
-// rebuild copies a broken record to SetAsidePrefix and returns a new record that is built from the histories. The visit
-// saves it.
-func (s *RecordWriter) rebuild(ctx context.Context, repo scan.Repository, key string, o object, cause error) (history.Record, error) {
-	if err := s.setAside(ctx, key, o, cause); err != nil {
-		return history.Record{}, err
-	}
-	r := history.Record{Images: make(map[string]history.ImageRecord), Version: o.version, Now: o.now}
-	names, err := s.historyNames(ctx, repo)
-	if err != nil {
-		return history.Record{}, err
-	}
-	histories := make([]history.History, len(names))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(CallsAtOnce)
-	for i, name := range names {
-		g.Go(func() error {
-			h, err := s.History(gctx, repo, name)
-			if scan.CodeOf(err) == scan.NotFound {
-				return nil
-			}
-			histories[i] = h
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return history.Record{}, err
-	}
-	latest := make(map[string]history.Stamp)
-	for i, h := range histories {
-		label := scan.Image{Tag: h.Tag, Platform: h.Platform}.Label()
-		if h.Since > 0 && h.LastDate > latest[label] {
-			latest[label] = h.LastDate
-			r.RestoreImage(names[i], h)
-		}
-	}
-	return r, nil
-}
-
-// historyNames lists the names of the histories of a repository.
-func (s *RecordWriter) historyNames(ctx context.Context, repo scan.Repository) ([]string, error) {
-	var names []string
-	err := s.forEachObject(ctx, repo, func(name string, _ types.Object) {
-		if name != indexName {
-			names = append(names, name)
-		}
-	})
-	return names, err
-}
-
 // setAside copies an object to SetAsidePrefix. It overwrites an earlier copy of the same key.
-func (s *RecordWriter) setAside(ctx context.Context, key string, o object, cause error) error {
+func (s *RecordWriter) setAside(ctx context.Context, key string, body []byte, cause error) error {
 	s.log.ErrorContext(ctx, "set aside a broken object", "bucket", s.bucket, "key", key, "to", SetAsidePrefix+key, "error", cause)
-	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: aws.String(SetAsidePrefix + key), Body: bytes.NewReader(o.body)})
+	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: aws.String(SetAsidePrefix + key), Body: bytes.NewReader(body)})
 	if err != nil {
 		return recordError("set aside", key, err)
 	}
 	return nil
 }
 
+// formatOf returns the format of a stored record. Version 1.0.0 does not know packs: after a rollback it must leave a record
+// with packs alone. Otherwise it would take the histories for lost.
+func formatOf(r history.Record) int {
+	for _, i := range r.Images {
+		if strings.Contains(i.History, "/") {
+			return packsFormat
+		}
+	}
+	return 1
+}
+
 // Save implements [rescan.RecordWriter] with S3's conditional writes.
 func (s *RecordWriter) Save(ctx context.Context, repo scan.Repository, r history.Record) (string, error) {
 	key := folder(repo) + indexName
-	body, err := s.pack(newStoredRecord(r))
+	body, err := s.pack(formatOf(r), newStoredRecord(r))
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", key, err)
 	}
@@ -245,124 +199,6 @@ func (s *RecordWriter) isSaved(ctx context.Context, key string, want []byte) (st
 	return "", nil
 }
 
-// History implements [refresh.Records].
-func (s *Records) History(ctx context.Context, repo scan.Repository, name string) (history.History, error) {
-	h, _, err := s.history(ctx, repo, name)
-	return h, err
-}
-
-// History implements [rescan.RecordWriter]. It copies a broken history to SetAsidePrefix.
-func (s *RecordWriter) History(ctx context.Context, repo scan.Repository, name string) (history.History, error) {
-	h, o, err := s.history(ctx, repo, name)
-	if errors.Is(err, errBroken) {
-		if err := s.setAside(ctx, folder(repo)+name, o, err); err != nil {
-			return history.History{}, err
-		}
-	}
-	return h, err
-}
-
-// history is like History, but also returns the object that was read. For a broken object, the NotFound error wraps
-// errBroken.
-func (s *Records) history(ctx context.Context, repo scan.Repository, name string) (history.History, object, error) {
-	if uuid.Validate(name) != nil {
-		return history.History{}, object{}, historyNotFound(fmt.Errorf("%q is not a valid name of a history", name))
-	}
-	key := folder(repo) + name
-	o, err := getObject(ctx, s.s3, s.bucket, key, "", maxStored)
-	if err != nil {
-		return history.History{}, o, recordError("read", key, err)
-	}
-	var h history.History
-	switch err := unpack(o.body, &h); {
-	case errors.Is(err, errNewer):
-		return history.History{}, o, laterFormat("history of the image", key, err)
-	case err != nil:
-		return history.History{}, o, historyNotFound(fmt.Errorf("%s: %w", key, err))
-	}
-	return h, o, nil
-}
-
-func historyNotFound(cause error) error {
-	return &scan.Error{Code: scan.NotFound, Message: "no such history", Err: cause}
-}
-
-// AddHistory implements [rescan.RecordWriter].
-func (s *RecordWriter) AddHistory(ctx context.Context, repo scan.Repository, h history.History) (string, error) {
-	name := uuid.NewString()
-	key := folder(repo) + name
-	body, err := s.pack(h)
-	if err != nil {
-		return "", fmt.Errorf("encode %s: %w", key, err)
-	}
-	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/gzip")})
-	if err != nil {
-		return "", recordError("write", key, err)
-	}
-	return name, nil
-}
-
-// Sweep implements [rescan.RecordWriter]. It deletes unreferenced histories that are older than sweepAge, and returns the
-// labels of the images whose history is missing or broken. Histories do not change after they are written. Therefore it
-// reads only those that were written after the last sweep.
-func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) ([]string, error) {
-	needed := map[string]bool{indexName: true}
-	labels := make(map[string]string, len(r.Images)) // by the name of the history that r references
-	for _, named := range []history.Record{earlier, r} {
-		for _, image := range named.Images {
-			needed[image.History] = true
-		}
-	}
-	for label, image := range r.Images {
-		if image.History != "" {
-			labels[image.History] = label
-		}
-	}
-	var unneeded, changed []string
-	err := s.forEachObject(ctx, repo, func(name string, o types.Object) {
-		switch at := aws.ToTime(o.LastModified); {
-		case !needed[name] && at.Before(r.Now.Add(-sweepAge)):
-			unneeded = append(unneeded, name)
-		case labels[name] != "" && history.StampOf(at) < earlier.Swept:
-			delete(labels, name) // the last sweep has checked it
-		case labels[name] != "":
-			changed = append(changed, name)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	readable, err := s.readableHistories(ctx, repo, changed)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range readable {
-		delete(labels, name)
-	}
-	return slices.Sorted(maps.Values(labels)), s.remove(ctx, repo, unneeded)
-}
-
-// readableHistories returns the names of those histories that can be read. It copies broken ones to SetAsidePrefix.
-func (s *RecordWriter) readableHistories(ctx context.Context, repo scan.Repository, names []string) ([]string, error) {
-	var mu sync.Mutex
-	var readable []string
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(CallsAtOnce)
-	for _, name := range names {
-		g.Go(func() error {
-			_, err := s.History(ctx, repo, name)
-			if scan.CodeOf(err) == scan.NotFound {
-				return nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			readable = append(readable, name)
-			return err
-		})
-	}
-	return readable, g.Wait()
-}
-
 // Repositories implements [rescan.RecordWriter].
 func (s *RecordWriter) Repositories(ctx context.Context) ([]scan.Repository, error) {
 	prefixes := []string{RecordPrefix}
@@ -388,10 +224,10 @@ func (s *RecordWriter) Repositories(ctx context.Context) ([]scan.Repository, err
 	return repositories, nil
 }
 
-// Remove implements [rescan.RecordWriter]. It deletes the record before the histories, so that no record references a
-// deleted history. If it fails, a later call finds and deletes the remaining histories.
+// Remove implements [rescan.RecordWriter]. It deletes the record before the packs, so that no record references a
+// deleted pack. If it fails, a later call finds and deletes the remaining packs.
 func (s *RecordWriter) Remove(ctx context.Context, repo scan.Repository) error {
-	names, err := s.historyNames(ctx, repo)
+	names, err := s.packNames(ctx, repo)
 	if err != nil {
 		return err
 	}
@@ -399,43 +235,6 @@ func (s *RecordWriter) Remove(ctx context.Context, repo scan.Repository) error {
 		return err
 	}
 	return s.remove(ctx, repo, names)
-}
-
-// deletesAtOnce is the maximum number of objects that are deleted concurrently.
-const deletesAtOnce = 32
-
-func (s *RecordWriter) remove(ctx context.Context, repo scan.Repository, names []string) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(deletesAtOnce)
-	for _, name := range names {
-		g.Go(func() error {
-			key := folder(repo) + name
-			if _, err := s.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: &key}); err != nil {
-				return recordError("delete", key, err)
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-// forEachObject calls visit for the record and each history of a repository. It ignores objects with other names.
-func (s *RecordWriter) forEachObject(ctx context.Context, repo scan.Repository, visit func(name string, o types.Object)) error {
-	prefix := folder(repo)
-	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, EncodingType: types.EncodingTypeUrl})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return recordError("list", prefix, err)
-		}
-		for _, o := range page.Contents {
-			key := aws.ToString(o.Key)
-			if name := key[strings.LastIndex(key, "/")+1:]; name == indexName || uuid.Validate(name) == nil && len(name) == 36 {
-				visit(name, o)
-			}
-		}
-	}
-	return nil
 }
 
 // folders lists the common prefixes directly below a prefix.

@@ -1,6 +1,7 @@
 package s3store_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -60,12 +61,21 @@ func save(t *testing.T, store *s3store.RecordWriter, repo scan.Repository, r his
 
 func addHistory(t *testing.T, store *s3store.RecordWriter, repo scan.Repository, h history.History) string {
 	t.Helper()
-	name, err := store.AddHistory(t.Context(), repo, h)
-	if err != nil {
-		t.Fatal(err)
+	names, errs := store.AddHistories(t.Context(), repo, []history.History{h})
+	if errs[0] != nil {
+		t.Fatal(errs[0])
 	}
-	return name
+	return names[0]
 }
+
+// readHistory reads one history.
+func readHistory(ctx context.Context, records refresh.Records, repo scan.Repository, name string) (h history.History, err error) {
+	records.Histories(ctx, repo, []string{name}, func(_ int, read history.History, failed error) { h, err = read, failed })
+	return h, err
+}
+
+// packOf returns the name of the object that has a history.
+func packOf(history string) string { return strings.Split(history, "/")[0] }
 
 // aRecord and aHistory set every field.
 func aRecord() history.Record {
@@ -125,12 +135,12 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 	name := addHistory(t, store, repo, aHistory())
 	for who, records := range map[string]refresh.Records{"writer": store, "reader": newReader(a)} {
-		h, err := records.History(t.Context(), repo, name)
+		h, err := readHistory(t.Context(), records, repo, name)
 		if diff := cmp.Diff(aHistory(), h); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", who, err, diff)
 		}
 		for _, name := range []string{"", "index", "../index", uuid.NewString()} {
-			if _, err := records.History(t.Context(), repo, name); scan.CodeOf(err) != scan.NotFound {
+			if _, err := readHistory(t.Context(), records, repo, name); scan.CodeOf(err) != scan.NotFound {
 				t.Errorf("%s: history %q: %v", who, name, err)
 			}
 		}
@@ -338,7 +348,7 @@ func TestSweep(t *testing.T) {
 		loaded, err := store.Load(t.Context(), repo)
 		if err == nil {
 			var lost []string
-			if lost, err = store.Sweep(t.Context(), repo, loaded, naming(earlier)); len(lost) > 0 {
+			if lost, _, err = store.Sweep(t.Context(), repo, loaded, naming(earlier)); len(lost) > 0 {
 				t.Errorf("lost: %q", lost)
 			}
 		}
@@ -348,10 +358,10 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
 	}
-	sweep("index", "notes.txt", named, earlier, orphan) // a new record may reference it soon
+	sweep("index", "notes.txt", packOf(named), packOf(earlier), packOf(orphan)) // a new record may reference it soon
 	a.Advance(61 * time.Minute)
-	sweep("index", "notes.txt", named, earlier)
-	if got := objectsOf(t, a, "record/123456789012/us-west-2/a~b/"); !slices.Equal(got, []string{neighbour}) {
+	sweep("index", "notes.txt", packOf(named), packOf(earlier))
+	if got := objectsOf(t, a, "record/123456789012/us-west-2/a~b/"); !slices.Equal(got, []string{packOf(neighbour)}) {
 		t.Errorf("the other repository has %v", got)
 	}
 }
@@ -361,14 +371,15 @@ func TestTooLargeObjects(t *testing.T) {
 	a, store := newRecordWriter(t)
 	h := aHistory()
 	h.Findings[0].Description = strings.Repeat("x", 129<<20)
-	if _, err := store.AddHistory(t.Context(), repository("a"), h); err == nil {
-		t.Error("a history that is too large was written")
+	names, errs := store.AddHistories(t.Context(), repository("a"), []history.History{h, aHistory()})
+	if errs[0] == nil || names[0] != "" || errs[1] != nil {
+		t.Errorf("a history that is too large was written: %q, %v", names, errs)
 	}
-	if got := objectsOf(t, a, ""); len(got) > 0 {
+	if got := objectsOf(t, a, ""); len(got) != 1 {
 		t.Errorf("objects in the bucket: %v", got)
 	}
 	put(t, a, "record/123456789012/us-west-2/a/index", strings.Repeat("x", 33<<20))
-	if r, err := store.Load(t.Context(), repository("a")); err != nil || len(r.Images) > 0 || r.Version == "" {
+	if r, err := store.Load(t.Context(), repository("a")); err != nil || len(r.Images) != 1 || r.Version == "" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if got := objectsOf(t, a, s3store.SetAsidePrefix); len(got) != 1 {
@@ -386,14 +397,14 @@ func TestRecordsWhenS3Fails(t *testing.T) {
 		a.S3.InjectFault(awslocal.Fault{Status: status})
 		_, loaded := store.Load(ctx, repo)
 		_, saved := store.Save(ctx, repo, recordWith("x"))
-		_, read := store.History(ctx, repo, uuid.NewString())
-		_, added := store.AddHistory(ctx, repo, aHistory())
+		_, read := readHistory(ctx, store, repo, uuid.NewString())
+		_, added := store.AddHistories(ctx, repo, []history.History{aHistory()})
 		_, listed := store.Repositories(ctx)
-		_, swept := store.Sweep(ctx, repo, history.Record{}, history.Record{})
+		_, _, swept := store.Sweep(ctx, repo, history.Record{}, history.Record{})
 		_, loadedByReader := newReader(a).Load(ctx, repo)
-		_, readByReader := newReader(a).History(ctx, repo, uuid.NewString())
+		_, readByReader := readHistory(ctx, newReader(a), repo, uuid.NewString())
 		for what, err := range map[string]error{
-			"load": loaded, "save": saved, "read": read, "add": added, "list": listed, "sweep": swept, "remove": store.Remove(ctx, repo),
+			"load": loaded, "save": saved, "read": read, "add": added[0], "list": listed, "sweep": swept, "remove": store.Remove(ctx, repo),
 			"load by a reader": loadedByReader, "read by a reader": readByReader,
 		} {
 			if scan.CodeOf(err) != scan.Unavailable || strings.Contains(scan.MessageOf(err), "http") {

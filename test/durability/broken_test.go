@@ -79,14 +79,14 @@ func recordWithHistory(t *testing.T, w *world) {
 	time.Sleep(time.Hour)
 }
 
-// historyKey returns the key of the history of one image.
+// historyKey returns the key of the pack with the history of one image. No other history is in the packs of these tests.
 func historyKey(t *testing.T, w *world, tag string) string {
 	t.Helper()
 	r, err := store(w.s3).Load(t.Context(), repo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return "record/123456789012/us-west-2/team~app/" + r.Images[tag].History
+	return "record/123456789012/us-west-2/team~app/" + strings.Split(r.Images[tag].History, "/")[0]
 }
 
 const indexKey = "record/123456789012/us-west-2/team~app/index"
@@ -147,6 +147,9 @@ func unavailable(t *testing.T, p *awstest.Service) {
 // to the broken history creates a new one.
 func TestBrokenHistory(t *testing.T) {
 	for name, breaks := range broken() {
+		if name == "a record followed by other bytes" {
+			continue // a history is a range of bytes, so bytes after it do not matter
+		}
 		t.Run("a visit that sweeps, "+name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { brokenHistory(t, breaks, func() { time.Sleep(7 * time.Hour) }) })
 		})
@@ -204,7 +207,7 @@ func brokenHistoryOf(t *testing.T, w *world, breaks func(string) string, wait fu
 
 // Nothing changes a record of a later format. Reads report it as unavailable. Visits still start scans.
 func TestNewerFormat(t *testing.T) {
-	newer := zipped("ecr-continuous-scan record 2\nwhatever that will be")
+	newer := zipped("ecr-continuous-scan record 3\nwhatever that will be")
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		recordWithHistory(t, w)

@@ -70,6 +70,9 @@ func killedAtEachCall(t *testing.T, c crash) {
 	}
 }
 
+// dueTags are the images whose scans the visit starts.
+var dueTags = []string{"due", "due0", "due1", "due2", "due3", "due4"}
+
 func (got recorded) check(t *testing.T, call int, want recorded) {
 	t.Helper()
 	if !slices.Equal(got.after, want.before) && !slices.Equal(got.after, want.after) {
@@ -96,6 +99,11 @@ func (c crash) simulate(t *testing.T) (r recorded, died bool) {
 	w.push("one", "A:LOW B:LOW")
 	w.push("two", "B:LOW")
 	visit(t, w.service())
+	for i := range 5 { // so many packs that the visit that dies merges them
+		w.push(fmt.Sprint("due", i), "B:LOW")
+		time.Sleep(10 * time.Minute)
+		visit(t, w.service())
+	}
 	time.Sleep(25*time.Hour + 31*time.Minute)
 	r.before = recordLines(t, w.s3)
 	if c.removes {
@@ -115,10 +123,10 @@ func (c crash) simulate(t *testing.T) (r recorded, died bool) {
 	p.service(w.s3, w.ecr).Visitor.Visit(ctx, message)
 	r.after = recordLines(t, w.s3)
 	c.deliver(t, w, message)
-	r.next = recordLines(t, w.s3, "due")
+	r.next = recordLines(t, w.s3, dueTags...)
 	time.Sleep(29 * time.Minute)
 	visit(t, w.service())
-	r.end = recordLines(t, w.s3, "due")
+	r.end = recordLines(t, w.s3, dueTags...)
 	if !c.removes {
 		r.feed = read(t, w.service())
 		time.Sleep(7 * time.Hour)
@@ -130,9 +138,9 @@ func (c crash) simulate(t *testing.T) (r recorded, died bool) {
 			images++
 		}
 	}
-	left := keys(t, w.s3, "record/")
-	if want := images + 1; !c.removes && len(left) != want || c.removes && len(left) > 0 {
-		t.Errorf("call %d: the record has %d histories, but the objects are %v", c.call, images, left)
+	left, want := keys(t, w.s3, "record/"), packKeys(t, w.s3)
+	if !c.removes && !slices.Equal(left, append(want, indexKey)) || c.removes && len(left) > 0 {
+		t.Errorf("call %d: the record has the packs %v, but the objects are %v", c.call, want, left)
 	}
 	return r, died
 }

@@ -62,8 +62,8 @@ func TestVisitsThatOverlap(t *testing.T) {
 		if n := len(keys(t, o.s3, "set-aside/")); n > 0 {
 			t.Errorf("%d objects were set aside", n)
 		}
-		if n := len(keys(t, o.s3, "record/")); n > 200 {
-			t.Errorf("%d objects are stored, want at most 200", n)
+		if n := len(keys(t, o.s3, "record/")); n > 40 {
+			t.Errorf("%d objects are stored, want at most 40", n)
 		}
 	})
 }

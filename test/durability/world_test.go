@@ -320,7 +320,8 @@ func recordLines(t *testing.T, bucket *awslocal.S3, started ...string) []string 
 		if i.History == "" {
 			continue
 		}
-		h, err := records.History(t.Context(), repo, i.History)
+		var h history.History
+		records.Histories(t.Context(), repo, []string{i.History}, func(_ int, read history.History, failed error) { h, err = read, failed })
 		if err != nil {
 			t.Fatalf("history of %s: %v", label, err)
 		}
@@ -331,6 +332,23 @@ func recordLines(t *testing.T, bucket *awslocal.S3, started ...string) []string 
 	}
 	slices.Sort(texts)
 	return texts
+}
+
+// packKeys returns the sorted keys of the packs that the record references.
+func packKeys(t *testing.T, bucket *awslocal.S3) []string {
+	t.Helper()
+	r, err := store(bucket).Load(t.Context(), repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, i := range r.Images {
+		if pack, _, _ := strings.Cut(i.History, "/"); pack != "" {
+			all = append(all, "record/123456789012/us-west-2/team~app/"+pack)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func historyLines(label string, h history.History) []string {

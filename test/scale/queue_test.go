@@ -108,8 +108,8 @@ func (m *memoryRecords) Save(_ context.Context, repo scan.Repository, r history.
 	return r.Version, nil
 }
 
-func (*memoryRecords) Sweep(context.Context, scan.Repository, history.Record, history.Record) ([]string, error) {
-	return nil, nil
+func (*memoryRecords) Sweep(context.Context, scan.Repository, history.Record, history.Record) ([]string, map[string]string, error) {
+	return nil, nil, nil
 }
 
 func (m *memoryRecords) Repositories(context.Context) ([]scan.Repository, error) { return nil, nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -144,11 +145,11 @@ func (m killableRecords) Save(ctx context.Context, repo scan.Repository, r histo
 	return version, err
 }
 
-func (m killableRecords) AddHistory(ctx context.Context, repo scan.Repository, h history.History) (string, error) {
+func (m killableRecords) AddHistories(ctx context.Context, repo scan.Repository, histories []history.History) ([]string, []error) {
 	if err := wait(ctx); err != nil {
-		return "", err
+		return make([]string, len(histories)), slices.Repeat([]error{err}, len(histories))
 	}
-	return m.fakeRecords.AddHistory(ctx, repo, h)
+	return m.fakeRecords.AddHistories(ctx, repo, histories)
 }
 
 func (m killableRecords) Remove(ctx context.Context, repo scan.Repository) error {

@@ -205,7 +205,14 @@ func (f *fakeRecords) Load(_ context.Context, repo scan.Repository) (history.Rec
 	return r, nil
 }
 
-func (f *fakeRecords) History(_ context.Context, _ scan.Repository, name string) (history.History, error) {
+func (f *fakeRecords) Histories(_ context.Context, _ scan.Repository, names []string, use func(int, history.History, error)) {
+	for i, name := range names {
+		h, err := f.read(name)
+		use(i, h, err)
+	}
+}
+
+func (f *fakeRecords) read(name string) (history.History, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.history[name]; err != nil {
@@ -240,24 +247,27 @@ func (f *fakeRecords) Save(ctx context.Context, repo scan.Repository, r history.
 	return r.Version, nil
 }
 
-func (f *fakeRecords) AddHistory(_ context.Context, _ scan.Repository, h history.History) (string, error) {
+func (f *fakeRecords) AddHistories(_ context.Context, _ scan.Repository, histories []history.History) ([]string, []error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.add[scan.Image{Tag: h.Tag, Platform: h.Platform}.Label()]; err != nil {
-		return "", err
+	names, errs := make([]string, len(histories)), make([]error, len(histories))
+	for i, h := range histories {
+		if errs[i] = f.add[scan.Image{Tag: h.Tag, Platform: h.Platform}.Label()]; errs[i] != nil {
+			continue
+		}
+		f.made++
+		names[i] = fmt.Sprint("history", f.made)
+		f.histories[names[i]] = h
 	}
-	f.made++
-	name := fmt.Sprint("history", f.made)
-	f.histories[name] = h
-	return name, nil
+	return names, errs
 }
 
-func (f *fakeRecords) Sweep(context.Context, scan.Repository, history.Record, history.Record) ([]string, error) {
+func (f *fakeRecords) Sweep(context.Context, scan.Repository, history.Record, history.Record) ([]string, map[string]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	lost := f.lost
 	f.lost = nil
-	return lost, nil
+	return lost, nil, nil
 }
 
 func (f *fakeRecords) Repositories(context.Context) ([]scan.Repository, error) {

@@ -333,7 +333,7 @@ func TestSetStored(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := refresher.Record.Images["a"]
-		f := refresh.Fetcher{Refresher: refresher, ShouldRead: func(refresh.Group) (context.Context, bool) { return t.Context(), true }}
+		f := refresh.Fetcher{Refresher: refresher, Context: t.Context(), ShouldRead: func(refresh.Group) (context.Context, bool) { return t.Context(), true }}
 		f.Run(refresher.Groups(refresher.Images()))
 		if len(refresher.Pending()) != 1 {
 			t.Fatal("nothing is pending")
