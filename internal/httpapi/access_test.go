@@ -210,6 +210,7 @@ func TestPublicBadges(t *testing.T) {
 func TestDeleteNeedsTheFullKey(t *testing.T) {
 	h, _, id := withAccess(t, hash(fullKey), hash(readKey))
 	checkProblem(t, call(h, "DELETE", inURL("/configs/"+id, readKey), "", ""), 403)
+	checkProblem(t, call(h, "PUT", inURL("/configs/"+id, readKey), "application/json", valid), 403)
 	if got := call(h, "DELETE", "/configs/"+id, "", "", basic("ecr", fullKey)...); got.status != 204 {
 		t.Errorf("with the full key: %d", got.status)
 	}
@@ -276,7 +277,8 @@ func TestAllowedOrigin(t *testing.T) {
 	}
 	api.Origin = "https://a.example"
 	got := send("https://a.example", "OPTIONS", requestMethod, "POST")
-	if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != api.Origin || !strings.Contains(got.header.Get("Access-Control-Allow-Headers"), "Authorization") {
+	if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != api.Origin || !strings.Contains(got.header.Get("Access-Control-Allow-Headers"), "Authorization") ||
+		!strings.Contains(got.header.Get("Access-Control-Allow-Headers"), "If-Match") || !strings.Contains(got.header.Get("Access-Control-Allow-Methods"), "PUT") {
 		t.Errorf("preflight: %+v", got)
 	}
 	got = send("https://a.example", "GET", basic("", fullKey)...)

@@ -29,6 +29,9 @@ type ConfigStore interface {
 	report.ConfigReader
 	// Put stores a config under its id. Errors: Unavailable.
 	Put(ctx context.Context, c scan.Config) error
+	// Replace stores the result of change instead of the config with this id. It calls change with the stored config, and again if another
+	// call replaced that meanwhile. Errors: NotFound, Unavailable, and those of change, which store nothing.
+	Replace(ctx context.Context, id string, change func(stored scan.Config) (scan.Config, error)) error
 	// Delete deletes the config with this id. Errors: NotFound, Unavailable.
 	Delete(ctx context.Context, id string) error
 	// Pack stores copies of all configs in one object, so that new processes need not read each config. Errors:
@@ -36,10 +39,10 @@ type ConfigStore interface {
 	Pack(ctx context.Context) error
 }
 
-// Visits requests a visit of the repository of a new config. It logs errors and does not return them, because the next schedule
-// requests the same visit.
+// Visits requests visits of the repositories that a new or replaced config watches or watched. It logs errors and does not return
+// them, because the next schedule requests the same visits.
 type Visits interface {
-	Request(ctx context.Context, c scan.Config)
+	Request(ctx context.Context, config string, repos ...scan.Repository)
 }
 
 // API handles the requests. Its fields must not change after the first request. Fields that the served routes don't use may be
@@ -72,7 +75,7 @@ type Handler func(w http.ResponseWriter, r *http.Request) error
 func (a *API) ConfigRoutes() Routes {
 	return Routes{
 		"/configs":          {http.MethodGet: a.listConfigs, http.MethodPost: a.addConfig},
-		"/configs/{scanid}": {http.MethodGet: a.getConfig, http.MethodDelete: a.deleteConfig},
+		"/configs/{scanid}": {http.MethodGet: a.getConfig, http.MethodPut: a.replaceConfig, http.MethodDelete: a.deleteConfig},
 	}
 }
 

@@ -248,6 +248,7 @@ func TestInvalidConfigs(t *testing.T) {
 		"duplicate field":       {"application/json", strings.Replace(valid, "{", `{"region":"us-west-2",`, 1), 400, []string{"/region"}},
 		"duplicate, escaped":    {"application/json", strings.Replace(valid, "{", `{"\u0072egion":"us-west-2",`, 1), 400, []string{"/region"}},
 		"id given":              {"application/json", strings.Replace(valid, "{", `{"id":"`+exampleID+`",`, 1), 400, []string{"/id"}},
+		"updated given":         {"application/json", strings.Replace(valid, "{", `{"updated":"1",`, 1), 400, []string{"/updated"}},
 		"created given":         {"application/json", strings.Replace(valid, "{", `{"created":"1",`, 1), 400, []string{"/created"}},
 		"registry, a number":    {"application/json", with("registry", "123456789012"), 400, []string{"/registry"}},
 		"registry of 11 digits": {"application/json", with("registry", `"12345678901"`), 400, []string{"/registry"}},
@@ -342,7 +343,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"DELETE", "/configs/" + strings.ToUpper(exampleID), 404, ""},
 		{"PUT", "/configs", 405, "GET, HEAD, OPTIONS, POST"},
 		{"DELETE", "/configs/", 405, "GET, HEAD, OPTIONS, POST"},
-		{"POST", "/configs/" + exampleID, 405, "DELETE, GET, HEAD, OPTIONS"},
+		{"POST", "/configs/" + exampleID, 405, "DELETE, GET, HEAD, OPTIONS, PUT"},
 		{"POST", "/summary", 405, "GET, HEAD, OPTIONS"},
 		{"PATCH", "/findings/" + exampleID, 405, "GET, HEAD, OPTIONS"},
 		{"BREW", "/summary", 405, "GET, HEAD, OPTIONS"},
@@ -374,7 +375,7 @@ func TestWhenS3IsUnavailable(t *testing.T) {
 	a, h := start(t)
 	a.S3.InjectFault(awslocal.Fault{Code: "AccessDenied", Message: "User: arn:aws:iam::1:role/secret is not authorized"})
 	for _, c := range [][3]string{
-		{"GET", "/configs", ""}, {"POST", "/configs", valid}, {"GET", "/configs/" + exampleID, ""}, {"DELETE", "/configs/" + exampleID, ""},
+		{"GET", "/configs", ""}, {"POST", "/configs", valid}, {"GET", "/configs/" + exampleID, ""}, {"PUT", "/configs/" + exampleID, valid}, {"DELETE", "/configs/" + exampleID, ""},
 		{"GET", "/summary", ""}, {"GET", "/findings/" + exampleID, ""}, {"GET", "/findings", ""}, {"GET", "/findings/all", ""},
 	} {
 		got := call(h, c[0], c[1], "application/json", c[2])

@@ -34,7 +34,7 @@ func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Configs.Put(r.Context(), config); err != nil {
 		return err
 	}
-	a.requestVisit(r.Context(), config)
+	a.requestVisits(r.Context(), config.ID, config.Repo())
 	a.packConfigs(r.Context())
 	path := "/configs/" + config.ID
 	w.Header().Set("Location", cmp.Or(a.link(r, path, nil), path))
@@ -43,19 +43,56 @@ func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// requestTimeout is how long POST /configs waits for the queue. The config is stored before.
+// replaceConfig serves PUT. Its response has no ETag, because the client did not send the fields that the service sets (RFC 9110, 9.3.4).
+func (a *API) replaceConfig(w http.ResponseWriter, r *http.Request) error {
+	id, err := scanID(r)
+	if err != nil {
+		return err
+	}
+	draft, err := decodeConfig(w, r)
+	if err != nil {
+		return err
+	}
+	var before, config scan.Config
+	err = a.Configs.Replace(r.Context(), id, func(stored scan.Config) (scan.Config, error) {
+		body, err := encodeJSON(stored)
+		if err != nil {
+			return scan.Config{}, err
+		}
+		if !ifMatch(r, etagOf(body)) {
+			return scan.Config{}, &problem{Status: http.StatusPreconditionFailed, Detail: "The scan config was changed meanwhile. Read it again, and repeat your change."}
+		}
+		before = stored
+		config, err = stored.Replace(draft, a.Now())
+		return config, err
+	})
+	if err != nil {
+		return err
+	}
+	repos := []scan.Repository{config.Repo()}
+	if before.Repo() != config.Repo() {
+		repos = append(repos, before.Repo()) // its visit deletes the record if no other config watches it
+	}
+	a.requestVisits(r.Context(), id, repos...)
+	a.packConfigs(r.Context())
+	w.Header().Set("Cache-Control", noStore)
+	writeJSON(w, "application/json", http.StatusOK, config)
+	return nil
+}
+
+// requestTimeout is how long POST and PUT wait for the queue. The config is stored before.
 const requestTimeout = 2 * time.Second
 
-func (a *API) requestVisit(ctx context.Context, c scan.Config) {
+func (a *API) requestVisits(ctx context.Context, config string, repos ...scan.Repository) {
 	if a.Visits == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	a.Visits.Request(ctx, c)
+	a.Visits.Request(ctx, config, repos...)
 }
 
-// packTimeout is how long POST /configs packs the configs. If it takes longer, the next schedule packs them.
+// packTimeout is how long POST and PUT pack the configs. If it takes longer, the next schedule packs them.
 const packTimeout = 2 * time.Second
 
 func (a *API) packConfigs(ctx context.Context) {
@@ -75,8 +112,12 @@ func (a *API) getConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	body, err := encodeJSON(config)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Cache-Control", noStore)
-	writeJSON(w, "application/json", http.StatusOK, config)
+	serve(w, r, "application/json", body)
 	return nil
 }
 

@@ -150,7 +150,7 @@ func setField(c *scan.Config, m member) []scan.FieldError {
 		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "must be a string"}}
 	case m.name == "tags":
 		return setTags(c, m.value)
-	case m.name == "id", m.name == "created":
+	case m.name == "id", m.name == "created", m.name == "updated":
 		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is set by the service; leave it out"}}
 	}
 	return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is not a field of a scan config; the fields are region, registry, repository, tags, name and owner"}}

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,14 +23,20 @@ const (
 
 // writeJSON writes a complete JSON response. If the value can't be encoded, which is a defect of the service, the status is 500.
 func writeJSON(w http.ResponseWriter, contentType string, status int, value any) {
+	body, err := encodeJSON(value)
+	if err != nil {
+		status = http.StatusInternalServerError
+	}
+	writeBody(w, contentType, status, body)
+}
+
+func encodeJSON(value any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	if err := e.Encode(value); err != nil {
-		status = http.StatusInternalServerError
-	}
-	writeBody(w, contentType, status, b.Bytes())
+	err := e.Encode(value)
+	return b.Bytes(), err
 }
 
 // writeBody writes a complete response.
@@ -47,16 +55,31 @@ func serve(w http.ResponseWriter, r *http.Request, contentType string, body []by
 // serveDated is like serve, but also sends Last-Modified and supports If-Modified-Since. The caller must make sure that a later
 // response never has an earlier date.
 func serveDated(w http.ResponseWriter, r *http.Request, contentType string, body []byte, modified time.Time) {
-	sum := sha256.Sum256(body)
 	header(w, contentType)
-	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
-	// This API supports neither ranges nor conditional changes. http.ServeContent would respond to these headers with errors that are
+	w.Header().Set("ETag", etagOf(body))
+	// This API does not support ranges, and it supports If-Match only for PUT. http.ServeContent would respond to these headers with errors that are
 	// not problem documents.
 	plain := r.Clone(r.Context())
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-Unmodified-Since"} {
 		plain.Header.Del(name)
 	}
 	http.ServeContent(noRanges{w}, plain, "", modified, bytes.NewReader(body))
+}
+
+// etagOf returns the entity tag of a response body.
+func etagOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + hex.EncodeToString(sum[:16]) + `"`
+}
+
+// ifMatch reports whether the client's If-Match contains the tag (RFC 9110, strong comparison), or is missing.
+func ifMatch(r *http.Request, etag string) bool {
+	values := r.Header.Values("If-Match")
+	given := strings.Split(strings.Join(values, ","), ",") // etagOf makes no tag with a comma
+	return len(values) == 0 || slices.ContainsFunc(given, func(one string) bool {
+		one = strings.TrimSpace(one)
+		return one == etag || one == "*"
+	})
 }
 
 // fileHeader makes a client save the response as a CSV file with this name.

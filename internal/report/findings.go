@@ -78,8 +78,13 @@ func (l Listing) IDInFeed() func(uuid.UUID) uuid.UUID {
 // setConfig makes the listing one of a config.
 func (l *Listing) setConfig(c scan.Config) {
 	l.Config = &c
-	if created := c.CreatedAt(); !l.Changed.IsZero() && created.After(l.Changed) {
-		l.Changed = created
+	date := dateOf(c)
+	switch {
+	case l.Changed.IsZero():
+	case c.Updated > 0 && l.Now.Sub(date) < settledAfter:
+		l.Changed = time.Time{} // unknown, as for all configs
+	case date.After(l.Changed):
+		l.Changed = date
 	}
 }
 

@@ -437,8 +437,17 @@ func (q *request) lastChange(reports []Report, lastExpiry history.Stamp) time.Ti
 // change, so a client that got the time of a later change of another repository would miss this one.
 const settledAfter = 30 * time.Second
 
+// dateOf returns the date of a listing that only a change of the config changed. For a config that was replaced, this is some seconds later: before,
+// a client can have got the time of a change in the repository that the config watched.
+func dateOf(c scan.Config) time.Time {
+	if c.Updated > 0 {
+		return c.UpdatedAt().Add(settledAfter)
+	}
+	return c.CreatedAt()
+}
+
 // listConfigs returns the configs that a filter selects, and a function that returns the date of a listing of them: the latest time of a change, of
-// a new config and of a deletion. The date is zero when it is unknown.
+// a new or replaced config and of a deletion. The date is zero when it is unknown.
 func (r *Reader) listConfigs(ctx context.Context, f scan.Filter) ([]scan.Config, func(changed time.Time) time.Time, error) {
 	deleted := make(chan time.Time, 1)
 	reading, cancel := context.WithCancel(ctx)
@@ -462,8 +471,8 @@ func (r *Reader) listConfigs(ctx context.Context, f scan.Filter) ([]scan.Config,
 		defer cancel()
 		last := <-deleted
 		for _, c := range configs {
-			if created := c.CreatedAt(); created.After(last) {
-				last = created
+			if changed := dateOf(c); changed.After(last) {
+				last = changed
 			}
 		}
 		if changed.IsZero() || r.Now().Sub(last) < settledAfter || r.Now().Sub(changed) < settledAfter {

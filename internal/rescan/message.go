@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -128,18 +130,22 @@ func NewMessage(repo scan.Repository, configs ...string) Message {
 	return Message{Registry: repo.Registry, Region: repo.Region, Repository: repo.Name, Configs: configs}
 }
 
-// Requests sends messages for visits of new configs.
+// Requests sends messages for visits of new and replaced configs.
 type Requests struct {
 	Queue Queue
 	Log   *slog.Logger
 }
 
-// Request sends a message for a visit of the repository that a new config watches. If the message can't be sent,
-// Request logs this. The next schedule then sends the message.
-func (r Requests) Request(ctx context.Context, c scan.Config) {
-	errs := r.Queue.Send(ctx, []Sending{{Message: NewMessage(c.Repo(), c.ID), Once: c.ID}})
-	if len(errs) == 0 || errs[0] == nil {
-		return
+// Request sends a message for a visit of each of the repositories that a new or replaced config watches or watched. If a
+// message can't be sent, Request logs this. The next schedule then sends the message.
+func (r Requests) Request(ctx context.Context, config string, repos ...scan.Repository) {
+	sendings := make([]Sending, len(repos))
+	for i, repo := range repos {
+		sendings[i] = Sending{Message: NewMessage(repo, config), Once: uuid.NewString()} // a config can be replaced twice in 5 minutes
 	}
-	r.Log.WarnContext(ctx, "could not request a visit; the next schedule requests it", append(refresh.RepositoryAttrs(c.Repo()), "config", c.ID, "error", errs[0])...)
+	for i, err := range r.Queue.Send(ctx, sendings) {
+		if err != nil {
+			r.Log.WarnContext(ctx, "could not request a visit; the next schedule requests it", append(refresh.RepositoryAttrs(repos[i]), "config", config, "error", err)...)
+		}
+	}
 }

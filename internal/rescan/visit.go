@@ -159,20 +159,20 @@ func (w *visit) do() (Outcome, error) {
 	if err := w.open(); err != nil {
 		return VisitFailed, err
 	}
-	if w.isStale() && w.coversConfigs() {
-		return VisitDropped, nil
-	}
-	if err := w.readConfigs(); err != nil {
-		return VisitFailed, err
-	}
-	if len(w.ids) == 0 {
+	err := w.readConfigs()
+	switch {
+	case len(w.ids) == 0:
 		return w.remove()
+	case w.isStale() && w.coversConfigs():
+		return VisitDropped, nil
+	case err != nil:
+		return VisitFailed, err
 	}
 	if err := w.list(); err != nil {
 		return VisitFailed, err
 	}
 	w.work = newWork(w)
-	err := w.finish()
+	err = w.finish()
 	switch {
 	case errors.Is(err, errConflict):
 		w.log.WarnContext(w.saveCtx, "visit ended: another visit has stored the record")
@@ -274,23 +274,19 @@ func (w *visit) isStale() bool {
 	return begin <= w.Clock() && w.message.Sent.Before(begin.Time())
 }
 
-// coversConfigs reports whether the record has all tags that the configs of the message watch. A message that was
-// sent before the last visit can name a config that the last visit did not read.
+// coversConfigs reports whether the record has all tags that the configs watch. A message that was sent before the last
+// visit can name a config that the last visit did not read, or that was replaced after the last visit had read it.
 func (w *visit) coversConfigs() bool {
-	tags := w.Record.Tags()
-	for _, id := range w.message.Configs {
-		if slices.Contains(w.Record.Configs, id) {
-			continue
-		}
-		c, err := w.Configs.Stored(w.callCtx, id)
-		isUnknown := func(tag string) bool { return !tags[tag] }
-		switch {
-		case scan.CodeOf(err) == scan.NotFound, err == nil && c.Repo() != w.Repo, err == nil && w.Record.HasListedAll():
-		case err != nil, len(c.Tags) == 0, slices.ContainsFunc(c.Tags, isUnknown):
+	read := make(map[string]bool, len(w.configs))
+	tags, listedAll := w.Record.Tags(), w.Record.HasListedAll()
+	isUnknown := func(tag string) bool { return !tags[tag] }
+	for _, c := range w.configs {
+		read[c.ID] = true
+		if !listedAll && (len(c.Tags) == 0 || slices.ContainsFunc(c.Tags, isUnknown)) {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(w.ids, func(id string) bool { return !read[id] && !slices.Contains(w.Record.Configs, id) })
 }
 
 // configsAtOnce is the maximum number of concurrent reads of configs.

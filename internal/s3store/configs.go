@@ -175,14 +175,19 @@ func (s *Configs) objects(ctx context.Context) ([]listedConfig, error) {
 // Get implements [report.ConfigReader].
 func (s *Configs) Get(ctx context.Context, id string) (scan.Config, error) {
 	c, err := s.read(ctx, id)
+	return c, s.getError(ctx, id, err)
+}
+
+// getError returns the error of a call for one config whose object could not be read.
+func (s *Configs) getError(ctx context.Context, id string, err error) error {
 	switch {
 	case errors.Is(err, errNotConfig):
 		s.log.WarnContext(ctx, "ignored object: not a scan config", "bucket", s.bucket, "key", id+suffix, "error", err)
-		return scan.Config{}, notFound(err)
+		return notFound(err)
 	case scan.CodeOf(err) == scan.NoAccess:
-		return scan.Config{}, unavailable("read a scan config", err)
+		return unavailable("read a scan config", err)
 	}
-	return c, err
+	return err
 }
 
 // Stored implements [rescan.StoredConfigs].
@@ -196,9 +201,9 @@ func (s *Configs) Stored(ctx context.Context, id string) (scan.Config, error) {
 
 // Put implements [httpapi.ConfigStore].
 func (s ConfigWriter) Put(ctx context.Context, c scan.Config) error {
-	body, err := json.MarshalIndent(c, "", "  ")
+	body, err := encode(c)
 	if err != nil {
-		return fmt.Errorf("encode scan config %s: %w", c.ID, err)
+		return err
 	}
 	_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: aws.String(c.ID + suffix), Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
@@ -207,6 +212,48 @@ func (s ConfigWriter) Put(ctx context.Context, c scan.Config) error {
 		return unavailable("store scan config "+c.ID, err)
 	}
 	return nil
+}
+
+// maxReplaceAttempts is how often Replace reads a config that other calls change at the same time.
+const maxReplaceAttempts = 5
+
+// Replace implements [httpapi.ConfigStore] with S3's conditional writes.
+func (s ConfigWriter) Replace(ctx context.Context, id string, change func(stored scan.Config) (scan.Config, error)) error {
+	var tried []byte
+	for range maxReplaceAttempts {
+		stored, o, err := s.readObject(ctx, id)
+		if err != nil {
+			return s.getError(ctx, id, err)
+		}
+		if bytes.Equal(o.body, tried) { // the SDK repeats a write whose response is lost, and the repeated write conflicts with the first one
+			return nil
+		}
+		replaced, err := change(stored)
+		if err != nil {
+			return err
+		}
+		if tried, err = encode(replaced); err != nil {
+			return err
+		}
+		_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: &s.bucket, Key: aws.String(id + suffix), Body: bytes.NewReader(tried), ContentType: aws.String("application/json"), IfMatch: &o.version,
+		})
+		if err == nil {
+			return nil
+		}
+		if !isWriteConflict(err) {
+			return unavailable("replace scan config "+id, err)
+		}
+	}
+	return unavailable("replace scan config "+id, errors.New("other calls change it at the same time"))
+}
+
+func encode(c scan.Config) ([]byte, error) {
+	body, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode scan config %s: %w", c.ID, err)
+	}
+	return body, nil
 }
 
 // Delete implements [httpapi.ConfigStore]. It reads the object first, because S3's DeleteObject does not report whether
@@ -261,16 +308,22 @@ func (s *Configs) LastDeleted(ctx context.Context) (time.Time, error) {
 
 // read returns one config. Errors: errNotConfig, NotFound, Unavailable, and NoAccess if S3 denies access to the object.
 func (s *Configs) read(ctx context.Context, id string) (scan.Config, error) {
+	c, _, err := s.readObject(ctx, id)
+	return c, err
+}
+
+// readObject is like read. It also returns the object of the config.
+func (s *Configs) readObject(ctx context.Context, id string) (scan.Config, object, error) {
 	if !scan.ValidID(id) {
-		return scan.Config{}, notFound(nil)
+		return scan.Config{}, object{}, notFound(nil)
 	}
 	o, err := getObject(ctx, s.s3, s.bucket, id+suffix, "", maxObject)
 	if err != nil {
-		return scan.Config{}, readError(id, err)
+		return scan.Config{}, object{}, readError(id, err)
 	}
 	c, err := decode(id, o.body)
 	s.cache.save(listedConfig{id, o.version}, c, err)
-	return c, err
+	return c, o, err
 }
 
 func readError(id string, err error) error {
@@ -297,8 +350,8 @@ func decode(id string, body []byte) (scan.Config, error) {
 	if err := json.Unmarshal(body, &c); err != nil {
 		return scan.Config{}, fmt.Errorf("%w: %w", errNotConfig, err)
 	}
-	if c.Created < 0 || c.Created > maxCreated {
-		return scan.Config{}, fmt.Errorf("%w: created is not between 1970 and the year 9999", errNotConfig)
+	if min(c.Created, c.Updated) < 0 || max(c.Created, c.Updated) > maxCreated {
+		return scan.Config{}, fmt.Errorf("%w: created or updated is not between 1970 and the year 9999", errNotConfig)
 	}
 	if c.ID != id {
 		return scan.Config{}, fmt.Errorf("%w: the id is not the object's name", errNotConfig)

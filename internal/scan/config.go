@@ -35,6 +35,8 @@ type Config struct {
 	// what the config watches.
 	Name  string `json:"name,omitempty"`
 	Owner string `json:"owner,omitempty"`
+	// Updated is when the config was last replaced, in Unix seconds; 0 if it never was.
+	Updated int64 `json:"updated,string,omitempty"`
 }
 
 // Repository identifies an ECR repository. It can be used as a map key.
@@ -76,11 +78,26 @@ func NewConfig(draft Config, now time.Time) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("create a scan ID: %w", err)
 	}
-	draft.ID, draft.Created = id.String(), now.Unix()
-	if len(draft.Tags) == 0 {
-		draft.Tags = nil
-	}
+	draft.ID, draft.Created, draft.Updated = id.String(), now.Unix(), 0
+	draft.normalize()
 	return draft, nil
+}
+
+// Replace returns the config with the values of draft. ID and Created stay. Errors: those of [Config.Validate].
+func (c Config) Replace(draft Config, now time.Time) (Config, error) {
+	if err := draft.Validate(); err != nil {
+		return Config{}, err
+	}
+	draft.ID, draft.Created = c.ID, c.Created
+	draft.Updated = max(now.Unix(), c.Created, c.Updated) // clocks can be wrong
+	draft.normalize()
+	return draft, nil
+}
+
+func (c *Config) normalize() {
+	if len(c.Tags) == 0 {
+		c.Tags = nil
+	}
 }
 
 // ValidID reports whether id has the form of a scan ID. No config has an id of another form, so callers need not read
@@ -96,6 +113,14 @@ func (c Config) Repo() Repository {
 
 // CreatedAt returns Created as a time in UTC.
 func (c Config) CreatedAt() time.Time { return time.Unix(c.Created, 0).UTC() }
+
+// UpdatedAt returns Updated as a time in UTC; zero if the config was never replaced.
+func (c Config) UpdatedAt() time.Time {
+	if c.Updated == 0 {
+		return time.Time{}
+	}
+	return time.Unix(c.Updated, 0).UTC()
+}
 
 // SortConfigs sorts configs in the order of the API: by creation, then by id.
 func SortConfigs(configs []Config) {
@@ -114,7 +139,7 @@ var (
 )
 
 // Validate checks the region, the registry, the repository, the tags, the name and the owner. It returns nil, or an [*Error] with the code
-// [Invalid] and one [FieldError] for each invalid field. It ignores ID and Created.
+// [Invalid] and one [FieldError] for each invalid field. It ignores ID, Created and Updated.
 func (c Config) Validate() error {
 	var wrong []FieldError
 	check := func(ok bool, pointer, detail string) {

@@ -34,6 +34,7 @@ func TestMatchesPattern(t *testing.T) {
 		{"a*a", "a", false}, // the parts must not overlap
 		{"a*a", "aa", true},
 		{"ab*bc", "abc", false},
+		{"*ab*b*", "ab", false},
 		{"v*.*", "v1", false},
 		{"v*.*", "v1.2.3", true},
 		{"a*b*c", "a-c-b-c", true},

@@ -11,9 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
 )
 
 // Each change has its own date. If two had the same date, a client that polls between them would miss the second. A
@@ -111,6 +113,9 @@ func TestPollingByDate(t *testing.T) {
 		service := w.service()
 		c := addConfig(t, service, repo)
 		w.push("one", "A:LOW")
+		other := repo
+		other.Name = "team/other"
+		w.ecr.PutImage(ecrID(other), ecr.Image{Tags: []string{"x"}, ScannedAt: time.Now(), Findings: findings("X:LOW")})
 		poll := &poller{handler: service.Handler("https://api.example"), seen: make(map[string]answer)}
 		for _, step := range []func(){
 			func() {},
@@ -130,6 +135,18 @@ func TestPollingByDate(t *testing.T) {
 			func() { time.Sleep(time.Minute) },
 			func() { _ = w.ecr.DeleteImage(ecrID(repo), "two"); time.Sleep(refresh.ListingMaxAge) },
 			func() { visit(t, service) },
+			func() { replaceConfig(t, service, c.ID, repo, "one") }, // the response changes at once, the record does not
+			func() { time.Sleep(time.Second) },
+			func() { replaceConfig(t, service, c.ID, repo, "three"); time.Sleep(time.Minute) },
+			func() { visit(t, service) },
+			func() { time.Sleep(time.Minute) },
+			func() { w.push("three", "E:LOW"); visit(t, service); time.Sleep(time.Minute) },
+			func() { replaceConfig(t, service, c.ID, other); time.Sleep(time.Second) },
+			func() { visit(t, service); time.Sleep(20 * time.Second) },
+			func() { replaceConfig(t, service, c.ID, repo); time.Sleep(5 * time.Second) },
+			func() { visit(t, service) },
+			func() { w.push("three", "F:HIGH"); visit(t, service) }, // the record changes soon after the config
+			func() { time.Sleep(time.Minute) },
 			func() { w.ecr.InjectFault(noStarts); time.Sleep(49 * time.Hour) },
 			func() { visit(t, service) },
 			func() { time.Sleep(time.Second) },
@@ -143,6 +160,15 @@ func TestPollingByDate(t *testing.T) {
 			t.Errorf("%d responses were unchanged and %d changed, want both", poll.unchanged, poll.changed)
 		}
 	})
+}
+
+func replaceConfig(t *testing.T, w *awstest.Service, id string, r scan.Repository, tags ...string) {
+	t.Helper()
+	draft := scan.Config{Region: r.Region, Registry: r.Registry, Repository: r.Name, Tags: tags}
+	err := w.Configs.Replace(t.Context(), id, func(stored scan.Config) (scan.Config, error) { return stored.Replace(draft, time.Now()) })
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 type answer struct {

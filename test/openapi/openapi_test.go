@@ -28,6 +28,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	feed := []string{"Content-Type", "application/atom+xml; charset=utf-8", "ETag", etag, "Cache-Control", "private, max-age=900", "Vary", "Accept"}
+	etagged := []string{"Content-Type", "application/json", "Cache-Control", "no-store", "ETag", etag}
 	isJSON, isProblem := []string{"Content-Type", "application/json", "Cache-Control", "no-store"}, []string{"Content-Type", "application/problem+json"}
 	problem := func(status string) string { return strings.Replace(notFound, "404", status, 1) }
 	for name, test := range map[string]struct {
@@ -37,20 +38,23 @@ func TestCheck(t *testing.T) {
 		body                 string
 		wantError            string // "" for none
 	}{
-		"a config":                      {"GET", "/configs/" + id, "", 200, isJSON, config, ""},
-		"with a slash":                  {"GET", "/configs/" + id + "/", "", 200, isJSON, config, ""},
-		"HEAD":                          {"HEAD", "/configs/" + id, "", 200, isJSON, "", ""},
-		"HEAD without its type":         {"HEAD", "/configs/" + id, "", 200, isJSON[2:], "", "content type"},
-		"a field of another type":       {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `"1795568190"`, "1795568190", 1), "created"},
-		"an unknown field":              {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "{", `{"color":"red",`, 1), "color"},
-		"a missing field":               {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, `,"tags":null`, "", 1), "tags"},
-		"a type array's other type":     {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "null", `["latest"]`, 1), ""},
-		"a type that isn't in it":       {"GET", "/configs/" + id, "", 200, isJSON, strings.Replace(config, "null", `"latest"`, 1), "tags"},
+		"a config":                      {"GET", "/configs/" + id, "", 200, etagged, config, ""},
+		"with a slash":                  {"GET", "/configs/" + id + "/", "", 200, etagged, config, ""},
+		"HEAD":                          {"HEAD", "/configs/" + id, "", 200, etagged, "", ""},
+		"HEAD without its type":         {"HEAD", "/configs/" + id, "", 200, etagged[2:], "", "content type"},
+		"a field of another type":       {"GET", "/configs/" + id, "", 200, etagged, strings.Replace(config, `"1795568190"`, "1795568190", 1), "created"},
+		"an unknown field":              {"GET", "/configs/" + id, "", 200, etagged, strings.Replace(config, "{", `{"color":"red",`, 1), "color"},
+		"a missing field":               {"GET", "/configs/" + id, "", 200, etagged, strings.Replace(config, `,"tags":null`, "", 1), "tags"},
+		"a type array's other type":     {"GET", "/configs/" + id, "", 200, etagged, strings.Replace(config, "null", `["latest"]`, 1), ""},
+		"a type that isn't in it":       {"GET", "/configs/" + id, "", 200, etagged, strings.Replace(config, "null", `"latest"`, 1), "tags"},
 		"in a list":                     {"GET", "/configs", "", 200, isJSON, "[" + strings.Replace(config, "us-west-2", "Oregon", 1) + "]", "region"},
 		"not JSON":                      {"GET", "/configs", "", 200, isJSON, "[", "decode"},
 		"another content type":          {"GET", "/configs", "", 200, []string{"Content-Type", "text/plain", "Cache-Control", "no-store"}, "[]", "content type"},
 		"another charset":               {"GET", "/findings/all", "", 200, append([]string{"Content-Type", "application/atom+xml"}, feed[2:]...), atom, "content type"},
 		"unknown status":                {"GET", "/configs", "", 206, isJSON, "[]", "status"},
+		"a replaced config":             {"PUT", "/configs/" + id, draft, 200, isJSON, strings.Replace(config, "}", `,"updated":"1795568191"}`, 1), ""},
+		"a wrong draft replaces":        {"PUT", "/configs/" + id, config, 200, isJSON, config, "accepted"},
+		"without an ETag":               {"GET", "/configs/" + id, "", 200, isJSON, config, "ETag"},
 		"a created config":              {"POST", "/configs", draft, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, ""},
 		"without Location":              {"POST", "/configs", draft, 201, isJSON, config, "Location"},
 		"a wrong draft, accepted":       {"POST", "/configs", `{"region":"us-west-2"}`, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, "accepted"},

@@ -42,7 +42,7 @@ func wholeAPI(t *testing.T) http.Handler {
 func request(method, path string) *http.Request {
 	const id = "01a21034-4364-7edd-b2e3-8637732cb583"
 	body := ""
-	if method == http.MethodPost {
+	if method == http.MethodPost || method == http.MethodPut {
 		body = `{"region": "us-west-2", "registry": "123456789012", "repository": "test/ubuntu"}`
 	}
 	r := httptest.NewRequest(method, strings.NewReplacer("{scanid}", id, "{badge}", id+".svg").Replace(path), strings.NewReader(body))

@@ -118,14 +118,21 @@ func TestRequestsNotSent(t *testing.T) {
 	const warning = "could not request a visit"
 	w := newService(&fakeRegistry{})
 	requests := rescan.Requests{Queue: w.queue, Log: w.Log}
-	requests.Request(t.Context(), config("1", "app", "a"))
-	want := []rescan.Sending{{Message: rescan.NewMessage(config("", "app").Repo(), "1"), Once: "1"}}
-	if diff := cmp.Diff(want, w.queue.sent); diff != "" || strings.Contains(w.log.String(), warning) {
-		t.Errorf("%s (-want +got):\n%s", w.log, diff)
+	app, web := config("1", "app", "a").Repo(), config("1", "web").Repo()
+	requests.Request(t.Context(), "1", app, web)
+	requests.Request(t.Context(), "1", app)
+	var sent []rescan.Message
+	once := make(map[string]bool)
+	for _, one := range w.queue.sent {
+		sent, once[one.Once] = append(sent, one.Message), true
+	}
+	want := []rescan.Message{rescan.NewMessage(app, "1"), rescan.NewMessage(web, "1"), rescan.NewMessage(app, "1")}
+	if diff := cmp.Diff(want, sent); diff != "" || strings.Contains(w.log.String(), warning) || len(once) != 3 {
+		t.Errorf("%s, %d different deduplication ids (-want +got):\n%s", w.log, len(once), diff)
 	}
 	w.queue.fail = func(rescan.Message) error { return &scan.Error{Code: scan.Unavailable} }
-	requests.Request(t.Context(), config("2", "app"))
-	if len(w.queue.sent) != 1 || !strings.Contains(w.log.String(), warning) {
+	requests.Request(t.Context(), "2", app)
+	if len(w.queue.sent) != 3 || !strings.Contains(w.log.String(), warning) {
 		t.Errorf("%d sent: %s", len(w.queue.sent), w.log)
 	}
 }
@@ -143,7 +150,7 @@ func TestManyRequestsLeadToFewVisits(t *testing.T) {
 			for i := range requested {
 				c := config(fmt.Sprint(i), "app")
 				w.configs.set(append(w.configs.configs[:i:i], c)...)
-				requests.Request(t.Context(), c)
+				requests.Request(t.Context(), c.ID, c.Repo())
 				time.Sleep(50 * time.Millisecond)
 			}
 		})

@@ -132,7 +132,7 @@ func earlyEndings() map[string]ending {
 			func(w *service, _ *rescan.Received) { w.records.save = unavailable }, rescan.VisitReport{Outcome: rescan.VisitFailed, Code: scan.Unavailable, Reason: "no answer", Configs: 1}, 0, false, true, true,
 		},
 		"stale": {
-			func(w *service, m *rescan.Received) { m.Sent = w.records.of("app").Begin.Time().Add(-time.Millisecond) }, rescan.VisitReport{Outcome: rescan.VisitDropped}, 0, false, false, false,
+			func(w *service, m *rescan.Received) { m.Sent = w.records.of("app").Begin.Time().Add(-time.Millisecond) }, rescan.VisitReport{Outcome: rescan.VisitDropped, Configs: 1}, 0, false, false, false,
 		},
 		"sent in the second of the begin": {
 			func(w *service, m *rescan.Received) { m.Sent = w.records.of("app").Begin.Time() }, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, true,
@@ -355,7 +355,7 @@ func TestRequestDuringAVisit(t *testing.T) {
 		if w.advance(3 * time.Second); !posted {
 			posted = true
 			w.configs.set(config("1", "app", "a"), config("2", "app", "b"))
-			rescan.Requests{Queue: w.queue, Log: w.Log}.Request(t.Context(), config("2", "app", "b"))
+			rescan.Requests{Queue: w.queue, Log: w.Log}.Request(t.Context(), "2", config("2", "app", "b").Repo())
 		}
 	}
 	w.visit(t, "app", "1")
@@ -374,6 +374,38 @@ func TestRequestDuringAVisit(t *testing.T) {
 	}
 }
 
+// The clocks of the queue and of S3 differ by seconds, so the message of a replaced config can look older than the last visit, which read the
+// config before. It leads to a visit if the config watches more, or another repository.
+func TestReplacedConfigWithALateClock(t *testing.T) {
+	for name, test := range map[string]struct {
+		before, after scan.Config
+		want          rescan.Outcome
+		tags          string
+	}{
+		"more tags":          {config("1", "app", "a"), config("1", "app", "a", "b"), rescan.VisitEnded, "a b"},
+		"another tag":        {config("1", "app", "a"), config("1", "app", "b"), rescan.VisitEnded, "b"},
+		"all tags":           {config("1", "app", "a"), config("1", "app"), rescan.VisitEnded, "a b"},
+		"fewer tags":         {config("1", "app", "a", "b"), config("1", "app", "a"), rescan.VisitDropped, "a b"}, // the next schedule removes the other
+		"another repository": {config("1", "app", "a"), config("1", "web"), rescan.VisitEnded, ""},
+		"another owner":      {config("1", "app", "a"), config("1", "app", "a"), rescan.VisitDropped, "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "2"}}}}
+			w := newService(r, test.before)
+			m := w.message("app", "1")
+			w.advance(3 * time.Second)
+			w.visit(t, "app", "1")
+			w.configs.set(test.after)
+			if report := w.visitor.Visit(t.Context(), m); report.Outcome != test.want {
+				t.Errorf("outcome %s, want %s", report.Outcome, test.want)
+			}
+			if tags := tagsOf(w.records.of("app")); tags != test.tags {
+				t.Errorf("the record has the tags %q, want %q", tags, test.tags)
+			}
+		})
+	}
+}
+
 // A visit reads the configs that its message and the record name. If messages for other configs were sent during the
 // visit, each leads to a visit, unless the record already has the tags of the config.
 func TestPostsDuringAVisitWithDifferentTags(t *testing.T) {
@@ -387,7 +419,7 @@ func TestPostsDuringAVisitWithDifferentTags(t *testing.T) {
 		post := func(id, tag string) {
 			c := config(id, "app", tag)
 			w.configs.set(append(slices.Clone(w.configs.configs), c)...)
-			requests.Request(t.Context(), c)
+			requests.Request(t.Context(), c.ID, c.Repo())
 			time.Sleep(2 * time.Second)
 		}
 		go func() {

@@ -1,0 +1,196 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/rescan"
+	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/test/awstest"
+)
+
+func replace(h *service, id, body string, header ...string) response {
+	return call(h, "PUT", "/configs/"+id, "application/json", body, header...)
+}
+
+const otherTags = `{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu","tags":["latest"],"owner":"platform"}`
+
+// A replaced config keeps its id, so its feeds go on. Readers see it at once.
+func TestReplaceConfig(t *testing.T) {
+	a, h := start(t)
+	c, _ := addConfig(t, h, valid)
+	h.visit(t)
+	before := call(h, "GET", "/findings/"+c.ID, "", "").body
+	a.Advance(time.Minute)
+	got := replace(h, c.ID, otherTags)
+	var replaced scan.Config
+	if err := json.Unmarshal([]byte(got.body), &replaced); err != nil || got.status != 200 {
+		t.Fatalf("%d %s, %v", got.status, got.body, err)
+	}
+	if replaced.ID != c.ID || replaced.Created != c.Created || replaced.Updated < c.Created+60 || !slices.Equal(replaced.Tags, []string{"latest"}) || replaced.Owner != "platform" {
+		t.Errorf("replaced: %+v, before: %+v", replaced, c)
+	}
+	if got.header.Get("ETag") != "" || got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("headers %v: the ETag of a PUT would be that of the client's body", got.header)
+	}
+	if one := call(h, "GET", "/configs/"+c.ID, "", "").body; one != got.body {
+		t.Errorf("GET: %s", one)
+	}
+	if all := call(h, "GET", "/configs", "", "").body; !strings.Contains(all, `"updated"`) || strings.Contains(all, "16.04") {
+		t.Errorf("the list: %s", all)
+	}
+	for _, path := range []string{"/summary", "/findings/" + c.ID, "/findings/all"} {
+		if body := call(h, "GET", path, "", "").body; strings.Contains(body, "16.04") || !strings.Contains(body, "latest") {
+			t.Errorf("%s before the next visit: %s", path, body)
+		}
+	}
+	h.VisitAll(t.Context())
+	feed := func(body string) (id, entry string) {
+		id, rest, _ := strings.Cut(body, "</id>")
+		_, rest, _ = strings.Cut(rest, "found in latest")
+		return id[strings.LastIndex(id, "<id>"):], rest
+	}
+	wantID, _ := feed(before)
+	if id, _ := feed(call(h, "GET", "/findings/"+c.ID, "", "").body); id != wantID {
+		t.Errorf("the feed has the id %s, before %s", id, wantID)
+	}
+}
+
+func TestReplaceRequestsVisits(t *testing.T) {
+	_, h := start(t)
+	c, _ := addConfig(t, h, valid)
+	h.VisitAll(t.Context())
+	messages := func() (sent []rescan.Message) {
+		for _, m := range h.Queue.Take() {
+			sent = append(sent, m.Message)
+		}
+		return sent
+	}
+	centos := scan.Repository{Registry: c.Registry, Region: c.Region, Name: "test/centos"}
+	replace(h, c.ID, otherTags)
+	if diff := cmp.Diff([]rescan.Message{rescan.NewMessage(c.Repo(), c.ID)}, messages()); diff != "" {
+		t.Errorf("the same repository (-want +got):\n%s", diff)
+	}
+	replace(h, c.ID, strings.Replace(otherTags, "test/ubuntu", "test/centos", 1))
+	if diff := cmp.Diff([]rescan.Message{rescan.NewMessage(centos, c.ID), rescan.NewMessage(c.Repo(), c.ID)}, messages()); diff != "" {
+		t.Errorf("another repository (-want +got):\n%s", diff)
+	}
+	for _, target := range []string{c.ID, exampleID} {
+		replace(h, target, `{}`)
+	}
+	replace(h, c.ID, otherTags, "If-Match", `"other"`)
+	replace(h, exampleID, otherTags)
+	if sent := messages(); len(sent) != 0 {
+		t.Errorf("calls that store nothing sent %+v", sent)
+	}
+}
+
+// The visit of the repository that the config watched deletes its record, unless another config watches it.
+func TestReplaceTheRepository(t *testing.T) {
+	a, h := start(t)
+	c, _ := addConfig(t, h, valid)
+	h.VisitAll(t.Context())
+	centos := strings.Replace(otherTags, `"test/ubuntu","tags":["latest"]`, `"test/centos"`, 1)
+	recordsOf := func(name string) int {
+		return len(slices.DeleteFunc(keysOf(t, a), func(key string) bool { return !strings.Contains(key, name) }))
+	}
+	if recordsOf("test~ubuntu") == 0 {
+		t.Fatalf("no record among %v", keysOf(t, a))
+	}
+	replace(h, c.ID, centos)
+	h.VisitAll(t.Context())
+	if n := recordsOf("test~ubuntu"); n != 0 {
+		t.Errorf("%d objects of the repository that no config watches", n)
+	}
+	if body := call(h, "GET", "/summary", "", "").body; !strings.Contains(body, "test/centos:7") || strings.Contains(body, "ubuntu") {
+		t.Errorf("the summary: %s", body)
+	}
+	other, _ := addConfig(t, h, centos)
+	h.VisitAll(t.Context())
+	replace(h, c.ID, valid)
+	h.VisitAll(t.Context())
+	if recordsOf("test~centos") == 0 || other.ID == c.ID {
+		t.Error("the record of a repository that another config watches is deleted")
+	}
+}
+
+func TestReplaceWithIfMatch(t *testing.T) {
+	_, h := start(t)
+	c, added := addConfig(t, h, valid)
+	target := "/configs/" + c.ID
+	etag := call(h, "GET", target, "", "").header.Get("ETag")
+	if etag == "" || call(h, "HEAD", target, "", "").header.Get("ETag") != etag {
+		t.Fatalf("the ETag is %q", etag)
+	}
+	if got := call(h, "GET", target, "", "", "If-None-Match", etag); got.status != 304 || got.body != "" || got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("If-None-Match: %+v", got)
+	}
+	for _, given := range []string{`"x"`, "W/" + etag, strings.Trim(etag, `"`), `"x", "y"`, "", ","} {
+		checkProblem(t, replace(h, c.ID, otherTags, "If-Match", given), 412)
+		if got := call(h, "GET", target, "", ""); got.body != added {
+			t.Fatalf("If-Match %q: stored %s", given, got.body)
+		}
+	}
+	for _, given := range []string{etag, `"x" , ` + etag, "*"} {
+		if got := replace(h, c.ID, otherTags, "If-Match", strings.ReplaceAll(given, etag, call(h, "GET", target, "", "").header.Get("ETag"))); got.status != 200 {
+			t.Errorf("If-Match %q: %d %s", given, got.status, got.body)
+		}
+	}
+	checkProblem(t, replace(h, c.ID, valid, "If-Match", etag), 412)
+	checkProblem(t, replace(h, exampleID, valid, "If-Match", "*"), 404)
+}
+
+func TestInvalidReplacements(t *testing.T) {
+	_, h := start(t)
+	c, added := addConfig(t, h, valid)
+	target := "/configs/" + c.ID
+	checkProblem(t, call(h, "PUT", target, "text/plain", valid), 415)
+	checkProblem(t, call(h, "PUT", target, "application/json", valid+strings.Repeat(" ", 64<<10)), 413)
+	checkProblem(t, call(h, "PUT", "/configs/"+strings.ToUpper(c.ID), "application/json", valid), 404)
+	checkProblem(t, call(h, "PUT", "/configs/"+exampleID, "application/json", valid), 404)
+	checkProblem(t, call(h, "PUT", "/configs", "application/json", valid), 405)
+	if diff := cmp.Diff([]string{"/created", "/id"}, slices.Sorted(slices.Values(checkProblem(t, call(h, "PUT", target, "application/json", added), 400)))); diff != "" {
+		t.Errorf("named fields (-want +got):\n%s", diff)
+	}
+	for _, body := range []string{"", "{}", `{"updated":"1",` + valid[1:], `{"name":"",` + valid[1:]} {
+		if pointers := checkProblem(t, call(h, "PUT", target, "application/json", body), 400); len(pointers) == 0 {
+			t.Errorf("%s: no field is named", body)
+		}
+	}
+	if got := call(h, "GET", target, "", "").body; got != added {
+		t.Errorf("stored: %s", got)
+	}
+}
+
+// A PUT that fails says so, and the config stays.
+func TestReplaceWhileS3Fails(t *testing.T) {
+	a, h := start(t)
+	c, added := addConfig(t, h, valid)
+	a.S3.InjectFault(awslocal.Fault{Operation: "PutObject", Status: 503})
+	checkProblem(t, replace(h, c.ID, otherTags), 503)
+	a.S3.ClearFaults()
+	if got := call(h, "GET", "/configs/"+c.ID, "", "").body; got != added {
+		t.Errorf("stored: %s", got)
+	}
+}
+
+func keysOf(t *testing.T, a *awstest.AWS) []string {
+	t.Helper()
+	page, err := a.S3Client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(awstest.Bucket)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, o := range page.Contents {
+		keys = append(keys, aws.ToString(o.Key))
+	}
+	return keys
+}
