@@ -39,7 +39,7 @@ bench: ## measure the compiled functions as they are deployed
 	@$(BENCH) $(ARGS)
 
 growth: ## simulate how time, calls and memory grow with the number of images
-	go test -run '^$$' -bench . ./test/scale
+	go -C test/scale test -count=1 -timeout 60m -run '^TestGrowth$$' -growth
 
 build: ## compile the four functions into dist/
 	@$(DEPLOY) build

@@ -62,7 +62,7 @@ func (h handler) respond(ctx context.Context, event events.APIGatewayProxyReques
 	encoded := serve(h, r).encode(withBody)
 	if size := len(encoded); size > maxResponse {
 		slog.ErrorContext(ctx, "response too large for Lambda", "method", r.Method, "path", r.URL.Path, "bytes", size, "limit", maxResponse)
-		return problem(http.StatusInternalServerError, "The response is too large: the limit is 6 MB. Use filters to make it smaller.").encode(withBody)
+		return problem(http.StatusInternalServerError, "The response is too large: the limit is 6 MB. Parameters such as repository, tag and severity make it smaller.").encode(withBody)
 	}
 	return encoded
 }

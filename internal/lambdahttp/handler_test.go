@@ -306,7 +306,7 @@ func TestTooLargeResponse(t *testing.T) {
 				}
 				return
 			}
-			wantProblem(t, response, 500, "The response is too large: the limit is 6 MB. Use filters to make it smaller.")
+			wantProblem(t, response, 500, "The response is too large: the limit is 6 MB. Parameters such as repository, tag and severity make it smaller.")
 			if !strings.Contains(log.String(), "too large") || !strings.Contains(log.String(), `"path":"/configs"`) {
 				t.Errorf("log: %s", log)
 			}

@@ -2,150 +2,187 @@ package scale
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"net/http/httptest"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 )
+
+var growth = flag.Bool("growth", false, "simulate up to 100,000 images in TestGrowth, and print a table")
 
 // cost is the cost of one operation on a simulated ECR.
 type cost struct {
-	images    int
 	time      time.Duration // simulated
-	calls     int
-	allocated uint64 // bytes, including those of the embedded ECR
-	peak      uint64 // maximum bytes of heap and stacks in use, minus those before the operation
+	processor time.Duration // including that of the embedded services
+	calls     int           // to ECR
+	// memory is the maximum of bytes of heap and stacks in use, without those that were in use before or remain afterwards: the embedded
+	// services keep data in memory too.
+	memory uint64
 }
 
-// BenchmarkScanRun visits repositories in which each image is due, on a fake clock. ECR responds after 30 ms.
-func BenchmarkScanRun(b *testing.B) {
-	benchmarkSizes(b, func(context.Context, *World) error { return nil }, func(ctx context.Context, w *World, images int) error {
-		visits, _, err := w.Run(ctx)
-		if err == nil && visits.Started != images {
-			err = fmt.Errorf("started %d of %d", visits.Started, images)
-		}
-		return err
-	})
+// grown are the costs of a number of images: of their first visits, of visits in which nothing is due, of visits in which all scans are
+// due, and of the summary as a page. sizes are the bytes of the summary by format.
+type grown struct {
+	images, repositories   int
+	first, idle, due, page cost
+	sizes                  map[string]int
+	peak                   atomic.Uint64
 }
 
-// BenchmarkSummarySimulated reads the summary of the same images from the records.
-func BenchmarkSummarySimulated(b *testing.B) {
-	visit := func(ctx context.Context, w *World) error {
-		_, _, err := w.Run(ctx)
-		return err
+// visitsOfProcess is the number of visits at once. In Lambda each has its own process.
+const visitsOfProcess = 5
+
+// Time, calls and memory grow at most linearly with the number of images, in one repository and in many. The flag -growth measures up to
+// 100,000 images, which takes many minutes.
+func TestGrowth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector")
 	}
-	benchmarkSizes(b, visit, func(ctx context.Context, w *World, images int) error {
-		overview, err := w.Reader.Summary(ctx, time.Time{})
-		n := 0
-		for _, r := range overview.Reports {
-			n += len(r.Images)
-		}
-		if err == nil && n != images {
-			err = fmt.Errorf("%d of %d images", n, images)
-		}
-		return err
-	})
-}
-
-// benchmarkSizes measures an operation for growing numbers of images, first in one repository and finally in a
-// thousand. It reports how the cost grows relative to the number of images: 1 is linear. A simulation always gives
-// the same figures, so each size runs once, whatever the number of rounds. prepare is not measured.
-func benchmarkSizes(b *testing.B, prepare func(context.Context, *World) error, operation func(context.Context, *World, int) error) {
-	var last cost
-	for _, size := range []struct{ images, repositories int }{{100, 1}, {1_000, 1}, {10_000, 1}, {100_000, 1}, {100_000, 1_000}} {
-		var c cost
-		b.Run(fmt.Sprintf("%dimages/%drepositories", size.images, size.repositories), func(b *testing.B) {
-			if c.images == 0 {
-				c = simulate(b, size.images, size.repositories, prepare, operation)
-			}
-			c.report(b, last)
-		})
-		last = c
+	series := map[int][]int{1: {100, 1000}, 100: {1000}}
+	if *growth {
+		series = map[int][]int{1: {100, 1_000, 10_000, 100_000}, 1000: {1_000, 10_000, 100_000}}
+		defer debug.SetGCPercent(debug.SetGCPercent(50)) // frequent collections make the measured memory more precise
 	}
-}
-
-func (c cost) report(b *testing.B, last cost) {
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(c.time.Seconds(), "simulated-s")
-	b.ReportMetric(float64(c.calls)/float64(c.images), "calls/image")
-	b.ReportMetric(float64(c.allocated)/float64(c.images)/1024, "alloc-KiB/image")
-	b.ReportMetric(float64(c.peak)/(1<<20), "peak-MiB")
-	if last.images > 0 {
-		more := float64(c.images) / float64(last.images)
-		if last.calls > 0 { // without calls, no simulated time passes
-			b.ReportMetric(float64(c.time)/float64(last.time)/more, "×linear-time")
-			b.ReportMetric(float64(c.calls)/float64(last.calls)/more, "×linear-calls")
-		}
-		b.ReportMetric(float64(c.peak)/float64(last.peak)/more, "×linear-peak")
-	}
-}
-
-// simulate measures the operation in a bubble of package synctest. Only tests can create a bubble.
-func simulate(b *testing.B, images, repositories int, prepare func(context.Context, *World) error, operation func(context.Context, *World, int) error) (c cost) {
-	b.Helper()
-	defer debug.SetGCPercent(debug.SetGCPercent(20)) // frequent collections make the measured live memory precise enough
-	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
-		Name: "simulation", F: func(t *testing.T) {
-			ended, peak := make(chan struct{}), make(chan uint64)
-			go func() { peak <- peakLiveBytes(ended) }()
-			synctest.Test(t, func(t *testing.T) {
-				configs := make([]scan.Config, repositories)
-				for i := range configs {
-					configs[i] = Config("us-west-2", fmt.Sprintf("team/app%d", i))
-				}
-				w := New(configs...)
-				for _, config := range configs {
-					w.Fill(config, images/repositories)
-				}
-				if err := prepare(t.Context(), w); err != nil {
-					t.Error(err)
-				}
-				w.ECR.ResetCount()
-				c = measureOne(t, w, images, operation)
-			})
+	for _, repositories := range []int{1, 100, 1000} {
+		var last *grown
+		for _, images := range series[repositories] {
+			g := &grown{images: images, repositories: repositories, sizes: map[string]int{}}
+			ended := make(chan struct{})
+			go watch(&g.peak, ended)
+			synctest.Test(t, g.simulate)
 			close(ended)
-			c.peak = max(<-peak, c.peak) - c.peak
-		},
-	}})
-	if !ok {
-		b.FailNow()
+			g.check(t, last)
+			last = g
+			t.Log(g.row())
+			if *growth {
+				fmt.Println(g.row())
+			}
+		}
 	}
-	return c
 }
 
-// measureOne runs the operation. It sets peak to the live bytes before the operation.
-func measureOne(t *testing.T, w *World, images int, operation func(context.Context, *World, int) error) cost {
-	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	c := cost{images: images, peak: liveBytes()}
-	began := time.Now()
-	if err := operation(t.Context(), w, images); err != nil {
+// simulate runs the operations. The findings of the images do not change.
+func (g *grown) simulate(t *testing.T) {
+	configs := repositories("us-west-2", g.repositories)
+	w := New(configs...)
+	w.MaxConcurrentVisits = visitsOfProcess
+	findings := []ecr.Finding{{Name: "CVE-2026-1", Severity: "HIGH"}, {Name: "CVE-2026-2", Severity: "LOW"}, {Name: "CVE-2026-3", Severity: "LOW"}}
+	for _, c := range configs {
+		for i := range g.images / g.repositories {
+			w.ECR.PutImage(ID(c), ecr.Image{Tags: []string{fmt.Sprintf("v%d", i)}, ScannedAt: time.Now().Add(-25 * time.Hour), Findings: findings})
+		}
+	}
+	run := func(starts int) func(context.Context) error {
+		return func(ctx context.Context) error {
+			visits, _, err := w.Run(ctx)
+			if err == nil && visits.Started != starts {
+				err = fmt.Errorf("started %d of %d: %+v", visits.Started, starts, visits.Tally)
+			}
+			return err
+		}
+	}
+	g.first = g.measure(t, w, run(g.images))
+	time.Sleep(every)
+	_ = g.measure(t, w, run(0)) // reads the results
+	time.Sleep(every)
+	g.idle = g.measure(t, w, run(0))
+	g.page = g.measure(t, w, g.read(w, "html"))
+	if err := g.read(w, "text", "csv", "json")(t.Context()); err != nil {
 		t.Error(err)
 	}
-	c.time = time.Since(began)
-	runtime.ReadMemStats(&after)
-	c.allocated, c.calls = after.TotalAlloc-before.TotalAlloc, w.ECR.Count().Total()
-	return c
+	time.Sleep(24 * time.Hour)
+	g.due = g.measure(t, w, run(g.images))
 }
 
-// peakLiveBytes measures the live bytes repeatedly until ended is closed.
-func peakLiveBytes(ended <-chan struct{}) (most uint64) {
+// read returns the function that reads the summary in the given formats.
+func (g *grown) read(w *World, formats ...string) func(context.Context) error {
+	handler := w.Handler("https://api.example")
+	return func(context.Context) error {
+		for _, format := range formats {
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, httptest.NewRequest("GET", "/summary?format="+format, nil))
+			if answer.Code != 200 {
+				return fmt.Errorf("%s: status %d, %.300s", format, answer.Code, answer.Body)
+			}
+			g.sizes[format] = answer.Body.Len()
+		}
+		return nil
+	}
+}
+
+// check compares the costs with those of fewer images, and with the limits of the functions.
+func (g *grown) check(t *testing.T, last *grown) {
+	if last == nil {
+		last = &grown{}
+	}
+	const memoryOfVisit, memoryOfSummary, processorOfSummary = 128 << 20, 512 << 20, 2900 * time.Millisecond // 10 s with 512 MB
+	for name, c := range map[string][2]cost{"first visit": {g.first, last.first}, "visit, nothing due": {g.idle, last.idle}, "visit, all due": {g.due, last.due}} {
+		now, before := c[0], c[1]
+		if before.calls > 0 {
+			more := float64(g.images) / float64(last.images)
+			if calls, simulated := float64(now.calls)/float64(before.calls)/more, float64(now.time)/float64(before.time)/more; calls > 1.05 || simulated > 1.05 {
+				t.Errorf("%d images, %s: %.2f times the calls and %.2f times the time of linear growth", g.images, name, calls, simulated)
+			}
+		}
+		if now.memory > memoryOfVisit {
+			t.Errorf("%d images, %s: %d MiB of memory", g.images, name, now.memory>>20)
+		}
+	}
+	if g.page.memory > memoryOfSummary || g.page.processor > processorOfSummary || g.sizes["html"] > 6<<20 {
+		t.Errorf("%d images, summary page: %d MiB of memory, %s of processor time, a page of %d bytes", g.images, g.page.memory>>20, g.page.processor, g.sizes["html"])
+	}
+}
+
+// row returns the row of the table in docs/operations.md.
+func (g *grown) row() string {
+	cells := []string{fmt.Sprintf("%d in %d", g.images, g.repositories)}
+	for _, c := range []cost{g.first, g.due, g.idle} {
+		cells = append(cells, fmt.Sprintf("%.2f s, %d, %d MiB", c.time.Seconds(), c.calls, c.memory>>20))
+	}
+	megabytes := func(format string) string { return fmt.Sprintf("%.1f", float64(g.sizes[format])/1e6) }
+	cells = append(cells, fmt.Sprintf("%.1f s, %d MiB", g.page.processor.Seconds(), g.page.memory>>20), strings.Join([]string{megabytes("html"), megabytes("text"), megabytes("csv"), megabytes("json")}, " / "))
+	return "| " + strings.Join(cells, " | ") + " |"
+}
+
+// watch sets peak to the maximum of the live bytes until ended is closed. It must be called outside of a bubble.
+func watch(peak *atomic.Uint64, ended <-chan struct{}) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			most = max(most, liveBytes())
+			peak.Store(max(peak.Load(), liveBytes()))
 		case <-ended:
-			return most
+			return
 		}
 	}
+}
+
+// measure runs an operation. While it runs, a goroutine outside of the bubble reads the memory.
+func (g *grown) measure(t *testing.T, w *World, operation func(context.Context) error) (c cost) {
+	t.Helper()
+	runtime.GC()
+	w.ECR.ResetCount()
+	before, began, used := liveBytes(), time.Now(), processorTime()
+	g.peak.Store(0)
+	if err := operation(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	peak := g.peak.Load()
+	c.time, c.processor, c.calls = time.Since(began), processorTime()-used, w.ECR.Count().Total()
+	runtime.GC()
+	c.memory = peak - min(peak, max(before, liveBytes()))
+	return c
 }
 
 // liveBytes returns the bytes of the heap that the last garbage collection found in use, plus those of the stacks.
@@ -155,49 +192,9 @@ func liveBytes() uint64 {
 	return samples[0].Value.Uint64() + samples[1].Value.Uint64()
 }
 
-// BenchmarkThrottledRun starts scans of 2,000 images at 20 calls per second, on a fake clock.
-func BenchmarkThrottledRun(b *testing.B) {
-	const images, perSecond = 2000, 20
-	runInBubble(b, func(t *testing.T) {
-		c := Config("us-west-2", "team/app")
-		w := New(c)
-		w.Fill(c, images)
-		w.Limit(perSecond, 0)
-		visits, took, err := w.Run(t.Context())
-		if err != nil || visits.Started != images {
-			t.Errorf("%v, visits %+v", err, visits.Tally)
-		}
-		count, throttled := w.ECR.Count(), 0
-		for _, op := range Operations() {
-			throttled += count.Errors[op]["ThrottlingException"]
-		}
-		b.ReportMetric(took.Seconds()/(images/perSecond), "×floor")
-		b.ReportMetric(100*float64(throttled)/float64(count.Total()), "%throttled")
-	})
-	b.ReportMetric(0, "ns/op")
-}
-
-// BenchmarkWeek simulates a week, on a fake clock.
-func BenchmarkWeek(b *testing.B) {
-	runInBubble(b, func(t *testing.T) {
-		r, err := Week(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		b.ReportMetric(r.Oldest.Hours(), "h-oldest-scan")
-		b.ReportMetric(100*float64(r.Refused)/float64(r.Calls), "%refused")
-		b.ReportMetric(float64(r.Calls)/float64(r.Schedules), "calls/run")
-	})
-	b.ReportMetric(0, "ns/op")
-}
-
-// runInBubble runs f in a bubble of package synctest. Only tests can create a bubble.
-func runInBubble(b *testing.B, f func(*testing.T)) {
-	b.Helper()
-	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
-		Name: "simulation", F: func(t *testing.T) { synctest.Test(t, f) },
-	}})
-	if !ok {
-		b.FailNow()
-	}
+// processorTime returns the processor time of this process.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // fails only for a wrong argument
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

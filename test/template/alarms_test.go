@@ -2,6 +2,7 @@ package template
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,5 +63,22 @@ func TestAlarmMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(slices.Sorted(slices.Values(scanevents.AlarmMetrics())), sorted(used)); diff != "" {
 		t.Errorf("(-code +template):\n%s", diff)
+	}
+}
+
+// docs/operations.md lists exactly the metrics that the code writes, because each one costs money.
+func TestDocumentedMetrics(t *testing.T) {
+	_, table, _ := strings.Cut(document(t, "docs/operations.md"), "\n## Metrics\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	var listed []string
+	for line := range strings.Lines(table) {
+		if name, ok := strings.CutPrefix(line, "| `"); ok {
+			name, _, _ = strings.Cut(name, "`")
+			listed = append(listed, name)
+		}
+	}
+	slices.Sort(listed)
+	if diff := cmp.Diff(slices.Sorted(slices.Values(scanevents.AlarmMetrics())), listed); diff != "" {
+		t.Errorf("(-code +document):\n%s", diff)
 	}
 }
