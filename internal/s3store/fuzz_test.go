@@ -65,7 +65,7 @@ func FuzzPackedConfigs(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, stored []byte) {
 		var packed []packedConfig
-		if err := unpackUpTo(maxPackedConfigs, stored, &packed); err != nil {
+		if err := new(unpacker).unpack(maxPackedConfigs, stored, &packed); err != nil {
 			return
 		}
 		s, prefetched := &Configs{}, make(chan []packedConfig, 1)

@@ -127,14 +127,19 @@ func (s *Records) histories(ctx context.Context, repo scan.Repository, names []s
 			use(i, stored, history.History{}, err)
 			return
 		}
-		h, err := decodeHistory(folder(repo)+names[i], stored)
+		u, isUsed := s.unpackers.Get().(*unpacker)
+		if !isUsed {
+			u = new(unpacker)
+		}
+		h, err := decodeHistory(u, folder(repo)+names[i], stored)
+		s.unpackers.Put(u)
 		use(i, stored, h, err)
 	})
 }
 
-func decodeHistory(key string, stored []byte) (history.History, error) {
+func decodeHistory(u *unpacker, key string, stored []byte) (history.History, error) {
 	var h history.History
-	switch err := unpack(stored, &h); {
+	switch err := u.unpack(maxUnpacked, stored, &h); {
 	case errors.Is(err, errNewer):
 		return history.History{}, laterFormat("history of the image", key, err)
 	case err != nil:

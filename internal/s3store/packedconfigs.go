@@ -116,7 +116,7 @@ func (s *Configs) packedConfigs(ctx context.Context) []packedConfig {
 	case err == nil && len(o.body) > maxPackedConfigs:
 		err = fmt.Errorf("larger than %d bytes", maxPackedConfigs)
 	case err == nil:
-		err = unpackUpTo(maxPackedConfigs, o.body, &packed)
+		err = new(unpacker).unpack(maxPackedConfigs, o.body, &packed)
 	}
 	if ctx.Err() != nil {
 		return nil

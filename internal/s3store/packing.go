@@ -69,19 +69,27 @@ func (p *packer) pack(format int, v any) ([]byte, error) {
 }
 
 // unpack decodes the result of pack. Errors: errNewer, errBroken.
-func unpack(stored []byte, v any) error { return unpackUpTo(maxUnpacked, stored, v) }
+func unpack(stored []byte, v any) error { return new(unpacker).unpack(maxUnpacked, stored, v) }
 
-// unpackUpTo is unpack with an own maximum of the uncompressed size, in bytes.
-func unpackUpTo(maxUnpacked int64, stored []byte, v any) error {
+// unpacker decodes stored objects, one after the other. Reusing it saves the 40 KiB that a new gzip reader needs.
+type unpacker struct {
+	zip   gzip.Reader
+	lines *bufio.Reader
+}
+
+// unpack decodes the result of packer.pack. The maximum of the uncompressed size is in bytes. Errors: errNewer, errBroken.
+func (u *unpacker) unpack(maxUnpacked int64, stored []byte, v any) error {
 	if len(stored) > maxStored {
 		return fmt.Errorf("%w: larger than %d bytes", errBroken, maxStored)
 	}
-	zip, err := gzip.NewReader(bytes.NewReader(stored))
-	if err != nil {
+	if err := u.zip.Reset(bytes.NewReader(stored)); err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
-	lines := bufio.NewReader(zip)
-	line, err := lines.ReadSlice('\n') // fails if the first line exceeds the buffer, so a foreign object is not read completely
+	if u.lines == nil {
+		u.lines = bufio.NewReader(&u.zip)
+	}
+	u.lines.Reset(&u.zip)
+	line, err := u.lines.ReadSlice('\n') // fails if the first line exceeds the buffer, so a foreign object is not read completely
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
@@ -93,7 +101,7 @@ func unpackUpTo(maxUnpacked int64, stored []byte, v any) error {
 	case format > Format:
 		return fmt.Errorf("%w: format %d", errNewer, format)
 	}
-	text := io.LimitedReader{R: lines, N: maxUnpacked + 1}
+	text := io.LimitedReader{R: u.lines, N: maxUnpacked + 1}
 	err = json.UnmarshalRead(&text, v, jsontext.AllowInvalidUTF8(true))
 	switch {
 	case text.N == 0:

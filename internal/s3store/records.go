@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -35,6 +36,8 @@ type Records struct {
 	cache  recordCache
 	// reads is a semaphore that limits how many parts of packs are read concurrently.
 	reads chan struct{}
+	// unpackers has the unpackers of histories that are not in use.
+	unpackers sync.Pool
 }
 
 // NewRecords returns a reader for an existing bucket.

@@ -254,7 +254,7 @@ func (s *RecordWriter) forEachInPack(ctx context.Context, repo scan.Repository, 
 	for p, err := range members(o.body) {
 		var h history.History
 		if err == nil {
-			h, err = decodeHistory(key, o.body[p.offset:p.offset+p.length])
+			h, err = decodeHistory(new(unpacker), key, o.body[p.offset:p.offset+p.length])
 		}
 		switch {
 		case errors.Is(err, errBroken):
