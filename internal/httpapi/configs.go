@@ -3,7 +3,9 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"ecr-continuous-scan/internal/scan"
@@ -35,6 +37,7 @@ func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a.requestVisits(r.Context(), config.ID, config.Repo())
+	a.linkDuplicate(w, r, config)
 	a.packConfigs(r.Context())
 	path := "/configs/" + config.ID
 	w.Header().Set("Location", cmp.Or(a.link(r, path, nil), path))
@@ -74,6 +77,7 @@ func (a *API) replaceConfig(w http.ResponseWriter, r *http.Request) error {
 		repos = append(repos, before.Repo()) // its visit deletes the record if no other config watches it
 	}
 	a.requestVisits(r.Context(), id, repos...)
+	a.linkDuplicate(w, r, config)
 	a.packConfigs(r.Context())
 	w.Header().Set("Cache-Control", noStore)
 	writeJSON(w, "application/json", http.StatusOK, config)
@@ -90,6 +94,28 @@ func (a *API) requestVisits(ctx context.Context, config string, repos ...scan.Re
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	a.Visits.Request(ctx, config, repos...)
+}
+
+// duplicateTimeout is how long POST and PUT look for a config that watches the same.
+const duplicateTimeout = 2 * time.Second
+
+// linkDuplicate links to another config that watches exactly the same as a stored one (RFC 6249), if there is one, and logs it. Such configs are
+// allowed: their names and owners can differ.
+func (a *API) linkDuplicate(w http.ResponseWriter, r *http.Request, stored scan.Config) {
+	ctx, cancel := context.WithTimeout(r.Context(), duplicateTimeout)
+	defer cancel()
+	configs, err := a.Configs.List(ctx)
+	if err != nil {
+		a.Log.WarnContext(ctx, "could not look for a config that watches the same", "config", stored.ID, "error", err)
+		return
+	}
+	i := slices.IndexFunc(configs, func(c scan.Config) bool { return c.ID != stored.ID && c.WatchesSame(stored) })
+	if i < 0 {
+		return
+	}
+	a.Log.WarnContext(ctx, "a config watches exactly what another one watches", "config", stored.ID, "other", configs[i].ID)
+	path := "/configs/" + configs[i].ID
+	w.Header().Set("Link", fmt.Sprintf("<%s>; rel=\"duplicate\"", cmp.Or(a.link(r, path, nil), path)))
 }
 
 // packTimeout is how long POST and PUT pack the configs. If it takes longer, the next schedule packs them.

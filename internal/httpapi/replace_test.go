@@ -1,7 +1,9 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -193,4 +195,54 @@ func keysOf(t *testing.T, a *awstest.AWS) []string {
 		keys = append(keys, aws.ToString(o.Key))
 	}
 	return keys
+}
+
+// Two configs may watch the same, for example with different owners. The answer, the log and the summary page say so.
+func TestDuplicateConfigs(t *testing.T) {
+	a, _ := start(t)
+	var log bytes.Buffer
+	s := a.Service(slog.New(slog.NewJSONHandler(&log, nil)))
+	h := &service{handler(t, s.API(base)), s}
+	post := func(body string) (c scan.Config, link string) {
+		got := call(h, "POST", "/configs", "application/json", body)
+		if err := json.Unmarshal([]byte(got.body), &c); err != nil || got.status != 201 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		return c, got.header.Get("Link")
+	}
+	first, link := post(valid)
+	if link != "" {
+		t.Errorf("the first config: Link %s", link)
+	}
+	for name, body := range map[string]string{
+		"fewer tags": strings.Replace(valid, `"16.04",`, "", 1), "all tags": strings.Replace(valid, `,"tags":["16.04","latest"]`, "", 1),
+		"another repository": strings.Replace(valid, "test/ubuntu", "test/centos", 1), "another Region": strings.Replace(valid, "us-west-2", "us-east-1", 1),
+	} {
+		if _, link := post(body); link != "" {
+			t.Errorf("%s: Link %s", name, link)
+		}
+	}
+	if strings.Contains(log.String(), "watches exactly") || strings.Contains(call(h, "GET", "/summary?format=html", "", "").body, "Watches exactly") {
+		t.Errorf("before a duplicate: %s", log.String())
+	}
+	want := "<" + base + "/configs/" + first.ID + `>; rel="duplicate"`
+	second, link := post(strings.Replace(valid, `["16.04","latest"]`, `["latest","16.04"],"name":"again"`, 1))
+	if link != want {
+		t.Errorf("Link %q, want %q", link, want)
+	}
+	if !strings.Contains(log.String(), `"config":"`+second.ID+`","other":"`+first.ID+`"`) {
+		t.Errorf("log: %s", log.String())
+	}
+	if page := call(h, "GET", "/summary?format=html", "", "").body; strings.Count(page, "Watches exactly what the config") != 1 || !strings.Contains(page, `/findings/`+first.ID+`?format=html">`+first.ID[:8]) {
+		t.Errorf("the page: %s", page)
+	}
+	if got := replace(h, second.ID, otherTags); got.header.Get("Link") == "" { // as "fewer tags"
+		t.Errorf("PUT: %+v", got)
+	}
+	if got := replace(h, second.ID, strings.Replace(otherTags, "latest", "other", 1)); got.status != 200 || got.header.Get("Link") != "" {
+		t.Errorf("PUT of other tags: %+v", got)
+	}
+	if got := replace(h, first.ID, valid); got.header.Get("Link") != "" {
+		t.Errorf("PUT of the same content: %+v", got)
+	}
 }

@@ -108,6 +108,10 @@ type acceptingStore struct{ httpapi.ConfigStore }
 
 func (acceptingStore) Put(context.Context, scan.Config) error { return nil }
 
+func (acceptingStore) List(context.Context) ([]scan.Config, error) {
+	return nil, errors.New("S3 is not available")
+}
+
 func (acceptingStore) Pack(context.Context) error { return errors.New("S3 is not available") }
 
 // blockedVisits never sends a request. It measures the time until its context ends.

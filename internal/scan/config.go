@@ -68,6 +68,35 @@ func WatchedTags(configs []Config) []string {
 	return slices.Compact(tags)
 }
 
+// Distinct returns the values sorted and without duplicates, or nil when there are none.
+func Distinct(values []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(values)))
+}
+
+// WatchesSame reports whether two configs watch exactly the same. The order of tags does not matter.
+func (c Config) WatchesSame(other Config) bool {
+	return c.Repo() == other.Repo() && slices.Equal(Distinct(c.Tags), Distinct(other.Tags))
+}
+
+// Duplicates returns, for each config that watches exactly what an earlier one of the list watches, the first such config. The keys are ids.
+func Duplicates(configs []Config) map[string]Config {
+	type watched struct {
+		Repository
+		tags string // sorted
+	}
+	first := make(map[watched]Config, len(configs))
+	duplicates := make(map[string]Config)
+	for _, c := range configs {
+		key := watched{c.Repo(), strings.Join(Distinct(c.Tags), " ")} // no tag has a space
+		if earlier, ok := first[key]; ok {
+			duplicates[c.ID] = earlier
+		} else {
+			first[key] = c
+		}
+	}
+	return duplicates
+}
+
 // NewConfig validates draft and sets its ID, a new UUIDv7, and its time of creation. An empty list of tags becomes nil.
 // Errors: those of [Config.Validate].
 func NewConfig(draft Config, now time.Time) (Config, error) {

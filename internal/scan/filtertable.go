@@ -178,11 +178,6 @@ func (r FilterRow) normal(values []string) []string {
 	return Distinct(values)
 }
 
-// Distinct returns the values sorted and without duplicates, or nil when there are none.
-func Distinct(values []string) []string {
-	return slices.Compact(slices.Sorted(slices.Values(values)))
-}
-
 var digestForm = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 
 func isSeverity(s string) bool { return slices.Contains(SeverityNames(), s) }

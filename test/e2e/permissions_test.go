@@ -73,6 +73,9 @@ func TestCallsAreWithinPermissions(t *testing.T) {
 	}
 	s.visitAll(time.Minute)
 	readAll(t, api, ids)
+	if res, got := request(t, "PUT", api+"/configs/"+ids[0], `{"region":"us-west-2","registry":"123456789012","repository":"amazonlinux"}`); res.StatusCode != 200 {
+		t.Errorf("PUT: %d %s", res.StatusCode, got)
+	}
 	for _, id := range ids[1:] {
 		request(t, "DELETE", api+"/configs/"+id, "")
 	}

@@ -64,6 +64,7 @@ type configBlock struct {
 	ID, Name, About, URL, Feed, Console string
 	Changes                             string // the URL of the page of changes
 	Trouble                             *render.Trouble
+	Same                                *navItem // an earlier config that watches exactly the same
 	Trend                               *trendline
 	Columns                             []severityStyle
 	Rows, More                          []imageRow
@@ -127,9 +128,12 @@ func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link
 	p.Filter.suggest("tag", "tags")
 	p.Repositories, p.Tags = suggestions(o.Reports)
 	reports := report.Narrow(o.Reports, f)
-	blocks := make([]configBlock, len(reports))
+	blocks, duplicates := make([]configBlock, len(reports)), scan.Duplicates(configsOf(o.Reports))
 	for i, r := range reports {
 		blocks[i] = newConfigBlock(r, o, f, to)
+		if first, ok := duplicates[r.Config.ID]; ok {
+			blocks[i].Same = &navItem{Text: cmp.Or(first.Name, first.ID), URL: to("/findings/"+first.ID, asHTML(nil))}
+		}
 	}
 	slices.SortStableFunc(blocks, compareBlocks)
 	rows := distinctRows(blocks)
@@ -151,6 +155,14 @@ func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link
 		p.maxDay = max(p.maxDay, mostFindings(b.days))
 	}
 	return p, blocks
+}
+
+func configsOf(reports []report.Report) []scan.Config {
+	configs := make([]scan.Config, len(reports))
+	for i, r := range reports {
+		configs[i] = r.Config
+	}
+	return configs
 }
 
 // list adds the configs to the page: the first ones with at most limit images, and twice as many of the others without their images.
