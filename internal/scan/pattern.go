@@ -29,5 +29,6 @@ func MatchesPattern(pattern, name string) bool {
 	return true
 }
 
-// IsPattern reports whether s is a pattern. Names of tags and repositories contain no asterisk.
-func IsPattern(s string) bool { return strings.Contains(s, "*") }
+// IsPattern reports whether s is a pattern: it has an asterisk, and no two in a row. In other programs two asterisks match a slash, and one does not.
+// So they are refused instead of being understood differently. Names of tags and repositories contain no asterisk.
+func IsPattern(s string) bool { return strings.Contains(s, "*") && !strings.Contains(s, "**") }

@@ -51,6 +51,14 @@ func TestMatchesPattern(t *testing.T) {
 	}
 }
 
+func TestIsPattern(t *testing.T) {
+	for s, want := range map[string]bool{"": false, "latest": false, "*": true, "v*": true, "team/*/web*": true, "**": false, "a**b": false, "a*b**": false, "v?": false} {
+		if got := scan.IsPattern(s); got != want {
+			t.Errorf("IsPattern(%q) = %v, want %v", s, got, want)
+		}
+	}
+}
+
 // A matcher that tries all positions of all asterisks would not end in the lifetime of a machine.
 func TestMatchesPatternIsLinear(t *testing.T) {
 	name := strings.Repeat("a", 1<<20)
