@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -195,6 +197,58 @@ func keysOf(t *testing.T, a *awstest.AWS) []string {
 		keys = append(keys, aws.ToString(o.Key))
 	}
 	return keys
+}
+
+// A read during a PUT shows the config before or after it, and never a part of each. Visits that run at the same time leave the record of what is
+// watched at the end.
+func TestReadsAndVisitsDuringReplacements(t *testing.T) {
+	a, h := start(t)
+	ubuntu := strings.Replace(valid, "{", `{"owner":"of-ubuntu",`, 1)
+	centos := strings.Replace(ownedConfig, "platform", "of-centos", 1)
+	c, _ := addConfig(t, h, ubuntu)
+	h.visit(t)
+	var writer, others sync.WaitGroup
+	var done atomic.Bool
+	writer.Go(func() {
+		for i := range 10 {
+			if got := replace(h, c.ID, []string{centos, ubuntu}[i%2]); got.status != 200 {
+				t.Errorf("PUT: %d %s", got.status, got.body)
+			}
+		}
+	})
+	for _, path := range []string{"/configs", "/configs/" + c.ID, "/findings/" + c.ID, "/findings/all?owner=of-centos", "/summary?format=json&owner=of-ubuntu"} {
+		others.Go(func() {
+			for !done.Load() {
+				got := call(h, "GET", path, "", "")
+				hasUbuntu := strings.Contains(got.body, "test/ubuntu") || strings.Contains(got.body, "Owner: of-ubuntu")
+				hasCentos := strings.Contains(got.body, "test/centos") || strings.Contains(got.body, "Base images") || strings.Contains(got.body, "Owner: of-centos")
+				if got.status != 200 || hasUbuntu && hasCentos {
+					t.Errorf("%s mixes two versions: %d %s", path, got.status, got.body)
+					return
+				}
+			}
+		})
+	}
+	others.Go(func() {
+		for !done.Load() {
+			if _, err := h.ScheduleAndVisit(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	writer.Wait()
+	done.Store(true)
+	others.Wait()
+	h.visit(t)
+	var recorded []string
+	for _, key := range keysOf(t, a) {
+		if strings.HasSuffix(key, "/index") {
+			recorded = append(recorded, key)
+		}
+	}
+	if len(recorded) != 1 || !strings.Contains(recorded[0], "test~ubuntu") {
+		t.Errorf("recorded: %v", recorded)
+	}
 }
 
 // Two configs may watch the same, for example with different owners. The answer, the log and the summary page say so.
