@@ -16,7 +16,7 @@ func TestMemoryLimitOfAFunction(t *testing.T) {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)
 	})
-	t.Setenv(setup.ConfigBucket, "bucket")
+	start(t)
 	for _, tt := range []struct {
 		memory  string
 		percent int

@@ -49,6 +49,7 @@ func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler,
 	}
 	api := newAPI(ctx, log, base, e)
 	api.Configs = NewConfigs(cfg, e.configBucket, log)
+	prepare(ctx, e, log, listOnce(api.Configs.List))
 	if e.queueURL != "" {
 		api.Visits = rescan.Requests{Queue: sqsqueue.New(cfg, e.queueURL), Log: log}
 	}
@@ -73,6 +74,7 @@ func newReadHandler(ctx context.Context, log *slog.Logger, base BaseURL, routes 
 	}
 	api := newAPI(ctx, log, base, e)
 	api.Reports = NewReader(cfg, cfg, e.configBucket, log)
+	prepare(ctx, e, log, readOnce(api.Reports))
 	return api.Handler(routes(api)), nil
 }
 
@@ -98,6 +100,7 @@ func StartScan(ctx context.Context, log *slog.Logger) (*scanevents.Handler, erro
 		return nil, fmt.Errorf("%s is not set: set it to the URL of the SQS queue of visits", QueueURL)
 	}
 	visitor := NewVisitor(cfg, cfg, e.configBucket, sqsqueue.New(cfg, e.queueURL), log)
+	prepare(ctx, e, log, listOnce(visitor.Configs.List))
 	metrics := scanevents.Metrics{Log: log, Function: lambdacontext.FunctionName, Now: time.Now}
 	return &scanevents.Handler{Visitor: visitor, Metrics: metrics, Log: log}, nil
 }

@@ -1,0 +1,53 @@
+package setup
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"ecr-continuous-scan/internal/report"
+)
+
+// prepareTime is the maximum time of prepare.
+const prepareTime = time.Second
+
+// prepare makes the first request faster. Lambda gives a process a whole processor until it asks for its first event, and then only the
+// share that the memory of the function buys. In this time, do does what a process does only once: it reads the list of trusted
+// authorities, connects to S3, reads the configs, and executes code for the first time. An error has no consequence, because the first
+// request does the same again.
+func prepare(ctx context.Context, e environment, log *slog.Logger, do func(context.Context) error) {
+	if e.memory == 0 { // not in Lambda
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, prepareTime)
+	defer cancel()
+	defer func() {
+		if cause := recover(); cause != nil {
+			log.ErrorContext(ctx, "the preparation of the first request panicked", "cause", fmt.Sprint(cause))
+		}
+	}()
+	if err := do(ctx); err != nil {
+		log.InfoContext(ctx, "could not prepare the first request", "error", err)
+	}
+}
+
+// listOnce lists the configs, which then are in the cache of this process.
+func listOnce[T any](list func(context.Context) ([]T, error)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := list(ctx)
+		return err
+	}
+}
+
+// readOnce lists the configs, and reads one record.
+func readOnce(reader *report.Reader) func(context.Context) error {
+	return func(ctx context.Context) error {
+		configs, err := reader.Configs.List(ctx)
+		if err != nil || len(configs) == 0 {
+			return err
+		}
+		_, err = reader.Open(ctx, configs[0].Repo())
+		return err
+	}
+}

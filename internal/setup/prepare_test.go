@@ -1,0 +1,85 @@
+package setup_test
+
+import (
+	"log/slog"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/awstest"
+)
+
+// inLambda sets the variable that says that the process runs in Lambda. After the test, the settings of the garbage collector are the
+// old ones.
+func inLambda(t *testing.T) {
+	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(math.MaxInt64)
+	t.Cleanup(func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	})
+	t.Setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
+}
+
+// In Lambda, a function reads the configs while it starts, so the first request reads none again. It calls only S3. Elsewhere, a
+// function calls nothing before the first request.
+func TestFunctionsPrepareTheFirstRequest(t *testing.T) {
+	for _, f := range []struct {
+		name, request string
+		build         apiFunction
+	}{{"configs", "GET /configs 200", setup.Configs}, {"summary", "GET /summary 200", setup.Summary}, {"findings", "GET /findings 200", setup.Findings}} {
+		t.Run(f.name, func(t *testing.T) {
+			s := start(t)
+			if _, err := f.build(t.Context(), awstest.Silent(), base); err != nil || len(s.calls()) > 0 {
+				t.Errorf("outside Lambda: calls of %v, %v", s.calls(), err)
+			}
+			inLambda(t)
+			h, err := f.build(t.Context(), awstest.Silent(), base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(map[string]bool{"ListObjectsV2": true, "GetObject": true}, s.calls()); diff != "" {
+				t.Errorf("calls of the start (-want +got):\n%s", diff)
+			}
+			s.S3.InjectFault(awslocal.Fault{Operation: "GetObject", Resource: s.config.ID + ".json", Code: "AccessDenied", Status: 403})
+			checkStatus(t, h, f.request)
+		})
+	}
+}
+
+// StartScanFunc reads the configs while it starts.
+func TestStartScanPreparesTheFirstEvent(t *testing.T) {
+	s := start(t)
+	inLambda(t)
+	if _, err := setup.StartScan(t.Context(), awstest.Silent()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]bool{"ListObjectsV2": true, "GetObject": true}, s.calls()); diff != "" {
+		t.Errorf("calls of the start (-want +got):\n%s", diff)
+	}
+}
+
+// A function starts even if S3 fails or does not respond. The failure is logged, and the first request calls S3 again.
+func TestFunctionsStartWithoutS3(t *testing.T) {
+	for name, fault := range map[string]awslocal.Fault{
+		"refuses": {Code: "AccessDenied", Status: http.StatusForbidden}, "fails": {Status: http.StatusServiceUnavailable}, "drops": {Drop: true}, "hangs": {Hang: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			inLambda(t)
+			s.S3.InjectFault(fault)
+			var log strings.Builder
+			h, err := setup.Summary(t.Context(), slog.New(slog.NewJSONHandler(&log, nil)), base)
+			if err != nil || !strings.Contains(log.String(), "could not prepare the first request") {
+				t.Fatalf("%v, log: %s", err, log.String())
+			}
+			s.S3.ClearFaults()
+			checkStatus(t, h, "GET /summary 200")
+		})
+	}
+}
