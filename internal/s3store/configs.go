@@ -26,8 +26,9 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// CallsAtOnce is the maximum number of objects that are read concurrently.
-const CallsAtOnce = 128
+// CallsAtOnce is the maximum number of objects that are read concurrently. With the share of a processor that a function has, more calls
+// at once take as long, and each new connection costs as much processor time as some calls.
+const CallsAtOnce = 32
 
 // maxObject is the maximum size of a config object, in bytes. A config with 1,000 tags of the maximum length has 131,000.
 const maxObject = 256 << 10

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,12 +15,16 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/scanevents"
 	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -50,12 +55,18 @@ func TestLoopbackHasTheSettingsOfADeployment(t *testing.T) {
 // which the SDK uses only over TLS.
 func secureS3(t *testing.T, s *stack) *atomic.Int32 {
 	var chunked atomic.Int32
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	trust(t, httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Content-Encoding") == "aws-chunked" && r.Header.Get("X-Amz-Trailer") == "x-amz-checksum-crc32" {
 			chunked.Add(1)
 		}
 		s.S3.ServeHTTP(w, r)
-	}))
+	})))
+	return &chunked
+}
+
+// trust starts a server with TLS, and makes the functions call it as S3.
+func trust(t *testing.T, server *httptest.Server) {
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -64,7 +75,6 @@ func secureS3(t *testing.T, s *stack) *atomic.Int32 {
 	}
 	t.Setenv("AWS_CA_BUNDLE", bundle)
 	t.Setenv("AWS_ENDPOINT_URL_S3", server.URL)
-	return &chunked
 }
 
 // Over TLS, as in a deployment, the functions upload objects in aws-chunked encoding with a checksum behind the body. S3 stores the
@@ -81,11 +91,7 @@ func TestFunctionsOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, _ := json.Marshal(rescan.NewMessage(s.config.Repo(), s.config.ID))
-	event, _ := json.Marshal(map[string]any{"Records": []any{map[string]any{"eventSource": "aws:sqs", "messageId": "1", "body": string(body)}}})
-	if _, err := startscan.Handle(t.Context(), event); err != nil {
-		t.Fatal(err)
-	}
+	visit(t, startscan, s.config)
 	if n := chunked.Load(); n < 3 {
 		t.Errorf("%d uploads in aws-chunked encoding, want the config, the history and the record", n)
 	}
@@ -111,4 +117,66 @@ func TestFunctionsOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkStatus(t, findings, "GET /findings/"+s.config.ID+" 200")
+}
+
+// A new connection resumes the TLS session of an earlier one, which needs less processor time.
+func TestConnectionsResumeTheirSession(t *testing.T) {
+	s := start(t)
+	var resumed []bool
+	trust(t, httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		resumed = append(resumed, r.TLS.DidResume)
+		w.Header().Set("Connection", "close")
+		s.S3.ServeHTTP(w, r)
+	})))
+	cfg, err := setup.AWSConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := setup.NewS3Client(cfg)
+	for range 2 {
+		if _, err := client.HeadBucket(t.Context(), &s3.HeadBucketInput{Bucket: aws.String(awstest.Bucket)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(resumed, []bool{false, true}) {
+		t.Errorf("resumed: %v", resumed)
+	}
+}
+
+// In Lambda, a visit with many calls opens a limited number of connections to ECR.
+func TestConnectionsOfAFunction(t *testing.T) {
+	s := start(t)
+	inLambda(t)
+	var opened atomic.Int32
+	server := httptest.NewUnstartedServer(s.ECR)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ENDPOINT_URL_ECR", server.URL)
+	s.ECR.InjectFault(awslocal.Fault{Delay: 10 * time.Millisecond}) // so that calls overlap
+	for i := range 150 {
+		s.ECR.PutImage(ecr.RepositoryID{Name: "app"}, ecr.Image{Tags: []string{fmt.Sprintf("due-%d", i)}, ScannedAt: s.Now().Add(-25 * time.Hour)})
+	}
+	startscan, err := setup.StartScan(t.Context(), awstest.Silent())
+	if err != nil {
+		t.Fatal(err)
+	}
+	visit(t, startscan, s.config)
+	if n := s.ECR.Count().Calls["StartImageScan"]; n != 150 || opened.Load() > 32 {
+		t.Errorf("%d scans were started over %d connections", n, opened.Load())
+	}
+}
+
+// visit sends a function the message of a visit.
+func visit(t *testing.T, startscan *scanevents.Handler, c scan.Config) {
+	t.Helper()
+	body, _ := json.Marshal(rescan.NewMessage(c.Repo(), c.ID))
+	event, _ := json.Marshal(map[string]any{"Records": []any{map[string]any{"eventSource": "aws:sqs", "messageId": "1", "body": string(body)}}})
+	if _, err := startscan.Handle(t.Context(), event); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -6,6 +6,7 @@ package setup
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -36,6 +37,10 @@ const (
 	dialTimeout     = 3 * time.Second
 	responseTimeout = 10 * time.Second
 )
+
+// connections is the maximum number of connections of a function to a host, such as ECR in one Region. To open one costs about as much
+// processor time as two calls. The share of a processor that a function has is used up by the calls of fewer connections.
+const connections = 32
 
 // BaseURL returns the URL of the API as the client of a request sees it.
 type BaseURL func(*http.Request) string
@@ -114,6 +119,9 @@ func fromEnvironment(ctx context.Context, log *slog.Logger) (aws.Config, environ
 		UseMemory(e.memory)
 	}
 	cfg, err := AWSConfig(ctx)
+	if client, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok && e.memory > 0 {
+		cfg.HTTPClient = client.WithTransportOptions(func(t *http.Transport) { t.MaxConnsPerHost = connections })
+	}
 	cfg.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) { // the SDK's default logger writes lines that are not JSON
 		log.Info("message of the AWS SDK", "text", fmt.Sprintf(format, v...))
 	})
@@ -183,7 +191,8 @@ func Loopback(endpoint string) aws.Config {
 }
 
 // httpClient returns a client that keeps as many idle connections to a host as there can be concurrent calls to it. ECR gets concurrent
-// calls of two operations. With fewer idle connections, most calls would open a new one.
+// calls of two operations. With fewer idle connections, most calls would open a new one. A new connection resumes the TLS session of an
+// earlier one, so that it need not verify certificates.
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
 		WithReadTimeout(responseTimeout). // for a response body that stalls
@@ -191,6 +200,7 @@ func httpClient() *awshttp.BuildableClient {
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = max(s3store.CallsAtOnce, 2*ecrscan.CallsAtOnce)
 			t.MaxIdleConns = 8*ecrscan.CallsAtOnce + s3store.CallsAtOnce // for calls to several Regions
+			t.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 			t.ResponseHeaderTimeout = responseTimeout
 		})
 }
