@@ -133,7 +133,9 @@ const errConflict = "another visit has stored the record"
 type writer struct {
 	*awstest.Service
 	*testing.T
-	log log
+	// reads is a second process that reads at the same time.
+	reads *awstest.Service
+	log   log
 
 	mu sync.Mutex
 	// version is the version of the record that the visit has loaded or stored last. attempted is true after the
@@ -150,7 +152,7 @@ type writer struct {
 func newWriter(t *testing.T, u *randomWorld, skew time.Duration) *writer {
 	w := &writer{T: t}
 	p := &process{skew: skew, losesResponse: u.sometimes(20), onResponse: w.checkVersion, log: w.log.logger()}
-	w.Service = p.service(u.s3, u.ecr)
+	w.Service, w.reads = p.service(u.s3, u.ecr), (&process{skew: skew}).service(u.s3, u.ecr)
 	return w
 }
 
@@ -201,8 +203,8 @@ func visitAndRead(t *testing.T, writers []*writer, configs []string) {
 	for _, w := range writers {
 		wg.Go(func() { w.visit(ctx, configs) })
 	}
-	wg.Go(func() { _, _ = writers[0].Reader.Summary(ctx, time.Time{}) })
-	wg.Go(func() { _, _ = writers[1].Reader.AllFindings(ctx, report.View{}) })
+	wg.Go(func() { _, _ = writers[0].reads.Reader.Summary(ctx, time.Time{}) })
+	wg.Go(func() { _, _ = writers[1].reads.Reader.AllFindings(ctx, report.View{}) })
 	wg.Wait()
 }
 
