@@ -42,7 +42,7 @@ func TestValidate(t *testing.T) {
 		"tags":                     {with(func(c *Config) { c.Tags = []string{"16.04", "latest", "_a-B.1"} }), nil},
 		"tag empty":                {with(func(c *Config) { c.Tags = []string{"a", ""} }), []string{"/tags/1"}},
 		"tag of 128":               {with(func(c *Config) { c.Tags = []string{strings.Repeat("x", 128)} }), nil},
-		"tag of 301":               {with(func(c *Config) { c.Tags = []string{strings.Repeat("x", 301)} }), []string{"/tags/0"}},
+		"tag of 129":               {with(func(c *Config) { c.Tags = []string{strings.Repeat("x", 129)} }), []string{"/tags/0"}},
 		"tag begins with a dot":    {with(func(c *Config) { c.Tags = []string{".a"} }), []string{"/tags/0"}},
 		"tag twice":                {with(func(c *Config) { c.Tags = []string{"a", "b", "a"} }), []string{"/tags/2"}},
 		"1,000 tags":               {with(func(c *Config) { c.Tags = manyTags[:MaxTags] }), nil},
