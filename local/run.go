@@ -17,6 +17,7 @@ import (
 
 	"ecr-continuous-scan/internal/httpapi"
 	"ecr-continuous-scan/internal/rescan"
+	"ecr-continuous-scan/internal/setup"
 )
 
 // run is the command. It serves until ctx is done and returns the exit code.
@@ -58,7 +59,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	base := "http://" + shownAddr(listener.Addr())
 	api := &httpapi.API{
 		Configs: back.configs, Reports: back.reader, Visits: rescan.Requests{Queue: back.queue, Log: log},
-		BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Now: back.now, Log: log,
+		BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Now: back.now, Log: log, Build: setup.Build(),
 	}
 	server := &http.Server{
 		Handler:           logged(log, checkHost(o.addr, api.Handler(api.Routes()))),

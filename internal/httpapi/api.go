@@ -53,6 +53,8 @@ type API struct {
 	// Visits may be nil. Then the next schedule requests the first visit of a new config.
 	Visits Visits
 	Now    func() time.Time
+	// Build identifies the executable. Clients keep answers only of the same build, because another one can write the same data in another way.
+	Build string
 	// BaseURL returns the URL of the API as the client sees it, without a trailing slash, or "" if it is unknown.
 	BaseURL func(*http.Request) string
 	// Access defines who may call the API.

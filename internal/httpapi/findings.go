@@ -19,40 +19,48 @@ import (
 )
 
 func (a *API) findings(w http.ResponseWriter, r *http.Request) error {
-	return a.listingOf(w, r, feedResource(scan.ConfigFilters()), "", a.Reports.Findings)
+	return a.listingOf(w, r, feedResource(scan.ConfigFilters()), "", (*report.Reader).Findings)
 }
 
 func (a *API) allFindings(w http.ResponseWriter, r *http.Request) error {
-	return a.listing(w, r, feedResource(scan.FindingsFilters()), "/findings/all", a.Reports.AllFindings)
+	return a.listing(w, r, feedResource(scan.FindingsFilters()), "/findings/all", (*report.Reader).AllFindings)
 }
 
 func (a *API) changes(w http.ResponseWriter, r *http.Request) error {
-	return a.listingOf(w, r, changesResource(scan.ConfigFilters()), "/changes", a.Reports.Changes)
+	return a.listingOf(w, r, changesResource(scan.ConfigFilters()), "/changes", (*report.Reader).Changes)
 }
 
 func (a *API) allChanges(w http.ResponseWriter, r *http.Request) error {
-	return a.listing(w, r, changesResource(scan.FindingsFilters()), "/changes", a.Reports.AllChanges)
+	return a.listing(w, r, changesResource(scan.FindingsFilters()), "/changes", (*report.Reader).AllChanges)
 }
 
 // listingOf serves a listing of the config in the path. suffix is the part of the path after the scan ID.
-func (a *API) listingOf(w http.ResponseWriter, r *http.Request, of resource, suffix string, list func(context.Context, string, report.View) (report.Listing, error)) error {
+func (a *API) listingOf(w http.ResponseWriter, r *http.Request, of resource, suffix string, list func(*report.Reader, context.Context, string, report.View) (report.Listing, error)) error {
 	id, err := scanID(r)
 	if err != nil {
 		return err
 	}
-	return a.listing(w, r, of, "/findings/"+id+suffix, func(ctx context.Context, v report.View) (report.Listing, error) { return list(ctx, id, v) })
+	return a.listing(w, r, of, "/findings/"+id+suffix, func(reports *report.Reader, ctx context.Context, v report.View) (report.Listing, error) {
+		return list(reports, ctx, id, v)
+	})
 }
 
 // listing serves a feed of findings or changes. Permanent errors of ECR, such as a denied call, are listed in the feed's subtitle
 // and the status is 200, because feed readers drop a feed that fails. If nothing can be read because of a temporary error, the
 // status is 503, so that feed readers keep their entries.
-func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path string, list func(context.Context, report.View) (report.Listing, error)) error {
+func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path string, list func(*report.Reader, context.Context, report.View) (report.Listing, error)) error {
 	q, err := parseQuery(r, of, a.Now())
 	if err != nil {
 		return err
 	}
 	chosen := choose(r, of.offers, q.format)
-	l, err := list(r.Context(), viewFor(chosen.format, q.view))
+	known := a.knownTags(r, chosen, a.feedLinks(r, path, q, 1))
+	l, err := list(known.reader(a.Reports), r.Context(), viewFor(chosen.format, q.view))
+	if errors.Is(err, report.ErrKnown) {
+		feedHeader(w, q, chosen)
+		notModified(w, known.match)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -63,22 +71,27 @@ func (a *API) listing(w http.ResponseWriter, r *http.Request, of resource, path 
 	if err != nil {
 		return err
 	}
-	varyHeader(w, q.format)
+	feedHeader(w, q, chosen)
 	linkHeader(w, a.feedLinks(r, path, q, pages))
 	if chosen.format == formatCSV {
 		fileHeader(w, fileName(l))
-	}
-	w.Header().Set("Cache-Control", cacheAsk)
-	if chosen.format == formatAtom || chosen.format == formatJSON {
-		w.Header().Set("Cache-Control", cacheFeed)
 	}
 	if chosen.format == formatHTML { // no Last-Modified: the page marks new findings, so it changes with time
 		pageHeader(w)
 		serve(w, r, chosen.contentType, body)
 		return nil
 	}
-	serveDated(w, r, chosen.contentType, body, l.Changed)
+	serveTagged(w, r, chosen.contentType, body, l.Changed, known.tag(body, l))
 	return nil
+}
+
+// feedHeader sets the headers for caches of a listing, also if it is not modified.
+func feedHeader(w http.ResponseWriter, q query, chosen offer) {
+	varyHeader(w, q.format)
+	w.Header().Set("Cache-Control", cacheAsk)
+	if chosen.format == formatAtom || chosen.format == formatJSON {
+		w.Header().Set("Cache-Control", cacheFeed)
+	}
 }
 
 // viewFor returns the view of a listing in a format. SARIF has its own pages: the results of each are as many as fit into a response.

@@ -49,14 +49,20 @@ func writeBody(w http.ResponseWriter, contentType string, status int, body []byt
 
 // serve responds to GET or HEAD with the body, or with 304 if the client's If-None-Match contains the hash of the body.
 func serve(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
-	serveDated(w, r, contentType, body, time.Time{})
+	serveTagged(w, r, contentType, body, time.Time{}, etagOf(body))
 }
 
-// serveDated is like serve, but also sends Last-Modified and supports If-Modified-Since. The caller must make sure that a later
-// response never has an earlier date.
-func serveDated(w http.ResponseWriter, r *http.Request, contentType string, body []byte, modified time.Time) {
+// hashOf returns the part of an ETag that identifies a body.
+func hashOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:16])
+}
+
+// serveTagged is like serve, but sends this ETag. If modified is not zero, it also sends Last-Modified and supports If-Modified-Since. The caller must
+// make sure that a later response never has an earlier date.
+func serveTagged(w http.ResponseWriter, r *http.Request, contentType string, body []byte, modified time.Time, tag string) {
 	header(w, contentType)
-	w.Header().Set("ETag", etagOf(body))
+	w.Header().Set("ETag", tag)
 	// This API does not support ranges, and it supports If-Match only for PUT. http.ServeContent would respond to these headers with errors that are
 	// not problem documents.
 	plain := r.Clone(r.Context())
@@ -68,8 +74,7 @@ func serveDated(w http.ResponseWriter, r *http.Request, contentType string, body
 
 // etagOf returns the entity tag of a response body.
 func etagOf(body []byte) string {
-	sum := sha256.Sum256(body)
-	return `"` + hex.EncodeToString(sum[:16]) + `"`
+	return `"` + hashOf(body) + `"`
 }
 
 // ifMatch reports whether the client's If-Match contains the tag (RFC 9110, strong comparison), or is missing.

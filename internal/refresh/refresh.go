@@ -88,6 +88,12 @@ func (r *Refresher) Clock() history.Stamp {
 	return history.StampOf(r.Stored.Now.Add(r.Now().Sub(r.loadedAt)))
 }
 
+// IsAsStored reports whether responses show of the repository what its stored record says, and nothing else.
+func (r *Refresher) IsAsStored() bool {
+	return r.Stored.Changed > 0 && r.ListError == nil && len(r.readErrors) == 0 && len(r.pending) == 0 &&
+		(!r.CalledECR || !history.HasVisibleChange(r.Stored, r.Record))
+}
+
 // ListingMaxAge is how long the listing of the last visit is used without calling ECR again. A tag can point to a new
 // digest at any time.
 const ListingMaxAge = 5 * time.Minute

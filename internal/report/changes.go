@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -22,9 +23,9 @@ func (r *Reader) Changes(ctx context.Context, id string, v View) (Listing, error
 	if err != nil {
 		return Listing{}, err
 	}
-	l := r.changes(ctx, []scan.Config{config}, v)
+	l, err := r.changes(ctx, []scan.Config{config}, v)
 	l.setConfig(config)
-	return l, nil
+	return l, err
 }
 
 // AllChanges lists the changes of all configs, each change once. Errors: Unavailable when the configs can't be read.
@@ -33,23 +34,25 @@ func (r *Reader) AllChanges(ctx context.Context, v View) (Listing, error) {
 	if err != nil {
 		return Listing{}, err
 	}
-	l := r.changes(ctx, configs, v)
+	l, err := r.changes(ctx, configs, v)
 	l.Changed = date(l.Changed)
-	return l, nil
+	return l, err
 }
 
 // changes lists only recorded changes. A change that was only computed by a request could disappear from the feed again.
-func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View) Listing {
-	found := &changeCollector{view: v, list: newShortlist(v, newestChangeFirst)}
-	q := request{Reader: r, scope: recordsOnly, filter: v.Filter}
-	q.process = func(ctx context.Context, r *refresh.Refresher, configs []scan.Config, _ []Item) {
-		q.collectChanges(ctx, r, configs, found)
-	}
+func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View) (Listing, error) {
+	found := &changeCollector{view: v, list: newShortlist(v, newestChangeFirst), span: newSpan()}
+	q := request{Reader: r, scope: recordsOnly, filter: v.Filter, view: v, prepare: recordedChanges}
+	q.process = func(ctx context.Context, w *watchedRepository, _ []Item) { q.collectChanges(ctx, w, found) }
 	reports := q.buildReports(ctx, configs)
+	if reports == nil {
+		return Listing{}, ErrKnown
+	}
 	page := found.list.page(newestChangeFirst)
 	return Listing{
+		Basis: q.basis, Span: found.span,
 		Reports: reports, View: v, IsChangeFeed: true, Changes: page, Total: found.list.total, Changed: q.lastChange(reports, found.lastExpiry), Incomplete: found.err, Now: r.Now().UTC(),
-	}
+	}, nil
 }
 
 // changeCollector collects changes and keeps the newest.
@@ -60,30 +63,43 @@ type changeCollector struct {
 	list shortlist[history.Change]
 	// lastExpiry is when the list last changed without a change of the records: an entry became too old, or a delay became long enough for an entry.
 	lastExpiry history.Stamp
+	span       Span
 	// err is the error of a history that could not be read.
 	err error
 }
 
+// recordedChanges finds the changes of a repository and of its watched images that are not about findings.
+func recordedChanges(w *watchedRepository) {
+	if w.err != nil {
+		return
+	}
+	w.now = w.Clock()
+	w.Record.AssignDates(w.now)
+	w.changes = w.Record.ChangesOf(w.Repo)
+	for _, label := range slices.Sorted(maps.Keys(w.Record.Images)) {
+		if known := w.Record.Images[label]; w.watches(known.Tag) {
+			image := known.Image(w.Repo)
+			w.changes = append(w.changes, known.ChangesOf(&image, w.Record.PresentUntil(w.now))...)
+		}
+	}
+}
+
 // collectChanges adds the changes of one repository and of its watched images to found.
-func (q *request) collectChanges(ctx context.Context, r *refresh.Refresher, configs []scan.Config, found *changeCollector) {
-	tags, now := scan.WatchedTags(configs), r.Clock()
-	r.Record.AssignDates(now)
-	found.add(found.recent(r.Record.ChangesOf(r.Repo), now))
+func (q *request) collectChanges(ctx context.Context, w *watchedRepository, found *changeCollector) {
+	r, now := w.Refresher, w.now
+	matching := slices.DeleteFunc(slices.Clone(w.changes), func(c history.Change) bool { return c.Image != nil && !q.filter.MatchesImage(*c.Image) })
+	found.add(found.recent(matching, now))
 	var names []string
 	var images []history.ImageRecord
 	for _, known := range r.Record.Images {
-		image := known.Image(r.Repo)
-		if _, isWatched := slices.BinarySearch(tags, known.Tag); len(tags) > 0 && !isWatched || !q.filter.MatchesImage(image) {
-			continue
-		}
-		found.add(found.recent(known.ChangesOf(&image, r.Record.PresentUntil(now)), now))
-		if known.EventCount > 0 {
+		if known.EventCount > 0 && w.watches(known.Tag) && q.filter.MatchesImage(known.Image(r.Repo)) {
 			names, images = append(names, known.History), append(images, known)
 		}
 	}
 	q.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
 		image := images[i].Image(r.Repo)
 		if err != nil {
+			q.dropBasis()
 			refresh.LogImage(ctx, q.Log, "could not read the changes of an image", image, err)
 		}
 		if scan.CodeOf(err) == scan.NotFound { // its changes are lost: the next visit starts a new history
@@ -93,7 +109,7 @@ func (q *request) collectChanges(ctx context.Context, r *refresh.Refresher, conf
 			found.fail(err)
 			return
 		}
-		h.Events = slices.DeleteFunc(h.Events, func(e history.Event) bool { return found.isTooOld(e.Scan, now) })
+		h.Events = slices.DeleteFunc(slices.Clone(h.Events), func(e history.Event) bool { return found.isTooOld(e.Scan, now) })
 		found.add(rollUp(withUse(h.ChangesByScan(&image), images[i].Last), q.filter))
 	})
 }
@@ -119,6 +135,7 @@ func (n *changeCollector) isTooOld(at, now history.Stamp) bool {
 	tooOld := end < now
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.span.cutAt(end+1, now)
 	if tooOld {
 		at = end + 1
 	}

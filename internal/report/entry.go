@@ -84,6 +84,7 @@ type findingsCollector struct {
 	mu         sync.Mutex
 	list       shortlist[Entry]
 	lastExpiry history.Stamp // when the last resolved finding became too old for the list
+	span       Span
 	groups     map[vulnerability]*group
 	episodes   groupEpisodes
 }
@@ -102,7 +103,7 @@ type vulnerability struct {
 
 func newFindingsCollector(v View) *findingsCollector {
 	paging, _ := v.order()
-	return &findingsCollector{view: v, list: newShortlist(v, paging), groups: make(map[vulnerability]*group), episodes: newGroupEpisodes()}
+	return &findingsCollector{view: v, list: newShortlist(v, paging), span: newSpan(), groups: make(map[vulnerability]*group), episodes: newGroupEpisodes()}
 }
 
 // add adds the findings of an image with this result. It ignores findings that were resolved too long ago: a history still contains them until its
@@ -143,8 +144,12 @@ func (g *findingsCollector) add(image *scan.Image, r scan.Result, h history.Hist
 
 // isExpired reports whether a resolved finding ended too long ago.
 func (g *findingsCollector) isExpired(isResolved bool, ended, now history.Stamp) bool {
+	if !isResolved {
+		return false
+	}
 	end := ended.Plus(history.Retention)
-	if !isResolved || end >= now {
+	g.span.cutAt(end+1, now)
+	if end >= now {
 		return false
 	}
 	g.lastExpiry = max(g.lastExpiry, end+1)

@@ -34,6 +34,9 @@ type Listing struct {
 	Now time.Time
 	// Incomplete is the error that kept some changes from being read; nil when all were read.
 	Incomplete error
+	// Basis is what the listing depends on, for the time of Span. It is nil if that is not known.
+	Basis *Basis
+	Span  Span
 }
 
 // Pages returns the number of pages that a client can request, at least 1.
@@ -158,11 +161,14 @@ func (r *Reader) AllFindings(ctx context.Context, v View) (Listing, error) {
 
 func (r *Reader) listFindings(ctx context.Context, configs []scan.Config, of scope, v View) (Listing, error) {
 	found := newFindingsCollector(v)
-	q := request{Reader: r, scope: of, filter: v.Filter}
-	q.process = func(ctx context.Context, r *refresh.Refresher, _ []scan.Config, items []Item) {
-		q.collectFindings(ctx, r, items, found)
+	q := request{Reader: r, scope: of, filter: v.Filter, view: v}
+	q.process = func(ctx context.Context, w *watchedRepository, items []Item) {
+		q.collectFindings(ctx, w.Refresher, items, found)
 	}
 	reports := q.buildReports(ctx, configs)
+	if reports == nil {
+		return Listing{}, ErrKnown
+	}
 	entries, total := found.page()
 	if v.ByVulnerability && total > maxGroups {
 		return Listing{}, &scan.Error{
@@ -170,7 +176,9 @@ func (r *Reader) listFindings(ctx context.Context, configs []scan.Config, of sco
 			Fields: []scan.FieldError{{Pointer: "/by", Detail: "has too many vulnerabilities to group"}},
 		}
 	}
-	return Listing{Reports: reports, View: v, Entries: entries, Total: total, Changed: q.lastChange(reports, found.lastExpiry), Now: r.Now().UTC()}, nil
+	return Listing{
+		Reports: reports, View: v, Entries: entries, Total: total, Changed: q.lastChange(reports, found.lastExpiry), Now: r.Now().UTC(), Basis: q.basis, Span: found.span,
+	}, nil
 }
 
 // collectFindings adds the findings of a repository's images to found. An image whose history can't be read gets a result without findings.
@@ -208,6 +216,7 @@ func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items
 			use(item, h)
 			return
 		}
+		q.dropBasis()
 		refresh.LogImage(ctx, q.Log, "could not read the history of an image", item.Image, err)
 		if scan.CodeOf(err) == scan.NotFound {
 			err = &scan.Error{Code: scan.Unavailable, Message: "its stored history is damaged; the next visit rebuilds it", Err: err}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/history"
-	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -156,12 +155,12 @@ func (r *Reader) current(ctx context.Context, id string, tags []string, of scope
 }
 
 // readScores sets the scores of the items that have findings without a rating. If the history of an image can't be read, its result is unknown.
-func (q *request) readScores(ctx context.Context, r *refresh.Refresher, _ []scan.Config, items []Item) {
+func (q *request) readScores(ctx context.Context, w *watchedRepository, items []Item) {
 	hasNoRating := func(item *Item) bool {
 		counts := item.Result.Counts
 		return item.Result.State == scan.Completed && counts[scan.Undefined]+counts[scan.Untriaged] > 0
 	}
-	q.readHistories(ctx, r, items, hasNoRating, func(item *Item, h history.History) { item.Scores = scoresOf(h) })
+	q.readHistories(ctx, w.Refresher, items, hasNoRating, func(item *Item, h history.History) { item.Scores = scoresOf(h) })
 }
 
 // scoresOf returns the CVSS scores above 0 of the present findings without a rating.

@@ -3,7 +3,12 @@ package report
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +36,8 @@ type ConfigReader interface {
 type Reader struct {
 	Configs ConfigReader
 	refresh.Source
+	// isKnown is the function of [Reader.Unless]; nil for an unconditional reader.
+	isKnown func(Basis) bool
 }
 
 // Limits of one request.
@@ -64,8 +71,14 @@ type request struct {
 	*Reader
 	scope  scope
 	filter scan.Filter
+	// view is that of a listing.
+	view View
+	// prepare, if set, is called with each repository before process.
+	prepare func(w *watchedRepository)
 	// process, if set, is called with all items of a repository, before filters apply. It may change their results. It may be called concurrently.
-	process func(ctx context.Context, r *refresh.Refresher, configs []scan.Config, items []Item)
+	process func(ctx context.Context, w *watchedRepository, items []Item)
+	// basis is what the listing depends on; nil if that is not known.
+	basis *Basis
 	// callCtx is canceled when no more calls to ECR may be made. waitCtx is canceled earlier: it is for calls whose result is also in the record.
 	callCtx, waitCtx context.Context
 
@@ -87,6 +100,9 @@ type watchedRepository struct {
 	// mayCall is true if the request may call ECR for this repository. toFetch lists the groups whose results it reads.
 	mayCall bool
 	toFetch []fetchGroup
+	// changes are the recorded changes that are not about findings, at the time now. Only a listing of changes sets them.
+	changes []history.Change
+	now     history.Stamp
 }
 
 // fetchGroup is a group whose result is read from ECR. Its context limits how long.
@@ -95,7 +111,8 @@ type fetchGroup struct {
 	ctx context.Context
 }
 
-// buildReports returns a report for each config, in the given order. An error of one repository does not affect the others.
+// buildReports returns a report for each config, in the given order. An error of one repository does not affect the others. It returns nil if the client
+// has the listing.
 func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Report {
 	callCtx, cancel := refresh.WithCallDeadline(ctx)
 	defer cancel()
@@ -111,6 +128,12 @@ func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Rep
 	q.waitCtx = waitCtx
 	forEach(repositories, q.listTags)
 	q.limitFetches(repositories)
+	if q.prepare != nil {
+		forEach(repositories, q.prepare)
+	}
+	if q.isKnown != nil && q.findBasis(repositories) {
+		return nil
+	}
 	reports := make([]Report, len(configs))
 	forEach(repositories, func(w *watchedRepository) { q.fillReports(ctx, w, reports) })
 	for _, r := range reports {
@@ -195,7 +218,7 @@ func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports
 		q.fetch(w)
 		items := q.items(w)
 		if q.process != nil && (q.scope == recordsOnly || q.isReadable(w)) {
-			q.process(ctx, w.Refresher, w.configs, items)
+			q.process(ctx, w, items)
 		}
 		q.noteChange(w.Refresher)
 		assignItems(w, items, reports)
@@ -290,10 +313,7 @@ func (w *watchedRepository) watchedImages() []scan.Image {
 	if len(w.tags) == 0 {
 		return images
 	}
-	return slices.DeleteFunc(images, func(i scan.Image) bool {
-		_, isWatched := slices.BinarySearch(w.tags, i.Tag)
-		return !isWatched
-	})
+	return slices.DeleteFunc(images, func(i scan.Image) bool { return !w.watches(i.Tag) })
 }
 
 // items returns an item for each image that the configs watch, sorted. Configured tags that don't exist also get an item.
@@ -422,6 +442,77 @@ func (q *request) noteChange(r *refresh.Refresher) {
 		return
 	}
 	q.changedAt = max(q.changedAt, r.Record.Changed)
+}
+
+// Unless returns a reader whose listings of findings and changes are not made if isKnown returns true for their basis. Then the error is ErrKnown, and no
+// history is read. isKnown is not called if the listing depends on more than its basis.
+func (r *Reader) Unless(isKnown func(Basis) bool) *Reader {
+	conditional := *r
+	conditional.isKnown = isKnown
+	return &conditional
+}
+
+// findBasis sets the basis of the listing, and reports whether the client has this listing. The basis stays nil if ECR or the store returned anything that is
+// not in a record.
+func (q *request) findBasis(repositories []*watchedRepository) (isKnown bool) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%#v\n", q.view)
+	b := Basis{Oldest: math.MaxInt64, Newest: math.MinInt64}
+	sorted := slices.SortedFunc(slices.Values(repositories), func(a, b *watchedRepository) int { return cmp.Compare(a.configIndexes[0], b.configIndexes[0]) })
+	hasDate := false
+	for _, w := range sorted {
+		if w.err != nil || len(w.toFetch) > 0 || !w.IsAsStored() || !q.hashRepository(h, w) {
+			return false
+		}
+		now := cmp.Or(w.now, w.Clock())
+		b.Oldest, b.Newest = min(b.Oldest, now), max(b.Newest, now)
+		hasDate = hasDate || slices.ContainsFunc(w.configs, func(c scan.Config) bool { return c.Created > 0 })
+	}
+	if !hasDate { // a feed without any date has the date of the request
+		return false
+	}
+	b.Hash = hex.EncodeToString(h.Sum(nil)[:16])
+	q.basis = &b
+	return q.isKnown != nil && q.isKnown(b)
+}
+
+// hashRepository adds everything of a repository that a listing shows. It returns false if some of it is not recorded.
+func (q *request) hashRepository(h hash.Hash, w *watchedRepository) bool {
+	fmt.Fprintln(h, w.Record.Changed, w.Record.First, w.Record.HasListedAll())
+	for i, c := range w.configs {
+		fmt.Fprintf(h, "%d %#v\n", w.configIndexes[i], c)
+		if err := q.configError(w, c); err != nil {
+			if !IsPermanent(scan.CodeOf(err)) {
+				return false
+			}
+			fmt.Fprintf(h, "%q %q\n", scan.CodeOf(err), scan.MessageOf(err))
+		}
+	}
+	var unread []string
+	for label, known := range w.Record.Images {
+		if !known.IsRecorded() {
+			unread = append(unread, label)
+		}
+	}
+	slices.Sort(unread)
+	fmt.Fprintf(h, "%q\n", unread)
+	for _, c := range w.changes { // they depend on the time
+		fmt.Fprintf(h, "%s %d %d %q %q\n", c.ID(), c.At.Unix(), c.Since.Unix(), c.Kind, c.Reason)
+	}
+	return true
+}
+
+// watches reports whether a config of the request watches a tag.
+func (w *watchedRepository) watches(tag string) bool {
+	_, isWatched := slices.BinarySearch(w.tags, tag)
+	return len(w.tags) == 0 || isWatched
+}
+
+// dropBasis notes that the listing depends on more than its basis.
+func (q *request) dropBasis() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.basis = nil
 }
 
 // lastChange returns when the visible data last changed; zero when that is unknown. lastExpiry is the latest change that was caused by an entry

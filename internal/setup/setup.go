@@ -92,7 +92,7 @@ func newAPI(ctx context.Context, log *slog.Logger, base BaseURL, e environment) 
 	} else if e.publicBadges {
 		access = access.WithPublicBadges()
 	}
-	return &httpapi.API{BaseURL: base, Access: access, Origin: e.origin, Now: time.Now, Log: log}
+	return &httpapi.API{BaseURL: base, Access: access, Origin: e.origin, Now: time.Now, Log: log, Build: Build()}
 }
 
 // StartScan returns the event handler of StartScanFunc. It returns an error if a required environment variable is missing.
