@@ -75,7 +75,7 @@ func TestEachDueScanIsStartedOnce(t *testing.T) {
 	killer.Wait()
 	w.checkEachStartedOnce()
 	logs := w.logs()
-	for _, want := range []string{`"VisitsContinued":1`, `"MessagesDropped":1`} {
+	for _, want := range []string{`"outcome":"continued"`, `"outcome":"dropped"`} {
 		if !strings.Contains(logs, want) {
 			t.Errorf("no %s in the log: the test did not cover this case", want)
 		}
