@@ -131,7 +131,7 @@ func (g *grown) check(t *testing.T, last *grown) {
 		now, before := c[0], c[1]
 		if before.calls > 0 {
 			more := float64(g.images) / float64(last.images)
-			if calls, simulated := float64(now.calls)/float64(before.calls)/more, float64(now.time)/float64(before.time)/more; calls > 1.05 || simulated > 1.05 {
+			if calls, simulated := float64(now.calls)/float64(before.calls)/more, float64(now.time)/float64(before.time)/more; calls > 1.15 || simulated > 1.15 { // 10,000 images need 11 pages of a list, and 1,000 need 1
 				t.Errorf("%d images, %s: %.2f times the calls and %.2f times the time of linear growth", g.images, name, calls, simulated)
 			}
 		}
