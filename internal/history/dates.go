@@ -82,7 +82,7 @@ func (r *Record) AssignDates(now Stamp) {
 // setDates stores the dates.
 func (r *Record) setDates(all []*datedChanges) {
 	for _, d := range all {
-		switch i := r.Images[d.label]; {
+		switch i := r.Image(d.label); {
 		case d.label == "":
 			r.Dates = d.dates
 		case !slices.Equal(i.Dates, d.dates):

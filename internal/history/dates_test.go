@@ -25,7 +25,7 @@ func datesText(r *Record, now Stamp) map[string]string {
 
 // Changes that happen at the same time get seconds of their own. Once assigned, they never change, and the ids do not depend on them.
 func TestDatesOfChangesAboutScanning(t *testing.T) {
-	r := Record{First: 1, Images: map[string]ImageRecord{}}
+	r := Record{First: 1, Images: map[string]*ImageRecord{}}
 	for _, tag := range []string{"a", "b", "c"} {
 		r.Put(ImageRecord{Tag: tag, Kind: scan.PlainImage, First: dayZero.Plus(-MaxScanAge), Failures: []Period{{From: dayZero, Until: dayZero + 1}}})
 	}
@@ -56,7 +56,7 @@ func TestDatesOfChangesAboutScanning(t *testing.T) {
 
 // A request between two visits assigns the same dates as the next visit, even if more images are unscanned until then.
 func TestRequestAndVisitAssignTheSameDates(t *testing.T) {
-	r := Record{First: 1, Images: map[string]ImageRecord{}}
+	r := Record{First: 1, Images: map[string]*ImageRecord{}}
 	for i := range 50 {
 		tag := fmt.Sprintf("%02d", (i*7)%50)
 		r.Put(ImageRecord{Tag: tag, Kind: scan.PlainImage, First: dayZero.Plus(-MaxScanAge) + Stamp(i/3)})
@@ -95,7 +95,7 @@ func TestDatesAreDeleted(t *testing.T) {
 	r.Absences = nil
 	i := r.Images["a"]
 	i.Statuses = nil
-	r.Put(i)
+	r.Put(*i)
 	r.AssignDates(300)
 	if len(r.Dates) != 0 || len(r.Images["a"].Dates) != 0 {
 		t.Errorf("%v, %v", r.Dates, r.Images["a"].Dates)

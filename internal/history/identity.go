@@ -36,7 +36,7 @@ func (r *Record) Identify(listed []scan.Image) []scan.Image {
 	}
 	for _, known := range r.Images {
 		if m := tags[known.Tag]; m != nil {
-			m.known = append(m.known, newKnownImage(known))
+			m.known = append(m.known, newKnownImage(*known))
 		}
 	}
 	for tag, m := range tags {

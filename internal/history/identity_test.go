@@ -71,14 +71,15 @@ func take(r *Record, now Stamp, images []scan.Image) map[string]string {
 	labels, listed := make(map[string]string), make(map[string]bool)
 	for _, i := range r.Identify(images) {
 		labels[i.Digest], listed[i.Label()] = i.Platform, true
-		r.UpdateImage(i, now)
+		r.UpdateImage(i, false, now)
 	}
 	for label, i := range r.Images {
 		if !listed[label] {
 			r.SetImageMissing(label, images, now)
 		} else if i.Kind == scan.PlainImage {
-			i.Scan, i.History = Scan{Digest: i.Digest, Completed: now}, "h"
-			r.Put(i)
+			next := *i
+			next.Scan, next.History = Scan{Digest: i.Digest, Completed: now}, "h"
+			r.Put(next)
 		}
 	}
 	return labels
@@ -351,7 +352,7 @@ func checkListing(t *testing.T, r *Record, images []scan.Image, random *rand.Ran
 		if i.Kind != scan.PlainImage || len(identified) != len(slices.DeleteFunc(slices.Clone(identified), isSame))+1 {
 			continue
 		}
-		var same []ImageRecord
+		var same []*ImageRecord
 		for _, one := range r.Images {
 			if one.Digest == i.Digest && one.Kind == scan.PlainImage {
 				same = append(same, one)

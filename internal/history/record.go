@@ -23,8 +23,9 @@ type Record struct {
 	// Unfinished means that the visit that stored the record had not ended. It may have started scans of images without
 	// Started.
 	Unfinished bool
-	// Images are the known images by label.
-	Images map[string]ImageRecord
+	// Images are the known images by label. An ImageRecord does not change after it is in the map, because copies of the
+	// record share it.
+	Images map[string]*ImageRecord
 	// Listed is when all tags were last listed.
 	Listed Stamp
 	// NotWatched is the number of untagged images that nobody watches, as in [scan.Listing] when all tags were last listed.
@@ -327,14 +328,22 @@ func (r *Record) RestoreImage(name string, h History) {
 // Put stores the record of an image.
 func (r *Record) Put(i ImageRecord) {
 	r.copyImages()
-	r.Images[i.Label()] = i
+	r.Images[i.Label()] = &i
+}
+
+// Image returns the record of an image. It is empty if the image is not known.
+func (r *Record) Image(label string) ImageRecord {
+	if i := r.Images[label]; i != nil {
+		return *i
+	}
+	return ImageRecord{}
 }
 
 // SetStarted records that ECR has started a scan of an image. It does not replace an earlier result. It reports whether
 // the start was not marked before.
 func (r *Record) SetStarted(image scan.Image, now Stamp) (isNew bool) {
-	i, known := r.Images[image.Label()]
-	if !known || i.Digest != image.Digest {
+	i := r.Image(image.Label())
+	if i.Digest != image.Digest || r.Images[i.Label()] == nil {
 		return false
 	}
 	i.Started, isNew = cmp.Or(i.Started, now), i.Started == 0
@@ -347,7 +356,7 @@ func (r *Record) SetStarted(image scan.Image, now Stamp) (isNew bool) {
 
 // MarkStart records at now that a visit is going to start a scan of an image, or with 0 that it does not start it.
 func (r *Record) MarkStart(image scan.Image, now Stamp) {
-	if i, known := r.Images[image.Label()]; known && i.Digest == image.Digest {
+	if i := r.Image(image.Label()); i.Digest == image.Digest && r.Images[i.Label()] != nil {
 		i.Started = now
 		r.Put(i)
 	}
@@ -381,24 +390,28 @@ func (r *Record) PresentUntil(now Stamp) Stamp { return min(now, cmp.Or(r.Missin
 
 // restartImages starts the time without a scan again when the repository exists again. No scan was possible before.
 func (r *Record) restartImages(now Stamp) {
-	for _, i := range r.Images {
-		if i.Kind == scan.PlainImage {
-			i.cutOff(i, r.PresentUntil(now))
+	for _, old := range r.Images {
+		if i := *old; i.Kind == scan.PlainImage {
+			i.cutOff(*old, r.PresentUntil(now))
 			i.WaitingSince = now
 			r.Put(i)
 		}
 	}
 }
 
-// UpdateImage records an image that ECR listed, or a tag of a config that is missing.
-func (r *Record) UpdateImage(i scan.Image, now Stamp) {
-	old, known := r.Images[i.Label()]
+// UpdateImage records an image that ECR listed, or a tag of a config that is missing. If inFullList is true, all tags were
+// listed.
+func (r *Record) UpdateImage(i scan.Image, inFullList bool, now Stamp) {
+	old, known := r.Image(i.Label()), r.Images[i.Label()] != nil
 	next := old
 	if !known {
 		next = ImageRecord{Tag: i.Tag, Platform: i.Platform, First: now}
 	}
 	next.Listed, next.Digest, next.Index, next.Artifacts, next.Kind = i.Listed, i.Digest, i.Index, i.Artifacts, i.Kind
-	next.Seen, next.MissingSince = now, 0
+	next.MissingSince = 0
+	if !inFullList || !known {
+		next.Seen = now
+	}
 	next.LastPulled = StampOf(i.LastPulled)
 	next.ErrorCode, next.Reason = "", ""
 	if i.Err != nil {
@@ -416,12 +429,14 @@ func (r *Record) UpdateImage(i scan.Image, now Stamp) {
 	if known {
 		next.changeStatus(old, statusOf(next.Kind), i.Err, now)
 	}
-	r.Put(next)
+	if !known || !reflect.DeepEqual(next, old) {
+		r.Put(next)
+	}
 }
 
 // SetImageMissing records that a known image no longer exists. instead are the listed objects of its tag.
 func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) {
-	old := r.Images[label]
+	old := r.Image(label)
 	kind, err := statusWithout(instead)
 	if old.Kind == scan.Missing && old.MissingSince > 0 && !old.mayReturn() {
 		if old.status().Kind != TagGone {
@@ -457,8 +472,8 @@ func (r *Record) SeenAt(i ImageRecord) Stamp { return max(i.Seen, r.Listed) }
 func (r *Record) Prune(now Stamp) {
 	limit := now.Plus(-Retention)
 	r.copyImages()
-	maps.DeleteFunc(r.Images, func(_ string, i ImageRecord) bool {
-		return r.SeenAt(i) < limit || i.MissingSince > 0 && i.MissingSince < limit && i.Seen < limit
+	maps.DeleteFunc(r.Images, func(_ string, i *ImageRecord) bool {
+		return r.SeenAt(*i) < limit || i.MissingSince > 0 && i.MissingSince < limit && i.Seen < limit
 	})
 }
 
@@ -504,8 +519,8 @@ func (r *Record) KeepOnly(tags []string) {
 // DropHistory records that the history of an image is lost. A visit then reads the findings again and starts a new
 // history.
 func (r *Record) DropHistory(label string) {
-	i, known := r.Images[label]
-	if known {
+	if r.Images[label] != nil {
+		i := r.Image(label)
 		i.History, i.Scan, i.Read = "", Scan{}, 0
 		r.Put(i)
 	}
@@ -514,7 +529,7 @@ func (r *Record) DropHistory(label string) {
 // MoveHistories replaces the names of stored histories, by the labels of their images.
 func (r *Record) MoveHistories(names map[string]string) {
 	for label, name := range names {
-		i := r.Images[label]
+		i := r.Image(label)
 		i.History = name
 		r.Put(i)
 	}
@@ -554,7 +569,7 @@ func (r *Record) copyImages() {
 		r.Images, r.imagesShared = maps.Clone(r.Images), false
 	}
 	if r.Images == nil {
-		r.Images = make(map[string]ImageRecord)
+		r.Images = make(map[string]*ImageRecord)
 	}
 }
 
@@ -569,9 +584,12 @@ func HasVisibleChange(a, b Record) bool {
 		return true
 	}
 	for label, image := range b.Images {
-		old, known := a.Images[label]
+		if a.Images[label] == image {
+			continue
+		}
+		old, known := a.Image(label), a.Images[label] != nil
 		old.Seen, old.AnsweredAt, old.Read, old.Started = image.Seen, image.AnsweredAt, image.Read, image.Started
-		if !known || !reflect.DeepEqual(old, image) {
+		if !known || !reflect.DeepEqual(old, *image) {
 			return true
 		}
 	}

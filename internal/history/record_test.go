@@ -22,9 +22,9 @@ func recordedImage(tag, digest string, seen Stamp, change ...func(*ImageRecord))
 }
 
 func recordOf(images ...ImageRecord) Record {
-	r := Record{Images: make(map[string]ImageRecord)}
+	r := Record{Images: make(map[string]*ImageRecord)}
 	for _, i := range images {
-		r.Images[i.Label()] = i
+		r.Images[i.Label()] = &i
 	}
 	return r
 }
@@ -37,8 +37,8 @@ func withHistory(name string) func(*ImageRecord) {
 func TestChangesOfACloneDoNotChangeTheOriginal(t *testing.T) {
 	const now Stamp = 5_000_000
 	changes := map[string]func(*Record){
-		"image added":     func(r *Record) { r.UpdateImage(scan.Image{Tag: "new", Digest: "sha256:b"}, now) },
-		"image pushed":    func(r *Record) { r.UpdateImage(scan.Image{Tag: "old", Digest: "sha256:b"}, now) },
+		"image added":     func(r *Record) { r.UpdateImage(scan.Image{Tag: "new", Digest: "sha256:b"}, false, now) },
+		"image pushed":    func(r *Record) { r.UpdateImage(scan.Image{Tag: "old", Digest: "sha256:b"}, false, now) },
 		"image missing":   func(r *Record) { r.SetImageMissing("old", nil, now) },
 		"pruned":          func(r *Record) { r.Prune(now) },
 		"tags removed":    func(r *Record) { r.KeepOnly([]string{"another"}) },
@@ -62,7 +62,7 @@ func TestChangesOfACloneDoNotChangeTheOriginal(t *testing.T) {
 	}
 	var none Record
 	copied := none.Clone()
-	copied.UpdateImage(scan.Image{Tag: "first", Digest: "sha256:a"}, now)
+	copied.UpdateImage(scan.Image{Tag: "first", Digest: "sha256:a"}, false, now)
 	if none.Images != nil || len(copied.Images) != 1 {
 		t.Errorf("a record without images: %v, its copy %v", none.Images, copied.Images)
 	}
@@ -140,10 +140,10 @@ func TestPeriodsWithoutAScan(t *testing.T) {
 	type steps map[int]func(r *Record, now Stamp)
 	answer := func(result scan.Result) func(*Record, Stamp) {
 		return func(r *Record, now Stamp) {
-			i := r.Images["v1"]
+			i := r.Image("v1")
 			i.SetAnswer(result, now)
 			i.SetHistory("h", History{Scan: Scan{Digest: "sha256:a", Completed: StampOf(result.CompletedAt), Enhanced: result.Enhanced}}, now)
-			r.Images["v1"] = i
+			r.Put(i)
 		}
 	}
 	for name, test := range map[string]struct {
@@ -160,11 +160,11 @@ func TestPeriodsWithoutAScan(t *testing.T) {
 		"an older digest again, in time": {steps{2: answer(basic(0))}, nil, onDay(3)},
 		"deleted and pushed again": {steps{
 			5: func(r *Record, now Stamp) { r.SetImageMissing("v1", nil, now) },
-			8: func(r *Record, now Stamp) { r.UpdateImage(plain, now) },
+			8: func(r *Record, now Stamp) { r.UpdateImage(plain, false, now) },
 		}, []Period{{From: onDay(3), Until: onDay(5), CutOff: true}}, onDay(10)},
 	} {
-		r := Record{Images: map[string]ImageRecord{}}
-		r.UpdateImage(plain, onDay(1))
+		r := Record{Images: map[string]*ImageRecord{}}
+		r.UpdateImage(plain, false, onDay(1))
 		test.steps[1] = answer(basic(1))
 		for _, day := range slices.Sorted(maps.Keys(test.steps)) {
 			test.steps[day](&r, onDay(float64(day)))
@@ -172,5 +172,27 @@ func TestPeriodsWithoutAScan(t *testing.T) {
 		if i := r.Images["v1"]; !slices.Equal(i.Gaps, test.gaps) || i.unscannedSince(onDay(30)) != test.since {
 			t.Errorf("%s: gaps %v, unscanned since %v, want %v and %v", name, i.Gaps, i.unscannedSince(onDay(30)), test.gaps, test.since)
 		}
+	}
+}
+
+// A list of all tags that changes nothing does not copy the images of a record: there can be 100,000.
+func TestUnchangedListSharesTheImages(t *testing.T) {
+	plain := scan.Image{Tag: "v1", Digest: "sha256:a"}
+	stored := recordOf()
+	stored.UpdateImage(plain, true, 5)
+	again := stored.Clone()
+	again.UpdateImage(plain, true, 6)
+	again.Listed = 6
+	if again.Images["v1"] != stored.Images["v1"] || !again.imagesShared || again.SeenAt(again.Image("v1")) != 6 {
+		t.Errorf("a full list: %+v, shared: %t", again.Image("v1"), again.imagesShared)
+	}
+	again.UpdateImage(plain, false, 7)
+	if again.Image("v1").Seen != 7 || stored.Image("v1").Seen != 5 {
+		t.Errorf("a search for the tag: seen at %d, before at %d", again.Image("v1").Seen, stored.Image("v1").Seen)
+	}
+	plain.Digest = "sha256:b"
+	again.UpdateImage(plain, true, 8)
+	if again.Image("v1").Digest != "sha256:b" || stored.Image("v1").Digest != "sha256:a" {
+		t.Error("a full list with another digest changed the stored record, or not the new one")
 	}
 }

@@ -49,13 +49,13 @@ func TestChangesOfWhatAnImageIs(t *testing.T) {
 	unscanned := func(entries ...string) func(*Record, Stamp) {
 		return func(r *Record, now Stamp) {
 			for _, i := range r.Identify(listingOf(entries...)) {
-				r.UpdateImage(i, now)
+				r.UpdateImage(i, false, now)
 			}
 		}
 	}
 	answer := func(label string, result scan.Result) func(*Record, Stamp) {
 		return func(r *Record, now Stamp) {
-			i := r.Images[label]
+			i := r.Image(label)
 			i.SetAnswer(result, now)
 			if result.State == scan.Completed {
 				i.SetHistory("h", History{Scan: Scan{Digest: i.Digest, Completed: StampOf(result.CompletedAt)}}, now)
@@ -244,11 +244,11 @@ func TestChangesOfARepository(t *testing.T) {
 		"gone and back":      {Record{}, func(r *Record) { r.SetPresent(onDay(1)); r.SetMissing(onDay(3)); r.SetPresent(onDay(4)) }, []string{"3 - REPOSITORY GONE", "4 - REPOSITORY GONE, OVER"}},
 		"mistyped, recorded": {Record{MissingSince: onDay(1)}, func(*Record) {}, []string{}},
 		"created later, recorded": {
-			Record{Begin: onDay(9), Absences: []Period{{From: onDay(1), Until: onDay(3)}}, Images: map[string]ImageRecord{"v1": {Tag: "v1", First: onDay(3)}}},
+			Record{Begin: onDay(9), Absences: []Period{{From: onDay(1), Until: onDay(3)}}, Images: map[string]*ImageRecord{"v1": {Tag: "v1", First: onDay(3)}}},
 			func(*Record) {}, []string{},
 		},
 		"gone and back, recorded": {
-			Record{Begin: onDay(9), Absences: []Period{{From: onDay(2), Until: onDay(3)}}, Images: map[string]ImageRecord{"v1": {Tag: "v1", First: onDay(1)}}},
+			Record{Begin: onDay(9), Absences: []Period{{From: onDay(2), Until: onDay(3)}}, Images: map[string]*ImageRecord{"v1": {Tag: "v1", First: onDay(1)}}},
 			func(r *Record) { r.SetPresent(onDay(4)) }, []string{"2 - REPOSITORY GONE", "3 - REPOSITORY GONE, OVER"},
 		},
 	} {

@@ -47,7 +47,7 @@ func (r *Refresher) Groups(images []scan.Image) []Group {
 // the group.
 func (r *Refresher) Latest(g Group) (latest history.ImageRecord, answered bool) {
 	for _, i := range g {
-		known := r.Record.Images[i.Label()]
+		known := r.Record.Image(i.Label())
 		if known.Digest == i.Digest && known.Last.State != "" && (!answered || known.AnsweredAt > latest.AnsweredAt) {
 			latest, answered = known, true
 		}
@@ -59,7 +59,7 @@ func (r *Refresher) Latest(g Group) (latest history.ImageRecord, answered bool) 
 func (r *Refresher) IsRecorded(g Group) bool {
 	latest, answered := r.Latest(g)
 	return answered && !slices.ContainsFunc(g, func(i scan.Image) bool {
-		known := r.Record.Images[i.Label()]
+		known := r.Record.Image(i.Label())
 		return known.Digest != i.Digest || !reflect.DeepEqual(known.Last, latest.Last) || !known.IsRecorded()
 	})
 }
@@ -128,7 +128,7 @@ func (f *Fetcher) startBatch(batch []Group, slots chan struct{}) (finish func())
 		}
 		one := &groupResult{group: g, old: make(map[string]history.History), historyErrors: make(map[string]error)}
 		for _, image := range g {
-			one.known = append(one.known, f.Record.Images[image.Label()])
+			one.known = append(one.known, f.Record.Image(image.Label()))
 		}
 		results = append(results, one)
 		slots <- struct{}{}
@@ -225,7 +225,7 @@ func (f *Fetcher) recordBatch(batch []*groupResult) {
 
 func (f *Fetcher) recordImage(one *groupResult, image scan.Image, now history.Stamp) {
 	label := image.Label()
-	known, exists := f.Record.Images[label]
+	known, exists := f.Record.Image(label), f.Record.Images[label] != nil
 	if !exists || known.Digest != image.Digest {
 		return
 	}
@@ -294,7 +294,7 @@ func (r *Refresher) PendingHistory(label string) (history.History, bool) {
 // then it restores the image's record, and the findings are read again.
 func (r *Refresher) SetStored(label, name string, err error) {
 	p, isPending := r.pending[label]
-	known, exists := r.Record.Images[label]
+	known, exists := r.Record.Image(label), r.Record.Images[label] != nil
 	delete(r.pending, label)
 	switch {
 	case !isPending || !exists || known.Digest != p.Digest:

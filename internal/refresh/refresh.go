@@ -165,7 +165,7 @@ func (r *Refresher) recordListing(images []scan.Image, tags []string, now histor
 	listed := make(map[string]bool, len(images))
 	for _, i := range images {
 		if listed[i.Label()] = true; r.readErrors[i.Label()] == nil {
-			r.Record.UpdateImage(i, now)
+			r.Record.UpdateImage(i, len(tags) == 0, now)
 		}
 	}
 	requested := make(map[string]bool, len(tags))
@@ -183,7 +183,7 @@ func (r *Refresher) recordListing(images []scan.Image, tags []string, now histor
 	for _, tag := range tags {
 		image := scan.Image{Repository: r.Repo, Tag: tag, Kind: scan.Missing}
 		if old, known := r.Record.Images[image.Label()]; !present[tag] && (!known || old.Kind == scan.Missing) {
-			r.Record.UpdateImage(image, now)
+			r.Record.UpdateImage(image, false, now)
 		}
 	}
 	if len(tags) == 0 {
@@ -212,7 +212,7 @@ func (r *Refresher) withKnownKinds(images []scan.Image) []scan.Image {
 		if i.Kind != scan.PlainImage || i.Err == nil {
 			continue
 		}
-		if known := r.Record.Images[i.Label()]; known.Digest == i.Digest {
+		if known := r.Record.Image(i.Label()); known.Digest == i.Digest {
 			images[n] = known.Image(r.Repo)
 		}
 	}
@@ -267,7 +267,7 @@ func (r *Refresher) Images() []scan.Image {
 
 // Answer returns ECR's last answer for an image, or a result that explains why there is none.
 func (r *Refresher) Answer(image scan.Image) scan.Result {
-	switch known := r.Record.Images[image.Label()]; {
+	switch known := r.Record.Image(image.Label()); {
 	case image.Err != nil:
 		return ResultOfError(image, image.Err)
 	case image.Kind == scan.Missing:

@@ -77,7 +77,7 @@ func recordedChanges(w *watchedRepository) {
 	w.Record.AssignDates(w.now)
 	w.changes = w.Record.ChangesOf(w.Repo)
 	for _, label := range slices.Sorted(maps.Keys(w.Record.Images)) {
-		if known := w.Record.Images[label]; w.watches(known.Tag) {
+		if known := w.Record.Image(label); w.watches(known.Tag) {
 			image := known.Image(w.Repo)
 			w.changes = append(w.changes, known.ChangesOf(&image, w.Record.PresentUntil(w.now))...)
 		}
@@ -90,7 +90,7 @@ func (q *request) collectChanges(ctx context.Context, w *watchedRepository, foun
 	matching := slices.DeleteFunc(slices.Clone(w.changes), func(c history.Change) bool { return c.Image != nil && !q.filter.MatchesImage(*c.Image) })
 	found.add(found.recent(matching, now))
 	var names []string
-	var images []history.ImageRecord
+	var images []*history.ImageRecord
 	for _, known := range r.Record.Images {
 		if known.EventCount > 0 && w.watches(known.Tag) && q.filter.MatchesImage(known.Image(r.Repo)) {
 			names, images = append(names, known.History), append(images, known)

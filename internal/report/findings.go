@@ -202,7 +202,7 @@ func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items
 		if !wants(item) || !q.filter.MatchesImage(item.Image) {
 			continue
 		}
-		known := r.Record.Images[item.Image.Label()]
+		known := r.Record.Image(item.Image.Label())
 		pending, isPending := r.PendingHistory(item.Image.Label())
 		if !isPending && known.HasCurrentHistory() {
 			names, stored = append(names, known.History), append(stored, item)
@@ -229,7 +229,7 @@ func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items
 // of an older scan of the same image, or none.
 func (q *request) markUnread(r *refresh.Refresher, item *Item) {
 	label := item.Image.Label()
-	known := r.Record.Images[label]
+	known := r.Record.Image(label)
 	if _, isPending := r.PendingHistory(label); isPending || item.Result.State != scan.Completed || known.IsRecorded() {
 		return
 	}

@@ -301,7 +301,7 @@ func (q *request) shouldFetch(w *watchedRepository, g refresh.Group, isFresh boo
 		return nil, false // the filter excludes its images
 	case q.scope == requireFresh:
 		return q.callCtx, !w.IsFinal(g)
-	case !answered || slices.ContainsFunc(g, func(i scan.Image) bool { return w.Record.Images[i.Label()].Last.State == "" }):
+	case !answered || slices.ContainsFunc(g, func(i scan.Image) bool { return w.Record.Image(i.Label()).Last.State == "" }):
 		return q.callCtx, true
 	}
 	return q.waitCtx, isOpen && !isFresh || !w.IsRecorded(g)
@@ -346,7 +346,7 @@ func (q *request) items(w *watchedRepository) []Item {
 
 // item returns the item of one image, from the record and from what this request read from ECR.
 func (q *request) item(r *refresh.Refresher, image scan.Image) Item {
-	known := r.Record.Images[image.Label()]
+	known := r.Record.Image(image.Label())
 	item := Item{Image: image, Result: r.Answer(image), Changes: known.Changes, KnownSince: known.Since.Time(), ReadAt: known.AnsweredAt.Time()}
 	if err := r.ReadError(image.Label()); err != nil && q.scope == requireFresh {
 		item.Result = refresh.ResultOfError(image, err)

@@ -61,7 +61,7 @@ func (w *work) canStart(g refresh.Group) bool {
 	if w.readsFirst || result.State != scan.Completed || result.Enhanced || result.Incomplete || result.DueAt().After(w.Clock().Time()) {
 		return false
 	}
-	return w.IsRecorded(g) && !slices.ContainsFunc(g, func(i scan.Image) bool { return w.Record.Images[i.Label()].Started > 0 })
+	return w.IsRecorded(g) && !slices.ContainsFunc(g, func(i scan.Image) bool { return w.Record.Image(i.Label()).Started > 0 })
 }
 
 // startMarked marks the groups in the record, stores it, and then starts their scans. wait waits for the starts and returns

@@ -187,11 +187,11 @@ func TestLaterFormat(t *testing.T) {
 func TestSweepReportsLostHistories(t *testing.T) {
 	a, store := newRecordWriter(t)
 	repo := repository("a")
-	r := history.Record{Images: map[string]history.ImageRecord{"never scanned": {Tag: "never scanned"}}}
+	r := history.Record{Images: map[string]*history.ImageRecord{"never scanned": {Tag: "never scanned"}}}
 	names := make(map[string]string)
 	for _, tag := range []string{"readable", "lost", "broken"} {
 		names[tag] = addHistory(t, store, repo, aHistory())
-		r.Images[tag] = history.ImageRecord{Tag: tag, History: names[tag]}
+		r.Images[tag] = &history.ImageRecord{Tag: tag, History: names[tag]}
 	}
 	save(t, store, repo, r)
 	sweep := func(earlier history.Record, reads int, want ...string) {

@@ -153,9 +153,9 @@ func TestNamesOfHistories(t *testing.T) {
 
 // imagesOf returns a record whose images have the histories.
 func imagesOf(histories []history.History, names []string) history.Record {
-	r := history.Record{Images: make(map[string]history.ImageRecord)}
+	r := history.Record{Images: make(map[string]*history.ImageRecord)}
 	for i, h := range histories {
-		r.Images[h.Tag] = history.ImageRecord{Tag: h.Tag, History: names[i]}
+		r.Images[h.Tag] = &history.ImageRecord{Tag: h.Tag, History: names[i]}
 	}
 	return r
 }

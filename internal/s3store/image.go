@@ -63,7 +63,7 @@ type storedImage struct {
 
 // storedImages is the stored form of a record's images: a list sorted by label. It is decoded directly into the record's
 // map, because an intermediate list would double the memory.
-type storedImages map[string]history.ImageRecord
+type storedImages map[string]*history.ImageRecord
 
 // MarshalJSONTo implements json.MarshalerTo.
 func (s storedImages) MarshalJSONTo(text *jsontext.Encoder) error {
@@ -71,7 +71,7 @@ func (s storedImages) MarshalJSONTo(text *jsontext.Encoder) error {
 		return err
 	}
 	for _, label := range slices.Sorted(maps.Keys(s)) {
-		if err := json.MarshalEncode(text, newStoredImage(s[label])); err != nil {
+		if err := json.MarshalEncode(text, newStoredImage(*s[label])); err != nil {
 			return err
 		}
 	}
@@ -91,7 +91,7 @@ func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 			return err
 		}
 		r := i.record()
-		(*s)[r.Label()] = r
+		(*s)[r.Label()] = &r
 	}
 	_, err := text.ReadToken()
 	return err

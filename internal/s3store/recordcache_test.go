@@ -10,9 +10,9 @@ import (
 // The cache returns the latest record and never exceeds its maximum size.
 func TestRecordCache(t *testing.T) {
 	newRecord := func(version string, images int) history.Record {
-		r := history.Record{Version: version, Images: make(map[string]history.ImageRecord)}
+		r := history.Record{Version: version, Images: make(map[string]*history.ImageRecord)}
 		for i := range images {
-			r.Images[fmt.Sprint(i)] = history.ImageRecord{}
+			r.Images[fmt.Sprint(i)] = &history.ImageRecord{}
 		}
 		return r
 	}
@@ -21,7 +21,7 @@ func TestRecordCache(t *testing.T) {
 		return r
 	}
 	withChanges := func(r history.Record, times int) history.Record {
-		r.Images["0"] = history.ImageRecord{Changes: make([]history.CountChange, times)}
+		r.Images["0"] = &history.ImageRecord{Changes: make([]history.CountChange, times)}
 		return r
 	}
 	var c recordCache

@@ -43,9 +43,9 @@ func repository(name string) scan.Repository {
 }
 
 func recordWith(tags ...string) history.Record {
-	r := history.Record{Images: map[string]history.ImageRecord{}}
+	r := history.Record{Images: map[string]*history.ImageRecord{}}
 	for _, tag := range tags {
-		r.Images[tag] = history.ImageRecord{Tag: tag, First: 5}
+		r.Images[tag] = &history.ImageRecord{Tag: tag, First: 5}
 	}
 	return r
 }
@@ -88,7 +88,7 @@ func aRecord() history.Record {
 		Statuses: []history.StatusEvent{{Kind: history.IndexUnread, At: 26, Since: 27, Reason: "<why>"}},
 	}
 	return history.Record{
-		Images: map[string]history.ImageRecord{image.Label(): image, "plain": {Tag: "plain", First: 1}}, Listed: 16, NotWatched: new(0), First: 28, MissingSince: 17,
+		Images: map[string]*history.ImageRecord{image.Label(): &image, "plain": {Tag: "plain", First: 1}}, Listed: 16, NotWatched: new(0), First: 28, MissingSince: 17,
 		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, UsedSeconds: history.SecondSet{{From: 22, Until: 23}},
 		Begin: 24, Unfinished: true, Configs: []string{"a", "b"}, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
 	}
@@ -338,7 +338,7 @@ func TestSweep(t *testing.T) {
 	neighbour := addHistory(t, store, repository("a/b"), aHistory())
 	naming := func(name string) history.Record {
 		r := recordWith("x")
-		r.Images["x"] = history.ImageRecord{Tag: "x", History: name}
+		r.Images["x"] = &history.ImageRecord{Tag: "x", History: name}
 		return r
 	}
 	r := naming(named)

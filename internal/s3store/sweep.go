@@ -203,7 +203,7 @@ func (s *RecordWriter) rebuild(ctx context.Context, repo scan.Repository, key st
 	if err := s.setAside(ctx, key, o.body, cause); err != nil {
 		return history.Record{}, err
 	}
-	r := history.Record{Images: make(map[string]history.ImageRecord), Version: o.version, Now: o.now}
+	r := history.Record{Images: make(map[string]*history.ImageRecord), Version: o.version, Now: o.now}
 	packs, err := s.packNames(ctx, repo)
 	if err != nil {
 		return history.Record{}, err

@@ -32,9 +32,9 @@ func TestCountsAreKnownAndFindingsAreNot(t *testing.T) {
 		"findings of an older scan": {func(i *history.ImageRecord) { i.Scan.Completed = history.StampOf(older) }, scan.Completed, older, 4},
 	} {
 		w.records.set("app", func(r *history.Record) {
-			i := recorded
+			i := *recorded
 			test.change(&i)
-			r.Images["latest"] = i
+			r.Images["latest"] = &i
 		})
 		r.fail = map[string]error{"d": outage}
 		l := findings(t, w, "app", report.View{})
