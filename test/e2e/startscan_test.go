@@ -159,10 +159,22 @@ func TestStartScan(t *testing.T) {
 	if got := a.ECR.Count().Errors["StartImageScan"]["LimitExceededException"]; got > 2*first.Images {
 		t.Errorf("%d starts were refused", got)
 	}
-	for _, line := range []string{`"message":"visit failed`, `"message":"visit"`, `"message":"schedule"`, `"_aws":`, `"requestId":`} {
+	for _, line := range []string{`"message":"visit failed`, `"message":"visit"`, `"message":"schedule"`, `"requestId":`} {
 		if !strings.Contains(s.Logs(), line) {
 			t.Errorf("no %s in the log:\n%s", line, s.Logs())
 		}
+	}
+	// CloudWatch charges for each metric that has data, so there is none until an alarm needs it.
+	if strings.Contains(s.Logs(), `"_aws":`) {
+		t.Errorf("a metric is written although all is well:\n%s", s.Logs())
+	}
+	a.ECR.InjectFault(awslocal.Fault{Operation: "DescribeImages", Code: "AccessDeniedException"})
+	if _, err := s.schedule(); err != nil {
+		t.Fatal(err)
+	}
+	s.visitAll(time.Minute)
+	if !strings.Contains(s.Logs(), `"VisitsFailed":1`) || !strings.Contains(s.Logs(), `"_aws":`) {
+		t.Errorf("no metric for failed visits:\n%s", s.Logs())
 	}
 }
 
