@@ -63,15 +63,16 @@ func notWatched(untagged map[string]bool, indexes map[string]imageIndex) *int {
 // lastOfEachTag removes repeated tags. While pages are read, a tag can move from an image of one page to an image of a later
 // page. Of both, the later page is newer.
 func lastOfEachTag(images []scan.Image) []scan.Image {
-	listed := make(map[string]bool, len(images))
-	var kept []scan.Image
-	for _, image := range slices.Backward(images) {
-		if !listed[image.Tag] {
+	last := make(map[string]int, len(images)) // the index of each tag
+	for i, image := range images {
+		last[image.Tag] = i
+	}
+	kept := images[:0] // in place, because a repository can have 100,000 tags
+	for i, image := range images {
+		if last[image.Tag] == i {
 			kept = append(kept, image)
 		}
-		listed[image.Tag] = true
 	}
-	slices.Reverse(kept)
 	return kept
 }
 

@@ -22,7 +22,10 @@ func (c *Client) readAllIndexes(ctx context.Context, repo scan.Repository, image
 // resolved completely stays in the list, with the reason as its Err. It also decides the kind of the images whose kind is not
 // clear.
 func (c *Client) resolve(ctx context.Context, repo scan.Repository, images []scan.Image, indexes map[string]imageIndex) []scan.Image {
-	digests := digestsOf(images, scan.Index)
+	digests, unclearDigests := digestsOf(images, scan.Index), digestsOf(images, unclearKind)
+	if len(digests)+len(unclearDigests) == 0 {
+		return images // not copied, because there can be 100,000
+	}
 	flat := make(map[string]imageIndex, len(digests))
 	var unclear []string
 	for _, digest := range digests {
@@ -34,7 +37,7 @@ func (c *Client) resolve(ctx context.Context, repo scan.Repository, images []sca
 		}
 		flat[digest] = x
 	}
-	manifests := c.readManifests(ctx, repo, append(unclear, digestsOf(images, unclearKind)...))
+	manifests := c.readManifests(ctx, repo, append(unclear, unclearDigests...))
 	children := make(map[string]resolvedIndex, len(digests))
 	for digest, x := range flat {
 		children[digest] = x.resolve(manifests)

@@ -346,9 +346,13 @@ func (r *Record) SetStarted(image scan.Image, now Stamp) (isNew bool) {
 	if i.Digest != image.Digest || r.Images[i.Label()] == nil {
 		return false
 	}
-	i.Started, isNew = cmp.Or(i.Started, now), i.Started == 0
+	if isNew = i.Started == 0; isNew {
+		i.Started = now
+	}
 	if i.Last.State == "" || i.Last.State == scan.NotScanned && i.Last.Reason == "" {
 		i.SetAnswer(scan.Result{State: scan.InProgress}, now)
+	} else if !isNew {
+		return false
 	}
 	r.Put(i)
 	return isNew
@@ -360,6 +364,34 @@ func (r *Record) MarkStart(image scan.Image, now Stamp) {
 		i.Started = now
 		r.Put(i)
 	}
+}
+
+// ShareStarts takes over the marks of starts that marked has and before does not. Images that did not change otherwise are then
+// those of marked.
+func (r *Record) ShareStarts(before, marked Record) {
+	r.copyImages()
+	for label, i := range marked.Images {
+		switch old := r.Images[label]; {
+		case old == nil, i == before.Images[label]:
+		case old == before.Images[label]:
+			r.Images[label] = i
+		case old.Digest == i.Digest:
+			next := *old
+			next.Started = i.Started
+			r.Put(next)
+		}
+	}
+}
+
+// HistoryNames returns the names of the histories of all images.
+func (r *Record) HistoryNames() []string {
+	names := make([]string, 0, len(r.Images))
+	for _, i := range r.Images {
+		if i.History != "" {
+			names = append(names, i.History)
+		}
+	}
+	return names
 }
 
 // withPeriod adds a period and deletes those that ended longer ago than [Retention].

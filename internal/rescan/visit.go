@@ -33,11 +33,11 @@ type RecordWriter interface {
 	Save(ctx context.Context, repo scan.Repository, r history.Record) (version string, err error)
 	// AddHistories stores histories. It returns the new name, or the error, of each one.
 	AddHistories(ctx context.Context, repo scan.Repository, histories []history.History) (names []string, errs []error)
-	// Sweep deletes unused histories of a repository: those that neither r nor the earlier record names and that are
-	// not new. A request can still use the earlier record, and another visit can still add a new history to the
-	// record. It returns the labels of the images whose history is missing or invalid, and the new names, by label, of
+	// Sweep deletes unused histories of a repository: those that neither r nor earlier names and that are not new. A
+	// request can still use the record before, which has the earlier names, and another visit can still add a new history
+	// to the record. It checks the histories that were stored at or after since, the time of the last sweep. It returns the labels of the images whose history is missing or invalid, and the new names, by label, of
 	// histories that it moved. The record must be saved with these names before the next sweep.
-	Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) (lost []string, moved map[string]string, err error)
+	Sweep(ctx context.Context, repo scan.Repository, r history.Record, earlier []string, since history.Stamp) (lost []string, moved map[string]string, err error)
 	// Repositories returns the repositories that have a record or a history.
 	Repositories(ctx context.Context) ([]scan.Repository, error)
 	// Remove deletes the record and all histories of a repository.
@@ -97,9 +97,13 @@ type visit struct {
 	readOnly bool
 	// saved is when the record was last saved or loaded.
 	saved time.Time
-	// begin is the start of the visit by S3's clock. loadedRecord is the record at that time.
-	begin        history.Stamp
-	loadedRecord history.Record
+	// begin is the start of the visit by S3's clock.
+	begin history.Stamp
+	// loaded is the version of the record at that time, histories are the names of its histories, and swept is when the last
+	// sweep was. The other data of that record is not kept, because it can be large.
+	loaded    string
+	histories []string
+	swept     history.Stamp
 	// mustSave means that the record has changes that no reader sees and that must be saved: marks of starts, and new names
 	// of histories.
 	mustSave bool
@@ -213,7 +217,7 @@ func (w *visit) finish() error {
 	w.Record.SetEnded(w.work.refusal, w.Clock())
 	sweep := w.isSweepDue()
 	switch {
-	case w.loadedRecord.Version == "":
+	case w.loaded == "":
 		w.Record.Swept = w.begin // a later sweep checks the histories of this first visit
 	case sweep:
 		w.Record.Swept = w.Clock()
@@ -227,7 +231,7 @@ func (w *visit) finish() error {
 // sweep deletes unused histories, and moves others so that they need fewer objects. If histories are lost, it reads their
 // findings again.
 func (w *visit) sweep() error {
-	lost, moved, err := w.Visitor.Records.Sweep(w.callCtx, w.Repo, w.Stored, w.loadedRecord)
+	lost, moved, err := w.Visitor.Records.Sweep(w.callCtx, w.Repo, w.Stored, w.histories, w.swept)
 	if err != nil {
 		w.log.WarnContext(w.saveCtx, "could not delete or merge histories; a later visit does it", "error", err)
 	}
@@ -261,7 +265,7 @@ func (w *visit) open() error {
 	}
 	w.Refresher, w.saved = r, w.Visitor.Now()
 	if err == nil {
-		w.loadedRecord, w.begin = r.Stored, history.StampOf(r.Stored.Now)
+		w.loaded, w.histories, w.swept, w.begin = r.Stored.Version, r.Stored.HistoryNames(), r.Stored.Swept, history.StampOf(r.Stored.Now)
 		w.Record.AssignDates(w.Clock()) // before the visit uses other seconds, so that requests assign the same dates
 	}
 	return err
@@ -355,7 +359,7 @@ func (w *visit) watchedTags() []string {
 const sweepEvery = 6 * time.Hour
 
 func (w *visit) isSweepDue() bool {
-	return !w.readOnly && w.loadedRecord.Version != "" && len(w.Record.Images) > 0 && w.Clock() > w.Record.Swept.Plus(sweepEvery)
+	return !w.readOnly && w.loaded != "" && len(w.Record.Images) > 0 && w.Clock() > w.Record.Swept.Plus(sweepEvery)
 }
 
 // saveEvery is the interval at which a visit saves the record.
@@ -412,8 +416,8 @@ func (w *visit) saveMarks(groups []refresh.Group) error {
 	if err := w.store(&marked); err != nil {
 		return err
 	}
+	w.Record.ShareStarts(w.Stored, marked)
 	w.Stored, w.Record.Version = marked, marked.Version
-	mark(&w.Record, groups, w.Clock())
 	return nil
 }
 

@@ -201,7 +201,7 @@ func TestSweepReportsLostHistories(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.S3.ResetCount()
-		lost, _, err := store.Sweep(t.Context(), repo, loaded, earlier)
+		lost, _, err := store.Sweep(t.Context(), repo, loaded, earlier.HistoryNames(), earlier.Swept)
 		if diff := cmp.Diff(want, lost, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
@@ -225,7 +225,7 @@ func TestSweepReportsLostHistories(t *testing.T) {
 	a.S3.InjectFault(awslocal.Fault{Operation: "GetObject", Code: "AccessDenied"})
 	loaded := r
 	loaded.Now = a.Now()
-	if labels, _, err := store.Sweep(t.Context(), repo, loaded, history.Record{}); scan.CodeOf(err) != scan.Unavailable || labels != nil {
+	if labels, _, err := store.Sweep(t.Context(), repo, loaded, nil, 0); scan.CodeOf(err) != scan.Unavailable || labels != nil {
 		t.Errorf("S3 denies access to the histories: %q, %v", labels, err)
 	}
 }

@@ -163,7 +163,7 @@ func imagesOf(histories []history.History, names []string) history.Record {
 func sweepPacks(t *testing.T, a *awstest.AWS, store *s3store.RecordWriter, r, earlier history.Record) (lost []string, moved map[string]string) {
 	t.Helper()
 	r.Now = a.Now()
-	lost, moved, err := store.Sweep(t.Context(), repository("a"), r, earlier)
+	lost, moved, err := store.Sweep(t.Context(), repository("a"), r, earlier.HistoryNames(), earlier.Swept)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestSweepThatFailsToMerge(t *testing.T) {
 		r.Now = a.Now()
 		a.S3.InjectFault(awslocal.Fault{Operation: operation, Code: "AccessDenied"})
 		earlier := history.Record{Swept: history.StampOf(a.Now().Add(time.Hour))} // so that it does not check the histories
-		lost, moved, err := store.Sweep(t.Context(), repository("a"), r, earlier)
+		lost, moved, err := store.Sweep(t.Context(), repository("a"), r, earlier.HistoryNames(), earlier.Swept)
 		if scan.CodeOf(err) != scan.Unavailable || len(lost)+len(moved) > 0 {
 			t.Errorf("%s fails: lost %v, moved %v, %v", operation, lost, moved, err)
 		}

@@ -3,6 +3,7 @@ package s3store
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -84,6 +85,7 @@ func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 		return cmp.Or(err, errors.New("images is not a list"))
 	}
 	*s = make(storedImages)
+	shared := make(map[string]scan.Counts) // many images have the same counts
 	var i storedImage
 	for text.PeekKind() != ']' {
 		i = storedImage{}
@@ -91,6 +93,12 @@ func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 			return err
 		}
 		r := i.record()
+		if key := fmt.Sprint(i.Counts); len(i.Others) == 0 && r.Last.Counts != nil {
+			if shared[key] == nil {
+				shared[key] = r.Last.Counts
+			}
+			r.Last.Counts = shared[key]
+		}
 		(*s)[r.Label()] = &r
 	}
 	_, err := text.ReadToken()

@@ -52,20 +52,29 @@ func (p *packer) pack(format int, v any) ([]byte, error) {
 	if _, err := fmt.Fprintf(zip, "%s%d\n", magic, format); err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(v, json.OmitZeroStructFields(true), json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := zip.Write(text); err != nil {
+	text := counter{zip, 0} // the text of a large record needs too much memory to be kept
+	if err := json.MarshalWrite(&text, v, json.OmitZeroStructFields(true), json.Deterministic(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, err
 	}
 	if err := zip.Close(); err != nil {
 		return nil, err
 	}
-	if len(text) > maxUnpacked || b.Len() > maxStored {
-		return nil, fmt.Errorf("too large: %d bytes, %d bytes uncompressed", b.Len(), len(text))
+	if text.n > maxUnpacked || b.Len() > maxStored {
+		return nil, fmt.Errorf("too large: %d bytes, %d bytes uncompressed", b.Len(), text.n)
 	}
 	return b.Bytes(), nil
+}
+
+// counter counts the bytes that are written.
+type counter struct {
+	io.Writer
+	n int
+}
+
+// Write implements io.Writer.
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += len(p)
+	return c.Writer.Write(p)
 }
 
 // unpack decodes the result of pack. Errors: errNewer, errBroken.

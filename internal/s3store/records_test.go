@@ -348,7 +348,7 @@ func TestSweep(t *testing.T) {
 		loaded, err := store.Load(t.Context(), repo)
 		if err == nil {
 			var lost []string
-			if lost, _, err = store.Sweep(t.Context(), repo, loaded, naming(earlier)); len(lost) > 0 {
+			if lost, _, err = store.Sweep(t.Context(), repo, loaded, []string{earlier}, 0); len(lost) > 0 {
 				t.Errorf("lost: %q", lost)
 			}
 		}
@@ -400,7 +400,7 @@ func TestRecordsWhenS3Fails(t *testing.T) {
 		_, read := readHistory(ctx, store, repo, uuid.NewString())
 		_, added := store.AddHistories(ctx, repo, []history.History{aHistory()})
 		_, listed := store.Repositories(ctx)
-		_, _, swept := store.Sweep(ctx, repo, history.Record{}, history.Record{})
+		_, _, swept := store.Sweep(ctx, repo, history.Record{}, nil, 0)
 		_, loadedByReader := newReader(a).Load(ctx, repo)
 		_, readByReader := readHistory(ctx, newReader(a), repo, uuid.NewString())
 		for what, err := range map[string]error{

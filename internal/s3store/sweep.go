@@ -68,15 +68,19 @@ func usedPacks(r history.Record) map[string]*usedPack {
 // Sweep implements [rescan.RecordWriter]. It deletes unreferenced packs that are older than sweepAge, and returns the labels
 // of the images whose history is missing or broken. Packs do not change after they are written. Therefore it reads only
 // those that were written after the last sweep. It merges small packs and those with many unreferenced histories.
-func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r, earlier history.Record) (lost []string, moved map[string]string, err error) {
-	packs, before := usedPacks(r), usedPacks(earlier)
+func (s *RecordWriter) Sweep(ctx context.Context, repo scan.Repository, r history.Record, earlier []string, since history.Stamp) (lost []string, moved map[string]string, err error) {
+	packs, before := usedPacks(r), make(map[string]bool)
+	for _, name := range earlier {
+		p, _ := parseName(name)
+		before[p.pack] = true
+	}
 	var unneeded []string
 	err = s.forEachObject(ctx, repo, func(name string, o types.Object) {
 		p, at := packs[name], aws.ToTime(o.LastModified)
 		switch {
 		case p != nil:
-			p.found, p.size, p.changed = true, aws.ToInt64(o.Size), history.StampOf(at) >= earlier.Swept
-		case name != indexName && before[name] == nil && at.Before(r.Now.Add(-sweepAge)):
+			p.found, p.size, p.changed = true, aws.ToInt64(o.Size), history.StampOf(at) >= since
+		case name != indexName && !before[name] && at.Before(r.Now.Add(-sweepAge)):
 			unneeded = append(unneeded, name)
 		}
 	})

@@ -108,7 +108,7 @@ func (m *memoryRecords) Save(_ context.Context, repo scan.Repository, r history.
 	return r.Version, nil
 }
 
-func (*memoryRecords) Sweep(context.Context, scan.Repository, history.Record, history.Record) ([]string, map[string]string, error) {
+func (*memoryRecords) Sweep(context.Context, scan.Repository, history.Record, []string, history.Stamp) ([]string, map[string]string, error) {
 	return nil, nil, nil
 }
 

@@ -262,7 +262,7 @@ func (f *fakeRecords) AddHistories(_ context.Context, _ scan.Repository, histori
 	return names, errs
 }
 
-func (f *fakeRecords) Sweep(context.Context, scan.Repository, history.Record, history.Record) ([]string, map[string]string, error) {
+func (f *fakeRecords) Sweep(context.Context, scan.Repository, history.Record, []string, history.Stamp) ([]string, map[string]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	lost := f.lost
