@@ -222,7 +222,7 @@ func noticesOf(l report.Listing, now time.Time) notices {
 				seen[digest] = true
 				p.Suppressed += item.Result.Suppressed
 			}
-			trouble := imageTrouble(item, now)
+			trouble := imageTrouble(&item, now)
 			if trouble == nil {
 				p.selected.current++
 			}

@@ -41,6 +41,7 @@ type summaryPage struct {
 	MoreConfigs        []cardLine
 	NoMatch            string // what is known if nothing matches the filter
 	maxCount, maxDay   int    // the number of findings of the longest bar and of the highest day of a trend
+	rows               rowMaker
 }
 
 // card is a short statement with the list of the images or configs that it is about.
@@ -68,11 +69,34 @@ type configBlock struct {
 	Trend                               *trendline
 	Columns                             []severityStyle
 	Rows, More                          []imageRow
-	Omitted                             int // the number of images that are not on the page
-	rows                                []imageRow
+	Omitted                             int          // the number of images that are not on the page
+	images                              []*pageImage // most severe first
 	days                                []report.TrendDay
-	repository                          scan.Repository
 	counts                              scan.Counts // of all images, each digest once
+	order                               []int       // of the counts
+}
+
+// pageImage is an image as it is counted and sorted. A page can be of 100,000 images, so only the listed ones get texts and links.
+type pageImage struct {
+	*report.Item
+	config      *scan.Config
+	label, name string      // the name starts with that of the repository
+	counts      scan.Counts // nil if they are not known
+	order       []int
+}
+
+// imageKey is an image by its label, or all images with a digest.
+type imageKey struct {
+	scan.Repository
+	label, digest string // one is empty
+}
+
+// digest returns the key of the digest. An image without a digest has a key of its own.
+func (i *pageImage) digest() imageKey {
+	if i.Image.Digest == "" {
+		return imageKey{i.config.Repo(), i.label, ""}
+	}
+	return imageKey{i.config.Repo(), "", i.Image.Digest}
 }
 
 // imageRow is an image with its counts, or why it has none.
@@ -86,8 +110,6 @@ type imageRow struct {
 	Scanned                *stamp
 	Suppressed             int
 	Use, Pulled            string // when the image was last used and pulled; empty when unknown
-	counts                 scan.Counts
-	digest                 string // with the repository
 }
 
 type countCell struct {
@@ -99,11 +121,12 @@ type countCell struct {
 func Summary(o report.Overview, f scan.Filter, params url.Values, to Link) ([]byte, error) {
 	p := newPage("Image scan summary", to, navSummary)
 	p.Feed, p.FeedTitle = to("/findings/all", nil), "Findings of all configs"
-	p.Times = newTimes(report.Narrow(o.Reports, f), o.Now)
+	reports := report.Narrow(o.Reports, f)
+	p.Times = newTimes(reports, o.Now)
 	if len(o.Reports) > 0 {
 		p.Data = dataLinks(to, "/summary", params, "application/json")
 	}
-	main, blocks := newSummaryPage(o, f, params, to)
+	main, blocks := newSummaryPage(o, reports, f, params, to)
 	return render.Fit(func(limit int) ([]byte, error) {
 		main.list(blocks, limit)
 		p.Main = main
@@ -111,9 +134,9 @@ func Summary(o report.Overview, f scan.Filter, params url.Values, to Link) ([]by
 	}, 1200, 300, 50)
 }
 
-// newSummaryPage returns the data of the page without the list of configs, and that list.
-func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link) (summaryPage, []configBlock) {
-	p := summaryPage{Span: spanWords(o)}
+// newSummaryPage returns the data of the page without the list of configs, and that list. reports are those that match the filter.
+func newSummaryPage(o report.Overview, reports []report.Report, f scan.Filter, params url.Values, to Link) (summaryPage, []configBlock) {
+	p := summaryPage{Span: spanWords(o), rows: newRowMaker(o, f, to)}
 	if len(o.Reports) == 0 {
 		p.Curl, p.Export = addCommand(to)
 		return p, nil
@@ -127,29 +150,21 @@ func newSummaryPage(o report.Overview, f scan.Filter, params url.Values, to Link
 	p.Filter.suggest("repository", "repositories")
 	p.Filter.suggest("tag", "tags")
 	p.Repositories, p.Tags = suggestions(o.Reports)
-	reports := report.Narrow(o.Reports, f)
-	blocks, duplicates := make([]configBlock, len(reports)), scan.Duplicates(configsOf(o.Reports))
-	for i, r := range reports {
-		blocks[i] = newConfigBlock(r, o, f, to)
-		if first, ok := duplicates[r.Config.ID]; ok {
-			blocks[i].Same = &navItem{Text: cmp.Or(first.Name, first.ID), URL: to("/findings/"+first.ID, asHTML(nil))}
-		}
-	}
-	slices.SortStableFunc(blocks, compareBlocks)
-	rows := distinctRows(blocks)
+	blocks := p.rows.blocks(reports, scan.Duplicates(configsOf(o.Reports)))
+	images := distinctImages(blocks)
 	selected := newSelection(o, f)
 	if len(blocks) == 0 || p.Narrowed != "" && selected.images == 0 {
 		p.NoMatch = selected.words(f)
 	}
-	p.Intro = introWords(len(rows), len(blocks))
-	p.fillCards(blocks, rows, selected)
+	p.Intro = introWords(len(images), len(blocks))
+	p.fillCards(blocks, images, selected)
 	changes, filters := "/changes", scan.FindingsFilters()
 	if len(blocks) == 1 {
 		changes, filters = "/findings/"+blocks[0].ID+"/changes", scan.ConfigFilters()
 	}
 	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to(changes, asHTML(narrowing(f, filters)))}
-	for _, row := range rows {
-		p.maxCount = max(p.maxCount, sumOf(row.counts))
+	for _, image := range images {
+		p.maxCount = max(p.maxCount, sumOf(image.counts))
 	}
 	for _, b := range blocks {
 		p.maxDay = max(p.maxDay, mostFindings(b.days))
@@ -168,9 +183,9 @@ func configsOf(reports []report.Report) []scan.Config {
 // list adds the configs to the page: the first ones with at most limit images, and twice as many of the others without their images.
 func (p *summaryPage) list(blocks []configBlock, limit int) {
 	blocks, others := split(blocks, openConfigs)
-	p.Configs, p.MoreConfigs, p.Omitted = limitRows(blocks, limit), nil, ""
+	p.Configs, p.MoreConfigs, p.Omitted = limitImages(blocks, limit), nil, ""
 	for i := range p.Configs {
-		p.Configs[i].fill(p.maxCount, p.maxDay)
+		p.Configs[i].fill(p.rows, p.maxCount, p.maxDay)
 	}
 	if n := len(others) - 2*limit; n > 0 {
 		others = others[:2*limit]
@@ -181,7 +196,7 @@ func (p *summaryPage) list(blocks []configBlock, limit int) {
 		switch {
 		case b.Trouble != nil:
 			line.State, line.Text = b.Trouble.State, render.OneLine(b.Trouble.Reason, maxCardText)
-		case len(line.Counts) == 0 && slices.ContainsFunc(b.rows, func(row imageRow) bool { return !row.HasCounts }):
+		case len(line.Counts) == 0 && slices.ContainsFunc(b.images, func(i *pageImage) bool { return !i.HasCounts() }):
 			line.State = "No complete result"
 		case len(line.Counts) == 0:
 			line.State = "No findings"
@@ -223,35 +238,74 @@ func addCommand(to Link) (curl, export string) {
 
 // suggestions returns the repositories and tags that the filter form suggests.
 func suggestions(reports []report.Report) (repositories, tags []string) {
+	names, labels := make(map[string]bool), make(map[string]bool)
 	for _, r := range reports {
-		repositories = append(repositories, r.Config.Repository)
-		for _, item := range r.Images[:min(len(r.Images), maxSuggested)] {
-			tags = append(tags, render.OneLine(item.Image.Tag, render.MaxName))
+		names[r.Config.Repository] = true
+		for i := range min(len(r.Images), maxSuggested) {
+			labels[render.OneLine(r.Images[i].Image.Tag, render.MaxName)] = true
 		}
 	}
-	return firstDistinct(repositories), firstDistinct(tags)
+	return firstOf(names), firstOf(labels)
 }
 
-func firstDistinct(values []string) []string {
-	slices.Sort(values)
-	values = slices.Compact(values)
-	return values[:min(len(values), maxSuggested)]
+func firstOf(values map[string]bool) []string {
+	sorted := slices.Sorted(maps.Keys(values))
+	return sorted[:min(len(sorted), maxSuggested)]
 }
 
-func newConfigBlock(r report.Report, o report.Overview, f scan.Filter, to Link) configBlock {
-	c := r.Config
-	narrow := narrowing(f, slices.DeleteFunc(scan.ConfigFilters(), scan.FilterRow.NarrowsImages)) // for the findings of each image
+// rowMaker makes the configs, images and rows of a page.
+type rowMaker struct {
+	to         Link
+	now, since time.Time
+	narrow     url.Values // for the findings of each image
+}
+
+func newRowMaker(o report.Overview, f scan.Filter, to Link) rowMaker {
+	narrow := narrowing(f, slices.DeleteFunc(scan.ConfigFilters(), scan.FilterRow.NarrowsImages))
+	return rowMaker{to: to, now: o.Now, since: o.Since, narrow: narrow}
+}
+
+// blocks returns the configs of the reports, most severe first. duplicates are those that watch the same as another one.
+func (m rowMaker) blocks(reports []report.Report, duplicates map[string]scan.Config) []configBlock {
+	blocks := make([]configBlock, len(reports))
+	for i := range reports {
+		blocks[i] = m.block(&reports[i])
+		if first, ok := duplicates[blocks[i].ID]; ok {
+			blocks[i].Same = &navItem{Text: cmp.Or(first.Name, first.ID), URL: m.to("/findings/"+first.ID, asHTML(nil))}
+		}
+	}
+	slices.SortStableFunc(blocks, compareBlocks)
+	return blocks
+}
+
+func (m rowMaker) block(r *report.Report) configBlock {
+	c := &r.Config
 	b := configBlock{
-		ID: c.ID, Name: c.Repository, About: aboutConfig(r), URL: to("/findings/"+c.ID, asHTML(narrow)), Feed: to("/findings/"+c.ID, narrow),
-		Changes:    to("/findings/"+c.ID+"/changes", asHTML(narrow)),
-		repository: c.Repo(), Console: render.ConsoleURL(c.Repo()), Trouble: render.ConfigTrouble(r), days: report.Trend(r, o.Now),
+		ID: c.ID, Name: c.Repository, About: aboutConfig(*r), URL: m.to("/findings/"+c.ID, asHTML(m.narrow)), Feed: m.to("/findings/"+c.ID, m.narrow),
+		Changes: m.to("/findings/"+c.ID+"/changes", asHTML(m.narrow)),
+		Console: render.ConsoleURL(c.Repo()), Trouble: render.ConfigTrouble(*r), days: report.Trend(*r, m.now),
 	}
-	for _, item := range r.Images {
-		b.rows = append(b.rows, newImageRow(b, item, o, narrow, to))
+	images := make([]pageImage, len(r.Images))
+	b.images = make([]*pageImage, len(images))
+	for i := range images {
+		images[i] = m.image(c, &r.Images[i])
+		b.images[i] = &images[i]
 	}
-	slices.SortStableFunc(b.rows, compareRows)
-	b.counts = totalsOf(b.rows)
+	slices.SortStableFunc(b.images, compareImages)
+	b.counts = totalsOf(distinctDigests(b.images))
+	b.order = orderOf(b.counts, true)
 	return b
+}
+
+func (m rowMaker) image(c *scan.Config, item *report.Item) pageImage {
+	label := render.OneLine(item.Image.Label(), render.MaxName)
+	i := pageImage{Item: item, config: c, label: label, name: c.Repository + item.Image.Separator() + label}
+	hasCounts := item.HasCounts()
+	if hasCounts {
+		i.counts = item.Result.Counts
+	}
+	i.order = orderOf(i.counts, hasCounts)
+	return i
 }
 
 // narrowing returns the values of a filter for a list of findings or changes that has the filters in rows.
@@ -287,30 +341,42 @@ func aboutConfig(r report.Report) string {
 	return about
 }
 
-func newImageRow(b configBlock, item report.Item, o report.Overview, narrow url.Values, to Link) imageRow {
-	image, result := item.Image, item.Result
-	values := url.Values(scan.FilterOf(image).Values())
-	maps.Copy(values, narrow)
-	label := render.OneLine(image.Label(), render.MaxName)
+// row returns the row of an image. maxCount is the number of findings of the longest bar.
+func (m rowMaker) row(i *pageImage, maxCount int) imageRow {
+	values, result := m.valuesOf(i), i.Result
 	row := imageRow{
-		Label: label, Name: b.Name + image.Separator() + label, URL: to("/findings/"+b.ID, asHTML(values)), Feed: to("/findings/"+b.ID, values),
-		Trouble: imageTrouble(item, o.Now), HasCounts: item.HasCounts(), Scanned: stampOf(result.CompletedAt),
-		Change: changeOf(item, o.Since), Suppressed: result.Suppressed, Use: render.UseWords(result.InUse, result.LastInUse, timeLayout),
+		Label: i.label, Name: i.name, URL: m.urlOf(i), Feed: m.to("/findings/"+i.config.ID, values),
+		Trouble: imageTrouble(i.Item, m.now), HasCounts: i.HasCounts(), Scanned: stampOf(result.CompletedAt),
+		Change: changeOf(i.Item, m.since), Suppressed: result.Suppressed, Use: render.UseWords(result.InUse, result.LastInUse, timeLayout),
 	}
-	if !image.LastPulled.IsZero() {
-		row.Pulled = "last pulled " + stampOf(image.LastPulled).Text
+	if !i.Image.LastPulled.IsZero() {
+		row.Pulled = "last pulled " + stampOf(i.Image.LastPulled).Text
 	}
 	if row.HasCounts {
-		row.counts = result.Counts
-	}
-	if image.Digest != "" {
-		row.digest = fmt.Sprint(b.repository, image.Digest)
+		row.Bar, row.Cells = bar(i.counts, maxCount), cellsOf(i.counts)
 	}
 	return row
 }
 
-// imageTrouble returns why an image has no current result; nil only if its last scan is completed and not stale.
-func imageTrouble(item report.Item, now time.Time) *render.Trouble {
+// valuesOf returns the parameters that select the findings of an image.
+func (m rowMaker) valuesOf(i *pageImage) url.Values {
+	values := url.Values(scan.FilterOf(i.Image).Values())
+	maps.Copy(values, m.narrow)
+	return values
+}
+
+// urlOf returns the URL of the page of an image's findings.
+func (m rowMaker) urlOf(i *pageImage) string {
+	return m.to("/findings/"+i.config.ID, asHTML(m.valuesOf(i)))
+}
+
+// isCurrent reports whether the last scan of an image is completed and not stale.
+func isCurrent(item *report.Item, now time.Time) bool {
+	return item.Condition().Current() && !item.Stale(now)
+}
+
+// imageTrouble returns why an image has no current result; nil only if isCurrent.
+func imageTrouble(item *report.Item, now time.Time) *render.Trouble {
 	c := item.Condition()
 	switch {
 	case c.State != scan.Completed:
@@ -327,61 +393,52 @@ func imageTrouble(item report.Item, now time.Time) *render.Trouble {
 	return nil
 }
 
-// rank sorts images with findings first, then those without a result, then those without findings.
-func rank(counts scan.Counts, known bool) int {
+// orderOf returns the numbers by which images with such counts are sorted: those with more findings of the highest severity first, then those
+// without a result, then those without findings.
+func orderOf(counts scan.Counts, known bool) []int {
+	severities, sum := scan.Severities(), sumOf(counts)
+	order := make([]int, 1, len(severities)+2)
 	switch {
-	case sumOf(counts) > 0:
-		return 0
+	case sum > 0:
 	case !known:
-		return 1
+		order[0] = 1
+	default:
+		order[0] = 2
 	}
-	return 2
+	for _, s := range severities {
+		order = append(order, -counts[s])
+	}
+	return append(order, -sum)
 }
 
-func compareRows(a, b imageRow) int {
-	return cmp.Or(cmp.Compare(rank(a.counts, a.HasCounts), rank(b.counts, b.HasCounts)), compareCounts(a.counts, b.counts), strings.Compare(a.Name, b.Name))
+func compareImages(a, b *pageImage) int {
+	return cmp.Or(slices.Compare(a.order, b.order), strings.Compare(a.name, b.name))
 }
 
 // compareBlocks sorts by the most severe image, and then by the sum of all images.
 func compareBlocks(a, b configBlock) int {
-	worst := func(b configBlock) (scan.Counts, int) {
-		if len(b.rows) == 0 {
-			return nil, rank(nil, false)
+	worst := func(b configBlock) []int {
+		if len(b.images) == 0 {
+			return orderOf(nil, false)
 		}
-		return b.rows[0].counts, rank(b.rows[0].counts, b.rows[0].HasCounts)
+		return b.images[0].order
 	}
-	x, xRank := worst(a)
-	y, yRank := worst(b)
-	return cmp.Or(cmp.Compare(xRank, yRank), compareCounts(x, y), compareCounts(a.counts, b.counts), strings.Compare(a.Name, b.Name))
+	return cmp.Or(slices.Compare(worst(a), worst(b)), slices.Compare(a.order, b.order), strings.Compare(a.Name, b.Name))
 }
 
-// compareCounts sorts first the counts with more findings of the highest severity.
-func compareCounts(a, b scan.Counts) int {
-	for _, s := range scan.Severities() {
-		if a[s] != b[s] {
-			return cmp.Compare(b[s], a[s])
-		}
-	}
-	return cmp.Compare(sumOf(b), sumOf(a))
-}
-
-// distinctRows returns the images of all configs, each once.
-func distinctRows(blocks []configBlock) []imageRow {
-	var rows []imageRow
-	type key struct {
-		repository scan.Repository
-		label      string
-	}
-	seen := map[key]bool{}
+// distinctImages returns the images of all configs, each once.
+func distinctImages(blocks []configBlock) []*pageImage {
+	var images []*pageImage
+	seen := make(map[imageKey]bool)
 	for _, b := range blocks {
-		for _, row := range b.rows {
-			if key := (key{b.repository, row.Label}); !seen[key] {
+		for _, image := range b.images {
+			if key := (imageKey{image.config.Repo(), image.label, ""}); !seen[key] {
 				seen[key] = true
-				rows = append(rows, row)
+				images = append(images, image)
 			}
 		}
 	}
-	return rows
+	return images
 }
 
 // columns returns the columns of the common severities, and one for all others, so that each config has the same columns with every filter.
@@ -411,33 +468,32 @@ func cellsOf(counts scan.Counts) []countCell {
 	return cells
 }
 
-// limitRows keeps at most about limit images. It removes images from the configs with the most images, and from the end, where the least severe
+// limitImages keeps at most about limit images. It removes images from the configs with the most images, and from the end, where the least severe
 // images are. Each config keeps at least one.
-func limitRows(blocks []configBlock, limit int) []configBlock {
+func limitImages(blocks []configBlock, limit int) []configBlock {
 	kept := slices.Clone(blocks)
 	most := sort.Search(limit+2, func(most int) bool { // the smallest number of images of a config that is too large
 		sum := 0
 		for _, b := range blocks {
-			sum += min(len(b.rows), most)
+			sum += min(len(b.images), most)
 		}
 		return sum > limit
 	}) - 1
 	for i := range kept {
-		if n := len(kept[i].rows) - max(most, 1); n > 0 {
-			kept[i].rows, kept[i].Omitted = kept[i].rows[:len(kept[i].rows)-n], n
+		if n := len(kept[i].images) - max(most, 1); n > 0 {
+			kept[i].images, kept[i].Omitted = kept[i].images[:len(kept[i].images)-n], n
 		}
 	}
 	return kept
 }
 
-func (b *configBlock) fill(maxCount, maxDay int) {
+func (b *configBlock) fill(m rowMaker, maxCount, maxDay int) {
 	b.Columns, b.Trend = columns(), newTrendline(b.days, maxDay)
-	for i := range b.rows {
-		if row := &b.rows[i]; row.HasCounts {
-			row.Bar, row.Cells = bar(row.counts, maxCount), cellsOf(row.counts)
-		}
+	rows := make([]imageRow, len(b.images))
+	for i, image := range b.images {
+		rows[i] = m.row(image, maxCount)
 	}
-	b.Rows, b.More = split(b.rows, openImages)
+	b.Rows, b.More = split(rows, openImages)
 }
 
 // split returns the values to show and those to collapse. It collapses nothing if only a few values would be collapsed.
@@ -452,20 +508,25 @@ func split[T any](all []T, open int) (shown, more []T) {
 type selection struct{ images, completed, current int }
 
 func newSelection(o report.Overview, f scan.Filter) selection {
-	f.Severity = ""
 	var s selection
-	seen := map[scan.Image]bool{}
-	for _, r := range report.Narrow(o.Reports, f) {
-		for _, item := range r.Images {
-			if key := (scan.Image{Repository: item.Image.Repository, Tag: item.Image.Tag, Platform: item.Image.Platform}); !seen[key] {
-				seen[key] = true
-				s.images++
-				if item.HasCounts() {
-					s.completed++
-				}
-				if imageTrouble(item, o.Now) == nil {
-					s.current++
-				}
+	seen := make(map[imageKey]bool)
+	for _, r := range o.Reports {
+		if !f.MatchesConfig(r.Config) {
+			continue
+		}
+		for i := range r.Images {
+			item := &r.Images[i]
+			key := imageKey{item.Image.Repository, item.Image.Label(), ""}
+			if seen[key] || !f.MatchesImage(item.Image) {
+				continue
+			}
+			seen[key] = true
+			s.images++
+			if item.HasCounts() {
+				s.completed++
+			}
+			if isCurrent(item, o.Now) {
+				s.current++
 			}
 		}
 	}
@@ -489,40 +550,40 @@ func (s selection) notCurrent() string {
 }
 
 // fillCards fills the cards and the totals.
-func (p *summaryPage) fillCards(blocks []configBlock, rows []imageRow, selected selection) {
-	rows = slices.Clone(rows)
-	slices.SortStableFunc(rows, compareRows)
-	totals := totalsOf(rows)
+func (p *summaryPage) fillCards(blocks []configBlock, images []*pageImage, selected selection) {
+	images = slices.Clone(images)
+	slices.SortStableFunc(images, compareImages)
+	distinct := distinctDigests(images)
+	totals := totalsOf(distinct)
 	p.Totals, p.TotalBar = shownCounts(totals), bar(totals, sumOf(totals))
-	p.Worst = worstCard(rows, p.Totals, selected, p.Narrowed != "")
-	p.New = newCard(rows)
-	p.NoResult = noResultCard(blocks, rows, p.Narrowed != "")
+	p.Worst = p.rows.worstCard(images, totals, selected, p.Narrowed != "")
+	p.New = p.rows.newCard(images, distinct)
+	p.NoResult = p.rows.noResultCard(blocks, images, p.Narrowed != "")
 }
 
-// totalsOf returns the sums of the counts of images. A digest with several tags counts once.
-func totalsOf(rows []imageRow) scan.Counts {
+func totalsOf(images []*pageImage) scan.Counts {
 	totals := scan.Counts{}
-	for _, row := range distinctDigests(rows, compareRows) {
-		totals.Add(row.counts)
+	for _, image := range images {
+		totals.Add(image.counts)
 	}
 	return totals
 }
 
-// distinctDigests returns one row of each digest, the first in an order, so that an image with several tags counts once.
-func distinctDigests(rows []imageRow, order func(a, b imageRow) int) []imageRow {
-	var distinct []imageRow
-	seen := map[string]bool{}
-	for _, row := range slices.SortedStableFunc(slices.Values(rows), order) {
-		if !seen[row.digest] || row.digest == "" {
-			seen[row.digest] = true
-			distinct = append(distinct, row)
+// distinctDigests returns the first image of each digest, so that an image with several tags counts once.
+func distinctDigests(images []*pageImage) []*pageImage {
+	distinct, seen := make([]*pageImage, 0, len(images)), make(map[imageKey]bool, len(images))
+	for _, image := range images {
+		if key := image.digest(); !seen[key] {
+			seen[key] = true
+			distinct = append(distinct, image)
 		}
 	}
 	return distinct
 }
 
-func worstCard(rows []imageRow, totals []shownCount, selected selection, isFiltered bool) card {
-	if len(totals) == 0 {
+func (m rowMaker) worstCard(images []*pageImage, totals scan.Counts, selected selection, isFiltered bool) card {
+	shown := shownCounts(totals)
+	if len(shown) == 0 {
 		c := card{Big: "No findings", Small: fmt.Sprintf("in %s of %s.%s", plural(selected.completed, "completed scan"), plural(selected.images, "image"), selected.notCurrent())}
 		if selected.completed == 0 {
 			c.Big, c.Small = "Not known yet", "No image has a completed scan."
@@ -532,63 +593,93 @@ func worstCard(rows []imageRow, totals []shownCount, selected selection, isFilte
 		return c
 	}
 	var c card
-	images := 0
-	for _, row := range rows {
-		counts := shownCounts(row.counts)
-		if len(counts) > 0 && counts[0].Name == totals[0].Name {
-			images++
+	severity, worst := mostSevere(totals), 0
+	for _, image := range images {
+		found := mostSevere(image.counts)
+		if found == severity {
+			worst++
 		}
-		if len(counts) > 0 && len(c.Lines) < cardLines {
-			c.Lines = append(c.Lines, cardLine{Name: row.Name, URL: row.URL, Counts: counts[:min(len(counts), 3)]})
+		if found != "" && len(c.Lines) < cardLines {
+			counts := shownCounts(image.counts)
+			c.Lines = append(c.Lines, cardLine{Name: image.name, URL: m.urlOf(image), Counts: counts[:min(len(counts), 3)]})
 		}
 	}
-	c.Big, c.Small = fmt.Sprintf("%d %s", totals[0].Count, totals[0].Name), fmt.Sprintf("in %d of %s", images, plural(len(rows), "image"))
+	c.Big, c.Small = fmt.Sprintf("%d %s", shown[0].Count, shown[0].Name), fmt.Sprintf("in %d of %s", worst, plural(len(images), "image"))
 	return c
 }
 
-func newCard(rows []imageRow) card {
-	var changed []imageRow
-	known, added, fixed := false, 0, 0
-	mostAdded := func(a, b imageRow) int { return cmp.Compare(b.Change.AddedN, a.Change.AddedN) }
-	for _, row := range distinctDigests(rows, mostAdded) {
-		added, fixed = added+row.Change.AddedN, fixed+row.Change.FixedN
+// mostSevere returns the most severe severity with a count; empty if there is none.
+func mostSevere(counts scan.Counts) scan.Severity {
+	var worst scan.Severity
+	for s, n := range counts {
+		if n > 0 {
+			worst = scan.MoreSevere(worst, s)
+		}
 	}
-	for _, row := range rows {
-		known = known || row.Change.Known
-		if row.Change.AddedN+row.Change.FixedN > 0 {
-			changed = append(changed, row)
+	return worst
+}
+
+// newCard returns the card about changes. distinct has one image of each digest.
+func (m rowMaker) newCard(images, distinct []*pageImage) card {
+	type changedImage struct {
+		*pageImage
+		change
+		order []int // of the new findings
+	}
+	var changed []changedImage
+	known, added, fixed := false, 0, 0
+	mostAdded := make(map[imageKey]change) // by digest
+	for _, image := range images {
+		c := changeOf(image.Item, m.since)
+		known = known || c.Known
+		if c.AddedN+c.FixedN > 0 {
+			changed = append(changed, changedImage{image, c, orderOf(c.Added, true)})
+		}
+		if c.AddedN > mostAdded[image.digest()].AddedN {
+			mostAdded[image.digest()] = c
 		}
 	}
 	if !known {
 		return card{Big: "Not known yet", Small: "New findings are shown from the second scan on."}
 	}
+	for _, image := range distinct {
+		c, ok := mostAdded[image.digest()]
+		if !ok {
+			c = changeOf(image.Item, m.since)
+		}
+		added, fixed = added+c.AddedN, fixed+c.FixedN
+	}
 	c := card{Big: fmt.Sprintf("%d new", added), Small: fmt.Sprintf("%d resolved", fixed)}
-	slices.SortStableFunc(changed, func(a, b imageRow) int { return compareCounts(a.Change.Added, b.Change.Added) })
-	lines := make([]cardLine, len(changed))
-	for i, row := range changed {
-		lines[i] = cardLine{Name: row.Name, URL: row.URL, Counts: shownCounts(row.Change.Added)}
-		if row.Change.AddedN == 0 {
-			lines[i].State = fmt.Sprintf("%d resolved", row.Change.FixedN)
+	slices.SortStableFunc(changed, func(a, b changedImage) int { return slices.Compare(a.order, b.order) })
+	lines := make([]cardLine, min(len(changed), maxCollapsed))
+	for i, image := range changed[:len(lines)] {
+		lines[i] = cardLine{Name: image.name, URL: m.urlOf(image.pageImage), Counts: shownCounts(image.Added)}
+		if image.AddedN == 0 {
+			lines[i].State = fmt.Sprintf("%d resolved", image.FixedN)
 		}
 	}
-	c.setLines(lines)
+	c.setLines(lines, len(changed))
 	return c
 }
 
-func noResultCard(blocks []configBlock, rows []imageRow, isFiltered bool) card {
+func (m rowMaker) noResultCard(blocks []configBlock, all []*pageImage, isFiltered bool) card {
 	var lines []cardLine
-	configs := 0
+	add := func(name, url string, t *render.Trouble) {
+		lines = append(lines, cardLine{Name: name, URL: url, State: t.State, Text: render.OneLine(t.Reason, maxCardText)})
+	}
+	configs, images := 0, 0
 	for _, b := range blocks {
 		if b.Trouble != nil {
 			configs++
-			lines = append(lines, cardLine{Name: b.Name, URL: "#config-" + b.ID, State: b.Trouble.State, Text: render.OneLine(b.Trouble.Reason, maxCardText)})
+			add(b.Name, "#config-"+b.ID, b.Trouble)
 		}
 	}
-	images := 0
-	for _, row := range rows {
-		if row.Trouble != nil {
-			images++
-			lines = append(lines, cardLine{Name: row.Name, URL: row.URL, State: row.Trouble.State, Text: render.OneLine(row.Trouble.Reason, maxCardText)})
+	for _, image := range all {
+		if isCurrent(image.Item, m.now) {
+			continue
+		}
+		if images++; len(lines) < maxCollapsed {
+			add(image.name, m.urlOf(image), imageTrouble(image.Item, m.now))
 		}
 	}
 	c := card{Big: "None", Small: "All images have a current result."}
@@ -597,20 +688,19 @@ func noResultCard(blocks []configBlock, rows []imageRow, isFiltered bool) card {
 	}
 	switch {
 	case images > 0 && configs > 0:
-		c.Big, c.Small = plural(images, "image"), fmt.Sprintf("of %d, and %s", len(rows), plural(configs, "config"))
+		c.Big, c.Small = plural(images, "image"), fmt.Sprintf("of %d, and %s", len(all), plural(configs, "config"))
 	case images > 0:
-		c.Big, c.Small = plural(images, "image"), fmt.Sprintf("of %d", len(rows))
+		c.Big, c.Small = plural(images, "image"), fmt.Sprintf("of %d", len(all))
 	case configs > 0:
 		c.Big, c.Small = plural(configs, "config"), fmt.Sprintf("of %d", len(blocks))
 	}
-	c.setLines(lines)
+	c.setLines(lines, configs+images)
 	return c
 }
 
-// setLines sets the lines of a card. It collapses most of them, and removes those above the maximum.
-func (c *card) setLines(lines []cardLine) {
-	if len(lines) > maxCollapsed {
-		c.Hidden, lines = len(lines)-maxCollapsed, lines[:maxCollapsed]
-	}
-	c.Lines, c.More = split(lines, cardLines)
+// setLines sets the lines of a card with the first of its total lines. It collapses most of them, and removes those above the maximum.
+func (c *card) setLines(first []cardLine, total int) {
+	first = first[:min(len(first), maxCollapsed)]
+	c.Hidden = total - len(first)
+	c.Lines, c.More = split(first, cardLines)
 }

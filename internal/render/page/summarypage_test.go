@@ -356,6 +356,34 @@ func TestLargeSummaryPageStaysQuick(t *testing.T) {
 	}
 }
 
+// Only the images that are on the page get texts and links, so that a page of 100,000 images is quick.
+func TestLinksAreMadeOfListedImagesOnly(t *testing.T) {
+	c := rendertest.Config("test/app")
+	overview := func(images int, r scan.Result) report.Overview {
+		items := make([]report.Item, images)
+		for i := range items {
+			items[i] = withHistory(c, fmt.Sprintf("v%d", i), r.Counts, history.CountChange{At: ago(0.5), New: scan.Counts{scan.High: 1}})
+			items[i].Result, items[i].Image.Digest = r, fmt.Sprintf("sha256:%064d", i)
+		}
+		return report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, items...)}}
+	}
+	for name, r := range map[string]scan.Result{
+		"current": {State: scan.Completed, Counts: scan.Counts{scan.High: 1}, CompletedAt: ago(1)},
+		"stale":   {State: scan.Completed, Counts: scan.Counts{scan.High: 1}, CompletedAt: ago(9)},
+		"failed":  {State: scan.Failed, Reason: "UnsupportedImageError"},
+	} {
+		links := func(images int) int {
+			made := 0
+			count := func(path string, values url.Values) string { made++; return plainLink(path, values) }
+			summaryPageOf(t, overview(images, r), scan.Filter{}, nil, count)
+			return made
+		}
+		if few, many := links(1500), links(4000); many != few || few > 10_000 {
+			t.Errorf("%s: %d links of 1,500 images, and %d of 4,000", name, few, many)
+		}
+	}
+}
+
 // A repository that can't be read is said in its own header, and not in a box within a box.
 func TestConfigWithoutImagesHasNoInnerBox(t *testing.T) {
 	gone := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}}

@@ -103,7 +103,7 @@ type change struct {
 	AddedN, FixedN int
 }
 
-func changeOf(item report.Item, since time.Time) change {
+func changeOf(item *report.Item, since time.Time) change {
 	c := change{Known: !item.KnownSince.IsZero()}
 	c.Added, c.Fixed = item.ChangedSince(since)
 	c.AddedN, c.FixedN = sumOf(c.Added), sumOf(c.Fixed)
