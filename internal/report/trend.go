@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"maps"
 	"time"
 
 	"ecr-continuous-scan/internal/history"
@@ -24,39 +23,47 @@ func Trend(r Report, now time.Time) []TrendDay {
 	for i := range trend {
 		trend[i] = TrendDay{At: now.Add(-time.Duration(days-i) * 24 * time.Hour), Counts: scan.Counts{}}
 	}
-	byDigest := make(map[string][]Item, len(r.Images))
-	for _, item := range r.Images {
-		byDigest[item.Image.Digest] = append(byDigest[item.Image.Digest], item)
+	images := make(map[string]int, len(r.Images)) // by digest
+	for i := range r.Images {
+		images[r.Images[i].Image.Digest]++
 	}
-	for _, items := range byDigest {
-		counted := make(map[string]bool)
-		for _, item := range items {
-			if item.HasCounts() {
-				item.addTo(trend, counted, len(items) > 1 && item.Image.Digest != "")
-			}
+	counted := make(map[dayCounts]bool)
+	for i := range r.Images {
+		if item := &r.Images[i]; item.HasCounts() {
+			item.addTo(trend, counted, images[item.Image.Digest] > 1 && item.Image.Digest != "")
 		}
 	}
 	return trend
 }
 
+// dayCounts is the counts of an image with this digest on a day.
+type dayCounts struct {
+	digest, counts string
+	day            int
+}
+
 // addTo adds the counts of one image to each day. It starts with the current counts and undoes the recorded changes, newest first. It stops at
 // the first day that is before the baseline. If the digest has several images, counted contains the counts and days of the others.
-func (i Item) addTo(trend []TrendDay, counted map[string]bool, isShared bool) {
-	counts, later := maps.Clone(i.Result.Counts), i.Changes
-	if counts == nil {
-		counts = scan.Counts{}
-	}
+func (i *Item) addTo(trend []TrendDay, counted map[dayCounts]bool, isShared bool) {
+	counts, text, later := i.Result.Counts, "", i.Changes
 	for n := len(trend) - 1; n >= 0; n-- {
 		day := &trend[n]
 		if i.KnownSince.IsZero() || i.KnownSince.After(day.At) {
 			return
 		}
-		for len(later) > 0 && later[len(later)-1].At.After(day.At) {
-			undo(counts, later[len(later)-1])
-			later = later[:len(later)-1]
+		if len(later) > 0 && later[len(later)-1].At.After(day.At) {
+			before := scan.Counts{}
+			before.Add(counts)
+			for ; len(later) > 0 && later[len(later)-1].At.After(day.At); later = later[:len(later)-1] {
+				undo(before, later[len(later)-1])
+			}
+			counts, text = before, ""
 		}
 		if isShared {
-			key := fmt.Sprint(n, counts.Ordered())
+			if text == "" {
+				text = fmt.Sprint(counts.Ordered())
+			}
+			key := dayCounts{i.Image.Digest, text, n}
 			if counted[key] {
 				continue
 			}

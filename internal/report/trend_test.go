@@ -1,6 +1,7 @@
 package report
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -66,5 +67,17 @@ func TestTrendOfADigestWithTwoTags(t *testing.T) {
 		if day := got[len(got)-1-back]; day.Counts[scan.Low] != want.Counts[scan.Low] || day.Images != want.Images {
 			t.Errorf("%d days ago: %+v, want %+v", back, day, want)
 		}
+	}
+}
+
+// The trend of a config with very many images needs little memory for each of them.
+func TestMemoryOfTrend(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	items := make([]Item, 2000)
+	for i := range items {
+		items[i] = Item{Image: scan.Image{Digest: strconv.Itoa(i)}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 3, scan.Low: 1}}, KnownSince: now.Add(-72 * time.Hour)}
+	}
+	if n := testing.AllocsPerRun(5, func() { Trend(Report{Images: items}, now) }); n > 500 {
+		t.Errorf("%v allocations", n)
 	}
 }
