@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"ecr-continuous-scan/internal/history"
@@ -255,13 +256,19 @@ func (r *Refresher) withKnownImages(images []scan.Image) []scan.Image {
 
 // Images returns the recorded images that exist, sorted by tag and platform.
 func (r *Refresher) Images() []scan.Image {
-	images := make([]scan.Image, 0, len(r.Record.Images))
+	records := make([]*history.ImageRecord, 0, len(r.Record.Images))
 	for _, i := range r.Record.Images {
 		if i.Kind != scan.Missing {
-			images = append(images, i.Image(r.Repo))
+			records = append(records, i)
 		}
 	}
-	slices.SortFunc(images, scan.CompareImages)
+	slices.SortFunc(records, func(a, b *history.ImageRecord) int {
+		return cmp.Or(strings.Compare(a.Tag, b.Tag), strings.Compare(a.Platform, b.Platform))
+	})
+	images := make([]scan.Image, len(records))
+	for n, i := range records {
+		images[n] = i.Image(r.Repo)
+	}
 	return images
 }
 

@@ -340,7 +340,9 @@ func (q *request) items(w *watchedRepository) []Item {
 			items = append(items, Item{Image: image, Result: result})
 		}
 	}
-	slices.SortFunc(items, func(a, b Item) int { return scan.CompareImages(a.Image, b.Image) })
+	if len(items) > len(images) { // otherwise they are sorted
+		slices.SortFunc(items, func(a, b Item) int { return scan.CompareImages(a.Image, b.Image) })
+	}
 	return items
 }
 
