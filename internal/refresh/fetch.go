@@ -100,10 +100,10 @@ type Fetcher struct {
 
 // Run reads the results of groups from ECR and adds them to the record.
 func (f *Fetcher) Run(groups []Group) {
-	slots := make(chan struct{}, readsAtOnce)
+	readers := NewWorkers(readsAtOnce)
 	var finishes []func()
 	for batch := range slices.Chunk(groups, batchSize) {
-		finishes = append(finishes, f.startBatch(batch, slots))
+		finishes = append(finishes, f.startBatch(batch, readers))
 		if len(finishes) == batchesAtOnce {
 			finishes[0]()
 			finishes = finishes[1:]
@@ -112,13 +112,11 @@ func (f *Fetcher) Run(groups []Group) {
 	for _, finish := range finishes {
 		finish()
 	}
-	for range readsAtOnce { // waits until all calls of OnResult have returned
-		slots <- struct{}{}
-	}
+	readers.Wait() // until all calls of OnResult have returned
 }
 
 // startBatch starts to read a batch. finish waits for the results and adds them to the record.
-func (f *Fetcher) startBatch(batch []Group, slots chan struct{}) (finish func()) {
+func (f *Fetcher) startBatch(batch []Group, readers *Workers) (finish func()) {
 	var wg sync.WaitGroup
 	results := make([]*groupResult, 0, len(batch))
 	for _, g := range batch {
@@ -131,16 +129,14 @@ func (f *Fetcher) startBatch(batch []Group, slots chan struct{}) (finish func())
 			one.known = append(one.known, f.Record.Image(image.Label()))
 		}
 		results = append(results, one)
-		slots <- struct{}{}
 		wg.Add(1)
-		go func() {
+		readers.Go(func() {
 			f.readGroup(ctx, one)
 			wg.Done()
 			if f.OnResult != nil {
 				f.OnResult(g, one.result, one.err)
 			}
-			<-slots
-		}()
+		})
 	}
 	complete := make(chan struct{})
 	go func() {

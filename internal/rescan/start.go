@@ -3,8 +3,6 @@ package rescan
 import (
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -18,7 +16,7 @@ const marksAtOnce = 4096
 
 // starter is the state of the starts of a visit. The mutex of work protects it.
 type starter struct {
-	starts errgroup.Group
+	starts *refresh.Workers
 	// readsFirst means that each result is read before a scan is started: the last visit did not end, and nobody knows
 	// what it started. Or the record can't be stored.
 	readsFirst bool
@@ -34,7 +32,7 @@ type starter struct {
 // is started without reading the result again, because ECR refuses the start if it has a newer one. While these scans are
 // started, the results of the other groups are read.
 func (w *work) handle(groups []refresh.Group) {
-	w.refused = make(map[string]outcome)
+	w.refused, w.starts = make(map[string]outcome), refresh.NewWorkers(startsAtOnce)
 	var marked, toRead []refresh.Group
 	for _, g := range groups {
 		if w.canStart(g) {
@@ -49,7 +47,7 @@ func (w *work) handle(groups []refresh.Group) {
 		toRead = wait()
 	}
 	w.fetch(toRead, w.shouldRead, w.onResult)
-	_ = w.starts.Wait() // the outcomes are in the tally
+	w.starts.Wait()
 	w.recordStarted()
 }
 
@@ -75,15 +73,11 @@ func (w *work) startMarked(groups []refresh.Group) (wait func() []refresh.Group)
 	refused := make([]bool, len(groups))
 	go func() {
 		defer close(done)
-		var starts errgroup.Group
-		starts.SetLimit(startsAtOnce)
+		starts := refresh.NewWorkers(startsAtOnce)
 		for i, g := range groups {
-			starts.Go(func() error {
-				refused[i] = !w.startKnown(g)
-				return nil
-			})
+			starts.Go(func() { refused[i] = !w.startKnown(g) })
 		}
-		_ = starts.Wait() // the outcomes are in the tally and in refused
+		starts.Wait()
 	}()
 	return func() []refresh.Group {
 		<-done
@@ -134,12 +128,11 @@ func (w *work) startIfDue(g refresh.Group, result scan.Result) {
 	case isRefused:
 		w.add(refused)
 	default:
-		w.starts.Go(func() error {
+		w.starts.Go(func() {
 			if result.State == scan.Completed {
 				<-w.recorded
 			}
 			w.add(w.start(g))
-			return nil
 		})
 	}
 }

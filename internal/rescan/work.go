@@ -53,7 +53,6 @@ type work struct {
 
 func newWork(v *visit) *work {
 	w := &work{visit: v, waitForStores: func() {}, recorded: make(chan struct{})}
-	w.starts.SetLimit(startsAtOnce)
 	w.readsFirst = v.readOnly || v.Stored.Unfinished
 	return w
 }
