@@ -272,10 +272,11 @@ func (w *visit) open() error {
 }
 
 // isStale reports whether a visit that began after the message was sent has already listed the repository. It ignores
-// a begin in the future, which a wrong clock can cause, so that it does not stop all visits.
+// a begin in the future, which a wrong clock can cause, so that it does not stop all visits. A visit that did not end does
+// not count: its message is delivered again, and nothing else continues it.
 func (w *visit) isStale() bool {
 	begin := w.Stored.Begin
-	return begin <= w.Clock() && w.message.Sent.Before(begin.Time())
+	return !w.Stored.Unfinished && begin <= w.Clock() && w.message.Sent.Before(begin.Time())
 }
 
 // coversConfigs reports whether the record has all tags that the configs watch. A message that was sent before the last

@@ -134,6 +134,13 @@ func earlyEndings() map[string]ending {
 		"stale": {
 			func(w *service, m *rescan.Received) { m.Sent = w.records.of("app").Begin.Time().Add(-time.Millisecond) }, rescan.VisitReport{Outcome: rescan.VisitDropped, Configs: 1}, 0, false, false, false,
 		},
+		"sent before a visit that did not end": { // its message is delivered again
+			func(w *service, m *rescan.Received) {
+				m.Sent = w.records.of("app").Begin.Time().Add(-time.Millisecond)
+				w.records.set("app", func(r *history.Record) { r.Unfinished = true })
+			},
+			rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, true,
+		},
 		"sent in the second of the begin": {
 			func(w *service, m *rescan.Received) { m.Sent = w.records.of("app").Begin.Time() }, rescan.VisitReport{Outcome: rescan.VisitEnded, Configs: 1}, 1, false, true, true,
 		},
