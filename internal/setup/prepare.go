@@ -40,6 +40,14 @@ func listOnce[T any](list func(context.Context) ([]T, error)) func(context.Conte
 	}
 }
 
+// searchOnce reads an object that does not exist: a visit needs no list of configs, only the connection.
+func searchOnce[T any](read func(ctx context.Context, id string) (T, error)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, _ = read(ctx, "ffffffff-ffff-7fff-bfff-ffffffffffff") // always an error
+		return ctx.Err()
+	}
+}
+
 // readOnce lists the configs, and reads one record.
 func readOnce(reader *report.Reader) func(context.Context) error {
 	return func(ctx context.Context) error {

@@ -105,7 +105,7 @@ func StartScan(ctx context.Context, log *slog.Logger) (*scanevents.Handler, erro
 		return nil, fmt.Errorf("%s is not set: set it to the URL of the SQS queue of visits", QueueURL)
 	}
 	visitor := NewVisitor(cfg, cfg, e.configBucket, sqsqueue.New(cfg, e.queueURL), log)
-	prepare(ctx, e, log, listOnce(visitor.Configs.List))
+	prepare(ctx, e, log, searchOnce(visitor.Configs.Stored))
 	metrics := scanevents.Metrics{Log: log, Function: lambdacontext.FunctionName, Now: time.Now}
 	return &scanevents.Handler{Visitor: visitor, Metrics: metrics, Log: log}, nil
 }
