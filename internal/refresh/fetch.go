@@ -29,16 +29,16 @@ type Group []scan.Image
 func (r *Refresher) Groups(images []scan.Image) []Group {
 	var groups []Group
 	indexes := make(map[string]int, len(images))
-	for _, image := range images {
+	for n, image := range images {
 		if image.Kind != scan.PlainImage || image.Err != nil {
 			continue
 		}
-		i, exists := indexes[image.Digest]
-		if !exists {
-			i = len(groups)
-			indexes[image.Digest], groups = i, append(groups, nil)
+		if i, exists := indexes[image.Digest]; exists {
+			groups[i] = append(groups[i], image)
+			continue
 		}
-		groups[i] = append(groups[i], image)
+		indexes[image.Digest] = len(groups)
+		groups = append(groups, images[n:n+1:n+1]) // not a copy, because there can be 100,000
 	}
 	return groups
 }
