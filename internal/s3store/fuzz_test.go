@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,6 +74,38 @@ func FuzzPackedConfigs(f *testing.F) {
 		s.addPacked(t.Context(), []listedConfig{listed}, &packedRead{result: prefetched})
 		if got, err, ok := s.cache.load(listed); ok && (err != nil || !cmp.Equal(want, got)) {
 			t.Errorf("used %+v, %v", got, err)
+		}
+	})
+}
+
+// The histories in the body of a pack are ranges of bytes, one after the other, and each can be read by its name.
+func FuzzPack(f *testing.F) {
+	one, err := new(packer).pack(1, history.History{Tag: "a"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte{}, "d5aa2111-70a5-4cd6-a3c5-c70b0c2c31ab")
+	f.Add(append(slices.Clone(one), one...), "d5aa2111-70a5-4cd6-a3c5-c70b0c2c31ab/0+5")
+	f.Add(append(slices.Clone(one), "rest"...), "d5aa2111-70a5-4cd6-a3c5-c70b0c2c31ab/00+5")
+	f.Fuzz(func(t *testing.T, body []byte, name string) {
+		end := int64(0)
+		for p, err := range members(body) {
+			if p.offset != end || p.length < 0 || p.offset+p.length > int64(len(body)) {
+				t.Fatalf("%+v after %d of %d bytes", p, end, len(body))
+			}
+			if end = p.offset + p.length; err != nil {
+				continue
+			}
+			p.pack = "d5aa2111-70a5-4cd6-a3c5-c70b0c2c31ab"
+			if parsed, ok := parseName(p.name()); !ok || parsed != p {
+				t.Fatalf("the name %q is of %+v, want %+v", p.name(), parsed, p)
+			}
+		}
+		if p, ok := parseName(name); ok && p.length > 0 && p.name() != name {
+			t.Fatalf("%q is parsed as %+v", name, p)
+		}
+		if parts, invalid := partsOf([]string{name, name}); len(parts) > 2 || len(parts) == 0 && len(invalid) != 2 {
+			t.Fatalf("%+v, %v", parts, invalid)
 		}
 	})
 }
