@@ -30,7 +30,7 @@ const (
 // staleAfter is the age of a scan above which [OldestScanAge] is written. It is the threshold of its alarm.
 const staleAfter = 2 * scan.RescanInterval
 
-// AlarmMetrics returns the names of the metrics, each of which has an alarm in the template.
+// AlarmMetrics returns the names of the metrics. Each has an alarm in the template.
 func AlarmMetrics() []string {
 	return []string{OldestScanAge, VisitsCutOff, VisitsFailed, VisitsNotSent}
 }

@@ -63,7 +63,7 @@ const (
 	concurrency  = "visits at once"
 	ownLines     = "bytes that Lambda itself logs for an invocation"
 	idlePolling  = "requests of Lambda to an empty queue, a month"
-	tracedShare  = "share of the invocations that X-Ray records, besides one a second"
+	tracedShare  = "share of the invocations that X-Ray records, in addition to one each second"
 	alarmCount   = "alarms"
 )
 
