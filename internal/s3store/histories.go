@@ -198,55 +198,57 @@ func historyNotFound(cause error) error {
 // AddHistories implements [rescan.RecordWriter]. It writes as few packs as possible.
 func (s *RecordWriter) AddHistories(ctx context.Context, repo scan.Repository, histories []history.History) (names []string, errs []error) {
 	names, errs = make([]string, len(histories)), make([]error, len(histories))
-	p := s.newPack(repo)
+	packs := packWriter{RecordWriter: s, repo: repo}
 	for i, h := range histories {
 		stored, err := s.pack(1, h)
 		if err != nil {
-			errs[i] = fmt.Errorf("encode a history in %s: %w", p.key, err)
+			errs[i] = fmt.Errorf("encode a history in %s: %w", folder(repo), err)
 			continue
 		}
-		p.add(stored, func(name string, err error) { names[i], errs[i] = name, err })
-		if p.body.Len() >= maxPack {
-			p.store(ctx)
-			p = s.newPack(repo)
-		}
+		packs.add(ctx, stored, func(name string, err error) { names[i], errs[i] = name, err })
 	}
-	p.store(ctx)
+	packs.store(ctx)
 	return names, errs
 }
 
-// newPack is a pack that is not stored yet.
-type newPack struct {
+// packWriter writes histories to new packs of a repository.
+type packWriter struct {
 	*RecordWriter
-	name, key string
-	body      bytes.Buffer
-	places    []place
-	// done are called after the pack is stored.
-	done []func(name string, err error)
+	repo scan.Repository
+	// name, body and places are those of the pack that is not stored yet. done are called after it is stored.
+	name   string
+	body   bytes.Buffer
+	places []place
+	done   []func(name string, err error)
 }
 
-func (s *RecordWriter) newPack(repo scan.Repository) *newPack {
-	name := uuid.NewString()
-	return &newPack{RecordWriter: s, name: name, key: folder(repo) + name}
-}
-
-// add adds the stored form of a history. It calls done with its name after the pack is stored, or with the error.
-func (p *newPack) add(stored []byte, done func(name string, err error)) {
+// add adds the stored form of a history. It calls done with its name after its pack is stored, or with the error. It stores
+// a pack that is full.
+func (p *packWriter) add(ctx context.Context, stored []byte, done func(name string, err error)) {
+	if len(p.places) == 0 {
+		p.name = uuid.NewString()
+	}
 	p.places = append(p.places, place{p.name, int64(p.body.Len()), int64(len(stored))})
 	p.done = append(p.done, done)
 	p.body.Write(stored)
+	if p.body.Len() >= maxPack {
+		p.store(ctx)
+	}
 }
 
-// store writes the pack, unless it is empty.
-func (p *newPack) store(ctx context.Context) {
+// store writes the pack, unless it is empty. The next history begins another pack.
+func (p *packWriter) store(ctx context.Context) {
 	if len(p.places) == 0 {
 		return
 	}
-	_, err := p.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &p.bucket, Key: &p.key, Body: bytes.NewReader(p.body.Bytes()), ContentType: aws.String("application/gzip")})
+	key := folder(p.repo) + p.name
+	_, err := p.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &p.bucket, Key: &key, Body: bytes.NewReader(p.body.Bytes()), ContentType: aws.String("application/gzip")})
 	if err != nil {
-		err = recordError("write", p.key, err)
+		err = recordError("write", key, err)
 	}
 	for i, done := range p.done {
 		done(p.places[i].name(), err)
 	}
+	p.places, p.done = nil, nil
+	p.body.Reset()
 }

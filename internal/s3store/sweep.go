@@ -134,8 +134,8 @@ func (s *RecordWriter) lostHistories(ctx context.Context, repo scan.Repository, 
 
 // merge copies the histories of packs that are small, or mostly not in use, to as few new packs as possible. It returns the
 // new names of the histories by label. The old packs are unreferenced after the record is saved.
-func (s *RecordWriter) merge(ctx context.Context, repo scan.Repository, packs map[string]*usedPack) (map[string]string, error) {
-	names, labels := toMerge(packs)
+func (s *RecordWriter) merge(ctx context.Context, repo scan.Repository, used map[string]*usedPack) (map[string]string, error) {
+	names, labels := toMerge(used)
 	stored := make([][]byte, len(names))
 	var mu sync.Mutex
 	var failed error
@@ -148,20 +148,16 @@ func (s *RecordWriter) merge(ctx context.Context, repo scan.Repository, packs ma
 		return nil, failed
 	}
 	moved := make(map[string]string, len(names))
-	p := s.newPack(repo)
+	packs := packWriter{RecordWriter: s, repo: repo}
 	for i, body := range stored {
-		p.add(body, func(name string, err error) {
+		packs.add(ctx, body, func(name string, err error) {
 			if err == nil {
 				moved[labels[i]] = name
 			}
 			failed = cmp.Or(failed, err)
 		})
-		if p.body.Len() >= maxPack {
-			p.store(ctx)
-			p = s.newPack(repo)
-		}
 	}
-	p.store(ctx)
+	packs.store(ctx)
 	return moved, failed
 }
 
