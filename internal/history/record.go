@@ -333,17 +333,23 @@ func (r *Record) Put(i ImageRecord) {
 
 // Image returns the record of an image. It is empty if the image is not known.
 func (r *Record) Image(label string) ImageRecord {
+	i, _ := r.Lookup(label)
+	return i
+}
+
+// Lookup is like Image, and also reports whether the image is known.
+func (r *Record) Lookup(label string) (ImageRecord, bool) {
 	if i := r.Images[label]; i != nil {
-		return *i
+		return *i, true
 	}
-	return ImageRecord{}
+	return ImageRecord{}, false
 }
 
 // SetStarted records that ECR has started a scan of an image. It does not replace an earlier result. It reports whether
 // the start was not marked before.
 func (r *Record) SetStarted(image scan.Image, now Stamp) (isNew bool) {
-	i := r.Image(image.Label())
-	if i.Digest != image.Digest || r.Images[i.Label()] == nil {
+	i, known := r.Lookup(image.Label())
+	if !known || i.Digest != image.Digest {
 		return false
 	}
 	if isNew = i.Started == 0; isNew {
@@ -360,7 +366,7 @@ func (r *Record) SetStarted(image scan.Image, now Stamp) (isNew bool) {
 
 // MarkStart records at now that a visit is going to start a scan of an image, or with 0 that it does not start it.
 func (r *Record) MarkStart(image scan.Image, now Stamp) {
-	if i := r.Image(image.Label()); i.Digest == image.Digest && r.Images[i.Label()] != nil {
+	if i, known := r.Lookup(image.Label()); known && i.Digest == image.Digest {
 		i.Started = now
 		r.Put(i)
 	}
@@ -434,7 +440,7 @@ func (r *Record) restartImages(now Stamp) {
 // UpdateImage records an image that ECR listed, or a tag of a config that is missing. If inFullList is true, all tags were
 // listed.
 func (r *Record) UpdateImage(i scan.Image, inFullList bool, now Stamp) {
-	old, known := r.Image(i.Label()), r.Images[i.Label()] != nil
+	old, known := r.Lookup(i.Label())
 	next := old
 	if !known {
 		next = ImageRecord{Tag: i.Tag, Platform: i.Platform, First: now}
@@ -551,8 +557,7 @@ func (r *Record) KeepOnly(tags []string) {
 // DropHistory records that the history of an image is lost. A visit then reads the findings again and starts a new
 // history.
 func (r *Record) DropHistory(label string) {
-	if r.Images[label] != nil {
-		i := r.Image(label)
+	if i, known := r.Lookup(label); known {
 		i.History, i.Scan, i.Read = "", Scan{}, 0
 		r.Put(i)
 	}
@@ -578,7 +583,8 @@ func (r *Record) SetFailure(err error, now Stamp) {
 // SetVisited records that a visit that started at begin listed the repository.
 func (r *Record) SetVisited(begin Stamp) { r.Begin = begin }
 
-// SetEnded records the end of a visit that has all scans that it started in the record. refusal is the error if ECR refused to return results of images, or nil.
+// SetEnded records the end of a visit. All scans that it started are in the record. refusal is the error if ECR refused to
+// return results of images, or nil.
 func (r *Record) SetEnded(refusal error, now Stamp) {
 	r.Unfinished = false
 	if refusal != nil {
@@ -619,7 +625,7 @@ func HasVisibleChange(a, b Record) bool {
 		if a.Images[label] == image {
 			continue
 		}
-		old, known := a.Image(label), a.Images[label] != nil
+		old, known := a.Lookup(label)
 		old.Seen, old.AnsweredAt, old.Read, old.Started = image.Seen, image.AnsweredAt, image.Read, image.Started
 		if !known || !reflect.DeepEqual(old, *image) {
 			return true

@@ -221,7 +221,7 @@ func (f *Fetcher) recordBatch(batch []*groupResult) {
 
 func (f *Fetcher) recordImage(one *groupResult, image scan.Image, now history.Stamp) {
 	label := image.Label()
-	known, exists := f.Record.Image(label), f.Record.Images[label] != nil
+	known, exists := f.Record.Lookup(label)
 	if !exists || known.Digest != image.Digest {
 		return
 	}
@@ -290,7 +290,7 @@ func (r *Refresher) PendingHistory(label string) (history.History, bool) {
 // then it restores the image's record, and the findings are read again.
 func (r *Refresher) SetStored(label, name string, err error) {
 	p, isPending := r.pending[label]
-	known, exists := r.Record.Image(label), r.Record.Images[label] != nil
+	known, exists := r.Record.Lookup(label)
 	delete(r.pending, label)
 	switch {
 	case !isPending || !exists || known.Digest != p.Digest:
