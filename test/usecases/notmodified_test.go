@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,11 +22,11 @@ import (
 // countedRecords counts the histories that are read.
 type countedRecords struct {
 	*fakeRecords
-	read int
+	read atomic.Int64
 }
 
 func (c *countedRecords) Histories(ctx context.Context, repo scan.Repository, names []string, use func(int, history.History, error)) {
-	c.read += len(names)
+	c.read.Add(int64(len(names)))
 	c.fakeRecords.Histories(ctx, repo, names, use)
 }
 
@@ -55,9 +56,9 @@ func (s *feedService) get(target, tag string) (response *httptest.ResponseRecord
 	if tag != "" {
 		r.Header.Set("If-None-Match", tag)
 	}
-	before, w := s.records.read, httptest.NewRecorder()
+	before, w := s.records.read.Load(), httptest.NewRecorder()
 	s.API.Handler(s.API.FindingsRoutes()).ServeHTTP(w, r)
-	return w, s.records.read - before
+	return w, int(s.records.read.Load() - before)
 }
 
 // wantSame checks that the client has the response, and that no history is read to see that.
