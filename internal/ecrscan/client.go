@@ -42,10 +42,11 @@ type limiterKey struct {
 type operation string
 
 const (
-	describeImages operation = "DescribeImages"
-	getImages      operation = "BatchGetImage"
-	readScan       operation = "DescribeImageScanFindings"
-	startScan      operation = "StartImageScan"
+	describeRepositories operation = "DescribeRepositories"
+	describeImages       operation = "DescribeImages"
+	getImages            operation = "BatchGetImage"
+	readScan             operation = "DescribeImageScanFindings"
+	startScan            operation = "StartImageScan"
 )
 
 // New returns a client that signs calls with cfg's credentials. The Region is that of the repository of each call.

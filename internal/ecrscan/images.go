@@ -19,6 +19,8 @@ const (
 	lookupsAtOnce = 16
 )
 
+const repeatedToken = "ECR returned the same page token twice"
+
 // Images implements [refresh.Registry]. It returns the images of the given tags, or of all tags if there are none. It also
 // lists archived images, because otherwise they would look deleted.
 func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string) (scan.Listing, error) {
@@ -116,7 +118,7 @@ func (c *Client) allImages(ctx context.Context, repo scan.Repository) (listed, e
 		case "":
 			return l, nil
 		case token:
-			return listed{}, &scan.Error{Code: scan.Unavailable, Message: "ECR returned the same page token twice"}
+			return listed{}, &scan.Error{Code: scan.Unavailable, Message: repeatedToken}
 		}
 		token, l.isPaged = next, true
 	}

@@ -21,7 +21,8 @@ func document(t *testing.T, name string) string {
 	return string(text)
 }
 
-// The documented policy for a repository of another account permits exactly the ECR actions of the functions.
+// The documented policy for a repository of another account permits exactly the ECR actions of the functions,
+// except the one that lists the repositories of a registry: it is not about one repository.
 func TestDocumentedRepositoryPolicy(t *testing.T) {
 	_, text, _ := strings.Cut(document(t, "docs/deploy.md"), "```json\n")
 	text, _, _ = strings.Cut(text, "```")
@@ -32,7 +33,7 @@ func TestDocumentedRepositoryPolicy(t *testing.T) {
 	want := map[string]bool{}
 	for _, f := range functions(t, load(t)) {
 		for action := range granted(t, f) {
-			if strings.HasPrefix(action, "ecr:") {
+			if strings.HasPrefix(action, "ecr:") && action != "ecr:DescribeRepositories" {
 				want[action] = true
 			}
 		}

@@ -86,7 +86,7 @@ func TestPermissions(t *testing.T) {
 	write := maps.Clone(read)
 	maps.Copy(write, map[string][]string{
 		packed: {"s3:GetObject", "s3:PutObject"}, records: {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, setAside: {"s3:PutObject"},
-		images: append(slices.Clone(read[images]), "ecr:StartImageScan"),
+		images: append(slices.Clone(read[images]), "ecr:DescribeRepositories", "ecr:StartImageScan"),
 		visits: {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"},
 	})
 	want := map[string]map[string][]string{
