@@ -274,6 +274,37 @@ func TestInvalidConfigs(t *testing.T) {
 		"owner of 101":          {"application/json", given("owner", `"`+strings.Repeat("x", 101)+`"`), 400, []string{"/owner"}},
 		"owner with DEL":        {"application/json", given("owner", `"a\u007fb"`), 400, []string{"/owner"}},
 		"owner right to left":   {"application/json", given("owner", `"a\u202eb"`), 400, []string{"/owner"}},
+		"newest a string":       {"application/json", given("newest", `"5"`), 400, []string{"/newest"}},
+		"newest a fraction":     {"application/json", given("newest", "1.5"), 400, []string{"/newest"}},
+		"newest null":           {"application/json", given("newest", "null"), 400, []string{"/newest"}},
+		"newest 0":              {"application/json", given("newest", "0"), 400, []string{"/newest"}},
+		"newest negative":       {"application/json", given("newest", "-1"), 400, []string{"/newest"}},
+		"newest 1,001":          {"application/json", given("newest", "1001"), 400, []string{"/newest"}},
+		"newest too large":      {"application/json", given("newest", "99999999999999999999"), 400, []string{"/newest"}},
+		"used a number":         {"application/json", given("used", "30"), 400, []string{"/used"}},
+		"used empty":            {"application/json", given("used", `""`), 400, []string{"/used"}},
+		"used null":             {"application/json", given("used", "null"), 400, []string{"/used"}},
+		"used for a day":        {"application/json", given("used", `"1d"`), 400, []string{"/used"}},
+		"used for 366 days":     {"application/json", given("used", `"366d"`), 400, []string{"/used"}},
+		"used for -5 days":      {"application/json", given("used", `"-5d"`), 400, []string{"/used"}},
+		"used for hours":        {"application/json", given("used", `"48h"`), 400, []string{"/used"}},
+		"used for 030 days":     {"application/json", given("used", `"030d"`), 400, []string{"/used"}},
+		"used of two lines":     {"application/json", given("used", `"30d\n"`), 400, []string{"/used"}},
+		"untagged a string":     {"application/json", given("untagged", `"true"`), 400, []string{"/untagged"}},
+		"untagged null":         {"application/json", given("untagged", "null"), 400, []string{"/untagged"}},
+		"untagged 1":            {"application/json", given("untagged", "1"), 400, []string{"/untagged"}},
+		"repository, two *":     {"application/json", with("repository", `"test/**"`), 400, []string{"/repository"}},
+		"repository, 300":       {"application/json", with("repository", `"`+strings.Repeat("x", 299)+`*"`), 400, []string{"/repository"}},
+		"repository, NUL and *": {"application/json", with("repository", `"a\u0000*"`), 400, []string{"/repository"}},
+		"tag of two *":          {"application/json", with("tags", `["v**"]`), 400, []string{"/tags/0"}},
+		"tag pattern of 300":    {"application/json", with("tags", `["`+strings.Repeat("x", 299)+`*"]`), 400, []string{"/tags/0"}},
+		"tag pattern, line":     {"application/json", with("tags", `["v*\n"]`), 400, []string{"/tags/0"}},
+		"tag pattern, space":    {"application/json", with("tags", `["v *"]`), 400, []string{"/tags/0"}},
+		"exclude a string":      {"application/json", given("exclude", `"a*"`), 400, []string{"/exclude"}},
+		"exclude a number":      {"application/json", given("exclude", `[1]`), 400, []string{"/exclude/0", "/exclude"}},
+		"exclude of one":        {"application/json", given("exclude", `["test/a*"]`), 400, []string{"/exclude"}},
+		"exclude wrong":         {"application/json", given("exclude", `["A*","x**","`+strings.Repeat("x", 299)+`*","ok*","ok*","a\tb*"]`), 400, []string{"/exclude", "/exclude/0", "/exclude/1", "/exclude/2", "/exclude/4", "/exclude/5"}},
+		"exclude of 101":        {"application/json", given("exclude", "["+strings.Repeat(`"xx",`, 100)+`"xx"]`), 400, []string{"/exclude", "/exclude"}},
 		"several things":        {"application/json", `{"region":1,"registry":"x","tags":[""]}`, 400, []string{"/region", "/registry", "/repository", "/tags/0"}},
 		"64 KiB + 1":            {"application/json", valid + strings.Repeat(" ", 64<<10+1-len(valid)), 413, []string{""}},
 		"no Content-Type":       {"", valid, 415, []string{""}},
@@ -304,6 +335,8 @@ func TestValidConfigs(t *testing.T) {
 		"space around":     {"application/json", "\r\n " + valid + "\n"},
 		"the same, again":  {"application/json", valid},
 		"name and owner":   {"application/json", strings.Replace(valid, "{", `{"name":"`+strings.Repeat("é", 100)+`","owner":"Team A (🚀) <b>",`, 1)},
+		"which images":     {"application/json", strings.Replace(valid, `"latest"`, `"v*","*"],"newest":1000,"used":"365d","untagged":true,"exclude":[`, 1)},
+		"untagged false":   {"application/json", strings.Replace(valid, "{", `{"untagged":false,"newest":1,"used":"2d","exclude":null,`, 1)},
 		"escaped, in UTF8": {"application/json", strings.Replace(valid, "latest", `l\u0061test`, 1)},
 	} {
 		if got := call(h, "POST", "/configs", test.contentType, test.body); got.status != 201 {
@@ -311,7 +344,7 @@ func TestValidConfigs(t *testing.T) {
 		}
 	}
 	var configs []scan.Config
-	if err := json.Unmarshal([]byte(call(h, "GET", "/configs", "", "").body), &configs); err != nil || len(configs) != 8 {
+	if err := json.Unmarshal([]byte(call(h, "GET", "/configs", "", "").body), &configs); err != nil || len(configs) != 10 {
 		t.Errorf("%d configs, %v", len(configs), err)
 	}
 }

@@ -90,7 +90,8 @@ func ruleErrors(c scan.Config, reported []scan.FieldError) []scan.FieldError {
 		known[r.Pointer] = true
 	}
 	return slices.DeleteFunc(slices.Clone(e.Fields), func(f scan.FieldError) bool {
-		return known[f.Pointer] || strings.HasPrefix(f.Pointer, "/tags/") && known["/tags"]
+		list, _, _ := strings.Cut(strings.TrimPrefix(f.Pointer, "/"), "/")
+		return known[f.Pointer] || known["/"+list]
 	})
 }
 
@@ -108,7 +109,7 @@ func parseObject(body []byte) ([]member, []scan.FieldError, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, nil, badBody("The body must be one JSON object with region, registry, repository and, optionally, tags, name and owner.")
+		return nil, nil, badBody("The body must be one JSON object with region, registry, repository and optional fields.")
 	}
 	var members []member
 	var wrong []scan.FieldError
@@ -138,44 +139,78 @@ func parseObject(body []byte) ([]member, []scan.FieldError, error) {
 
 // setField sets the field of c that m names, and returns the errors of the value.
 func setField(c *scan.Config, m member) []scan.FieldError {
-	stringFields := map[string]*string{"region": &c.Region, "registry": &c.Registry, "repository": &c.Repository, "name": &c.Name, "owner": &c.Owner}
-	target, isString := stringFields[m.name]
-	isOptional := m.name == "name" || m.name == "owner"
-	switch {
-	case isString && decodeString(m.value, target) && isOptional && *target == "":
-		return []scan.FieldError{{Pointer: pointer(m.name), Detail: scan.LabelRule}}
-	case isString && decodeString(m.value, target):
-		return nil
-	case isString:
-		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "must be a string"}}
-	case m.name == "tags":
-		return setTags(c, m.value)
-	case m.name == "id", m.name == "created", m.name == "updated":
-		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is set by the service; leave it out"}}
+	var detail string
+	switch m.name {
+	case "region":
+		detail = setString(&c.Region, m.value)
+	case "registry":
+		detail = setString(&c.Registry, m.value)
+	case "repository":
+		detail = setString(&c.Repository, m.value)
+	case "tags":
+		return setList(&c.Tags, m)
+	case "exclude":
+		return setList(&c.Exclude, m)
+	case "newest":
+		if !decode(m.value, &c.Newest) || c.Newest == 0 {
+			detail = scan.NewestRule
+		}
+	case "used":
+		detail = setOptional(&c.Used, m.value, scan.UsedRule)
+	case "untagged":
+		if !decode(m.value, &c.Untagged) {
+			detail = "must be true or false"
+		}
+	case "name":
+		detail = setOptional(&c.Name, m.value, scan.LabelRule)
+	case "owner":
+		detail = setOptional(&c.Owner, m.value, scan.LabelRule)
+	case "id", "created", "updated":
+		detail = "is set by the service; leave it out"
+	default:
+		detail = "is not a field of a scan config; the fields are region, registry, repository, tags, exclude, newest, used, untagged, name and owner"
 	}
-	return []scan.FieldError{{Pointer: pointer(m.name), Detail: "is not a field of a scan config; the fields are region, registry, repository, tags, name and owner"}}
+	if detail == "" {
+		return nil
+	}
+	return []scan.FieldError{{Pointer: pointer(m.name), Detail: detail}}
 }
 
-func setTags(c *scan.Config, value json.RawMessage) []scan.FieldError {
-	var tags []json.RawMessage
-	if err := json.Unmarshal(value, &tags); err != nil {
-		return []scan.FieldError{{Pointer: "/tags", Detail: "must be a list of strings; leave it out to watch all tags"}}
+// setString sets a string and returns the error text of a value of another type.
+func setString(target *string, value json.RawMessage) string {
+	if !decode(value, target) {
+		return "must be a string"
+	}
+	return ""
+}
+
+// setOptional is setString for a string that is left out instead of being empty.
+func setOptional(target *string, value json.RawMessage, rule string) string {
+	if detail := setString(target, value); detail != "" || *target != "" {
+		return detail
+	}
+	return rule
+}
+
+func setList(target *[]string, m member) []scan.FieldError {
+	var values []json.RawMessage
+	if err := json.Unmarshal(m.value, &values); err != nil {
+		return []scan.FieldError{{Pointer: pointer(m.name), Detail: "must be a list of strings; leave it out if there are none"}}
 	}
 	var wrong []scan.FieldError
-	for i, t := range tags {
-		var tag string
-		if !decodeString(t, &tag) {
-			wrong = append(wrong, scan.FieldError{Pointer: fmt.Sprintf("/tags/%d", i), Detail: "must be a string"})
+	for i, value := range values {
+		var s string
+		if !decode(value, &s) {
+			wrong = append(wrong, scan.FieldError{Pointer: fmt.Sprintf("/%s/%d", m.name, i), Detail: "must be a string"})
 		}
-		c.Tags = append(c.Tags, tag)
+		*target = append(*target, s)
 	}
 	return wrong
 }
 
-// decodeString sets target to a JSON string and returns false for any other value. It checks for the quote, because
-// json.Unmarshal accepts null for a string.
-func decodeString(value json.RawMessage, target *string) bool {
-	return len(value) > 0 && value[0] == '"' && json.Unmarshal(value, target) == nil
+// decode sets target to a JSON value of its type and returns false for any other value. encoding/json accepts null for each type.
+func decode[T string | int | bool](value json.RawMessage, target *T) bool {
+	return string(value) != "null" && json.Unmarshal(value, target) == nil
 }
 
 // pointer returns the JSON pointer (RFC 6901) to a member of the body. It truncates long names, because the client chooses them.

@@ -15,6 +15,8 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(`{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu","tags":["16.04"]}`))
 	f.Add([]byte(`{"region":"us-west-2","region":"x","registry":12,"tags":[null,{}],"a~/b":1}`))
 	f.Add([]byte(`{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu","tags":[]}`))
+	f.Add([]byte(`{"region":"us-west-2","registry":"123456789012","repository":"test/ubuntu","tags":["v*"],"newest":5,"used":"30d","untagged":true,"exclude":[]}`))
+	f.Add([]byte(`{"newest":"5","used":30,"untagged":null,"exclude":"x"}`))
 	f.Add([]byte(`[]`))
 	f.Add([]byte("{\"\xff\":0"))
 	f.Fuzz(func(t *testing.T, body []byte) {

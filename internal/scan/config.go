@@ -3,34 +3,36 @@ package scan
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
 
-// MaxTags is the maximum number of tags in a config.
-const MaxTags = 1000
-
-// Config is a scan config: a repository to watch and, optionally, some of its tags. The API and the stored object use
-// the same JSON form.
+// Config is a scan config: the repositories and the images of them to watch. The API and the stored object use the same
+// JSON form.
 type Config struct {
 	// ID is the scan ID, a UUID in lower case.
 	ID string `json:"id"`
 	// Created is when the config was registered, in Unix seconds; a string in JSON.
 	Created int64 `json:"created,string"`
-	// Region is the AWS Region of the repository, such as us-west-2.
+	// Region is the AWS Region of the repositories, such as us-west-2.
 	Region string `json:"region"`
-	// Registry is the id of the AWS account that owns the repository, 12 digits.
+	// Registry is the id of the AWS account that owns the repositories, 12 digits.
 	Registry string `json:"registry"`
-	// Repository is the repository's name, such as test/ubuntu.
+	// Repository is the repository's name, such as test/ubuntu, or a pattern of names, such as test/*.
 	Repository string `json:"repository"`
-	// Tags are the tags to watch. nil means all tags.
+	// Tags are the tags to watch: names and patterns. nil means all tags.
 	Tags []string `json:"tags"`
+	// Exclude are names and patterns of repositories that the pattern in Repository leaves out.
+	Exclude []string `json:"exclude,omitempty"`
+	// Newest is how many images of each repository are watched: those that were pushed last. 0 means all.
+	Newest int `json:"newest,omitempty"`
+	// Used is how long ago a watched image was last used, at most, such as 30d. Empty means any time.
+	Used string `json:"used,omitempty"`
+	// Untagged means that images without a tag are watched too.
+	Untagged bool `json:"untagged,omitempty"`
 	// Name is what users call the config, and Owner is who takes care of it, such as a team. Both may be empty. They do not change
 	// what the config watches.
 	Name  string `json:"name,omitempty"`
@@ -73,31 +75,7 @@ func Distinct(values []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(values)))
 }
 
-// WatchesSame reports whether two configs watch exactly the same. The order of tags does not matter.
-func (c Config) WatchesSame(other Config) bool {
-	return c.Repo() == other.Repo() && slices.Equal(Distinct(c.Tags), Distinct(other.Tags))
-}
-
-// Duplicates returns, for each config that watches exactly what an earlier one of the list watches, the first such config. The keys are ids.
-func Duplicates(configs []Config) map[string]Config {
-	type watched struct {
-		Repository
-		tags string // sorted
-	}
-	first := make(map[watched]Config, len(configs))
-	duplicates := make(map[string]Config)
-	for _, c := range configs {
-		key := watched{c.Repo(), strings.Join(Distinct(c.Tags), " ")} // no tag has a space
-		if earlier, ok := first[key]; ok {
-			duplicates[c.ID] = earlier
-		} else {
-			first[key] = c
-		}
-	}
-	return duplicates
-}
-
-// NewConfig validates draft and sets its ID, a new UUIDv7, and its time of creation. An empty list of tags becomes nil.
+// NewConfig validates draft and sets its ID, a new UUIDv7, and its time of creation. Empty lists become nil.
 // Errors: those of [Config.Validate].
 func NewConfig(draft Config, now time.Time) (Config, error) {
 	if err := draft.Validate(); err != nil {
@@ -127,6 +105,9 @@ func (c *Config) normalize() {
 	if len(c.Tags) == 0 {
 		c.Tags = nil
 	}
+	if len(c.Exclude) == 0 {
+		c.Exclude = nil
+	}
 }
 
 // ValidID reports whether id has the form of a scan ID. No config has an id of another form, so callers need not read
@@ -135,7 +116,7 @@ func ValidID(id string) bool {
 	return len(id) == 36 && uuid.Validate(id) == nil && id == strings.ToLower(id)
 }
 
-// Repo returns the repository that the config watches.
+// Repo returns the repository that the config watches, if Repository is not a pattern.
 func (c Config) Repo() Repository {
 	return Repository{Registry: c.Registry, Region: c.Region, Name: c.Repository}
 }
@@ -156,76 +137,4 @@ func SortConfigs(configs []Config) {
 	slices.SortFunc(configs, func(a, b Config) int {
 		return cmp.Or(cmp.Compare(a.Created, b.Created), strings.Compare(a.ID, b.ID))
 	})
-}
-
-// The patterns are from ECR's API model of 2015-09-21, with two exceptions. The model has no pattern for a tag, so this
-// is the pattern of OCI. The model's pattern for a Region also matches host names, so this one is stricter.
-var (
-	regionForm     = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
-	registryForm   = regexp.MustCompile(`^[0-9]{12}$`)
-	repositoryForm = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagForm        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
-)
-
-// maxTag is the maximum length of a tag. As a part of the pattern, it would make the pattern a hundred times as large, and each process
-// would need two milliseconds longer to start.
-const maxTag = 128
-
-// Validate checks the region, the registry, the repository, the tags, the name and the owner. It returns nil, or an [*Error] with the code
-// [Invalid] and one [FieldError] for each invalid field. It ignores ID, Created and Updated.
-func (c Config) Validate() error {
-	var wrong []FieldError
-	check := func(ok bool, pointer, detail string) {
-		if !ok {
-			wrong = append(wrong, FieldError{Pointer: pointer, Detail: detail})
-		}
-	}
-	check(len(c.Region) <= 25 && regionForm.MatchString(c.Region), "/region", "must be an AWS Region, such as us-west-2")
-	check(registryForm.MatchString(c.Registry), "/registry", "must be an AWS account ID: a string of 12 digits")
-	check(isRepository(c.Repository), "/repository", repositoryRule)
-	check(c.Name == "" || isLabel(c.Name), "/name", LabelRule)
-	check(c.Owner == "" || isLabel(c.Owner), "/owner", LabelRule)
-	if len(c.Tags) > MaxTags {
-		check(false, "/tags", fmt.Sprintf("must have at most %d tags; omit it to watch all tags", MaxTags))
-		return invalid(wrong)
-	}
-	seen := make(map[string]bool, len(c.Tags))
-	for i, tag := range c.Tags {
-		pointer := fmt.Sprintf("/tags/%d", i)
-		check(isTag(tag), pointer, tagRule)
-		check(!seen[tag], pointer, "is given twice")
-		seen[tag] = true
-	}
-	return invalid(wrong)
-}
-
-// maxLabel is the maximum length of a name or an owner, in characters.
-const maxLabel = 100
-
-// LabelRule is the error text for an invalid name or owner.
-const LabelRule = "must be 1 to 100 printable characters, without control characters and without spaces at its ends; leave it out if there is none"
-
-// isLabel reports whether s is a name or an owner. All outputs can show such a text as it is: it is one line, and no character of it is invisible
-// or changes the direction of writing.
-func isLabel(s string) bool {
-	isWrong := func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
-	return s != "" && utf8.RuneCountInString(s) <= maxLabel && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, isWrong)
-}
-
-const (
-	repositoryRule = "must be the name of an ECR repository: 2 to 256 lower-case letters, digits, \".\", \"_\", \"-\" or \"/\""
-	tagRule        = "must be an image tag: 1 to 128 letters, digits, \".\", \"_\" or \"-\", not starting with \".\" or \"-\""
-)
-
-func isRepository(name string) bool {
-	return len(name) >= 2 && len(name) <= 256 && repositoryForm.MatchString(name)
-}
-
-func isTag(tag string) bool { return len(tag) <= maxTag && tagForm.MatchString(tag) }
-
-func invalid(wrong []FieldError) error {
-	if len(wrong) == 0 {
-		return nil
-	}
-	return &Error{Code: Invalid, Message: "The scan config has missing or invalid fields.", Fields: wrong}
 }
