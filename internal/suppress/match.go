@@ -1,0 +1,351 @@
+package suppress
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// Rules finds the suppressions that match a finding. Its methods are safe for concurrent use.
+//
+// Each suppression is in one place: under its digest, or in the index of its repository, or in the index for all repositories if its repository is a
+// pattern. So a finding is compared with few of them, even if there are 10,000.
+type Rules struct {
+	byDigest     map[string][]*rule
+	byRepository map[string]*index
+	everywhere   index
+	// noScope are the rules of all repositories. scoped are the others that are not in byRepository. Neither contains rules with a digest.
+	noScope, scoped []*rule
+	// withDigest are the rules with a digest.
+	withDigest []*rule
+}
+
+// rule is a suppression with its texts in the form in which they are compared, and its times in Unix seconds.
+type rule struct {
+	*Suppression
+	vulnerability, pkg, path string
+	begin, end               int64
+}
+
+// noEnd is the end of a rule without an end.
+const noEnd = math.MaxInt64
+
+// NewRules returns the rules of a list: also of suppressions that have ended, which were active before.
+func NewRules(l List) *Rules {
+	r := &Rules{byDigest: make(map[string][]*rule), byRepository: make(map[string]*index)}
+	for i := range l.All {
+		s := &l.All[i]
+		one := &rule{s, normalName(s.Vulnerability), normalPackage(s.Package), normalPath(s.Path), s.Begin().Unix(), noEnd}
+		if end := s.End(); !end.IsZero() {
+			one.end = end.Unix()
+		}
+		if one.begin < one.end {
+			r.add(one)
+		}
+	}
+	return r
+}
+
+func (r *Rules) add(one *rule) {
+	isPattern := strings.Contains(one.Repository, "*")
+	switch {
+	case one.Digest != "":
+		r.byDigest[one.Digest], r.withDigest = append(r.byDigest[one.Digest], one), append(r.withDigest, one)
+	case one.Repository != "" && !isPattern:
+		if r.byRepository[one.Repository] == nil {
+			r.byRepository[one.Repository] = &index{}
+		}
+		r.byRepository[one.Repository].add(one)
+	case one.Repository == "" && one.Registry == "" && one.Region == "":
+		r.everywhere.add(one)
+		r.noScope = append(r.noScope, one)
+	default:
+		r.everywhere.add(one)
+		r.scoped = append(r.scoped, one)
+	}
+}
+
+// The case of letters does not matter in the names of vulnerabilities and packages.
+func normalName(s string) string    { return strings.ToUpper(s) }
+func normalPackage(s string) string { return strings.ToLower(s) }
+
+// normalPath returns a path without its first slash: scanners differ in whether they report it.
+func normalPath(s string) string { return strings.TrimPrefix(s, "/") }
+
+// matches is [scan.MatchesPattern], and an empty pattern matches everything.
+func matches(pattern, s string) bool { return pattern == "" || scan.MatchesPattern(pattern, s) }
+
+func (r *rule) isActive(at int64) bool { return r.begin <= at && at < r.end }
+
+// coversRepository reports whether the rule can match findings of a repository.
+func (r *rule) coversRepository(repo scan.Repository) bool {
+	return matches(r.Repository, repo.Name) && matches(r.Registry, repo.Registry) && matches(r.Region, repo.Region)
+}
+
+// coversImage reports whether the rule can match findings of an image of a repository that it covers.
+func (r *rule) coversImage(image *scan.Image) bool {
+	return matches(r.Tag, image.Tag) && (r.Digest == "" || r.Digest == image.Digest || r.Digest == image.Index)
+}
+
+// part is what rules are compared with: a package of a finding, in all versions of it that an image has.
+type part struct {
+	name     string
+	versions []string
+	path     string
+}
+
+func (r *rule) matchesPart(p part) bool {
+	if !matches(r.pkg, p.name) || !matches(r.path, p.path) || r.path != "" && p.path == "" {
+		return false
+	}
+	isOther := func(version string) bool { return !scan.MatchesPattern(r.Version, version) }
+	return r.Version == "" || len(p.versions) > 0 && !slices.ContainsFunc(p.versions, isOther)
+}
+
+func (r *rule) matchesName(names []string) bool {
+	return r.vulnerability == "" || slices.ContainsFunc(names, func(name string) bool { return scan.MatchesPattern(r.vulnerability, name) })
+}
+
+// partsOf returns the packages of a finding, at least one.
+func partsOf(f *scan.Finding) []part {
+	if len(f.Packages) == 0 {
+		return []part{{normalPackage(f.Package), f.Versions, ""}}
+	}
+	parts := make([]part, len(f.Packages))
+	for i, p := range f.Packages {
+		parts[i] = part{normalPackage(p.Name), []string{p.Version}, normalPath(p.Path)}
+	}
+	return parts
+}
+
+// namesOf returns the names of a vulnerability.
+func namesOf(f *scan.Finding) []string {
+	names := make([]string, 0, 1+len(f.Related))
+	names = append(names, normalName(f.Name))
+	for _, name := range f.Related {
+		names = append(names, normalName(name))
+	}
+	return names
+}
+
+// Scope is the rules that can match findings of one repository. The zero value has none.
+type Scope struct {
+	*Rules
+	index *index // of the repository; can be nil
+	// covering are the rules that cover the repository and are neither in noScope nor under a digest.
+	covering []*rule
+	// isEmpty means that no rule covers the repository.
+	isEmpty bool
+}
+
+// In returns the rules for a repository.
+func (r *Rules) In(repo scan.Repository) Scope {
+	s := Scope{Rules: r, index: r.byRepository[repo.Name]}
+	candidates := r.scoped
+	if s.index != nil {
+		candidates = slices.Concat(candidates, s.index.all)
+	}
+	for _, one := range candidates {
+		if one.coversRepository(repo) {
+			s.covering = append(s.covering, one)
+		}
+	}
+	s.isEmpty = len(s.covering)+len(r.noScope) == 0 && !slices.ContainsFunc(r.withDigest, func(one *rule) bool { return one.coversRepository(repo) })
+	return s
+}
+
+// Covers reports whether a suppression can match findings of an image at a moment.
+func (s Scope) Covers(image *scan.Image, at time.Time) bool {
+	if s.Rules == nil || s.isEmpty {
+		return false
+	}
+	now := at.Unix()
+	covers := func(one *rule) bool { return one.isActive(now) && one.coversImage(image) }
+	coversAll := func(one *rule) bool { return covers(one) && one.coversRepository(image.Repository) }
+	return slices.ContainsFunc(s.noScope, covers) || slices.ContainsFunc(s.covering, covers) ||
+		slices.ContainsFunc(s.byDigest[image.Digest], coversAll) || slices.ContainsFunc(s.byDigest[image.Index], coversAll)
+}
+
+// Ends returns the moments after one and until another at which suppressions ended that can match findings of the repository, earliest first.
+func (s Scope) Ends(repo scan.Repository, after, until time.Time) []time.Time {
+	if s.Rules == nil || s.isEmpty {
+		return nil
+	}
+	var ends []int64
+	for _, rules := range [][]*rule{s.noScope, s.covering, s.withDigest} {
+		for _, one := range rules {
+			if one.end > after.Unix() && one.end <= until.Unix() && one.coversRepository(repo) {
+				ends = append(ends, one.end)
+			}
+		}
+	}
+	slices.Sort(ends)
+	times := make([]time.Time, 0, len(ends))
+	for _, end := range slices.Compact(ends) {
+		times = append(times, time.Unix(end, 0).UTC())
+	}
+	return times
+}
+
+// Of returns the suppression that sets a finding of an image aside at a moment, or nil. An enhanced finding is set aside only if each of its packages
+// is matched. If several suppressions match, it is the one whose end brings the finding back.
+func (s Scope) Of(image *scan.Image, f *scan.Finding, at time.Time) *Suppression {
+	if s.Rules == nil || s.isEmpty {
+		return nil
+	}
+	names, parts, now := namesOf(f), partsOf(f), at.Unix()
+	best := make([]*rule, len(parts))
+	use := func(one *rule) {
+		if !one.isActive(now) || !one.coversRepository(image.Repository) || !one.coversImage(image) || !one.matchesName(names) {
+			return
+		}
+		for i, p := range parts {
+			if (best[i] == nil || compareEnds(one, best[i]) > 0) && one.matchesPart(p) {
+				best[i] = one
+			}
+		}
+	}
+	s.each(image, names, parts, use)
+	return firstEnd(best)
+}
+
+// firstEnd returns the suppression that ends first, or nil if a rule is missing.
+func firstEnd(best []*rule) *Suppression {
+	first := best[0]
+	for _, one := range best {
+		if one == nil {
+			return nil
+		}
+		if compareEnds(one, first) < 0 {
+			first = one
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return first.Suppression
+}
+
+// compareEnds sorts rules by their ends. The first one added is the last of those with the same end, so that the result of a search does not depend on
+// its order.
+func compareEnds(a, b *rule) int {
+	return cmp.Or(cmp.Compare(a.end, b.end), cmp.Compare(b.begin, a.begin), strings.Compare(b.ID, a.ID))
+}
+
+// each calls use with each rule that can match, and with some others. It may call use more than once with a rule.
+func (s Scope) each(image *scan.Image, names []string, parts []part, use func(*rule)) {
+	for _, one := range s.byDigest[image.Digest] {
+		use(one)
+	}
+	if image.Index != "" && image.Index != image.Digest {
+		for _, one := range s.byDigest[image.Index] {
+			use(one)
+		}
+	}
+	s.everywhere.each(names, parts, use)
+	if s.index != nil {
+		s.index.each(names, parts, use)
+	}
+}
+
+// index finds rules by the name of a vulnerability or of a package. Each rule is in one of the two.
+type index struct {
+	byName, byPackage nameIndex
+	all               []*rule
+}
+
+// add adds a rule under the text that the fewest findings match: a whole name rather than a pattern, and a pattern with more characters before its first
+// or after its last asterisk.
+func (x *index) add(one *rule) {
+	x.all = append(x.all, one)
+	if precision(one.vulnerability) >= precision(one.pkg) {
+		x.byName.add(one.vulnerability, one)
+	} else {
+		x.byPackage.add(one.pkg, one)
+	}
+}
+
+func precision(pattern string) int {
+	head, _, isPattern := strings.Cut(pattern, "*")
+	if pattern != "" && !isPattern {
+		return math.MaxInt
+	}
+	return max(len(head), len(pattern)-1-strings.LastIndex(pattern, "*"))
+}
+
+func (x *index) each(names []string, parts []part, use func(*rule)) {
+	if len(x.all) == 0 {
+		return
+	}
+	for _, name := range names {
+		x.byName.each(name, use)
+	}
+	for i := range parts {
+		if i == 0 || parts[i].name != parts[i-1].name {
+			x.byPackage.each(parts[i].name, use)
+		}
+	}
+}
+
+// nameIndex finds patterns that can match a name: those with the same characters before the first asterisk, or after the last one.
+type nameIndex struct {
+	exact, heads, tails      map[string][]*rule
+	headLengths, tailLengths []int
+	others                   []*rule // patterns that begin and end with an asterisk
+}
+
+func (x *nameIndex) add(pattern string, one *rule) {
+	put := func(m *map[string][]*rule, key string) {
+		if *m == nil {
+			*m = make(map[string][]*rule)
+		}
+		(*m)[key] = append((*m)[key], one)
+	}
+	withLength := func(lengths []int, n int) []int {
+		if slices.Contains(lengths, n) {
+			return lengths
+		}
+		return append(lengths, n)
+	}
+	head, _, isPattern := strings.Cut(pattern, "*")
+	tail := pattern[strings.LastIndex(pattern, "*")+1:]
+	switch {
+	case pattern != "" && !isPattern:
+		put(&x.exact, pattern)
+	case len(head) > 0 && len(head) >= len(tail):
+		put(&x.heads, head)
+		x.headLengths = withLength(x.headLengths, len(head))
+	case len(tail) > 0:
+		put(&x.tails, tail)
+		x.tailLengths = withLength(x.tailLengths, len(tail))
+	default:
+		x.others = append(x.others, one)
+	}
+}
+
+func (x *nameIndex) each(name string, use func(*rule)) {
+	for _, one := range x.exact[name] {
+		use(one)
+	}
+	for _, n := range x.headLengths {
+		if n <= len(name) {
+			for _, one := range x.heads[name[:n]] {
+				use(one)
+			}
+		}
+	}
+	for _, n := range x.tailLengths {
+		if n <= len(name) {
+			for _, one := range x.tails[name[len(name)-n:]] {
+				use(one)
+			}
+		}
+	}
+	for _, one := range x.others {
+		use(one)
+	}
+}
