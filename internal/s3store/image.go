@@ -3,7 +3,6 @@ package s3store
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -85,20 +84,14 @@ func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 		return cmp.Or(err, errors.New("images is not a list"))
 	}
 	*s = make(storedImages)
-	shared := make(map[string]scan.Counts) // many images have the same counts
+	var counts countsCache
 	var i storedImage
 	for text.PeekKind() != ']' {
-		i = storedImage{}
+		i = storedImage{Counts: i.Counts[:0]} // the record does not keep the list
 		if err := json.UnmarshalDecode(text, &i); err != nil {
 			return err
 		}
-		r := i.record()
-		if key := fmt.Sprint(i.Counts); len(i.Others) == 0 && r.Last.Counts != nil {
-			if shared[key] == nil {
-				shared[key] = r.Last.Counts
-			}
-			r.Last.Counts = shared[key]
-		}
+		r := i.record(counts.join)
 		(*s)[r.Label()] = &r
 	}
 	_, err := text.ReadToken()
@@ -129,12 +122,13 @@ func newStoredImage(r history.ImageRecord) storedImage {
 	return i
 }
 
-func (i storedImage) record() history.ImageRecord {
+// record returns the record of the image. join returns its counts.
+func (i storedImage) record(join func(known []int, others scan.Counts) scan.Counts) history.ImageRecord {
 	r := history.ImageRecord{
 		Tag: i.Tag, Platform: i.Platform, Listed: i.Listed, Digest: i.Digest, Index: i.Index, Artifacts: i.Artifacts, Kind: i.Kind, ErrorCode: i.ErrorCode, Reason: i.Reason,
 		LastPulled: i.LastPulled, First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
 		Last: history.Answer{
-			State: i.State, Reason: i.StateReason, Counts: joinCounts(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced, Continuous: i.Continuous,
+			State: i.State, Reason: i.StateReason, Counts: join(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced, Continuous: i.Continuous,
 			Unlisted: i.Unlisted, Incomplete: i.Incomplete,
 			Suppressed: i.Suppressed, InUse: i.InUse, LastInUse: i.LastInUse,
 		},
@@ -168,6 +162,27 @@ func splitCounts(counts scan.Counts) (known []int, others scan.Counts) {
 		delete(others, severity)
 	}
 	return known, others
+}
+
+// countsCache has the counts of the images of a record. Many images have the same ones.
+type countsCache map[[7]int]scan.Counts
+
+// join returns the same as joinCounts. Callers must not change the counts, because images share them.
+func (c *countsCache) join(known []int, others scan.Counts) scan.Counts {
+	var key [7]int
+	if len(others) > 0 || len(known) == 0 || len(known) > len(key) {
+		return joinCounts(known, others)
+	}
+	copy(key[:], known)
+	if shared, ok := (*c)[key]; ok {
+		return shared
+	}
+	if *c == nil {
+		*c = make(countsCache)
+	}
+	counts := joinCounts(known, nil)
+	(*c)[key] = counts
+	return counts
 }
 
 // joinCounts reverses splitCounts. It omits counts of zero.

@@ -6,7 +6,10 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
 )
 
 // prepareTime is the maximum time of prepare.
@@ -48,14 +51,30 @@ func searchOnce[T any](read func(ctx context.Context, id string) (T, error)) fun
 	}
 }
 
-// readOnce lists the configs, and reads one record.
-func readOnce(reader *report.Reader) func(context.Context) error {
+// recordsAtStart is the maximum number of records that a process of SummaryFunc reads while it starts. Most of its requests need all
+// records, so these are the ones that the first request needs anyway.
+const recordsAtStart = 64
+
+// readRecords lists the configs, and reads the records of the first repositories, which then are in the cache of this process.
+func readRecords(reader *report.Reader, limit int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		configs, err := reader.Configs.List(ctx)
-		if err != nil || len(configs) == 0 {
+		if err != nil {
 			return err
 		}
-		_, err = reader.Open(ctx, configs[0].Repo())
-		return err
+		isRead := make(map[scan.Repository]bool)
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(connections)
+		for _, c := range configs {
+			if isRead[c.Repo()] || len(isRead) == limit {
+				continue
+			}
+			isRead[c.Repo()] = true
+			g.Go(func() error {
+				_, err := reader.Open(ctx, c.Repo())
+				return err
+			})
+		}
+		return g.Wait()
 	}
 }

@@ -1,6 +1,7 @@
 package setup_test
 
 import (
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -48,6 +49,39 @@ func TestFunctionsPrepareTheFirstRequest(t *testing.T) {
 			}
 			s.S3.InjectFault(awslocal.Fault{Operation: "GetObject", Resource: s.config.ID + ".json", Code: "AccessDenied", Status: 403})
 			checkStatus(t, h, f.request)
+		})
+	}
+}
+
+// SummaryFunc reads at most 64 records while it starts, each only once. The other functions read one.
+func TestRecordsReadAtTheStart(t *testing.T) {
+	s := start(t)
+	service := s.Service(awstest.Silent())
+	for i := range 80 {
+		service.AddConfig(t, fmt.Sprintf("app-%d", i/2)) // two configs of each repository
+	}
+	for _, test := range []struct {
+		name    string
+		build   apiFunction
+		records int
+	}{{"summary", setup.Summary, 1 + 40}, {"findings", setup.Findings, 1}, {"summary of more repositories", setup.Summary, 64}} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.records == 64 {
+				for i := range 80 {
+					service.AddConfig(t, fmt.Sprintf("other-%d", i))
+				}
+			}
+			inLambda(t)
+			if err := service.Visitor.Configs.Pack(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.resetCounts()
+			if _, err := test.build(t.Context(), awstest.Silent(), base); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.S3.Count().Calls["GetObject"] - 1; got != test.records { // one is the packed configs
+				t.Errorf("%d records were read, want %d", got, test.records)
+			}
 		})
 	}
 }

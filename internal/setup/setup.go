@@ -63,23 +63,24 @@ func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler,
 
 // Summary returns the handler of SummaryFunc, which only reads. It returns an error if a required environment variable is missing.
 func Summary(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
-	return newReadHandler(ctx, log, base, (*httpapi.API).SummaryRoutes)
+	return newReadHandler(ctx, log, base, (*httpapi.API).SummaryRoutes, recordsAtStart)
 }
 
 // Findings returns the handler of FindingsFunc, which only reads. It returns an error if a required environment variable is missing.
 func Findings(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
-	return newReadHandler(ctx, log, base, (*httpapi.API).FindingsRoutes)
+	return newReadHandler(ctx, log, base, (*httpapi.API).FindingsRoutes, 1)
 }
 
-// newReadHandler returns a handler for routes that only read. Its API has no store to write to.
-func newReadHandler(ctx context.Context, log *slog.Logger, base BaseURL, routes func(*httpapi.API) httpapi.Routes) (http.Handler, error) {
+// newReadHandler returns a handler for routes that only read. Its API has no store to write to. records is the maximum number of records
+// that it reads at once, if the process runs in Lambda.
+func newReadHandler(ctx context.Context, log *slog.Logger, base BaseURL, routes func(*httpapi.API) httpapi.Routes, records int) (http.Handler, error) {
 	cfg, e, err := fromEnvironment(ctx, log)
 	if err != nil {
 		return nil, err
 	}
 	api := newAPI(ctx, log, base, e)
 	api.Reports = NewReader(cfg, cfg, e.configBucket, log)
-	prepare(ctx, e, log, readOnce(api.Reports))
+	prepare(ctx, e, log, readRecords(api.Reports, records))
 	return api.Handler(routes(api)), nil
 }
 
