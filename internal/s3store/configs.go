@@ -1,6 +1,6 @@
-// Package s3store reads and writes scan configs and records in an S3 bucket. A config is the JSON object <id>.json at the
-// bucket's root. Records have the prefix record/. Copies of broken records have the prefix set-aside/. The package
-// ignores all other objects.
+// Package s3store reads and writes scan configs, records and suppressions in an S3 bucket. A config is the JSON object <id>.json at
+// the bucket's root. Records have the prefix record/. Copies of broken records have the prefix set-aside/. All suppressions are in
+// the object suppressions/all.json. The package ignores all other objects.
 //
 // All functions see a change of a config immediately: each list of configs reads the list of the objects in S3. An object
 // is read again only if its ETag changed. The rules for configs are in package scan.

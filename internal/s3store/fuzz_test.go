@@ -78,6 +78,25 @@ func FuzzPackedConfigs(f *testing.F) {
 	})
 }
 
+// Any object is either rejected or decodes to suppressions that are unchanged after they are written and read again.
+func FuzzStoredSuppressions(f *testing.F) {
+	f.Add([]byte(`[{"id":"01a22719-a7ac-7c93-a66b-1bd425c98d79","created":"1795953600","package":"linux*","reason":"r","until":"2026-11-29T13:00:00+01:00"}]`))
+	f.Add([]byte(`[{"id":"01a22719-a7ac-7c93-a66b-1bd425c98d79","created":"1","vulnerability":"CVE-*","reason":"r","updated":"2","replaced":"3","deleted":"4"}]`))
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		all, err := decodeSuppressions(stored)
+		if err != nil {
+			return
+		}
+		body, err := encodeSuppressions(all)
+		if err != nil {
+			t.Fatalf("%+v can't be written: %v", all, err)
+		}
+		if again, err := decodeSuppressions(body); err != nil || !slices.Equal(all, again) {
+			t.Errorf("%+v was read again as %+v, %v", all, again, err)
+		}
+	})
+}
+
 // The histories in the body of a pack are ranges of bytes, one after the other, and each can be read by its name.
 func FuzzPack(f *testing.F) {
 	one, err := new(packer).pack(1, history.History{Tag: "a"})

@@ -51,10 +51,10 @@ type Suppression struct {
 	// Justification is one of OpenVEX's reasons for "not affected", or empty.
 	Justification string `json:"justification,omitempty"`
 	// Updated is when this suppression replaced the one before it, in Unix seconds; 0 if it was never replaced.
-	Updated int64 `json:"updated,string,omitempty"`
+	Updated int64 `json:"updated,string,omitzero"`
 	// Replaced and Deleted are when the suppression was replaced and deleted, in Unix seconds; 0 if it was not.
-	Replaced int64 `json:"replaced,string,omitempty"`
-	Deleted  int64 `json:"deleted,string,omitempty"`
+	Replaced int64 `json:"replaced,string,omitzero"`
+	Deleted  int64 `json:"deleted,string,omitzero"`
 }
 
 // Begin returns the first moment of the suppression with these values.

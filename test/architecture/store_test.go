@@ -9,7 +9,7 @@ import (
 
 // storing returns the names of the methods that store, send or start something.
 func storing() []string {
-	return []string{"Save", "AddHistories", "Sweep", "Remove", "Put", "Delete", "Pack", "Send", "StartScan", "PutObject", "DeleteObject", "SendMessageBatch", "StartImageScan"}
+	return []string{"Save", "AddHistories", "Sweep", "Remove", "Rewrite", "Put", "Delete", "Pack", "Send", "StartScan", "PutObject", "DeleteObject", "SendMessageBatch", "StartImageScan"}
 }
 
 // reachableFrom returns the project's packages that a package imports, directly or indirectly.

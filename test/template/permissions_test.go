@@ -66,22 +66,24 @@ func TestActionsMatchTheCode(t *testing.T) {
 
 // Resources of statements, as in the template.
 const (
-	bucket    = "arn:${AWS::Partition}:s3:::${Name}"
-	configs   = bucket + "/????????-????-????-????-????????????.json"
-	records   = bucket + "/" + s3store.RecordPrefix + "*"
-	packed    = bucket + "/" + s3store.PackedConfigsKey
-	setAside  = bucket + "/" + s3store.SetAsidePrefix + s3store.RecordPrefix + "*"
-	images    = "arn:${AWS::Partition}:ecr:*:*:repository/*"
-	visits    = "VisitQueue.Arn"
-	inspector = "*" // Inspector supports no narrower resource
+	bucket       = "arn:${AWS::Partition}:s3:::${Name}"
+	configs      = bucket + "/????????-????-????-????-????????????.json"
+	records      = bucket + "/" + s3store.RecordPrefix + "*"
+	packed       = bucket + "/" + s3store.PackedConfigsKey
+	suppressions = bucket + "/" + s3store.SuppressionsKey
+	setAside     = bucket + "/" + s3store.SetAsidePrefix + s3store.RecordPrefix + "*"
+	images       = "arn:${AWS::Partition}:ecr:*:*:repository/*"
+	visits       = "VisitQueue.Arn"
+	inspector    = "*" // Inspector supports no narrower resource
 )
 
 // Each function has only the permissions that it needs. test/deployment runs the functions with these permissions.
 func TestPermissions(t *testing.T) {
 	read := map[string][]string{
 		bucket: {"s3:ListBucket"}, configs: {"s3:GetObject"}, packed: {"s3:GetObject"}, records: {"s3:GetObject"},
-		images:    {"ecr:BatchGetImage", "ecr:DescribeImageScanFindings", "ecr:DescribeImages"},
-		inspector: {"inspector2:ListCoverage", "inspector2:ListFindings"},
+		suppressions: {"s3:GetObject"},
+		images:       {"ecr:BatchGetImage", "ecr:DescribeImageScanFindings", "ecr:DescribeImages"},
+		inspector:    {"inspector2:ListCoverage", "inspector2:ListFindings"},
 	}
 	write := maps.Clone(read)
 	maps.Copy(write, map[string][]string{
@@ -92,7 +94,7 @@ func TestPermissions(t *testing.T) {
 	want := map[string]map[string][]string{
 		"ConfigsFunc": {
 			bucket: {"s3:ListBucket"}, configs: {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, packed: {"s3:GetObject", "s3:PutObject"},
-			visits: {"sqs:SendMessage"},
+			suppressions: {"s3:GetObject", "s3:PutObject"}, visits: {"sqs:SendMessage"},
 		},
 		"SummaryFunc": read, "FindingsFunc": read, "StartScanFunc": write,
 	}
