@@ -35,6 +35,8 @@ type History struct {
 	Since Stamp `json:"since"`
 	// LastDate is the latest date in the history.
 	LastDate Stamp `json:"told"`
+	// Returned is the last end of suppressions after which findings came back.
+	Returned Stamp `json:"returned,omitempty"`
 	// ByVulnerability means that an enhanced finding has all packages of its vulnerability. In the histories of
 	// earlier versions, each package is a finding of its own.
 	ByVulnerability bool             `json:"byVulnerability,omitempty"`
@@ -182,7 +184,7 @@ func (h History) WithScan(digest string, r scan.Result, now Stamp, reserve func(
 		next.Since, next.Changes = h.Completed, nil
 	}
 	if change, ok := t.change(); ok {
-		next.Changes = append(next.Changes, change)
+		next.Changes = withChange(next.Changes, change)
 	}
 	next.Changes = slices.DeleteFunc(next.Changes, func(c CountChange) bool { return StampOf(c.At) < t.at.Plus(-Retention) })
 	if more := len(next.Changes) - maxChanges; more > 0 {
@@ -444,8 +446,7 @@ func (t *scanDiff) prune(all []TrackedFinding) []TrackedFinding {
 	ended = ended[:min(len(ended), maxEnded+maxNamed)]
 	for i, f := range ended {
 		if i >= maxEnded || f.Ended < t.at.Plus(-Retention) {
-			name := scan.Finding{Name: f.Name, Package: f.IdentityPackage(), NamesPackage: f.NamesPackage, Severity: f.Severity, Episode: f.Episode}
-			ended[i] = TrackedFinding{Finding: name, Status: f.Status, Ended: f.Ended}
+			ended[i] = f.onlyIdentity()
 		}
 	}
 	return append(present, ended...)

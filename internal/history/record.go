@@ -39,6 +39,8 @@ type Record struct {
 	// Changed is when data that responses show last changed. Swept is when unused histories were last deleted.
 	Changed Stamp
 	Swept   Stamp
+	// Returned is until when the ends of suppressions are in the histories: the findings that came back are new in them.
+	Returned Stamp
 	// UsedSeconds are the seconds that are already dates of changes and findings. Dates are those of the changes of the
 	// repository.
 	UsedSeconds SecondSet

@@ -115,7 +115,7 @@ func putPreviousObjects(t *testing.T, a *awstest.AWS) {
 // recordOfPreviousVersion returns the expected content of the record in testdata/before.
 func recordOfPreviousVersion() history.Record {
 	r := aRecord()
-	r.Begin, r.First, r.NotWatched, r.Configs, r.Failure, r.Unfinished = 0, 0, nil, nil, history.Failure{}, false
+	r.Begin, r.First, r.NotWatched, r.Configs, r.Failure, r.Unfinished, r.Returned = 0, 0, nil, nil, history.Failure{}, false, 0
 	for label, image := range r.Images {
 		image.Listed, image.Statuses, image.LastPulled, image.Started = "", nil, 0, 0
 		image.Last.Suppressed, image.Last.InUse, image.Last.LastInUse = 0, 0, 0
@@ -137,7 +137,7 @@ func recordOfPreviousVersion() history.Record {
 // historyOfPreviousVersion returns the expected content of the history in testdata/before.
 func historyOfPreviousVersion() history.History {
 	h := aHistory()
-	h.ByVulnerability = false
+	h.ByVulnerability, h.Returned = false, 0
 	f := &h.Findings[0].Finding
 	f.Packages, f.Related, f.ScoreSource = nil, nil, ""
 	return h

@@ -72,6 +72,7 @@ type storedRecord struct {
 	Dates        []history.ChangeDate `json:"dates"`
 	Changed      history.Stamp        `json:"changed"`
 	Swept        history.Stamp        `json:"swept"`
+	Returned     history.Stamp        `json:"returned,omitempty"`
 	UsedSeconds  history.SecondSet    `json:"taken"`
 }
 
@@ -132,14 +133,14 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.
 
 func newStoredRecord(r history.Record) storedRecord {
 	return storedRecord{
-		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Unfinished: r.Unfinished, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, UsedSeconds: r.UsedSeconds,
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Unfinished: r.Unfinished, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, Returned: r.Returned, UsedSeconds: r.UsedSeconds,
 	}
 }
 
 func (x storedRecord) record(o object) history.Record {
 	return history.Record{
 		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Unfinished: x.Unfinished, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences, Dates: x.Dates,
-		Changed: x.Changed, Swept: x.Swept, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
+		Changed: x.Changed, Swept: x.Swept, Returned: x.Returned, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
 	}
 }
 

@@ -89,14 +89,14 @@ func aRecord() history.Record {
 	}
 	return history.Record{
 		Images: map[string]*history.ImageRecord{image.Label(): &image, "plain": {Tag: "plain", First: 1}}, Listed: 16, NotWatched: new(0), First: 28, MissingSince: 17,
-		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, UsedSeconds: history.SecondSet{{From: 22, Until: 23}},
+		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, Returned: 31, UsedSeconds: history.SecondSet{{From: 22, Until: 23}},
 		Begin: 24, Unfinished: true, Configs: []string{"a", "b"}, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
 	}
 }
 
 func aHistory() history.History {
 	return history.History{
-		Tag: "latest", Platform: "linux/arm64", Scan: history.Scan{Digest: "sha256:a", Completed: 8}, Since: 5, LastDate: 8, ByVulnerability: true,
+		Tag: "latest", Platform: "linux/arm64", Scan: history.Scan{Digest: "sha256:a", Completed: 8}, Since: 5, LastDate: 8, Returned: 32, ByVulnerability: true,
 		Findings: []history.TrackedFinding{{
 			Finding: scan.Finding{
 				Name: "CVE-1", Package: "p", Versions: []string{"1"}, Severity: "HIGH", Description: "<&>\u2028", URL: "https://example.com/?a&b", Score: "9.8", Vector: "v", ScoreSource: "NVD",
