@@ -35,7 +35,7 @@ func schedule(ctx context.Context, visitor *rescan.Visitor, every time.Duration,
 func scheduleOnce(ctx context.Context, visitor *rescan.Visitor, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, visitTime)
 	defer cancel()
-	_, err := visitor.Schedule(ctx, func(rescan.Message) string { return uuid.NewString() })
+	_, err := visitor.Schedule(ctx, once)
 	if err != nil && ctx.Err() == nil {
 		log.ErrorContext(ctx, "schedule failed", "error", err)
 	}
@@ -47,6 +47,15 @@ func visit(visitor *rescan.Visitor) func(context.Context, rescan.Received) {
 	return func(ctx context.Context, m rescan.Received) {
 		ctx, cancel := context.WithTimeout(ctx, visitTime)
 		defer cancel()
-		visitor.Visit(ctx, m)
+		if m.Schedule == "" {
+			visitor.Visit(ctx, m)
+			return
+		}
+		if _, err := visitor.ScheduleConfig(ctx, m.Schedule, once); err != nil && ctx.Err() == nil {
+			visitor.Log.ErrorContext(ctx, "could not request the visits of a config; the next schedule requests them", "config", m.Schedule, "error", err)
+		}
 	}
 }
+
+// once returns the deduplication id of a message. The queue ignores it.
+func once(rescan.Message) string { return uuid.NewString() }

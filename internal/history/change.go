@@ -65,9 +65,12 @@ func (c Change) ID() uuid.UUID {
 // HighestSeverity returns the more severe of From and To.
 func (c Change) HighestSeverity() scan.Severity { return scan.MoreSevere(c.From, c.To) }
 
-// ChangesOf returns the changes when the repository was deleted and when it was created again.
+// ChangesOf returns the changes when the repository appeared, when it was deleted and when it was created again.
 func (r *Record) ChangesOf(repo scan.Repository) []Change {
 	var changes []Change
+	if r.Appeared > 0 {
+		changes = append(changes, Change{Kind: RepositoryNew, At: r.Appeared.Time(), Repository: repo})
+	}
 	first := r.FirstListed()
 	for _, p := range withCurrent(r.Absences, r.MissingSince) {
 		if first == 0 || p.From <= first {

@@ -103,6 +103,7 @@ const (
 	Recovered      EventKind = "SCAN FAILED, OVER"
 	RepositoryGone EventKind = "REPOSITORY GONE"
 	RepositoryBack EventKind = "REPOSITORY GONE, OVER"
+	RepositoryNew  EventKind = "NEW REPOSITORY"
 
 	TagGone      EventKind = "TAG GONE"
 	TagBack      EventKind = "TAG GONE, OVER"

@@ -36,6 +36,9 @@ type Record struct {
 	// Absences are the past periods in which it did not exist.
 	MissingSince Stamp
 	Absences     []Period
+	// Appeared is when the repository was first listed, if it was created after the patterns of its configs were first
+	// resolved; otherwise 0.
+	Appeared Stamp
 	// Changed is when data that responses show last changed. Swept is when unused histories were last deleted.
 	Changed Stamp
 	Swept   Stamp
@@ -425,6 +428,14 @@ func (r *Record) SetPresent(now Stamp) {
 	}
 }
 
+// SetAppeared records that the repository is new, if it was not listed before it was created. created is the time of its
+// creation.
+func (r *Record) SetAppeared(created, now Stamp) {
+	if first := r.FirstListed(); r.Appeared == 0 && (first == 0 || first.Plus(time.Minute) >= created) { // the clocks differ
+		r.Appeared = now
+	}
+}
+
 // PresentUntil returns when the repository last existed: now, unless it is missing.
 func (r *Record) PresentUntil(now Stamp) Stamp { return min(now, cmp.Or(r.MissingSince, now)) }
 
@@ -576,9 +587,14 @@ func (r *Record) MoveHistories(names map[string]string) {
 
 // SetFailure records that a visit failed. It keeps the time of the first failure while the reason stays the same.
 func (r *Record) SetFailure(err error, now Stamp) {
+	r.Failure.Set(err, now)
+}
+
+// Set records an error.
+func (f *Failure) Set(err error, now Stamp) {
 	code, reason := scan.CodeOf(err), scan.MessageOf(err)
-	if r.Failure.Code != code || r.Failure.Reason != reason {
-		r.Failure = Failure{Code: code, Reason: reason, Since: now}
+	if f.Code != code || f.Reason != reason {
+		*f = Failure{Code: code, Reason: reason, Since: now}
 	}
 }
 
@@ -620,7 +636,7 @@ func (r Record) NextChange(now Stamp) Stamp { return max(now, r.Changed+1) }
 // HasVisibleChange reports whether a and b differ in data that responses show. It ignores the times of listings,
 // readings and starts.
 func HasVisibleChange(a, b Record) bool {
-	if a.MissingSince != b.MissingSince || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) || !slices.Equal(a.Dates, b.Dates) {
+	if a.MissingSince != b.MissingSince || a.Appeared != b.Appeared || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) || !slices.Equal(a.Dates, b.Dates) {
 		return true
 	}
 	for label, image := range b.Images {

@@ -39,10 +39,10 @@ type ConfigStore interface {
 	Pack(ctx context.Context) error
 }
 
-// Visits requests visits of the repositories that a new or replaced config watches or watched. It logs errors and does not return
-// them, because the next schedule requests the same visits.
+// Visits requests visits of the repositories that a new or replaced config watches, and of those that it watched before. It logs
+// errors and does not return them, because the next schedule requests the same visits.
 type Visits interface {
-	Request(ctx context.Context, config string, repos ...scan.Repository)
+	Request(ctx context.Context, config scan.Config, before ...scan.Repository)
 }
 
 // API handles the requests. Its fields must not change after the first request. Fields that the served routes don't use may be

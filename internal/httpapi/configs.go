@@ -36,7 +36,7 @@ func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Configs.Put(r.Context(), config); err != nil {
 		return err
 	}
-	a.requestVisits(r.Context(), config.ID, config.Repo())
+	a.requestVisits(r.Context(), config)
 	a.linkDuplicate(w, r, config)
 	a.packConfigs(r.Context())
 	path := "/configs/" + config.ID
@@ -72,11 +72,11 @@ func (a *API) replaceConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	repos := []scan.Repository{config.Repo()}
-	if before.Repo() != config.Repo() {
-		repos = append(repos, before.Repo()) // its visit deletes the record if no other config watches it
+	var dropped []scan.Repository // the next schedule visits those of a pattern
+	if !before.IsPattern() && !config.Watches(before.Repo()) {
+		dropped = append(dropped, before.Repo()) // its visit deletes the record if no other config watches it
 	}
-	a.requestVisits(r.Context(), id, repos...)
+	a.requestVisits(r.Context(), config, dropped...)
 	a.linkDuplicate(w, r, config)
 	a.packConfigs(r.Context())
 	w.Header().Set("Cache-Control", noStore)
@@ -87,13 +87,13 @@ func (a *API) replaceConfig(w http.ResponseWriter, r *http.Request) error {
 // requestTimeout is how long POST and PUT wait for the queue. The config is stored before.
 const requestTimeout = 2 * time.Second
 
-func (a *API) requestVisits(ctx context.Context, config string, repos ...scan.Repository) {
+func (a *API) requestVisits(ctx context.Context, config scan.Config, before ...scan.Repository) {
 	if a.Visits == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	a.Visits.Request(ctx, config, repos...)
+	a.Visits.Request(ctx, config, before...)
 }
 
 // duplicateTimeout is how long POST and PUT look for a config that watches the same.

@@ -41,6 +41,10 @@ func (o oneConfig) Findings(context.Context, scan.Repository, string) (scan.Resu
 func (o oneConfig) Load(context.Context, scan.Repository) (history.Record, error) {
 	return history.Record{}, nil
 }
+func (oneConfig) RepositoriesIn(context.Context, scan.Registry, string) ([]scan.Repository, error) {
+	return nil, nil
+}
+func (oneConfig) Patterns(context.Context) (history.Patterns, error) { return history.Patterns{}, nil }
 func (o oneConfig) Histories(_ context.Context, _ scan.Repository, names []string, use func(int, history.History, error)) {
 	for i := range names {
 		use(i, history.History{}, &scan.Error{Code: scan.NotFound, Message: "no such history"})

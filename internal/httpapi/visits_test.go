@@ -117,7 +117,7 @@ func (acceptingStore) Pack(context.Context) error { return errors.New("S3 is not
 // blockedVisits never sends a request. It measures the time until its context ends.
 type blockedVisits struct{ waited *time.Duration }
 
-func (h blockedVisits) Request(ctx context.Context, _ string, _ ...scan.Repository) {
+func (h blockedVisits) Request(ctx context.Context, _ scan.Config, _ ...scan.Repository) {
 	began := time.Now()
 	<-ctx.Done()
 	*h.waited = time.Since(began)

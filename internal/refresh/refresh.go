@@ -34,6 +34,11 @@ type Records interface {
 	// Histories reads stored histories, and calls use with each one and the index of its name. Calls of use are
 	// concurrent. Errors: also NotFound when the history does not exist or is invalid.
 	Histories(ctx context.Context, repo scan.Repository, names []string, use func(i int, h history.History, err error))
+	// RepositoriesIn returns the repositories of a registry that have a record or a history and whose name starts with
+	// head.
+	RepositoriesIn(ctx context.Context, in scan.Registry, head string) ([]scan.Repository, error)
+	// Patterns returns what the schedules found for the patterns of configs.
+	Patterns(ctx context.Context) (history.Patterns, error)
 }
 
 // Source reads records and results. Its fields must not change after the first use. Its methods are safe for

@@ -27,9 +27,12 @@ func WordsOfChange(c history.Change) ChangeWords {
 		return ChangeWords{"SCAN RECOVERED", "the scans of image %s no longer fail", isOver}
 	case history.RepositoryGone:
 		return ChangeWords{"REPOSITORY GONE", "the registry has no repository %s in " + region + " any more",
-			"The service can't scan this repository. If the repository was deleted permanently, delete the scan config."}
+			"The service can't scan this repository. If the repository was deleted permanently, delete the scan config that names it. A pattern needs no change."}
 	case history.RepositoryBack:
 		return ChangeWords{"REPOSITORY BACK", "the registry has the repository %s in " + region + " again", isOver}
+	case history.RepositoryNew:
+		return ChangeWords{"NEW REPOSITORY", "the registry has a new repository %s in " + region,
+			"A scan config with a pattern watches it. The first scan of each image is its baseline."}
 	case history.TagGone:
 		return ChangeWords{"TAG GONE", "the repository no longer has image %s", notFixed}
 	case history.TagBack:

@@ -20,8 +20,10 @@ import (
 // MaxContinuations is the maximum number of visits in a row that continue a visit.
 const MaxContinuations = 100
 
-// Message requests a visit of one repository.
+// Message requests a visit of one repository, or a schedule for one config.
 type Message struct {
+	// Schedule is the id of the config for which a schedule is requested. All other fields are empty then.
+	Schedule string `json:"schedule,omitempty"`
 	// Registry is the id of the AWS account that owns the repository, 12 digits.
 	Registry string `json:"registry"`
 	// Region is the AWS Region of the repository, such as us-west-2.
@@ -33,6 +35,9 @@ type Message struct {
 	Configs []string `json:"configs"`
 	// Continues is the number of visits in a row that this message continues, 0 to [MaxContinuations].
 	Continues int `json:"continues,omitempty"`
+	// Created is when the repository was created, in Unix seconds, if this was after the patterns that match it were first
+	// resolved; otherwise 0.
+	Created int64 `json:"created,omitempty"`
 }
 
 // Repo returns the repository to visit.
@@ -40,8 +45,13 @@ func (m Message) Repo() scan.Repository {
 	return scan.Repository{Registry: m.Registry, Region: m.Region, Name: m.Repository}
 }
 
-// Group returns the FIFO message group id: the SHA-256 of the repository in 64 hex digits. Each repository has its own.
+// Group returns the FIFO message group id: a SHA-256 in 64 hex digits. Each repository has its own, and each config for
+// which a schedule is requested.
 func (m Message) Group() string {
+	if m.Schedule != "" {
+		sum := sha256.Sum256([]byte("schedule " + m.Schedule))
+		return hex.EncodeToString(sum[:])
+	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", m.Registry, m.Region, m.Repository)) // quoted, so that different parts can't give the same text
 	return hex.EncodeToString(sum[:])
 }
@@ -54,8 +64,8 @@ type Sending struct {
 	Once string
 }
 
-// Queue stores messages and delivers them. For each repository it delivers them in the order in which they were sent,
-// and only one at a time.
+// Queue stores messages and delivers them. For each group it delivers them in the order in which they were sent, and only
+// one at a time.
 type Queue interface {
 	// Send returns nil when all messages were sent. Otherwise it returns one error for each message, which is nil if
 	// the message was sent. A message with an error can still be delivered.
@@ -99,6 +109,12 @@ func ParseMessage(body []byte) (Message, error) {
 
 // check applies the rules of scan configs to the repository and the ids.
 func (m Message) check() error {
+	if m.Schedule != "" {
+		return m.checkSchedule()
+	}
+	if strings.Contains(m.Repository, "*") {
+		return errors.New("repository must not be a pattern")
+	}
 	err := scan.Config{Region: m.Region, Registry: m.Registry, Repository: m.Repository}.Validate()
 	if e, ok := errors.AsType[*scan.Error](err); ok {
 		var wrong []string
@@ -118,6 +134,19 @@ func (m Message) check() error {
 	if m.Continues < 0 || m.Continues > MaxContinuations {
 		return fmt.Errorf("continues must be 0 to %d, not %d", MaxContinuations, m.Continues)
 	}
+	if m.Created < 0 {
+		return fmt.Errorf("created must not be negative, as %d is", m.Created)
+	}
+	return nil
+}
+
+func (m Message) checkSchedule() error {
+	switch {
+	case !scan.ValidID(m.Schedule):
+		return errors.New("schedule must be a scan ID")
+	case m.Repo() != scan.Repository{} || len(m.Configs) > 0 || m.Continues != 0 || m.Created != 0:
+		return errors.New("a message with schedule must have no other field")
+	}
 	return nil
 }
 
@@ -130,22 +159,30 @@ func NewMessage(repo scan.Repository, configs ...string) Message {
 	return Message{Registry: repo.Registry, Region: repo.Region, Repository: repo.Name, Configs: configs}
 }
 
-// Requests sends messages for visits of new and replaced configs.
+// Requests sends messages for new and replaced configs.
 type Requests struct {
 	Queue Queue
 	Log   *slog.Logger
 }
 
-// Request sends a message for a visit of each of the repositories that a new or replaced config watches or watched. If a
-// message can't be sent, Request logs this. The next schedule then sends the message.
-func (r Requests) Request(ctx context.Context, config string, repos ...scan.Repository) {
-	sendings := make([]Sending, len(repos))
-	for i, repo := range repos {
-		sendings[i] = Sending{Message: NewMessage(repo, config), Once: uuid.NewString()} // a config can be replaced twice in 5 minutes
+// Request sends a message for a new or replaced config, and one for a visit of each repository that it no longer watches. For
+// a config with a pattern, the message requests a schedule. If a message can't be sent, Request logs this. The next schedule
+// then sends the message.
+func (r Requests) Request(ctx context.Context, config scan.Config, before ...scan.Repository) {
+	messages := []Message{NewMessage(config.Repo(), config.ID)}
+	if config.IsPattern() {
+		messages[0] = Message{Schedule: config.ID}
+	}
+	for _, repo := range before {
+		messages = append(messages, NewMessage(repo, config.ID))
+	}
+	sendings := make([]Sending, len(messages))
+	for i, m := range messages {
+		sendings[i] = Sending{Message: m, Once: uuid.NewString()} // a config can be replaced twice in 5 minutes
 	}
 	for i, err := range r.Queue.Send(ctx, sendings) {
 		if err != nil {
-			r.Log.WarnContext(ctx, "could not request a visit; the next schedule requests it", append(refresh.RepositoryAttrs(repos[i]), "config", config, "error", err)...)
+			r.Log.WarnContext(ctx, "could not request a visit; the next schedule requests it", append(refresh.RepositoryAttrs(messages[i].Repo()), "config", config.ID, "error", err)...)
 		}
 	}
 }

@@ -21,6 +21,8 @@ func TestParseMessage(t *testing.T) {
 	withConfigs, last := whole, whole
 	withConfigs.Configs, withConfigs.Continues = []string{oneID, otherID}, 3
 	last.Configs, last.Continues = []string{}, rescan.MaxContinuations
+	isNew := whole
+	isNew.Created = 1795904693
 	tests := []struct {
 		name, body string
 		want       rescan.Message
@@ -29,6 +31,9 @@ func TestParseMessage(t *testing.T) {
 		{"only a repository", start + `}`, whole, ""},
 		{"with configs", start + `,"configs":["` + oneID + `","` + otherID + `"],"continues":3}`, withConfigs, ""},
 		{"the last continuation", start + `,"configs":[],"continues":100}`, last, ""},
+		{"a new repository", start + `,"created":1795904693}`, isNew, ""},
+		{"a schedule", `{"schedule":"` + oneID + `"}`, rescan.Message{Schedule: oneID}, ""},
+		{"a schedule with empty fields", `{"schedule":"` + oneID + `","registry":"","region":"","repository":"","configs":[]}`, rescan.Message{Schedule: oneID, Configs: []string{}}, ""},
 		{"a field of a later version", start + `,"later":1}`, whole, ""},
 
 		{"nothing", ``, rescan.Message{}, "JSON"},
@@ -40,6 +45,12 @@ func TestParseMessage(t *testing.T) {
 		{"a registry that is not an account", strings.Replace(start, "123456789012", "12345", 1) + `}`, rescan.Message{}, "registry must be"},
 		{"a Region that is a host", strings.Replace(start, "us-west-2", "us-west-2.example.com/", 1) + `}`, rescan.Message{}, "region must be"},
 		{"a repository that is a path", strings.Replace(start, "test/ubuntu", "../x", 1) + `}`, rescan.Message{}, "repository must be"},
+		{"a pattern", strings.Replace(start, "test/ubuntu", "test/*", 1) + `}`, rescan.Message{}, "must not be a pattern"},
+		{"created before 1970", start + `,"created":-1}`, rescan.Message{}, "created must not be negative"},
+		{"created as a string", start + `,"created":"1795904693"}`, rescan.Message{}, "string"},
+		{"a schedule of a path", `{"schedule":"../` + oneID + `"}`, rescan.Message{}, "schedule must be a scan ID"},
+		{"a schedule and a repository", start + `,"schedule":"` + oneID + `"}`, rescan.Message{}, "no other field"},
+		{"a schedule and configs", `{"schedule":"` + oneID + `","configs":["` + oneID + `"]}`, rescan.Message{}, "no other field"},
 		{"an id that is a path", start + `,"configs":["` + oneID + `","../` + oneID + `"]}`, rescan.Message{}, "configs/1 must be a scan ID"},
 		{"an id in upper case", start + `,"configs":["` + strings.ToUpper(strings.Replace(oneID, "aa", "ab", 1)) + `"]}`, rescan.Message{}, "configs/0"},
 		{"an id of another type", start + `,"configs":[1]}`, rescan.Message{}, "number"},
@@ -73,9 +84,11 @@ func TestGroup(t *testing.T) {
 	if same.Group() != want {
 		t.Error("the group depends on more than the repository")
 	}
-	groups := map[string]rescan.Message{}
+	schedule := rescan.Message{Schedule: oneID}
+	groups := map[string]rescan.Message{schedule.Group(): schedule}
 	for _, other := range []rescan.Message{
 		{Registry: "a", Region: "b", Repository: "c"}, {Registry: "ab", Region: "", Repository: "c"}, {Registry: "a", Region: "bc"},
+		{Schedule: otherID}, {}, {Registry: "schedule " + oneID},
 		{Registry: `a" "b`, Repository: "c"}, {Registry: "a", Region: `b" "c`}, {Registry: "a", Region: "c", Repository: "b"},
 	} {
 		if twin, ok := groups[other.Group()]; ok {
@@ -89,6 +102,8 @@ func FuzzParseMessage(f *testing.F) {
 	f.Add([]byte(`{"registry":"123456789012","region":"us-west-2","repository":"test/ubuntu","configs":["` + oneID + `"],"continues":7}`))
 	f.Add([]byte(`{"registry":"123456789012","region":"us-west-2","repository":"a0","configs":null}`))
 	f.Add([]byte(`{"config":"` + oneID + `","chain":"` + otherID + `"}`))
+	f.Add([]byte(`{"schedule":"` + oneID + `"}`))
+	f.Add([]byte(`{"registry":"123456789012","region":"us-west-2","repository":"a*","created":1}`))
 	f.Add([]byte(`{"REGISTRY":"123456789012","region":"us-west-2","repository":"../a"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := rescan.ParseMessage(body)
@@ -98,7 +113,7 @@ func FuzzParseMessage(f *testing.F) {
 			}
 			return
 		}
-		if strings.ContainsAny(m.Registry+m.Region+m.Repository, " \n\\?#%:@\"") || strings.Contains(m.Repository, "..") {
+		if strings.ContainsAny(m.Registry+m.Region+m.Repository, " \n\\?#%:@\"*") || strings.Contains(m.Repository, "..") {
 			t.Errorf("%+v is invalid for AWS but has no error", m)
 		}
 		again, err := json.Marshal(m)

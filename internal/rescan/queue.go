@@ -7,11 +7,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"ecr-continuous-scan/internal/scan"
 )
 
-// Local is a queue in memory for the local server. It stores at most one waiting message for each repository. All
+// Local is a queue in memory for the local server. It stores at most one waiting message for each group. All
 // messages are lost when the process ends. All methods are safe for concurrent use. It implements [Queue].
 //
 // It ignores the deduplication id: it merges a second copy into the waiting message. If none is waiting, there is one
@@ -23,8 +21,8 @@ type Local struct {
 
 	mu      sync.Mutex
 	waiting []*Received // in the order of the first sending
-	byRepo  map[scan.Repository]*Received
-	running map[scan.Repository]bool
+	byGroup map[string]*Received
+	running map[string]bool
 }
 
 // NewLocal returns an empty queue that delivers at most atOnce messages at once. now returns the time for the Sent
@@ -32,7 +30,7 @@ type Local struct {
 func NewLocal(atOnce int, now func() time.Time) *Local {
 	return &Local{
 		atOnce: atOnce, now: now, changed: make(chan struct{}, 1),
-		byRepo: map[scan.Repository]*Received{}, running: map[scan.Repository]bool{},
+		byGroup: map[string]*Received{}, running: map[string]bool{},
 	}
 }
 
@@ -42,24 +40,24 @@ func (q *Local) Send(_ context.Context, s []Sending) []error {
 	defer q.mu.Unlock()
 	sent := q.now().Truncate(time.Millisecond) // as SQS does
 	for _, one := range s {
-		if m := q.byRepo[one.Repo()]; m != nil {
+		if m := q.byGroup[one.Group()]; m != nil {
 			m.merge(one.Message, sent)
 			continue
 		}
 		m := &Received{Message: one.Message, ID: uuid.NewString(), Sent: sent}
 		m.Configs = slices.Clone(m.Configs)
 		q.waiting = append(q.waiting, m)
-		q.byRepo[m.Repo()] = m
+		q.byGroup[m.Group()] = m
 	}
 	q.wake()
 	return nil
 }
 
-// merge adds a second message for the same repository. The result has the later time, because a visit that began
+// merge adds a second message of the same group. The result has the later time, because a visit that began
 // between the two messages has not read the configs of the second one. It has the larger number of continuations, so
 // that endless continuations reach the limit even if schedules send messages in between.
 func (r *Received) merge(m Message, sent time.Time) {
-	r.Sent, r.Continues = sent, max(r.Continues, m.Continues)
+	r.Sent, r.Continues, r.Created = sent, max(r.Continues, m.Continues), max(r.Created, m.Created)
 	for _, id := range m.Configs {
 		if !slices.Contains(r.Configs, id) {
 			r.Configs = append(r.Configs, id)
@@ -89,7 +87,7 @@ func (q *Local) Run(ctx context.Context, handle func(context.Context, Received))
 			continue
 		}
 		visits.Go(func() {
-			defer q.end(m.Repo())
+			defer q.end(m.Group())
 			handle(ctx, *m)
 		})
 	}
@@ -104,11 +102,11 @@ func (q *Local) Drain(ctx context.Context, handle func(context.Context, Received
 			return
 		}
 		handle(ctx, *m)
-		q.end(m.Repo())
+		q.end(m.Group())
 	}
 }
 
-// next removes and returns the first message whose repository is not being visited. It returns nil when there is none
+// next removes and returns the first message whose group is not being handled. It returns nil when there is none
 // or the maximum number of visits is active.
 func (q *Local) next() *Received {
 	q.mu.Lock()
@@ -116,21 +114,21 @@ func (q *Local) next() *Received {
 	if len(q.running) >= q.atOnce {
 		return nil
 	}
-	i := slices.IndexFunc(q.waiting, func(m *Received) bool { return !q.running[m.Repo()] })
+	i := slices.IndexFunc(q.waiting, func(m *Received) bool { return !q.running[m.Group()] })
 	if i < 0 {
 		return nil
 	}
 	m := q.waiting[i]
 	q.waiting = slices.Delete(q.waiting, i, i+1)
-	delete(q.byRepo, m.Repo())
-	q.running[m.Repo()] = true
+	delete(q.byGroup, m.Group())
+	q.running[m.Group()] = true
 	return m
 }
 
-func (q *Local) end(r scan.Repository) {
+func (q *Local) end(group string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.running, r)
+	delete(q.running, group)
 	q.wake()
 }
 

@@ -21,11 +21,15 @@ type ScheduleReport struct {
 	// schedule sends them.
 	Sent    int `json:"sent"`
 	NotSent int `json:"notSent"`
-	// Problems are the errors of the first 100 messages that were not sent.
+	// NotListed is the number of registries, each in one Region, whose repositories could not be listed. Their recorded
+	// repositories are visited all the same.
+	NotListed int `json:"notListed"`
+	// Problems are the errors of the registries that were not listed and of messages that were not sent, at most 100.
 	Problems []ScheduleProblem `json:"problems"`
 }
 
-// ScheduleProblem is the error of a message that was not sent.
+// ScheduleProblem is the error of a message that was not sent, or of a registry that could not be listed. Repository is
+// empty then.
 type ScheduleProblem struct {
 	Registry   string `json:"registry"`
 	Region     string `json:"region"`
@@ -36,8 +40,9 @@ type ScheduleProblem struct {
 // maxProblems is the maximum number of problems in a report.
 const maxProblems = 100
 
-// Schedule sends a message for each repository that a config watches or that has a record. once returns the
-// deduplication id of a message. Errors: the configs or the queue can't be read, or no message could be sent.
+// Schedule sends a message for each repository that a config watches or that has a record. It lists the repositories of
+// the registries that have a config with a pattern. once returns the deduplication id of a message. Errors: the configs
+// or the queue can't be read, or no message could be sent.
 func (v *Visitor) Schedule(ctx context.Context, once func(Message) string) (ScheduleReport, error) {
 	calls, cancel := refresh.WithCallDeadline(ctx)
 	defer cancel()
@@ -49,39 +54,44 @@ func (v *Visitor) Schedule(ctx context.Context, once func(Message) string) (Sche
 	if err != nil {
 		v.Log.WarnContext(calls, "could not list the records; the next schedule deletes those that no config watches", "error", err)
 	}
-	messages := messagesFor(configs, recorded)
-	report := ScheduleReport{Configs: len(configs), Repositories: len(messages), Problems: []ScheduleProblem{}}
+	found := v.resolve(calls, configs, recorded, true)
+	report := ScheduleReport{Configs: len(configs), Repositories: len(found.messages), NotListed: len(found.failed), Problems: found.problems()}
 	if report.Waiting, err = v.Queue.Waiting(calls); err != nil {
-		report.NotSent = len(messages)
+		report.NotSent = len(found.messages)
 		return report, fmt.Errorf("schedule: could not read the number of waiting messages: %w", err)
 	}
-	if report.Waiting > len(messages) {
-		report.NotSent = len(messages)
-		v.Log.WarnContext(ctx, "schedule sent no messages: more messages are waiting than there are repositories", "waiting", report.Waiting, "repositories", len(messages))
+	if report.Waiting > len(found.messages) {
+		report.NotSent = len(found.messages)
+		v.Log.WarnContext(ctx, "schedule sent no messages: more messages are waiting than there are repositories", "waiting", report.Waiting, "repositories", len(found.messages))
 		return report, nil
 	}
-	err = v.send(ctx, calls, messages, once, &report)
+	err = v.send(ctx, calls, found.messages, once, &report)
 	if err := v.Configs.Pack(calls); err != nil {
 		v.Log.WarnContext(calls, "could not pack the configs; the next schedule tries again", "error", err)
 	}
 	return report, err
 }
 
-// messagesFor returns one message for each repository, sorted by repository.
-func messagesFor(configs []scan.Config, recorded []scan.Repository) []Message {
-	watching := make(map[scan.Repository][]string, len(configs))
-	for _, repo := range recorded {
-		watching[repo] = []string{}
+// ScheduleConfig sends a message for each repository that one config watches. The config is new or was replaced. Errors: as
+// for Schedule.
+func (v *Visitor) ScheduleConfig(ctx context.Context, id string, once func(Message) string) (ScheduleReport, error) {
+	calls, cancel := refresh.WithCallDeadline(ctx)
+	defer cancel()
+	config, err := v.Configs.Stored(calls, id)
+	switch {
+	case scan.CodeOf(err) == scan.NotFound:
+		return ScheduleReport{Problems: []ScheduleProblem{}}, nil // deleted meanwhile
+	case err != nil:
+		return ScheduleReport{}, fmt.Errorf("schedule: could not read the config %s: %w", id, err)
 	}
-	for _, c := range configs {
-		watching[c.Repo()] = append(watching[c.Repo()], c.ID)
+	recorded, err := v.Records.RepositoriesIn(calls, config.In(), config.Head())
+	if err != nil {
+		v.Log.WarnContext(calls, "could not list the records; the next schedule visits their repositories", "config", id, "error", err)
 	}
-	messages := make([]Message, 0, len(watching))
-	for repo, ids := range watching {
-		messages = append(messages, NewMessage(repo, ids[:min(len(ids), maxConfigIDs)]...))
-	}
-	slices.SortFunc(messages, func(a, b Message) int { return scan.CompareRepositories(a.Repo(), b.Repo()) })
-	return messages
+	recorded = slices.DeleteFunc(recorded, func(r scan.Repository) bool { return !config.Watches(r) })
+	found := v.resolve(calls, []scan.Config{config}, recorded, false)
+	report := ScheduleReport{Configs: 1, Repositories: len(found.messages), NotListed: len(found.failed), Problems: found.problems()}
+	return report, v.send(ctx, calls, found.messages, once, &report)
 }
 
 func (v *Visitor) send(ctx, calls context.Context, messages []Message, once func(Message) string, report *ScheduleReport) error {
@@ -101,7 +111,7 @@ func (v *Visitor) send(ctx, calls context.Context, messages []Message, once func
 		}
 	}
 	report.Sent = len(messages) - report.NotSent
-	attrs := []any{"configs", report.Configs, "repositories", report.Repositories, "waiting", report.Waiting, "sent", report.Sent, "notSent", report.NotSent}
+	attrs := []any{"configs", report.Configs, "repositories", report.Repositories, "waiting", report.Waiting, "sent", report.Sent, "notSent", report.NotSent, "notListed", report.NotListed}
 	if failure != nil {
 		v.Log.WarnContext(ctx, "schedule: some messages were not sent", append(attrs, "error", failure)...)
 	} else {

@@ -21,6 +21,8 @@ type Scanner interface {
 	// StartScan starts a scan of an image that is not an index. Errors: also ScannedRecently, NotScannable and
 	// EnhancedScanning.
 	StartScan(ctx context.Context, repo scan.Repository, digest string) error
+	// Repositories returns the repositories of a registry.
+	Repositories(ctx context.Context, in scan.Registry) ([]scan.ListedRepository, error)
 }
 
 // RecordWriter reads and writes records. Its errors have the code Unavailable unless a method documents others.
@@ -42,6 +44,9 @@ type RecordWriter interface {
 	Repositories(ctx context.Context) ([]scan.Repository, error)
 	// Remove deletes the record and all histories of a repository.
 	Remove(ctx context.Context, repo scan.Repository) error
+	// SavePatterns stores what a schedule found for the patterns of configs, if the stored value has the same Version.
+	// Otherwise it returns false.
+	SavePatterns(ctx context.Context, p history.Patterns) (isSaved bool, err error)
 }
 
 // StoredConfigs reads and packs the stored configs.
@@ -173,6 +178,9 @@ func (w *visit) do() (Outcome, error) {
 		return VisitFailed, err
 	}
 	if err := w.list(); err != nil {
+		if w.isOver(err) {
+			return w.remove()
+		}
 		return VisitFailed, err
 	}
 	w.work = newWork(w)
@@ -202,11 +210,22 @@ func (w *visit) list() error {
 		}
 		return err
 	}
+	if w.message.Created > 0 {
+		w.Record.SetAppeared(history.Stamp(w.message.Created), w.Clock())
+	}
 	w.Record.SetVisited(w.begin)
 	if w.configErr == nil && len(tags) > 0 {
 		w.Record.KeepOnly(tags)
 	}
 	return nil
+}
+
+// isOver reports whether the repository was deleted so long ago that changes no longer list it, and no config names it. A
+// pattern matches only repositories that exist.
+func (w *visit) isOver(err error) bool {
+	since := w.Stored.MissingSince
+	isPattern := !slices.ContainsFunc(w.configs, func(c scan.Config) bool { return !c.IsPattern() })
+	return isPattern && w.configErr == nil && scan.CodeOf(err) == scan.RepositoryNotFound && since > 0 && since.Plus(history.Retention) < w.Clock()
 }
 
 // finish handles the images and saves the record. If a sweep finds lost histories, it reads their findings again.
@@ -315,7 +334,7 @@ func (w *visit) readConfigs() error {
 	_ = g.Wait() // the errors are in errs
 	for i, err := range errs {
 		switch {
-		case err == nil && configs[i].Repo() == w.Repo:
+		case err == nil && configs[i].Watches(w.Repo):
 			w.configs, w.ids = append(w.configs, configs[i]), append(w.ids, ids[i])
 		case err != nil && scan.CodeOf(err) != scan.NotFound:
 			w.log.WarnContext(w.callCtx, "could not read a config; its tags remain in the record", "config", ids[i], "error", err)

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/scan"
@@ -69,6 +67,7 @@ type storedRecord struct {
 	First        history.Stamp        `json:"first"`
 	MissingSince history.Stamp        `json:"gone"`
 	Absences     []history.Period     `json:"absences"`
+	Appeared     history.Stamp        `json:"appeared"`
 	Dates        []history.ChangeDate `json:"dates"`
 	Changed      history.Stamp        `json:"changed"`
 	Swept        history.Stamp        `json:"swept"`
@@ -133,13 +132,13 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.
 
 func newStoredRecord(r history.Record) storedRecord {
 	return storedRecord{
-		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Unfinished: r.Unfinished, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, Returned: r.Returned, UsedSeconds: r.UsedSeconds,
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Unfinished: r.Unfinished, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Appeared: r.Appeared, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, Returned: r.Returned, UsedSeconds: r.UsedSeconds,
 	}
 }
 
 func (x storedRecord) record(o object) history.Record {
 	return history.Record{
-		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Unfinished: x.Unfinished, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences, Dates: x.Dates,
+		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Unfinished: x.Unfinished, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences, Appeared: x.Appeared, Dates: x.Dates,
 		Changed: x.Changed, Swept: x.Swept, Returned: x.Returned, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
 	}
 }
@@ -172,20 +171,7 @@ func (s *RecordWriter) Save(ctx context.Context, repo scan.Repository, r history
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", key, err)
 	}
-	in := s3.PutObjectInput{Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/gzip")}
-	if r.Version == "" {
-		in.IfNoneMatch = aws.String("*")
-	} else {
-		in.IfMatch = &r.Version
-	}
-	out, err := s.s3.PutObject(ctx, &in)
-	switch {
-	case err == nil:
-		return aws.ToString(out.ETag), nil
-	case !isWriteConflict(err):
-		return "", recordError("write", key, err)
-	}
-	return s.isSaved(ctx, key, body)
+	return s.write(ctx, key, r.Version, body)
 }
 
 // isSaved returns the version of the stored record if its content is want, and an empty version otherwise. The SDK
@@ -203,31 +189,6 @@ func (s *RecordWriter) isSaved(ctx context.Context, key string, want []byte) (st
 	return "", nil
 }
 
-// Repositories implements [rescan.RecordWriter].
-func (s *RecordWriter) Repositories(ctx context.Context) ([]scan.Repository, error) {
-	prefixes := []string{RecordPrefix}
-	for range 3 { // registry, Region, repository
-		var below []string
-		for _, prefix := range prefixes {
-			found, err := s.folders(ctx, prefix)
-			if err != nil {
-				return nil, recordError("list", prefix, err)
-			}
-			below = append(below, found...)
-		}
-		prefixes = below
-	}
-	repositories := make([]scan.Repository, 0, len(prefixes))
-	for _, prefix := range prefixes {
-		parts := strings.Split(strings.TrimSuffix(strings.TrimPrefix(prefix, RecordPrefix), "/"), "/")
-		repo := scan.Repository{Registry: parts[0], Region: parts[1], Name: strings.ReplaceAll(parts[2], "~", "/")}
-		if (scan.Config{Registry: repo.Registry, Region: repo.Region, Repository: repo.Name}).Validate() == nil { // otherwise another program wrote it
-			repositories = append(repositories, repo)
-		}
-	}
-	return repositories, nil
-}
-
 // Remove implements [rescan.RecordWriter]. It deletes the record before the packs, so that no record references a
 // deleted pack. If it fails, a later call finds and deletes the remaining packs.
 func (s *RecordWriter) Remove(ctx context.Context, repo scan.Repository) error {
@@ -239,24 +200,6 @@ func (s *RecordWriter) Remove(ctx context.Context, repo scan.Repository) error {
 		return err
 	}
 	return s.remove(ctx, repo, names)
-}
-
-// folders lists the common prefixes directly below a prefix.
-func (s *RecordWriter) folders(ctx context.Context, prefix string) ([]string, error) {
-	pages := s3.NewListObjectsV2Paginator(s.s3, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, Delimiter: aws.String("/"), EncodingType: types.EncodingTypeUrl})
-	var found []string
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range page.CommonPrefixes {
-			if name, err := url.PathUnescape(aws.ToString(p.Prefix)); err == nil {
-				found = append(found, name)
-			}
-		}
-	}
-	return found, nil
 }
 
 func recordError(doing, key string, cause error) error {

@@ -26,3 +26,22 @@ type ListedRepository struct {
 	// Created is when the repository was created; zero if ECR did not say it.
 	Created time.Time
 }
+
+// PatternKey identifies which repositories the config watches. Configs with the same key watch the same repositories.
+func (c Config) PatternKey() string { // no part has a space
+	return strings.Join(append([]string{c.Registry, c.Region, c.Repository}, Distinct(c.Exclude)...), " ")
+}
+
+// In returns the registry of the repositories that the config watches.
+func (c Config) In() Registry { return Registry{c.Registry, c.Region} }
+
+// Head returns what the names of all watched repositories start with.
+func (c Config) Head() string {
+	head, _, _ := strings.Cut(c.Repository, "*")
+	return head
+}
+
+// IsValid reports whether a repository of this name can exist.
+func (r Repository) IsValid() bool {
+	return isRepository(r.Name) && registryForm.MatchString(r.Registry) && isRegion(r.Region)
+}

@@ -46,7 +46,7 @@ func (c Config) Validate() error {
 			wrong = append(wrong, FieldError{Pointer: pointer, Detail: detail})
 		}
 	}
-	check(len(c.Region) <= 25 && regionForm.MatchString(c.Region), "/region", "must be an AWS Region, such as us-west-2")
+	check(isRegion(c.Region), "/region", "must be an AWS Region, such as us-west-2")
 	check(registryForm.MatchString(c.Registry), "/registry", "must be an AWS account ID: a string of 12 digits")
 	check(isRepository(c.Repository) || isPatternOf(repositoryPart, c.Repository), "/repository", repositoryRule+", or a pattern: "+patternRule)
 	// The schedule and the readers do not resolve patterns yet: remove this check when they do.
@@ -62,6 +62,8 @@ func (c Config) Validate() error {
 		repositoryRule+", or a pattern: "+patternRule)...)
 	return invalid(wrong)
 }
+
+func isRegion(s string) bool { return len(s) <= 25 && regionForm.MatchString(s) }
 
 // checkList returns the errors of a list of names and patterns.
 func checkList(pointer string, list []string, most int, isValid func(string) bool, rule string) []FieldError {

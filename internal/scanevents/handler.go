@@ -1,4 +1,5 @@
-// Package scanevents handles the events of StartScanFunc. An event from SQS contains messages that request visits. Every other event
+// Package scanevents handles the events of StartScanFunc. An event from SQS contains messages that request visits, or the
+// schedule of one config. Every other event
 // starts a schedule, also a manual invocation. The package writes the metrics of both.
 //
 // It does not visit repositories (package rescan).
@@ -26,7 +27,7 @@ type Handler struct {
 	Log     *slog.Logger
 }
 
-// Handle visits the repository of each message, or sends the messages of a schedule. For messages it never returns an error, which
+// Handle handles each message, or sends the messages of a schedule. For messages it never returns an error, which
 // would make SQS deliver them again: a failed visit is logged and counted, and the next schedule repeats it. For a schedule it
 // returns the report, and an error if the schedule failed and sent no message.
 func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error) {
@@ -35,7 +36,7 @@ func (h *Handler) Handle(ctx context.Context, event json.RawMessage) (any, error
 		return h.schedule(ctx, event)
 	}
 	for _, record := range records {
-		h.visit(ctx, record)
+		h.message(ctx, record)
 	}
 	return struct{}{}, nil
 }
@@ -52,6 +53,14 @@ func messagesOf(event json.RawMessage) ([]events.SQSMessage, bool) {
 		}
 	}
 	return e.Records, true
+}
+
+func (h *Handler) scheduleConfig(ctx context.Context, id string) {
+	report, err := h.Visitor.ScheduleConfig(ctx, id, func(rescan.Message) string { return uuid.NewString() })
+	h.Metrics.schedule(ctx, report)
+	if err != nil {
+		h.Log.ErrorContext(ctx, "could not request the visits of a config; the next schedule requests them", "config", id, "error", err)
+	}
 }
 
 func (h *Handler) schedule(ctx context.Context, event json.RawMessage) (rescan.ScheduleReport, error) {
@@ -75,10 +84,14 @@ func deduplicationIDs(event json.RawMessage) func(rescan.Message) string {
 	}
 }
 
-func (h *Handler) visit(ctx context.Context, record events.SQSMessage) {
+func (h *Handler) message(ctx context.Context, record events.SQSMessage) {
 	m, err := rescan.ParseMessage([]byte(record.Body))
 	if err != nil {
 		h.Log.WarnContext(ctx, "dropped an invalid queue message", "id", record.MessageId, "bytes", len(record.Body), "error", err)
+		return
+	}
+	if m.Schedule != "" {
+		h.scheduleConfig(ctx, m.Schedule)
 		return
 	}
 	report := h.Visitor.Visit(ctx, rescan.Received{Message: m, ID: record.MessageId, Sent: h.sentAt(record)})

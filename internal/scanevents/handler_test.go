@@ -138,7 +138,7 @@ func TestSchedule(t *testing.T) {
 		"no records": map[string]any{"Records": []any{}}, "records of another service": map[string]any{"Records": []any{map[string]any{"eventSource": "aws:s3"}}},
 	} {
 		*f.sent = nil
-		if got := f.handle(t, e); got != `{"configs":2,"repositories":2,"waiting":0,"sent":2,"notSent":0,"problems":[]}` {
+		if got := f.handle(t, e); got != `{"configs":2,"repositories":2,"waiting":0,"sent":2,"notSent":0,"notListed":0,"problems":[]}` {
 			t.Errorf("%s: %s", name, got)
 		}
 		if len(*f.sent) != 2 {
@@ -202,6 +202,38 @@ func TestMessages(t *testing.T) {
 		t.Errorf("while ECR is unavailable: %s", got)
 	}
 	f.checkLog(t, `"VisitsFailed":1`, `"FunctionName":"fn"`)
+}
+
+// A message with a schedule requests the visits of one config, also if the registry can't be listed.
+func TestMessageWithASchedule(t *testing.T) {
+	f := start(t)
+	const id = "019aa000-0000-7000-8000-000000000001"
+	f.Visitor.Configs = onlyConfig{f.Visitor.Configs, scan.Config{ID: id, Region: "us-west-2", Registry: "123456789012", Repository: "a*"}}
+	schedule := string(encode(t, rescan.Message{Schedule: id}))
+	if got := f.handle(t, event(f.AWS.Now(), schedule)); got != "{}" || len(*f.sent) != 1 || (*f.sent)[0].Repository != "app" || (*f.sent)[0].Configs[0] != id {
+		t.Errorf("%s, sent %+v", got, *f.sent)
+	}
+	f.checkLog(t, `"message":"schedule","configs":1,"repositories":1`)
+	f.ECR.InjectFault(ecr.Deny("DescribeRepositories", ecr.RepositoryID{}))
+	f.handle(t, event(f.AWS.Now(), schedule))
+	f.checkLog(t, `"message":"could not list the repositories of a registry`, `"VisitsFailed":1`)
+	f.handle(t, event(f.AWS.Now(), strings.Replace(schedule, "0001", "0002", 1))) // deleted
+	if len(*f.sent) != 1 {
+		t.Errorf("sent %+v", *f.sent)
+	}
+}
+
+// onlyConfig is a store with one more config.
+type onlyConfig struct {
+	rescan.StoredConfigs
+	config scan.Config
+}
+
+func (o onlyConfig) Stored(ctx context.Context, id string) (scan.Config, error) {
+	if id == o.config.ID {
+		return o.config, nil
+	}
+	return o.StoredConfigs.Stored(ctx, id)
 }
 
 // A message that is invalid, or whose visit fails, does not affect the other messages of the event.

@@ -20,7 +20,7 @@ const (
 	OldestScanAge = "OldestScanAge"
 	// VisitsCutOff counts visits that were not continued, because they reached the limit of continuations.
 	VisitsCutOff = "VisitsCutOff"
-	// VisitsFailed counts failed visits. It does not count repositories that are not found, because a config with a wrong name would
+	// VisitsFailed counts failed visits, and registries whose repositories could not be listed. It does not count repositories that are not found, because a config with a wrong name would
 	// keep the alarm on forever.
 	VisitsFailed = "VisitsFailed"
 	// VisitsNotSent counts visits whose message the schedule could not send to the queue.
@@ -47,6 +47,9 @@ type Metrics struct {
 func (m Metrics) schedule(ctx context.Context, s rescan.ScheduleReport) {
 	if s.NotSent > 0 {
 		m.write(ctx, VisitsNotSent, "Count", float64(s.NotSent))
+	}
+	if s.NotListed > 0 {
+		m.write(ctx, VisitsFailed, "Count", float64(s.NotListed))
 	}
 }
 

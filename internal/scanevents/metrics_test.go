@@ -67,6 +67,9 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%d messages not sent (-want +got):\n%s", notSent, diff)
 		}
 	}
+	if diff := cmp.Diff(line("VisitsFailed", "2", "Count"), written(func(m Metrics) { m.schedule(t.Context(), rescan.ScheduleReport{NotListed: 2}) })); diff != "" {
+		t.Errorf("registries that were not listed (-want +got):\n%s", diff)
+	}
 }
 
 // Each metric with an alarm is written with the dimension of the alarm. Otherwise the alarm could never go off.

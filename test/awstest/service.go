@@ -144,6 +144,10 @@ func (s *Service) Visit(ctx context.Context, m rescan.Received) rescan.VisitRepo
 		defer cancel()
 		ctx = within
 	}
+	if m.Schedule != "" {
+		_, _ = s.Visitor.ScheduleConfig(ctx, m.Schedule, func(rescan.Message) string { return uuid.NewString() }) // errors are in the log
+		return rescan.VisitReport{Outcome: rescan.VisitEnded}
+	}
 	return s.Visitor.Visit(ctx, m)
 }
 

@@ -63,6 +63,7 @@ func (q *fifo) end(m rescan.Received) {
 
 // slowECR lists perSecond repositories per second. They contain no images.
 type slowECR struct {
+	rescan.Scanner
 	perSecond int
 	turn      chan struct{} // of capacity 1, used as a mutex: the clock of a bubble does not advance while a goroutine waits for a sync.Mutex
 	listed    int

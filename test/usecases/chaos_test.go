@@ -33,6 +33,7 @@ func dead(ctx context.Context) error {
 // slowRegistry is a registry whose calls take a second, half of it before the effect of the call. A scan takes two
 // minutes. It refuses a second scan of an image within 24 hours.
 type slowRegistry struct {
+	rescan.Scanner
 	images map[string][]scan.Image
 
 	mu      sync.Mutex

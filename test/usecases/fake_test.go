@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,10 +33,12 @@ type fakeRegistry struct {
 	fail       map[string]error       // by repository name or digest
 	calls      map[string]int         // by "call key"
 	order      []string               // the calls in order
-	block      func(ctx context.Context, digest string)
-	list       func() // called during a listing
-	starts     func() // called during the start of a scan
-	scans      bool   // a started scan is in progress
+	// repositories are those that a listing of a registry returns. Their errors have the key "repositories <registry> <region>".
+	repositories []scan.ListedRepository
+	block        func(ctx context.Context, digest string)
+	list         func() // called during a listing
+	starts       func() // called during the start of a scan
+	scans        bool   // a started scan is in progress
 }
 
 // count counts a call, or returns an error if the context allows no more calls.
@@ -83,6 +86,17 @@ func (f *fakeRegistry) Images(ctx context.Context, repo scan.Repository, tags []
 		l.Images[i].Repository = repo
 	}
 	return l, nil
+}
+
+func (f *fakeRegistry) Repositories(ctx context.Context, in scan.Registry) ([]scan.ListedRepository, error) {
+	key := in.ID + " " + in.Region
+	if err := f.count(ctx, "repositories", key); err != nil {
+		return nil, err
+	}
+	if err := f.fail["repositories "+key]; err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(f.repositories), func(r scan.ListedRepository) bool { return r.In() != in }), nil
 }
 
 func (f *fakeRegistry) Findings(ctx context.Context, _ scan.Repository, digest string) (scan.Result, error) {
@@ -176,11 +190,14 @@ type fakeRecords struct {
 	made      int      // the number of versions and names that were created
 	saves     int      // the number of saves
 	lost      []string // the labels that the next sweep returns
+	patterns  history.Patterns
+	listed    []string // the heads of RepositoriesIn
 	// The errors of calls: by repository, by name of the history, and by label.
 	load    map[scan.Repository]error
 	history map[string]error
 	add     map[string]error
 	save    error
+	pattern error // of Patterns
 	// saving, if set, is called before each save, and loading before each load.
 	saving, loading func()
 }
@@ -274,6 +291,39 @@ func (f *fakeRecords) Repositories(context.Context) ([]scan.Repository, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Collect(maps.Keys(f.records)), nil
+}
+
+func (f *fakeRecords) RepositoriesIn(_ context.Context, in scan.Registry, head string) ([]scan.Repository, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.listed = append(f.listed, head)
+	var found []scan.Repository
+	for repo := range f.records {
+		if repo.In() == in && strings.HasPrefix(repo.Name, head) {
+			found = append(found, repo)
+		}
+	}
+	return found, nil
+}
+
+func (f *fakeRecords) Patterns(context.Context) (history.Patterns, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.patterns
+	p.Now = history.StampOf(f.now())
+	return p, f.pattern
+}
+
+func (f *fakeRecords) SavePatterns(_ context.Context, p history.Patterns) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.Version != f.patterns.Version {
+		return false, nil
+	}
+	f.made++
+	p.Version = fmt.Sprint("patterns", f.made)
+	f.patterns = p
+	return true, nil
 }
 
 func (f *fakeRecords) Remove(_ context.Context, repo scan.Repository) error {
@@ -403,7 +453,11 @@ func (w *service) scheduleAndVisit(t *testing.T) []rescan.VisitReport {
 	}
 	var reports []rescan.VisitReport
 	for m, ok := w.queue.next(); ok; m, ok = w.queue.next() {
-		reports = append(reports, w.visitor.Visit(t.Context(), m))
+		if m.Schedule == "" {
+			reports = append(reports, w.visitor.Visit(t.Context(), m))
+		} else if _, err := w.visitor.ScheduleConfig(t.Context(), m.Schedule, rescan.Message.Group); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return reports
 }

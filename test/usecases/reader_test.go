@@ -483,6 +483,11 @@ func (hangingRegistry) Findings(ctx context.Context, _ scan.Repository, _ string
 	return scan.Result{}, &scan.Error{Code: scan.Unavailable, Message: "no answer in time", Err: ctx.Err()}
 }
 
+func (hangingRegistry) Repositories(ctx context.Context, _ scan.Registry) ([]scan.ListedRepository, error) {
+	<-ctx.Done()
+	return nil, &scan.Error{Code: scan.Unavailable, Message: "no answer in time", Err: ctx.Err()}
+}
+
 // A gate fails if ECR does not return a result now, even if the record has one.
 func TestGateFailsWhenECRIsUnavailable(t *testing.T) {
 	unavailable := &scan.Error{Code: scan.Unavailable, Message: "throttled by ECR"}

@@ -119,8 +119,8 @@ func TestRequestsNotSent(t *testing.T) {
 	w := newService(&fakeRegistry{})
 	requests := rescan.Requests{Queue: w.queue, Log: w.Log}
 	app, web := config("1", "app", "a").Repo(), config("1", "web").Repo()
-	requests.Request(t.Context(), "1", app, web)
-	requests.Request(t.Context(), "1", app)
+	requests.Request(t.Context(), config("1", "app", "a"), web)
+	requests.Request(t.Context(), config("1", "app"))
 	var sent []rescan.Message
 	once := make(map[string]bool)
 	for _, one := range w.queue.sent {
@@ -131,7 +131,7 @@ func TestRequestsNotSent(t *testing.T) {
 		t.Errorf("%s, %d different deduplication ids (-want +got):\n%s", w.log, len(once), diff)
 	}
 	w.queue.fail = func(rescan.Message) error { return &scan.Error{Code: scan.Unavailable} }
-	requests.Request(t.Context(), "2", app)
+	requests.Request(t.Context(), config("2", "app"))
 	if len(w.queue.sent) != 3 || !strings.Contains(w.log.String(), warning) {
 		t.Errorf("%d sent: %s", len(w.queue.sent), w.log)
 	}
@@ -150,7 +150,7 @@ func TestManyRequestsLeadToFewVisits(t *testing.T) {
 			for i := range requested {
 				c := config(fmt.Sprint(i), "app")
 				w.configs.set(append(w.configs.configs[:i:i], c)...)
-				requests.Request(t.Context(), c.ID, c.Repo())
+				requests.Request(t.Context(), c)
 				time.Sleep(50 * time.Millisecond)
 			}
 		})

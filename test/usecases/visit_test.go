@@ -362,7 +362,7 @@ func TestRequestDuringAVisit(t *testing.T) {
 		if w.advance(3 * time.Second); !posted {
 			posted = true
 			w.configs.set(config("1", "app", "a"), config("2", "app", "b"))
-			rescan.Requests{Queue: w.queue, Log: w.Log}.Request(t.Context(), "2", config("2", "app", "b").Repo())
+			rescan.Requests{Queue: w.queue, Log: w.Log}.Request(t.Context(), config("2", "app", "b"))
 		}
 	}
 	w.visit(t, "app", "1")
@@ -426,7 +426,7 @@ func TestPostsDuringAVisitWithDifferentTags(t *testing.T) {
 		post := func(id, tag string) {
 			c := config(id, "app", tag)
 			w.configs.set(append(slices.Clone(w.configs.configs), c)...)
-			requests.Request(t.Context(), c.ID, c.Repo())
+			requests.Request(t.Context(), c)
 			time.Sleep(2 * time.Second)
 		}
 		go func() {
