@@ -12,6 +12,8 @@ export ECR_SCAN_STACK_NAME ECR_SCAN_SVC_BUCKET ECR_SCAN_CONFIG_BUCKET
 PARAMETERS ?=
 # make rotate-key KEY=read (an environment variable KEY is ignored)
 KEY := full
+# make url CONFIG=01a22442-e3bd-7c4d-9eae-d6ae7207a502 (an environment variable CONFIG is ignored)
+CONFIG :=
 # make logs SINCE=24h FUNCTIONS="startscan summary"
 SINCE ?= 1h
 FUNCTIONS ?=
@@ -50,8 +52,8 @@ deploy: ## build, then create or update the stack on AWS
 status: ## show the deployed stack and its version
 	@$(DEPLOY) status
 
-url: ## print the base URL of the deployed API, with the key
-	@$(DEPLOY) url
+url: ## print the base URL of the deployed API with the key, or with CONFIG=<scan ID> the URL of a feed that opens only this config
+	@$(DEPLOY) url $(CONFIG)
 
 rotate-key: ## replace the full key of the API, or with KEY=read the read key
 	@$(DEPLOY) rotate-key $(KEY)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -190,4 +193,12 @@ func withKey(base, key string) (string, error) {
 	}
 	u.User = url.UserPassword("ecr", key)
 	return u.String(), nil
+}
+
+// keyOfConfig returns the key of a config: the HMAC-SHA256 of its scan ID with the SHA-256 of the read key. The functions compute the same.
+func keyOfConfig(id, readKey string) string {
+	secret := sha256.Sum256([]byte(readKey))
+	mac := hmac.New(sha256.New, secret[:])
+	mac.Write([]byte(id))
+	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -324,6 +324,57 @@ func TestURL(t *testing.T) {
 	}
 }
 
+// `make url CONFIG=<scan ID>` prints a URL that opens this config alone. The tests of internal/httpapi expect the same key.
+func TestURLOfAConfig(t *testing.T) {
+	const id, key = "01a22442-e3bd-7c4d-9eae-d6ae7207a502", "2dbba29937f0c63922b26dcb98f3de868b0c0e04e4175c4ddaaa340523a99dac"
+	kept := keys{newKey(), "the-read-key-of-a-test"}
+	const feed = "https://abc.execute-api.us-west-2.amazonaws.com/Prod/findings/" + id
+	tests := map[string]struct {
+		has      string
+		kept     keys
+		known    keys
+		own      string
+		id       string
+		want     string
+		onStderr string
+	}{
+		"with the key file":           {bothKeys, kept, kept, "", id, feed + "?key=" + key, ""},
+		"with an own read key":        {bothKeys, keys{}, kept, kept.Read, id, feed + "?key=" + key, ""},
+		"without the read key":        {bothKeys, keys{Full: kept.Full}, kept, "", id, "", "does not have the API's read key: set ECR_SCAN_READ_KEY"},
+		"without any key":             {bothKeys, keys{}, kept, "", id, "", "does not have the API's read key"},
+		"with an outdated read key":   {bothKeys, keys{kept.Full, newKey()}, kept, "", id, "", "does not have the API's read key"},
+		"of an API without read key":  {fullKeyOnly, keys{Full: kept.Full}, keys{Full: kept.Full}, "", id, "", "`make rotate-key KEY=read` creates one"},
+		"of an open API":              {openToAll, kept, kept, "", id, feed, ""},
+		"of what is not a scan ID":    {bothKeys, kept, kept, "", "all", "", "CONFIG must be a scan ID"},
+		"of a scan ID in upper case":  {bothKeys, kept, kept, "", strings.ToUpper(id), "", "CONFIG must be a scan ID"},
+		"of a scan ID with a newline": {bothKeys, kept, kept, "", id + "\n", "", "CONFIG must be a scan ID"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := closedWorld(t)
+			w.answers["cloudformation describe-stacks"] = []answer{stackWith("UPDATE_COMPLETE", tt.has)}
+			w.answers["lambda get-function-configuration"] = []answer{functionSettings(tt.known)}
+			if tt.kept != (keys{}) {
+				w.write(w.keyFile(), tt.kept)
+			}
+			code, stdout, stderr := w.run(Settings{Region: "us-west-2", ReadKey: tt.own}, "url", tt.id)
+			want := tt.want
+			if want != "" {
+				want += "\n"
+			}
+			if stdout != want || (code == 0) != (want != "") {
+				t.Errorf("code %d, stdout %q, want %q", code, stdout, want)
+			}
+			if !strings.Contains(stderr, tt.onStderr) || (tt.onStderr == "") != (stderr == "") {
+				t.Errorf("stderr %q, want %q", stderr, tt.onStderr)
+			}
+			if strings.Contains(stdout+stderr, kept.Read) || strings.Contains(stdout+stderr, kept.Full) {
+				t.Error("another key is printed")
+			}
+		})
+	}
+}
+
 func TestRotateKey(t *testing.T) {
 	for _, which := range []string{"", "full", "read"} {
 		t.Run(which, func(t *testing.T) {

@@ -52,7 +52,7 @@ func commands() []command {
 		{"build", "", "compile the functions into dist/", (*tool).build},
 		{"deploy", "[parameter=value ...]", "build, then create or update the stack", (*tool).deploy},
 		{"status", "", "show the stack, its version, its functions and its alarms", (*tool).status},
-		{"url", "", "print the API's base URL with the key", (*tool).url},
+		{"url", "[scan ID]", "print the API's base URL with the key, or the URL of the feed of a config with its key", (*tool).url},
 		{"rotate-key", "[full|read]", "create a new key; the old key stops working", (*tool).rotateKey},
 		{"scan-now", "", "send a visit of each repository to the queue now and print how many were sent", (*tool).scanNow},
 		{"logs", "[-since 1h] [function ...]", "print the functions' logs, sorted by time", (*tool).logs},

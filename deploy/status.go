@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -17,8 +19,13 @@ const (
 	versionOutput  = "Version"
 )
 
-// url prints only the API's base URL, so that a shell can use the output. The URL contains the key if this machine has it.
-func (t *tool) url(ctx context.Context, _ []string) error {
+// url prints only the API's base URL, so that a shell can use the output. The URL contains the key if this machine has it. With a scan ID it prints the
+// URL of the feed of that config, with the key of the config.
+func (t *tool) url(ctx context.Context, args []string) error {
+	id := strings.Join(args, " ")
+	if id != "" && !scanID.MatchString(id) {
+		return errors.New("CONFIG must be a scan ID: `curl -s $ECRSCANAPI_URL/configs/` lists the configs with their ids")
+	}
 	c, s, err := t.require(ctx)
 	if err != nil {
 		return err
@@ -31,6 +38,13 @@ func (t *tool) url(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if id != "" {
+		url, err = urlOfConfig(s, url, id, have.Read)
+		if err == nil {
+			fmt.Fprintln(t.stdout, url)
+		}
+		return err
+	}
 	switch {
 	case have.Full != "":
 		if url, err = withKey(url, have.Full); err != nil {
@@ -41,6 +55,23 @@ func (t *tool) url(ctx context.Context, _ []string) error {
 	}
 	fmt.Fprintln(t.stdout, url)
 	return nil
+}
+
+// scanID is the form of the ids of configs.
+var scanID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// urlOfConfig returns the URL of the feed of a config. Its key opens only what the API has of this config.
+func urlOfConfig(s *stack, base, id, readKey string) (string, error) {
+	feed := base + "/findings/" + id
+	switch {
+	case readKey != "":
+		return feed + "?key=" + keyOfConfig(id, readKey), nil
+	case s.output(keysOutput) == fullKeyOnly:
+		return "", errors.New("the keys of configs are made from the read key, and the API has none: `make rotate-key KEY=read` creates one")
+	case s.requiresKey():
+		return "", errors.New("this machine does not have the API's read key: set ECR_SCAN_READ_KEY to it, or create a new one with `make rotate-key KEY=read` (the old one then stops working)")
+	}
+	return feed, nil
 }
 
 // status prints the stack, its version, its parameters, its functions and the states of its alarms.

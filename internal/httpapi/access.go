@@ -1,13 +1,17 @@
 package httpapi
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
+
+	"ecr-continuous-scan/internal/scan"
 )
 
 // Access defines who may call the API. The zero value denies every request.
@@ -15,7 +19,8 @@ import (
 // There are two keys. Access stores only their SHA-256 hashes. The full key allows every call. A client sends it as the password
 // of HTTP Basic, with any user name, or as a Bearer token. It is not accepted in the URL, because URLs are stored in browser
 // histories and logs. The read key allows only calls that read. It is also accepted as the parameter key in the URL, because
-// some feed readers and browsers can't send a header.
+// some feed readers and browsers can't send a header. Each config also has a key of its own, which is made from the hash of the read
+// key. It allows what the read key allows, but only on the paths of that config.
 type Access struct {
 	open       bool
 	full, read []byte // SHA-256; nil if there is no such key
@@ -90,15 +95,16 @@ func (a Access) check(r *http.Request) error {
 		}
 		return &problem{Status: http.StatusForbidden, Detail: "The read key may only read: this call needs the full key."}
 	}
-	return &problem{Status: http.StatusUnauthorized, Detail: "This API needs a key: send it as the password of HTTP Basic or as a Bearer token."}
+	return &problem{Status: http.StatusUnauthorized, Detail: "This API needs a key: send it as the password of HTTP Basic or as a Bearer token. " +
+		"The key of a config opens only the findings, changes, gate and badge of that config."}
 }
 
 func (a Access) rightsOf(r *http.Request) rights {
 	if key, ok := headerKey(r); ok {
-		return max(grant(key, a.full, mayWrite), grant(key, a.read, mayRead))
+		return max(grant(key, a.full, mayWrite), grant(key, a.read, mayRead), a.grantConfig(key, r))
 	}
 	if key, ok := urlKey(r); ok {
-		return grant(key, a.read, mayRead)
+		return max(grant(key, a.read, mayRead), a.grantConfig(key, r))
 	}
 	return noRights
 }
@@ -111,6 +117,39 @@ func grant(key string, hash []byte, granted rights) rights {
 		return granted
 	}
 	return noRights
+}
+
+// grantConfig returns mayRead if the key is that of the config to which the path belongs.
+func (a Access) grantConfig(key string, r *http.Request) rights {
+	want := a.configKey(configOf(r.URL.EscapedPath()))
+	if want != "" && subtle.ConstantTimeCompare([]byte(key), []byte(want)) == 1 {
+		return mayRead
+	}
+	return noRights
+}
+
+// configKey returns the key of a config: the HMAC-SHA256 of its scan ID with the hash of the read key. It returns "" if there is no read key, or no
+// scan ID. Another read key makes other keys. The program in the folder deploy makes the same keys.
+func (a Access) configKey(id string) string {
+	if a.read == nil || id == "" {
+		return ""
+	}
+	mac := hmac.New(sha256.New, a.read)
+	mac.Write([]byte(id))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// configPath matches the escaped paths that belong to one config, except that of the config itself. Paths in any other notation need the read key,
+// so that escapes can't be used to reach another resource.
+var configPath = regexp.MustCompile(`^/(?:(?:findings|gate)/([0-9a-f-]+)(?:/[a-z]+)?|badge/([0-9a-f-]+)\.svg)$`)
+
+// configOf returns the scan ID in a path that belongs to one config, and "" for every other path.
+func configOf(path string) string {
+	parts := configPath.FindStringSubmatch(path)
+	if parts == nil || !scan.ValidID(parts[1]+parts[2]) {
+		return ""
+	}
+	return parts[1] + parts[2]
 }
 
 // headerKey returns the key in the Authorization header. It returns false unless there is exactly one such header, with the

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -186,28 +185,6 @@ func (m Methods) allow() string {
 	}
 	slices.Sort(allowed)
 	return strings.Join(allowed, ", ")
-}
-
-// link returns the URL of a path and query of the API as the client of r sees it, or "" if the base URL is unknown. It adds the
-// key of the request's URL, but only if the request has no key in a header: Access ignores the URL key then, so it may be
-// anything, even the full key. A key in a header is never added.
-func (a *API) link(r *http.Request, path string, values url.Values) string {
-	base := a.BaseURL(r)
-	if base == "" {
-		return ""
-	}
-	_, header := headerKey(r)
-	if key, ok := urlKey(r); ok && !header {
-		values = maps.Clone(values)
-		if values == nil {
-			values = url.Values{}
-		}
-		values.Set("key", key)
-	}
-	if len(values) == 0 {
-		return base + path
-	}
-	return base + path + "?" + values.Encode()
 }
 
 func noSuchPath(http.ResponseWriter, *http.Request) error {

@@ -167,9 +167,13 @@ func (a *API) about(r *http.Request) sarif.About {
 // feedLinks returns the links of one page of a feed. The URL of the first page has no page parameter, so that it is the URL that
 // readers subscribe to.
 func (a *API) feedLinks(r *http.Request, path string, q query, pages int) feed.Links {
-	at := func(n int) string { return a.link(r, path, q.page(n)) }
-	links := feed.Links{Self: at(q.view.Page), Summary: a.link(r, "/summary", nil), Vulnerability: func(name string) string {
-		return a.vulnerabilityLink(r, path, name)
+	to := a.links(r)
+	if q.format != formatHTML {
+		to = to.ofFeed(path)
+	}
+	at := func(n int) string { return to.to(path, q.page(n)) }
+	links := feed.Links{Self: at(q.view.Page), Summary: to.to("/summary", nil), Vulnerability: func(name string) string {
+		return vulnerabilityLink(to, path, name)
 	}}
 	if pages == 1 {
 		return links
@@ -185,7 +189,7 @@ func (a *API) feedLinks(r *http.Request, path string, q query, pages int) feed.L
 }
 
 // vulnerabilityLink returns the URL of the page that lists a vulnerability in the images of a feed.
-func (a *API) vulnerabilityLink(r *http.Request, path, name string) string {
+func vulnerabilityLink(to links, path, name string) string {
 	if path = strings.TrimSuffix(path, "/changes"); path == "" { // the changes of all configs
 		path = "/findings/all"
 	}
@@ -195,7 +199,7 @@ func (a *API) vulnerabilityLink(r *http.Request, path, name string) string {
 	}
 	values := url.Values(filter.Values())
 	values.Set("format", formatHTML)
-	return a.link(r, path, values)
+	return to.to(path, values)
 }
 
 // linkHeader adds Link headers (RFC 8288) to the other pages, for formats that can't contain links.
@@ -229,16 +233,18 @@ func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// subscriptions returns the feeds of each config that the filter selects, and then those of all configs: the findings and the changes.
+// subscriptions returns the feeds of each config that the filter selects, and then those of all configs: the findings and the changes. The feeds of a
+// config have its key, also if the request has no key in its URL, because the list is for programs that can't send a header.
 func (a *API) subscriptions(r *http.Request, q query, configs []scan.Config) []feed.Subscription {
-	home := a.link(r, "/summary", nil)
+	to := a.links(r)
+	home := to.to("/summary", nil)
 	var feeds []feed.Subscription
 	add := func(listing report.Listing, findings, changes string, values url.Values) {
-		feeds = append(feeds, feed.Subscription{Listing: listing, URL: a.link(r, findings, values), Home: home})
+		feeds = append(feeds, feed.Subscription{Listing: listing, URL: to.ofConfig(findings).to(findings, values), Home: home})
 		listing.IsChangeFeed, listing.View.ByVulnerability = true, false
 		ofChanges := maps.Clone(values)
 		ofChanges.Del("by")
-		feeds = append(feeds, feed.Subscription{Listing: listing, URL: a.link(r, changes, ofChanges), Home: home})
+		feeds = append(feeds, feed.Subscription{Listing: listing, URL: to.ofConfig(changes).to(changes, ofChanges), Home: home})
 	}
 	view, values := q.view, ofConfig(q.values)
 	view.Filter.Owners = nil

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"errors"
 	"net/http"
-	"net/url"
 
 	"ecr-continuous-scan/internal/render/page"
 )
@@ -14,7 +13,7 @@ func (a *API) linker(r *http.Request) (page.Link, error) {
 	if a.BaseURL(r) == "" {
 		return nil, errors.New("write a page: the API's own URL is unknown")
 	}
-	return func(path string, values url.Values) string { return a.link(r, path, values) }, nil
+	return a.links(r).to, nil
 }
 
 // pageHeader sets the headers of an HTML page. The page may not load resources, run scripts or be framed. Browsers send no Referer

@@ -76,10 +76,11 @@ func (a *API) feedOf(r *http.Request, q query) render.FeedOf {
 			values[name] = given
 		}
 	}
+	to := a.links(r)
 	return func(id string) string {
 		if id == "all" {
-			return a.link(r, "/findings/all", values)
+			return to.to("/findings/all", values)
 		}
-		return a.link(r, "/findings/"+id, ofConfig(values))
+		return to.to("/findings/"+id, ofConfig(values))
 	}
 }

@@ -58,7 +58,14 @@ func (s *standIn) checkAccess(k keys) {
 		t.Errorf("not refused, or with another text:\n%s", unexpected)
 	}
 
-	want(t, s.shell("curl -s $PLAIN/findings/$ID?key=$READ"), "<title>ECR repository test/centos in us-west-2</title>", "/Prod/findings/"+s.shell("printf $ID")+"?key="+k.Read+`" rel="self"`)
+	_, own, _ := strings.Cut(strings.TrimSpace(s.shell("make -s url CONFIG=$ID")), "/Prod/findings/"+s.shell("printf $ID")+"?key=")
+	s.setenv("OWN", own)
+	for _, key := range []string{"$READ", "$OWN"} {
+		want(t, s.shell("curl -s $PLAIN/findings/$ID?key="+key), "<title>ECR repository test/centos in us-west-2</title>", "/Prod/findings/"+s.shell("printf $ID")+"?key="+own+`" rel="self"`)
+	}
+	for _, path := range []string{"/summary", "/configs", "/configs/$ID", "/findings/all", "/findings", "/changes"} {
+		want(t, s.shell("curl -s $PLAIN"+path+"?key=$OWN"), `"status": 401`, "The key of a config opens only")
+	}
 	want(t, s.shell("curl -s -u reader:$READ $PLAIN/summary"), "Results for test/centos:7")
 	want(t, s.shell("curl -s --oauth2-bearer $FULL $PLAIN/summary"), "Results for test/centos:7")
 	for _, line := range []string{
@@ -91,6 +98,7 @@ func (s *standIn) rotateKeys(old keys) keys {
 		t.Error("make rotate-key KEY=read must change only the read key")
 	}
 	want(t, s.shell("curl -s -u ecr:$READ $PLAIN/configs"), `"status": 401`)
+	want(t, s.shell("curl -s $PLAIN/findings/$ID?key=$OWN"), `"status": 401`)
 	s.setenv("READ", last.Read)
 	want(t, s.shell("curl -s -u ecr:$READ $PLAIN/configs"), `"repository": "test/centos"`)
 	want(t, s.shell("curl -s $ECRSCANAPI_URL/configs"), `"repository": "test/centos"`)

@@ -67,9 +67,10 @@ func TestLifeOfAStack(t *testing.T) {
 	}
 	want(t, s.shell("make logs"), "Configs   changed\n") // prints all logs for checkLeaks
 	s.checkLeaks(map[string][]string{
-		first.API:  {"make deploy PARAMETERS=", "make -s url"},
-		first.Read: {"make deploy PARAMETERS=", "curl -s $PLAIN/findings/$ID?key=$READ"},
-		second.API: {"make rotate-key", "make -s url"}, second.Read: {"make rotate-key KEY=read"},
+		first.API:              {"make deploy PARAMETERS=", "make -s url"},
+		first.Read:             {"make deploy PARAMETERS="},
+		s.shell("printf $OWN"): {"make -s url CONFIG=$ID", "curl -s $PLAIN/findings/$ID?key=$OWN", "curl -s $PLAIN/findings/$ID?key=$READ", "printf $OWN"},
+		second.API:             {"make rotate-key", "make -s url"}, second.Read: {"make rotate-key KEY=read"},
 	})
 	s.destroyAndDeployAgain()
 }

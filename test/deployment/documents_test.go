@@ -20,6 +20,7 @@ func TestCommandsOfTheDocuments(t *testing.T) {
 	s.setenv("AWS_REGION", region)
 	key := "the-key-of-a-user-who" + "-has-one"
 	s.setenv("ECR_SCAN_API_KEY", key)
+	s.setenv("ECR_SCAN_READ_KEY", "the-read-key-of-a-user-who"+"-has-one")
 	shell := &documents.Shell{Dir: s.project, Env: s.env, Replace: strings.NewReplacer("NAME", "test/ubuntu")}
 	shell.UseStrictCurl(t)
 	s.env = shell.Env

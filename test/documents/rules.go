@@ -50,6 +50,7 @@ var Rules = []Rule{
 	{Document: "docs/api.md", Section: "the-gate", Tests: both, Exit: 22, Retry: true}, // the gate fails with max=LOW
 	{Document: "docs/api.md", Start: "![", Tests: []string{noTest}, Reason: "Markdown for a README, not a command"},
 	{Document: "docs/api.md", Tests: both},
+	{Document: "docs/feeds.md", Start: "make url", Tests: []string{deployed}},
 	{Document: "docs/feeds.md", Tests: both},
 	{Document: "docs/formats.md", Start: "curl ", Tests: both},
 	{Document: "docs/formats.md", Tests: []string{noTest}, Reason: "needs a pipeline, or the logs of two days"},

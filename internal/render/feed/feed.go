@@ -80,7 +80,7 @@ func newFeed(l report.Listing, links Links, limit int) feed {
 		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"),
 	}
 	if l.Config != nil {
-		f.home = cmp.Or(render.ConsoleURL(l.Config.Repo()), links.Summary)
+		f.home = cmp.Or(render.ConsoleURL(l.Config.Repo()), f.home)
 	}
 	for _, r := range l.Reports {
 		if created := r.Config.CreatedAt(); created.After(f.updated) {

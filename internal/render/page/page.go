@@ -24,7 +24,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Link returns the URL of a path and query of the API, with the host that the client uses. If the client's URL contains a key, so does the result.
+// Link returns the URL of a path and query of the API, with the host that the client uses. If the client's URL contains a key, so does the result. It
+// is empty if the key does not open the path: then the page has no such link.
 type Link func(path string, values url.Values) string
 
 var (
@@ -131,12 +132,21 @@ func newPage(heading string, to Link, current string, crumbs ...navItem) page {
 	for i := range nav {
 		nav[i].Current = nav[i].Text == current
 	}
-	crumbs = append([]navItem{{Text: navSummary, URL: nav[0].URL}}, crumbs...)
-	crumbs[len(crumbs)-1].Current = true
+	summary := nav[0].URL
+	if crumbs = append([]navItem{{Text: navSummary, URL: summary}}, crumbs...); summary == "" {
+		crumbs = nil
+	} else {
+		crumbs[len(crumbs)-1].Current = true
+	}
 	return page{
-		Title: pageTitle(heading), Heading: heading, SummaryURL: nav[0].URL, Nav: nav, Crumbs: crumbs, Feeds: feeds,
+		Title: pageTitle(heading), Heading: heading, SummaryURL: summary, Nav: withURL(nav), Crumbs: crumbs, Feeds: withURL(feeds),
 		Footer: "Times are UTC. “Console” opens Amazon ECR in the AWS console.",
 	}
+}
+
+// withURL returns the items that lead somewhere.
+func withURL(items []navItem) []navItem {
+	return slices.DeleteFunc(items, func(i navItem) bool { return i.URL == "" })
 }
 
 func pageTitle(title string) string { return title + " – ECR image scans" }
