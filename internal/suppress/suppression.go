@@ -4,6 +4,7 @@
 package suppress
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -150,7 +151,7 @@ func (s Suppression) Validate(now time.Time) error {
 	check(isForm(s.Registry, registryForm), "/registry", "must be an AWS account ID: a string of 12 digits, or a pattern")
 	check(isForm(s.Region, regionForm), "/region", "must be an AWS Region, such as us-west-2, or a pattern")
 	check(s.Digest == "" || digestForm.MatchString(s.Digest), "/digest", "must be the digest of an image, such as sha256: and 64 hexadecimal digits")
-	check(s.Reason != "" && isLine(s.Reason, maxReason), "/reason", "must say why: 1 to 1,000 printable characters in one line, without spaces at the ends")
+	check(ValidReason(s.Reason), "/reason", "must say why: 1 to 1,000 printable characters in one line, without spaces at the ends")
 	check(s.Until.IsZero() || s.Until.After(now) && s.Until.Unix() <= maxTime, "/until", untilRule)
 	check(s.Justification == "" || slices.Contains(Justifications(), s.Justification), "/justification",
 		"must be one of "+strings.Join(Justifications(), ", "))
@@ -171,3 +172,16 @@ func isLine(s string, limit int) bool {
 	isWrong := func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
 	return utf8.RuneCountInString(s) <= limit && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, isWrong)
 }
+
+// ParseUntil reads an end: a time as in RFC 3339, or a date, which means its first moment in UTC.
+func ParseUntil(s string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC().Truncate(time.Second), nil
+		}
+	}
+	return time.Time{}, errors.New(untilRule)
+}
+
+// ValidReason reports whether s can be the reason of a suppression.
+func ValidReason(s string) bool { return s != "" && isLine(s, maxReason) }
