@@ -25,7 +25,8 @@ const CallsAtOnce = 64
 // Client calls ECR in any registry and Region. It implements [rescan.Scanner]. It repeats a throttled call at a decreasing
 // rate until the context ends. Therefore each context needs a deadline.
 type Client struct {
-	ecr *ecr.Client
+	ecr   *ecr.Client
+	roles *roles
 	// answers limits the bytes of the answers with manifests that are read at the same time.
 	answers *semaphore.Weighted
 
@@ -47,6 +48,7 @@ const (
 	getImages            operation = "BatchGetImage"
 	readScan             operation = "DescribeImageScanFindings"
 	startScan            operation = "StartImageScan"
+	getScanning          operation = "BatchGetRepositoryScanningConfiguration"
 )
 
 // New returns a client that signs calls with cfg's credentials. The Region is that of the repository of each call.
@@ -60,11 +62,12 @@ func New(cfg aws.Config) *Client {
 
 // retryer does not retry throttled calls, because the limiter does so in coordination with other calls. It also does not
 // retry LimitExceededException. The SDK treats that code as throttling, but StartImageScan returns it if the image was
-// scanned within 24 hours or if the registry's scan quota is used up. A retry within seconds can't succeed.
+// scanned within 24 hours or if the registry's scan quota is used up. A retry within seconds can't succeed. The client of STS
+// retries its own calls.
 type retryer struct{ aws.Retryer }
 
 func (r retryer) IsErrorRetryable(err error) bool {
-	return !isThrottling(err) && !isCode(err, limitExceeded) && !scannedRecently(err) && r.Retryer.IsErrorRetryable(err)
+	return !isThrottling(err) && !isCode(err, limitExceeded) && !scannedRecently(err) && !isAssumeError(err) && r.Retryer.IsErrorRetryable(err)
 }
 
 // call calls ECR in the repository's Region, subject to the limiter of the operation, registry and Region.
@@ -80,18 +83,22 @@ func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, nam
 		}
 		epoch, err := l.Acquire(ctx)
 		if err != nil {
-			return none, outOfTime(repo, err, throttled, l)
+			return none, c.outOfTime(repo, err, throttled, l)
 		}
-		out, err := op(ctx, in, func(o *ecr.Options) { o.Region = repo.Region })
+		out, err := op(ctx, in, func(o *ecr.Options) {
+			if o.Region = repo.Region; c.roles.isFor(repo.Registry) {
+				o.Credentials = c.roles.of(repo.Registry)
+			}
+		})
 		again := isThrottling(err)
 		l.Release(epoch, again, retryAfter(err))
 		switch {
 		case err == nil:
 			return out, nil
 		case !again && throttled != nil && ctx.Err() != nil:
-			return none, outOfTime(repo, err, throttled, l)
+			return none, c.outOfTime(repo, err, throttled, l)
 		case !again:
-			return none, classify(repo, err)
+			return none, c.classify(repo, err)
 		}
 		throttled = err
 	}
@@ -99,14 +106,14 @@ func call[In, Out any](ctx context.Context, c *Client, repo scan.Repository, nam
 
 // outOfTime returns the error of a call whose context ended with err before ECR accepted it. The call may not have been
 // sent at all, because other calls were throttled.
-func outOfTime(repo scan.Repository, err, throttled error, l *pace.Limiter) error {
+func (c *Client) outOfTime(repo scan.Repository, err, throttled error, l *pace.Limiter) error {
 	if throttled != nil {
 		err = fmt.Errorf("%w, after it was throttled: %w", err, throttled)
 	}
 	if throttled != nil || l.RecentlyThrottled() {
 		return &scan.Error{Code: scan.Unavailable, Message: throttledMessage, Err: fmt.Errorf("%s: %w", repo, err)}
 	}
-	return classify(repo, err)
+	return c.classify(repo, err)
 }
 
 func (c *Client) limiterOf(repo scan.Repository, name operation) *pace.Limiter {

@@ -25,8 +25,11 @@ const (
 // classify converts an error of a call about repo to a [scan.Error] with a code and a message for users. The message
 // contains no internal details. The error codes are those of ECR's API model and others that ECR returns in practice; see
 // the table of states in docs/operations.md.
-func classify(repo scan.Repository, err error) error {
+func (c *Client) classify(repo scan.Repository, err error) error {
 	code, message := describeError(repo, err)
+	if c.roles.isFor(repo.Registry) {
+		code, message = c.roles.explain(repo.Registry, err, code, message)
+	}
 	return &scan.Error{Code: code, Message: message, Err: fmt.Errorf("%s: %w", repo, err)}
 }
 

@@ -30,6 +30,8 @@ type Record struct {
 	Listed Stamp
 	// NotWatched is the number of untagged images that nobody watches, as in [scan.Listing] when all tags were last listed.
 	NotWatched *int
+	// NotCovered means that the registry uses enhanced scanning, and that none of its filters selects the repository.
+	NotCovered bool
 	// First is when the repository was first listed; 0 means never, or that an earlier version of the service did it.
 	First Stamp
 	// MissingSince is when the registry first reported that the repository does not exist; 0 means that it exists.
@@ -636,7 +638,7 @@ func (r Record) NextChange(now Stamp) Stamp { return max(now, r.Changed+1) }
 // HasVisibleChange reports whether a and b differ in data that responses show. It ignores the times of listings,
 // readings and starts.
 func HasVisibleChange(a, b Record) bool {
-	if a.MissingSince != b.MissingSince || a.Appeared != b.Appeared || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) || !slices.Equal(a.Dates, b.Dates) {
+	if a.MissingSince != b.MissingSince || a.Appeared != b.Appeared || a.NotCovered != b.NotCovered || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) || !slices.Equal(a.Dates, b.Dates) {
 		return true
 	}
 	for label, image := range b.Images {

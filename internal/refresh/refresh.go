@@ -289,8 +289,19 @@ func (r *Refresher) Answer(image scan.Image) scan.Result {
 	case known.Last.State == "" || r.overridesRecord(image):
 		return ResultOfError(image, cmp.Or(r.readErrors[image.Label()], error(scan.ErrNotVisited)))
 	default:
-		return known.Last.Result()
+		return r.withCoverage(known.Last.Result())
 	}
+}
+
+// NotCovered is the reason why enhanced scanning does not scan an image. No later visit changes this.
+const NotCovered = "no filter of enhanced scanning covers the repository"
+
+// withCoverage adds the reason to a result without a scan, if the last visit found that enhanced scanning ignores the repository.
+func (r *Refresher) withCoverage(result scan.Result) scan.Result {
+	if result.State == scan.NotScanned && result.Reason == "" && r.Record.NotCovered {
+		result.Reason = NotCovered
+	}
+	return result
 }
 
 // overridesRecord reports whether the last read error of an image replaces its recorded answer. A temporary error

@@ -55,7 +55,10 @@ func ConfigTrouble(r report.Report) *Trouble {
 	case scan.NoSuchRepository:
 		return newTrouble("Repository not found", "")
 	case scan.Refused:
-		return newTrouble("No access", "")
+		if strings.HasPrefix(c.Reason, "no access") { // repeats the state
+			return newTrouble("No access", "")
+		}
+		return newTrouble("No access", c.Reason)
 	default:
 		return newTrouble("Unavailable", c.Reason)
 	}

@@ -171,3 +171,18 @@ func (w *work) recordStarted() {
 	mark(&w.Record, notStarted, 0)
 	w.mustSave = w.mustSave || len(notStarted) > 0
 }
+
+// recordCoverage records whether enhanced scanning ignores the repository. It calls ECR only if ECR refused to start a scan because of enhanced
+// scanning. If ECR does not answer, the record stays as it is.
+func (w *work) recordCoverage() {
+	if !w.enhanced {
+		w.Record.NotCovered = w.Record.NotCovered && w.tally.Started == 0
+		return
+	}
+	covered, err := w.Scanner.IsCovered(w.callCtx, w.Repo)
+	if err != nil {
+		w.log.WarnContext(w.saveCtx, "could not read whether enhanced scanning covers the repository", "error", err)
+		return
+	}
+	w.Record.NotCovered = !covered
+}

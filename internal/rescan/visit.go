@@ -21,6 +21,8 @@ type Scanner interface {
 	// StartScan starts a scan of an image that is not an index. Errors: also ScannedRecently, NotScannable and
 	// EnhancedScanning.
 	StartScan(ctx context.Context, repo scan.Repository, digest string) error
+	// IsCovered reports whether a filter of the registry selects the repository for enhanced scanning.
+	IsCovered(ctx context.Context, repo scan.Repository) (bool, error)
 	// Repositories returns the repositories of a registry.
 	Repositories(ctx context.Context, in scan.Registry) ([]scan.ListedRepository, error)
 }
@@ -233,6 +235,7 @@ func (w *visit) finish() error {
 	if err := w.work.run(); err != nil {
 		return err
 	}
+	w.work.recordCoverage()
 	w.Record.SetEnded(w.work.refusal, w.Clock())
 	sweep := w.isSweepDue()
 	switch {

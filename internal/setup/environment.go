@@ -19,6 +19,9 @@ const (
 	Origin = "ECR_SCAN_CORS_ORIGIN"
 	// PublicBadges names the variable that is "true" if badges need no key.
 	PublicBadges = "ECR_SCAN_PUBLIC_BADGES"
+	// RegistryRole names the variable with the ARN, in the stack's account, of the role that the functions assume in the accounts of other
+	// registries. It is empty if they assume none.
+	RegistryRole = "ECR_SCAN_REGISTRY_ROLE"
 	// QueueURL names the variable with the URL of the SQS queue of visits. It is required by StartScanFunc. Without it, ConfigsFunc
 	// does not request visits of new configs.
 	QueueURL = "ECR_SCAN_QUEUE_URL"
@@ -29,7 +32,7 @@ const memorySize = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 
 // Variables returns the names of all variables that the template sets. A test compares them with the template.
 func Variables() []string {
-	return []string{ConfigBucket, APIKeyHash, ReadKeyHash, Origin, PublicBadges, QueueURL}
+	return []string{ConfigBucket, APIKeyHash, ReadKeyHash, Origin, PublicBadges, RegistryRole, QueueURL}
 }
 
 // environment contains the values of the variables.
@@ -38,6 +41,7 @@ type environment struct {
 	apiKeyHash, readKeyHash string
 	origin                  string
 	publicBadges            bool
+	registryRole            string
 	queueURL                string
 	// memory is the memory size of the function, in MiB; 0 outside Lambda.
 	memory int
@@ -48,7 +52,7 @@ func readEnvironment() (environment, error) {
 	memory, _ := strconv.Atoi(os.Getenv(memorySize)) // 0 if missing or invalid
 	e := environment{
 		configBucket: os.Getenv(ConfigBucket), apiKeyHash: os.Getenv(APIKeyHash), readKeyHash: os.Getenv(ReadKeyHash),
-		origin: os.Getenv(Origin), publicBadges: os.Getenv(PublicBadges) == "true", queueURL: os.Getenv(QueueURL),
+		origin: os.Getenv(Origin), publicBadges: os.Getenv(PublicBadges) == "true", registryRole: os.Getenv(RegistryRole), queueURL: os.Getenv(QueueURL),
 		memory: memory,
 	}
 	if e.configBucket == "" {

@@ -80,6 +80,11 @@ func newReadHandler(ctx context.Context, log *slog.Logger, base BaseURL, routes 
 	}
 	api := newAPI(ctx, log, base, e)
 	api.Reports = NewReader(cfg, cfg, e.configBucket, log)
+	if e.registryRole != "" {
+		if api.Reports.Registry, err = ecrscan.NewWithRole(cfg, ecrscan.Role{ARN: e.registryRole, Session: ecrscan.ReadSession}); err != nil {
+			return nil, fmt.Errorf("%s: %w", RegistryRole, err)
+		}
+	}
 	prepare(ctx, e, log, readRecords(api.Reports, records))
 	return api.Handler(routes(api)), nil
 }
@@ -106,6 +111,11 @@ func StartScan(ctx context.Context, log *slog.Logger) (*scanevents.Handler, erro
 		return nil, fmt.Errorf("%s is not set: set it to the URL of the SQS queue of visits", QueueURL)
 	}
 	visitor := NewVisitor(cfg, cfg, e.configBucket, sqsqueue.New(cfg, e.queueURL), log)
+	if e.registryRole != "" {
+		if visitor.Scanner, err = ecrscan.NewWithRole(cfg, ecrscan.Role{ARN: e.registryRole, Session: ecrscan.VisitSession}); err != nil {
+			return nil, fmt.Errorf("%s: %w", RegistryRole, err)
+		}
+	}
 	prepare(ctx, e, log, searchOnce(visitor.Configs.Stored))
 	metrics := scanevents.Metrics{Log: log, Function: lambdacontext.FunctionName, Now: time.Now}
 	return &scanevents.Handler{Visitor: visitor, Metrics: metrics, Log: log}, nil

@@ -63,7 +63,7 @@ var Rules = []Rule{
 	{Document: "docs/demo.md", Section: "the-second-minute", Start: "curl --fail-with-body -sS \"$ECRSCANAPI_URL/gate/", Tests: []string{demo}, Exit: 22, Retry: true},
 	{Document: "docs/demo.md", Tests: []string{demo}, Retry: true},
 
-	{Document: "docs/deploy.md", Section: "other-accounts-and-regions", Tests: []string{deployed}, Input: "policy.json"},
+	{Document: "docs/deploy.md", Section: "with-repository-policies", Tests: []string{deployed}, Input: "policy.json"},
 	{Document: "docs/deploy.md", Section: "run-it-locally", Tests: []string{local}},
 	{Document: "docs/deploy.md", Tests: []string{deployed}},
 }

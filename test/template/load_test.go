@@ -16,7 +16,12 @@ type object = map[string]any
 // load parses the template.
 func load(t *testing.T) object {
 	t.Helper()
-	text, err := os.ReadFile("../../template.yaml")
+	return loadFile(t, "template.yaml")
+}
+
+func loadFile(t *testing.T, name string) object {
+	t.Helper()
+	text, err := os.ReadFile("../../" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +31,7 @@ func load(t *testing.T) object {
 	}
 	root, ok := value(t, document.Content[0]).(object)
 	if !ok {
-		t.Fatal("template.yaml is not a mapping")
+		t.Fatal(name + " is not a mapping")
 	}
 	return root
 }

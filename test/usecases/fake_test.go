@@ -39,6 +39,7 @@ type fakeRegistry struct {
 	list         func() // called during a listing
 	starts       func() // called during the start of a scan
 	scans        bool   // a started scan is in progress
+	uncovered    bool   // no filter of enhanced scanning covers a repository
 }
 
 // count counts a call, or returns an error if the context allows no more calls.
@@ -133,6 +134,16 @@ func (f *fakeRegistry) StartScan(ctx context.Context, _ scan.Repository, digest 
 		f.results[digest] = scan.Result{State: scan.InProgress}
 	}
 	return f.start[digest]
+}
+
+// IsCovered counts its calls as "covered". Its error is that of "covered" in fail.
+func (f *fakeRegistry) IsCovered(ctx context.Context, repo scan.Repository) (bool, error) {
+	if err := f.count(ctx, "covered", repo.Name); err != nil {
+		return false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.uncovered, f.fail["covered"]
 }
 
 // fakeStore is a store of configs in memory.

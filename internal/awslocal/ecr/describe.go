@@ -211,3 +211,37 @@ func (r *repository) get(id imageID, accepted []string) (*image, *imageFailure) 
 	}
 	return img, nil
 }
+
+type scanningConfiguration struct {
+	ARN        string              `json:"repositoryArn"`
+	Name       string              `json:"repositoryName"`
+	ScanOnPush bool                `json:"scanOnPush"`
+	Frequency  string              `json:"scanFrequency"`
+	Filters    []map[string]string `json:"appliedScanFilters"`
+}
+
+// scanningConfigurations handles BatchGetRepositoryScanningConfiguration. A repository that no filter covers is scanned only manually, which enhanced
+// scanning refuses.
+func (e *ECR) scanningConfigurations(call awslocal.Call, q *request) (any, error) {
+	answer := struct {
+		Found    []scanningConfiguration `json:"scanningConfigurations"`
+		Failures []map[string]string     `json:"failures"`
+	}{Found: []scanningConfiguration{}, Failures: []map[string]string{}}
+	for _, name := range q.RepositoryNames {
+		id := RepositoryID{call.Region, call.Registry, name}
+		r, ok := e.repositories[id]
+		if !ok {
+			answer.Failures = append(answer.Failures, map[string]string{"repositoryName": name, "failureCode": "REPOSITORY_NOT_FOUND"})
+			continue
+		}
+		one := scanningConfiguration{ARN: id.arn(), Name: name, Frequency: "MANUAL", Filters: []map[string]string{}}
+		switch kind := e.kind(id); {
+		case kind == Enhanced && !r.info.Uncovered:
+			one.Frequency, one.Filters = "CONTINUOUS_SCAN", []map[string]string{{"filter": "*", "filterType": "WILDCARD"}}
+		case kind == Basic && r.info.ScanOnPush:
+			one.Frequency, one.ScanOnPush = "SCAN_ON_PUSH", true
+		}
+		answer.Found = append(answer.Found, one)
+	}
+	return answer, nil
+}

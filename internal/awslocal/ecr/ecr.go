@@ -20,6 +20,8 @@ func operationOf(name string) operation {
 	switch name {
 	case "DescribeRepositories":
 		return (*ECR).describeRepositories
+	case "BatchGetRepositoryScanningConfiguration":
+		return (*ECR).scanningConfigurations
 	case "DescribeImages":
 		return (*ECR).describeImages
 	case "BatchGetImage":

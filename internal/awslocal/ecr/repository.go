@@ -45,6 +45,7 @@ func (id RepositoryID) arn() string {
 type Repository struct {
 	CreatedAt  time.Time // if zero: the time of the first PutRepository or PutImage
 	ScanOnPush bool      // scan each image when it is pushed; the scan counts for the 24-hour limit
+	Uncovered  bool      // no filter of enhanced scanning covers the repository
 }
 
 // registryID identifies a registry in a Region. The type of scanning and the scan quota apply to it.

@@ -19,6 +19,7 @@ const (
 type request struct {
 	RegistryID         *string   `json:"registryId"`
 	RepositoryName     *string   `json:"repositoryName"`
+	RepositoryNames    []string  `json:"repositoryNames"`
 	ImageID            *imageID  `json:"imageId"`
 	ImageIDs           []imageID `json:"imageIds"`
 	Filter             filter    `json:"filter"`

@@ -1,0 +1,123 @@
+package ecrscan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// Role is the role that a client assumes to call the registries of other accounts. It has the same name in each account.
+type Role struct {
+	// ARN is the ARN that the role has, or would have, in the account of the service. That account's own registry is called without a role.
+	ARN string
+	// Session is the name of the sessions: ReadSession or VisitSession. The role permits to start scans only in a VisitSession.
+	Session string
+}
+
+// The names of sessions. deploy/member-role.yaml has the same names.
+const (
+	ReadSession  = "ecr-continuous-scan-read"
+	VisitSession = "ecr-continuous-scan-visit"
+)
+
+// sessionMargin is how long before its end a session is replaced. A session lasts 15 minutes. maxSessions is the maximum number of
+// sessions that are kept.
+const (
+	sessionMargin = 2 * time.Minute
+	maxSessions   = 1000
+)
+
+// NewWithRole is like [New], but the client assumes a role in the accounts of other registries. It returns an error if the ARN of the role
+// is invalid.
+func NewWithRole(cfg aws.Config, role Role) (*Client, error) {
+	own, err := arn.Parse(role.ARN)
+	if name, ok := strings.CutPrefix(own.Resource, rolePrefix); err != nil || !ok || name == "" {
+		return nil, fmt.Errorf("%q is not the ARN of a role: %w", role.ARN, err)
+	}
+	c := New(cfg)
+	c.roles = &roles{own: own, session: role.Session, sts: sts.NewFromConfig(cfg), sessions: make(map[string]aws.CredentialsProvider)}
+	return c, nil
+}
+
+const rolePrefix = "role/"
+
+// roles has a session of the role for each registry of another account. A nil *roles has none.
+type roles struct {
+	own     arn.ARN
+	session string
+	sts     *sts.Client // in the Region of the service: the sessions are valid in all Regions
+
+	mu       sync.Mutex
+	sessions map[string]aws.CredentialsProvider
+}
+
+// isFor reports whether the calls to a registry need the role.
+func (r *roles) isFor(registry string) bool { return r != nil && registry != r.own.AccountID }
+
+// of returns the credentials for a registry. They assume the role when they are used for the first time, and again shortly before a session ends.
+func (r *roles) of(registry string) aws.CredentialsProvider {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.sessions[registry]; s != nil {
+		return s
+	}
+	if len(r.sessions) >= maxSessions {
+		clear(r.sessions)
+	}
+	role := r.own
+	role.AccountID = registry
+	assume := stscreds.NewAssumeRoleProvider(r.sts, role.String(), func(o *stscreds.AssumeRoleOptions) { o.RoleSessionName = r.session })
+	s := aws.NewCredentialsCache(marked{assume}, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = sessionMargin })
+	r.sessions[registry] = s
+	return s
+}
+
+// marked marks the errors of a provider, so that they are not taken for errors of ECR.
+type marked struct{ aws.CredentialsProvider }
+
+func (m marked) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := m.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		err = &assumeError{err}
+	}
+	return c, err
+}
+
+// assumeError is an error of STS.
+type assumeError struct{ error }
+
+func (e *assumeError) Unwrap() error { return e.error }
+
+func isAssumeError(err error) bool {
+	_, ok := errors.AsType[*assumeError](err)
+	return ok
+}
+
+// explain returns the code and the message of an error of a call to a registry of another account: which account, which step failed, and what to
+// do. code and message are those of the same error in the service's own account.
+func (r *roles) explain(registry string, err error, code scan.Code, message string) (scan.Code, string) {
+	role := "the role " + strings.TrimPrefix(r.own.Resource, rolePrefix) + " of account " + registry
+	switch {
+	case isAssumeError(err) && code == scan.NoAccess:
+		return code, "the service may not assume " + role + ": create the role there with deploy/member-role.yaml"
+	case isAssumeError(err):
+		if api, ok := errors.AsType[smithy.APIError](err); ok && code == scan.Internal {
+			return scan.NoAccess, "STS refused to assume " + role + ": " + api.ErrorCode()
+		}
+		return scan.Unavailable, role + " can't be assumed now"
+	case code == scan.NoAccess:
+		return code, role + " has " + message + ": update it there with deploy/member-role.yaml"
+	}
+	return code, message
+}
