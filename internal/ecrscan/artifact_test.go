@@ -103,7 +103,7 @@ func TestOnlyWhatIsNoImageIsLeftOut(t *testing.T) {
 			e, c := newInProcess()
 			putManifests(e, test.configs...)
 			e.PutImage(id, ecr.Image{Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(test.entries...)})
-			images, err := imagesOf(c.Images(t.Context(), repo, nil))
+			images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 			got := imageLines(images)
 			for i := range got { // the names of two images of one platform are the subject of other tests
 				got[i] = shortDigest.ReplaceAllString(got[i], ")")
@@ -137,7 +137,7 @@ func TestAnUnclearManifestIsAnImage(t *testing.T) {
 			e.PutImage(id, ecr.Image{
 				Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(linux(1, "amd64"), with(linux(2, "arm64"), "artifactType", soci)),
 			})
-			images, err := imagesOf(c.Images(t.Context(), repo, nil))
+			images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 			if diff := cmp.Diff([]string{"t (linux/amd64)", "t (linux/arm64)"}, imageLines(images)); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
@@ -158,7 +158,7 @@ func TestManifestsThatCannotBeReadNow(t *testing.T) {
 			e.PutImage(id, ecr.Image{Tags: []string{"own"}, MediaType: ecr.OCIManifest, ArtifactMediaType: "text/own", ConfigMediaType: ecr.OCIImageConfig})
 			fault.Operation, fault.After = "BatchGetImage", 1 // the manifests of the indexes are read before
 			e.InjectFault(fault)
-			images, err := imagesOf(c.Images(t.Context(), repo, nil))
+			images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 			got := imageLines(images)
 			for i := range got {
 				got[i], _, _ = strings.Cut(got[i], ":")
@@ -203,7 +203,7 @@ func TestKindsOfTags(t *testing.T) {
 			}
 		}
 	})} {
-		images, err := imagesOf(c.Images(t.Context(), repo, tags))
+		images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{Tags: tags}))
 		if diff := cmp.Diff(want, kindsByTag(images)); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
 		}
@@ -237,7 +237,7 @@ func TestNestedIndexes(t *testing.T) {
 			e.PutImage(id, ecr.Image{Digest: digestOf(21)})
 			e.PutImage(id, ecr.Image{Digest: digestOf(24), MediaType: ecr.OCIManifest, ConfigMediaType: spdx})
 			e.PutImage(id, ecr.Image{Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(test.outer...)})
-			images, err := imagesOf(c.Images(t.Context(), repo, nil))
+			images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 			if diff := cmp.Diff(test.want, imageLines(images)); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}

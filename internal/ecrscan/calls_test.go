@@ -29,7 +29,7 @@ func newLimitedCalls(t *testing.T, limit int64) *limitedCalls {
 }
 
 func (s *limitedCalls) list(tags []string) error {
-	_, err := s.client.Images(s.ctx, repo, tags)
+	_, err := s.client.Images(s.ctx, repo, scan.Wanted{Tags: tags})
 	return err
 }
 

@@ -70,11 +70,11 @@ func TestImagesOfEveryKind(t *testing.T) {
 		"docker": "", "same": "", "oci": "", "old-oci": "", "index": "", "list": "", "archived-index": "archived", "chart": "not an image",
 		cosign + ".sig": "not an image", cosign + ".txt": "", "referrer": "", "archived": "archived",
 	}
-	all, err := imagesOf(c.Images(t.Context(), repo, nil))
+	all, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 	if diff := cmp.Diff(want, kindsByTag(all)); err != nil || diff != "" {
 		t.Errorf("all tags: %v (-want +got):\n%s", err, diff)
 	}
-	named, err := imagesOf(c.Images(t.Context(), repo, slices.Sorted(maps.Keys(want))))
+	named, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{Tags: slices.Sorted(maps.Keys(want))}))
 	if diff := cmp.Diff(want, kindsByTag(named)); err != nil || diff != "" {
 		t.Errorf("the same by name: %v (-want +got):\n%s", err, diff)
 	}
@@ -89,17 +89,17 @@ func TestAllPagesAreRead(t *testing.T) {
 		tags[i] = fmt.Sprint("t", i)
 		e.PutImage(id, ecr.Image{Tags: tags[i : i+1]})
 	}
-	all, err := imagesOf(c.Images(t.Context(), repo, nil))
+	all, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 	if err != nil || len(kindsByTag(all)) != many {
 		t.Errorf("all tags: %d of %d, %v", len(kindsByTag(all)), many, err)
 	}
 	wanted := append([]string{"missing1"}, tags[:998]...)
 	wanted = append(wanted, "missing2")
-	named, err := imagesOf(c.Images(t.Context(), repo, wanted))
+	named, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{Tags: wanted}))
 	if got := kindsByTag(named); err != nil || len(got) != 998 {
 		t.Errorf("1,000 named tags, 2 of them missing: %d, %v", len(got), err)
 	}
-	none, err := imagesOf(c.Images(t.Context(), repo, []string{"missing1", "missing2", "missing3"}))
+	none, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{Tags: []string{"missing1", "missing2", "missing3"}}))
 	if err != nil || len(none) != 0 {
 		t.Errorf("only missing tags: %v, %v", none, err)
 	}
@@ -262,10 +262,10 @@ func TestStartScan(t *testing.T) {
 
 func TestMissingRepositoryAndImage(t *testing.T) {
 	e, c := start(t)
-	if _, err := imagesOf(c.Images(t.Context(), repo, nil)); scan.CodeOf(err) != scan.RepositoryNotFound {
+	if _, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{})); scan.CodeOf(err) != scan.RepositoryNotFound {
 		t.Errorf("repository: %v", err)
 	}
-	if _, err := imagesOf(c.Images(t.Context(), repo, []string{"a", "b"})); scan.CodeOf(err) != scan.RepositoryNotFound {
+	if _, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{Tags: []string{"a", "b"}})); scan.CodeOf(err) != scan.RepositoryNotFound {
 		t.Errorf("repository, by tags: %v", err)
 	}
 	e.PutRepository(id, ecr.Repository{})
@@ -273,7 +273,7 @@ func TestMissingRepositoryAndImage(t *testing.T) {
 	if _, err := c.Findings(t.Context(), repo, missing); scan.CodeOf(err) != scan.ImageNotFound {
 		t.Errorf("image: %v", err)
 	}
-	if images, err := imagesOf(c.Images(t.Context(), repo, nil)); len(images) != 0 || err != nil {
+	if images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{})); len(images) != 0 || err != nil {
 		t.Errorf("an empty repository: %v, %v", images, err)
 	}
 }
@@ -290,14 +290,14 @@ func TestUnresponsiveRegionBlocksNoOther(t *testing.T) {
 	errs := make(chan error)
 	for range 2 * ecrscan.CallsAtOnce {
 		go func() {
-			_, err := imagesOf(c.Images(ctx, repo, nil))
+			_, err := imagesOf(c.Images(ctx, repo, scan.Wanted{}))
 			errs <- err
 		}()
 	}
 	for e.Count().InFlight < ecrscan.CallsAtOnce {
 		time.Sleep(time.Millisecond)
 	}
-	if images, err := imagesOf(c.Images(t.Context(), responsive, nil)); err != nil || len(images) != 1 {
+	if images, err := imagesOf(c.Images(t.Context(), responsive, scan.Wanted{})); err != nil || len(images) != 1 {
 		t.Errorf("the responsive Region: %v, %v", images, err)
 	}
 	if most := e.Count().MaxInFlight; most > ecrscan.CallsAtOnce+1 {

@@ -21,45 +21,66 @@ const (
 
 const repeatedToken = "ECR returned the same page token twice"
 
-// Images implements [refresh.Registry]. It returns the images of the given tags, or of all tags if there are none. It also
-// lists archived images, because otherwise they would look deleted.
-func (c *Client) Images(ctx context.Context, repo scan.Repository, tags []string) (scan.Listing, error) {
+// Images implements [refresh.Registry]. It also lists archived images, because otherwise they would look deleted.
+func (c *Client) Images(ctx context.Context, repo scan.Repository, wanted scan.Wanted) (scan.Listing, error) {
 	var l listed
 	var err error
-	if len(tags) == 0 {
-		l, err = c.allImages(ctx, repo)
+	if len(wanted.Tags) == 0 {
+		l, err = c.allImages(ctx, repo, wanted.Untagged)
 	} else {
-		l.images, err = c.namedImages(ctx, repo, tags)
+		l.images, err = c.namedImages(ctx, repo, wanted.Tags)
 	}
 	if err != nil {
 		return scan.Listing{}, err
 	}
 	images := lastOfEachTag(l.images)
 	indexes := c.readAllIndexes(ctx, repo, images, l.untagged)
-	return scan.Listing{Images: c.resolve(ctx, repo, images, indexes), NotWatched: notWatched(l.untagged, indexes), IsPaged: l.isPaged}, nil
+	listing := scan.Listing{NotWatched: notWatched(l.untagged, indexes), IsPaged: l.isPaged}
+	if wanted.Untagged {
+		images = withoutParts(images, indexes, listing.NotWatched != nil)
+	}
+	listing.Images = c.resolve(ctx, repo, images, indexes)
+	if wanted.Untagged {
+		listing.Images = slices.DeleteFunc(listing.Images, func(i scan.Image) bool { return i.Kind == scan.Artifact && scan.IsUntagged(i.Tag) })
+	}
+	return listing, nil
+}
+
+// withoutParts removes the untagged images that an index contains. If not all indexes could be read, it removes all untagged images: each can be a
+// part.
+func withoutParts(images []scan.Image, indexes map[string]imageIndex, allRead bool) []scan.Image {
+	parts := make(map[string]bool)
+	for _, x := range indexes {
+		maps.Copy(parts, x.untagged)
+	}
+	return slices.DeleteFunc(images, func(i scan.Image) bool { return scan.IsUntagged(i.Tag) && (!allRead || parts[i.Digest]) })
 }
 
 // listed is what ECR lists of a repository.
 type listed struct {
 	images []scan.Image
-	// untagged are the digests of untagged images and indexes. It is nil if they are not known.
+	// untagged are the digests of untagged images and indexes. The value is false for what may be an artifact: only its manifest could tell, and for
+	// what is archived. It is nil if they are not known.
 	untagged map[string]bool
 	isPaged  bool
 }
 
-// notWatched returns the number of untagged images that belong to no tag, or nil if it is not known.
+// notWatched returns the number of untagged images that belong to no index, or nil if it is not known.
 func notWatched(untagged map[string]bool, indexes map[string]imageIndex) *int {
 	if untagged == nil {
 		return nil
 	}
-	parts := make(map[string]bool)
+	alone := maps.Clone(untagged)
+	maps.DeleteFunc(alone, func(_ string, isImage bool) bool { return !isImage })
 	for _, x := range indexes {
 		if isTemporary(x.err) {
 			return nil
 		}
-		maps.Copy(parts, x.untagged)
+		for digest := range x.untagged {
+			delete(alone, digest)
+		}
 	}
-	return new(len(untagged) - len(parts))
+	return new(len(alone))
 }
 
 // lastOfEachTag removes repeated tags. While pages are read, a tag can move from an image of one page to an image of a later
@@ -95,32 +116,59 @@ func (c *Client) namedImages(ctx context.Context, repo scan.Repository, tags []s
 	return slices.Concat(found...), nil
 }
 
-// allImages lists all tags. If all images of the repository are on one page, it also lists the untagged ones. Otherwise it reads
-// only pages of tagged images, because a repository can have many times more untagged ones.
-func (c *Client) allImages(ctx context.Context, repo scan.Repository) (listed, error) {
+// allImages lists all tags. If all images of the repository are on one page, or the untagged ones are wanted, it also lists the
+// untagged ones. Otherwise it reads only pages of tagged images, because a repository can have many times more untagged ones.
+func (c *Client) allImages(ctx context.Context, repo scan.Repository, wantsUntagged bool) (listed, error) {
 	details, next, err := c.imagesPage(ctx, repo, types.TagStatusAny, "")
 	if err != nil {
 		return listed{}, err
 	}
-	l := listed{untagged: untaggedIn(details)}
-	if next == "" {
-		l.images = taggedIn(repo, details)
-		return l, nil
+	if next == "" || wantsUntagged {
+		l := listed{untagged: make(map[string]bool)}
+		l.add(repo, details, wantsUntagged)
+		return c.otherPages(ctx, repo, types.TagStatusAny, next, l)
 	}
-	l.untagged = nil
-	for token := ""; ; {
-		details, next, err := c.imagesPage(ctx, repo, types.TagStatusTagged, token)
+	details, next, err = c.imagesPage(ctx, repo, types.TagStatusTagged, "")
+	if err != nil {
+		return listed{}, err
+	}
+	var l listed
+	l.add(repo, details, false)
+	return c.otherPages(ctx, repo, types.TagStatusTagged, next, l)
+}
+
+// otherPages adds the pages after the first one to a list. next is the token of the second page, or empty.
+func (c *Client) otherPages(ctx context.Context, repo scan.Repository, status types.TagStatus, next string, l listed) (listed, error) {
+	for next != "" {
+		details, after, err := c.imagesPage(ctx, repo, status, next)
 		if err != nil {
 			return listed{}, err
 		}
-		l.images = append(l.images, taggedIn(repo, details)...)
-		switch next {
-		case "":
-			return l, nil
-		case token:
-			return listed{}, &scan.Error{Code: scan.Unavailable, Message: repeatedToken}
+		l.isPaged = true
+		l.add(repo, details, status == types.TagStatusAny)
+		if after == next {
+			return listed{}, &scan.Error{Code: scan.Unavailable, Message: "ECR returned the same page token twice"}
 		}
-		token, l.isPaged = next, true
+		next = after
+	}
+	return l, nil
+}
+
+// add adds a page to the list. withUntagged means that the list gets the untagged images too.
+func (l *listed) add(repo scan.Repository, details []types.ImageDetail, withUntagged bool) {
+	for _, detail := range details {
+		digest := aws.ToString(detail.ImageDigest)
+		switch {
+		case len(detail.ImageTags) > 0:
+			l.images = append(l.images, imagesOf(repo, detail, detail.ImageTags)...)
+			continue
+		case withUntagged && scan.IsUntagged(digest):
+			l.images = append(l.images, imagesOf(repo, detail, []string{digest})...)
+		}
+		if l.untagged != nil {
+			kind := kindOf(detail, "")
+			l.untagged[digest] = kind == scan.PlainImage || kind == scan.Index
+		}
 	}
 }
 
@@ -139,26 +187,6 @@ func (c *Client) imagesPage(ctx context.Context, repo scan.Repository, status ty
 		return nil, "", err
 	}
 	return out.ImageDetails, aws.ToString(out.NextToken), nil
-}
-
-func taggedIn(repo scan.Repository, details []types.ImageDetail) []scan.Image {
-	var images []scan.Image
-	for _, detail := range details {
-		images = append(images, imagesOf(repo, detail, detail.ImageTags)...)
-	}
-	return images
-}
-
-// untaggedIn returns the digests of the untagged images and indexes. It leaves out what is archived, and what may be an
-// artifact: only its manifest could tell.
-func untaggedIn(details []types.ImageDetail) map[string]bool {
-	untagged := make(map[string]bool)
-	for _, detail := range details {
-		if kind := kindOf(detail, ""); len(detail.ImageTags) == 0 && (kind == scan.PlainImage || kind == scan.Index) {
-			untagged[aws.ToString(detail.ImageDigest)] = true
-		}
-	}
-	return untagged
 }
 
 // taggedImages returns the images of some tags. One tag that doesn't exist makes the whole call fail, and the error does not
@@ -205,9 +233,12 @@ func (c *Client) taggedImagesByHalves(ctx context.Context, repo scan.Repository,
 
 // imagesOf returns one image for each of the given tags, all with the same digest.
 func imagesOf(repo scan.Repository, detail types.ImageDetail, tags []string) []scan.Image {
-	images, pulled := make([]scan.Image, 0, len(tags)), aws.ToTime(detail.LastRecordedPullTime).UTC()
+	images := make([]scan.Image, 0, len(tags))
+	pushed, pulled := aws.ToTime(detail.ImagePushedAt).UTC(), aws.ToTime(detail.LastRecordedPullTime).UTC()
 	for _, tag := range tags {
-		images = append(images, scan.Image{Repository: repo, Tag: tag, Digest: aws.ToString(detail.ImageDigest), Kind: kindOf(detail, tag), LastPulled: pulled})
+		images = append(images, scan.Image{
+			Repository: repo, Tag: tag, Digest: aws.ToString(detail.ImageDigest), Kind: kindOf(detail, tag), PushedAt: pushed, LastPulled: pulled,
+		})
 	}
 	return images
 }

@@ -227,7 +227,7 @@ func (r resolvedIndex) imagesFor(image scan.Image) []scan.Image {
 	for i, e := range r.images {
 		images = append(images, scan.Image{
 			Repository: image.Repository, Tag: image.Tag, Digest: e.digest, Platform: r.platforms[i], Listed: e.platform.normalized(), Index: image.Digest,
-			Artifacts: r.artifacts, LastPulled: image.LastPulled,
+			Artifacts: r.artifacts, PushedAt: image.PushedAt, LastPulled: image.LastPulled,
 		})
 	}
 	return images

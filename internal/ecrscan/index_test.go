@@ -109,7 +109,7 @@ func TestIndexes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e, c := newInProcess()
 			digest := e.PutImage(id, ecr.Image{Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: test.manifest})
-			images, err := imagesOf(c.Images(t.Context(), repo, nil))
+			images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 			if diff := cmp.Diff(test.want, imageLines(images)); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
@@ -134,7 +134,7 @@ func labels(n int) []string {
 func TestIndexThatListsItself(t *testing.T) {
 	e, c := newInProcess()
 	e.PutImage(id, ecr.Image{Digest: digestOf(7), Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(linux(7, "amd64"))})
-	images, err := imagesOf(c.Images(t.Context(), repo, nil))
+	images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 	if diff := cmp.Diff([]string{"t not scannable: broken image index"}, imageLines(images)); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
@@ -153,7 +153,7 @@ func putIndexes(e *ecr.ECR, n int) {
 func TestIndexesAreReadOnce(t *testing.T) {
 	e, c := newInProcess()
 	putIndexes(e, 250)
-	images, err := imagesOf(c.Images(t.Context(), repo, nil))
+	images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 	if err != nil || len(images) != 1+250*2*2 {
 		t.Errorf("%d images, %v", len(images), err)
 	}
@@ -161,7 +161,7 @@ func TestIndexesAreReadOnce(t *testing.T) {
 		t.Errorf("%d calls for 250 indexes with two tags each, want 3", n)
 	}
 	e.ResetCount()
-	images, err = imagesOf(c.Images(t.Context(), repo, []string{"a3", "b3", "plain"}))
+	images, err = imagesOf(c.Images(t.Context(), repo, scan.Wanted{Tags: []string{"a3", "b3", "plain"}}))
 	want := []string{"a3 (linux/amd64)", "a3 (linux/arm64)", "b3 (linux/amd64)", "b3 (linux/arm64)", "plain"}
 	if diff := cmp.Diff(want, imageLines(images)); err != nil || diff != "" || e.Count().Calls["BatchGetImage"] != 1 {
 		t.Errorf("by name, with %d calls: %v (-want +got):\n%s", e.Count().Calls["BatchGetImage"], err, diff)
@@ -189,7 +189,7 @@ func TestUnreadableIndexes(t *testing.T) {
 			putIndexes(e, 1)
 			test.fault.Operation = "BatchGetImage"
 			e.InjectFault(test.fault)
-			images, err := imagesOf(c.Images(t.Context(), repo, nil))
+			images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 			if diff := cmp.Diff([]string{"a0 " + test.want, "b0 " + test.want, "plain"}, imageLines(images)); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
@@ -215,7 +215,7 @@ func TestOneUnreadableIndexAffectsNoOther(t *testing.T) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		e.ServeHTTP(w, r)
 	})))
-	images, err := imagesOf(c.Images(t.Context(), repo, nil))
+	images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 	var broken []string
 	for _, image := range images {
 		if image.Err != nil {
@@ -240,7 +240,7 @@ func TestIndexDeletedBetweenTwoCalls(t *testing.T) {
 				_ = e.UpdateImage(id, "a0", func(i *ecr.Image) { i.Status = status })
 			}
 		})))
-		images, err := imagesOf(c.Images(t.Context(), repo, nil))
+		images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 		if diff := cmp.Diff([]string{"a0 not scannable: " + want, "b0 not scannable: " + want, "plain"}, imageLines(images)); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
@@ -256,7 +256,7 @@ func TestListedPlatforms(t *testing.T) {
 		Tags: []string{"multi"}, MediaType: ecr.OCIIndex,
 		Manifest: manifestOf(linux(1, "x86_64"), arm64, windows(3, "10.0.17763.5329"), with(linux(4, ""), "platform", nil)),
 	})
-	images, err := imagesOf(c.Images(t.Context(), repo, nil))
+	images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 	got := make(map[string]string)
 	for _, image := range images {
 		got[image.Label()] = image.Listed
@@ -281,7 +281,7 @@ func TestPlatformsHaveTheLastPullOfTheirIndex(t *testing.T) {
 		img.PulledAt = pulled.Add(time.Duration(i) * time.Hour)
 		e.PutImage(id, img)
 	}
-	images, err := imagesOf(c.Images(t.Context(), repo, nil))
+	images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 	got := make(map[string]int)
 	for _, i := range images {
 		got[i.Label()] = int(i.LastPulled.Sub(pulled).Hours())

@@ -117,7 +117,7 @@ func (l *descriptors) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 }
 
 func (l *descriptors) add(d descriptor) {
-	if l.known[d.Digest] {
+	if _, isUntagged := l.known[d.Digest]; isUntagged && d.Digest != l.of {
 		l.untagged[d.Digest] = true
 	}
 	if d.isAttestation() {

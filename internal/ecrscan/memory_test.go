@@ -17,6 +17,7 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/ecrscan"
+	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
 )
 
@@ -94,7 +95,7 @@ func TestMemoryForLargeManifests(t *testing.T) {
 			defer server.Close()
 			var lines []string
 			live := peakLive(func() {
-				images, err := imagesOf(ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, nil))
+				images, err := imagesOf(ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, scan.Wanted{}))
 				if err != nil {
 					t.Error(err)
 				}
@@ -123,7 +124,7 @@ func TestMemoryForManyImages(t *testing.T) {
 	}
 	n := 0
 	live := peakLive(func() {
-		images, err := imagesOf(c.Images(t.Context(), repo, nil))
+		images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 		if n = len(images); err != nil {
 			t.Error(err)
 		}

@@ -82,7 +82,7 @@ func TestTagThatMovesBetweenTwoPages(t *testing.T) {
 		pages = pages[1:]
 	}))
 	defer server.Close()
-	images, err := imagesOf(ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, nil))
+	images, err := imagesOf(ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, scan.Wanted{}))
 	var got []string
 	for _, i := range images {
 		got = append(got, i.Tag+" "+i.Digest)

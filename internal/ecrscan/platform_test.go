@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/scan"
 )
 
 // Two images of an index never have the same name, and none has the name of the index.
@@ -67,7 +68,7 @@ func FuzzManifests(f *testing.F) {
 		e.PutImage(id, ecr.Image{Digest: digestOf(3), MediaType: ecr.OCIIndex, Manifest: text + "  "})
 		e.PutImage(id, ecr.Image{Tags: []string{"index"}, MediaType: ecr.OCIIndex, Manifest: text + "   "})
 		e.PutImage(id, ecr.Image{Tags: []string{"tag"}, MediaType: ecr.OCIManifest, ArtifactMediaType: chart, Manifest: text + "    "})
-		images, err := imagesOf(c.Images(t.Context(), repo, nil))
+		images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +96,7 @@ func checkNames(t *testing.T, entries []entry) {
 		}
 	}
 	e.PutImage(id, ecr.Image{Tags: []string{"t"}, MediaType: ecr.OCIIndex, Manifest: manifestOf(entries...)})
-	images, err := imagesOf(c.Images(t.Context(), repo, nil))
+	images, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 	if err != nil {
 		t.Fatal(err)
 	}

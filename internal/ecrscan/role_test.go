@@ -57,7 +57,7 @@ func TestRoleOfAnotherAccount(t *testing.T) {
 	var g sync.WaitGroup
 	for range 20 {
 		g.Go(func() {
-			images, err := imagesOf(c.Images(t.Context(), member, nil))
+			images, err := imagesOf(c.Images(t.Context(), member, scan.Wanted{}))
 			if err != nil || len(images) != 1 {
 				t.Errorf("%v, %v", images, err)
 			}
@@ -66,7 +66,7 @@ func TestRoleOfAnotherAccount(t *testing.T) {
 	g.Wait()
 	own := member
 	own.Registry = awslocal.DefaultRegistry
-	if images, err := imagesOf(c.Images(t.Context(), own, nil)); err != nil || len(images) != 1 {
+	if images, err := imagesOf(c.Images(t.Context(), own, scan.Wanted{})); err != nil || len(images) != 1 {
 		t.Errorf("the own registry: %v, %v", images, err)
 	}
 	if began, refused := accounts.Sessions(); refused != 0 || !slices.Equal(began, []awstest.Session{{Role: memberRole, Name: "ecr-continuous-scan-read"}}) {
@@ -80,7 +80,7 @@ func TestRolesOfOtherPartitions(t *testing.T) {
 		_, accounts, _ := withAccounts(t)
 		c := withRole(t, accounts, strings.Replace(ownRole, "aws", partition, 1))
 		accounts.Trust(strings.Replace(memberRole, "aws", partition, 1), true)
-		if _, err := c.Images(t.Context(), member, nil); err != nil {
+		if _, err := c.Images(t.Context(), member, scan.Wanted{}); err != nil {
 			t.Errorf("%s: %v", partition, err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestSessionsEndEarly(t *testing.T) {
 		accounts.Trust(memberRole, true)
 		accounts.Lasts = lasts
 		for range 3 {
-			if _, err := c.Images(t.Context(), member, nil); err != nil {
+			if _, err := c.Images(t.Context(), member, scan.Wanted{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -112,7 +112,7 @@ func TestSessionsEndEarly(t *testing.T) {
 func TestErrorsOfOtherAccounts(t *testing.T) {
 	const role = "the role ecr-scan of account 210987654321"
 	list := func(c *ecrscan.Client, t *testing.T) error {
-		_, err := c.Images(t.Context(), member, nil)
+		_, err := c.Images(t.Context(), member, scan.Wanted{})
 		return err
 	}
 	start := func(c *ecrscan.Client, t *testing.T) error { return c.StartScan(t.Context(), member, digestOf(1)) }
@@ -153,7 +153,7 @@ func TestErrorsOfOtherAccounts(t *testing.T) {
 		},
 		"another error of ECR": {
 			func(*ecr.ECR, *awstest.Accounts) {}, func(c *ecrscan.Client, t *testing.T) error {
-				_, err := c.Images(t.Context(), scan.Repository{Registry: member.Registry, Region: member.Region, Name: "none"}, nil)
+				_, err := c.Images(t.Context(), scan.Repository{Registry: member.Registry, Region: member.Region, Name: "none"}, scan.Wanted{})
 				return err
 			}, scan.RepositoryNotFound, "repository not found", 0,
 		},
@@ -187,7 +187,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	for i := range 2001 {
 		registry := fmt.Sprintf("%012d", i)
 		accounts.Trust("arn:aws:iam::"+registry+":role/ecr-scan", true)
-		_, err := c.Images(t.Context(), scan.Repository{Registry: registry, Region: "us-west-2", Name: "none"}, nil)
+		_, err := c.Images(t.Context(), scan.Repository{Registry: registry, Region: "us-west-2", Name: "none"}, scan.Wanted{})
 		if scan.CodeOf(err) != scan.RepositoryNotFound {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestSessionsAreBounded(t *testing.T) {
 func TestWithoutARole(t *testing.T) {
 	_, accounts, _ := withAccounts(t)
 	c := ecrscan.New(inProcessConfig(http.HandlerFunc(accounts.ServeHTTP)))
-	_, err := c.Images(t.Context(), member, nil)
+	_, err := c.Images(t.Context(), member, scan.Wanted{})
 	if scan.CodeOf(err) != scan.NoAccess || scan.MessageOf(err) != "no access" {
 		t.Errorf("%v", err)
 	}

@@ -81,7 +81,7 @@ func TestThrottledUntilTheDeadline(t *testing.T) {
 func TestThrottledCallsAreRetried(t *testing.T) {
 	for name, call := range map[string]func(ctx context.Context, c *ecrscan.Client, digest string) error{
 		"DescribeImages": func(ctx context.Context, c *ecrscan.Client, _ string) error {
-			_, err := imagesOf(c.Images(ctx, repo, nil))
+			_, err := imagesOf(c.Images(ctx, repo, scan.Wanted{}))
 			return err
 		},
 		"DescribeImageScanFindings": func(ctx context.Context, c *ecrscan.Client, digest string) error {
@@ -92,7 +92,7 @@ func TestThrottledCallsAreRetried(t *testing.T) {
 			return c.StartScan(ctx, repo, digest)
 		},
 		"BatchGetImage": func(ctx context.Context, c *ecrscan.Client, _ string) error {
-			images, err := imagesOf(c.Images(ctx, repo, []string{"multi"}))
+			images, err := imagesOf(c.Images(ctx, repo, scan.Wanted{Tags: []string{"multi"}}))
 			if err == nil && images[0].Err != nil {
 				return images[0].Err
 			}
@@ -141,7 +141,7 @@ func TestLimitExceededIsNotRetried(t *testing.T) {
 		e, c := newInProcess()
 		e.PutRepository(id, ecr.Repository{})
 		e.InjectFault(awslocal.Fault{Code: "LimitExceededException"})
-		_, err := imagesOf(c.Images(t.Context(), repo, nil))
+		_, err := imagesOf(c.Images(t.Context(), repo, scan.Wanted{}))
 		if scan.CodeOf(err) != scan.Unavailable || e.Count().Total() != 1 {
 			t.Errorf("%d calls, %v", e.Count().Total(), err)
 		}

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"ecr-continuous-scan/internal/scan"
@@ -28,10 +30,13 @@ type Record struct {
 	Images map[string]*ImageRecord
 	// Listed is when all tags were last listed.
 	Listed Stamp
-	// NotWatched is the number of untagged images that nobody watches, as in [scan.Listing] when all tags were last listed.
+	// NotWatched is the number of untagged images, as in [scan.Listing] when all tags were last listed.
 	NotWatched *int
 	// NotCovered means that the registry uses enhanced scanning, and that none of its filters selects the repository.
 	NotCovered bool
+	// Selections are what selective configs selected when the images were last listed, sorted by key. The record has all images
+	// that these configs may watch. It lacks others, unless Listed says that all tags were listed.
+	Selections []Selection
 	// First is when the repository was first listed; 0 means never, or that an earlier version of the service did it.
 	First Stamp
 	// MissingSince is when the registry first reported that the repository does not exist; 0 means that it exists.
@@ -61,6 +66,12 @@ type Record struct {
 	imagesShared bool
 }
 
+// Selection is what a config selected, by [scan.Config.SelectionKey]. Older is the number of images that were not among the newest.
+type Selection struct {
+	Key   string `json:"key"`
+	Older int    `json:"older,omitempty"`
+}
+
 // Failure is why visits of a repository fail, and the time of the first failure.
 type Failure struct {
 	Code   scan.Code `json:"code"`
@@ -87,8 +98,11 @@ type ImageRecord struct {
 	// tags only sets Listed of the record.
 	First Stamp
 	Seen  Stamp
-	// LastPulled is when the image was last pulled, as in [scan.Image].
-	LastPulled Stamp
+	// PushedAt and LastPulled are when the image was pushed and when it was last pulled, as in [scan.Image]. A missing image
+	// keeps them.
+	PushedAt, LastPulled Stamp
+	// Unwatched is since when no config watches the image; 0 if one does. Nothing is reported of this time.
+	Unwatched Stamp
 	// MissingSince is when the tag or the platform was first missing; 0 means that it exists.
 	MissingSince Stamp
 	// WaitingSince is the start of the time without a scan, if it is later than the last scan. It is set when the tag
@@ -169,7 +183,7 @@ func (r ImageRecord) Label() string { return scan.Image{Tag: r.Tag, Platform: r.
 func (r ImageRecord) Image(repo scan.Repository) scan.Image {
 	i := scan.Image{
 		Repository: repo, Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Artifacts: r.Artifacts, Kind: r.Kind,
-		LastPulled: r.LastPulled.Time(),
+		PushedAt: r.PushedAt.Time(), LastPulled: r.LastPulled.Time(), LastInUse: r.Last.LastInUse.Time(),
 	}
 	if r.ErrorCode != "" && r.Kind != scan.Missing {
 		i.Err = &scan.Error{Code: r.ErrorCode, Message: r.Reason}
@@ -219,6 +233,9 @@ func (r ImageRecord) HasCurrentHistory() bool { return r.History != "" && r.Scan
 // unscannedAt returns when the last scan becomes older than [MaxScanAge]. A scan from before the image was first
 // listed counts from then, because nothing is known of the time before.
 func (r ImageRecord) unscannedAt() Stamp {
+	if r.Unwatched > 0 {
+		return math.MaxInt64 // nobody expects a scan
+	}
 	return max(r.Scan.Completed, r.First, r.WaitingSince).Plus(MaxScanAge)
 }
 
@@ -465,7 +482,7 @@ func (r *Record) UpdateImage(i scan.Image, inFullList bool, now Stamp) {
 	if !inFullList || !known {
 		next.Seen = now
 	}
-	next.LastPulled = StampOf(i.LastPulled)
+	next.PushedAt, next.LastPulled = StampOf(i.PushedAt), StampOf(i.LastPulled)
 	next.ErrorCode, next.Reason = "", ""
 	if i.Err != nil {
 		next.ErrorCode, next.Reason = scan.CodeOf(i.Err), scan.MessageOf(i.Err)
@@ -506,7 +523,7 @@ func (r *Record) SetImageMissing(label string, instead []scan.Image, now Stamp) 
 	next := old
 	next.Digest, next.Index, next.Artifacts, next.Kind, next.Last, next.AnsweredAt, next.Started = "", "", 0, scan.Missing, Answer{}, 0, 0
 	next.ErrorCode, next.Reason, next.MissingSince = "", "", cmp.Or(old.MissingSince, now)
-	next.LastPulled = 0
+	next.Last.LastInUse = old.Last.LastInUse
 	if old.Kind == scan.PlainImage {
 		next.cutOff(old, now)
 	}
@@ -553,19 +570,76 @@ func (r *Record) PresentTags() map[string]bool {
 	return present
 }
 
-// KeepOnly deletes all images without one of the tags. If it deletes any, the record no longer has a listing of all
-// tags.
-func (r *Record) KeepOnly(tags []string) {
-	watched := make(map[string]bool, len(tags))
-	for _, tag := range tags {
-		watched[tag] = true
+// Covers reports whether the record has all images that the configs may watch.
+func (r *Record) Covers(configs []scan.Config) bool {
+	listedAll := r.HasListedAll()
+	var known map[string]bool
+	isUnknown := func(tag string) bool { return !known[tag] }
+	for _, c := range configs {
+		key := c.SelectionKey()
+		switch {
+		case key != "":
+			if !slices.ContainsFunc(r.Selections, func(s Selection) bool { return s.Key == key }) {
+				return false
+			}
+		case listedAll:
+		case len(c.Tags) == 0:
+			return false
+		default:
+			if known == nil {
+				known = r.Tags()
+			}
+			if slices.ContainsFunc(c.Tags, isUnknown) {
+				return false
+			}
+		}
 	}
+	return true
+}
+
+// OlderOf returns the number of images that were not among the newest for a config when they were last listed.
+func (r *Record) OlderOf(c scan.Config) int {
+	i, found := slices.BinarySearchFunc(r.Selections, c.SelectionKey(), func(s Selection, key string) int { return strings.Compare(s.Key, key) })
+	if !found {
+		return 0
+	}
+	return r.Selections[i].Older
+}
+
+// Keep deletes the images that keep does not select. If it deletes any with a tag, the record no longer has a list of all tags.
+func (r *Record) Keep(keep func(*ImageRecord) bool) {
 	for label, i := range r.Images {
-		if !watched[i.Tag] {
-			r.copyImages()
-			delete(r.Images, label)
+		if keep(i) {
+			continue
+		}
+		r.copyImages()
+		delete(r.Images, label)
+		if !scan.IsUntagged(i.Tag) {
 			r.Listed = 0
 		}
+	}
+}
+
+// HasPast reports whether something was reported of the image, so that its history must continue.
+func (r ImageRecord) HasPast() bool {
+	return r.History != "" || r.Scan.Completed > 0 || r.FailedSince > 0 || len(r.Gaps)+len(r.Failures)+len(r.Statuses) > 0
+}
+
+// SetWatched records which images a config watches now. Problems with the scanning of an image end when nobody watches it, and when a
+// config watches it again, the time without a scan starts again.
+func (r *Record) SetWatched(isWatched func(*ImageRecord) bool, now Stamp) {
+	for _, old := range r.Images {
+		if isWatched(old) == (old.Unwatched == 0) {
+			continue
+		}
+		next := *old
+		if old.Unwatched > 0 {
+			next.Unwatched, next.WaitingSince = 0, now
+		} else {
+			next.cutOff(*old, now)
+			next.Unwatched = now
+		}
+		r.Put(next)
 	}
 }
 
@@ -638,7 +712,8 @@ func (r Record) NextChange(now Stamp) Stamp { return max(now, r.Changed+1) }
 // HasVisibleChange reports whether a and b differ in data that responses show. It ignores the times of listings,
 // readings and starts.
 func HasVisibleChange(a, b Record) bool {
-	if a.MissingSince != b.MissingSince || a.Appeared != b.Appeared || a.NotCovered != b.NotCovered || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) || !slices.Equal(a.Dates, b.Dates) {
+	if a.MissingSince != b.MissingSince || a.Appeared != b.Appeared || a.NotCovered != b.NotCovered || len(a.Absences) != len(b.Absences) || len(a.Images) != len(b.Images) || a.Failure != b.Failure || !reflect.DeepEqual(a.NotWatched, b.NotWatched) ||
+		!slices.Equal(a.Selections, b.Selections) || !slices.Equal(a.Dates, b.Dates) {
 		return true
 	}
 	for label, image := range b.Images {

@@ -41,7 +41,7 @@ func TestChangesOfACloneDoNotChangeTheOriginal(t *testing.T) {
 		"image pushed":    func(r *Record) { r.UpdateImage(scan.Image{Tag: "old", Digest: "sha256:b"}, false, now) },
 		"image missing":   func(r *Record) { r.SetImageMissing("old", nil, now) },
 		"pruned":          func(r *Record) { r.Prune(now) },
-		"tags removed":    func(r *Record) { r.KeepOnly([]string{"another"}) },
+		"tags removed":    func(r *Record) { r.Keep(func(*ImageRecord) bool { return false }) },
 		"scan started":    func(r *Record) { r.SetStarted(scan.Image{Tag: "old", Digest: "sha256:a"}, now) },
 		"history dropped": func(r *Record) { r.DropHistory("old") },
 		"second reserved": func(r *Record) { r.UsedSeconds.Reserve(100) },

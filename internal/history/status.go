@@ -69,8 +69,11 @@ func statusWithout(instead []scan.Image) (kind EventKind, err error) {
 }
 
 // wasImage reports whether readers know the label as an image: it has a completed scan, or a change was listed that
-// has not ended.
+// has not ended. Of an image that nobody watches, nothing is listed.
 func (r ImageRecord) wasImage(now Stamp) bool {
+	if r.Unwatched > 0 {
+		return false
+	}
 	return r.status().Kind != "" || r.mayReturn() || r.Kind == scan.PlainImage && (r.Scan.Completed > 0 || r.FailedSince > 0 || r.unscannedSince(now) > 0)
 }
 

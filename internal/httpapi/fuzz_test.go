@@ -30,7 +30,7 @@ func (oneConfig) LastDeleted(context.Context) (time.Time, error) { return time.T
 
 func (o oneConfig) Get(context.Context, string) (scan.Config, error) { return o.config, nil }
 func (o oneConfig) List(context.Context) ([]scan.Config, error)      { return []scan.Config{o.config}, nil }
-func (o oneConfig) Images(_ context.Context, repo scan.Repository, _ []string) (scan.Listing, error) {
+func (o oneConfig) Images(_ context.Context, repo scan.Repository, _ scan.Wanted) (scan.Listing, error) {
 	return scan.Listing{Images: []scan.Image{{Repository: repo, Tag: o.tag, Digest: "1"}, {Repository: repo, Tag: o.tag + "2", Digest: "2"}}}, nil
 }
 func (o oneConfig) Findings(context.Context, scan.Repository, string) (scan.Result, error) {

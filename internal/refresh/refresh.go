@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,10 +15,10 @@ import (
 // Registry reads from ECR. Its errors have the codes RepositoryNotFound, ImageNotFound, NoAccess, Unavailable or
 // Internal.
 type Registry interface {
-	// Images returns the images that the tags of a repository point to. It reads all tags when tags is empty. For an
-	// image index it returns the images of the index. It omits tags that do not exist. An index whose images can't be
-	// read is one image with an Err.
-	Images(ctx context.Context, repo scan.Repository, tags []string) (scan.Listing, error)
+	// Images returns the wanted images of a repository. For an image index it returns the images of the index. It omits
+	// tags that do not exist. An index whose images can't be read is one image with an Err. An image without a tag has
+	// its digest as the tag. The images of an index are listed without a tag only as parts of the index.
+	Images(ctx context.Context, repo scan.Repository, wanted scan.Wanted) (scan.Listing, error)
 	// Findings returns the result of the last scan of an image with all findings, merged and sorted as by
 	// [scan.MergeFindings]. For an image that was never scanned it returns a result with the state NotScanned.
 	Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error)
@@ -104,166 +103,44 @@ func (r *Refresher) IsAsStored() bool {
 // digest at any time.
 const ListingMaxAge = 5 * time.Minute
 
-// IsFresh reports whether the record has a listing of the tags that is younger than [ListingMaxAge]. Without tags it
-// must be a listing of all tags.
-func (r *Refresher) IsFresh(tags []string) bool {
+// IsFresh reports whether the record has all images that the configs may watch, from a listing that is younger than
+// [ListingMaxAge].
+func (r *Refresher) IsFresh(configs []scan.Config) bool {
 	age := r.Clock() - r.Record.Begin
 	if r.Record.Begin == 0 || age >= history.Stamp(ListingMaxAge/time.Second) || age <= -history.Stamp(ListingMaxAge/time.Second) || r.Record.MissingSince > 0 {
 		return false
 	}
-	if len(tags) == 0 {
-		return r.Record.HasListedAll()
+	return r.Record.Covers(configs) && !r.lacksTag(configs)
+}
+
+// lacksTag reports whether the record lacks a tag that a config names. A tag that no visit searched for can exist.
+func (r *Refresher) lacksTag(configs []scan.Config) bool {
+	var names []string
+	for _, c := range configs {
+		names = append(names, c.Names()...)
+	}
+	if len(names) == 0 {
+		return false
 	}
 	known := r.Record.Tags()
-	return !slices.ContainsFunc(tags, func(tag string) bool { return !known[tag] }) // a tag that no visit searched for can exist
+	return slices.ContainsFunc(names, func(tag string) bool { return !known[tag] })
 }
 
-// HasListing reports whether the record has an image with one of the tags. Without tags, any image counts.
-func (r *Refresher) HasListing(tags []string) bool {
-	present := r.Record.PresentTags()
-	return len(tags) == 0 && len(present) > 0 || slices.ContainsFunc(tags, func(tag string) bool { return present[tag] })
+// HasListing reports whether the record has an image that a selection watches.
+func (r *Refresher) HasListing(s scan.Selection) bool {
+	for _, i := range r.Record.Images {
+		if i.Kind != scan.Missing && s.Watches(i.Tag) {
+			return true
+		}
+	}
+	return false
 }
 
-// List reads from ECR the images of the tags, or of all tags when tags is empty, and updates the record. Images that
-// ECR does not list are marked as missing. Errors: those of [Registry]. On an error, the record changes only if the
-// repository does not exist.
-func (r *Refresher) List(ctx context.Context, tags []string) error {
-	r.CalledECR = true
-	listing, err := r.Registry.Images(ctx, r.Repo, tags)
-	if err == nil && listing.IsPaged {
-		listing.Images, err = r.withMovedTags(ctx, listing.Images)
-	}
-	now := r.Clock()
-	if err != nil {
-		r.ListError = err
-		if scan.CodeOf(err) == scan.RepositoryNotFound {
-			r.Record.SetMissing(now)
-		}
-		return err
-	}
-	r.ListError = nil
-	r.Record.SetPresent(now)
-	r.recordListing(r.withKnownImages(r.withKnownKinds(r.Record.Identify(listing.Images))), tags, now)
-	if len(tags) == 0 {
-		r.Record.NotWatched = listing.NotWatched
-	}
-	return nil
-}
-
-// maxMovedTags is the maximum number of tags that are looked up again. If more are missing, they were deleted.
-const maxMovedTags = 16
-
-// withMovedTags adds the images of recorded tags that no page of a listing has. Such a tag can have moved to an image of an
-// earlier page while the pages were read.
-func (r *Refresher) withMovedTags(ctx context.Context, images []scan.Image) ([]scan.Image, error) {
-	missing := r.Record.PresentTags()
-	for _, i := range images {
-		delete(missing, i.Tag)
-	}
-	if len(missing) == 0 || len(missing) > maxMovedTags {
-		return images, nil
-	}
-	found, err := r.Registry.Images(ctx, r.Repo, slices.Sorted(maps.Keys(missing)))
-	return append(images, found.Images...), err
-}
-
-func (r *Refresher) recordListing(images []scan.Image, tags []string, now history.Stamp) {
-	listed := make(map[string]bool, len(images))
-	for _, i := range images {
-		if listed[i.Label()] = true; r.readErrors[i.Label()] == nil {
-			r.Record.UpdateImage(i, len(tags) == 0, now)
-		}
-	}
-	requested := make(map[string]bool, len(tags))
-	for _, tag := range tags {
-		requested[tag] = true
-	}
-	missing := make(map[string][]string) // labels by tag
-	for label, i := range r.Record.Images {
-		if !listed[label] && (len(tags) == 0 || requested[i.Tag]) {
-			missing[i.Tag] = append(missing[i.Tag], label)
-		}
-	}
-	r.recordMissing(missing, images, now)
-	present := r.Record.PresentTags()
-	for _, tag := range tags {
-		image := scan.Image{Repository: r.Repo, Tag: tag, Kind: scan.Missing}
-		if old, known := r.Record.Images[image.Label()]; !present[tag] && (!known || old.Kind == scan.Missing) {
-			r.Record.UpdateImage(image, false, now)
-		}
-	}
-	if len(tags) == 0 {
-		r.Record.Listed = now
-	}
-}
-
-// recordMissing marks images as missing that were not listed. images are those that were.
-func (r *Refresher) recordMissing(missing map[string][]string, images []scan.Image, now history.Stamp) {
-	instead := make(map[string][]scan.Image, len(missing))
-	for _, i := range images {
-		if len(missing[i.Tag]) > 0 {
-			instead[i.Tag] = append(instead[i.Tag], i)
-		}
-	}
-	for tag, labels := range missing {
-		for _, label := range labels {
-			r.Record.SetImageMissing(label, instead[tag], now)
-		}
-	}
-}
-
-// withKnownKinds replaces each tag whose kind can't be read now with the recorded image, if it has the same digest.
-func (r *Refresher) withKnownKinds(images []scan.Image) []scan.Image {
-	for n, i := range images {
-		if i.Kind != scan.PlainImage || i.Err == nil {
-			continue
-		}
-		if known := r.Record.Image(i.Label()); known.Digest == i.Digest {
-			images[n] = known.Image(r.Repo)
-		}
-	}
-	return images
-}
-
-// withKnownImages replaces each index that is temporarily unavailable with its recorded images. If the recorded images
-// are not all of the index, it keeps the index too.
-func (r *Refresher) withKnownImages(images []scan.Image) []scan.Image {
-	unavailable, listed := make(map[string]scan.Image), make(map[string]bool, len(images))
-	for _, i := range images {
-		if listed[i.Label()] = true; i.Kind == scan.Index && scan.CodeOf(i.Err) == scan.Unavailable {
-			unavailable[i.Tag] = i
-		}
-	}
-	if len(unavailable) == 0 {
-		return images
-	}
-	known, isPartial := make(map[string]bool), make(map[string]bool)
-	replaced := slices.Clone(images)
-	for label, i := range r.Record.Images {
-		index, ok := unavailable[i.Tag]
-		switch {
-		case ok && i.Kind == scan.Index && i.Digest == index.Digest:
-			isPartial[i.Tag] = true
-			continue
-		case !ok || i.Kind != scan.PlainImage || i.Index != index.Digest:
-			continue
-		case !listed[label]:
-			replaced = append(replaced, i.Image(r.Repo))
-			r.readErrors[label] = index.Err
-		}
-		known[i.Tag] = true
-	}
-	return slices.DeleteFunc(replaced, func(i scan.Image) bool {
-		index, ok := unavailable[i.Tag]
-		return ok && i.Label() == index.Label() && known[i.Tag] && !isPartial[i.Tag]
-	})
-}
-
-// Images returns the recorded images that exist, sorted by tag and platform.
-func (r *Refresher) Images() []scan.Image {
+// Images returns the recorded images that exist and that isWatched selects, sorted by tag and platform.
+func (r *Refresher) Images(isWatched func(*history.ImageRecord) bool) []scan.Image {
 	records := make([]*history.ImageRecord, 0, len(r.Record.Images))
 	for _, i := range r.Record.Images {
-		if i.Kind != scan.Missing {
+		if i.Kind != scan.Missing && isWatched(i) {
 			records = append(records, i)
 		}
 	}

@@ -94,7 +94,7 @@ type watchedRepository struct {
 	repo          scan.Repository
 	configIndexes []int // in the configs of the request
 	configs       []scan.Config
-	tags          []string // the tags of all its configs; empty if a config watches all tags
+	selections    []scan.Selection // of the configs
 	*refresh.Refresher
 	err error
 	// mayCall is true if the request may call ECR for this repository. toFetch lists the groups whose results it reads.
@@ -169,9 +169,6 @@ func watchedRepositories(configs []scan.Config) []*watchedRepository {
 		}
 		w.configIndexes, w.configs = append(w.configIndexes, i), append(w.configs, c)
 	}
-	for _, w := range all {
-		w.tags = scan.WatchedTags(w.configs)
-	}
 	return all
 }
 
@@ -182,7 +179,7 @@ func (q *request) selectRepositories(repositories []*watchedRepository) {
 	for _, w := range repositories {
 		switch w.mayCall = q.scope != recordsOnly && w.err == nil; {
 		case !w.mayCall || q.scope != allConfigs:
-		case w.IsFresh(w.tags) || IsPermanent(w.Record.Failure.Code):
+		case w.IsFresh(w.configs) || IsPermanent(w.Record.Failure.Code):
 			w.mayCall = false
 		default:
 			due = append(due, w)
@@ -210,7 +207,7 @@ func IsPermanent(code scan.Code) bool {
 func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports []Report) {
 	if w.err != nil {
 		q.Log.ErrorContext(ctx, "could not read the record of a repository", append(refresh.RepositoryAttrs(w.repo), "error", w.err)...)
-		q.noteChange(nil)
+		q.noteChange(w)
 		for _, i := range w.configIndexes {
 			reports[i] = Report{Err: w.err}
 		}
@@ -220,13 +217,13 @@ func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports
 		if q.process != nil && (q.scope == recordsOnly || q.isReadable(w)) {
 			q.process(ctx, w, items)
 		}
-		q.noteChange(w.Refresher)
+		q.noteChange(w)
 		assignItems(w, items, reports)
 	}
 	for j, i := range w.configIndexes {
 		reports[i].Config = w.configs[j]
 		if reports[i].Err == nil && w.err == nil {
-			reports[i].Err = q.configError(w, w.configs[j])
+			reports[i].Err = q.configError(w, j)
 		}
 		if reports[i].Err != nil {
 			reports[i].Images, reports[i].Artifacts, reports[i].NotWatched = nil, 0, nil
@@ -234,18 +231,24 @@ func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports
 	}
 }
 
-// listTags reads from ECR which digests the watched tags point to, if that may have changed. Then it selects the groups whose results are read.
+// listTags reads from ECR which digests the watched tags point to, if that may have changed. Then it selects the images that the configs watch, and
+// the groups whose results are read.
 func (q *request) listTags(w *watchedRepository) {
+	if w.err == nil {
+		w.selections = w.SelectAll(w.configs)
+	}
 	if !w.mayCall {
 		return
 	}
-	isFresh := w.IsFresh(w.tags) && q.scope != requireFresh
+	isFresh := w.IsFresh(w.configs) && q.scope != requireFresh
 	if !isFresh {
 		ctx := q.callCtx
-		if w.HasListing(w.tags) && q.scope != requireFresh {
+		if slices.ContainsFunc(w.selections, w.HasListing) && q.scope != requireFresh {
 			ctx = q.waitCtx
 		}
-		if w.List(ctx, w.tags) != nil {
+		err := w.List(ctx, w.configs, false)
+		w.selections = w.SelectAll(w.configs)
+		if err != nil {
 			return
 		}
 	}
@@ -309,11 +312,7 @@ func (q *request) shouldFetch(w *watchedRepository, g refresh.Group, isFresh boo
 
 // watchedImages returns the images of the record that the configs of the request watch.
 func (w *watchedRepository) watchedImages() []scan.Image {
-	images := w.Images()
-	if len(w.tags) == 0 {
-		return images
-	}
-	return slices.DeleteFunc(images, func(i scan.Image) bool { return !w.watches(i.Tag) })
+	return w.Images(func(i *history.ImageRecord) bool { return w.watches(i.Tag) })
 }
 
 // items returns an item for each image that the configs watch, sorted. Configured tags that don't exist also get an item.
@@ -325,16 +324,17 @@ func (q *request) items(w *watchedRepository) []Item {
 		hasItem[image.Tag] = true
 		items = append(items, q.item(w.Refresher, image))
 	}
-	recorded, listedAll := w.Record.Tags(), w.Record.HasListedAll()
+	recorded, present := w.Record.Tags(), w.Record.PresentTags()
 	for _, c := range w.configs {
-		for _, tag := range c.Tags {
-			if hasItem[tag] {
+		isListed := w.Record.HasListedAll() || w.Record.Covers([]scan.Config{c})
+		for _, tag := range c.Names() {
+			if hasItem[tag] || present[tag] {
 				continue
 			}
 			hasItem[tag] = true
 			image := scan.Image{Repository: w.repo, Tag: tag, Kind: scan.Missing}
 			result := scan.Result{State: scan.NoSuchTag}
-			if !listedAll && !recorded[tag] { // no visit has listed this tag yet
+			if !isListed && !recorded[tag] { // no visit has listed this tag yet
 				image.Kind, result = scan.PlainImage, refresh.ResultOfError(image, cmp.Or(w.ListError, error(scan.ErrNotVisited)))
 			}
 			items = append(items, Item{Image: image, Result: result})
@@ -365,11 +365,16 @@ func (q *request) item(r *refresh.Refresher, image scan.Image) Item {
 
 // isReadable reports whether at least one config of the repository can be read.
 func (q *request) isReadable(w *watchedRepository) bool {
-	return slices.ContainsFunc(w.configs, func(c scan.Config) bool { return q.configError(w, c) == nil })
+	for j := range w.configs {
+		if q.configError(w, j) == nil {
+			return true
+		}
+	}
+	return false
 }
 
-// configError returns the error that keeps a whole config from being read; nil when there is none.
-func (q *request) configError(w *watchedRepository, c scan.Config) error {
+// configError returns the error that keeps the config with index j from being read as a whole; nil when there is none.
+func (q *request) configError(w *watchedRepository, j int) error {
 	failure := w.Record.Failure
 	switch {
 	case w.ListError != nil && (scan.CodeOf(w.ListError) != scan.Unavailable || q.scope == requireFresh):
@@ -378,7 +383,7 @@ func (q *request) configError(w *watchedRepository, c scan.Config) error {
 		return &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}
 	case w.ListError == nil && !w.CalledECR && IsPermanent(failure.Code):
 		return &scan.Error{Code: failure.Code, Message: failure.Reason}
-	case w.ListError == nil && (w.CalledECR || w.Record.Begin > 0), w.HasListing(c.Tags): // slow: it checks every image, so it is the last condition
+	case w.ListError == nil && (w.CalledECR || w.Record.Begin > 0), w.HasListing(w.selections[j]): // slow: it checks every image, so it is the last condition
 		return nil
 	case w.ListError != nil:
 		return w.ListError
@@ -388,27 +393,52 @@ func (q *request) configError(w *watchedRepository, c scan.Config) error {
 	return scan.ErrNotVisited
 }
 
-// assignItems assigns the items to the reports of the configs. A config with tags gets all items of these tags. A config that watches all tags
-// gets only images. All configs without tags use the same slice, because it may be long.
+// assignItems assigns the items to the reports of the configs. A config gets all items of the tags that it names, and otherwise only images. All
+// configs that watch all tags and nothing else use the same slice, because it may be long.
 func assignItems(w *watchedRepository, items []Item, reports []Report) {
+	var plain []int
 	for j, i := range w.configIndexes {
-		if tags := w.configs[j].Tags; len(tags) > 0 {
-			reports[i].Images = withTags(items, tags)
-			reports[i].Artifacts = scan.CountArtifacts(imagesOf(reports[i].Images))
+		c, r, s := w.configs[j], &reports[i], w.selections[j]
+		r.Older, r.Unused = w.Record.OlderOf(c), s.Unused
+		if len(c.Tags) == 0 && !c.Untagged {
+			r.NotWatched = w.Record.NotWatched
 		}
+		if len(c.Tags) == 0 && !c.IsSelective() {
+			plain = append(plain, j)
+			continue
+		}
+		for _, item := range items {
+			if s.Watches(item.Image.Tag) {
+				r.Images = append(r.Images, item)
+			}
+		}
+		r.Images, r.Artifacts = withoutArtifacts(r.Images, s)
 	}
-	artifacts := scan.CountArtifacts(imagesOf(items))
-	images := slices.DeleteFunc(items, func(item Item) bool {
+	if len(plain) == 0 {
+		return
+	}
+	s := w.selections[plain[0]]
+	images, artifacts := withoutArtifacts(slices.DeleteFunc(items, func(item Item) bool { return !s.Watches(item.Image.Tag) }), s)
+	for _, j := range plain {
+		r := &reports[w.configIndexes[j]]
+		r.Images, r.Artifacts = images, artifacts
+	}
+}
+
+// withoutArtifacts removes what is not an image, except for the tags that the config names. It returns the number of artifacts that it removed, and
+// of those in indexes.
+func withoutArtifacts(items []Item, s scan.Selection) (images []Item, artifacts int) {
+	artifacts = scan.CountArtifacts(imagesOf(items))
+	images = slices.DeleteFunc(items, func(item Item) bool {
+		if s.IsNamed(item.Image.Tag) {
+			return false
+		}
 		if item.Image.Kind == scan.Artifact {
 			artifacts++
 		}
 		return item.Image.Kind == scan.Artifact || item.Image.Kind == scan.Missing || item.Image.Digest == "" && item.Image.Err == nil
 	})
-	for j, i := range w.configIndexes {
-		if len(w.configs[j].Tags) == 0 {
-			reports[i].Images, reports[i].Artifacts, reports[i].NotWatched = slices.Clip(images), artifacts, w.Record.NotWatched
-		}
-	}
+	return slices.Clip(images), artifacts
 }
 
 func imagesOf(items []Item) iter.Seq[scan.Image] {
@@ -421,29 +451,20 @@ func imagesOf(items []Item) iter.Seq[scan.Image] {
 	}
 }
 
-func withTags(items []Item, tags []string) []Item {
-	wanted := make(map[string]bool, len(tags))
-	for _, tag := range tags {
-		wanted[tag] = true
-	}
-	var picked []Item
-	for _, item := range items {
-		if wanted[item.Image.Tag] {
-			picked = append(picked, item)
-		}
-	}
-	return picked
-}
-
 // noteChange notes when the visible data of a repository last changed. This is known only if all data comes from the record.
-func (q *request) noteChange(r *refresh.Refresher) {
+func (q *request) noteChange(w *watchedRepository) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if r == nil || r.CalledECR || r.Record.Changed == 0 {
+	if w.err != nil || w.CalledECR || w.Record.Changed == 0 {
 		q.changeUnknown = true
 		return
 	}
-	q.changedAt = max(q.changedAt, r.Record.Changed)
+	q.changedAt = max(q.changedAt, w.Record.Changed)
+	for _, s := range w.selections {
+		if !s.Expired.IsZero() {
+			q.changedAt = max(q.changedAt, history.StampOf(s.Expired)+1)
+		}
+	}
 }
 
 // Unless returns a reader whose listings of findings and changes are not made if isKnown returns true for their basis. Then the error is ErrKnown, and no
@@ -482,8 +503,8 @@ func (q *request) findBasis(repositories []*watchedRepository) (isKnown bool) {
 func (q *request) hashRepository(h hash.Hash, w *watchedRepository) bool {
 	fmt.Fprintln(h, w.Record.Changed, w.Record.First, w.Record.HasListedAll())
 	for i, c := range w.configs {
-		fmt.Fprintf(h, "%d %#v\n", w.configIndexes[i], c)
-		if err := q.configError(w, c); err != nil {
+		fmt.Fprintf(h, "%d %#v %d\n", w.configIndexes[i], c, w.selections[i].Expired.Unix())
+		if err := q.configError(w, i); err != nil {
 			if !IsPermanent(scan.CodeOf(err)) {
 				return false
 			}
@@ -506,8 +527,7 @@ func (q *request) hashRepository(h hash.Hash, w *watchedRepository) bool {
 
 // watches reports whether a config of the request watches a tag.
 func (w *watchedRepository) watches(tag string) bool {
-	_, isWatched := slices.BinarySearch(w.tags, tag)
-	return len(w.tags) == 0 || isWatched
+	return slices.ContainsFunc(w.selections, func(s scan.Selection) bool { return s.Watches(tag) })
 }
 
 // dropBasis notes that the listing depends on more than its basis.

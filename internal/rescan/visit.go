@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -203,9 +202,8 @@ func (w *visit) do() (Outcome, error) {
 
 // list lists the images that the configs watch. If this fails, it records the error.
 func (w *visit) list() error {
-	tags := w.watchedTags()
 	w.Record.Configs = w.ids
-	if err := w.List(w.callCtx, tags); err != nil {
+	if err := w.List(w.callCtx, w.configs, w.configErr != nil); err != nil {
 		w.Record.SetFailure(err, w.Clock())
 		if saveErr := w.save(); saveErr != nil {
 			w.log.WarnContext(w.saveCtx, "could not record why the visit failed", "error", saveErr)
@@ -216,9 +214,14 @@ func (w *visit) list() error {
 		w.Record.SetAppeared(history.Stamp(w.message.Created), w.Clock())
 	}
 	w.Record.SetVisited(w.begin)
-	if w.configErr == nil && len(tags) > 0 {
-		w.Record.KeepOnly(tags)
+	if w.configErr == nil {
+		w.Trim(w.configs)
 	}
+	selections := w.SelectAll(w.configs)
+	w.Record.SetWatched(func(i *history.ImageRecord) bool {
+		isKept := w.configErr != nil && i.Unwatched == 0 // the config that can't be read can watch it
+		return isKept || slices.ContainsFunc(selections, func(s scan.Selection) bool { return s.Watches(i.Tag) })
+	}, w.Clock())
 	return nil
 }
 
@@ -301,19 +304,15 @@ func (w *visit) isStale() bool {
 	return !w.Stored.Unfinished && begin <= w.Clock() && w.message.Sent.Before(begin.Time())
 }
 
-// coversConfigs reports whether the record has all tags that the configs watch. A message that was sent before the last
+// coversConfigs reports whether the record has all images that the configs may watch. A message that was sent before the last
 // visit can name a config that the last visit did not read, or that was replaced after the last visit had read it.
 func (w *visit) coversConfigs() bool {
 	read := make(map[string]bool, len(w.configs))
-	tags, listedAll := w.Record.Tags(), w.Record.HasListedAll()
-	isUnknown := func(tag string) bool { return !tags[tag] }
 	for _, c := range w.configs {
 		read[c.ID] = true
-		if !listedAll && (len(c.Tags) == 0 || slices.ContainsFunc(c.Tags, isUnknown)) {
-			return false
-		}
 	}
-	return !slices.ContainsFunc(w.ids, func(id string) bool { return !read[id] && !slices.Contains(w.Record.Configs, id) })
+	isNew := func(id string) bool { return !read[id] && !slices.Contains(w.Record.Configs, id) }
+	return w.Record.Covers(w.configs) && !slices.ContainsFunc(w.ids, isNew)
 }
 
 // configsAtOnce is the maximum number of concurrent reads of configs.
@@ -360,22 +359,6 @@ func (w *visit) remove() (Outcome, error) {
 	}
 	w.log.InfoContext(w.saveCtx, "deleted the record of a repository that no config watches any more")
 	return VisitEnded, nil
-}
-
-// watchedTags returns the tags that the configs watch, or nil for all tags. If a config can't be read, it adds the
-// tags in the record.
-func (w *visit) watchedTags() []string {
-	tags := scan.WatchedTags(w.configs)
-	watchesAll := len(w.configs) > 0 && len(tags) == 0
-	if watchesAll || w.configErr == nil {
-		return tags
-	}
-	if w.Record.HasListedAll() {
-		return nil
-	}
-	tags = slices.AppendSeq(tags, maps.Keys(w.Record.Tags()))
-	slices.Sort(tags)
-	return slices.Compact(tags)
 }
 
 // sweepEvery is the interval at which unused histories are deleted.

@@ -63,7 +63,7 @@ func (w *work) run() error {
 	if w.Stored.Version != "" || w.readOnly {
 		w.firstSave.Do(func() { close(w.recorded) })
 	}
-	images := w.Images()
+	images := w.Images(func(i *history.ImageRecord) bool { return i.Unwatched == 0 })
 	w.countOthers(images)
 	groups := w.Groups(images)
 	if w.message.Continues > 0 {
@@ -90,7 +90,7 @@ func (w *work) fetch(groups []refresh.Group, wants func(refresh.Group) (context.
 func (w *work) countOthers(images []scan.Image) {
 	listed := make(map[string]bool)
 	for _, c := range w.configs {
-		for _, tag := range c.Tags {
+		for _, tag := range c.Names() {
 			listed[tag] = true
 		}
 	}

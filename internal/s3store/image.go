@@ -39,7 +39,9 @@ type storedImage struct {
 	Continuous      bool                  `json:"ec"`
 	Unlisted        int                   `json:"un"`
 	Incomplete      bool                  `json:"in"`
+	PushedAt        history.Stamp         `json:"pu"`
 	LastPulled      history.Stamp         `json:"lp"`
+	Unwatched       history.Stamp         `json:"uw"`
 	Suppressed      int                   `json:"sp"`
 	InUse           int                   `json:"u"`
 	LastInUse       history.Stamp         `json:"ul"`
@@ -101,7 +103,7 @@ func (s *storedImages) UnmarshalJSONFrom(text *jsontext.Decoder) error {
 func newStoredImage(r history.ImageRecord) storedImage {
 	i := storedImage{
 		Tag: r.Tag, Platform: r.Platform, Listed: r.Listed, Digest: r.Digest, Index: r.Index, Artifacts: r.Artifacts, Kind: r.Kind, ErrorCode: r.ErrorCode, Reason: r.Reason,
-		LastPulled: r.LastPulled, First: r.First, Seen: r.Seen, MissingSince: r.MissingSince, WaitingSince: r.WaitingSince,
+		PushedAt: r.PushedAt, LastPulled: r.LastPulled, Unwatched: r.Unwatched, First: r.First, Seen: r.Seen, MissingSince: r.MissingSince, WaitingSince: r.WaitingSince,
 		State: r.Last.State, StateReason: r.Last.Reason, Completed: r.Last.Completed, Enhanced: r.Last.Enhanced,
 		Continuous: r.Last.Continuous, Unlisted: r.Last.Unlisted, Incomplete: r.Last.Incomplete,
 		Suppressed: r.Last.Suppressed, InUse: r.Last.InUse, LastInUse: r.Last.LastInUse,
@@ -126,7 +128,7 @@ func newStoredImage(r history.ImageRecord) storedImage {
 func (i storedImage) record(join func(known []int, others scan.Counts) scan.Counts) history.ImageRecord {
 	r := history.ImageRecord{
 		Tag: i.Tag, Platform: i.Platform, Listed: i.Listed, Digest: i.Digest, Index: i.Index, Artifacts: i.Artifacts, Kind: i.Kind, ErrorCode: i.ErrorCode, Reason: i.Reason,
-		LastPulled: i.LastPulled, First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
+		PushedAt: i.PushedAt, LastPulled: i.LastPulled, Unwatched: i.Unwatched, First: i.First, Seen: i.Seen, MissingSince: i.MissingSince, WaitingSince: i.WaitingSince,
 		Last: history.Answer{
 			State: i.State, Reason: i.StateReason, Counts: join(i.Counts, i.Others), Completed: i.Completed, Enhanced: i.Enhanced, Continuous: i.Continuous,
 			Unlisted: i.Unlisted, Incomplete: i.Incomplete,

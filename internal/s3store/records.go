@@ -65,6 +65,7 @@ type storedRecord struct {
 	Listed       history.Stamp        `json:"listed"`
 	NotWatched   *int                 `json:"notWatched"`
 	NotCovered   bool                 `json:"notCovered"`
+	Selections   []history.Selection  `json:"selections"`
 	First        history.Stamp        `json:"first"`
 	MissingSince history.Stamp        `json:"gone"`
 	Absences     []history.Period     `json:"absences"`
@@ -133,13 +134,13 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.
 
 func newStoredRecord(r history.Record) storedRecord {
 	return storedRecord{
-		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Unfinished: r.Unfinished, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, NotCovered: r.NotCovered, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Appeared: r.Appeared, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, Returned: r.Returned, UsedSeconds: r.UsedSeconds,
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Unfinished: r.Unfinished, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, NotCovered: r.NotCovered, Selections: r.Selections, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Appeared: r.Appeared, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, Returned: r.Returned, UsedSeconds: r.UsedSeconds,
 	}
 }
 
 func (x storedRecord) record(o object) history.Record {
 	return history.Record{
-		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Unfinished: x.Unfinished, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, NotCovered: x.NotCovered, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences, Appeared: x.Appeared, Dates: x.Dates,
+		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Unfinished: x.Unfinished, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, NotCovered: x.NotCovered, Selections: x.Selections, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences, Appeared: x.Appeared, Dates: x.Dates,
 		Changed: x.Changed, Swept: x.Swept, Returned: x.Returned, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
 	}
 }

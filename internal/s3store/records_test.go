@@ -81,14 +81,14 @@ func packOf(history string) string { return strings.Split(history, "/")[0] }
 func aRecord() history.Record {
 	image := history.ImageRecord{
 		Tag: "latest", Platform: "linux/arm64", Listed: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, WaitingSince: 77, ErrorCode: scan.NotScannable, Reason: "\x00 <odd> \u2028",
-		First: 2, Seen: 3, LastPulled: 27, MissingSince: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true, Continuous: true, Unlisted: 3, Incomplete: true, Suppressed: 2, InUse: 3, LastInUse: 26},
+		First: 2, Seen: 3, PushedAt: 29, LastPulled: 27, Unwatched: 30, MissingSince: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true, Continuous: true, Unlisted: 3, Incomplete: true, Suppressed: 2, InUse: 3, LastInUse: 26},
 		AnsweredAt: 6, Started: 30, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true, Incomplete: true}, History: "h", Since: 9,
 		Changes: []history.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}, Suppressed: scan.Counts{scan.High: 3}}},
 		Gaps:    []history.Period{{From: 11, Until: 12}}, Failures: []history.Period{{From: 13, Until: 14, CutOff: true}}, FailedSince: 15,
 		Statuses: []history.StatusEvent{{Kind: history.IndexUnread, At: 26, Since: 27, Reason: "<why>"}},
 	}
 	return history.Record{
-		Images: map[string]*history.ImageRecord{image.Label(): &image, "plain": {Tag: "plain", First: 1}}, Listed: 16, NotWatched: new(0), First: 28, MissingSince: 17,
+		Images: map[string]*history.ImageRecord{image.Label(): &image, "plain": {Tag: "plain", First: 1}}, Listed: 16, NotWatched: new(0), Selections: []history.Selection{{Key: "k", Older: 2}, {Key: "l"}}, First: 28, MissingSince: 17,
 		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, Returned: 31, UsedSeconds: history.SecondSet{{From: 22, Until: 23}},
 		Begin: 24, Unfinished: true, Configs: []string{"a", "b"}, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
 	}

@@ -56,20 +56,6 @@ func CompareRepositories(a, b Repository) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Region, b.Region), strings.Compare(a.Registry, b.Registry))
 }
 
-// WatchedTags returns the sorted tags that the configs of one repository list. It returns nil when one of the configs
-// watches all tags.
-func WatchedTags(configs []Config) []string {
-	var tags []string
-	for _, c := range configs {
-		if len(c.Tags) == 0 {
-			return nil
-		}
-		tags = append(tags, c.Tags...)
-	}
-	slices.Sort(tags)
-	return slices.Compact(tags)
-}
-
 // Distinct returns the values sorted and without duplicates, or nil when there are none.
 func Distinct(values []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(values)))

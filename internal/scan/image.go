@@ -43,9 +43,10 @@ type Image struct {
 	// Artifacts is the number of entries of the index that were left out because they are not images, such as attestations.
 	Artifacts int
 	Kind      Kind
-	// LastPulled is when ECR last recorded a pull of the image by its tag or digest, or zero when unknown. It is in
-	// UTC.
-	LastPulled time.Time
+	// PushedAt is when the image, or its index, was pushed, and LastPulled is when ECR last recorded a pull of it by its tag
+	// or digest. LastInUse is when Amazon Inspector last saw it running, as far as a record knows. They are in UTC, and zero
+	// when unknown.
+	PushedAt, LastPulled, LastInUse time.Time
 	// Err is why the images of an Index could not be read, or why it is not known now whether a PlainImage is one. The
 	// code NotScannable means that a retry does not help. After another code, a retry may succeed. Err is nil for every
 	// other kind.
@@ -55,8 +56,8 @@ type Image struct {
 // Listing is the list of the images of a repository, or of some of its tags.
 type Listing struct {
 	Images []Image
-	// NotWatched is the number of untagged images of the repository that no listed index contains. Nobody watches them. It is
-	// nil if it is not known.
+	// NotWatched is the number of untagged images of the repository that no listed index contains. It is nil if it is not
+	// known. A list that must contain untagged images then has none.
 	NotWatched *int
 	// IsPaged means that the list was read in several pages. It then lacks a tag that moved to an image of an earlier page
 	// meanwhile.
@@ -73,11 +74,14 @@ func (i Image) Label() string {
 
 // Separator returns what stands between the repository's name and the label: "@" if the digest stands for the tag, otherwise ":".
 func (i Image) Separator() string {
-	if strings.Contains(i.Tag, ":") { // a tag never contains a colon
+	if IsUntagged(i.Tag) {
 		return "@"
 	}
 	return ":"
 }
+
+// IsUntagged reports whether a text is a digest that stands for the tag of an image without one. A tag never contains a colon.
+func IsUntagged(tag string) bool { return strings.Contains(tag, ":") }
 
 // CountArtifacts returns the number of entries of the images' indexes that were left out because they are not images.
 func CountArtifacts(images iter.Seq[Image]) int {

@@ -13,6 +13,8 @@ import (
 const (
 	// MaxTags is the maximum number of tags and of patterns of tags in a config.
 	MaxTags = 1000
+	// maxPatterns is the maximum number of patterns of tags. Each is compared with each tag of a repository.
+	maxPatterns = 100
 	// maxExclude is the maximum number of names and patterns in Exclude. Each is compared with each repository of a registry.
 	maxExclude = 100
 	// maxPattern is the maximum length of a pattern.
@@ -56,6 +58,13 @@ func (c Config) Validate() error {
 	check(c.Newest >= 0 && c.Newest <= maxNewest, "/newest", NewestRule)
 	check(c.Used == "" || isUsed(c.Used), "/used", UsedRule)
 	check(len(c.Exclude) == 0 || !isRepository(c.Repository), "/exclude", "must be left out, because repository is not a pattern")
+	patterns := 0
+	for _, tag := range c.Tags {
+		if IsPattern(tag) {
+			patterns++
+		}
+	}
+	check(patterns <= maxPatterns, "/tags", fmt.Sprintf("must have at most %d patterns", maxPatterns))
 	wrong = append(wrong, checkList("/tags", c.Tags, MaxTags, func(s string) bool { return isTag(s) || isPatternOf(tagPart, s) },
 		tagRule+", or a pattern: "+patternRule)...)
 	wrong = append(wrong, checkList("/exclude", c.Exclude, maxExclude, func(s string) bool { return isRepository(s) || isPatternOf(repositoryPart, s) },

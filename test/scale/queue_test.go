@@ -69,7 +69,7 @@ type slowECR struct {
 	listed    int
 }
 
-func (e *slowECR) Images(context.Context, scan.Repository, []string) (scan.Listing, error) {
+func (e *slowECR) Images(context.Context, scan.Repository, scan.Wanted) (scan.Listing, error) {
 	e.turn <- struct{}{}
 	defer func() { <-e.turn }()
 	time.Sleep(time.Second / time.Duration(e.perSecond))

@@ -59,7 +59,7 @@ func wait(ctx context.Context) error {
 	}
 }
 
-func (r *slowRegistry) Images(ctx context.Context, repo scan.Repository, _ []string) (scan.Listing, error) {
+func (r *slowRegistry) Images(ctx context.Context, repo scan.Repository, _ scan.Wanted) (scan.Listing, error) {
 	if err := wait(ctx); err != nil {
 		return scan.Listing{}, err
 	}

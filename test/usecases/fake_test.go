@@ -66,7 +66,8 @@ func (f *fakeRegistry) takeCalls() map[string]int {
 	return calls
 }
 
-func (f *fakeRegistry) Images(ctx context.Context, repo scan.Repository, tags []string) (scan.Listing, error) {
+func (f *fakeRegistry) Images(ctx context.Context, repo scan.Repository, wanted scan.Wanted) (scan.Listing, error) {
+	tags := wanted.Tags
 	if err := f.count(ctx, "images", repo.Name); err != nil {
 		return scan.Listing{}, err
 	}
@@ -81,7 +82,7 @@ func (f *fakeRegistry) Images(ctx context.Context, repo scan.Repository, tags []
 		l.NotWatched, l.IsPaged = f.notWatched, f.hidden != nil
 	}
 	l.Images = slices.DeleteFunc(l.Images, func(i scan.Image) bool {
-		return len(tags) == 0 && f.hidden[i.Tag] || len(tags) > 0 && !slices.Contains(tags, i.Tag)
+		return scan.IsUntagged(i.Tag) && !wanted.Untagged || len(tags) == 0 && f.hidden[i.Tag] || len(tags) > 0 && !slices.Contains(tags, i.Tag)
 	})
 	for i := range l.Images {
 		l.Images[i].Repository = repo

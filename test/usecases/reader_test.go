@@ -473,7 +473,7 @@ func TestECRDoesNotAnswer(t *testing.T) {
 // hangingRegistry returns only when the context ends.
 type hangingRegistry struct{ *fakeRegistry }
 
-func (hangingRegistry) Images(ctx context.Context, _ scan.Repository, _ []string) (scan.Listing, error) {
+func (hangingRegistry) Images(ctx context.Context, _ scan.Repository, _ scan.Wanted) (scan.Listing, error) {
 	<-ctx.Done()
 	return scan.Listing{}, &scan.Error{Code: scan.Unavailable, Message: "no answer in time", Err: ctx.Err()}
 }

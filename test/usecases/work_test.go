@@ -334,7 +334,7 @@ func TestSetStored(t *testing.T) {
 		}
 		before := refresher.Record.Images["a"]
 		f := refresh.Fetcher{Refresher: refresher, Context: t.Context(), ShouldRead: func(refresh.Group) (context.Context, bool) { return t.Context(), true }}
-		f.Run(refresher.Groups(refresher.Images()))
+		f.Run(refresher.Groups(refresher.Images(func(*history.ImageRecord) bool { return true })))
 		if len(refresher.Pending()) != 1 {
 			t.Fatal("nothing is pending")
 		}
