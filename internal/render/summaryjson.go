@@ -28,12 +28,18 @@ type (
 		ID string `json:"id"`
 		repositoryData
 		Tags       []string    `json:"tags"`
+		Exclude    []string    `json:"exclude,omitempty"`
+		Newest     int         `json:"newest,omitempty"`
+		Used       string      `json:"used,omitempty"`
+		Untagged   bool        `json:"untagged,omitempty"`
 		Name       string      `json:"name,omitempty"`
 		Owner      string      `json:"owner,omitempty"`
 		Feed       string      `json:"feed,omitempty"`
 		State      string      `json:"state,omitempty"` // of the whole config, if it has no images
 		Reason     string      `json:"reason,omitempty"`
 		Artifacts  int         `json:"artifacts,omitempty"`
+		NotNewest  int         `json:"notNewest,omitempty"`
+		NotUsed    int         `json:"notUsed,omitempty"`
 		NotWatched *int        `json:"notWatched,omitempty"`
 		Images     []imageData `json:"images"`
 	}
@@ -50,8 +56,9 @@ func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, er
 	}
 	for _, r := range report.Narrow(o.Reports, filter) {
 		c := configData{
-			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, Tags: r.Config.Tags, Name: r.Config.Name, Owner: r.Config.Owner,
-			Feed: feed(r.Config.ID), Artifacts: r.Artifacts, NotWatched: r.NotWatched, Images: make([]imageData, len(r.Images)),
+			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, Tags: r.Config.Tags,
+			Exclude: r.Config.Exclude, Newest: r.Config.Newest, Used: r.Config.Used, Untagged: r.Config.Untagged, Name: r.Config.Name, Owner: r.Config.Owner,
+			Feed: feed(r.Config.ID), Artifacts: r.Artifacts, NotNewest: r.Older, NotUsed: r.Unused, NotWatched: r.NotWatched, Images: make([]imageData, len(r.Images)),
 		}
 		c.State, c.Reason = conditionData(r.Condition())
 		for i, item := range r.Images {

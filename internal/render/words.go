@@ -139,12 +139,26 @@ func ListingTitle(l report.Listing) string {
 	return title
 }
 
-// NotWatchedWords says how many untagged images nobody watches.
-func NotWatchedWords(n int) string {
-	if n == 1 {
-		return "1 untagged image is not watched"
+// NotWatchedWords says how many images are not watched, and why; empty if there are none.
+func NotWatchedWords(untagged, older, unused int) string {
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{untagged, "untagged"}, {older, "older"}, {unused, "unused"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
 	}
-	return fmt.Sprintf("%d untagged images are not watched", n)
+	switch last := len(parts) - 1; {
+	case last < 0:
+		return ""
+	case untagged+older+unused == 1:
+		return parts[0] + " image is not watched"
+	case last > 0:
+		parts = []string{strings.Join(parts[:last], ", ") + " and " + parts[last]}
+	}
+	return parts[0] + " images are not watched"
 }
 
 func viewWords(v report.View) string {

@@ -166,18 +166,26 @@ func asOf(l report.Listing) string {
 	return render.WithReason(fmt.Sprintf(". As of %s, because ECR can't be read at the moment", render.RFC3339(oldest)), reason)
 }
 
-// notWatched says how many untagged images of the repositories nobody watches; empty if there are none, or if it is not known.
+// notWatched says how many images of the repositories are not watched; empty if there are none, or if it is not known. In a feed of all configs, it says
+// only how many untagged images there are: another config can watch the others.
 func notWatched(l report.Listing) string {
-	n, counted := 0, make(map[scan.Repository]bool)
+	var untagged, older, unused int
+	counted := make(map[scan.Repository]bool)
+	for _, r := range l.Reports {
+		counted[r.Config.Repo()] = counted[r.Config.Repo()] || r.Config.Untagged
+	}
 	for _, r := range l.Reports {
 		if repo := r.Config.Repo(); r.NotWatched != nil && !counted[repo] {
-			n, counted[repo] = n+*r.NotWatched, true
+			untagged, counted[repo] = untagged+*r.NotWatched, true
+		}
+		if l.Config != nil {
+			older, unused = older+r.Older, unused+r.Unused
 		}
 	}
-	if n == 0 {
-		return ""
+	if words := render.NotWatchedWords(untagged, older, unused); words != "" {
+		return ". " + words
 	}
-	return ". " + render.NotWatchedWords(n)
+	return ""
 }
 
 // nameList returns the names after a lead text; empty when there are none.

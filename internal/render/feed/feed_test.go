@@ -163,6 +163,13 @@ func TestFeedsWithoutEntries(t *testing.T) {
 		"one untagged image": {
 			rendertest.Listing(report.Report{Config: c, NotWatched: new(1)}), "Details of the image scan findings. Without a result: NO IMAGES. 1 untagged image is not watched",
 		},
+		"older and unused images": {
+			rendertest.Listing(report.Report{Config: c, NotWatched: new(2), Older: 95, Unused: 1}), "Details of the image scan findings. Without a result: NO IMAGES. 2 untagged, 95 older and 1 unused images are not watched",
+		},
+		"another config watches them": {
+			report.Listing{Reports: []report.Report{{Config: c, NotWatched: new(411), Older: 3}, {Config: scan.Config{Repository: c.Repository, Region: c.Region, Registry: c.Registry, Untagged: true}}}},
+			"Details of the image scan findings across the repositories: [test/gone]. Without a result: [test/gone in us-west-2] NO IMAGES, [test/gone in us-west-2] NO IMAGES",
+		},
 		"repository gone": {rendertest.Listing(report.Report{Config: rendertest.Config("test/gone", "a", "b"), Err: &scan.Error{Code: scan.RepositoryNotFound}}), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
 		"no images":       {rendertest.Listing(rendertest.ReportOf(c)), "Details of the image scan findings. Without a result: NO IMAGES"},
 		"no such tag":     {filtered, "Details of the image scan findings. Without a result: NO IMAGES with such a tag"},

@@ -240,10 +240,12 @@ func rolledWords(c history.Change) string {
 	return plural(len(c.RolledUp), "more change") + " of this scan: " + strings.Join(words, ", ")
 }
 
-// findingsPath returns the path of the findings of a config that watches the changed image, or of all configs if there is none.
+// findingsPath returns the path of the findings of a config that watches the changed image, or of all configs if it is not certain that one does.
 func (r *changeRows) findingsPath(c history.Change) string {
-	for _, config := range r.configs[c.Repository] {
-		if c.Image == nil || len(config.Tags) == 0 || slices.Contains(config.Tags, c.Image.Tag) {
+	configs := r.configs[c.Repository]
+	for _, config := range configs {
+		isCertain := len(configs) == 1 || config.Newest == 0 && config.Used == ""
+		if c.Image == nil || isCertain && config.MatchesTag(c.Image.Tag) {
 			return "/findings/" + config.ID
 		}
 	}

@@ -324,21 +324,47 @@ func aboutConfig(r report.Report) string {
 	if r.Config.Name != "" {
 		about = r.Config.Name + " · " + about
 	}
-	if len(r.Config.Tags) == 0 {
-		about += " · all tags"
-	} else {
-		about += " · " + plural(len(r.Config.Tags), "tag")
-	}
+	about += " · " + selectionWords(r.Config)
 	if r.Config.Owner != "" {
 		about += " · owner " + r.Config.Owner
 	}
 	if r.Artifacts > 0 {
 		about += fmt.Sprintf(" · %s hidden", plural(r.Artifacts, "non-image artifact"))
 	}
-	if r.NotWatched != nil && *r.NotWatched > 0 {
-		about += " · " + render.NotWatchedWords(*r.NotWatched)
+	untagged := 0
+	if r.NotWatched != nil {
+		untagged = *r.NotWatched
+	}
+	if words := render.NotWatchedWords(untagged, r.Older, r.Unused); words != "" {
+		about += " · " + words
 	}
 	return about
+}
+
+// selectionWords says which images of a repository a config watches.
+func selectionWords(c scan.Config) string {
+	names := len(c.Names())
+	var parts []string
+	switch patterns := len(c.Tags) - names; {
+	case len(c.Tags) == 0:
+		parts = []string{"all tags"}
+	case patterns == 0:
+		parts = []string{plural(names, "tag")}
+	case names == 0:
+		parts = []string{plural(patterns, "pattern") + " of tags"}
+	default:
+		parts = []string{plural(names, "tag") + " and " + plural(patterns, "pattern") + " of tags"}
+	}
+	if c.Untagged {
+		parts = append(parts, "untagged images")
+	}
+	if c.Newest > 0 {
+		parts = append(parts, fmt.Sprintf("the newest %d", c.Newest))
+	}
+	if c.Used != "" {
+		parts = append(parts, "used in "+strings.TrimSuffix(c.Used, "d")+" days")
+	}
+	return strings.Join(parts, " · ")
 }
 
 // row returns the row of an image. maxCount is the number of findings of the longest bar.
