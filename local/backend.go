@@ -30,15 +30,16 @@ const localBucket = "ecr-scan-config"
 
 // backend is the part of the service behind the API. Its S3 and ECR are each embedded or real.
 type backend struct {
-	configs httpapi.ConfigStore
-	reader  *report.Reader
-	visitor *rescan.Visitor
-	queue   *rescan.Local
-	shown   []string // the lines of the start message
-	loaded  []ecr.RepositoryID
-	now     func() time.Time
-	demo    *demo.Demo // nil without -demo
-	closes  []func() error
+	configs      httpapi.ConfigStore
+	suppressions httpapi.SuppressionStore
+	reader       *report.Reader
+	visitor      *rescan.Visitor
+	queue        *rescan.Local
+	shown        []string // the lines of the start message
+	loaded       []ecr.RepositoryID
+	now          func() time.Time
+	demo         *demo.Demo // nil without -demo
+	closes       []func() error
 }
 
 func (b *backend) close() {
@@ -84,7 +85,7 @@ func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, 
 // connect makes the parts of the service that use S3 and ECR.
 func (b *backend) connect(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) {
 	b.queue = rescan.NewLocal(visitsAtOnce, b.now)
-	b.configs = setup.NewConfigs(s3Config, bucket, log)
+	b.configs, b.suppressions = setup.NewConfigs(s3Config, bucket, log), setup.NewSuppressions(s3Config, bucket)
 	b.reader = setup.NewReader(s3Config, ecrConfig, bucket, log)
 	b.visitor = setup.NewVisitor(s3Config, ecrConfig, bucket, b.queue, log)
 	b.reader.Now, b.visitor.Now = b.now, b.now

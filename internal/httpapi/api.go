@@ -49,6 +49,8 @@ type Visits interface {
 type API struct {
 	Configs ConfigStore
 	Reports *report.Reader
+	// Suppressions stores the suppressions.
+	Suppressions SuppressionStore
 	// Visits may be nil. Then the next schedule requests the first visit of a new config.
 	Visits Visits
 	Now    func() time.Time
@@ -77,6 +79,10 @@ func (a *API) ConfigRoutes() Routes {
 	return Routes{
 		"/configs":          {http.MethodGet: a.listConfigs, http.MethodPost: a.addConfig},
 		"/configs/{scanid}": {http.MethodGet: a.getConfig, http.MethodPut: a.replaceConfig, http.MethodDelete: a.deleteConfig},
+		"/suppressions":     {http.MethodGet: a.listSuppressions, http.MethodPost: a.addSuppressions},
+		"/suppressions/{id}": {
+			http.MethodGet: a.getSuppression, http.MethodPut: a.replaceSuppression, http.MethodDelete: a.deleteSuppression,
+		},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"ecr-continuous-scan/internal/httpapi/body"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -25,7 +26,7 @@ func (a *API) listConfigs(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) addConfig(w http.ResponseWriter, r *http.Request) error {
-	draft, err := decodeConfig(w, r)
+	draft, err := body.Config(w, r)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (a *API) replaceConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	draft, err := decodeConfig(w, r)
+	draft, err := body.Config(w, r)
 	if err != nil {
 		return err
 	}

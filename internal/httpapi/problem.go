@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"ecr-continuous-scan/internal/httpapi/body"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/render/page"
 	"ecr-continuous-scan/internal/scan"
@@ -47,6 +48,9 @@ func statusOf(code scan.Code) int {
 func problemOf(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
+	}
+	if e, ok := errors.AsType[*body.Error](err); ok {
+		return &problem{Status: e.Status, Detail: e.Detail, Errors: []scan.FieldError{{Detail: e.Rule}}}
 	}
 	p := &problem{Status: statusOf(scan.CodeOf(err)), Detail: scan.MessageOf(err)}
 	if e, ok := errors.AsType[*scan.Error](err); ok {

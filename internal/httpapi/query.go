@@ -114,7 +114,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 }
 
 func invalidQuery(wrong []scan.FieldError) error {
-	return invalid("The query has unknown or invalid parameters.", "parameters", wrong)
+	return scan.NewInvalid("The query has unknown or invalid parameters.", "parameters", wrong)
 }
 
 // queryParser reads parameters and collects their errors.
@@ -124,7 +124,7 @@ type queryParser struct {
 }
 
 func (p *queryParser) fail(name, detail string) {
-	p.wrong = append(p.wrong, scan.FieldError{Pointer: pointer(name), Detail: detail})
+	p.wrong = append(p.wrong, scan.FieldError{Pointer: scan.PointerTo(name), Detail: detail})
 }
 
 // single returns the value of a parameter that may be given only once, and false unless it is given once.

@@ -1,6 +1,10 @@
 package scan
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // Code is the kind of an error. Callers decide by the code what to do.
 type Code string
@@ -38,6 +42,27 @@ type Error struct {
 	Fields []FieldError
 	// Err is the cause. It is only logged. It may be nil.
 	Err error
+}
+
+// MaxFields is the maximum number of invalid fields that an error names.
+const MaxFields = 50
+
+// NewInvalid returns an error with the code [Invalid] that names up to [MaxFields] of the invalid fields, and the number of the others. what is their
+// noun, such as fields.
+func NewInvalid(message, what string, fields []FieldError) error {
+	if len(fields) > MaxFields {
+		fields = append(fields[:MaxFields:MaxFields], FieldError{Detail: fmt.Sprintf("has %d more wrong %s", len(fields)-MaxFields, what)})
+	}
+	return &Error{Code: Invalid, Message: message, Fields: fields}
+}
+
+// PointerTo returns the JSON pointer (RFC 6901) to a member of an input. It shortens long names, because the author of the input chooses them.
+func PointerTo(name string) string {
+	const maxLength = 100 // bytes
+	if len(name) > maxLength {
+		name = strings.ToValidUTF8(name[:maxLength], "") + "…"
+	}
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
 // FieldError describes one invalid field of an input.

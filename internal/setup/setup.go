@@ -45,7 +45,7 @@ const connections = 32
 // BaseURL returns the URL of the API as the client of a request sees it.
 type BaseURL func(*http.Request) string
 
-// Configs returns the handler of ConfigsFunc. It stores configs and requests visits. It does not read records or call ECR. It returns an
+// Configs returns the handler of ConfigsFunc. It stores configs and suppressions, and requests visits. It does not read records or call ECR. It returns an
 // error if a required environment variable is missing.
 func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
 	cfg, e, err := fromEnvironment(ctx, log)
@@ -53,7 +53,7 @@ func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler,
 		return nil, err
 	}
 	api := newAPI(ctx, log, base, e)
-	api.Configs = NewConfigs(cfg, e.configBucket, log)
+	api.Configs, api.Suppressions = NewConfigs(cfg, e.configBucket, log), NewSuppressions(cfg, e.configBucket)
 	prepare(ctx, e, log, listOnce(api.Configs.List))
 	if e.queueURL != "" {
 		api.Visits = rescan.Requests{Queue: sqsqueue.New(cfg, e.queueURL), Log: log}
@@ -142,6 +142,11 @@ func fromEnvironment(ctx context.Context, log *slog.Logger) (aws.Config, environ
 // NewConfigs returns the store of configs in a bucket.
 func NewConfigs(s3Config aws.Config, bucket string, log *slog.Logger) s3store.ConfigWriter {
 	return s3store.NewConfigWriter(NewS3Client(s3Config), bucket, log)
+}
+
+// NewSuppressions returns the store of suppressions in a bucket.
+func NewSuppressions(s3Config aws.Config, bucket string) s3store.SuppressionWriter {
+	return s3store.NewSuppressionWriter(NewS3Client(s3Config), bucket)
 }
 
 // NewReader returns the reader of reports. S3 and ECR may have different settings, such as endpoints.

@@ -44,9 +44,14 @@ func (l List) Current(now time.Time) []Suppression {
 func (l List) Find(id string, now time.Time) (Suppression, error) {
 	i := l.find(id, now)
 	if i < 0 {
-		return Suppression{}, &scan.Error{Code: scan.NotFound, Message: "There is no suppression with this id."}
+		return Suppression{}, NotFound()
 	}
 	return l.All[i], nil
+}
+
+// NotFound returns the error for an id that no suppression has.
+func NotFound() error {
+	return &scan.Error{Code: scan.NotFound, Message: "There is no suppression with this id."}
 }
 
 func (l List) find(id string, now time.Time) int {

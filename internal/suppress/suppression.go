@@ -122,7 +122,10 @@ var (
 	digestForm     = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 )
 
-// The error texts of Validate.
+// ReasonRule is the error text for a wrong reason.
+const ReasonRule = "must say why: 1 to 1,000 printable characters in one line, without spaces at the ends"
+
+// The other error texts of Validate.
 const (
 	nameRule  = `must be a name or a pattern: 1 to 256 printable characters without spaces at the ends, and no "**"`
 	needsName = "give a vulnerability, a package, or both"
@@ -151,7 +154,7 @@ func (s Suppression) Validate(now time.Time) error {
 	check(isForm(s.Registry, registryForm), "/registry", "must be an AWS account ID: a string of 12 digits, or a pattern")
 	check(isForm(s.Region, regionForm), "/region", "must be an AWS Region, such as us-west-2, or a pattern")
 	check(s.Digest == "" || digestForm.MatchString(s.Digest), "/digest", "must be the digest of an image, such as sha256: and 64 hexadecimal digits")
-	check(ValidReason(s.Reason), "/reason", "must say why: 1 to 1,000 printable characters in one line, without spaces at the ends")
+	check(ValidReason(s.Reason), "/reason", ReasonRule)
 	check(s.Until.IsZero() || s.Until.After(now) && s.Until.Unix() <= maxTime, "/until", untilRule)
 	check(s.Justification == "" || slices.Contains(Justifications(), s.Justification), "/justification",
 		"must be one of "+strings.Join(Justifications(), ", "))

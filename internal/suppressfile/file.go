@@ -18,9 +18,6 @@ import (
 // MaxSize is the maximum size of a file, in bytes.
 const MaxSize = 2 << 20
 
-// maxNamed is the maximum number of places that an error or a list of skipped entries names.
-const maxNamed = 50
-
 // File is the content of a file.
 type File struct {
 	// Drafts are valid suppressions without ids.
@@ -66,7 +63,7 @@ func newReader(reason string, now time.Time) *reader {
 }
 
 func (r *reader) refuse(at, detail string) {
-	if len(r.wrong) < maxNamed {
+	if len(r.wrong) < scan.MaxFields {
 		r.wrong = append(r.wrong, scan.FieldError{Pointer: at, Detail: detail})
 	} else {
 		r.more++
@@ -81,7 +78,7 @@ func (r *reader) skip(why Skip, n int) {
 
 func (r *reader) unsupported(at, detail string) {
 	r.skip(Unsupported, 1)
-	if len(r.file.Unsupported) < maxNamed {
+	if len(r.file.Unsupported) < scan.MaxFields {
 		r.file.Unsupported = append(r.file.Unsupported, scan.FieldError{Pointer: at, Detail: detail})
 	}
 }
@@ -135,7 +132,7 @@ func (r *reader) object(at string, value any, known ...string) (map[string]any, 
 		delete(unknown, name)
 	}
 	for name := range unknown {
-		r.refuse(at+pointer(name), "is not known; the names are "+strings.Join(known, ", "))
+		r.refuse(at+scan.PointerTo(name), "is not known; the names are "+strings.Join(known, ", "))
 	}
 	return members, len(unknown) == 0
 }
@@ -175,14 +172,5 @@ func (r *reader) required(at string, value any) (string, bool) {
 
 // oneLine returns a text as one line.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// pointer returns the JSON pointer (RFC 6901) of a member. It shortens long names, because the author of the file chooses them.
-func pointer(name string) string {
-	const maxLength = 100 // bytes
-	if len(name) > maxLength {
-		name = strings.ToValidUTF8(name[:maxLength], "") + "…"
-	}
-	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-}
 
 func element(at string, i int) string { return fmt.Sprintf("%s/%d", at, i) }

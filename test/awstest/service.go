@@ -23,10 +23,11 @@ import (
 // Service is the whole service in one process, set up by the same code as a deployment. Its queue is a list in memory:
 // schedules and POST requests add messages, and [Service.VisitAll] makes their visits.
 type Service struct {
-	Configs httpapi.ConfigStore
-	Reader  *report.Reader
-	Visitor *rescan.Visitor
-	Queue   *MemoryQueue
+	Configs      httpapi.ConfigStore
+	Suppressions httpapi.SuppressionStore
+	Reader       *report.Reader
+	Visitor      *rescan.Visitor
+	Queue        *MemoryQueue
 	// MaxConcurrentVisits is the maximum number of repositories that VisitAll visits concurrently.
 	MaxConcurrentVisits int
 	// VisitTimeout is the maximum duration of a visit, like the timeout of a Lambda function. 0 means no limit.
@@ -38,7 +39,7 @@ type Service struct {
 func NewService(s3Config, ecrConfig aws.Config, now func() time.Time, log *slog.Logger) *Service {
 	s := &Service{
 		Configs: setup.NewConfigs(s3Config, Bucket, log), Reader: setup.NewReader(s3Config, ecrConfig, Bucket, log),
-		Queue: &MemoryQueue{Now: now}, MaxConcurrentVisits: 5, log: log,
+		Suppressions: setup.NewSuppressions(s3Config, Bucket), Queue: &MemoryQueue{Now: now}, MaxConcurrentVisits: 5, log: log,
 	}
 	s.Visitor = setup.NewVisitor(s3Config, ecrConfig, Bucket, s.Queue, log)
 	s.Reader.Now, s.Visitor.Now = now, now
@@ -53,7 +54,7 @@ func (a *AWS) Service(log *slog.Logger) *Service {
 // API returns the API of the service, without access control. base is the prefix of links.
 func (s *Service) API(base string) *httpapi.API {
 	return &httpapi.API{
-		Configs: s.Configs, Reports: s.Reader, Visits: rescan.Requests{Queue: s.Queue, Log: s.log},
+		Configs: s.Configs, Suppressions: s.Suppressions, Reports: s.Reader, Visits: rescan.Requests{Queue: s.Queue, Log: s.log},
 		BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Now: s.Reader.Now, Log: s.log,
 	}
 }

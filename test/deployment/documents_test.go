@@ -36,6 +36,7 @@ func TestCommandsOfTheDocuments(t *testing.T) {
 	d.take("docs/api.md", "")
 	d.take("docs/formats.md", "")
 	d.take("docs/feeds.md", "")
+	d.take("docs/suppressions.md", "")
 	d.check(d.script.Examples(t))
 	d.check(walkthrough[end:])
 	if out := s.shell("curl -s $ECRSCANAPI_URL/configs"); out != "[]\n" {

@@ -38,14 +38,17 @@ func wholeAPI(t *testing.T) http.Handler {
 	return awstest.Start(t, ecr.Options{}).Service(awstest.Silent()).Handler("https://api.test")
 }
 
-// request returns a request to a path of the document. The body of a POST is a config.
+// request returns a request to a path of the document. The body of a POST is a config or a suppression.
 func request(method, path string) *http.Request {
 	const id = "01a21034-4364-7edd-b2e3-8637732cb583"
 	body := ""
 	if method == http.MethodPost || method == http.MethodPut {
 		body = `{"region": "us-west-2", "registry": "123456789012", "repository": "test/ubuntu"}`
+		if strings.HasPrefix(path, "/suppressions") {
+			body = `{"package": "linux*", "reason": "the host's kernel runs"}`
+		}
 	}
-	r := httptest.NewRequest(method, strings.NewReplacer("{scanid}", id, "{badge}", id+".svg").Replace(path), strings.NewReader(body))
+	r := httptest.NewRequest(method, strings.NewReplacer("{scanid}", id, "{id}", id, "{badge}", id+".svg").Replace(path), strings.NewReader(body))
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}

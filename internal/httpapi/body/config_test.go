@@ -1,7 +1,8 @@
-package httpapi
+package body
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,10 +23,7 @@ func FuzzParseConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		c, err := parseConfig(body)
 		if err != nil {
-			p := problemOf(err)
-			if p.Status != 400 || p.Detail == "" || len(p.Errors) == 0 || len(p.Errors) > maxErrors+1 {
-				t.Errorf("problem %+v", p)
-			}
+			checkError(t, err)
 			return
 		}
 		if err := c.Validate(); err != nil {
@@ -40,4 +38,16 @@ func FuzzParseConfig(f *testing.F) {
 			t.Errorf("(-encoding/json +parseConfig):\n%s", diff)
 		}
 	})
+}
+
+// checkError checks that an error says what is wrong with a body.
+func checkError(t *testing.T, err error) {
+	t.Helper()
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == 400 && e.Detail != "" && e.Rule != "" {
+		return
+	}
+	e, ok := errors.AsType[*scan.Error](err)
+	if !ok || e.Code != scan.Invalid || e.Message == "" || len(e.Fields) == 0 || len(e.Fields) > scan.MaxFields+1 {
+		t.Errorf("%#v", err)
+	}
 }

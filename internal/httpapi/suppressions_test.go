@@ -1,0 +1,390 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+
+	"ecr-continuous-scan/internal/awslocal"
+	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/httpapi"
+	"ecr-continuous-scan/internal/s3store"
+	"ecr-continuous-scan/internal/suppress"
+	"ecr-continuous-scan/test/awstest"
+)
+
+const kernel = `{"package":"linux*","reason":"the host's kernel runs"}`
+
+type suppression struct {
+	suppress.Suppression
+	Ended bool
+}
+
+func addSuppression(t *testing.T, h http.Handler, body string) suppression {
+	t.Helper()
+	got := call(h, "POST", "/suppressions", "application/json", body)
+	var s suppression
+	if err := json.Unmarshal([]byte(got.body), &s); err != nil || got.status != 201 {
+		t.Fatalf("POST: %d %s, %v", got.status, got.body, err)
+	}
+	if location := got.header.Get("Location"); location != base+"/suppressions/"+s.ID || got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("headers %v", got.header)
+	}
+	return s
+}
+
+func listSuppressions(t *testing.T, h http.Handler) []suppression {
+	t.Helper()
+	got := call(h, "GET", "/suppressions", "", "")
+	var all []suppression
+	if err := json.Unmarshal([]byte(got.body), &all); err != nil || got.status != 200 || got.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("GET: %+v, %v", got, err)
+	}
+	return all
+}
+
+// A suppression is added, listed, read, replaced and deleted.
+func TestSuppressions(t *testing.T) {
+	a, h := start(t)
+	if got := call(h, "GET", "/suppressions/", "", ""); got.body != "[]\n" {
+		t.Errorf("before the first: %q", got.body)
+	}
+	first := addSuppression(t, h, kernel)
+	until := a.Now().Add(48 * time.Hour).UTC().Format(time.DateOnly)
+	second := addSuppression(t, h, `{"vulnerability":"CVE-2016-1585","package":"apparmor","version":"2.*","path":"usr/*","repository":"test/*","tag":"16.*","registry":"123456789012",
+		"region":"us-west-2","digest":"sha256:`+strings.Repeat("a", 64)+`","reason":"no profile uses mount rules","until":"`+until+`","justification":"component_not_present"}`)
+	if second.Until.Format(time.RFC3339) != until+"T00:00:00Z" || second.Version != "2.*" || second.Digest == "" || second.Justification == "" {
+		t.Errorf("%+v", second)
+	}
+	if diff := cmp.Diff([]suppression{first, second}, listSuppressions(t, h)); diff != "" {
+		t.Error(diff)
+	}
+	path := "/suppressions/" + first.ID
+	one := call(h, "GET", path, "", "")
+	if tag := one.header.Get("ETag"); one.status != 200 || call(h, "GET", path, "", "", "If-None-Match", tag).status != 304 {
+		t.Errorf("%+v", one)
+	}
+	a.Advance(time.Minute)
+	got := call(h, "PUT", path+"/", "application/json", `{"package":"linux-*","reason":"still so"}`)
+	var replaced suppression
+	if err := json.Unmarshal([]byte(got.body), &replaced); err != nil || got.status != 200 || got.header.Get("ETag") != "" {
+		t.Fatalf("PUT: %+v, %v", got, err)
+	}
+	if replaced.ID != first.ID || replaced.Created != first.Created || replaced.Updated < first.Created+60 || replaced.Package != "linux-*" {
+		t.Errorf("replaced: %+v, before: %+v", replaced, first)
+	}
+	if again := call(h, "GET", path, "", ""); again.body != got.body {
+		t.Errorf("GET: %s", again.body)
+	}
+	a.Advance(48 * time.Hour)
+	if all := listSuppressions(t, h); len(all) != 2 || all[0].Ended || !all[1].Ended {
+		t.Errorf("after the end of one: %+v", all)
+	}
+	if got := call(h, "DELETE", path, "", ""); got.status != 204 || got.body != "" {
+		t.Errorf("DELETE: %+v", got)
+	}
+	if all := listSuppressions(t, h); len(all) != 1 || all[0].ID != second.ID {
+		t.Errorf("after DELETE: %+v", all)
+	}
+	for _, method := range []string{"GET", "PUT", "DELETE"} {
+		checkProblem(t, call(h, method, path, "application/json", kernel), 404)
+	}
+}
+
+// What was valid before stays in the object for 30 days.
+func TestReplacedAndDeletedSuppressionsStay(t *testing.T) {
+	a, h := start(t)
+	s := addSuppression(t, h, kernel)
+	a.Advance(time.Hour)
+	call(h, "PUT", "/suppressions/"+s.ID, "application/json", `{"package":"zlib","reason":"another"}`)
+	a.Advance(time.Hour)
+	call(h, "DELETE", "/suppressions/"+s.ID, "", "")
+	l, err := h.Suppressions.Load(t.Context())
+	if err != nil || len(l.All) != 2 || l.All[0].Package != "linux*" || l.All[0].Replaced < s.Created+3600 || l.All[1].Deleted < s.Created+7200 {
+		t.Errorf("%+v, %v", l.All, err)
+	}
+}
+
+func TestInvalidSuppressions(t *testing.T) {
+	a, h := start(t)
+	for name, test := range map[string]struct {
+		body   string
+		status int
+		want   []string
+	}{
+		"empty":                   {``, 400, []string{""}},
+		"no JSON":                 {`{"package":`, 400, []string{""}},
+		"a list":                  {`[` + kernel + `]`, 400, []string{""}},
+		"two":                     {kernel + kernel, 400, []string{""}},
+		"not UTF-8":               {"{\"package\":\"\xff\"}", 400, []string{""}},
+		"nothing":                 {`{}`, 400, []string{"/reason", "/vulnerability"}},
+		"no reason":               {`{"package":"a"}`, 400, []string{"/reason"}},
+		"no name":                 {`{"reason":"a","repository":"test/*"}`, 400, []string{"/vulnerability"}},
+		"an unknown field":        {`{"package":"a","reason":"a","cve":"CVE-1"}`, 400, []string{"/cve"}},
+		"a field in another case": {`{"package":"a","Reason":"a"}`, 400, []string{"/Reason", "/reason"}},
+		"a field twice":           {`{"package":"a","reason":"a","package":"*"}`, 400, []string{"/package"}},
+		"fields of the service": {`{"package":"a","reason":"a","id":"x","created":"1","updated":"1","replaced":"1","deleted":"1","ended":true}`, 400,
+			[]string{"/created", "/deleted", "/ended", "/id", "/replaced", "/updated"}},
+		"wrong types":             {`{"package":["a"],"reason":1,"until":5,"tag":null}`, 400, []string{"/package", "/reason", "/tag", "/until", "/vulnerability"}},
+		"empty texts":             {`{"vulnerability":"CVE-1","package":"","reason":"","tag":""}`, 400, []string{"/package", "/reason", "/tag"}},
+		"two asterisks":           {`{"package":"a**","reason":"a"}`, 400, []string{"/package"}},
+		"a long reason":           {`{"package":"a","reason":"` + strings.Repeat("a", 1001) + `"}`, 400, []string{"/reason"}},
+		"until in the past":       {`{"package":"a","reason":"a","until":"2020-01-01"}`, 400, []string{"/until"}},
+		"until today":             {`{"package":"a","reason":"a","until":"` + a.Now().UTC().Format(time.DateOnly) + `"}`, 400, []string{"/until"}},
+		"until a word":            {`{"package":"a","reason":"a","until":"never"}`, 400, []string{"/until"}},
+		"until an impossible day": {`{"package":"a","reason":"a","until":"2099-02-30"}`, 400, []string{"/until"}},
+		"a justification":         {`{"package":"a","reason":"a","justification":"x"}`, 400, []string{"/justification"}},
+		"a repository":            {`{"package":"a","reason":"a","repository":"A","registry":"1","region":"_","digest":"x","tag":"a:b"}`, 400, []string{"/digest", "/region", "/registry", "/repository", "/tag"}},
+		"large":                   {`{"package":"a","reason":"` + strings.Repeat("a", 64<<10) + `"}`, 413, []string{""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := checkProblem(t, call(h, "POST", "/suppressions", "application/json", test.body), test.status)
+			if slices.Sort(got); !slices.Equal(got, test.want) {
+				t.Errorf("wrong fields %q, want %q", got, test.want)
+			}
+			got = checkProblem(t, call(h, "PUT", "/suppressions/"+exampleID, "application/json", test.body), test.status)
+			if slices.Sort(got); !slices.Equal(got, test.want) {
+				t.Errorf("PUT: wrong fields %q, want %q", got, test.want)
+			}
+		})
+	}
+	for _, contentType := range []string{"", "text/plain", "application/json; charset=latin1", "application/x-www-form-urlencoded"} {
+		checkProblem(t, call(h, "POST", "/suppressions", contentType, kernel), 415)
+		checkProblem(t, call(h, "PUT", "/suppressions/"+exampleID, contentType, kernel), 415)
+	}
+	checkProblem(t, call(h, "PUT", "/suppressions/"+exampleID, "application/yaml", "vulnerabilities: []"), 415)
+	if keys := keysOf(t, a); slices.Contains(keys, s3store.SuppressionsKey) {
+		t.Error("a wrong call stored something")
+	}
+}
+
+// A change of a suppression that somebody else changed meanwhile is refused.
+func TestSuppressionIfMatch(t *testing.T) {
+	_, h := start(t)
+	s := addSuppression(t, h, kernel)
+	path := "/suppressions/" + s.ID
+	read := call(h, "GET", path, "", "").header.Get("ETag")
+	other := `{"package":"zlib","reason":"another"}`
+	if got := call(h, "PUT", path, "application/json", other, "If-Match", read); got.status != 200 {
+		t.Fatalf("%+v", got)
+	}
+	checkProblem(t, call(h, "PUT", path, "application/json", kernel, "If-Match", read), 412)
+	checkProblem(t, call(h, "DELETE", path, "", "", "If-Match", read), 412)
+	if all := listSuppressions(t, h); len(all) != 1 || all[0].Package != "zlib" {
+		t.Errorf("%+v", all)
+	}
+	for _, method := range []string{"PUT", "DELETE"} {
+		checkProblem(t, call(h, method, "/suppressions/"+exampleID, "application/json", kernel, "If-Match", "*"), 404)
+	}
+	if got := call(h, "DELETE", path, "", "", "If-Match", `"x", `+call(h, "GET", path, "", "").header.Get("ETag")); got.status != 204 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Methods and paths are those of configs.
+func TestMethodsOfSuppressions(t *testing.T) {
+	_, h := start(t)
+	s := addSuppression(t, h, kernel)
+	for path, allow := range map[string]string{"/suppressions": "GET, HEAD, OPTIONS, POST", "/suppressions/" + s.ID: "DELETE, GET, HEAD, OPTIONS, PUT"} {
+		if got := call(h, "OPTIONS", path, "", ""); got.status != 204 || got.header.Get("Allow") != allow {
+			t.Errorf("OPTIONS %s: %+v", path, got)
+		}
+		if got := call(h, "HEAD", path+"/", "", ""); got.status != 200 {
+			t.Errorf("HEAD %s: %+v", path, got)
+		}
+		got := call(h, "PATCH", path, "application/json", kernel)
+		checkProblem(t, got, 405)
+		if got.header.Get("Allow") != allow {
+			t.Errorf("PATCH %s: %v", path, got.header)
+		}
+	}
+	for _, path := range []string{"/suppressions/x", "/suppressions/" + strings.ToUpper(s.ID), "/suppressions/" + s.ID + "/x", "/suppressions/" + exampleID} {
+		checkProblem(t, call(h, "GET", path, "", ""), 404)
+	}
+}
+
+// Only the full key writes. The read key reads. The key of a config does neither.
+func TestAccessToSuppressions(t *testing.T) {
+	a := awstest.Start(t, ecr.Options{})
+	api := a.Service(awstest.Silent()).API(base)
+	s := addSuppression(t, handler(t, api), kernel)
+	api.Access = access(t, readKey)
+	h := handler(t, api)
+	for _, path := range []string{"/suppressions", "/suppressions/" + s.ID} {
+		if got := call(h, "GET", inURL(path, readKey), "", ""); got.status != 200 {
+			t.Errorf("GET %s with the read key: %d", path, got.status)
+		}
+		for _, method := range []string{"POST", "PUT", "DELETE"} {
+			checkProblem(t, call(h, method, inURL(path, readKey), "application/json", kernel), 403)
+			checkProblem(t, call(h, method, path, "application/json", kernel), 401)
+		}
+		checkProblem(t, call(h, "GET", inURL(path, keyOf(s.ID, readKey)), "", ""), 401)
+	}
+	if got := call(h, "POST", "/suppressions", "application/json", kernel, basic("ecr", fullKey)...); got.status != 201 {
+		t.Errorf("POST with the full key: %d", got.status)
+	}
+}
+
+// Three clients that write at the same time lose nothing.
+func TestThreeClientsLoseNothing(t *testing.T) {
+	a, _ := start(t)
+	var done sync.WaitGroup
+	for range 3 {
+		client := handler(t, a.Service(awstest.Silent()).API(base))
+		done.Go(func() {
+			for i := range 4 {
+				if got := call(client, "POST", "/suppressions", "application/json", kernel); got.status != 201 {
+					t.Errorf("%d: %+v", i, got)
+				}
+			}
+		})
+	}
+	done.Wait()
+	if all := listSuppressions(t, handler(t, a.Service(awstest.Silent()).API(base))); len(all) != 12 {
+		t.Errorf("%d of 12 suppressions", len(all))
+	}
+}
+
+// added is the answer to a file.
+type added struct {
+	Added, Unchanged int
+	Skipped          map[string]int
+	Unsupported      []map[string]string
+	IDs              []string
+}
+
+func addFile(t *testing.T, h http.Handler, target, contentType, body string, status int) added {
+	t.Helper()
+	got := call(h, "POST", target, contentType, body)
+	var file added
+	if err := json.Unmarshal([]byte(got.body), &file); err != nil || got.status != status || got.header.Get("Location") != "" {
+		t.Fatalf("POST: %d %s, %v", got.status, got.body, err)
+	}
+	return file
+}
+
+// A .trivyignore.yaml that is sent again adds only what is new.
+func TestSuppressionsOfATrivyIgnore(t *testing.T) {
+	_, h := start(t)
+	body, err := os.ReadFile("../suppressfile/testdata/trivyignore.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := addFile(t, h, "/suppressions", "application/yaml", string(body), 201)
+	skipped := map[string]int{"ended": 1, "unsupported": 2, "misconfigurations": 2, "secrets": 1, "licenses": 3}
+	if diff := cmp.Diff(skipped, file.Skipped); diff != "" || file.Added != 41 || file.Unchanged != 0 || len(file.IDs) != 41 || len(file.Unsupported) != 2 {
+		t.Errorf("%+v %s", file, diff)
+	}
+	all := listSuppressions(t, h)
+	if len(all) != 41 || !slices.ContainsFunc(all, func(s suppression) bool {
+		return s.Vulnerability == "CVE-2023-2650" && s.Reason == "from .trivyignore.yaml"
+	}) {
+		t.Errorf("%d suppressions: %+v", len(all), all)
+	}
+	if again := addFile(t, h, "/suppressions", "application/yaml; charset=utf-8", string(body), 200); again.Added != 0 || again.Unchanged != 41 || again.IDs == nil || len(again.IDs) != 0 {
+		t.Errorf("again: %+v", again)
+	}
+	more := strings.Replace(string(body), "vulnerabilities:", "vulnerabilities:\n  - id: CVE-2026-0001\n", 1)
+	if again := addFile(t, h, "/suppressions?reason=quarterly+review", "application/yaml", more, 201); again.Added == 0 || listSuppressions(t, h)[41].Reason != "quarterly review" {
+		t.Errorf("one more: %+v", again)
+	}
+	if s := addSuppression(t, h, `{"vulnerability":"CVE-2023-2650","reason":"from .trivyignore.yaml"}`); s.ID == "" {
+		t.Error("a suppression on its own is always added")
+	}
+}
+
+func TestSuppressionsOfAnOpenVEXDocument(t *testing.T) {
+	_, h := start(t)
+	body, err := os.ReadFile("../suppressfile/testdata/openvex.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := addFile(t, h, "/suppressions", "application/json", string(body), 201)
+	if file.Added != 9 || file.Skipped["affected"] != 1 || file.Skipped["superseded"] != 1 || len(listSuppressions(t, h)) != 9 {
+		t.Errorf("%+v", file)
+	}
+}
+
+// A malformed file adds nothing, and the error names each wrong place.
+func TestMalformedFiles(t *testing.T) {
+	a, h := start(t)
+	yaml := "vulnerabilities:\n- id: CVE-1\n- statement: a\n- id: CVE-2\n  expired_at: soon\n"
+	got := checkProblem(t, call(h, "POST", "/suppressions", "application/yaml", yaml), 400)
+	if slices.Sort(got); !slices.Equal(got, []string{"/vulnerabilities/1/id", "/vulnerabilities/2/expired_at"}) {
+		t.Errorf("%q", got)
+	}
+	got = checkProblem(t, call(h, "POST", "/suppressions", "application/json", `{"@context":"https://openvex.dev/ns/v0.2.0","timestamp":"2026-01-01T00:00:00Z","statements":[{"vulnerability":{"name":"CVE-1"},"status":"fixd","products":[{"@id":"pkg:oci/a"}]}]}`), 400)
+	if !slices.Equal(got, []string{"/statements/0/status"}) {
+		t.Errorf("%q", got)
+	}
+	for query, pointer := range map[string]string{"reason=a&reason=b": "/reason", "reason=": "/reason", "reason=a%0Ab": "/reason", "reason=" + strings.Repeat("a", 1001): "/reason"} {
+		if got := checkProblem(t, call(h, "POST", "/suppressions?"+query, "application/yaml", "vulnerabilities: [{id: CVE-1}]"), 400); !slices.Equal(got, []string{pointer}) {
+			t.Errorf("%.30s: %q", query, got)
+		}
+	}
+	checkProblem(t, call(h, "POST", "/suppressions", "application/yaml", strings.Repeat("#", 2<<20+1)), 413)
+	if keys := keysOf(t, a); slices.Contains(keys, s3store.SuppressionsKey) {
+		t.Error("a wrong file stored something")
+	}
+}
+
+// More suppressions than can be stored are refused, and the error says what to do.
+func TestTooManySuppressions(t *testing.T) {
+	_, h := start(t)
+	var body strings.Builder
+	body.WriteString("vulnerabilities:\n")
+	for i := range suppress.MaxCount {
+		fmt.Fprintf(&body, "- id: CVE-2026-%d\n", i)
+	}
+	if file := addFile(t, h, "/suppressions", "application/yaml", body.String(), 201); file.Added != suppress.MaxCount {
+		t.Fatalf("%d added", file.Added)
+	}
+	for _, refused := range []response{
+		call(h, "POST", "/suppressions", "application/json", kernel),
+		call(h, "POST", "/suppressions", "application/yaml", "vulnerabilities: [{id: CVE-1}]"),
+		call(h, "POST", "/suppressions", "application/yaml", body.String()+"- id: CVE-1\n"),
+		call(h, "PUT", "/suppressions/"+listSuppressions(t, h)[0].ID, "application/json", kernel),
+	} {
+		checkProblem(t, refused, 409)
+		if !strings.Contains(refused.body, "10000 suppressions") {
+			t.Errorf("%s", refused.body)
+		}
+	}
+}
+
+// If the object can't be read, calls fail, and nothing is overwritten.
+func TestSuppressionsThatCannotBeRead(t *testing.T) {
+	a, h := start(t)
+	_, err := a.S3Client().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(awstest.Bucket), Key: aws.String(s3store.SuppressionsKey), Body: strings.NewReader("written by hand")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := func() {
+		t.Helper()
+		for _, got := range []response{
+			call(h, "GET", "/suppressions", "", ""), call(h, "GET", "/suppressions/"+exampleID, "", ""), call(h, "POST", "/suppressions", "application/json", kernel),
+			call(h, "POST", "/suppressions", "application/yaml", "vulnerabilities: [{id: CVE-1}]"),
+			call(h, "PUT", "/suppressions/"+exampleID, "application/json", kernel), call(h, "DELETE", "/suppressions/"+exampleID, "", ""),
+		} {
+			checkProblem(t, got, 503)
+			if got.header.Get("Retry-After") == "" {
+				t.Errorf("headers %v", got.header)
+			}
+		}
+	}
+	calls()
+	a.S3.InjectFault(awslocal.Fault{Code: "AccessDenied"})
+	calls()
+}
+
+var _ httpapi.SuppressionStore = s3store.SuppressionWriter{}
