@@ -157,16 +157,3 @@ func (h History) WithEnd(comesBack func(*scan.Finding) bool, end Stamp, reserve 
 	next.Returned = end
 	return next, true
 }
-
-// withChange adds a change of the counts. Changes are sorted by time: a scan can be recorded after an end of a suppression that it was completed before.
-func withChange(changes []CountChange, c CountChange) []CountChange {
-	changes = append(slices.Clip(changes), c)
-	slices.SortStableFunc(changes, func(a, b CountChange) int { return a.At.Compare(b.At) })
-	return changes
-}
-
-// onlyIdentity returns a finding with only what identifies it, so that the service recognizes it when it comes back.
-func (f TrackedFinding) onlyIdentity() TrackedFinding {
-	name := scan.Finding{Name: f.Name, Package: f.IdentityPackage(), NamesPackage: f.NamesPackage, Severity: f.Severity, Episode: f.Episode}
-	return TrackedFinding{Finding: name, Status: f.Status, Ended: f.Ended}
-}

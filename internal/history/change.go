@@ -10,8 +10,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Change is an entry of the change feed. It is about a finding, about the scanning of an image, or about a
-// repository.
+// Change is an entry of the change feed. It is about a finding, about the scanning of an image, about a repository, or
+// about a suppression.
 type Change struct {
 	Kind EventKind
 	At   time.Time
@@ -30,15 +30,26 @@ type Change struct {
 	From, To scan.Severity
 	// Since is set when the change ends a period, for example of failed scans. It is the start of the period.
 	Since time.Time
-	// Reason is ECR's reason, or empty.
+	// Reason is ECR's reason, or why something is suppressed, or empty.
 	Reason string
+	// Suppression is set only for a change of a suppression. Repository is empty then.
+	Suppression *ChangedSuppression
 	// RolledUp are the remaining changes of one scan of one image that are not listed separately, in their order. If
 	// it is set, only At, Repository and Image are set too.
 	RolledUp []Change
 }
 
+// ChangedSuppression is the suppression of a change: its id, what it sets aside in words, and its end, which can be zero.
+type ChangedSuppression struct {
+	ID, What string
+	Until    time.Time
+}
+
 // ID returns the id of the change. It stays the same in later requests and visits.
 func (c Change) ID() uuid.UUID {
+	if c.Suppression != nil {
+		return scan.NameID("change", string(c.Kind), "suppression", c.Suppression.ID, strconv.FormatInt(c.HappenedAt.Unix(), 10))
+	}
 	parts := []string{"change", string(c.Kind), c.Repository.Registry, c.Repository.Region, c.Repository.Name}
 	if c.Image != nil {
 		parts = append(parts, c.Image.Tag, c.Image.Platform)

@@ -89,7 +89,7 @@ type TrackedFinding struct {
 type EventKind string
 
 // The kinds: first those of findings, then those of images and repositories. Each of the latter is followed by the
-// kind that ends it.
+// kind that ends it. The last are those of suppressions.
 const (
 	New          EventKind = "NEW"
 	Fixed        EventKind = "FIXED"
@@ -115,6 +115,11 @@ const (
 	ImageAgain   EventKind = "NOT AN IMAGE, OVER"
 	IndexUnread  EventKind = "INDEX UNREADABLE"
 	IndexRead    EventKind = "INDEX UNREADABLE, OVER"
+
+	SuppressionAdded   EventKind = "SUPPRESSION ADDED"
+	SuppressionChanged EventKind = "SUPPRESSION CHANGED"
+	SuppressionDeleted EventKind = "SUPPRESSION DELETED"
+	SuppressionEnds    EventKind = "SUPPRESSION ENDS" // told some days before
 )
 
 // Event is the stored form of a change of a finding.
@@ -485,4 +490,17 @@ func (f TrackedFinding) ResolvedAt() time.Time {
 		return time.Time{}
 	}
 	return f.Ended.Time()
+}
+
+// withChange adds a change of the counts. Changes are sorted by time: a scan can be recorded after an end of a suppression that it was completed before.
+func withChange(changes []CountChange, c CountChange) []CountChange {
+	changes = append(slices.Clip(changes), c)
+	slices.SortStableFunc(changes, func(a, b CountChange) int { return a.At.Compare(b.At) })
+	return changes
+}
+
+// onlyIdentity returns a finding with only what identifies it, so that the service recognizes it when it comes back.
+func (f TrackedFinding) onlyIdentity() TrackedFinding {
+	name := scan.Finding{Name: f.Name, Package: f.IdentityPackage(), NamesPackage: f.NamesPackage, Severity: f.Severity, Episode: f.Episode}
+	return TrackedFinding{Finding: name, Status: f.Status, Ended: f.Ended}
 }

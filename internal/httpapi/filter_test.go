@@ -43,7 +43,9 @@ func TestEachFilter(t *testing.T) {
 			}
 			checkCalls(t, row.Name, sample)
 			checkSchema(t, row, parameter.Schema.Value)
-			checkNarrows(t, f)
+			if row.Name != "suppressed" { // a finding does not know whether it is suppressed
+				checkNarrows(t, f)
+			}
 			if slices.Contains(summary, row.Name) {
 				checkSummary(t, row, f, sample)
 			}
@@ -68,8 +70,8 @@ func documented(t *testing.T, name string) *openapi3.Parameter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range d.Components.Parameters {
-		if p.Value.Name == name {
+	for key, p := range d.Components.Parameters {
+		if p.Value.Name == name && !strings.HasPrefix(key, "Gate") {
 			return p.Value
 		}
 	}

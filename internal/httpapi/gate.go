@@ -6,6 +6,7 @@ import (
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
 )
 
 // gate responds with 200 if all images of a config pass, otherwise with 409 and the reasons. A script needs to check only the
@@ -19,7 +20,9 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	verdict, err := a.Reports.Gate(r.Context(), id, q.max, q.view.Filter.Tags)
+	verdict, err := a.Reports.Gate(r.Context(), id, report.GateRequest{
+		Max: q.max, Tags: q.view.Filter.Tags, IncludeSuppressed: q.view.Filter.Suppressed == scan.IncludeSuppressed,
+	})
 	if err != nil {
 		return err
 	}
@@ -34,7 +37,7 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 func gateFailed(v report.GateResult) error {
 	p := &problem{Status: http.StatusConflict}
 	p.Reasons, p.ReasonsOmitted = render.GateReasons(v)
-	p.Unjudged = &v.Unjudged
+	p.Unjudged, p.Suppressed = &v.Unjudged, v.Suppressed
 	p.Detail = fmt.Sprintf("Gate failed: at least one image has findings above %s or no current result.", v.Max)
 	if v.Images == 0 {
 		p.Detail = "Gate failed: there is no image to judge."

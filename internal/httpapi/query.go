@@ -57,7 +57,9 @@ func summaryResource() resource {
 	return newResource(summaryOffers(), scan.SummaryFilters(), "format", "safe", "since")
 }
 
-func gateResource() resource { return newResource(nil, scan.ImageFilters(), "max") }
+func gateResource() resource {
+	return newResource(nil, scan.ImageFilters(), "max", "suppressed")
+}
 
 func badgeResource() resource { return newResource(nil, scan.ImageFilters()) }
 
@@ -99,6 +101,9 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	q.since, q.sinceText = p.since(now)
 	if slices.Contains(of.parameters, "max") {
 		q.max = p.max()
+		if p.choice("suppressed", scan.IncludeSuppressed) == "" || len(given["suppressed"]) > 1 {
+			delete(given, "suppressed") // a gate does not judge only suppressed findings
+		}
 	}
 	q.safe = p.safe(q.format)
 	q.view.Filter = p.filter()

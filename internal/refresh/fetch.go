@@ -199,7 +199,7 @@ func (f *Fetcher) readHistories(batch []*groupResult) {
 		case err != nil:
 			updates[i].historyErrors[label] = err
 		default:
-			updates[i].old[label] = h
+			updates[i].old[label] = f.WithEnds(label, h)
 		}
 	})
 }

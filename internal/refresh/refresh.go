@@ -45,8 +45,10 @@ type Records interface {
 type Source struct {
 	Registry Registry
 	Records  Records
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Suppressions can be nil: then nothing is set aside.
+	Suppressions SuppressionReader
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 // Refresher updates the record of one repository in memory. Its methods are not safe for concurrent use.
@@ -65,6 +67,7 @@ type Refresher struct {
 	readErrors map[string]error
 	// pending are the histories that are not stored yet, by label.
 	pending map[string]pendingHistory
+	ends
 }
 
 // Open loads the record of a repository. Errors: those of [Records].
@@ -95,7 +98,7 @@ func (r *Refresher) Clock() history.Stamp {
 
 // IsAsStored reports whether responses show of the repository what its stored record says, and nothing else.
 func (r *Refresher) IsAsStored() bool {
-	return r.Stored.Changed > 0 && r.ListError == nil && len(r.readErrors) == 0 && len(r.pending) == 0 &&
+	return r.Stored.Changed > 0 && r.ListError == nil && len(r.readErrors) == 0 && len(r.pending) == 0 && r.EndsAreStored() &&
 		(!r.CalledECR || !history.HasVisibleChange(r.Stored, r.Record))
 }
 

@@ -16,7 +16,8 @@ type (
 		Max        string `json:"max"`
 		Images     int    `json:"images"`
 		OldestScan string `json:"oldestScan"`
-		Unjudged   int    `json:"unjudged"` // the number of findings without a severity and without a score
+		Unjudged   int    `json:"unjudged"`             // the number of findings without a severity and without a score
+		Suppressed int    `json:"suppressed,omitempty"` // the number of findings that are not judged because they are suppressed
 	}
 	// GateReason is one reason why a gate fails.
 	GateReason struct {
@@ -28,7 +29,7 @@ type (
 
 // NewGatePass returns the response for a result without failures.
 func NewGatePass(v report.GateResult) GatePass {
-	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan), v.Unjudged}
+	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan), v.Unjudged, v.Suppressed}
 }
 
 // maxGateReasons is the maximum number of listed reasons. The others are only counted.

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"ecr-continuous-scan/internal/report"
@@ -17,6 +18,8 @@ func FilterWords(f scan.Filter) string {
 		case len(values) == 0:
 		case row.IsSwitch():
 			words = append(words, row.Noun)
+		case len(row.Texts) > 0:
+			words = append(words, row.Noun+" "+row.Texts[slices.Index(row.Choices, values[0])])
 		case row.Choices != nil:
 			words = append(words, row.Noun+" "+values[0]+" and above")
 		default:

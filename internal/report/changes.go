@@ -23,7 +23,7 @@ func (r *Reader) Changes(ctx context.Context, id string, v View) (Listing, error
 	if err != nil {
 		return Listing{}, err
 	}
-	l, err := r.changes(ctx, []scan.Config{config}, v)
+	l, err := r.changes(ctx, []scan.Config{config}, v, false)
 	l.setConfig(config)
 	return l, err
 }
@@ -34,13 +34,14 @@ func (r *Reader) AllChanges(ctx context.Context, v View) (Listing, error) {
 	if err != nil {
 		return Listing{}, err
 	}
-	l, err := r.changes(ctx, configs, v)
+	l, err := r.changes(ctx, configs, v, len(v.Filter.Repositories)+len(v.Filter.Owners) == 0)
 	l.Changed = date(l.Changed)
 	return l, err
 }
 
-// changes lists only recorded changes. A change that was only computed by a request could disappear from the feed again.
-func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View) (Listing, error) {
+// changes lists only recorded changes. A change that was only computed by a request could disappear from the feed again. If ofAll is true, it lists the
+// changes of all suppressions.
+func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View, ofAll bool) (Listing, error) {
 	found := &changeCollector{view: v, list: newShortlist(v, newestChangeFirst), span: newSpan()}
 	q := request{Reader: r, scope: recordsOnly, filter: v.Filter, view: v, prepare: recordedChanges}
 	q.process = func(ctx context.Context, w *watchedRepository, _ []Item) { q.collectChanges(ctx, w, found) }
@@ -48,6 +49,8 @@ func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View) (Li
 	if reports == nil {
 		return Listing{}, ErrKnown
 	}
+	found.addSuppressions(q.rules.Rules, ofAll, history.StampOf(r.Now()))
+	q.rules.cut(&found.span, q.basis)
 	page := found.list.page(newestChangeFirst)
 	return Listing{
 		Basis: q.basis, Span: found.span,
@@ -64,6 +67,8 @@ type changeCollector struct {
 	// lastExpiry is when the list last changed without a change of the records: an entry became too old, or a delay became long enough for an entry.
 	lastExpiry history.Stamp
 	span       Span
+	// repositories are those that were read.
+	repositories []scan.Repository
 	// err is the error of a history that could not be read.
 	err error
 }
@@ -87,12 +92,13 @@ func recordedChanges(w *watchedRepository) {
 // collectChanges adds the changes of one repository and of its watched images to found.
 func (q *request) collectChanges(ctx context.Context, w *watchedRepository, found *changeCollector) {
 	r, now := w.Refresher, w.now
+	found.addRepository(w.repo)
 	matching := slices.DeleteFunc(slices.Clone(w.changes), func(c history.Change) bool { return c.Image != nil && !q.filter.MatchesImage(*c.Image) })
 	found.add(found.recent(matching, now))
 	var names []string
 	var images []*history.ImageRecord
 	for _, known := range r.Record.Images {
-		if known.EventCount > 0 && w.watches(known.Tag) && q.filter.MatchesImage(known.Image(r.Repo)) {
+		if (known.EventCount > 0 || r.HasEnds(known.Label())) && w.watches(known.Tag) && q.filter.MatchesImage(known.Image(r.Repo)) {
 			names, images = append(names, known.History), append(images, known)
 		}
 	}
@@ -109,8 +115,14 @@ func (q *request) collectChanges(ctx context.Context, w *watchedRepository, foun
 			found.fail(err)
 			return
 		}
+		d := divide(r, &image, r.WithEnds(image.Label(), h))
+		h = d.selected(q.filter)
 		h.Events = slices.DeleteFunc(slices.Clone(h.Events), func(e history.Event) bool { return found.isTooOld(e.Scan, now) })
-		found.add(rollUp(withUse(h.ChangesByScan(&image), images[i].Last), q.filter))
+		changes := withUse(h.ChangesByScan(&image), images[i].Last)
+		if q.filter.Suppressed != "" {
+			d.nameReasons(changes)
+		}
+		found.add(rollUp(changes, q.filter))
 	})
 }
 
@@ -143,6 +155,12 @@ func (n *changeCollector) isTooOld(at, now history.Stamp) bool {
 	return tooOld
 }
 
+func (n *changeCollector) addRepository(repo scan.Repository) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.repositories = append(n.repositories, repo)
+}
+
 func (n *changeCollector) fail(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -167,6 +185,9 @@ func newestChangeFirst(a, b *history.Change) int {
 		if order := scan.CompareImages(*a.Image, *b.Image); order != 0 {
 			return order
 		}
+	}
+	if a.Suppression != nil && b.Suppression != nil {
+		return strings.Compare(a.Suppression.ID, b.Suppression.ID)
 	}
 	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), scan.CompareFindings(a.Finding, b.Finding))
 }

@@ -9,6 +9,7 @@ import (
 
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/suppress"
 )
 
 // Entry is a finding and the images that have it: one entry of a feed.
@@ -26,6 +27,8 @@ type Entry struct {
 	RaisedTo scan.Severity
 	// Note describes the last change; empty when there was none.
 	Note string
+	// Suppression is what sets the finding aside; nil if nothing does. Of grouped findings, all are set aside.
+	Suppression *suppress.Suppression
 }
 
 func newEntry(image *scan.Image, f *history.TrackedFinding) Entry {
@@ -108,14 +111,23 @@ func newFindingsCollector(v View) *findingsCollector {
 
 // add adds the findings of an image with this result. It ignores findings that were resolved too long ago: a history still contains them until its
 // next scan.
-func (g *findingsCollector) add(image *scan.Image, r scan.Result, h history.History, now history.Stamp) {
+func (g *findingsCollector) add(image *scan.Image, r scan.Result, d divided, now history.Stamp) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view.ByVulnerability {
-		g.countEpisodes(image, r, h, now)
+		g.countEpisodes(image, r, d, now)
+	}
+	h, suppressed := d.told, g.view.Filter.Suppressed
+	if suppressed != "" {
+		h = d.whole
 	}
 	list := func(f *history.TrackedFinding, raisedTo scan.Severity) {
 		entry := newEntry(image, f)
+		if suppressed != "" {
+			if entry.Suppression = d.bySuppression(f); entry.Suppression == nil && suppressed == scan.OnlySuppressed {
+				return
+			}
+		}
 		entry.Finding.InUse, entry.Finding.LastInUse, entry.RaisedTo = r.InUse, r.LastInUse, raisedTo
 		switch {
 		case g.isExpired(f.Status == history.Resolved, f.Ended, now), !g.view.Filter.Matches(entry.Finding):
@@ -127,8 +139,8 @@ func (g *findingsCollector) add(image *scan.Image, r scan.Result, h history.Hist
 		}
 	}
 	for i := range h.Findings {
-		if h.Findings[i].IsListed() {
-			list(&h.Findings[i], "")
+		if f := &h.Findings[i]; f.IsListed() || suppressed != "" && f.Status == history.Suppressed && f.Published > 0 {
+			list(f, "")
 		}
 	}
 	if g.view.Order != FeedOrder || g.view.ByVulnerability || g.view.AllOpen {
@@ -181,6 +193,7 @@ func (e *group) merge(other Entry) {
 	}
 	e.Finding = scan.MergeFinding(first, second)
 	e.Count++
+	e.Suppression = suppress.FirstEnd(e.Suppression, other.Suppression)
 	if other.Published.Before(e.Published) {
 		e.Published = other.Published
 	}

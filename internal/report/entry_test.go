@@ -43,7 +43,7 @@ func TestGroupsDoNotDependOnTheOrderOfImages(t *testing.T) {
 		tags := []string{"a", "b", "c"}
 		rand.Shuffle(len(tags), func(i, j int) { tags[i], tags[j] = tags[j], tags[i] })
 		for _, tag := range tags {
-			g.add(image(tag)[0], scan.Result{}, historyOf(results[tag]), 0)
+			g.add(image(tag)[0], scan.Result{}, undivided(historyOf(results[tag])), 0)
 		}
 		got, total := g.page()
 		if diff := cmp.Diff(want, got); diff != "" || total != 2 {
@@ -66,7 +66,7 @@ func TestGroupsKeepTheirEpisode(t *testing.T) {
 	entry := func(f scan.Filter, histories ...history.History) Entry {
 		g := newFindingsCollector(View{ByVulnerability: true, Filter: f})
 		for _, h := range histories {
-			g.add(&scan.Image{Tag: h.Tag}, scan.Result{}, h, onDay(40))
+			g.add(&scan.Image{Tag: h.Tag}, scan.Result{}, undivided(h), onDay(40))
 		}
 		entries, _ := g.page()
 		if len(entries) != 1 {
@@ -98,7 +98,7 @@ func TestGroupsKeepTheirEpisode(t *testing.T) {
 func TestGroupsListALimitedNumberOfImages(t *testing.T) {
 	g := newFindingsCollector(View{ByVulnerability: true})
 	for i := range 1000 {
-		g.add(&scan.Image{Tag: fmt.Sprintf("%04d", (i*7)%1000)}, scan.Result{}, historyOf(scan.Result{CompletedAt: time.Unix(1, 0), Findings: []scan.Finding{{Name: "CVE-1"}}}), 0)
+		g.add(&scan.Image{Tag: fmt.Sprintf("%04d", (i*7)%1000)}, scan.Result{}, undivided(historyOf(scan.Result{CompletedAt: time.Unix(1, 0), Findings: []scan.Finding{{Name: "CVE-1"}}})), 0)
 	}
 	got, _ := g.page()
 	if len(got) != 1 || got[0].Count != 1000 || len(got[0].Images) != maxImages || got[0].Images[maxImages-1].Tag != fmt.Sprintf("%04d", maxImages-1) {
@@ -121,3 +121,6 @@ func scanned(day float64, found string) scan.Result {
 	}
 	return r
 }
+
+// undivided returns a history of which nothing is set aside.
+func undivided(h history.History) divided { return divided{whole: h, told: h} }

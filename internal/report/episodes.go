@@ -7,8 +7,8 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// groupEpisodes knows the episodes of grouped findings. The id of a group contains the highest episode of its findings. It includes resolved and
-// filtered findings, so that the group keeps its id without them. When an image is the first to reach a higher episode, the group gets a new entry,
+// groupEpisodes knows the episodes of grouped findings. The id of a group contains the highest episode of its findings. It includes resolved,
+// filtered and suppressed findings, so that the group keeps its id without them. When an image is the first to reach a higher episode, the group gets a new entry,
 // and the entry before is over.
 type groupEpisodes struct {
 	// reached contains the episodes of the images that have one above 0.
@@ -36,14 +36,16 @@ func (g groupEpisodes) last(key vulnerability) int {
 }
 
 // countEpisodes adds the episodes of a history.
-func (g *findingsCollector) countEpisodes(image *scan.Image, r scan.Result, h history.History, now history.Stamp) {
+func (g *findingsCollector) countEpisodes(image *scan.Image, r scan.Result, d divided, now history.Stamp) {
 	g.episodes.now = max(g.episodes.now, now)
-	for _, f := range h.Findings {
-		if f.Episode == 0 {
-			continue
+	for _, f := range d.whole.Findings {
+		if f.Episode > 0 {
+			key := vulnerability{image.Repository, f.Name, f.IdentityPackage()}
+			g.episodes.reached[key] = append(g.episodes.reached[key], f.Episode)
 		}
+	}
+	for _, f := range d.told.Findings {
 		key := vulnerability{image.Repository, f.Name, f.IdentityPackage()}
-		g.episodes.reached[key] = append(g.episodes.reached[key], f.Episode)
 		for _, e := range f.Earlier {
 			past := f.During(e)
 			past.Updated, past.Ended = e.Next, e.Next // another image can have the finding until then

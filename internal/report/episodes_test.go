@@ -42,7 +42,7 @@ func TestGroupsThatAreOver(t *testing.T) {
 			slices.Reverse(test.histories)
 			g := newFindingsCollector(View{ByVulnerability: true, Filter: test.filter})
 			for _, h := range test.histories {
-				g.add(&scan.Image{Tag: h.Tag}, scan.Result{}, h, onDay(test.now))
+				g.add(&scan.Image{Tag: h.Tag}, scan.Result{}, undivided(h), onDay(test.now))
 			}
 			entries, total := g.page()
 			var all []string

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -169,6 +170,7 @@ func (r *Reader) listFindings(ctx context.Context, configs []scan.Config, of sco
 	if reports == nil {
 		return Listing{}, ErrKnown
 	}
+	q.rules.cut(&found.span, q.basis)
 	entries, total := found.page()
 	if v.ByVulnerability && total > maxGroups {
 		return Listing{}, &scan.Error{
@@ -185,16 +187,20 @@ func (r *Reader) listFindings(ctx context.Context, configs []scan.Config, of sco
 func (q *request) collectFindings(ctx context.Context, r *refresh.Refresher, items []Item, found *findingsCollector) {
 	now := r.Clock()
 	isImage := func(item *Item) bool { return item.Image.Kind == scan.PlainImage }
-	q.readHistories(ctx, r, items, isImage, func(item *Item, h history.History) {
+	q.readHistories(ctx, r, items, isImage, func(item *Item, d divided) {
 		q.markUnread(r, item)
 		image := item.Image
-		found.add(&image, item.Result, h, now)
-	})
+		found.add(&image, item.Result, d, now)
+	}, setUnread)
 }
 
-// readHistories calls use with the history of each item that matches the filter and that wants selects. The history is empty when there is none for
-// the current digest. use must be safe for concurrent calls with different items. If a history can't be read, its item gets a result that has the error.
-func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items []Item, wants func(*Item) bool, use func(*Item, history.History)) {
+// setUnread sets the result of an item whose history can't be read.
+func setUnread(item *Item, err error) { item.Result = refresh.ResultOfError(item.Image, err) }
+
+// readHistories calls use with the history of each item that matches the filter and that wants selects, and with what is set aside subtracted from the counts of the
+// item. The history is empty when there is none for the current digest. use must be safe for concurrent calls with different items. If a history can't be
+// read, readHistories calls fail instead.
+func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items []Item, wants func(*Item) bool, use func(*Item, divided), fail func(*Item, error)) {
 	var names []string
 	var stored []*Item
 	for i := range items {
@@ -207,13 +213,13 @@ func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items
 		if !isPending && known.HasCurrentHistory() {
 			names, stored = append(names, known.History), append(stored, item)
 		} else {
-			use(item, pending)
+			use(item, q.divideItem(r, item, pending))
 		}
 	}
 	q.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
 		item := stored[i]
 		if err == nil {
-			use(item, h)
+			use(item, q.divideItem(r, item, r.WithEnds(item.Image.Label(), h)))
 			return
 		}
 		q.dropBasis()
@@ -221,8 +227,44 @@ func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items
 		if scan.CodeOf(err) == scan.NotFound {
 			err = &scan.Error{Code: scan.Unavailable, Message: "its stored history is damaged; the next visit rebuilds it", Err: err}
 		}
-		item.Result = refresh.ResultOfError(item.Image, err)
+		fail(item, err)
 	})
+}
+
+// divideItem divides the history of an item, and subtracts what is set aside from the counts of the item.
+func (q *request) divideItem(r *refresh.Refresher, item *Item, h history.History) divided {
+	image := item.Image
+	d := divide(r, &image, h)
+	covered := r.Scope.Covers(&image, r.Clock().Time())
+	if !covered && !r.HasEnds(image.Label()) {
+		return d
+	}
+	if !isOfResult(r, item) {
+		item.Unsuppressed = covered && item.HasCounts() && len(item.Result.Counts.Ordered()) > 0
+		return d
+	}
+	all, told := h.PresentCounts(), d.told.PresentCounts()
+	counts := maps.Clone(item.Result.Counts)
+	for severity, n := range all {
+		item.Suppressed += n - told[severity]
+		if n = counts[severity] - n + told[severity]; n > 0 {
+			counts[severity] = n
+		} else {
+			delete(counts, severity)
+		}
+	}
+	if q.filter.Suppressed != scan.IncludeSuppressed {
+		item.Result.Counts, item.Changes = counts, d.told.Changes
+	}
+	return d
+}
+
+// isOfResult reports whether the history of an item has the findings of its result.
+func isOfResult(r *refresh.Refresher, item *Item) bool {
+	label := item.Image.Label()
+	known := r.Record.Image(label)
+	_, isPending := r.PendingHistory(label)
+	return isPending || known.HasCurrentHistory() && known.IsRecorded()
 }
 
 // markUnread sets the state or the date of an item whose counts are of a scan with findings that could not be read. Its history contains the findings

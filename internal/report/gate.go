@@ -21,6 +21,8 @@ type GateResult struct {
 	OldestScan time.Time
 	// Unjudged is the number of findings without a severity and without a score.
 	Unjudged int
+	// Suppressed is the number of findings that are not judged because suppressions set them aside, here or in Amazon Inspector.
+	Suppressed int
 	// Failures are the reasons why the gate fails, in the order of the images. The gate passes if there are none.
 	Failures []GateFailure
 }
@@ -66,6 +68,7 @@ func EvaluateGate(r Report, max scan.Severity, now time.Time) GateResult {
 	for i := range r.Images {
 		item := &r.Images[i]
 		image, result, condition := &item.Image, item.Result, item.Condition()
+		v.Suppressed += item.Suppressed + result.Suppressed
 		if !condition.Current() {
 			if condition.State == scan.Completed { // the digest that the tag points to now is unknown
 				condition.State = scan.Unread
@@ -121,32 +124,43 @@ func countsAbove(c scan.Counts, max scan.Severity) scan.Counts {
 	return above
 }
 
-// Gate evaluates the gate of the config with this id, with current results from ECR. If tags are given, only images with these tags are checked.
+// GateRequest is what a client asks of a gate.
+type GateRequest struct {
+	// Max is the highest severity that passes.
+	Max scan.Severity
+	// Tags are the tags of the images that are checked; empty for all.
+	Tags []string
+	// IncludeSuppressed means that suppressions of this service are ignored.
+	IncludeSuppressed bool
+}
+
+// Gate evaluates the gate of the config with this id, with current results from ECR.
 // Errors: NotFound, Unavailable when the config can't be read. An error of ECR makes the gate fail.
-func (r *Reader) Gate(ctx context.Context, id string, max scan.Severity, tags []string) (GateResult, error) {
-	report, err := r.current(ctx, id, tags, requireFresh) // the image may have been pushed a moment ago
+func (r *Reader) Gate(ctx context.Context, id string, g GateRequest) (GateResult, error) {
+	q := request{Reader: r, scope: requireFresh, rules: loadedRules{ignored: g.IncludeSuppressed}} // the image may have been pushed a moment ago
+	q.process = q.readScores
+	report, err := q.current(ctx, id, g.Tags)
 	if err != nil {
 		return GateResult{}, err
 	}
-	return EvaluateGate(report, max, r.Now()), nil
+	return EvaluateGate(report, g.Max, r.Now()), nil
 }
 
 // Current returns the last result of each image of the config with this id. If tags are given, it returns only images with these tags. A tag that
 // does not exist gets an item with the state NoSuchTag, because without it the tag would look clean. Errors: NotFound, Unavailable when the
 // config can't be read.
 func (r *Reader) Current(ctx context.Context, id string, tags []string) (Report, error) {
-	return r.current(ctx, id, tags, oneConfig)
+	q := request{Reader: r, scope: oneConfig}
+	q.process = q.subtract
+	return q.current(ctx, id, tags)
 }
 
-func (r *Reader) current(ctx context.Context, id string, tags []string, of scope) (Report, error) {
-	config, err := r.Configs.Get(ctx, id)
+func (q *request) current(ctx context.Context, id string, tags []string) (Report, error) {
+	config, err := q.Configs.Get(ctx, id)
 	if err != nil {
 		return Report{}, err
 	}
-	q := request{Reader: r, scope: of, filter: scan.Filter{Tags: scan.Distinct(tags)}}
-	if of == requireFresh {
-		q.process = q.readScores
-	}
+	q.filter = scan.Filter{Tags: scan.Distinct(tags)}
 	report := q.buildReports(ctx, []scan.Config{config})[0]
 	if report.Err == nil {
 		report.Images = append(report.Images, missingTags(config.Repo(), scan.Distinct(tags), report.Images)...)
@@ -154,13 +168,14 @@ func (r *Reader) current(ctx context.Context, id string, tags []string, of scope
 	return report, nil
 }
 
-// readScores sets the scores of the items that have findings without a rating. If the history of an image can't be read, its result is unknown.
+// readScores subtracts what is set aside, and sets the scores of the items that have findings without a rating. If the history of an image can't be read, its
+// result is unknown.
 func (q *request) readScores(ctx context.Context, w *watchedRepository, items []Item) {
-	hasNoRating := func(item *Item) bool {
+	isWanted := func(item *Item) bool {
 		counts := item.Result.Counts
-		return item.Result.State == scan.Completed && counts[scan.Undefined]+counts[scan.Untriaged] > 0
+		return w.isTouched(item) || item.Result.State == scan.Completed && counts[scan.Undefined]+counts[scan.Untriaged] > 0
 	}
-	q.readHistories(ctx, w.Refresher, items, hasNoRating, func(item *Item, h history.History) { item.Scores = scoresOf(h) })
+	q.readHistories(ctx, w.Refresher, items, isWanted, func(item *Item, d divided) { item.Scores = scoresOf(d.told) }, setUnread)
 }
 
 // scoresOf returns the CVSS scores above 0 of the present findings without a rating.

@@ -14,7 +14,7 @@ import (
 func ordered(v View, found map[*scan.Image][]history.TrackedFinding) []string {
 	g := newFindingsCollector(v)
 	for image, findings := range found {
-		g.add(image, scan.Result{}, history.History{Findings: findings}, 0)
+		g.add(image, scan.Result{}, undivided(history.History{Findings: findings}), 0)
 	}
 	page, _ := g.page()
 	var names []string

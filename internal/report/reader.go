@@ -79,6 +79,7 @@ type request struct {
 	process func(ctx context.Context, w *watchedRepository, items []Item)
 	// basis is what the listing depends on; nil if that is not known.
 	basis *Basis
+	rules loadedRules
 	// callCtx is canceled when no more calls to ECR may be made. waitCtx is canceled earlier: it is for calls whose result is also in the record.
 	callCtx, waitCtx context.Context
 
@@ -121,7 +122,9 @@ func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Rep
 	}
 	q.callCtx = callCtx
 	repositories := watchedRepositories(configs)
+	q.loadRules(ctx)
 	forEach(repositories, func(w *watchedRepository) { w.Refresher, w.err = q.Open(ctx, w.repo) })
+	q.setRules(ctx, repositories)
 	q.selectRepositories(repositories)
 	waitCtx, cancelWait := context.WithTimeout(callCtx, waitForECR)
 	defer cancelWait()
@@ -143,6 +146,34 @@ func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Rep
 	}
 	narrowImages(reports, q.filter)
 	return reports
+}
+
+// loadRules starts to read the suppressions.
+func (q *request) loadRules(ctx context.Context) {
+	q.rules.done = make(chan struct{})
+	go func() {
+		defer close(q.rules.done)
+		if !q.rules.ignored {
+			q.rules.Rules, q.rules.err = q.Rules(ctx)
+		}
+	}()
+}
+
+// setRules waits for the suppressions. If they can't be read, no repository can be shown: it is not known which of its findings are set aside.
+func (q *request) setRules(ctx context.Context, repositories []*watchedRepository) {
+	<-q.rules.done
+	if q.rules.err != nil {
+		q.Log.ErrorContext(ctx, "could not read the suppressions", "error", q.rules.err)
+	}
+	forEach(repositories, func(w *watchedRepository) {
+		switch {
+		case w.err != nil:
+		case q.rules.err != nil:
+			w.err = q.rules.err
+		default:
+			w.SetRules(ctx, q.rules.Rules, w.Clock())
+		}
+	})
 }
 
 // forEach calls do for each repository, with at most repositoriesAtOnce calls at a time.
@@ -206,7 +237,9 @@ func IsPermanent(code scan.Code) bool {
 // fillReports fills the reports of the configs that watch one repository.
 func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports []Report) {
 	if w.err != nil {
-		q.Log.ErrorContext(ctx, "could not read the record of a repository", append(refresh.RepositoryAttrs(w.repo), "error", w.err)...)
+		if q.rules.err == nil {
+			q.Log.ErrorContext(ctx, "could not read the record of a repository", append(refresh.RepositoryAttrs(w.repo), "error", w.err)...)
+		}
 		q.noteChange(w)
 		for _, i := range w.configIndexes {
 			reports[i] = Report{Err: w.err}
@@ -455,7 +488,7 @@ func imagesOf(items []Item) iter.Seq[scan.Image] {
 func (q *request) noteChange(w *watchedRepository) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if w.err != nil || w.CalledECR || w.Record.Changed == 0 {
+	if w.err != nil || w.CalledECR || w.Record.Changed == 0 || !w.EndsAreStored() {
 		q.changeUnknown = true
 		return
 	}
@@ -479,7 +512,7 @@ func (r *Reader) Unless(isKnown func(Basis) bool) *Reader {
 // not in a record.
 func (q *request) findBasis(repositories []*watchedRepository) (isKnown bool) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%#v\n", q.view)
+	fmt.Fprintf(h, "%#v %q\n", q.view, q.rules.version())
 	b := Basis{Oldest: math.MaxInt64, Newest: math.MinInt64}
 	sorted := slices.SortedFunc(slices.Values(repositories), func(a, b *watchedRepository) int { return cmp.Compare(a.configIndexes[0], b.configIndexes[0]) })
 	hasDate := false
@@ -543,12 +576,8 @@ func (q *request) lastChange(reports []Report, lastExpiry history.Stamp) time.Ti
 	if q.changeUnknown || slices.ContainsFunc(reports, isTransient) {
 		return time.Time{}
 	}
-	return max(q.changedAt, lastExpiry).Time()
+	return q.rules.lastChange(max(q.changedAt, lastExpiry).Time(), q.Now())
 }
-
-// settledAfter is how long after a change a listing of several repositories has a date. A record can be stored some seconds after the time of its
-// change, so a client that got the time of a later change of another repository would miss this one.
-const settledAfter = 30 * time.Second
 
 // dateOf returns the date of a listing that only a change of the config changed. For a config that was replaced, this is some seconds later: before,
 // a client can have got the time of a change in the repository that the config watched.

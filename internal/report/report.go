@@ -39,6 +39,11 @@ type Item struct {
 	// zero when there is none.
 	Changes    []history.CountChange
 	KnownSince time.Time
+	// Suppressed is the number of present findings that suppressions set aside. They are not in the counts of Result and Changes, unless the request includes
+	// them. The suppressions of Amazon Inspector are counted in Result.
+	Suppressed int
+	// Unsuppressed means that only the counts of the image are known, and that suppressions could match findings that are in them.
+	Unsuppressed bool
 	// Scores are the CVSS scores of the findings without a rating, by severity. Only a gate has them.
 	Scores map[scan.Severity][]float64
 	// ReadAt is when ECR last returned a result for the image; zero when it never did.

@@ -28,6 +28,7 @@ func (r *Reader) Summary(ctx context.Context, since time.Time) (Overview, error)
 		o.Since = o.Now.Add(-DefaultSince)
 	}
 	q := request{Reader: r, scope: allConfigs}
+	q.process = q.subtract
 	o.Reports = q.buildReports(ctx, configs)
 	return o, nil
 }

@@ -69,13 +69,15 @@ type Visitor struct {
 	Configs StoredConfigs
 	Scanner Scanner
 	Records RecordWriter
-	Queue   Queue
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Suppressions can be nil: then nothing is set aside.
+	Suppressions refresh.SuppressionReader
+	Queue        Queue
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 func (v *Visitor) source() refresh.Source {
-	return refresh.Source{Registry: v.Scanner, Records: v.Records, Now: v.Now, Log: v.Log}
+	return refresh.Source{Registry: v.Scanner, Records: v.Records, Suppressions: v.Suppressions, Now: v.Now, Log: v.Log}
 }
 
 // Margins before the deadline of a visit. From stopMargin on, the visit starts no new work. From saveMargin on, it
@@ -178,6 +180,9 @@ func (w *visit) do() (Outcome, error) {
 	case err != nil:
 		return VisitFailed, err
 	}
+	if err := w.recordEnds(); err != nil {
+		w.log.WarnContext(w.callCtx, "could not record which suppressions ended; the next visit does it", "error", err)
+	}
 	if err := w.list(); err != nil {
 		if w.isOver(err) {
 			return w.remove()
@@ -198,6 +203,20 @@ func (w *visit) do() (Outcome, error) {
 		return w.sendContinuation()
 	}
 	return VisitEnded, nil
+}
+
+// recordEnds records the findings that came back because their suppressions ended.
+func (w *visit) recordEnds() error {
+	if w.readOnly || w.loaded == "" {
+		return nil
+	}
+	rules, err := w.source().Rules(w.callCtx)
+	if err != nil {
+		return err
+	}
+	changed, err := endWriter{w.Refresher, w.Visitor.Records, w.callCtx, w.saveCtx, w.stopCtx}.record(rules)
+	w.mustSave = w.mustSave || changed
+	return err
 }
 
 // list lists the images that the configs watch. If this fails, it records the error.

@@ -34,8 +34,9 @@ type Suppressions struct {
 	s3     *s3.Client
 	bucket string
 
-	mu   sync.Mutex
-	last suppress.List // what was read last
+	mu    sync.Mutex
+	last  suppress.List   // what was read last
+	rules *suppress.Rules // of the list that was read last, or nil
 }
 
 // NewSuppressions returns a reader for an existing bucket.
@@ -64,9 +65,23 @@ func (s *Suppressions) Load(ctx context.Context) (suppress.List, error) {
 	}
 	l := suppress.List{All: all, Version: o.version}
 	s.mu.Lock()
-	s.last = l
+	s.last, s.rules = l, nil
 	s.mu.Unlock()
 	return l, nil
+}
+
+// Rules returns the rules of all suppressions. It implements [refresh.SuppressionReader]. The error is that of Load.
+func (s *Suppressions) Rules(ctx context.Context) (*suppress.Rules, error) {
+	l, err := s.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rules == nil || s.rules.Version != l.Version {
+		s.rules = suppress.NewRules(l)
+	}
+	return s.rules, nil
 }
 
 // decodeSuppressions is strict, so that a write never loses what this version does not know, and no suppression sets more aside than its author

@@ -26,7 +26,16 @@ type Filter struct {
 	Platforms, Digests []string
 	// Repositories are names of repositories, and Owners are owners of configs, sorted. nil matches all.
 	Repositories, Owners []string
+	// Suppressed is IncludeSuppressed, OnlySuppressed, or empty for only the findings that are not suppressed. What is suppressed is decided
+	// elsewhere.
+	Suppressed string
 }
+
+// The values of Suppressed.
+const (
+	IncludeSuppressed = "include"
+	OnlySuppressed    = "only"
+)
 
 // Limits of a filter: the number of values in a list, and the length of a value in bytes.
 const (
@@ -101,7 +110,9 @@ func (f Filter) NarrowsImages() bool {
 }
 
 // NarrowsFindings reports whether the filter selects findings by anything other than severity.
-func (f Filter) NarrowsFindings() bool { return f.has(filtersAbout(findings)) }
+func (f Filter) NarrowsFindings() bool {
+	return f.has(filtersAbout(findings)) || f.Suppressed == OnlySuppressed
+}
 
 func (f Filter) has(rows []FilterRow) bool {
 	return slices.ContainsFunc(rows, func(r FilterRow) bool { return len(r.Values(f)) > 0 })

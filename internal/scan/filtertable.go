@@ -13,9 +13,12 @@ type FilterRow struct {
 	Name string
 	// Noun is the text for users: what the filter compares, or for an on/off filter, what it selects.
 	Noun string
-	// Choices are all possible values, highest first. A value also selects all values before it. nil means that the
-	// values are free text.
+	// Choices are all possible values. Without Texts they are a scale, highest first, and a value also selects all values before it. nil means
+	// that the values are free text.
 	Choices []string
+	// Texts are the choices in words, and None is the text for no choice. They are empty if the choices are a scale.
+	Texts []string
+	None  string
 	// Pattern is a JavaScript regular expression with which a browser checks an input. Hint is the same in words. The
 	// server's rule is stricter.
 	Pattern, Hint string
@@ -46,6 +49,7 @@ const (
 	parts // of an image index, or one digest of a tag
 	repositories
 	configs
+	suppressed
 )
 
 const (
@@ -86,7 +90,11 @@ func Filters() []FilterRow {
 			Pattern: namePattern, Hint: nameHint,
 			list: func(f *Filter) *[]string { return &f.Digests },
 		},
-	}, ofFindings()...)
+	}, append(ofFindings(), FilterRow{
+		Name: "suppressed", Noun: "suppressed findings", about: suppressed, Rare: true, rule: "must be include or only, or omitted", valid: isSuppressed,
+		Choices: []string{IncludeSuppressed, OnlySuppressed}, Texts: []string{"included", "only"}, None: "Left out",
+		text: func(f *Filter) *string { return &f.Suppressed },
+	})...)
 }
 
 // ofFindings returns the filters that select findings by anything other than severity.
@@ -123,7 +131,9 @@ func filtersAbout(what subject) []FilterRow {
 }
 
 // SummaryFilters returns the filters for a summary. They need no findings.
-func SummaryFilters() []FilterRow { return filtersNotAbout(findings) }
+func SummaryFilters() []FilterRow {
+	return slices.DeleteFunc(filtersNotAbout(findings), func(r FilterRow) bool { return r.about == suppressed })
+}
 
 // FindingsFilters returns the filters for a list of the findings or of the changes of all configs.
 func FindingsFilters() []FilterRow { return filtersNotAbout(repositories) }
@@ -183,3 +193,5 @@ var digestForm = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})
 func isSeverity(s string) bool { return slices.Contains(SeverityNames(), s) }
 
 func isTrue(s string) bool { return s == "true" }
+
+func isSuppressed(s string) bool { return s == IncludeSuppressed || s == OnlySuppressed }

@@ -152,7 +152,7 @@ func NewSuppressions(s3Config aws.Config, bucket string) s3store.SuppressionWrit
 // NewReader returns the reader of reports. S3 and ECR may have different settings, such as endpoints.
 func NewReader(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) *report.Reader {
 	client := NewS3Client(s3Config)
-	source := refresh.Source{Registry: ecrscan.New(ecrConfig), Records: s3store.NewRecords(client, bucket), Now: time.Now, Log: log}
+	source := refresh.Source{Registry: ecrscan.New(ecrConfig), Records: s3store.NewRecords(client, bucket), Suppressions: s3store.NewSuppressions(client, bucket), Now: time.Now, Log: log}
 	return &report.Reader{Configs: s3store.NewConfigs(client, bucket, log), Source: source}
 }
 
@@ -162,7 +162,7 @@ func NewVisitor(s3Config, ecrConfig aws.Config, bucket string, queue rescan.Queu
 	client := NewS3Client(s3Config)
 	return &rescan.Visitor{
 		Configs: s3store.NewConfigPacker(s3store.NewConfigs(client, bucket, log)), Scanner: ecrscan.New(ecrConfig), Records: s3store.NewRecordWriter(client, bucket, log), Queue: queue,
-		Now: time.Now, Log: log,
+		Suppressions: s3store.NewSuppressions(client, bucket), Now: time.Now, Log: log,
 	}
 }
 

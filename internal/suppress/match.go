@@ -15,6 +15,9 @@ import (
 // Each suppression is in one place: under its digest, or in the index of its repository, or in the index for all repositories if its repository is a
 // pattern. So a finding is compared with few of them, even if there are 10,000.
 type Rules struct {
+	List
+	// moments are the sorted times, in Unix seconds, at which what is set aside changes, and at which an end is announced.
+	moments      []int64
 	byDigest     map[string][]*rule
 	byRepository map[string]*index
 	everywhere   index
@@ -36,7 +39,7 @@ const noEnd = math.MaxInt64
 
 // NewRules returns the rules of a list: also of suppressions that have ended, which were active before.
 func NewRules(l List) *Rules {
-	r := &Rules{byDigest: make(map[string][]*rule), byRepository: make(map[string]*index)}
+	r := &Rules{List: l, byDigest: make(map[string][]*rule), byRepository: make(map[string]*index)}
 	for i := range l.All {
 		s := &l.All[i]
 		one := &rule{s, normalName(s.Vulnerability), normalPackage(s.Package), normalPath(s.Path), s.Begin().Unix(), noEnd}
@@ -45,9 +48,32 @@ func NewRules(l List) *Rules {
 		}
 		if one.begin < one.end {
 			r.add(one)
+			r.moments = append(r.moments, one.begin)
+		}
+		if one.end != noEnd {
+			r.moments = append(r.moments, one.end, one.end-int64(Notice/time.Second))
 		}
 	}
+	slices.Sort(r.moments)
 	return r
+}
+
+// Notice is how long before its end the end of a suppression is announced.
+const Notice = 7 * 24 * time.Hour
+
+// Around returns the last moment until at, and the first one after it, at which what the suppressions do changes. Each is zero if there is none.
+func (r *Rules) Around(at time.Time) (last, next time.Time) {
+	if r == nil {
+		return last, next
+	}
+	i, _ := slices.BinarySearch(r.moments, at.Unix()+1)
+	if i > 0 {
+		last = time.Unix(r.moments[i-1], 0).UTC()
+	}
+	if i < len(r.moments) {
+		next = time.Unix(r.moments[i], 0).UTC()
+	}
+	return last, next
 }
 
 func (r *Rules) add(one *rule) {
@@ -158,6 +184,11 @@ func (r *Rules) In(repo scan.Repository) Scope {
 	return s
 }
 
+// CoversRepository reports whether the suppression can match findings of a repository.
+func (s Suppression) CoversRepository(repo scan.Repository) bool {
+	return (&rule{Suppression: &s}).coversRepository(repo)
+}
+
 // Covers reports whether a suppression can match findings of an image at a moment.
 func (s Scope) Covers(image *scan.Image, at time.Time) bool {
 	if s.Rules == nil || s.isEmpty {
@@ -229,6 +260,21 @@ func firstEnd(best []*rule) *Suppression {
 	}
 	return first.Suppression
 }
+
+// FirstEnd returns the suppression of a finding of several images: of two, the one that ends first. It is nil if one of them is nil.
+func FirstEnd(a, b *Suppression) *Suppression {
+	if a == nil || b == nil {
+		return nil
+	}
+	endA, endB := a.End(), b.End()
+	if endA.Equal(endB) && a.ID <= b.ID || !endA.Equal(endB) && (endB.IsZero() || !endA.IsZero() && endA.Before(endB)) {
+		return a
+	}
+	return b
+}
+
+// Inspector returns the suppression of findings that Amazon Inspector suppresses. It is not stored, and has no id.
+func Inspector() *Suppression { return &Suppression{Reason: "suppressed in Amazon Inspector"} }
 
 // compareEnds sorts rules by their ends. The first one added is the last of those with the same end, so that the result of a search does not depend on
 // its order.

@@ -4,6 +4,7 @@
 package suppress
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -81,6 +82,20 @@ func (s Suppression) IsActive(now time.Time) bool {
 
 // IsCurrent reports whether users see the suppression: it was neither replaced nor deleted. It can have ended.
 func (s Suppression) IsCurrent() bool { return s.Replaced == 0 && s.Deleted == 0 }
+
+// What says in words what the suppression sets aside.
+func (s Suppression) What() string {
+	what := cmp.Or(s.Vulnerability, "every vulnerability")
+	for _, part := range []struct{ lead, value string }{
+		{" in package ", s.Package}, {" of version ", s.Version}, {" at ", s.Path}, {" in repository ", s.Repository}, {" with tag ", s.Tag}, {" with digest ", s.Digest},
+		{" in registry ", s.Registry}, {" in Region ", s.Region},
+	} {
+		if part.value != "" {
+			what += part.lead + part.value
+		}
+	}
+	return what
+}
 
 // New validates draft and sets its ID, a new UUIDv7, and its time of creation. Errors: those of [Suppression.Validate].
 func New(draft Suppression, now time.Time) (Suppression, error) {

@@ -108,7 +108,7 @@ func callsToECR(t *testing.T, skew time.Duration) {
 
 func gate(t *testing.T, w *awstest.Service, c scan.Config) {
 	t.Helper()
-	if _, err := w.Reader.Gate(t.Context(), c.ID, scan.Severities()[0], nil); err != nil {
+	if _, err := w.Reader.Gate(t.Context(), c.ID, report.GateRequest{Max: scan.Severities()[0]}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -105,7 +105,7 @@ func TestGateReadsOneConfig(t *testing.T) {
 		"the tag is not watched":  {"some", []string{"c"}, 1, []string{"c: tag not found"}},
 		"a tag of another config": {"other", []string{"a"}, 1, []string{"a: tag not found"}},
 	} {
-		v, err := w.Gate(t.Context(), test.id, scan.Low, test.tags)
+		v, err := w.Gate(t.Context(), test.id, report.GateRequest{Max: scan.Low, Tags: test.tags})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func TestGateReadsOneConfig(t *testing.T) {
 			t.Errorf("%s: %d images (-want +got):\n%s", name, v.Images, diff)
 		}
 	}
-	if _, err := w.Gate(t.Context(), "nobody's", scan.Low, nil); scan.CodeOf(err) != scan.NotFound {
+	if _, err := w.Gate(t.Context(), "nobody's", report.GateRequest{Max: scan.Low}); scan.CodeOf(err) != scan.NotFound {
 		t.Errorf("an unknown config: %v", err)
 	}
 }
@@ -134,7 +134,7 @@ func TestContinuousScansAreNotStale(t *testing.T) {
 	w.advance(72 * time.Hour)
 	w.visit(t, "app", "all")
 	for tag, want := range map[string]int{"1": 0, "2": 1} {
-		v, err := w.Gate(t.Context(), "all", scan.Critical, []string{tag})
+		v, err := w.Gate(t.Context(), "all", report.GateRequest{Max: scan.Critical, Tags: []string{tag}})
 		if err != nil || len(v.Failures) != want {
 			t.Errorf("gate of %s: %+v, %v", tag, v.Failures, err)
 		}

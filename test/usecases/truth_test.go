@@ -130,7 +130,7 @@ func (w *truth) list() {
 
 // checkGate checks that the gate passes only if each image has a new enough result without a critical finding.
 func (w *truth) checkGate() (passed int) {
-	v, err := w.Gate(w.Context(), "1", scan.Low, nil)
+	v, err := w.Gate(w.Context(), "1", report.GateRequest{Max: scan.Low})
 	if err != nil || len(v.Failures) > 0 {
 		return 0
 	}

@@ -37,7 +37,7 @@ func newChangeEntry(s *source, c history.Change) entry {
 		e.content = contentOf(words.Advice, changeRows(c, s.limit), "")
 	}
 	if e.url == "" {
-		e.url = render.ConsoleURL(c.Repository)
+		e.url = cmp.Or(render.ConsoleURL(c.Repository), s.links.Summary)
 	}
 	if c.Image != nil {
 		e.categories = append(e.categories, s.name(c.Image.Label()))
@@ -49,6 +49,9 @@ func newChangeEntry(s *source, c history.Change) entry {
 func severityOf(c history.Change) string { return render.OneLine(string(cmp.Or(c.To, c.From)), 50) }
 
 func imageOf(s *source, c history.Change) string {
+	if c.Suppression != nil {
+		return s.name(c.Suppression.What)
+	}
 	if c.Image == nil {
 		return c.Repository.Name
 	}
@@ -89,6 +92,10 @@ func changeRows(c history.Change, limit int) []row {
 		{"Packages", render.PackageWords(f, limit)},
 		{"In use", render.UseWords(f.InUse, f.LastInUse, time.RFC3339)},
 		{"Reason", c.Reason},
+	}
+	if c.Suppression != nil {
+		all = append(all, row{"Suppression", c.Suppression.ID}, row{"Until", render.OptionalTime(c.Suppression.Until)}, row{"When", render.OptionalTime(c.At)})
+		return nonEmpty(all, limit)
 	}
 	if c.Image != nil {
 		all = append(all, row{"Image", c.Repository.Name + c.Image.Separator() + c.Image.Label()})

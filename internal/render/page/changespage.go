@@ -121,7 +121,11 @@ func (p *changesPage) group(c history.Change) *changeGroup {
 	at := slices.IndexFunc(*groups, func(g changeGroup) bool { return g.repository == c.Repository })
 	if at < 0 {
 		at = len(*groups)
-		*groups = append(*groups, changeGroup{repository: c.Repository, Name: c.Repository.Name, About: c.Repository.Region + " · " + c.Repository.Registry})
+		group := changeGroup{repository: c.Repository, Name: c.Repository.Name, About: c.Repository.Region + " · " + c.Repository.Registry}
+		if c.Suppression != nil {
+			group.Name, group.About = "Suppressions", ""
+		}
+		*groups = append(*groups, group)
 	}
 	return &(*groups)[at]
 }
@@ -194,6 +198,10 @@ func (r *changeRows) row(c history.Change) changeRow {
 	default:
 		words := render.WordsOfChange(c)
 		row.Kind, row.Class, row.Text = kindWord(c), kindClass(c.Kind), words.Advice
+		if c.Suppression != nil {
+			sentence := fmt.Sprintf(words.Sentence, r.name(c.Suppression.What))
+			row.Text = strings.ToUpper(sentence[:1]) + sentence[1:] + ". " + words.Advice
+		}
 	}
 	return row
 }

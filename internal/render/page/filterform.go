@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -24,6 +25,7 @@ type (
 		List                   string // the id of a list of suggestions
 		Pattern, Hint          string // the values that the browser accepts, as a pattern and in words
 		Choices                []choice
+		None                   string // the text for no choice
 		Checked                bool
 	}
 	choice struct {
@@ -65,7 +67,7 @@ func (f *filterForm) add(row scan.FilterRow, values []string) {
 	case row.IsSwitch():
 		f.Checks = append(f.Checks, field{Name: row.Name, Label: label, Checked: len(values) > 0})
 	case row.Choices != nil:
-		f.Selects = append(f.Selects, field{Name: row.Name, Label: label, Choices: choicesOf(row, values)})
+		f.Selects = append(f.Selects, field{Name: row.Name, Label: label, Choices: choicesOf(row, values), None: cmp.Or(row.None, "Any")})
 	default:
 		f.addInputs(field{Name: row.Name, Label: label, Pattern: row.Pattern, Hint: row.Hint}, values)
 	}
@@ -75,7 +77,9 @@ func choicesOf(row scan.FilterRow, values []string) []choice {
 	var choices []choice
 	for i, value := range row.Choices {
 		text := value[:1] + strings.ToLower(value[1:])
-		if i > 0 {
+		if len(row.Texts) > 0 {
+			text = strings.ToUpper(row.Texts[i][:1]) + row.Texts[i][1:]
+		} else if i > 0 {
 			text += " and above"
 		}
 		choices = append(choices, choice{value, text, slices.Contains(values, value)})
