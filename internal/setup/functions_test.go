@@ -83,7 +83,7 @@ func functionTests(id string) map[string]functionTest {
 	return map[string]functionTest{
 		"configs": {
 			setup.Configs, api.ConfigRoutes(),
-			[]string{"POST /configs 201", "GET /configs 200", "GET /configs/" + id + " 200", "DELETE /configs/" + id + " 204", "GET /summary 404", "GET /findings 404"},
+			[]string{"POST /configs 201", "GET /configs 200", "GET /configs/" + id + " 200", "DELETE /configs/" + id + " 204", "GET /suppressions 200", "GET /suppressions/" + id + " 404", "GET /summary 404", "GET /findings 404"},
 			[]string{"DeleteObject", "GetObject", "ListObjectsV2", "PutObject", "SendMessageBatch"},
 		},
 		"summary": {
@@ -123,7 +123,7 @@ func TestFunctionsOfTheAPI(t *testing.T) {
 				t.Errorf("calls to AWS (-want +got):\n%s", diff)
 			}
 			for _, path := range test.routes.Paths() {
-				path = strings.NewReplacer("{scanid}", s.config.ID, "{badge}", s.config.ID+".svg").Replace(path)
+				path = strings.NewReplacer("{scanid}", s.config.ID, "{id}", s.config.ID, "{badge}", s.config.ID+".svg").Replace(path)
 				if !slices.ContainsFunc(test.requests, func(request string) bool {
 					return strings.HasPrefix(strings.Replace(request, "?", " ", 1), "GET "+path+" ")
 				}) {
