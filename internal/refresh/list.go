@@ -97,24 +97,20 @@ func (r *Refresher) selectListed(l *list, configs []scan.Config, withOthers bool
 	if len(l.wanted.Tags) > 0 || !isSelective && !withOthers {
 		return
 	}
-	known := r.Record.Tags()
+	known, mayWatch := r.Record.Tags(), scan.ByAny(selections, scan.Selection.MayWatch)
 	l.Images = slices.DeleteFunc(l.Images, func(i scan.Image) bool {
-		return !known[i.Tag] && (!l.allTags || scan.IsUntagged(i.Tag)) && !mayWatch(selections, i.Tag)
+		return !known[i.Tag] && (!l.allTags || scan.IsUntagged(i.Tag)) && !mayWatch(i.Tag)
 	})
-}
-
-func mayWatch(selections []scan.Selection, tag string) bool {
-	return slices.ContainsFunc(selections, func(s scan.Selection) bool { return s.MayWatch(tag) })
 }
 
 // Trim deletes the images that no config may watch. It keeps the images that were watched before and that a listing for the configs contains, so
 // that their histories continue if a config watches them again.
 func (r *Refresher) Trim(configs []scan.Config) {
 	l := list{wanted: scan.WantedBy(configs)}
-	selections := r.SelectAll(configs)
+	mayWatch := scan.ByAny(r.SelectAll(configs), scan.Selection.MayWatch)
 	r.Record.Keep(func(i *history.ImageRecord) bool {
 		isListed := len(l.wanted.Tags) == 0 && (l.wanted.Untagged || !scan.IsUntagged(i.Tag))
-		return mayWatch(selections, i.Tag) || isListed && i.HasPast()
+		return mayWatch(i.Tag) || isListed && i.HasPast()
 	})
 }
 

@@ -96,6 +96,8 @@ type watchedRepository struct {
 	configIndexes []int // in the configs of the request
 	configs       []scan.Config
 	selections    []scan.Selection // of the configs
+	// watches reports whether one of the configs watches a tag.
+	watches func(tag string) bool
 	*refresh.Refresher
 	err error
 	// mayCall is true if the request may call ECR for this repository. toFetch lists the groups whose results it reads.
@@ -268,7 +270,7 @@ func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports
 // the groups whose results are read.
 func (q *request) listTags(w *watchedRepository) {
 	if w.err == nil {
-		w.selections = w.SelectAll(w.configs)
+		w.selectImages()
 	}
 	if !w.mayCall {
 		return
@@ -280,7 +282,7 @@ func (q *request) listTags(w *watchedRepository) {
 			ctx = q.waitCtx
 		}
 		err := w.List(ctx, w.configs, false)
-		w.selections = w.SelectAll(w.configs)
+		w.selectImages()
 		if err != nil {
 			return
 		}
@@ -343,6 +345,12 @@ func (q *request) shouldFetch(w *watchedRepository, g refresh.Group, isFresh boo
 	return q.waitCtx, isOpen && !isFresh || !w.IsRecorded(g)
 }
 
+// selectImages selects the images that the configs watch.
+func (w *watchedRepository) selectImages() {
+	w.selections = w.SelectAll(w.configs)
+	w.watches = scan.ByAny(w.selections, scan.Selection.Watches)
+}
+
 // watchedImages returns the images of the record that the configs of the request watch.
 func (w *watchedRepository) watchedImages() []scan.Image {
 	return w.Images(func(i *history.ImageRecord) bool { return w.watches(i.Tag) })
@@ -359,7 +367,7 @@ func (q *request) items(w *watchedRepository) []Item {
 	}
 	recorded, present := w.Record.Tags(), w.Record.PresentTags()
 	for _, c := range w.configs {
-		isListed := w.Record.HasListedAll() || w.Record.Covers([]scan.Config{c})
+		isListed := w.Record.HasListedAll() || c.IsSelective() && w.Record.Covers([]scan.Config{c})
 		for _, tag := range c.Names() {
 			if hasItem[tag] || present[tag] {
 				continue
@@ -556,11 +564,6 @@ func (q *request) hashRepository(h hash.Hash, w *watchedRepository) bool {
 		fmt.Fprintf(h, "%s %d %d %q %q\n", c.ID(), c.At.Unix(), c.Since.Unix(), c.Kind, c.Reason)
 	}
 	return true
-}
-
-// watches reports whether a config of the request watches a tag.
-func (w *watchedRepository) watches(tag string) bool {
-	return slices.ContainsFunc(w.selections, func(s scan.Selection) bool { return s.Watches(tag) })
 }
 
 // dropBasis notes that the listing depends on more than its basis.

@@ -236,10 +236,10 @@ func (w *visit) list() error {
 	if w.configErr == nil {
 		w.Trim(w.configs)
 	}
-	selections := w.SelectAll(w.configs)
+	watches := scan.ByAny(w.SelectAll(w.configs), scan.Selection.Watches)
 	w.Record.SetWatched(func(i *history.ImageRecord) bool {
 		isKept := w.configErr != nil && i.Unwatched == 0 // the config that can't be read can watch it
-		return isKept || slices.ContainsFunc(selections, func(s scan.Selection) bool { return s.Watches(i.Tag) })
+		return isKept || watches(i.Tag)
 	}, w.Clock())
 	return nil
 }

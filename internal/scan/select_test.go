@@ -118,6 +118,36 @@ func TestMayWatch(t *testing.T) {
 	}
 }
 
+func TestByAny(t *testing.T) {
+	images := []scan.Image{pushed("v2", "2", 1), pushed("v1", "1", 9), pushed("old", "0", 40), pushed("sha256:5", "5", 2)}
+	for want, configs := range map[string][]scan.Config{
+		"":                    nil,
+		"old":                 {{Tags: []string{"old"}}, {Tags: []string{"x"}}},
+		"old v1 v2":           {{}, {Tags: []string{"old"}}},
+		"old v2":              {{Tags: []string{"old"}}, {Tags: []string{"v*"}, Newest: 1}},
+		"old sha256:5 v1 v2":  {{Untagged: true, Tags: []string{"x"}}, {}},
+		"old sha256:5 v1 v2 ": {{Untagged: true, Used: "2d"}, {}},
+		"v2":                  {{Used: "2d"}, {Tags: []string{"v*"}, Newest: 1, Used: "9d"}},
+		"v1 v2":               {{Tags: []string{"v*"}, Used: "10d"}},
+	} {
+		var selections []scan.Selection
+		for _, c := range configs {
+			selections = append(selections, c.Select(slices.Values(images), now))
+		}
+		watches := scan.ByAny(selections, scan.Selection.Watches)
+		var got []string
+		for _, i := range images {
+			if watches(i.Tag) {
+				got = append(got, i.Tag)
+			}
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != strings.TrimSpace(want) {
+			t.Errorf("%v: %q, want %q", configs, got, want)
+		}
+	}
+}
+
 func TestWantedBy(t *testing.T) {
 	for _, tt := range []struct {
 		configs []scan.Config

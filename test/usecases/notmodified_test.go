@@ -203,7 +203,7 @@ func (s *feedService) until(t *testing.T, target string, d time.Duration) {
 // Whatever happens, a client that gets 304 has the bytes that it would get now.
 func TestNotModifiedMeansTheSameBytes(t *testing.T) {
 	withoutHistories := 0
-	for seed := range uint64(15) {
+	for seed := range uint64(20) {
 		withoutHistories += newRandomFeeds(seed).run(t, 120)
 	}
 	if withoutHistories < 100 {
@@ -224,6 +224,11 @@ func newRandomFeeds(seed uint64) *randomFeeds {
 	for i, tags := range [][]string{nil, {"1", "missing"}, nil} {
 		c := config(fmt.Sprintf("01a2268b-25dc-7a5d-a67f-17f6c51ecc1%d", i), []string{"one", "one", "two"}[i], tags...)
 		c.Created = int64(i + 1)
+		configs = append(configs, c)
+	}
+	for i, c := range []scan.Config{newest("3", 1), used(config("4", "two"), "2d"), newest("5", 2, "1", "2*"), used(newest("6", 2), "9d")} {
+		c.ID, c.Created = fmt.Sprintf("01a2268b-25dc-7a5d-a67f-17f6c51ecc2%d", i), int64(10+i)
+		c.Repository = []string{"one", "two"}[i%2]
 		configs = append(configs, c)
 	}
 	return &randomFeeds{newFeedService(r, configs...), rand.New(rand.NewPCG(seed, 1)), map[string][2]string{}}
@@ -274,7 +279,9 @@ func (f *randomFeeds) step(t *testing.T) {
 	tag := fmt.Sprint(f.IntN(3))
 	switch f.IntN(12) {
 	case 0: // a push
-		f.registry.images[repo] = append(slices.DeleteFunc(slices.Clone(f.registry.images[repo]), func(i scan.Image) bool { return i.Tag == tag }), scan.Image{Tag: tag, Digest: fmt.Sprint(repo, f.IntN(4))})
+		f.registry.images[repo] = append(slices.DeleteFunc(slices.Clone(f.registry.images[repo]), func(i scan.Image) bool { return i.Tag == tag }), scan.Image{
+			Tag: tag, Digest: fmt.Sprint(repo, f.IntN(4)), PushedAt: f.at, LastPulled: f.at.Add(-time.Duration(f.IntN(5)) * 24 * time.Hour),
+		})
 	case 1:
 		f.registry.images[repo] = slices.DeleteFunc(slices.Clone(f.registry.images[repo]), func(i scan.Image) bool { return i.Tag == tag })
 	case 2, 3, 4:
