@@ -62,12 +62,19 @@ func (r *reader) call(method, target, body string) string {
 // addConfig stores a config and returns the path of its feed.
 func (r *reader) addConfig(repository string, tags ...string) string {
 	r.Helper()
-	draft, err := json.Marshal(map[string]any{"region": app.Region, "registry": app.Registry, "repository": repository, "tags": tags})
+	list, err := json.Marshal(tags)
 	if err != nil {
 		r.Fatal(err)
 	}
+	return r.post(repository, `"tags":`+string(list))
+}
+
+// post stores a config with more fields, and returns the path of its feed.
+func (r *reader) post(repository, fields string) string {
+	r.Helper()
 	var c scan.Config
-	if err := json.Unmarshal([]byte(r.call("POST", "/configs", string(draft))), &c); err != nil {
+	draft := fmt.Sprintf(`{"region":%q,"registry":%q,"repository":%q,%s}`, app.Region, app.Registry, repository, fields)
+	if err := json.Unmarshal([]byte(r.call("POST", "/configs", draft)), &c); err != nil {
 		r.Fatal(err)
 	}
 	return "/findings/" + c.ID

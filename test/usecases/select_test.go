@@ -181,6 +181,8 @@ func TestTheNewestImages(t *testing.T) {
 	s.advance(time.Hour)
 	s.checkScans("", "1")
 	s.check("1", "v4 v5")
+	s.configs.set(newest("1", 9))
+	s.check("1", "v4 v5", "TAG GONE v3") // v2 was not watched when it was deleted
 }
 
 // An image that is not watched when its scans would be missing is not told, also if it returns later.
@@ -195,9 +197,12 @@ func TestNoGapIsToldOfTheTimeWithoutAConfig(t *testing.T) {
 		s.scan("v2")
 		s.checkScans("v2", "1")
 	}
+	s.configs.set(newest("1", 2))
+	s.check("1", "v1 v2") // a read before the visit
+	s.configs.set(newest("1", 1))
 	s.remove("v2")
 	s.advance(time.Hour)
-	s.check("1", "v1") // a read between the visits
+	s.check("1", "v1")
 	s.checkScans("v1", "1")
 	s.advance(47 * time.Hour)
 	s.check("1", "v1", "TAG GONE v2")
