@@ -163,7 +163,7 @@ func sampleConfig() scan.Config { return scan.Config{Repository: "test/ubuntu", 
 
 // sampleImage returns an image that matches all samples of openapi.yaml.
 func sampleImage() scan.Image {
-	return scan.Image{Tag: "latest", Platform: "linux/arm64", Digest: "sha256:9ac3dc8f231c7589c2330f13bc9fb25ca4eaf38015534054d11ba09d534195d3"}
+	return scan.Image{Repository: scan.Repository{Name: "test/ubuntu"}, Tag: "latest", Platform: "linux/arm64", Digest: "sha256:9ac3dc8f231c7589c2330f13bc9fb25ca4eaf38015534054d11ba09d534195d3"}
 }
 
 func checkSummary(t *testing.T, row scan.FilterRow, f scan.Filter, sample string) {
@@ -172,8 +172,8 @@ func checkSummary(t *testing.T, row scan.FilterRow, f scan.Filter, sample string
 		return []report.Item{{Image: image, Result: scan.Result{State: scan.Completed, Counts: counts}}}
 	}
 	o := report.Overview{Reports: []report.Report{
-		{Config: sampleConfig(), Images: items(sampleImage(), scan.Counts{scan.High: 1})},
-		{Config: scan.Config{Repository: "test/other"}, Images: items(scan.Image{Tag: "other"}, scan.Counts{scan.Low: 1})},
+		{Config: sampleConfig(), Repository: sampleConfig().Repo(), Images: items(sampleImage(), scan.Counts{scan.High: 1})},
+		{Config: scan.Config{Repository: "test/other"}, Repository: scan.Repository{Name: "test/other"}, Images: items(scan.Image{Repository: scan.Repository{Name: "test/other"}, Tag: "other"}, scan.Counts{scan.Low: 1})},
 	}}
 	if kept := report.Narrow(o.Reports, f); len(kept) != 1 || kept[0].Config.Repository != "test/ubuntu" {
 		t.Errorf("the summary has %+v", kept)

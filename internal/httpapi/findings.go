@@ -111,7 +111,7 @@ func fileName(l report.Listing) string {
 	if l.View.Page > 1 {
 		name += fmt.Sprintf("-page-%d", l.View.Page)
 	}
-	return strings.ReplaceAll(name, "/", "-")
+	return strings.NewReplacer("/", "-", "*", "_").Replace(name)
 }
 
 // writeListing writes a listing in a format of feedOffers. It also returns the number of pages in this format.
@@ -249,9 +249,15 @@ func (a *API) subscriptions(r *http.Request, q query, configs []scan.Config) []f
 	view, values := q.view, ofConfig(q.values)
 	view.Filter.Owners = nil
 	for _, c := range configs {
-		if q.view.Filter.MatchesConfig(c) {
-			add(report.Listing{Config: &c, View: view}, "/findings/"+c.ID, "/findings/"+c.ID+"/changes", values)
+		if !q.view.Filter.MatchesConfig(c) {
+			continue
 		}
+		own, params := view, maps.Clone(values)
+		if !c.IsPattern() { // it has only the repository that the filter selects
+			own.Filter.Repositories = nil
+			params.Del("repository")
+		}
+		add(report.Listing{Config: &c, View: own}, "/findings/"+c.ID, "/findings/"+c.ID+"/changes", params)
 	}
 	add(report.Listing{View: q.view}, "/findings/all", "/changes", q.values)
 	return feeds

@@ -117,7 +117,7 @@ func TestInvalidQueries(t *testing.T) {
 		pointers []string
 		detail   string
 	}{
-		{"/findings/" + id + "?sevrity=HIGH", []string{"/sevrity"}, "the parameters are by, cve, digest, fixable, format, inuse, package, page, platform, safe, severity, sort, suppressed, tag"},
+		{"/findings/" + id + "?sevrity=HIGH", []string{"/sevrity"}, "the parameters are by, cve, digest, fixable, format, inuse, package, page, platform, repository, safe, severity, sort, suppressed, tag"},
 		{"/findings/" + id + "?Severity=HIGH", []string{"/Severity"}, ""},
 		{"/findings/" + id + "?severity=SEVERE", []string{"/severity"}, "CRITICAL, HIGH, MEDIUM, LOW, INFORMATIONAL, UNDEFINED, UNTRIAGED"},
 		{"/findings/" + id + "?severity=", []string{"/severity"}, "CRITICAL"},
@@ -134,7 +134,7 @@ func TestInvalidQueries(t *testing.T) {
 		{"/findings/" + id + "?a~/b=1&page=-1&by=", []string{"/a~0~1b", "/page", "/by"}, ""},
 		{"/findings/" + id + "?a=1;b=2", []string{""}, "name=value pairs"},
 		{"/findings/all?x=1", []string{"/x"}, "severity, sort, suppressed, tag"},
-		{"/findings?page=2&format=json", []string{"/format", "/page"}, "the parameters are by, cve, digest, fixable, inuse, owner, package, platform, severity, suppressed, tag"},
+		{"/findings?page=2&format=json", []string{"/format", "/page"}, "the parameters are by, cve, digest, fixable, inuse, owner, package, platform, repository, severity, suppressed, tag"},
 		{"/summary?package=x&cve=CVE-1", []string{"/cve", "/package"}, "the parameters are digest, format, owner, platform, repository, safe, severity, since, tag"},
 		{"/summary?format=atom", []string{"/format"}, "must be text, html, json or csv, or omitted"},
 		{"/summary?since=", []string{"/since"}, "at most 30 days ago"},

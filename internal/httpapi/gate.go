@@ -21,7 +21,7 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	verdict, err := a.Reports.Gate(r.Context(), id, report.GateRequest{
-		Max: q.max, Tags: q.view.Filter.Tags, IncludeSuppressed: q.view.Filter.Suppressed == scan.IncludeSuppressed,
+		Max: q.max, Repositories: q.view.Filter.Repositories, Tags: q.view.Filter.Tags, IncludeSuppressed: q.view.Filter.Suppressed == scan.IncludeSuppressed,
 	})
 	if err != nil {
 		return err

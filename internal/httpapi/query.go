@@ -58,7 +58,7 @@ func summaryResource() resource {
 }
 
 func gateResource() resource {
-	return newResource(nil, scan.ImageFilters(), "max", "suppressed")
+	return newResource(nil, scan.GateFilters(), "max", "suppressed")
 }
 
 func badgeResource() resource { return newResource(nil, scan.ImageFilters()) }

@@ -40,8 +40,8 @@ func TestBadge(t *testing.T) {
 		"stale":              {rendertest.ReportOf(c, fresh("v1", scan.Counts{}), old), "stale", false},
 		"stale findings":     {rendertest.ReportOf(c, oldBad, waiting), "2 LOW, incomplete, stale", false},
 		"no images":          {rendertest.ReportOf(c), "no images", false},
-		"gone":               {report.Report{Config: c, Err: &scan.Error{Code: scan.RepositoryNotFound}}, "repository not found", false},
-		"unreadable":         {report.Report{Config: c, Err: io.EOF}, "unavailable", false},
+		"gone":               {rendertest.Failed(c, &scan.Error{Code: scan.RepositoryNotFound}), "repository not found", false},
+		"unreadable":         {rendertest.Failed(c, io.EOF), "unavailable", false},
 		"unknown severity":   {rendertest.ReportOf(c, fresh("v1", scan.Counts{"<B>&\"": 1})), "1 <B>&\"", false},
 	} {
 		svg := Badge(test.report, now)

@@ -201,8 +201,8 @@ func AllWithoutResult(l report.Listing) iter.Seq[WithoutResultData] {
 	return func(yield func(WithoutResultData) bool) {
 		for _, r := range l.Reports {
 			state, reason := conditionData(r.Condition())
-			d := WithoutResultData{repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, State: state, Reason: reason}
-			if isFiltered := r.Err == nil && l.Config == nil && l.View.Filter.NarrowsImages(); state != "" && !isFiltered && !yield(d) {
+			d := WithoutResultData{repositoryData: repositoryData{r.Repository.Region, r.Repository.Registry, r.Repository.Name}, State: state, Reason: reason}
+			if isFiltered := r.Err == nil && !l.IsOfOneRepository() && l.View.Filter.NarrowsImages(); state != "" && !isFiltered && !r.IsEmptyMatch() && !yield(d) {
 				return
 			}
 		}

@@ -49,8 +49,8 @@ func overview() report.Overview {
 		rendertest.ReportOf(ubuntu, same, changed),
 		rendertest.ReportOf(hard, rendertest.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: \x1b[31m\n<b>"}), missing, child, rendertest.Image(hard, "odd", scan.Result{})),
 		rendertest.ReportOf(rendertest.Config("test/empty")),
-		{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
-		{Config: rendertest.Config("test/dead"), Err: &scan.Error{Code: scan.Internal, Err: fmt.Errorf("secret cause")}},
+		rendertest.Failed(rendertest.Config("test/gone"), &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}),
+		rendertest.Failed(rendertest.Config("test/dead"), &scan.Error{Code: scan.Internal, Err: fmt.Errorf("secret cause")}),
 	}}
 }
 

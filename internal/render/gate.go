@@ -38,9 +38,9 @@ const maxGateReasons = 100
 // GateReasons returns the first hundred reasons of a result in words, and the number of the others.
 func GateReasons(v report.GateResult) (reasons []GateReason, more int) {
 	for _, o := range v.Failures[:min(len(v.Failures), maxGateReasons)] {
-		name := v.Config.Repository
+		name := o.Repository.Name
 		if o.Image != nil {
-			name += o.Image.Separator() + OneLine(o.Image.Label(), maxReason)
+			name = o.Image.Repository.Name + o.Image.Separator() + OneLine(o.Image.Label(), maxReason)
 		}
 		reasons = append(reasons, GateReason{name, OneLine(o.Reason, maxReason), failureWords(o)})
 	}

@@ -70,14 +70,18 @@ func partitionOf(region string) (partition, bool) {
 	return partition{}, false
 }
 
-// ConsoleURL returns the URL of a repository's page in the AWS console of its partition. It is empty if the partition is unknown.
+// ConsoleURL returns the URL of a repository's page in the AWS console of its partition, or of the page with all repositories if it is a pattern. It is empty if the partition is unknown.
 func ConsoleURL(r scan.Repository) string {
 	p, known := partitionOf(r.Region)
 	if !known {
 		return ""
 	}
+	path := "/ecr/repositories/private/" + r.Registry + "/" + r.Name
+	if r.IsPattern() {
+		path = "/ecr/private-registry/repositories"
+	}
 	u := url.URL{
-		Scheme: "https", Host: r.Region + "." + p.console, Path: "/ecr/repositories/private/" + r.Registry + "/" + r.Name,
+		Scheme: "https", Host: r.Region + "." + p.console, Path: path,
 		RawQuery: url.Values{"region": {r.Region}}.Encode(),
 	}
 	return u.String()

@@ -10,7 +10,7 @@ import (
 	"ecr-continuous-scan/internal/scan"
 )
 
-// Summary returns the summary as text: a block for each image of each config. Each block ends with two empty lines. If there is a filter, Summary
+// Summary returns the summary as text: a block for each image of each config and repository. Each block ends with two empty lines. If there is a filter, Summary
 // applies it, and the first block describes it.
 //
 // After a count it writes how many findings are new and how many are fixed since the overview's Since, if there are any.
@@ -26,12 +26,12 @@ func Summary(o report.Overview, filter scan.Filter) []byte {
 	}
 	for _, r := range reports {
 		if trouble := ConfigTrouble(r); trouble != nil {
-			block(&b, r.Config.Repository, r.Config.Region, []string{trouble.Line()})
+			block(&b, r.Repository.Name, r.Repository.Region, []string{trouble.Line()})
 			continue
 		}
 		for _, item := range r.Images {
-			name := r.Config.Repository + item.Image.Separator() + OneLine(item.Image.Label(), maxReason)
-			block(&b, name, r.Config.Region, resultLines(item, o.Since))
+			name := r.Repository.Name + item.Image.Separator() + OneLine(item.Image.Label(), maxReason)
+			block(&b, name, r.Repository.Region, resultLines(item, o.Since))
 		}
 	}
 	return b.Bytes()

@@ -17,7 +17,7 @@ func TestSummary(t *testing.T) {
 	child := rendertest.Image(multi, "latest", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}})
 	child.Image.Platform = "linux/arm64"
 	failed := func(repo string, err error) report.Report {
-		return report.Report{Config: rendertest.Config(repo), Err: err}
+		return rendertest.Failed(rendertest.Config(repo), err)
 	}
 	rendertest.Golden(t, "summary.txt", Summary(report.Overview{Reports: []report.Report{
 		rendertest.ReportOf(amazon, rendertest.Image(amazon, "2018.03", scan.Result{State: scan.Completed, Counts: scan.Counts{}})),

@@ -21,7 +21,7 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf, safe SafeFor
 	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale", "missing", "suppressed", "inUse", "lastInUseAt", "lastPulledAt", "name", "owner")
 	var rows [][]string
 	for _, r := range report.Narrow(o.Reports, filter) {
-		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Config.Repository}
+		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Repository.Name}
 		url := feed(r.Config.ID)
 		if state, reason := conditionData(r.Condition()); state != "" {
 			row := append(slices.Clone(lead), "", "", "", state, reason)

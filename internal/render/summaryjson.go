@@ -27,6 +27,7 @@ type (
 	configData struct {
 		ID string `json:"id"`
 		repositoryData
+		Pattern    string      `json:"pattern,omitempty"` // that matches the repository
 		Tags       []string    `json:"tags"`
 		Exclude    []string    `json:"exclude,omitempty"`
 		Newest     int         `json:"newest,omitempty"`
@@ -56,7 +57,7 @@ func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, er
 	}
 	for _, r := range report.Narrow(o.Reports, filter) {
 		c := configData{
-			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Config.Repository}, Tags: r.Config.Tags,
+			ID: r.Config.ID, repositoryData: repositoryData{r.Config.Region, r.Config.Registry, r.Repository.Name}, Pattern: patternOf(r.Config), Tags: r.Config.Tags,
 			Exclude: r.Config.Exclude, Newest: r.Config.Newest, Used: r.Config.Used, Untagged: r.Config.Untagged, Name: r.Config.Name, Owner: r.Config.Owner,
 			Feed: feed(r.Config.ID), Artifacts: r.Artifacts, NotNewest: r.Older, NotUsed: r.Unused, NotWatched: r.NotWatched, Images: make([]imageData, len(r.Images)),
 		}
@@ -74,4 +75,11 @@ func SummaryJSON(o report.Overview, filter scan.Filter, feed FeedOf) ([]byte, er
 		return nil, fmt.Errorf("write the summary as JSON: %w", err)
 	}
 	return b, nil
+}
+
+func patternOf(c scan.Config) string {
+	if !c.IsPattern() {
+		return ""
+	}
+	return c.Repository
 }

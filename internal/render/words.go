@@ -55,6 +55,8 @@ func ConfigTrouble(r report.Report) *Trouble {
 		return nil
 	case report.NoImages:
 		return newTrouble("No images", "")
+	case report.NoRepositories:
+		return newTrouble("No repositories", "")
 	case scan.NoSuchRepository:
 		return newTrouble("Repository not found", "")
 	case scan.Refused:
@@ -90,18 +92,18 @@ func StateTrouble(c report.Condition) *Trouble {
 func ConfigLine(l report.Listing, r report.Report) string {
 	trouble := ConfigTrouble(r)
 	switch {
-	case trouble == nil:
+	case trouble == nil, r.IsEmptyMatch():
 		return ""
 	case r.Err == nil && l.View.Filter.NarrowsImages():
-		if l.Config == nil {
+		if !l.IsOfOneRepository() {
 			return "" // most repositories don't have the tag
 		}
-		if f := l.View.Filter; len(f.Platforms)+len(f.Digests) > 0 {
+		if f := l.View.Filter; len(f.Platforms)+len(f.Digests)+len(f.Repositories) > 0 {
 			return "NO IMAGES that match the filter"
 		}
 		return "NO IMAGES with such a tag"
-	case l.Config == nil:
-		return fmt.Sprintf("[%s in %s] %s", r.Config.Repository, r.Config.Region, trouble.Line())
+	case !l.IsOfOneRepository():
+		return fmt.Sprintf("[%s in %s] %s", r.Repository.Name, r.Repository.Region, trouble.Line())
 	}
 	return trouble.Line()
 }
@@ -175,12 +177,21 @@ func viewWords(v report.View) string {
 	return words + ", by vulnerability"
 }
 
-// ImageName returns the name of an image in a listing. It includes the repository if the listing is for all configs.
+// ImageName returns the name of an image in a listing. It includes the repository if the listing can have several.
 func ImageName(l report.Listing, image scan.Image) string {
-	if l.Config != nil {
+	if l.IsOfOneRepository() {
 		return OneLine(image.Label(), MaxName)
 	}
-	return image.Repository.Name + image.Separator() + OneLine(image.Label(), MaxName)
+	return FullName(image)
+}
+
+// FullName returns the name of an image with its repository.
+func FullName(image scan.Image) string {
+	label := OneLine(image.Label(), MaxName)
+	if label == "" { // a whole repository
+		return image.Repository.Name
+	}
+	return image.Repository.Name + image.Separator() + label
 }
 
 // Labels returns the labels of images, each transformed by name.

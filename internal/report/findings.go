@@ -43,6 +43,9 @@ type Listing struct {
 // Pages returns the number of pages that a client can request, at least 1.
 func (l Listing) Pages() int { return max(1, min(MaxPages, (l.Total+PageSize-1)/PageSize)) }
 
+// IsOfOneRepository reports whether all entries are about the same repository, so that texts need not name it.
+func (l Listing) IsOfOneRepository() bool { return l.Config != nil && !l.Config.IsPattern() }
+
 // FeedID returns the id of the feed. All pages have the same id.
 func (l Listing) FeedID() uuid.UUID {
 	of := "all configs"
@@ -85,7 +88,7 @@ func (l *Listing) setConfig(c scan.Config) {
 	date := dateOf(c)
 	switch {
 	case l.Changed.IsZero():
-	case c.Updated > 0 && l.Now.Sub(date) < settledAfter:
+	case c.Updated > 0 && l.Now.Sub(date) < settledAfter, c.IsPattern() && l.Now.Sub(l.Changed) < settledAfter:
 		l.Changed = time.Time{} // unknown, as for all configs
 	case date.After(l.Changed):
 		l.Changed = date
@@ -100,7 +103,7 @@ func (l Listing) Outage() error {
 	}
 	var outage error
 	for _, r := range l.Reports {
-		if wasRead(r) || l.IsChangeFeed && scan.IsNotVisited(r.Err) {
+		if wasRead(r) || (l.IsChangeFeed || r.Repository.IsPattern()) && scan.IsNotVisited(r.Err) {
 			return nil
 		}
 		if outage == nil {

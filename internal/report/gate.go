@@ -29,8 +29,9 @@ type GateResult struct {
 
 // GateFailure is one reason why a gate fails.
 type GateFailure struct {
-	// Image is nil when the reason is about the whole config.
-	Image *scan.Image
+	// Image is nil when the reason is about a whole repository. Repository is this repository, or the pattern of the config.
+	Image      *scan.Image
+	Repository scan.Repository
 	// Reason is AboveMax, Stale, NoImages, a State other than Completed, or the Code of an error.
 	Reason string
 	// Detail explains a state or an error. It may be empty. It may contain text of the scanner, so output formats must escape it.
@@ -56,14 +57,24 @@ const (
 )
 
 // EvaluateGate checks the last results of a config's images. The gate passes if every image has a completed scan that isn't stale, and no finding above
-// max. An unknown severity is above every maximum. A finding without a rating (UNDEFINED, UNTRIAGED) is judged by its CVSS score.
-func EvaluateGate(r Report, max scan.Severity, now time.Time) GateResult {
-	v := GateResult{Config: r.Config, Max: max, Images: len(r.Images)}
-	switch {
-	case r.Err != nil:
-		v.Failures = []GateFailure{{Reason: string(scan.CodeOf(r.Err)), Detail: scan.MessageOf(r.Err)}}
-	case len(r.Images) == 0:
-		v.Failures = []GateFailure{{Reason: string(NoImages)}}
+// max. An unknown severity is above every maximum. A finding without a rating (UNDEFINED, UNTRIAGED) is judged by its CVSS score. At least one report must
+// have an image.
+func EvaluateGate(reports []Report, max scan.Severity, now time.Time) GateResult {
+	v := GateResult{Config: reports[0].Config, Max: max}
+	for _, r := range reports {
+		v.judge(r, now)
+	}
+	if v.Images == 0 && len(v.Failures) == 0 {
+		v.Failures = []GateFailure{{Repository: reports[0].Repository, Reason: string(Join(reports).Condition().State)}}
+	}
+	return v
+}
+
+// judge adds the images of one repository.
+func (v *GateResult) judge(r Report, now time.Time) {
+	v.Images += len(r.Images)
+	if r.Err != nil {
+		v.Failures = append(v.Failures, GateFailure{Repository: r.Repository, Reason: string(scan.CodeOf(r.Err)), Detail: scan.MessageOf(r.Err)})
 	}
 	for i := range r.Images {
 		item := &r.Images[i]
@@ -84,13 +95,12 @@ func EvaluateGate(r Report, max scan.Severity, now time.Time) GateResult {
 		if item.Stale(now) {
 			v.Failures = append(v.Failures, GateFailure{Image: image, Reason: Stale, At: item.CurrentAt()})
 		}
-		unscored, scored := judgeByScore(*item, max)
+		unscored, scored := judgeByScore(*item, v.Max)
 		v.Unjudged += unscored[scan.Undefined] + unscored[scan.Untriaged]
-		if above := countsAbove(unscored, max); len(above)+len(scored) > 0 {
+		if above := countsAbove(unscored, v.Max); len(above)+len(scored) > 0 {
 			v.Failures = append(v.Failures, GateFailure{Image: image, Reason: AboveMax, Counts: above, Scored: scored})
 		}
 	}
-	return v
 }
 
 // judgeByScore judges the findings without a rating that have a score. It returns those above the maximum, and the counts of all other findings.
@@ -128,8 +138,8 @@ func countsAbove(c scan.Counts, max scan.Severity) scan.Counts {
 type GateRequest struct {
 	// Max is the highest severity that passes.
 	Max scan.Severity
-	// Tags are the tags of the images that are checked; empty for all.
-	Tags []string
+	// Repositories and Tags are those of the images that are checked; empty for all. Repositories are names.
+	Repositories, Tags []string
 	// IncludeSuppressed means that suppressions of this service are ignored.
 	IncludeSuppressed bool
 }
@@ -139,33 +149,39 @@ type GateRequest struct {
 func (r *Reader) Gate(ctx context.Context, id string, g GateRequest) (GateResult, error) {
 	q := request{Reader: r, scope: requireFresh, rules: loadedRules{ignored: g.IncludeSuppressed}} // the image may have been pushed a moment ago
 	q.process = q.readScores
-	report, err := q.current(ctx, id, g.Tags)
+	q.filter = scan.Filter{Repositories: scan.Distinct(g.Repositories), Tags: scan.Distinct(g.Tags)}
+	reports, err := q.current(ctx, id)
 	if err != nil {
 		return GateResult{}, err
 	}
-	return EvaluateGate(report, g.Max, r.Now()), nil
+	return EvaluateGate(reports, g.Max, r.Now()), nil
 }
 
 // Current returns the last result of each image of the config with this id. If tags are given, it returns only images with these tags. A tag that
 // does not exist gets an item with the state NoSuchTag, because without it the tag would look clean. Errors: NotFound, Unavailable when the
 // config can't be read.
 func (r *Reader) Current(ctx context.Context, id string, tags []string) (Report, error) {
-	q := request{Reader: r, scope: oneConfig}
+	q := request{Reader: r, scope: oneConfig, filter: scan.Filter{Tags: scan.Distinct(tags)}}
 	q.process = q.subtract
-	return q.current(ctx, id, tags)
-}
-
-func (q *request) current(ctx context.Context, id string, tags []string) (Report, error) {
-	config, err := q.Configs.Get(ctx, id)
+	reports, err := q.current(ctx, id)
 	if err != nil {
 		return Report{}, err
 	}
-	q.filter = scan.Filter{Tags: scan.Distinct(tags)}
-	report := q.buildReports(ctx, []scan.Config{config})[0]
-	if report.Err == nil {
-		report.Images = append(report.Images, missingTags(config.Repo(), scan.Distinct(tags), report.Images)...)
+	return Join(reports), nil
+}
+
+// current returns the reports of a config, at least one.
+func (q *request) current(ctx context.Context, id string) ([]Report, error) {
+	config, err := q.Configs.Get(ctx, id)
+	if err != nil {
+		return nil, err
 	}
-	return report, nil
+	reports := q.buildReports(ctx, []scan.Config{config})
+	if missing := missingTags(config.Repo(), q.filter.Tags, reports); len(missing) > 0 {
+		last := &reports[len(reports)-1]
+		last.Images = append(slices.Clip(last.Images), missing...)
+	}
+	return reports, nil
 }
 
 // readScores subtracts what is set aside, and sets the scores of the items that have findings without a rating. If the history of an image can't be read, its
@@ -189,11 +205,17 @@ func scoresOf(h history.History) map[scan.Severity][]float64 {
 	return scores
 }
 
-// missingTags returns an item for each of the tags that no image has.
-func missingTags(repo scan.Repository, tags []string, images []Item) []Item {
+// missingTags returns an item for each of the tags that no image has. It returns none if a repository can't be read, because it can have the tag.
+func missingTags(repo scan.Repository, tags []string, reports []Report) []Item {
+	if slices.ContainsFunc(reports, func(r Report) bool { return r.Err != nil }) {
+		return nil
+	}
 	var missing []Item
 	for _, tag := range tags {
-		if !slices.ContainsFunc(images, func(i Item) bool { return i.Image.Tag == tag }) {
+		hasTag := func(r Report) bool {
+			return slices.ContainsFunc(r.Images, func(i Item) bool { return i.Image.Tag == tag })
+		}
+		if !slices.ContainsFunc(reports, hasTag) {
 			missing = append(missing, Item{
 				Image:  scan.Image{Repository: repo, Tag: tag, Kind: scan.Missing},
 				Result: scan.Result{State: scan.NoSuchTag, Reason: "no image that the config watches has this tag"},

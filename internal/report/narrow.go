@@ -16,7 +16,7 @@ func Narrow(reports []Report, f scan.Filter) []Report {
 	}
 	var kept []Report
 	for _, r := range reports {
-		if !f.MatchesConfig(r.Config) {
+		if !f.MatchesConfig(r.Config) || !f.MatchesRepository(r.Repository) {
 			continue
 		}
 		had := len(r.Images)

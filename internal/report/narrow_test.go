@@ -72,11 +72,11 @@ func TestNarrowByRepository(t *testing.T) {
 	config := func(name string) scan.Config { return scan.Config{Repository: name} }
 	change := history.CountChange{At: time.Unix(1, 0), New: scan.Counts{scan.High: 1, scan.Low: 2}, Fixed: scan.Counts{scan.Low: 1}, Suppressed: scan.Counts{scan.High: 1, scan.Low: 1}}
 	reports := []Report{
-		{Config: config("test/a"), Images: []Item{{
-			Image: scan.Image{Tag: "x"}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 1, scan.Low: 2}}, Changes: []history.CountChange{change},
+		{Config: config("test/a"), Repository: config("test/a").Repo(), Images: []Item{{
+			Image: scan.Image{Repository: scan.Repository{Name: "test/a"}, Tag: "x"}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 1, scan.Low: 2}}, Changes: []history.CountChange{change},
 		}}},
-		{Config: config("test/b"), Err: errors.New("x")},
-		{Config: config("test/c"), Err: errors.New("x")},
+		{Config: config("test/b"), Repository: config("test/b").Repo(), Err: errors.New("x")},
+		{Config: config("test/c"), Repository: config("test/c").Repo(), Err: errors.New("x")},
 	}
 	got := Narrow(reports, scan.Filter{Repositories: []string{"test/a", "test/c"}, Severity: scan.High})
 	if len(got) != 2 || got[0].Config.Repository != "test/a" || got[1].Config.Repository != "test/c" {

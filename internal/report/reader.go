@@ -93,7 +93,7 @@ type request struct {
 // watchedRepository is a repository of a request, with the configs that watch it.
 type watchedRepository struct {
 	repo          scan.Repository
-	configIndexes []int // in the configs of the request
+	configIndexes []int // in the reports of the request
 	configs       []scan.Config
 	selections    []scan.Selection // of the configs
 	// watches reports whether one of the configs watches a tag.
@@ -114,16 +114,20 @@ type fetchGroup struct {
 	ctx context.Context
 }
 
-// buildReports returns a report for each config, in the given order. An error of one repository does not affect the others. It returns nil if the client
+// buildReports returns a report for each config and repository, in the order of the configs and of the names. An error of one repository does not affect the others. It returns nil if the client
 // has the listing.
 func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Report {
 	callCtx, cancel := refresh.WithCallDeadline(ctx)
 	defer cancel()
+	if q.scope == oneConfig && slices.ContainsFunc(configs, scan.Config.IsPattern) {
+		q.scope = allConfigs // there can be as many repositories
+	}
 	if q.scope == allConfigs {
 		callCtx = scan.WithCalls(callCtx, callsPerRequest)
 	}
 	q.callCtx = callCtx
-	repositories := watchedRepositories(configs)
+	reports := q.expand(ctx, configs)
+	repositories := watchedRepositories(reports)
 	q.loadRules(ctx)
 	forEach(repositories, func(w *watchedRepository) { w.Refresher, w.err = q.Open(ctx, w.repo) })
 	q.setRules(ctx, repositories)
@@ -136,16 +140,16 @@ func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Rep
 	if q.prepare != nil {
 		forEach(repositories, q.prepare)
 	}
-	if q.isKnown != nil && q.findBasis(repositories) {
+	if q.isKnown != nil && q.findBasis(repositories, reports) {
 		return nil
 	}
-	reports := make([]Report, len(configs))
 	forEach(repositories, func(w *watchedRepository) { q.fillReports(ctx, w, reports) })
 	for _, r := range reports {
 		if r.Err != nil {
-			q.Log.WarnContext(ctx, "could not read the images of a config", append(refresh.RepositoryAttrs(r.Config.Repo()), "config", r.Config.ID, "error", r.Err)...)
+			q.Log.WarnContext(ctx, "could not read the images of a config", append(refresh.RepositoryAttrs(r.Repository), "config", r.Config.ID, "error", r.Err)...)
 		}
 	}
+	reports = q.withoutDeleted(reports)
 	narrowImages(reports, q.filter)
 	return reports
 }
@@ -191,16 +195,20 @@ func forEach(repositories []*watchedRepository, do func(*watchedRepository)) {
 	_ = g.Wait() // no repository returns an error
 }
 
-func watchedRepositories(configs []scan.Config) []*watchedRepository {
+// watchedRepositories returns the repositories of the reports. A report whose repository is a pattern has none.
+func watchedRepositories(reports []Report) []*watchedRepository {
 	var all []*watchedRepository
 	byRepo := make(map[scan.Repository]*watchedRepository)
-	for i, c := range configs {
-		w := byRepo[c.Repo()]
-		if w == nil {
-			w = &watchedRepository{repo: c.Repo()}
-			byRepo[c.Repo()], all = w, append(all, w)
+	for i, r := range reports {
+		if r.Repository.IsPattern() {
+			continue
 		}
-		w.configIndexes, w.configs = append(w.configIndexes, i), append(w.configs, c)
+		w := byRepo[r.Repository]
+		if w == nil {
+			w = &watchedRepository{repo: r.Repository}
+			byRepo[r.Repository], all = w, append(all, w)
+		}
+		w.configIndexes, w.configs = append(w.configIndexes, i), append(w.configs, r.Config)
 	}
 	return all
 }
@@ -244,7 +252,7 @@ func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports
 		}
 		q.noteChange(w)
 		for _, i := range w.configIndexes {
-			reports[i] = Report{Err: w.err}
+			reports[i].Err = w.err
 		}
 	} else {
 		q.fetch(w)
@@ -256,7 +264,6 @@ func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports
 		assignItems(w, items, reports)
 	}
 	for j, i := range w.configIndexes {
-		reports[i].Config = w.configs[j]
 		if reports[i].Err == nil && w.err == nil {
 			reports[i].Err = q.configError(w, j)
 		}
@@ -518,7 +525,7 @@ func (r *Reader) Unless(isKnown func(Basis) bool) *Reader {
 
 // findBasis sets the basis of the listing, and reports whether the client has this listing. The basis stays nil if ECR or the store returned anything that is
 // not in a record.
-func (q *request) findBasis(repositories []*watchedRepository) (isKnown bool) {
+func (q *request) findBasis(repositories []*watchedRepository, reports []Report) (isKnown bool) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%#v %q\n", q.view, q.rules.version())
 	b := Basis{Oldest: math.MaxInt64, Newest: math.MinInt64}
@@ -532,6 +539,9 @@ func (q *request) findBasis(repositories []*watchedRepository) (isKnown bool) {
 		b.Oldest, b.Newest = min(b.Oldest, now), max(b.Newest, now)
 		hasDate = hasDate || slices.ContainsFunc(w.configs, func(c scan.Config) bool { return c.Created > 0 })
 	}
+	if !hashPatterns(h, reports) {
+		return false
+	}
 	if !hasDate { // a feed without any date has the date of the request
 		return false
 	}
@@ -540,9 +550,23 @@ func (q *request) findBasis(repositories []*watchedRepository) (isKnown bool) {
 	return q.isKnown != nil && q.isKnown(b)
 }
 
+// hashPatterns adds the reports that are about whole patterns. It returns false if one is about a temporary error.
+func hashPatterns(h hash.Hash, reports []Report) bool {
+	for i, r := range reports {
+		switch code := scan.CodeOf(r.Err); {
+		case !r.Repository.IsPattern():
+		case r.Err != nil && !IsPermanent(code):
+			return false
+		default:
+			fmt.Fprintf(h, "%d %#v %q %q\n", i, r.Config, code, scan.MessageOf(r.Err))
+		}
+	}
+	return true
+}
+
 // hashRepository adds everything of a repository that a listing shows. It returns false if some of it is not recorded.
 func (q *request) hashRepository(h hash.Hash, w *watchedRepository) bool {
-	fmt.Fprintln(h, w.Record.Changed, w.Record.First, w.Record.HasListedAll())
+	fmt.Fprintln(h, w.repo, w.Record.Changed, w.Record.First, w.Record.HasListedAll())
 	for i, c := range w.configs {
 		fmt.Fprintf(h, "%d %#v %d\n", w.configIndexes[i], c, w.selections[i].Expired.Unix())
 		if err := q.configError(w, i); err != nil {

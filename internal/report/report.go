@@ -12,10 +12,12 @@ import (
 // StaleAfter is the maximum age of a scan that a gate or a badge accepts: twice the time between two scans of an image.
 const StaleAfter = 2 * scan.RescanInterval
 
-// Report is the result for one config: either Err, or an item for each of its images.
+// Report is the result for one config and one of its repositories: either Err, or an item for each image.
 type Report struct {
 	Config scan.Config
-	// Err is why the config can't be read as a whole; Images is empty then.
+	// Repository is the repository, or the pattern of the config if the report is about no single repository.
+	Repository scan.Repository
+	// Err is why the repository can't be read as a whole; Images is empty then.
 	Err error
 	// Images is sorted by tag and platform. Several reports may use the same slice, so it must not be changed.
 	Images []Item
@@ -87,7 +89,7 @@ func (i Item) CurrentAt() time.Time {
 
 // Condition is the state of an image or of a whole config, with its reason. Each output format has its own words for it.
 type Condition struct {
-	// State is one of the states of an image. For a config it is NoImages, NoSuchRepository, Refused or Unread, or empty if its images were read.
+	// State is one of the states of an image. For a config it is NoImages, NoRepositories, NoSuchRepository, Refused or Unread, or empty if its images were read.
 	State scan.State
 	// Reason explains a state other than Completed. If AsOf is set, it explains why ECR could not be read. It may contain text of the scanner,
 	// so output formats must escape it.
@@ -96,8 +98,11 @@ type Condition struct {
 	AsOf time.Time
 }
 
-// NoImages is the state of a config whose repository has no image to watch.
-const NoImages scan.State = "no images"
+// NoImages is the state of a config whose repository has no image to watch. NoRepositories is the state of a config whose pattern matches no repository.
+const (
+	NoImages       scan.State = "no images"
+	NoRepositories scan.State = "no repositories"
+)
 
 // Current reports whether the last scan is completed and the result is not an old recorded one.
 func (c Condition) Current() bool { return c.State == scan.Completed && c.AsOf.IsZero() }
@@ -138,6 +143,8 @@ func (r Report) Condition() Condition {
 	switch {
 	case r.Err == nil && len(r.Images) > 0:
 		return Condition{}
+	case r.Err == nil && r.Repository.IsPattern():
+		return Condition{State: NoRepositories}
 	case r.Err == nil:
 		return Condition{State: NoImages}
 	}

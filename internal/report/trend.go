@@ -15,22 +15,26 @@ type TrendDay struct {
 	Images int
 }
 
-// Trend returns the counts of a config's images over the last 30 days: 31 points, 24 hours apart, oldest first. The last point is now.
+// Trend returns the counts of the images of a config's reports over the last 30 days: 31 points, 24 hours apart, oldest first. The last point is now.
 // Images with the same digest now are counted once on each day on which they had the same counts.
-func Trend(r Report, now time.Time) []TrendDay {
+func Trend(reports []Report, now time.Time) []TrendDay {
 	const days = int(history.Retention / (24 * time.Hour))
 	trend := make([]TrendDay, days+1)
 	for i := range trend {
 		trend[i] = TrendDay{At: now.Add(-time.Duration(days-i) * 24 * time.Hour), Counts: scan.Counts{}}
 	}
-	images := make(map[string]int, len(r.Images)) // by digest
-	for i := range r.Images {
-		images[r.Images[i].Image.Digest]++
+	images := make(map[string]int) // by digest
+	for _, r := range reports {
+		for i := range r.Images {
+			images[r.Images[i].Image.Digest]++
+		}
 	}
 	counted := make(map[dayCounts]bool)
-	for i := range r.Images {
-		if item := &r.Images[i]; item.HasCounts() {
-			item.addTo(trend, counted, images[item.Image.Digest] > 1 && item.Image.Digest != "")
+	for _, r := range reports {
+		for i := range r.Images {
+			if item := &r.Images[i]; item.HasCounts() {
+				item.addTo(trend, counted, images[item.Image.Digest] > 1 && item.Image.Digest != "")
+			}
 		}
 	}
 	return trend

@@ -20,7 +20,7 @@ func TestTrend(t *testing.T) {
 	}}
 	unknown := Item{Result: scan.Result{State: scan.NotScanned, Counts: scan.Counts{scan.High: 9}}, KnownSince: ago(72)}
 	report := Report{Images: []Item{watched, unknown}}
-	got := Trend(report, now)
+	got := Trend([]Report{report}, now)
 	if len(got) != 31 {
 		t.Fatalf("%d points", len(got))
 	}
@@ -46,7 +46,7 @@ func TestTrendStartsAtTheBaseline(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
 	item := Item{Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}}, KnownSince: ago(30), Changes: []history.CountChange{{At: ago(20), New: scan.Counts{scan.Low: 1}}}}
-	got := Trend(Report{Images: []Item{item}}, now)
+	got := Trend([]Report{{Images: []Item{item}}}, now)
 	if day := got[len(got)-2]; day.Counts[scan.Low] != 0 || day.Images != 1 {
 		t.Errorf("the day before the change: %+v", day)
 	}
@@ -62,7 +62,7 @@ func TestTrendOfADigestWithTwoTags(t *testing.T) {
 	v1 := Item{Image: scan.Image{Tag: "v1", Digest: "d"}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 2}}, KnownSince: ago(72)}
 	latest := v1
 	latest.Image.Tag, latest.Changes = "latest", []history.CountChange{{At: ago(30), New: scan.Counts{scan.Low: 1}}} // it moved from another digest
-	got := Trend(Report{Images: []Item{latest, v1}}, now)
+	got := Trend([]Report{{Images: []Item{latest, v1}}}, now)
 	for back, want := range []TrendDay{{Counts: scan.Counts{scan.Low: 2}, Images: 1}, {Counts: scan.Counts{scan.Low: 2}, Images: 1}, {Counts: scan.Counts{scan.Low: 3}, Images: 2}} {
 		if day := got[len(got)-1-back]; day.Counts[scan.Low] != want.Counts[scan.Low] || day.Images != want.Images {
 			t.Errorf("%d days ago: %+v, want %+v", back, day, want)
@@ -77,7 +77,7 @@ func TestMemoryOfTrend(t *testing.T) {
 	for i := range items {
 		items[i] = Item{Image: scan.Image{Digest: strconv.Itoa(i)}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 3, scan.Low: 1}}, KnownSince: now.Add(-72 * time.Hour)}
 	}
-	if n := testing.AllocsPerRun(5, func() { Trend(Report{Images: items}, now) }); n > 500 {
+	if n := testing.AllocsPerRun(5, func() { Trend([]Report{{Images: items}}, now) }); n > 500 {
 		t.Errorf("%v allocations", n)
 	}
 }

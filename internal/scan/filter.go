@@ -135,14 +135,20 @@ func (f Filter) MatchesSeverity(s Severity) bool {
 	return f.Severity == "" || s.Rank() <= f.Severity.Rank()
 }
 
-// MatchesImage reports whether the filter selects an image by its tag, platform and digest.
+// MatchesImage reports whether the filter selects an image by its repository, tag, platform and digest.
 func (f Filter) MatchesImage(image Image) bool {
-	return anyOf(f.Tags, image.Tag) && anyOf(f.Platforms, image.Platform) && anyOf(f.Digests, image.Digest)
+	return f.MatchesRepository(image.Repository) && anyOf(f.Tags, image.Tag) && anyOf(f.Platforms, image.Platform) && anyOf(f.Digests, image.Digest)
 }
 
-// MatchesConfig reports whether the filter selects a config by its repository and owner.
+// MatchesRepository reports whether the filter selects a repository.
+func (f Filter) MatchesRepository(repo Repository) bool { return anyOf(f.Repositories, repo.Name) }
+
+// MatchesConfig reports whether the filter selects a config by its owner, and by the repositories that it watches.
 func (f Filter) MatchesConfig(c Config) bool {
-	return anyOf(f.Repositories, c.Repository) && anyOf(f.Owners, c.Owner)
+	watches := func(name string) bool {
+		return c.Watches(Repository{Registry: c.Registry, Region: c.Region, Name: name})
+	}
+	return anyOf(f.Owners, c.Owner) && (len(f.Repositories) == 0 || slices.ContainsFunc(f.Repositories, watches))
 }
 
 // Counts returns the counts of the severities that match, without zero counts.

@@ -121,36 +121,39 @@ func ofFindings() []FilterRow {
 	}
 }
 
-// filtersNotAbout returns the filters that select anything other than what.
-func filtersNotAbout(what subject) []FilterRow {
-	return slices.DeleteFunc(Filters(), func(r FilterRow) bool { return r.about == what })
-}
-
 func filtersAbout(what subject) []FilterRow {
 	return slices.DeleteFunc(Filters(), func(r FilterRow) bool { return r.about != what })
 }
 
 // SummaryFilters returns the filters for a summary. They need no findings.
 func SummaryFilters() []FilterRow {
-	return slices.DeleteFunc(filtersNotAbout(findings), func(r FilterRow) bool { return r.about == suppressed })
+	return slices.DeleteFunc(Filters(), func(r FilterRow) bool { return r.about == findings || r.about == suppressed })
 }
 
 // FindingsFilters returns the filters for a list of the findings or of the changes of all configs.
-func FindingsFilters() []FilterRow { return filtersNotAbout(repositories) }
+func FindingsFilters() []FilterRow { return Filters() }
 
 // ConfigFilters returns the filters for a list of the findings or of the changes of one config. They select no configs.
 func ConfigFilters() []FilterRow {
 	return slices.DeleteFunc(FindingsFilters(), func(r FilterRow) bool { return r.about == configs })
 }
 
-// ImageFilters returns the filters of a gate and a badge. They select images by their tags.
+// GateFilters returns the filters of a gate. They select images by their repositories and tags.
+func GateFilters() []FilterRow { return append(filtersAbout(repositories), ImageFilters()...) }
+
+// ImageFilters returns the filters of a badge. They select images by their tags.
 func ImageFilters() []FilterRow { return filtersAbout(images) }
 
 // IsSwitch reports whether the filter's only value is true.
 func (r FilterRow) IsSwitch() bool { return r.flag != nil }
 
 // NarrowsImages reports whether the filter selects images, independently of their findings.
-func (r FilterRow) NarrowsImages() bool { return r.about == images || r.about == parts }
+func (r FilterRow) NarrowsImages() bool {
+	return r.about == images || r.about == parts || r.about == repositories
+}
+
+// IsOfRepositories reports whether the filter selects repositories.
+func (r FilterRow) IsOfRepositories() bool { return r.about == repositories }
 
 // Values returns the values that f has for the row, or nil.
 func (r FilterRow) Values(f Filter) []string {

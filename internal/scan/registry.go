@@ -20,6 +20,9 @@ func CompareRegistries(a, b Registry) int {
 // In returns the registry of the repository.
 func (r Repository) In() Registry { return Registry{r.Registry, r.Region} }
 
+// IsPattern reports whether the name is a pattern. Such a value stands for all repositories that a config watches.
+func (r Repository) IsPattern() bool { return strings.Contains(r.Name, "*") }
+
 // ListedRepository is a repository in a listing of a registry.
 type ListedRepository struct {
 	Repository

@@ -51,8 +51,6 @@ func (c Config) Validate() error {
 	check(isRegion(c.Region), "/region", "must be an AWS Region, such as us-west-2")
 	check(registryForm.MatchString(c.Registry), "/registry", "must be an AWS account ID: a string of 12 digits")
 	check(isRepository(c.Repository) || isPatternOf(repositoryPart, c.Repository), "/repository", repositoryRule+", or a pattern: "+patternRule)
-	// The schedule and the readers do not resolve patterns yet: remove this check when they do.
-	check(!isPatternOf(repositoryPart, c.Repository), "/repository", "must not be a pattern yet")
 	check(c.Name == "" || isLabel(c.Name), "/name", LabelRule)
 	check(c.Owner == "" || isLabel(c.Owner), "/owner", LabelRule)
 	check(c.Newest >= 0 && c.Newest <= maxNewest, "/newest", NewestRule)

@@ -66,7 +66,7 @@ func readRecords(reader *report.Reader, limit int) func(context.Context) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(connections)
 		for _, c := range configs {
-			if isRead[c.Repo()] || len(isRead) == limit {
+			if c.IsPattern() || isRead[c.Repo()] || len(isRead) == limit {
 				continue
 			}
 			isRead[c.Repo()] = true

@@ -38,7 +38,14 @@ func Image(c scan.Config, tag string, r scan.Result) report.Item {
 
 // ReportOf returns the report of a config that could be read.
 func ReportOf(c scan.Config, images ...report.Item) report.Report {
-	return report.Report{Config: c, Images: images}
+	return report.Report{Config: c, Repository: c.Repo(), Images: images}
+}
+
+// Failed returns the report of a config that can't be read.
+func Failed(c scan.Config, err error) report.Report {
+	r := ReportOf(c)
+	r.Err = err
+	return r
 }
 
 // Found returns the entry of a finding in one image of test/ubuntu.
@@ -93,8 +100,8 @@ func AllConfigs() report.Listing {
 	hard := Config("test/hard")
 	l.Reports = append(l.Reports,
 		l.Reports[0], ReportOf(hard, Image(hard, "x", scan.Result{State: scan.Failed, Reason: "why"})), ReportOf(Config("test/empty")),
-		report.Report{Config: Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}},
-		report.Report{Config: Config("test/dead"), Err: &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}})
+		Failed(Config("test/gone"), &scan.Error{Code: scan.RepositoryNotFound}),
+		Failed(Config("test/dead"), &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}))
 	return l
 }
 

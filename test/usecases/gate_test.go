@@ -58,7 +58,7 @@ func TestJudge(t *testing.T) {
 		"refused":                       {scan.Critical, report.Item{Result: scan.Result{State: scan.Refused}}, []string{"no access"}},
 	} {
 		good := done(fresh, scan.Counts{})
-		v := report.EvaluateGate(report.Report{Images: []report.Item{good, test.item}}, test.max, now)
+		v := report.EvaluateGate([]report.Report{{Images: []report.Item{good, test.item}}}, test.max, now)
 		var got []string
 		for _, o := range v.Failures {
 			got = append(got, o.Reason)
@@ -75,7 +75,7 @@ func TestJudge(t *testing.T) {
 		"not found":  {report.Report{Err: &scan.Error{Code: scan.RepositoryNotFound}}, string(scan.RepositoryNotFound)},
 		"unreadable": {report.Report{Err: io.EOF}, string(scan.Internal)},
 	} {
-		if v := report.EvaluateGate(test.report, scan.Critical, now); len(v.Failures) != 1 || v.Failures[0].Reason != test.want || v.Failures[0].Image != nil {
+		if v := report.EvaluateGate([]report.Report{test.report}, scan.Critical, now); len(v.Failures) != 1 || v.Failures[0].Reason != test.want || v.Failures[0].Image != nil {
 			t.Errorf("%s: %+v", name, v.Failures)
 		}
 	}

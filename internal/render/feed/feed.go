@@ -112,10 +112,13 @@ func subtitle(l report.Listing) string {
 	if l.IsChangeFeed {
 		s = "Changes of the last 30 days in the image scan findings, and problems with scanning,"
 	}
-	if l.Config != nil {
-		s += nameList(" across the tags:", tagsOf(l.Reports[0])) + ownerWords(*l.Config)
+	if l.IsOfOneRepository() {
+		s += nameList(" across the tags:", tagsOf(l.Reports[0]))
 	} else {
 		s += nameList(" across the repositories:", repositoriesOf(l.Reports))
+	}
+	if l.Config != nil {
+		s += ownerWords(*l.Config)
 	}
 	return s + pageRange(l) + emptyWords(l) + withoutResult(l) + notWatched(l) + asOf(l)
 }
@@ -143,7 +146,7 @@ func emptyWords(l report.Listing) string {
 	if images := render.CountImages(l); images > 0 {
 		return fmt.Sprintf(". No finding of the %d selected images matches the filter", images)
 	}
-	if l.Config != nil {
+	if l.IsOfOneRepository() {
 		return "" // withoutResult says it
 	}
 	return ". No image matches the filter"
@@ -172,10 +175,10 @@ func notWatched(l report.Listing) string {
 	var untagged, older, unused int
 	counted := make(map[scan.Repository]bool)
 	for _, r := range l.Reports {
-		counted[r.Config.Repo()] = counted[r.Config.Repo()] || r.Config.Untagged
+		counted[r.Repository] = counted[r.Repository] || r.Config.Untagged
 	}
 	for _, r := range l.Reports {
-		if repo := r.Config.Repo(); r.NotWatched != nil && !counted[repo] {
+		if repo := r.Repository; r.NotWatched != nil && !counted[repo] {
 			untagged, counted[repo] = untagged+*r.NotWatched, true
 		}
 		if l.Config != nil {
@@ -242,7 +245,7 @@ func repositoriesOf(reports []report.Report) []string {
 	var names []string
 	seen := make(map[string]bool, len(reports))
 	for _, r := range reports {
-		if name := r.Config.Repository; !seen[name] {
+		if name := r.Repository.Name; !seen[name] && !r.Repository.IsPattern() {
 			seen[name] = true
 			names = append(names, name)
 		}

@@ -141,6 +141,13 @@ func TestIDsOfFindings(t *testing.T) {
 	}
 }
 
+// notWatchedIn returns a report without images of a repository with n untagged images.
+func notWatchedIn(c scan.Config, n int) report.Report {
+	r := rendertest.ReportOf(c)
+	r.NotWatched = &n
+	return r
+}
+
 func TestFeedsWithoutEntries(t *testing.T) {
 	c := rendertest.Config("test/gone")
 	filtered := rendertest.Listing(rendertest.ReportOf(c))
@@ -154,23 +161,23 @@ func TestFeedsWithoutEntries(t *testing.T) {
 		"not scanned": {rendertest.Listing(rendertest.ReportOf(c, rendertest.Image(c, "1", scan.Result{State: scan.NotScanned}))), "Details of the image scan findings across the tags: [1]. Without a result: [1] NOT SCANNED"},
 		"untagged images": {
 			report.Listing{Reports: []report.Report{
-				{Config: rendertest.Config("test/b", "x")}, {Config: c, NotWatched: new(411)}, {Config: c, NotWatched: new(411)},
-				{Config: rendertest.Config("test/b"), NotWatched: new(1)}, {Config: rendertest.Config("test/c"), NotWatched: new(0)},
+				rendertest.ReportOf(rendertest.Config("test/b", "x")), notWatchedIn(c, 411), notWatchedIn(c, 411),
+				notWatchedIn(rendertest.Config("test/b"), 1), notWatchedIn(rendertest.Config("test/c"), 0),
 			}}, "Details of the image scan findings across the repositories: [test/b] [test/gone] [test/c]. Without a result: " +
 				"[test/b in us-west-2] NO IMAGES, [test/gone in us-west-2] NO IMAGES, [test/gone in us-west-2] NO IMAGES, " +
 				"[test/b in us-west-2] NO IMAGES, [test/c in us-west-2] NO IMAGES. 412 untagged images are not watched",
 		},
 		"one untagged image": {
-			rendertest.Listing(report.Report{Config: c, NotWatched: new(1)}), "Details of the image scan findings. Without a result: NO IMAGES. 1 untagged image is not watched",
+			rendertest.Listing(notWatchedIn(c, 1)), "Details of the image scan findings. Without a result: NO IMAGES. 1 untagged image is not watched",
 		},
 		"older and unused images": {
-			rendertest.Listing(report.Report{Config: c, NotWatched: new(2), Older: 95, Unused: 1}), "Details of the image scan findings. Without a result: NO IMAGES. 2 untagged, 95 older and 1 unused images are not watched",
+			rendertest.Listing(report.Report{Config: c, Repository: c.Repo(), NotWatched: new(2), Older: 95, Unused: 1}), "Details of the image scan findings. Without a result: NO IMAGES. 2 untagged, 95 older and 1 unused images are not watched",
 		},
 		"another config watches them": {
-			report.Listing{Reports: []report.Report{{Config: c, NotWatched: new(411), Older: 3}, {Config: scan.Config{Repository: c.Repository, Region: c.Region, Registry: c.Registry, Untagged: true}}}},
+			report.Listing{Reports: []report.Report{{Config: c, Repository: c.Repo(), NotWatched: new(411), Older: 3}, {Config: scan.Config{Repository: c.Repository, Region: c.Region, Registry: c.Registry, Untagged: true}, Repository: c.Repo()}}},
 			"Details of the image scan findings across the repositories: [test/gone]. Without a result: [test/gone in us-west-2] NO IMAGES, [test/gone in us-west-2] NO IMAGES",
 		},
-		"repository gone": {rendertest.Listing(report.Report{Config: rendertest.Config("test/gone", "a", "b"), Err: &scan.Error{Code: scan.RepositoryNotFound}}), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
+		"repository gone": {rendertest.Listing(rendertest.Failed(rendertest.Config("test/gone", "a", "b"), &scan.Error{Code: scan.RepositoryNotFound})), "Details of the image scan findings across the tags: [a] [b]. Without a result: REPOSITORY NOT FOUND"},
 		"no images":       {rendertest.Listing(rendertest.ReportOf(c)), "Details of the image scan findings. Without a result: NO IMAGES"},
 		"no such tag":     {filtered, "Details of the image scan findings. Without a result: NO IMAGES with such a tag"},
 		"none of all":     {none, "Details of the image scan findings across the repositories: [test/gone]. No image matches the filter"},

@@ -81,18 +81,18 @@ func Changes(l report.Listing, path string, params url.Values, to Link) ([]byte,
 
 func newChangesPage(l report.Listing, path string, params url.Values, to Link, limit int) changesPage {
 	p := changesPage{
-		About: plural(len(l.Reports), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: changesWords(l),
+		About: plural(len(report.ByConfig(l.Reports)), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: changesWords(l),
 		Feed: to(path, without(params, "format")), Findings: to(cmp.Or(strings.TrimSuffix(path, "/changes"), "/findings/all"), params),
 		Pages: pageLinks(l, path, params, to), notices: noticesOf(l, l.Now), Empty: emptyOf(l),
 	}
 	if l.Config != nil {
-		p.About, p.OneConfig = aboutConfig(l.Reports[0]), true
+		p.About, p.OneConfig = aboutConfig(report.Overall(l.Reports)), l.IsOfOneRepository()
 	}
 	p.Filter = newFilterForm(to, path, params, filtersOf(l), l.View.Filter)
 	p.Filter.About = "Filter the changes"
 	rows := changeRows{to: to, limit: limit, rolled: maxRolled, configs: map[scan.Repository][]scan.Config{}}
 	for _, r := range l.Reports {
-		rows.configs[r.Config.Repo()] = append(rows.configs[r.Config.Repo()], r.Config)
+		rows.configs[r.Repository] = append(rows.configs[r.Repository], r.Config)
 	}
 	for _, c := range l.Changes {
 		group := p.group(c)

@@ -77,7 +77,7 @@ func TestChangesPage(t *testing.T) {
 	checkFrame(t, page, "What changed in test/ubuntu", "Summary test/ubuntu Changes")
 	all := changesOf(someChanges()...)
 	all.Config = nil
-	all.Reports = append(all.Reports, rendertest.ReportOf(rendertest.Config("test/other")), report.Report{Config: rendertest.Config("test/dead"), Err: &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}})
+	all.Reports = append(all.Reports, rendertest.ReportOf(rendertest.Config("test/other")), rendertest.Failed(rendertest.Config("test/dead"), &scan.Error{Code: scan.Unavailable, Message: "no answer in time"}))
 	all.View.Page, all.Total = 2, 2*report.PageSize+1
 	page = changesPageOf(t, all, "/changes")
 	rendertest.Golden(t, "page-changes-all.html", page)

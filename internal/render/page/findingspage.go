@@ -71,13 +71,13 @@ func Findings(l report.Listing, now time.Time, path string, params url.Values, t
 
 func newFindingsPage(l report.Listing, now time.Time, path string, params url.Values, to Link, limit int) findingsPage {
 	p := findingsPage{
-		About: plural(len(l.Reports), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: listedWords(l),
+		About: plural(len(report.ByConfig(l.Reports)), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: listedWords(l),
 		Feed:            to(path, without(params, "format", "sort")),
 		ByVulnerability: l.View.ByVulnerability,
 		Columns:         sortColumns(l.View, path, params, to), Pages: pageLinks(l, path, params, to),
 	}
 	if l.Config != nil {
-		p.About, p.Console = aboutConfig(l.Reports[0]), render.ConsoleURL(l.Config.Repo())
+		p.About, p.Console = aboutConfig(report.Overall(l.Reports)), render.ConsoleURL(l.Config.Repo())
 	}
 	grouped := without(params, "by")
 	if !p.ByVulnerability {
@@ -99,9 +99,18 @@ func newFindingsPage(l report.Listing, now time.Time, path string, params url.Va
 // filtersOf returns the filters of a page with a listing.
 func filtersOf(l report.Listing) []scan.FilterRow {
 	if l.Config != nil {
-		return scan.ConfigFilters()
+		return configFilters(l.Config.IsPattern())
 	}
 	return scan.FindingsFilters()
+}
+
+// configFilters returns the filters of a page about one config. Only a pattern can have several repositories.
+func configFilters(isPattern bool) []scan.FilterRow {
+	filters := scan.ConfigFilters()
+	if !isPattern {
+		filters = slices.DeleteFunc(filters, scan.FilterRow.IsOfRepositories)
+	}
+	return filters
 }
 
 // changesPath returns the path of the changes that belong to the findings at a path.
@@ -206,7 +215,7 @@ func noticesOf(l report.Listing, now time.Time) notices {
 	seen := map[scan.Image]bool{}
 	for _, r := range l.Reports {
 		if line := render.ConfigLine(l, r); line != "" {
-			shown := cardLine{Name: r.Config.Repository + " in " + r.Config.Region, State: line}
+			shown := cardLine{Name: r.Repository.Name + " in " + r.Repository.Region, State: line}
 			if trouble := render.ConfigTrouble(r); r.Err != nil || !l.View.Filter.NarrowsImages() {
 				shown.State, shown.Text = trouble.State, trouble.Reason
 			}
@@ -292,12 +301,12 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 	if row.Fixed == "" && f.FixAvailable == "YES" {
 		row.Fixed = "a fix is available"
 	}
-	if l.Config == nil {
+	if !l.IsOfOneRepository() {
 		row.Image = name(image.Repository.Name + image.Separator() + image.Label())
 	}
 	if l.View.ByVulnerability {
 		row.Image = name(render.TagList(e, limit))
-		if l.Config == nil {
+		if !l.IsOfOneRepository() {
 			row.Image = name(image.Repository.Name + ": " + row.Image)
 		}
 	}

@@ -75,7 +75,7 @@ func FuzzPages(f *testing.F) {
 		r := rendertest.ReportOf(c, failed, done)
 		l := rendertest.Listing(r, one)
 		l.View.ByVulnerability = count%2 == 0
-		broken := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.Unavailable, Message: text}}
+		broken := rendertest.Failed(rendertest.Config("test/gone"), &scan.Error{Code: scan.Unavailable, Message: text})
 		l.Reports = append(l.Reports, broken)
 		filter := scan.Filter{Packages: []string{pkg}, Names: []string{name}, Tags: []string{tag}, Platforms: []string{pkg}, Digests: []string{text}}
 		params := url.Values{"package": {pkg}, "cve": {name}, "tag": {tag}, "since": {text}}

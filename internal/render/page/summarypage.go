@@ -63,6 +63,7 @@ type cardLine struct {
 // configBlock is a config with its images.
 type configBlock struct {
 	ID, Name, About, URL, Feed, Console string
+	isPattern                           bool
 	Changes                             string // the URL of the page of changes
 	Trouble                             *render.Trouble
 	Same                                *navItem // an earlier config that watches exactly the same
@@ -80,7 +81,7 @@ type configBlock struct {
 type pageImage struct {
 	*report.Item
 	config      *scan.Config
-	label, name string      // the name starts with that of the repository
+	label, name string      // the name starts with that of the repository, and the label too if the config is a pattern
 	counts      scan.Counts // nil if they are not known
 	order       []int
 }
@@ -94,9 +95,9 @@ type imageKey struct {
 // digest returns the key of the digest. An image without a digest has a key of its own.
 func (i *pageImage) digest() imageKey {
 	if i.Image.Digest == "" {
-		return imageKey{i.config.Repo(), i.label, ""}
+		return imageKey{i.Image.Repository, i.label, ""}
 	}
-	return imageKey{i.config.Repo(), "", i.Image.Digest}
+	return imageKey{i.Image.Repository, "", i.Image.Digest}
 }
 
 // imageRow is an image with its counts, or why it has none.
@@ -160,7 +161,7 @@ func newSummaryPage(o report.Overview, reports []report.Report, f scan.Filter, p
 	p.fillCards(blocks, images, selected)
 	changes, filters := "/changes", scan.FindingsFilters()
 	if len(blocks) == 1 {
-		changes, filters = "/findings/"+blocks[0].ID+"/changes", scan.ConfigFilters()
+		changes, filters = "/findings/"+blocks[0].ID+"/changes", configFilters(blocks[0].isPattern)
 	}
 	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to(changes, asHTML(narrowing(f, filters)))}
 	for _, image := range images {
@@ -173,9 +174,9 @@ func newSummaryPage(o report.Overview, reports []report.Report, f scan.Filter, p
 }
 
 func configsOf(reports []report.Report) []scan.Config {
-	configs := make([]scan.Config, len(reports))
-	for i, r := range reports {
-		configs[i] = r.Config
+	var configs []scan.Config
+	for _, one := range report.ByConfig(reports) {
+		configs = append(configs, one[0].Config)
 	}
 	return configs
 }
@@ -240,7 +241,9 @@ func addCommand(to Link) (curl, export string) {
 func suggestions(reports []report.Report) (repositories, tags []string) {
 	names, labels := make(map[string]bool), make(map[string]bool)
 	for _, r := range reports {
-		names[r.Config.Repository] = true
+		if !r.Repository.IsPattern() {
+			names[r.Repository.Name] = true
+		}
 		for i := range min(len(r.Images), maxSuggested) {
 			labels[render.OneLine(r.Images[i].Image.Tag, render.MaxName)] = true
 		}
@@ -267,45 +270,61 @@ func newRowMaker(o report.Overview, f scan.Filter, to Link) rowMaker {
 
 // blocks returns the configs of the reports, most severe first. duplicates are those that watch the same as another one.
 func (m rowMaker) blocks(reports []report.Report, duplicates map[string]scan.Config) []configBlock {
-	blocks := make([]configBlock, len(reports))
-	for i := range reports {
-		blocks[i] = m.block(&reports[i])
-		if first, ok := duplicates[blocks[i].ID]; ok {
-			blocks[i].Same = &navItem{Text: cmp.Or(first.Name, first.ID), URL: m.to("/findings/"+first.ID, asHTML(nil))}
+	var blocks []configBlock
+	for _, one := range report.ByConfig(reports) {
+		b := m.block(one)
+		if first, ok := duplicates[b.ID]; ok {
+			b.Same = &navItem{Text: cmp.Or(first.Name, first.ID), URL: m.to("/findings/"+first.ID, asHTML(nil))}
 		}
+		blocks = append(blocks, b)
 	}
 	slices.SortStableFunc(blocks, compareBlocks)
 	return blocks
 }
 
-func (m rowMaker) block(r *report.Report) configBlock {
-	c := &r.Config
+// block returns the block of a config with its reports.
+func (m rowMaker) block(reports []report.Report) configBlock {
+	all := report.Overall(reports)
+	c := &reports[0].Config
 	b := configBlock{
-		ID: c.ID, Name: c.Repository, About: aboutConfig(*r), URL: m.to("/findings/"+c.ID, asHTML(m.narrow)), Feed: m.to("/findings/"+c.ID, m.narrow),
+		ID: c.ID, Name: c.Repository, isPattern: c.IsPattern(), About: aboutConfig(all), URL: m.to("/findings/"+c.ID, asHTML(m.narrow)), Feed: m.to("/findings/"+c.ID, m.narrow),
 		Changes: m.to("/findings/"+c.ID+"/changes", asHTML(m.narrow)),
-		Console: render.ConsoleURL(c.Repo()), Trouble: render.ConfigTrouble(*r), days: report.Trend(*r, m.now),
+		Console: render.ConsoleURL(c.Repo()), days: report.Trend(reports, m.now),
 	}
-	images := make([]pageImage, len(r.Images))
-	b.images = make([]*pageImage, len(images))
-	for i := range images {
-		images[i] = m.image(c, &r.Images[i])
-		b.images[i] = &images[i]
+	for i := range reports {
+		r := &reports[i]
+		if !c.IsPattern() || r.Repository.IsPattern() { // otherwise a repository that can't be read is one of several
+			b.Trouble = render.ConfigTrouble(*r)
+		} else if r.Err != nil {
+			item := r.Unreadable()
+			b.images = append(b.images, m.image(c, &item))
+		}
+		images := make([]pageImage, len(r.Images))
+		for i := range images {
+			images[i] = *m.image(c, &r.Images[i])
+			b.images = append(b.images, &images[i])
+		}
 	}
 	slices.SortStableFunc(b.images, compareImages)
+	if c.IsPattern() {
+		groupByRepository(b.images)
+	}
 	b.counts = totalsOf(distinctDigests(b.images))
 	b.order = orderOf(b.counts, true)
 	return b
 }
 
-func (m rowMaker) image(c *scan.Config, item *report.Item) pageImage {
-	label := render.OneLine(item.Image.Label(), render.MaxName)
-	i := pageImage{Item: item, config: c, label: label, name: c.Repository + item.Image.Separator() + label}
+func (m rowMaker) image(c *scan.Config, item *report.Item) *pageImage {
+	i := pageImage{Item: item, config: c, label: render.OneLine(item.Image.Label(), render.MaxName), name: render.FullName(item.Image)}
+	if c.IsPattern() {
+		i.label = i.name
+	}
 	hasCounts := item.HasCounts()
 	if hasCounts {
 		i.counts = item.Result.Counts
 	}
 	i.order = orderOf(i.counts, hasCounts)
-	return i
+	return &i
 }
 
 // narrowing returns the values of a filter for a list of findings or changes that has the filters in rows.
@@ -387,6 +406,9 @@ func (m rowMaker) row(i *pageImage, maxCount int) imageRow {
 // valuesOf returns the parameters that select the findings of an image.
 func (m rowMaker) valuesOf(i *pageImage) url.Values {
 	values := url.Values(scan.FilterOf(i.Image).Values())
+	if i.config.IsPattern() {
+		values.Set("repository", i.Image.Repository.Name)
+	}
 	maps.Copy(values, m.narrow)
 	return values
 }
@@ -441,6 +463,17 @@ func compareImages(a, b *pageImage) int {
 	return cmp.Or(slices.Compare(a.order, b.order), strings.Compare(a.name, b.name))
 }
 
+// groupByRepository puts the images of each repository together. It keeps the order of their first images, and within a repository.
+func groupByRepository(images []*pageImage) {
+	rank := make(map[scan.Repository]int)
+	for _, i := range images {
+		if _, isKnown := rank[i.Image.Repository]; !isKnown {
+			rank[i.Image.Repository] = len(rank)
+		}
+	}
+	slices.SortStableFunc(images, func(a, b *pageImage) int { return cmp.Compare(rank[a.Image.Repository], rank[b.Image.Repository]) })
+}
+
 // compareBlocks sorts by the most severe image, and then by the sum of all images.
 func compareBlocks(a, b configBlock) int {
 	worst := func(b configBlock) []int {
@@ -458,7 +491,7 @@ func distinctImages(blocks []configBlock) []*pageImage {
 	seen := make(map[imageKey]bool)
 	for _, b := range blocks {
 		for _, image := range b.images {
-			if key := (imageKey{image.config.Repo(), image.label, ""}); !seen[key] {
+			if key := (imageKey{image.Image.Repository, image.label, ""}); !seen[key] {
 				seen[key] = true
 				images = append(images, image)
 			}
@@ -537,7 +570,7 @@ func newSelection(o report.Overview, f scan.Filter) selection {
 	var s selection
 	seen := make(map[imageKey]bool)
 	for _, r := range o.Reports {
-		if !f.MatchesConfig(r.Config) {
+		if !f.MatchesConfig(r.Config) || !f.MatchesRepository(r.Repository) {
 			continue
 		}
 		for i := range r.Images {

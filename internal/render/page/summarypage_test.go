@@ -66,7 +66,7 @@ func pageOverview() report.Overview {
 			rendertest.Image(hard, "archived", scan.Result{State: scan.NotScanned, Reason: "archived"}),
 			rendertest.Image(hard, "failed", scan.Result{State: scan.Failed, Reason: "UnsupportedImageError: <script>alert(1)</script>"}),
 			kept, rendertest.Image(hard, "running", scan.Result{State: scan.InProgress}), stale, platform),
-		{Config: gone, Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}},
+		rendertest.Failed(gone, &scan.Error{Code: scan.RepositoryNotFound, Message: "repository not found"}),
 	}}
 	for i := range o.Reports {
 		for j := range o.Reports[i].Images {
@@ -386,7 +386,7 @@ func TestLinksAreMadeOfListedImagesOnly(t *testing.T) {
 
 // A repository that can't be read is said in its own header, and not in a box within a box.
 func TestConfigWithoutImagesHasNoInnerBox(t *testing.T) {
-	gone := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}}
+	gone := rendertest.Failed(rendertest.Config("test/gone"), &scan.Error{Code: scan.RepositoryNotFound})
 	page := string(summaryPageOf(t, report.Overview{Now: noon, Reports: []report.Report{gone}}, scan.Filter{}, nil, linkTo))
 	if !strings.Contains(page, `<span class="state">Repository not found</span>`) || strings.Contains(page, `class="empty"`) || strings.Contains(page, "<table") {
 		t.Error(page)
@@ -436,7 +436,7 @@ func TestPartsOfNames(t *testing.T) {
 // If a filter selects no image, the page says nothing of images. Configs that can't be read are shown, because their images are not known.
 func TestFilterOfNoImage(t *testing.T) {
 	c := rendertest.Config("test/app")
-	gone := report.Report{Config: rendertest.Config("test/gone"), Err: &scan.Error{Code: scan.RepositoryNotFound}}
+	gone := rendertest.Failed(rendertest.Config("test/gone"), &scan.Error{Code: scan.RepositoryNotFound})
 	o := report.Overview{Since: ago(1), Now: noon, Reports: []report.Report{rendertest.ReportOf(c, withHistory(c, "v1", scan.Counts{scan.High: 1})), gone}}
 	page := string(summaryPageOf(t, o, scan.Filter{Tags: []string{"none"}}, nil, linkTo))
 	if !strings.Contains(page, "No watched image has this repository, owner, tag, platform or digest.") || !strings.Contains(page, "Repository not found") ||

@@ -18,7 +18,7 @@ func knownFor(c scan.Config, tag string, days float64, counts scan.Counts, chang
 }
 
 func trendOf(most int, items ...report.Item) *trendline {
-	return newTrendline(report.Trend(rendertest.ReportOf(rendertest.Config("test/app"), items...), noon), most)
+	return newTrendline(report.Trend([]report.Report{rendertest.ReportOf(rendertest.Config("test/app"), items...)}, noon), most)
 }
 
 // Each known day has a bar, also one without findings. A day of which nothing is known has none.

@@ -114,7 +114,7 @@ func (w *writer) write() (log []byte, pages int, err error) {
 			p.addState(stateLevel(d), func(rule int) result { return stateResult(d, rule) })
 		}
 	}
-	if w.Config == nil && w.matchesNoImage() {
+	if !w.IsOfOneRepository() && w.matchesNoImage() {
 		p.addState(levelWarning, func(rule int) result { return nothingResult(w.noImageWords(), rule) })
 	}
 	for _, e := range w.Entries {
