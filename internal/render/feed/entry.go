@@ -67,7 +67,7 @@ func newEntry(s *source, found *report.Entry) entry {
 		e.categories = slices.Concat([]string{term}, packages, render.Labels(found.Images[:min(len(found.Images), maxTerms)], s.name))
 	} else {
 		label := s.name(image.Label())
-		e.title = state + "[" + severity + "] in image " + image.Repository.Name + ":" + label + " found " + findingName(s, *f)
+		e.title = state + "[" + severity + "] in image " + image.Repository.Name + image.Separator() + label + " found " + findingName(s, *f)
 		e.categories = append([]string{term, label}, packages...)
 	}
 	if found.RaisedTo != "" {
