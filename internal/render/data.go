@@ -34,8 +34,10 @@ type (
 		New        countsData `json:"new,omitzero"`
 		Fixed      countsData `json:"fixed,omitzero"`
 		Missing    int        `json:"missing,omitempty"` // the number of findings that ECR counts but did not return
-		// Suppressed is the number of findings that suppression rules of Amazon Inspector hide.
+		// Suppressed is the number of findings that are set aside, here or by suppression rules of Amazon Inspector. Unsuppressed means that Counts can
+		// contain more of them.
 		Suppressed   int    `json:"suppressed,omitempty"`
+		Unsuppressed bool   `json:"unsuppressed,omitempty"`
 		InUse        int    `json:"inUse,omitempty"`
 		LastInUseAt  string `json:"lastInUseAt,omitempty"`
 		LastPulledAt string `json:"lastPulledAt,omitempty"`
@@ -55,6 +57,13 @@ type (
 		Region     string `json:"region"`
 		Registry   string `json:"registry"`
 		Repository string `json:"repository"`
+	}
+	// SuppressionData is why a finding is suppressed. ID, Until and Justification can be empty.
+	SuppressionData struct {
+		ID            string `json:"id,omitempty"`
+		Reason        string `json:"reason"`
+		Until         string `json:"until,omitempty"`
+		Justification string `json:"justification,omitempty"`
 	}
 	// FindingData is a finding and the images that have it. If findings are grouped by vulnerability, Images and
 	// ImageCount are set instead of Tag, Platform and Digest.
@@ -86,6 +95,8 @@ type (
 		Images     []string `json:"images,omitempty"`
 		ImageCount int      `json:"imageCount,omitempty"`
 		Resolved   string   `json:"resolved,omitempty"`
+		// Suppressed is set only for a suppressed finding.
+		Suppressed *SuppressionData `json:"suppressed,omitempty"`
 		// These are not in the JSON because an item of a JSON Feed already contains them.
 		Published   string `json:"-"`
 		Updated     string `json:"-"`
@@ -164,7 +175,7 @@ func newImageData(item report.Item, since, now time.Time) imageData {
 		return d
 	}
 	d.Stale = item.Stale(now)
-	d.Counts, d.Suppressed = newCounts(result.Counts), result.Suppressed
+	d.Counts, d.Suppressed, d.Unsuppressed = newCounts(result.Counts), item.AllSuppressed(), item.Unsuppressed
 	if !item.KnownSince.IsZero() {
 		added, fixed := item.ChangedSince(since)
 		d.KnownSince, d.New, d.Fixed = RFC3339(item.KnownSince), newCounts(added), newCounts(fixed)
@@ -283,6 +294,9 @@ func NewFindingData(l report.Listing, found report.Entry, limit int) FindingData
 		URL: Advisory(f.URL, limit), Description: strings.TrimSpace(Clean(f.Description, limit)),
 	}
 	d.setPackageLists(f.Packages, limit)
+	if s := found.Suppression; s != nil {
+		d.Suppressed = &SuppressionData{s.ID, OneLine(s.Reason, max(limit, 100)), OptionalTime(s.End()), s.Justification}
+	}
 	if !l.View.ByVulnerability {
 		d.Tag, d.Platform, d.Digest = OneLine(image.Tag, nameLimit), OneLine(image.Platform, nameLimit), OneLine(image.Digest, nameLimit)
 		return d

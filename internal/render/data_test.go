@@ -41,6 +41,8 @@ func overview() report.Overview {
 	}
 	same := rendertest.Image(ubuntu, "16.04", scan.Result{State: scan.Completed, CompletedAt: rendertest.Scanned, Counts: scan.Counts{}})
 	same.KnownSince, same.AsOf, same.AsOfReason = rendertest.Scanned, now.Add(-30*time.Hour), "throttled by ECR"
+	same.Suppressed, same.Result.Suppressed = 2, 1
+	changed.Unsuppressed = true
 	child := rendertest.Image(hard, "multi", scan.Result{State: scan.Completed, CompletedAt: now.Add(-25 * time.Hour), Counts: scan.Counts{scan.Critical: 1}})
 	child.Image.Platform = "linux/arm64"
 	missing := rendertest.Image(hard, "gone", scan.Result{State: scan.NoSuchTag})
@@ -169,7 +171,7 @@ func resolved() report.Listing {
 }
 
 func TestFindingsData(t *testing.T) {
-	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.AllConfigs(), "feed-page-2": rendertest.SecondPage(), "feed-resolved": resolved()} {
+	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.AllConfigs(), "feed-page-2": rendertest.SecondPage(), "feed-resolved": resolved(), "feed-suppressed-include": rendertest.WithSuppressed(scan.IncludeSuppressed)} {
 		texts := inEachFormat(t, l)
 		rendertest.Golden(t, name+".csv", []byte(texts["csv"]))
 	}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,7 +18,7 @@ func FindingsCSV(l report.Listing, safe SafeFor) ([]byte, error) {
 		"id", "severity", "vulnerability", "package", "versions", "fixedIn", "fixAvailable", "exploit", "score", "vector",
 		"region", "registry", "repository", "tag", "platform", "digest", "images", "imageCount", "published", "updated", "resolved", "url", "description",
 		"state", "reason", "asOf", "relatedIds", "scoreSource", "inUse", "lastInUseAt",
-		"ecosystem", "arch", "paths", "purl",
+		"ecosystem", "arch", "paths", "purl", "suppressed", "suppressedUntil",
 	}
 	var withoutResult [][]string
 	if l.View.Page <= 1 {
@@ -38,11 +39,12 @@ func findingCells(d FindingData, state, reason, asOf string) []string {
 	if d.Score != nil {
 		score = strconv.FormatFloat(*d.Score, 'f', -1, 64)
 	}
+	suppressed := cmp.Or(d.Suppressed, &SuppressionData{})
 	return []string{
 		d.ID, d.Severity, d.Vulnerability, packageCell(d), listCell(d.Versions), listCell(d.FixedIn), d.FixAvailable, d.Exploit, score, d.Vector,
 		d.Region, d.Registry, d.Repository, d.Tag, d.Platform, d.Digest, listCell(d.Images), optionalCount(d.ImageCount), d.Published, d.Updated, d.Resolved, d.URL,
 		OneLine(d.Description, MaxSummary), state, reason, asOf, listCell(d.RelatedIDs), d.ScoreSource, optionalCount(d.InUse), d.LastInUseAt,
-		listCell(d.Ecosystem), listCell(d.Arch), listCell(d.Paths), listCell(d.Purl),
+		listCell(d.Ecosystem), listCell(d.Arch), listCell(d.Paths), listCell(d.Purl), suppressed.Reason, suppressed.Until,
 	}
 }
 

@@ -63,11 +63,20 @@ func resultLines(item report.Item, since time.Time) []string {
 		}
 		lines, reason = append(lines, trouble.Line()), ""
 	}
+	if n := item.AllSuppressed(); n > 0 && item.HasCounts() {
+		lines = append(lines, "SUPPRESSED: "+strconv.Itoa(n))
+	}
+	if item.Unsuppressed {
+		lines = append(lines, WithReason("NOT SUPPRESSED", unsuppressed))
+	}
 	if !c.AsOf.IsZero() {
 		lines = append(lines, WithReason("AS OF "+RFC3339(c.AsOf), reason))
 	}
 	return lines
 }
+
+// unsuppressed is the reason why suppressed findings are in the counts of an image.
+const unsuppressed = "only the counts are known"
 
 // countLines returns the counts of an image. It includes a severity without findings if it had some at the given time or later.
 func countLines(item report.Item, since time.Time) []string {

@@ -67,7 +67,9 @@ func TestSummaryOfChanges(t *testing.T) {
 	old.Image.Tag, old.AsOf, old.AsOfReason = "2", ago(3), "ECR in us-west-2 can't be reached"
 	running := rendertest.Image(app, "3", scan.Result{State: scan.InProgress})
 	running.AsOf, running.AsOfReason = ago(2), "ECR in us-west-2 can't be reached"
-	o := report.Overview{Since: ago(24), Now: now, Reports: []report.Report{rendertest.ReportOf(app, changed, old, running)}}
+	clean, unknown := rendertest.Image(app, "4", scan.Result{State: scan.Completed, Suppressed: 1}), rendertest.Image(app, "5", scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 1}})
+	old.Suppressed, clean.Suppressed, unknown.Unsuppressed = 2, 2, true
+	o := report.Overview{Since: ago(24), Now: now, Reports: []report.Report{rendertest.ReportOf(app, changed, old, running, clean, unknown)}}
 	rendertest.Golden(t, "summary-changes.txt", Summary(o, scan.Filter{}))
 	rendertest.Golden(t, "summary-changes-filtered.txt", Summary(o, scan.Filter{Severity: scan.High}))
 }

@@ -18,7 +18,7 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf, safe SafeFor
 	for _, s := range scan.Severities() {
 		head = append(head, string(s))
 	}
-	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale", "missing", "suppressed", "inUse", "lastInUseAt", "lastPulledAt", "name", "owner")
+	head = append(head, otherSeverities, "new", "fixed", "knownSince", "feed", "stale", "missing", "suppressed", "inUse", "lastInUseAt", "lastPulledAt", "name", "owner", "unsuppressed")
 	var rows [][]string
 	for _, r := range report.Narrow(o.Reports, filter) {
 		lead := []string{r.Config.ID, r.Config.Region, r.Config.Registry, r.Repository.Name}
@@ -33,7 +33,7 @@ func SummaryCSV(o report.Overview, filter scan.Filter, feed FeedOf, safe SafeFor
 		for _, item := range r.Images {
 			d := newImageData(item, o.Since, o.Now)
 			rows = append(rows, append(append(slices.Clone(lead), imageCells(d)...), url, truth(d.Stale),
-				optionalCount(d.Missing), optionalCount(d.Suppressed), optionalCount(d.InUse), d.LastInUseAt, d.LastPulledAt, r.Config.Name, r.Config.Owner))
+				optionalCount(d.Missing), optionalCount(d.Suppressed), optionalCount(d.InUse), d.LastInUseAt, d.LastPulledAt, r.Config.Name, r.Config.Owner, truth(d.Unsuppressed)))
 		}
 	}
 	return writeCSV(head, rows, safe)

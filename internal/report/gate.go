@@ -79,7 +79,7 @@ func (v *GateResult) judge(r Report, now time.Time) {
 	for i := range r.Images {
 		item := &r.Images[i]
 		image, result, condition := &item.Image, item.Result, item.Condition()
-		v.Suppressed += item.Suppressed + result.Suppressed
+		v.Suppressed += item.AllSuppressed()
 		if !condition.Current() {
 			if condition.State == scan.Completed { // the digest that the tag points to now is unknown
 				condition.State = scan.Unread

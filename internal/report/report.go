@@ -55,6 +55,9 @@ type Item struct {
 	AsOfReason string
 }
 
+// AllSuppressed returns the number of findings that are set aside, here or in Amazon Inspector.
+func (i Item) AllSuppressed() int { return i.Suppressed + i.Result.Suppressed }
+
 // ChangedSince returns the counts of new and of fixed findings after a time. Both are nil when nothing changed.
 func (i Item) ChangedSince(t time.Time) (added, fixed scan.Counts) {
 	if n := len(i.Changes); n == 0 || !i.Changes[n-1].At.After(t) {

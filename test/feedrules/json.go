@@ -45,6 +45,12 @@ type JSONItem struct {
 	Tags          []string  `json:"tags"`
 	Finding       struct {
 		JSONImage
+		Suppressed *struct {
+			ID            string    `json:"id"`
+			Reason        string    `json:"reason"`
+			Until         time.Time `json:"until"`
+			Justification string    `json:"justification"`
+		} `json:"suppressed"`
 		ID            string   `json:"id"`
 		Severity      string   `json:"severity"`
 		Vulnerability string   `json:"vulnerability"`

@@ -16,8 +16,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/suppress"
 )
 
 // API is the URL of the API.
@@ -82,6 +84,42 @@ func Sample() report.Listing {
 			Description: "In all versions of AppArmor mount rules are accidentally widened when compiled.", Score: "3.9", Vector: "AV:L/AC:L",
 		}),
 		Found("16.04", scan.Finding{Name: "unnamed finding", Severity: scan.Undefined}))
+}
+
+// WithSuppressed returns the sample with suppressed findings, as a reader gets it with this value of the parameter suppressed.
+func WithSuppressed(value string) report.Listing {
+	l := Sample()
+	l.View.Filter.Suppressed = value
+	l.Reports[0].Images[0].Suppressed, l.Reports[0].Images[1].Result.Suppressed = 1, 1
+	if value == "" {
+		l.Entries, l.Total = l.Entries[2:], 1
+		return l
+	}
+	l.Entries[0].Suppression = suppress.Inspector()
+	l.Entries[1].Suppression = &suppress.Suppression{
+		ID: "01a22442-e3bd-7c4d-9eae-d6ae7207a502", Created: Scanned.Unix(), Package: "apparmor", Reason: "no <profile> mounts anything", Until: Scanned.Add(30 * 24 * time.Hour),
+		Justification: "vulnerable_code_not_in_execute_path",
+	}
+	if value == scan.OnlySuppressed {
+		l.Entries, l.Total = l.Entries[:2], 2
+	}
+	return l
+}
+
+// SuppressionChanges returns a change of each kind of a suppression, newest first.
+func SuppressionChanges() []history.Change {
+	var changes []history.Change
+	for i, kind := range []history.EventKind{history.SuppressionDeleted, history.SuppressionEnds, history.SuppressionChanged, history.SuppressionAdded} {
+		at := Scanned.Add(-time.Duration(i+100) * time.Hour)
+		c := history.Change{Kind: kind, At: at, HappenedAt: at, Reason: "the <host>'s kernel runs", Suppression: &history.ChangedSuppression{
+			ID: "01a22442-e3bd-7c4d-9eae-d6ae7207a502", What: "every vulnerability in package linux* in repository test/*",
+		}}
+		if kind != history.SuppressionAdded {
+			c.Suppression.Until = Scanned.Add(24 * time.Hour)
+		}
+		changes = append(changes, c)
+	}
+	return changes
 }
 
 // ByVulnerability returns the sample, grouped and filtered, with one vulnerability in several images.

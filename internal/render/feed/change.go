@@ -37,7 +37,7 @@ func newChangeEntry(s *source, c history.Change) entry {
 		e.content = contentOf(words.Advice, changeRows(c, s.limit), "")
 	}
 	if e.url == "" {
-		e.url = cmp.Or(render.ConsoleURL(c.Repository), s.links.Summary)
+		e.url = cmp.Or(render.ConsoleURL(c.Repository), s.links.Summary, consoleHome)
 	}
 	if c.Image != nil {
 		e.categories = append(e.categories, s.name(c.Image.Label()))

@@ -54,6 +54,7 @@ func everyChange() report.Listing {
 	} {
 		l.Changes = append(l.Changes, history.Change{Kind: kind, At: next(), Repository: c.Repo(), Image: &one.Image})
 	}
+	l.Changes = append(l.Changes, rendertest.SuppressionChanges()...)
 	l.Total = len(l.Changes)
 	return l
 }

@@ -70,6 +70,10 @@ func newEntry(s *source, found *report.Entry) entry {
 		e.title = state + "[" + severity + "] in image " + image.Repository.Name + image.Separator() + label + " found " + findingName(s, *f)
 		e.categories = append([]string{term, label}, packages...)
 	}
+	if found.Suppression != nil {
+		e.title = "[SUPPRESSED] " + e.title
+		e.categories = append([]string{suppressedTerm}, e.categories[1:]...)
+	}
 	if found.RaisedTo != "" {
 		e.title += " (now " + render.OneLine(string(found.RaisedTo), 50) + ")"
 	}
@@ -91,6 +95,9 @@ func withoutEmpty(terms []string) []string {
 
 // resolvedTerm is the category of a resolved finding. It replaces the severity, so that a rule of a feed reader for a severity does not match it.
 const resolvedTerm = "resolved"
+
+// suppressedTerm is the category of a suppressed finding. It replaces the severity too.
+const suppressedTerm = "suppressed"
 
 // maxTerms is the maximum number of packages, and of tags of a group, that are also categories.
 const maxTerms = 5
@@ -194,6 +201,9 @@ func rows(s *source, found *report.Entry) []row {
 		{"Resolved", render.OptionalTime(found.Resolved)},
 		{"Last change", lastChange(found)},
 		{"Remediation", f.Remediation},
+	}
+	if s := found.Suppression; s != nil {
+		all = append(all, row{"Suppressed", s.Reason}, row{"Suppressed until", render.OptionalTime(s.End())}, row{"Justification", s.Justification})
 	}
 	if place := all[10:12]; s.View.ByVulnerability {
 		place[0], place[1] = row{"Repository", image.Repository.Name}, row{"Tags", render.TagList(*found, s.limit)}

@@ -50,6 +50,9 @@ type feed struct {
 	entries             []entry
 }
 
+// consoleHome is the page of ECR in the AWS console.
+const consoleHome = "https://console.aws.amazon.com/ecr/"
+
 // feedAuthor is the name of the author, which both formats require.
 const feedAuthor = "ECR"
 
@@ -77,7 +80,7 @@ func (f feed) size() int {
 func newFeed(l report.Listing, links Links, limit int) feed {
 	f := feed{
 		id: l.FeedID().URN(), title: render.ListingTitle(l), subtitle: subtitle(l), links: links, source: newSource(l, links, limit),
-		home: cmp.Or(links.Summary, "https://console.aws.amazon.com/ecr/"),
+		home: cmp.Or(links.Summary, consoleHome),
 	}
 	if l.Config != nil {
 		f.home = cmp.Or(render.ConsoleURL(l.Config.Repo()), f.home)
@@ -120,7 +123,7 @@ func subtitle(l report.Listing) string {
 	if l.Config != nil {
 		s += ownerWords(*l.Config)
 	}
-	return s + pageRange(l) + emptyWords(l) + withoutResult(l) + notWatched(l) + asOf(l)
+	return s + pageRange(l) + emptyWords(l) + suppressedWords(l) + withoutResult(l) + notWatched(l) + asOf(l)
 }
 
 // ownerWords says who owns a config; empty if nobody is named.
@@ -150,6 +153,18 @@ func emptyWords(l report.Listing) string {
 		return "" // withoutResult says it
 	}
 	return ". No image matches the filter"
+}
+
+// suppressedWords says how many findings are suppressed; empty if none are.
+func suppressedWords(l report.Listing) string {
+	n := 0
+	for item := range render.DistinctImages(l) {
+		n += item.AllSuppressed()
+	}
+	if l.IsChangeFeed || n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(". Suppressed findings: %d", n)
 }
 
 // asOf says that the results are not current, with their date and the reason; empty when they are current.

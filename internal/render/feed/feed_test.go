@@ -26,10 +26,12 @@ func TestFeeds(t *testing.T) {
 		listing func() report.Listing
 		links   Links
 	}{
-		"feed":                  {rendertest.Sample, here},
-		"feed-by-vulnerability": {rendertest.ByVulnerability, Links{Self: here.Self + "?by=vulnerability&severity=LOW"}},
-		"feed-all":              {rendertest.AllConfigs, Links{Self: rendertest.API + "/findings/all", Summary: rendertest.API + "/summary"}},
-		"feed-page-2":           {rendertest.SecondPage, around},
+		"feed":                    {rendertest.Sample, here},
+		"feed-by-vulnerability":   {rendertest.ByVulnerability, Links{Self: here.Self + "?by=vulnerability&severity=LOW"}},
+		"feed-all":                {rendertest.AllConfigs, Links{Self: rendertest.API + "/findings/all", Summary: rendertest.API + "/summary"}},
+		"feed-page-2":             {rendertest.SecondPage, around},
+		"feed-suppressed":         {func() report.Listing { return rendertest.WithSuppressed("") }, here},
+		"feed-suppressed-include": {func() report.Listing { return rendertest.WithSuppressed(scan.IncludeSuppressed) }, Links{Self: here.Self + "?suppressed=include"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			atom, err := Atom(variant.listing(), variant.links)

@@ -72,7 +72,7 @@ func changesPageOf(t *testing.T, l report.Listing, path string) []byte {
 }
 
 func TestChangesPage(t *testing.T) {
-	page := changesPageOf(t, changesOf(someChanges()...), changesURL)
+	page := changesPageOf(t, changesOf(append(someChanges(), rendertest.SuppressionChanges()...)...), changesURL)
 	rendertest.Golden(t, "page-changes.html", page)
 	checkFrame(t, page, "What changed in test/ubuntu", "Summary test/ubuntu Changes")
 	all := changesOf(someChanges()...)

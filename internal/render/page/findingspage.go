@@ -11,6 +11,7 @@ import (
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/suppress"
 )
 
 // findingsPage is the data of a page of findings.
@@ -20,10 +21,11 @@ type findingsPage struct {
 	ByVulnerability                 bool
 	Filter                          filterForm
 	notices
-	Nothing, Why string // why the page has no findings
-	Columns      []sortColumn
-	Rows         []findingRow
-	Pages        []navItem
+	Nothing, Why   string // why the page has no findings
+	ShowSuppressed string // the URL of the page with the suppressed findings; empty if the page has them
+	Columns        []sortColumn
+	Rows           []findingRow
+	Pages          []navItem
 }
 
 // sortColumn is the header of a column. Its link sorts the list by this column, or reverses the order.
@@ -48,6 +50,7 @@ type findingRow struct {
 	IsNew                     bool
 	Seen, Resolved            *stamp
 	Exploit                   bool
+	Suppressed                string // why and until when the finding is suppressed; empty if it is not
 }
 
 // newAge is the age up to which a finding counts as new.
@@ -88,6 +91,11 @@ func newFindingsPage(l report.Listing, now time.Time, path string, params url.Va
 	p.Filter = newFilterForm(to, path, params, filtersOf(l), l.View.Filter)
 	p.Filter.About = "Filter the findings"
 	p.notices = noticesOf(l, now)
+	if p.Suppressed > 0 && l.View.Filter.Suppressed == "" {
+		only := without(params, "page")
+		only.Set("suppressed", scan.OnlySuppressed)
+		p.ShowSuppressed = to(path, only)
+	}
 	p.Nothing, p.Why = p.emptyWords(l)
 	known := knownSince(l)
 	for _, e := range l.Entries {
@@ -206,7 +214,7 @@ type notices struct {
 	MoreTroubles int
 	Short        []cardLine // ECR lists fewer findings than it counts
 	MoreShort    int
-	Suppressed   int // the number of findings that Amazon Inspector hides, of all images
+	Suppressed   int // the number of findings of all images that are suppressed, here or in Amazon Inspector
 	selected     selection
 }
 
@@ -231,6 +239,7 @@ func noticesOf(l report.Listing, now time.Time) notices {
 				seen[digest] = true
 				p.Suppressed += item.Result.Suppressed
 			}
+			p.Suppressed += item.Suppressed
 			trouble := imageTrouble(&item, now)
 			if trouble == nil {
 				p.selected.current++
@@ -267,6 +276,8 @@ func (p *findingsPage) emptyWords(l report.Listing) (heading, text string) {
 		return "Nothing matches this filter", "No image is selected."
 	case p.Narrowed != "":
 		return "Nothing matches this filter", complete + s.notCurrent()
+	case p.ShowSuppressed != "":
+		return "No findings are listed", complete + s.notCurrent()
 	case s.completed > 0 && s.completed == s.images:
 		return "No findings", "The last scan of every image is completed and found nothing." + s.notCurrent()
 	case s.completed > 0:
@@ -297,6 +308,7 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 		Installed: name(strings.Join(f.Versions, ", ")), Fixed: name(strings.Join(f.FixedIn, ", ")), Image: name(image.Label()),
 		Seen: stampOf(e.Published), Resolved: stampOf(e.Resolved), Exploit: f.Exploit == "YES",
 	}
+	row.Suppressed = suppressedWords(e.Suppression, name)
 	row.sayOnce()
 	if row.Fixed == "" && f.FixAvailable == "YES" {
 		row.Fixed = "a fix is available"
@@ -314,6 +326,18 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 	row.InBaseline = f.FirstSeen.IsZero() && !e.Published.After(since) || f.FirstSeen.IsZero() && since.IsZero()
 	row.IsNew = row.Resolved == nil && !row.InBaseline && now.Sub(e.Published) < newAge
 	return row
+}
+
+// suppressedWords says why and until when a finding is suppressed; empty if it is not.
+func suppressedWords(s *suppress.Suppression, shorten func(string) string) string {
+	if s == nil {
+		return ""
+	}
+	words := "Suppressed"
+	if until := s.End(); !until.IsZero() {
+		words += " until " + until.UTC().Format(timeLayout)
+	}
+	return words + ": " + shorten(s.Reason)
 }
 
 // sayOnce avoids that a finding without a name shows its text twice: as its name, and as its description.

@@ -110,6 +110,8 @@ type imageRow struct {
 	Change                 change
 	Scanned                *stamp
 	Suppressed             int
+	ShowSuppressed         string // the URL of the page with the suppressed findings
+	Unsuppressed           bool
 	Use, Pulled            string // when the image was last used and pulled; empty when unknown
 }
 
@@ -392,10 +394,15 @@ func (m rowMaker) row(i *pageImage, maxCount int) imageRow {
 	row := imageRow{
 		Label: i.label, Name: i.name, URL: m.urlOf(i), Feed: m.to("/findings/"+i.config.ID, values),
 		Trouble: imageTrouble(i.Item, m.now), HasCounts: i.HasCounts(), Scanned: stampOf(result.CompletedAt),
-		Change: changeOf(i.Item, m.since), Suppressed: result.Suppressed, Use: render.UseWords(result.InUse, result.LastInUse, timeLayout),
+		Change: changeOf(i.Item, m.since), Suppressed: i.AllSuppressed(), Unsuppressed: i.Unsuppressed, Use: render.UseWords(result.InUse, result.LastInUse, timeLayout),
 	}
 	if !i.Image.LastPulled.IsZero() {
 		row.Pulled = "last pulled " + stampOf(i.Image.LastPulled).Text
+	}
+	if row.Suppressed > 0 {
+		only := asHTML(values)
+		only.Set("suppressed", scan.OnlySuppressed)
+		row.ShowSuppressed = m.to("/findings/"+i.config.ID, only)
 	}
 	if row.HasCounts {
 		row.Bar, row.Cells = bar(i.counts, maxCount), cellsOf(i.counts)

@@ -18,6 +18,8 @@ type pager struct {
 	kept     page
 	total    int
 	err      error
+	// sayAll means that each result says which suppressions it has. SARIF wants that all results of a run say it, or none.
+	sayAll bool
 }
 
 func (p *pager) addFinding(d render.FindingData) {
@@ -40,6 +42,9 @@ func (p *pager) add(id string, with func(ruleOnPage) ruleOnPage, of func(rule in
 	if p.err != nil {
 		return
 	}
+	if p.sayAll {
+		of = withSuppressions(of)
+	}
 	var fits bool
 	if fits, p.err = p.current.add(id, with, of, p.maxSizes[min(p.done, 1)]); !fits && p.err == nil {
 		if p.done++; p.done == p.number {
@@ -49,6 +54,18 @@ func (p *pager) add(id string, with func(ruleOnPage) ruleOnPage, of func(rule in
 		_, p.err = p.current.add(id, with, of, p.maxSizes[1])
 	}
 	p.total++
+}
+
+// withSuppressions returns a function that returns the same result with a list of suppressions, which can be empty.
+func withSuppressions(of func(rule int) result) func(rule int) result {
+	return func(rule int) result {
+		r := of(rule)
+		r.Suppressions = &[]suppression{}
+		if d, ok := r.Properties.(render.FindingData); ok && d.Suppressed != nil {
+			*r.Suppressions = append(*r.Suppressions, suppression{"external", "accepted", d.Suppressed.Reason})
+		}
+		return r
+	}
 }
 
 func (p *pager) pages() int { return p.done + 1 }

@@ -101,7 +101,7 @@ const spare = 100
 
 // write divides the results into pages, as many as fit on each, and returns the page.
 func (w *writer) write() (log []byte, pages int, err error) {
-	p := pager{number: w.number}
+	p := pager{number: w.number, sayAll: w.View.Filter.Suppressed != ""}
 	for i, number := range []int{1, 2} { // the pages after the second have the same notifications
 		empty, err := encode(w.document(page{}, number, report.MaxPages, w.Total))
 		if err != nil {

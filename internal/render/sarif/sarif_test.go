@@ -41,7 +41,8 @@ func listing(findings ...scan.Finding) report.Listing {
 }
 
 func TestLog(t *testing.T) {
-	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.AllConfigs()} {
+	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.AllConfigs(),
+		"feed-suppressed": rendertest.WithSuppressed(""), "feed-suppressed-include": rendertest.WithSuppressed(scan.IncludeSuppressed)} {
 		log, pages, err := sarif.Log(l, 1, about)
 		if err != nil || pages != 1 || bytes.Count(log, []byte("\n")) != 1 {
 			t.Fatalf("%d pages, %v, %s", pages, err, log)

@@ -87,7 +87,14 @@ type (
 		Message      text              `json:"message"`
 		Locations    []location        `json:"locations"`
 		Fingerprints map[string]string `json:"partialFingerprints"`
-		Properties   any               `json:"properties,omitempty"`
+		// Suppressions is set for all results of a run or for none.
+		Suppressions *[]suppression `json:"suppressions,omitempty"`
+		Properties   any            `json:"properties,omitempty"`
+	}
+	suppression struct {
+		Kind          string `json:"kind"`
+		Status        string `json:"status"`
+		Justification string `json:"justification"`
 	}
 	location struct {
 		Physical physical  `json:"physicalLocation"`
