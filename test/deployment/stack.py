@@ -483,7 +483,8 @@ def statements(function):
     """Returns the statements of the role's inline policies, without the managed policies for logs and traces."""
     role = iam_backends[ACCOUNT]["aws"].get_role(function.role.split("/")[-1])
     for policy in role.policies.values():
-        yield from (json.loads(policy) if isinstance(policy, str) else policy)["Statement"]
+        # moto leaves a null in place of AWS::NoValue
+        yield from filter(None, (json.loads(policy) if isinstance(policy, str) else policy)["Statement"])
 
 
 def matches(patterns, value):

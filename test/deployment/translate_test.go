@@ -113,6 +113,9 @@ func TestReadersHaveNoPermissionToWrite(t *testing.T) {
 		}
 		document := policies[0].(map[string]any)["PolicyDocument"].(map[string]any)
 		for _, statement := range document["Statement"].([]any) {
+			if choice, ok := statement.(map[string]any)["Fn::If"].([]any); ok {
+				statement = choice[1]
+			}
 			action := statement.(map[string]any)["Action"]
 			actions, ok := action.([]any)
 			if !ok {
@@ -120,6 +123,9 @@ func TestReadersHaveNoPermissionToWrite(t *testing.T) {
 			}
 			for _, action := range actions {
 				_, name, _ := strings.Cut(action.(string), ":")
+				if action == "sts:AssumeRole" { // test/template checks what the role permits
+					continue
+				}
 				if !slices.ContainsFunc([]string{"Get", "BatchGet", "List", "Describe"}, func(word string) bool { return strings.HasPrefix(name, word) }) {
 					t.Errorf("%s may %v", role, action)
 				}
