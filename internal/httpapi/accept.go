@@ -66,6 +66,14 @@ func formatsOf(offers []offer) []string {
 	return formats
 }
 
+// gateOffers lists the formats of the gate. Only the parameter chooses: the status matters more than the body.
+func gateOffers() []offer {
+	return []offer{
+		{format: formatJSON, contentType: "application/json"},
+		{format: formatText, contentType: "text/plain; charset=utf-8"},
+	}
+}
+
 // negotiate chooses the format of a response and adds its header Vary.
 func negotiate(w http.ResponseWriter, r *http.Request, offers []offer, format string) offer {
 	varyHeader(w, format)

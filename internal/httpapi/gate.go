@@ -3,14 +3,14 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
-	"ecr-continuous-scan/internal/scan"
 )
 
 // gate responds with 200 if all images of a config pass, otherwise with 409 and the reasons. A script needs to check only the
-// status.
+// status. If the gate fails only because results are missing that may come soon, the response has Retry-After.
 func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	id, err := scanID(r)
 	if err != nil {
@@ -20,27 +20,41 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	verdict, err := a.Reports.Gate(r.Context(), id, report.GateRequest{
-		Max: q.max, Repositories: q.view.Filter.Repositories, Tags: q.view.Filter.Tags, IncludeSuppressed: q.view.Filter.Suppressed == scan.IncludeSuppressed,
+	v, err := a.Reports.Gate(r.Context(), id, report.GateRequest{
+		Max: q.max, Filter: q.view.Filter, FirstSeen: q.firstSeen, FailUnjudged: q.unjudged != "",
 	})
 	if err != nil {
 		return err
 	}
-	if len(verdict.Failures) > 0 {
-		return gateFailed(verdict)
-	}
 	w.Header().Set("Cache-Control", noStore)
-	writeJSON(w, "application/json", http.StatusOK, render.NewGatePass(verdict))
+	if v.IsNotYet() {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	to := links{base: a.BaseURL(r)} // without a key, because pipelines log the response
+	link := func(name string) string { return vulnerabilityLink(to, "/findings/"+id, name) }
+	switch passed := len(v.Failures) == 0; {
+	case q.format == formatText && passed:
+		writeBody(w, "text/plain; charset=utf-8", http.StatusOK, render.GateText(v, link))
+	case q.format == formatText:
+		writeBody(w, "text/plain; charset=utf-8", http.StatusConflict, render.GateText(v, link))
+	case passed:
+		writeJSON(w, "application/json", http.StatusOK, render.NewGatePass(v))
+	default:
+		return gateFailed(v, link)
+	}
 	return nil
 }
 
-func gateFailed(v report.GateResult) error {
+func gateFailed(v report.GateResult, link render.LinkOf) error {
 	p := &problem{Status: http.StatusConflict}
-	p.Reasons, p.ReasonsOmitted = render.GateReasons(v)
+	p.Reasons, p.ReasonsOmitted = render.GateReasons(v, link)
 	p.Unjudged, p.Suppressed = &v.Unjudged, v.Suppressed
 	p.Detail = fmt.Sprintf("Gate failed: at least one image has findings above %s or no current result.", v.Max)
-	if v.Images == 0 {
+	switch {
+	case v.Images == 0:
 		p.Detail = "Gate failed: there is no image to judge."
+	case v.IsNotYet():
+		p.Detail = "Gate failed: not yet. At least one image has no result yet, and none has findings that fail the gate."
 	}
 	return p
 }

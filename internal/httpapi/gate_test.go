@@ -87,7 +87,9 @@ func TestGateErrors(t *testing.T) {
 	putGateImages(a.ECR)
 	id := add(t, h, "team/app")
 	for query, pointers := range map[string][]string{
-		"": {"/max"}, "max=": {"/max"}, "max=none": {"/max"}, "max=LOW&max=HIGH": {"/max"}, "max=LOW&severity=LOW": {"/severity"}, "max=x&tag=.": {"/max", "/tag"}, "format=json": {"/format", "/max"},
+		"": {"/max"}, "max=": {"/max"}, "max=none": {"/max"}, "max=LOW&max=HIGH": {"/max"}, "max=LOW&severity=LOW": {"/severity"}, "max=x&tag=.": {"/max", "/tag"}, "format=csv": {"/format", "/max"},
+		"max=LOW&new=0d": {"/new"}, "max=LOW&new=366d": {"/new"}, "max=LOW&new=7": {"/new"}, "max=LOW&new=2999-01-01": {"/new"}, "max=LOW&new=-7d": {"/new"}, "max=LOW&new=1d&new=2d": {"/new"},
+		"max=LOW&unjudged=true": {"/unjudged"}, "max=LOW&fixable=yes": {"/fixable"}, "max=LOW&digest=x": {"/digest"}, "max=LOW&platform=linux/amd64": {"/platform"},
 	} {
 		if diff := cmp.Diff(pointers, checkProblem(t, call(h, "GET", "/gate/"+id+"?"+query, "", ""), 400)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", query, diff)
@@ -113,6 +115,70 @@ func TestGateErrors(t *testing.T) {
 	}
 	a.S3.InjectFault(awslocal.Fault{Status: 500})
 	checkProblem(t, call(h, "GET", "/gate/"+id+"?max=CRITICAL", "", ""), 503)
+}
+
+// The text has a line for each reason and each finding, and no key.
+func TestGateAsText(t *testing.T) {
+	a, h := start(t)
+	a.ECR.PutImage(ecr.RepositoryID{Name: "team/app"}, ecr.Image{Tags: []string{"bad"}, ScannedAt: time.Now().Add(-time.Hour), Findings: []ecr.Finding{
+		{Name: "CVE-1", Severity: "HIGH", URI: "https://example.org/CVE-1", Attributes: []ecr.Attribute{{Key: "package_name", Value: "zlib"}}}, {Name: "CVE-2\nPASSED", Severity: "LOW"},
+	}})
+	a.ECR.PutImage(ecr.RepositoryID{Name: "team/app"}, ecr.Image{Tags: []string{"new"}})
+	id := add(t, h, "team/app")
+	for query, want := range map[string]struct {
+		status int
+		body   string
+	}{
+		"tag=bad&max=HIGH": {200, "PASSED: 1 image, no finding above HIGH fails the gate\n"},
+		"tag=bad&max=LOW":  {409, "FAILED: 1 of 1 image, the maximum is LOW\nteam/app:bad: above max: HIGH: 1\n  HIGH CVE-1 in zlib, no fixed version, https://example.org/CVE-1\n"},
+		"max=INFORMATIONAL": {409, "FAILED: 2 of 2 images, the maximum is INFORMATIONAL\nteam/app:bad: above max: HIGH: 1, LOW: 1\n  HIGH CVE-1 in zlib, no fixed version, https://example.org/CVE-1\n" +
+			"  LOW CVE-2 PASSED, no fixed version, " + base + "/findings/" + id + "?format=html\nteam/app:new: not scanned\n"},
+		"tag=new&max=LOW": {409, "NOT YET: 1 of 1 image, the maximum is LOW\nteam/app:new: not scanned\n"},
+	} {
+		got := call(h, "GET", "/gate/"+id+"?format=text&key=secret&"+query, "", "")
+		if got.status != want.status || got.body != want.body || got.header.Get("Content-Type") != "text/plain; charset=utf-8" || strings.Contains(got.body, "secret") {
+			t.Errorf("%s: %d %v\n%s\nwant\n%s", query, got.status, got.header, got.body, want.body)
+		}
+		if wait := got.header.Get("Retry-After"); (wait != "") != (query == "tag=new&max=LOW") {
+			t.Errorf("%s: Retry-After %q", query, wait)
+		}
+	}
+}
+
+// A pipeline asks for the image that it has just pushed: before and after the scan, with and without a tag, and as an index.
+func TestGateOfADigest(t *testing.T) {
+	a, h := start(t)
+	repository := ecr.RepositoryID{Name: "team/app"}
+	high := []ecr.Finding{{Name: "CVE-1", Severity: "HIGH"}}
+	clean := a.ECR.PutImage(repository, ecr.Image{Tags: []string{"1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: []ecr.Finding{}})
+	untagged := a.ECR.PutImage(repository, ecr.Image{ScannedAt: time.Now().Add(-time.Hour), Findings: high})
+	pushed := a.ECR.PutImage(repository, ecr.Image{Findings: high, MediaType: "application/vnd.oci.image.manifest.v1+json"})
+	id := add(t, h, "team/app", "1")
+	for name, test := range map[string]struct {
+		query  string
+		status int
+		reason string // "" for none
+		waits  bool
+	}{
+		"watched":                       {"max=LOW&digest=" + clean, 200, "", false},
+		"untagged":                      {"max=LOW&digest=" + untagged, 409, `"image": "team/app@` + untagged + `"`, false},
+		"untagged, at the maximum":      {"max=HIGH&digest=" + untagged, 200, "", false},
+		"untagged, no fix":              {"max=LOW&fixable=true&digest=" + untagged, 200, "", false},
+		"untagged, new":                 {"max=LOW&new=7d&digest=" + untagged, 409, `"vulnerability": "CVE-1"`, false},
+		"not scanned yet":               {"max=LOW&digest=" + pushed, 409, `"reason": "not scanned"`, true},
+		"not scanned, and one fails":    {"max=LOW&digest=" + pushed + "&digest=" + untagged, 409, `"reason": "above max"`, false},
+		"missing":                       {"max=LOW&digest=sha256:" + strings.Repeat("0", 64), 409, "the repository has no image with this digest", false},
+		"watched, but not with the tag": {"max=LOW&tag=2&digest=" + clean, 409, `"reason": "tag not found"`, false},
+	} {
+		got := call(h, "GET", "/gate/"+id+"?"+test.query, "", "")
+		if got.status != test.status || !strings.Contains(got.body, test.reason) || (got.header.Get("Retry-After") != "") != test.waits {
+			t.Errorf("%s: %d %v %s", name, got.status, got.header, got.body)
+		}
+	}
+	a.ECR.DeleteRepository(repository)
+	if got := call(h, "GET", "/gate/"+id+"?max=LOW&digest="+untagged, "", ""); got.status != 409 || !strings.Contains(got.body, "repository not found") {
+		t.Errorf("without the repository: %d %s", got.status, got.body)
+	}
 }
 
 func TestGateOfManyImages(t *testing.T) {

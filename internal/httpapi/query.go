@@ -58,7 +58,7 @@ func summaryResource() resource {
 }
 
 func gateResource() resource {
-	return newResource(nil, scan.GateFilters(), "max", "suppressed")
+	return newResource(gateOffers(), scan.GateFilters(), "format", "max", "new", "suppressed", "unjudged")
 }
 
 func badgeResource() resource { return newResource(nil, scan.ImageFilters()) }
@@ -70,6 +70,8 @@ type query struct {
 	format    string        // one of the resource's formats; "" means that the Accept header decides
 	sinceText string        // the parameter since, as the client wrote it
 	max       scan.Severity // of a gate
+	firstSeen time.Time     // of a gate: the parameter new; zero if it isn't given
+	unjudged  string        // of a gate: "fail" or ""
 	safe      render.SafeFor
 	// values are the parameters in canonical form, without the key and the page. Queries with the same meaning have the same values,
 	// so that their feeds have the same URL.
@@ -105,6 +107,7 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 			delete(given, "suppressed") // a gate does not judge only suppressed findings
 		}
 	}
+	q.firstSeen, q.unjudged = p.firstSeen(now), p.choice("unjudged", "fail")
 	q.safe = p.safe(q.format)
 	q.view.Filter = p.filter()
 	q.view.Order, q.view.Reverse = p.order(q.format)
@@ -171,6 +174,22 @@ func (p *queryParser) since(now time.Time) (time.Time, string) {
 		p.fail("since", "must be a time such as 2026-11-20T08:00:00Z, a date such as 2026-11-20, or a duration before now such as 36h or 7d; at most 30 days ago and not in the future")
 	}
 	return since, value
+}
+
+// maxNew is the longest span of the parameter new.
+const maxNew = 365 * 24 * time.Hour
+
+// firstSeen returns the time in the parameter new. Without the parameter it returns the zero time.
+func (p *queryParser) firstSeen(now time.Time) time.Time {
+	value, ok := p.single("new")
+	if !ok {
+		return time.Time{}
+	}
+	since, ok := parseSince(value, now)
+	if !ok || !since.Before(now) || since.Before(now.Add(-maxNew)) {
+		p.fail("new", "must be a duration such as 36h or 7d, a date such as 2026-11-20 or a time such as 2026-11-20T08:00:00Z; before now and at most 365 days ago")
+	}
+	return since
 }
 
 // parseSince parses a time or a date in RFC 3339, or a duration before now. A date means midnight UTC. A duration may be a number

@@ -19,6 +19,8 @@ type Registry interface {
 	// tags that do not exist. An index whose images can't be read is one image with an Err. An image without a tag has
 	// its digest as the tag. The images of an index are listed without a tag only as parts of the index.
 	Images(ctx context.Context, repo scan.Repository, wanted scan.Wanted) (scan.Listing, error)
+	// ImagesOf returns the image with a digest, or the images of the index with this digest. It returns none if there is no such digest.
+	ImagesOf(ctx context.Context, repo scan.Repository, digest string) ([]scan.Image, error)
 	// Findings returns the result of the last scan of an image with all findings, merged and sorted as by
 	// [scan.MergeFindings]. For an image that was never scanned it returns a result with the state NotScanned.
 	Findings(ctx context.Context, repo scan.Repository, digest string) (scan.Result, error)

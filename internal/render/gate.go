@@ -1,12 +1,14 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/scan"
 )
 
 type (
@@ -24,32 +26,136 @@ type (
 		Image  string `json:"image"`
 		Reason string `json:"reason"`
 		Detail string `json:"detail"`
+		// Findings are the most severe findings that the reason is about. FindingsOmitted is the number of the others.
+		Findings        []GateFinding `json:"findings,omitempty"`
+		FindingsOmitted int           `json:"findingsOmitted,omitempty"`
+	}
+	// GateFinding is a finding that fails a gate. URL is that of the advisory, or of the page of the vulnerability.
+	GateFinding struct {
+		Severity      string   `json:"severity"`
+		Vulnerability string   `json:"vulnerability"`
+		Package       string   `json:"package,omitempty"`
+		FixedIn       []string `json:"fixedIn,omitempty"`
+		URL           string   `json:"url,omitempty"`
 	}
 )
+
+// LinkOf returns the URL of the page of a vulnerability, or "".
+type LinkOf func(vulnerability string) string
 
 // NewGatePass returns the response for a result without failures.
 func NewGatePass(v report.GateResult) GatePass {
 	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan), v.Unjudged, v.Suppressed}
 }
 
-// maxGateReasons is the maximum number of listed reasons. The others are only counted.
-const maxGateReasons = 100
+// maxGateReasons is the maximum number of listed reasons, and maxGateFindings that of the listed findings of all reasons. The others are only
+// counted. maxGateFixes is the maximum number of fixed versions of a finding.
+const (
+	maxGateReasons  = 100
+	maxGateFindings = 100
+	maxGateFixes    = 20
+)
 
 // GateReasons returns the first hundred reasons of a result in words, and the number of the others.
-func GateReasons(v report.GateResult) (reasons []GateReason, more int) {
+func GateReasons(v report.GateResult, link LinkOf) (reasons []GateReason, more int) {
+	left := maxGateFindings
 	for _, o := range v.Failures[:min(len(v.Failures), maxGateReasons)] {
-		name := o.Repository.Name
+		r := GateReason{Image: o.Repository.Name, Reason: OneLine(o.Reason, maxReason), Detail: failureWords(o)}
 		if o.Image != nil {
-			name = o.Image.Repository.Name + o.Image.Separator() + OneLine(o.Image.Label(), maxReason)
+			r.Image = o.Image.Repository.Name + o.Image.Separator() + OneLine(o.Image.Label(), maxReason)
 		}
-		reasons = append(reasons, GateReason{name, OneLine(o.Reason, maxReason), failureWords(o)})
+		listed := o.Findings[:min(len(o.Findings), left)]
+		left -= len(listed)
+		for _, f := range listed {
+			r.Findings = append(r.Findings, newGateFinding(f, link))
+		}
+		r.FindingsOmitted = o.Count() - len(listed)
+		reasons = append(reasons, r)
 	}
 	return reasons, len(v.Failures) - len(reasons)
 }
 
+func newGateFinding(f scan.Finding, link LinkOf) GateFinding {
+	one := GateFinding{
+		Severity: OneLine(string(f.Severity), maxSeverity), Vulnerability: OneLine(f.Name, MaxName), Package: OneLine(f.Package, MaxName),
+		URL: Advisory(f.URL, maxURL),
+	}
+	for _, version := range f.FixedIn[:min(len(f.FixedIn), maxGateFixes)] {
+		one.FixedIn = append(one.FixedIn, OneLine(version, MaxName))
+	}
+	if one.URL == "" && link != nil {
+		one.URL = link(f.Name)
+	}
+	return one
+}
+
+// GateText returns a result as text, for the log of a pipeline: a line for each reason, and an indented line for each finding.
+func GateText(v report.GateResult, link LinkOf) []byte {
+	var b bytes.Buffer
+	if len(v.Failures) == 0 {
+		fmt.Fprintf(&b, "PASSED: %s, no finding above %s fails the gate\n", images(v.Images), v.Max)
+		if v.Unjudged > 0 {
+			fmt.Fprintf(&b, "without severity and score, so not judged: %d\n", v.Unjudged)
+		}
+		return b.Bytes()
+	}
+	word := "FAILED"
+	if v.IsNotYet() {
+		word = "NOT YET"
+	}
+	fmt.Fprintf(&b, "%s: %d of %s, the maximum is %s\n", word, failedImages(v), images(v.Images), v.Max)
+	reasons, more := GateReasons(v, link)
+	for _, r := range reasons {
+		fmt.Fprintf(&b, "%s: %s\n", r.Image, WithReason(r.Reason, r.Detail))
+		for _, f := range r.Findings {
+			fmt.Fprintf(&b, "  %s\n", strings.Join(f.words(), ", "))
+		}
+		if r.FindingsOmitted > 0 {
+			fmt.Fprintf(&b, "  and %d more\n", r.FindingsOmitted)
+		}
+	}
+	if more > 0 {
+		fmt.Fprintf(&b, "and %d more reasons\n", more)
+	}
+	return b.Bytes()
+}
+
+func images(n int) string {
+	if n == 1 {
+		return "1 image"
+	}
+	return fmt.Sprintf("%d images", n)
+}
+
+// failedImages returns the number of images with a reason, or that of the reasons about the whole config.
+func failedImages(v report.GateResult) int {
+	images := make(map[string]bool)
+	for _, o := range v.Failures {
+		if o.Image != nil {
+			images[o.Image.Label()] = true
+		}
+	}
+	return len(images)
+}
+
+func (f GateFinding) words() []string {
+	name, fix := f.Severity+" "+f.Vulnerability, "no fixed version"
+	if f.Package != "" {
+		name += " in " + f.Package
+	}
+	if len(f.FixedIn) > 0 {
+		fix = "fixed in " + strings.Join(f.FixedIn, " ")
+	}
+	words := []string{name, fix}
+	if f.URL != "" {
+		words = append(words, f.URL)
+	}
+	return words
+}
+
 func failureWords(o report.GateFailure) string {
 	switch {
-	case o.Reason == report.AboveMax:
+	case o.Reason == report.AboveMax, o.Reason == report.Unjudged:
 		var counts []string
 		for _, c := range o.Counts.Ordered() {
 			counts = append(counts, fmt.Sprintf("%s: %d", OneLine(string(c.Severity), maxSeverity), c.Count))

@@ -46,8 +46,8 @@ type Item struct {
 	Suppressed int
 	// Unsuppressed means that only the counts of the image are known, and that suppressions could match findings that are in them.
 	Unsuppressed bool
-	// Scores are the CVSS scores of the findings without a rating, by severity. Only a gate has them.
-	Scores map[scan.Severity][]float64
+	// Open are the present findings. Only a gate has them, and only of images that can fail it; nil if they were not read.
+	Open []history.TrackedFinding
 	// ReadAt is when ECR last returned a result for the image; zero when it never did.
 	ReadAt time.Time
 	// AsOf is set when ECR could not be read and Result is the recorded one: it is when ECR was last read. AsOfReason is the error of ECR.

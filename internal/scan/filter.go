@@ -135,9 +135,10 @@ func (f Filter) MatchesSeverity(s Severity) bool {
 	return f.Severity == "" || s.Rank() <= f.Severity.Rank()
 }
 
-// MatchesImage reports whether the filter selects an image by its repository, tag, platform and digest.
+// MatchesImage reports whether the filter selects an image by its repository, tag, platform and digest. The digest of an index selects its images.
 func (f Filter) MatchesImage(image Image) bool {
-	return f.MatchesRepository(image.Repository) && anyOf(f.Tags, image.Tag) && anyOf(f.Platforms, image.Platform) && anyOf(f.Digests, image.Digest)
+	return f.MatchesRepository(image.Repository) && anyOf(f.Tags, image.Tag) && anyOf(f.Platforms, image.Platform) &&
+		(anyOf(f.Digests, image.Digest) || image.Index != "" && anyOf(f.Digests, image.Index))
 }
 
 // MatchesRepository reports whether the filter selects a repository.

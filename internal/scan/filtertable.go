@@ -138,11 +138,15 @@ func ConfigFilters() []FilterRow {
 	return slices.DeleteFunc(FindingsFilters(), func(r FilterRow) bool { return r.about == configs })
 }
 
-// GateFilters returns the filters of a gate. They select images by their repositories and tags.
-func GateFilters() []FilterRow { return append(filtersAbout(repositories), ImageFilters()...) }
-
 // ImageFilters returns the filters of a badge. They select images by their tags.
 func ImageFilters() []FilterRow { return filtersAbout(images) }
+
+// GateFilters returns the filters of a gate. They select images, and which findings can fail it.
+func GateFilters() []FilterRow {
+	return slices.DeleteFunc(Filters(), func(r FilterRow) bool {
+		return !slices.Contains([]string{"repository", "tag", "digest", "fixable"}, r.Name)
+	})
+}
 
 // IsSwitch reports whether the filter's only value is true.
 func (r FilterRow) IsSwitch() bool { return r.flag != nil }

@@ -81,6 +81,10 @@ func (*slowECR) Findings(context.Context, scan.Repository, string) (scan.Result,
 	return scan.Result{State: scan.NotScanned}, nil
 }
 
+func (*slowECR) ImagesOf(context.Context, scan.Repository, string) ([]scan.Image, error) {
+	return nil, nil
+}
+
 func (*slowECR) IsCovered(context.Context, scan.Repository) (bool, error) { return true, nil }
 
 func (*slowECR) StartScan(context.Context, scan.Repository, string) error { return nil }

@@ -88,6 +88,10 @@ func (r *slowRegistry) Findings(ctx context.Context, _ scan.Repository, digest s
 	return result, wait(ctx)
 }
 
+func (*slowRegistry) ImagesOf(context.Context, scan.Repository, string) ([]scan.Image, error) {
+	return nil, nil
+}
+
 func (*slowRegistry) IsCovered(context.Context, scan.Repository) (bool, error) { return true, nil }
 
 func (r *slowRegistry) StartScan(ctx context.Context, _ scan.Repository, digest string) error {

@@ -36,10 +36,11 @@ type fakeRegistry struct {
 	// repositories are those that a listing of a registry returns. Their errors have the key "repositories <registry> <region>".
 	repositories []scan.ListedRepository
 	block        func(ctx context.Context, digest string)
-	list         func() // called during a listing
-	starts       func() // called during the start of a scan
-	scans        bool   // a started scan is in progress
-	uncovered    bool   // no filter of enhanced scanning covers a repository
+	list         func()                  // called during a listing
+	starts       func()                  // called during the start of a scan
+	scans        bool                    // a started scan is in progress
+	byDigest     map[string][]scan.Image // untagged images
+	uncovered    bool                    // no filter of enhanced scanning covers a repository
 }
 
 // count counts a call, or returns an error if the context allows no more calls.
@@ -135,6 +136,20 @@ func (f *fakeRegistry) StartScan(ctx context.Context, _ scan.Repository, digest 
 		f.results[digest] = scan.Result{State: scan.InProgress}
 	}
 	return f.start[digest]
+}
+
+// ImagesOf returns the images of byDigest.
+func (f *fakeRegistry) ImagesOf(ctx context.Context, repo scan.Repository, digest string) ([]scan.Image, error) {
+	if err := f.count(ctx, "digest", digest); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	images := slices.Clone(f.byDigest[digest])
+	for i := range images {
+		images[i].Repository = repo
+	}
+	return images, f.fail["digest"]
 }
 
 // IsCovered counts its calls as "covered". Its error is that of "covered" in fail.

@@ -58,7 +58,7 @@ func TestJudge(t *testing.T) {
 		"refused":                       {scan.Critical, report.Item{Result: scan.Result{State: scan.Refused}}, []string{"no access"}},
 	} {
 		good := done(fresh, scan.Counts{})
-		v := report.EvaluateGate([]report.Report{{Images: []report.Item{good, test.item}}}, test.max, now)
+		v := report.EvaluateGate([]report.Report{{Images: []report.Item{good, test.item}}}, report.GateRequest{Max: test.max}, now)
 		var got []string
 		for _, o := range v.Failures {
 			got = append(got, o.Reason)
@@ -75,7 +75,7 @@ func TestJudge(t *testing.T) {
 		"not found":  {report.Report{Err: &scan.Error{Code: scan.RepositoryNotFound}}, string(scan.RepositoryNotFound)},
 		"unreadable": {report.Report{Err: io.EOF}, string(scan.Internal)},
 	} {
-		if v := report.EvaluateGate([]report.Report{test.report}, scan.Critical, now); len(v.Failures) != 1 || v.Failures[0].Reason != test.want || v.Failures[0].Image != nil {
+		if v := report.EvaluateGate([]report.Report{test.report}, report.GateRequest{Max: scan.Critical}, now); len(v.Failures) != 1 || v.Failures[0].Reason != test.want || v.Failures[0].Image != nil {
 			t.Errorf("%s: %+v", name, v.Failures)
 		}
 	}
@@ -105,7 +105,7 @@ func TestGateReadsOneConfig(t *testing.T) {
 		"the tag is not watched":  {"some", []string{"c"}, 1, []string{"c: tag not found"}},
 		"a tag of another config": {"other", []string{"a"}, 1, []string{"a: tag not found"}},
 	} {
-		v, err := w.Gate(t.Context(), test.id, report.GateRequest{Max: scan.Low, Tags: test.tags})
+		v, err := w.Gate(t.Context(), test.id, report.GateRequest{Max: scan.Low, Filter: scan.Filter{Tags: test.tags}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestContinuousScansAreNotStale(t *testing.T) {
 	w.advance(72 * time.Hour)
 	w.visit(t, "app", "all")
 	for tag, want := range map[string]int{"1": 0, "2": 1} {
-		v, err := w.Gate(t.Context(), "all", report.GateRequest{Max: scan.Critical, Tags: []string{tag}})
+		v, err := w.Gate(t.Context(), "all", report.GateRequest{Max: scan.Critical, Filter: scan.Filter{Tags: []string{tag}}})
 		if err != nil || len(v.Failures) != want {
 			t.Errorf("gate of %s: %+v, %v", tag, v.Failures, err)
 		}

@@ -289,11 +289,11 @@ func TestGateOfAPattern(t *testing.T) {
 	r.withResults(w, time.Hour)
 	gate := func(id string, max scan.Severity, f scan.Filter) (failures []string, images int) {
 		t.Helper()
-		v, err := w.Gate(t.Context(), id, report.GateRequest{Max: max, Repositories: f.Repositories, Tags: f.Tags})
+		v, err := w.Gate(t.Context(), id, report.GateRequest{Max: max, Filter: f})
 		if err != nil {
 			t.Fatal(err)
 		}
-		reasons, _ := render.GateReasons(v)
+		reasons, _ := render.GateReasons(v, nil)
 		for _, reason := range reasons {
 			failures = append(failures, reason.Image+": "+reason.Reason)
 		}

@@ -164,7 +164,11 @@ func TestSuppressedFindings(t *testing.T) {
 		include          bool
 		high, suppressed int
 	}{{false, 2, 2}, {true, 4, 0}} {
-		v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Medium, IncludeSuppressed: test.include})
+		request := report.GateRequest{Max: scan.Medium}
+		if test.include {
+			request.Filter.Suppressed = scan.IncludeSuppressed
+		}
+		v, err := w.Gate(t.Context(), "1", request)
 		high := 0
 		for _, f := range v.Failures {
 			high += f.Counts[scan.High]
@@ -410,7 +414,7 @@ func TestUnreadableSuppressions(t *testing.T) {
 	if v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Critical}); err != nil || len(v.Failures) == 0 {
 		t.Errorf("gate: %+v, %v", v, err)
 	}
-	if v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Critical, IncludeSuppressed: true}); err != nil || len(v.Failures) > 0 {
+	if v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Critical, Filter: scan.Filter{Suppressed: scan.IncludeSuppressed}}); err != nil || len(v.Failures) > 0 {
 		t.Errorf("gate that judges all: %+v, %v", v, err)
 	}
 	if n := strings.Count(w.log.String(), "could not read the suppressions"); n != 4 {
