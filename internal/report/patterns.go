@@ -3,11 +3,7 @@ package report
 import (
 	"context"
 	"slices"
-	"strings"
 
-	"golang.org/x/sync/errgroup"
-
-	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -15,7 +11,7 @@ import (
 // expand returns a report without results for each config and each repository that it watches, in the order of the configs and then of the names. A pattern
 // matches the repositories that have a record. If it matches none, its config has one report, whose repository is the pattern.
 func (q *request) expand(ctx context.Context, configs []scan.Config) []Report {
-	known := q.readKnown(ctx, configs)
+	known := q.FindKnown(ctx, configs)
 	reports := make([]Report, 0, len(configs))
 	for _, c := range configs {
 		if !c.IsPattern() {
@@ -27,78 +23,15 @@ func (q *request) expand(ctx context.Context, configs []scan.Config) []Report {
 	return reports
 }
 
-// knownRepositories are the repositories that patterns can match, and what the last schedule found for these patterns.
-type knownRepositories struct {
-	// names are sorted. errs are the errors of registries whose repositories can't be read.
-	names map[scan.Registry][]string
-	errs  map[scan.Registry]error
-	// patternErr is the error if patterns can't be read.
-	patterns   history.Patterns
-	patternErr error
-}
-
-// readKnown lists the keys of the records of each registry that has a config with a pattern.
-func (q *request) readKnown(ctx context.Context, configs []scan.Config) knownRepositories {
-	known := knownRepositories{names: make(map[scan.Registry][]string), errs: make(map[scan.Registry]error)}
-	heads := make(map[scan.Registry]string) // what the names of all wanted repositories start with
-	for _, c := range configs {
-		if !c.IsPattern() {
-			continue
-		}
-		if head, isKnown := heads[c.In()]; isKnown {
-			heads[c.In()] = commonPrefix(head, c.Head())
-		} else {
-			heads[c.In()] = c.Head()
-		}
-	}
-	if len(heads) == 0 {
-		return known
-	}
-	var g errgroup.Group
-	g.SetLimit(repositoriesAtOnce)
-	g.Go(func() error {
-		known.patterns, known.patternErr = q.Records.Patterns(ctx)
-		return nil
-	})
-	for in, head := range heads {
-		g.Go(func() error {
-			repositories, err := q.Records.RepositoriesIn(ctx, in, head)
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			known.add(in, repositories, err)
-			return nil
-		})
-	}
-	_ = g.Wait() // the errors are in known
-	return known
-}
-
-func (k knownRepositories) add(in scan.Registry, repositories []scan.Repository, err error) {
-	k.errs[in] = err
-	for _, repo := range repositories {
-		k.names[in] = append(k.names[in], repo.Name)
-	}
-	slices.Sort(k.names[in])
-}
-
-// commonPrefix returns the longest text that both texts start with.
-func commonPrefix(a, b string) string {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	return a[:n]
-}
-
 // reportsOf returns the reports of a config with a pattern.
-func (q *request) reportsOf(c scan.Config, known knownRepositories) []Report {
-	matching := known.matching(c)
+func (q *request) reportsOf(c scan.Config, known refresh.KnownRepositories) []Report {
+	matching := known.Matching(c)
 	if isAnyNew := q.scope == requireFresh; isAnyNew {
 		matching = withNamed(c, matching, q.filter.Repositories)
 	}
 	selected := slices.DeleteFunc(slices.Clone(matching), func(repo scan.Repository) bool { return !q.filter.MatchesRepository(repo) })
 	reports := make([]Report, 0, len(selected)+1)
-	whole := Report{Config: c, Repository: c.Repo(), Err: known.stateOf(c, len(matching) > 0)}
+	whole := Report{Config: c, Repository: c.Repo(), Err: known.StateOf(c, len(matching) > 0)}
 	switch {
 	case len(q.filter.Repositories) == 0 && (whole.Err != nil || len(selected) == 0):
 		reports = append(reports, whole)
@@ -124,39 +57,6 @@ func withNamed(c scan.Config, matching []scan.Repository, names []string) []scan
 	return matching
 }
 
-// matching returns the known repositories that the pattern of a config matches, sorted.
-func (k knownRepositories) matching(c scan.Config) []scan.Repository {
-	names := k.names[c.In()]
-	first, _ := slices.BinarySearch(names, c.Head())
-	var found []scan.Repository
-	for _, name := range names[first:] {
-		if !strings.HasPrefix(name, c.Head()) {
-			break
-		}
-		if repo := (scan.Repository{Registry: c.Registry, Region: c.Region, Name: name}); c.Watches(repo) {
-			found = append(found, repo)
-		}
-	}
-	return found
-}
-
-// stateOf returns why it is not known which repositories the pattern of a config matches; nil when it is known. hasMatch means that it matches a
-// repository with a record.
-func (k knownRepositories) stateOf(c scan.Config, hasMatch bool) error {
-	pattern := k.patterns.ByKey[c.PatternKey()]
-	switch failure := pattern.Failure; {
-	case k.errs[c.In()] != nil:
-		return k.errs[c.In()]
-	case k.patternErr != nil && !hasMatch:
-		return k.patternErr
-	case failure.Code != "":
-		return &scan.Error{Code: failure.Code, Message: "the repositories of the registry can't be listed: " + failure.Reason}
-	case !hasMatch && (pattern.First == 0 || pattern.Repositories > 0):
-		return scan.ErrNotVisited
-	}
-	return nil
-}
-
 // withoutDeleted removes the reports of repositories that a pattern matched and that no longer exist, unless the filter names them. A pattern that matches
 // no other repository keeps one report.
 func (q *request) withoutDeleted(reports []Report) []Report {
@@ -177,19 +77,6 @@ func (q *request) withoutDeleted(reports []Report) []Report {
 	return kept
 }
 
-// ByConfig divides reports into those of each config.
-func ByConfig(reports []Report) [][]Report {
-	var divided [][]Report
-	begin := 0
-	for i := range reports {
-		if i+1 == len(reports) || !reports[i].Config.IsPattern() || reports[i+1].Config.ID != reports[i].Config.ID {
-			divided = append(divided, reports[begin:i+1:i+1])
-			begin = i + 1
-		}
-	}
-	return divided
-}
-
 // Join returns the reports of one config as one. A repository that can't be read is an image without a tag in it. If there is only one report, it is
 // returned as it is.
 func Join(reports []Report) Report {
@@ -207,7 +94,6 @@ func Join(reports []Report) Report {
 		if r.Err != nil {
 			all.Images = append(all.Images, r.Unreadable())
 		}
-		all.addCounts(r)
 	}
 	return all
 }
@@ -216,27 +102,6 @@ func Join(reports []Report) Report {
 func (r Report) Unreadable() Item {
 	image := scan.Image{Repository: r.Repository}
 	return Item{Image: image, Result: refresh.ResultOfError(image, r.Err)}
-}
-
-// Overall returns the reports of one config as one, without images.
-func Overall(reports []Report) Report {
-	all := Report{Config: reports[0].Config, Repository: reports[0].Config.Repo()}
-	for _, r := range reports {
-		all.addCounts(r)
-	}
-	return all
-}
-
-// addCounts adds the counts of what is not watched.
-func (r *Report) addCounts(other Report) {
-	r.Artifacts, r.Older, r.Unused = r.Artifacts+other.Artifacts, r.Older+other.Older, r.Unused+other.Unused
-	if other.NotWatched != nil {
-		sum := *other.NotWatched
-		if r.NotWatched != nil {
-			sum += *r.NotWatched
-		}
-		r.NotWatched = &sum
-	}
 }
 
 // IsEmptyMatch reports whether a pattern matched a repository without images. This is no problem, unlike a config that names such a repository.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/figures"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -181,7 +182,7 @@ func TestSuppressedFindings(t *testing.T) {
 	if err != nil || fmt.Sprint(current.Images[0].Result.Counts.Ordered()) != "[{MEDIUM 1}]" {
 		t.Errorf("badge: %+v, %v", current, err)
 	}
-	for _, day := range report.Trend([]report.Report{current}, w.at)[30:] {
+	for _, day := range figures.Trend([]report.Report{current}, w.at)[30:] {
 		if got := fmt.Sprint(day.Counts.Ordered()); got != "[{HIGH 2} {MEDIUM 2}]" {
 			t.Errorf("trend: %s", got)
 		}

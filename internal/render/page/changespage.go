@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/figures"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
@@ -81,12 +82,12 @@ func Changes(l report.Listing, path string, params url.Values, to Link) ([]byte,
 
 func newChangesPage(l report.Listing, path string, params url.Values, to Link, limit int) changesPage {
 	p := changesPage{
-		About: plural(len(report.ByConfig(l.Reports)), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: changesWords(l),
+		About: plural(len(figures.ByConfig(l.Reports)), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: changesWords(l),
 		Feed: to(path, without(params, "format")), Findings: to(cmp.Or(strings.TrimSuffix(path, "/changes"), "/findings/all"), params),
 		Pages: pageLinks(l, path, params, to), notices: noticesOf(l, l.Now), Empty: emptyOf(l),
 	}
 	if l.Config != nil {
-		p.About, p.OneConfig = aboutConfig(report.Overall(l.Reports)), l.IsOfOneRepository()
+		p.About, p.OneConfig = aboutConfig(figures.Overall(l.Reports)), l.IsOfOneRepository()
 	}
 	p.Filter = newFilterForm(to, path, params, filtersOf(l), l.View.Filter)
 	p.Filter.About = "Filter the changes"

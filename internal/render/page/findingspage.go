@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/figures"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -74,13 +75,13 @@ func Findings(l report.Listing, now time.Time, path string, params url.Values, t
 
 func newFindingsPage(l report.Listing, now time.Time, path string, params url.Values, to Link, limit int) findingsPage {
 	p := findingsPage{
-		About: plural(len(report.ByConfig(l.Reports)), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: listedWords(l),
+		About: plural(len(figures.ByConfig(l.Reports)), "config"), Narrowed: render.FilterWords(l.View.Filter), Listed: listedWords(l),
 		Feed:            to(path, without(params, "format", "sort")),
 		ByVulnerability: l.View.ByVulnerability,
 		Columns:         sortColumns(l.View, path, params, to), Pages: pageLinks(l, path, params, to),
 	}
 	if l.Config != nil {
-		p.About, p.Console = aboutConfig(report.Overall(l.Reports)), render.ConsoleURL(l.Config.Repo())
+		p.About, p.Console = aboutConfig(figures.Overall(l.Reports)), render.ConsoleURL(l.Config.Repo())
 	}
 	grouped := without(params, "by")
 	if !p.ByVulnerability {

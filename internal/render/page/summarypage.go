@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/figures"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -72,7 +73,7 @@ type configBlock struct {
 	Rows, More                          []imageRow
 	Omitted                             int          // the number of images that are not on the page
 	images                              []*pageImage // most severe first
-	days                                []report.TrendDay
+	days                                []figures.TrendDay
 	counts                              scan.Counts // of all images, each digest once
 	order                               []int       // of the counts
 }
@@ -177,7 +178,7 @@ func newSummaryPage(o report.Overview, reports []report.Report, f scan.Filter, p
 
 func configsOf(reports []report.Report) []scan.Config {
 	var configs []scan.Config
-	for _, one := range report.ByConfig(reports) {
+	for _, one := range figures.ByConfig(reports) {
 		configs = append(configs, one[0].Config)
 	}
 	return configs
@@ -273,7 +274,7 @@ func newRowMaker(o report.Overview, f scan.Filter, to Link) rowMaker {
 // blocks returns the configs of the reports, most severe first. duplicates are those that watch the same as another one.
 func (m rowMaker) blocks(reports []report.Report, duplicates map[string]scan.Config) []configBlock {
 	var blocks []configBlock
-	for _, one := range report.ByConfig(reports) {
+	for _, one := range figures.ByConfig(reports) {
 		b := m.block(one)
 		if first, ok := duplicates[b.ID]; ok {
 			b.Same = &navItem{Text: cmp.Or(first.Name, first.ID), URL: m.to("/findings/"+first.ID, asHTML(nil))}
@@ -286,12 +287,12 @@ func (m rowMaker) blocks(reports []report.Report, duplicates map[string]scan.Con
 
 // block returns the block of a config with its reports.
 func (m rowMaker) block(reports []report.Report) configBlock {
-	all := report.Overall(reports)
+	all := figures.Overall(reports)
 	c := &reports[0].Config
 	b := configBlock{
 		ID: c.ID, Name: c.Repository, isPattern: c.IsPattern(), About: aboutConfig(all), URL: m.to("/findings/"+c.ID, asHTML(m.narrow)), Feed: m.to("/findings/"+c.ID, m.narrow),
 		Changes: m.to("/findings/"+c.ID+"/changes", asHTML(m.narrow)),
-		Console: render.ConsoleURL(c.Repo()), days: report.Trend(reports, m.now),
+		Console: render.ConsoleURL(c.Repo()), days: figures.Trend(reports, m.now),
 	}
 	for i := range reports {
 		r := &reports[i]

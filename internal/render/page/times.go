@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/figures"
 	"ecr-continuous-scan/internal/report"
 )
 
@@ -16,7 +17,7 @@ type times struct {
 
 // newTimes returns nil if there is no image.
 func newTimes(reports []report.Report, now time.Time) *times {
-	of := report.TimesOf(reports)
+	of := figures.TimesOf(reports)
 	if of.Images == 0 {
 		return nil
 	}

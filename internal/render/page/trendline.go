@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/figures"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -25,7 +26,7 @@ const (
 )
 
 // mostFindings returns the highest number of findings on a day.
-func mostFindings(days []report.TrendDay) int {
+func mostFindings(days []figures.TrendDay) int {
 	most := 0
 	for _, day := range days {
 		most = max(most, sumOf(day.Counts))
@@ -34,8 +35,8 @@ func mostFindings(days []report.TrendDay) int {
 }
 
 // newTrendline returns nil if the counts of no day are known. All charts of a page have the same most, so that people can compare them.
-func newTrendline(days []report.TrendDay, most int) *trendline {
-	var known []report.TrendDay
+func newTrendline(days []figures.TrendDay, most int) *trendline {
+	var known []figures.TrendDay
 	var all, severe strings.Builder
 	most = max(most, 1)
 	for i, day := range days {
@@ -58,7 +59,7 @@ func newTrendline(days []report.TrendDay, most int) *trendline {
 	}
 }
 
-func severeOf(day report.TrendDay) int { return day.Counts[scan.Critical] + day.Counts[scan.High] }
+func severeOf(day figures.TrendDay) int { return day.Counts[scan.Critical] + day.Counts[scan.High] }
 
 func dateOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
@@ -70,7 +71,7 @@ func trendBar(day, days, findings, most int) string {
 }
 
 // trendWords compares the first known day with the last day. The number of images explains why the number of findings can change without a change.
-func trendWords(known []report.TrendDay, last report.TrendDay) string {
+func trendWords(known []figures.TrendDay, last figures.TrendDay) string {
 	first := known[0]
 	now := plural(sumOf(last.Counts), "finding")
 	switch {
@@ -85,7 +86,7 @@ func trendWords(known []report.TrendDay, last report.TrendDay) string {
 	return fmt.Sprintf("%s on %s, %d now", plural(sumOf(first.Counts), "finding"), dateOf(first.At), sumOf(last.Counts))
 }
 
-func trendDetails(known []report.TrendDay) string {
+func trendDetails(known []figures.TrendDay) string {
 	first, last, highest := known[0], known[len(known)-1], known[0]
 	for _, day := range known {
 		if sumOf(day.Counts) > sumOf(highest.Counts) {

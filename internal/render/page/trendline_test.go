@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"ecr-continuous-scan/internal/figures"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -18,7 +19,7 @@ func knownFor(c scan.Config, tag string, days float64, counts scan.Counts, chang
 }
 
 func trendOf(most int, items ...report.Item) *trendline {
-	return newTrendline(report.Trend([]report.Report{rendertest.ReportOf(rendertest.Config("test/app"), items...)}, noon), most)
+	return newTrendline(figures.Trend([]report.Report{rendertest.ReportOf(rendertest.Config("test/app"), items...)}, noon), most)
 }
 
 // Each known day has a bar, also one without findings. A day of which nothing is known has none.
@@ -59,7 +60,7 @@ func TestTrendOfKnownDays(t *testing.T) {
 
 // The last day is now. If its counts are not known, the chart does not show the last known ones as those of now.
 func TestTrendThatIsNotKnownNow(t *testing.T) {
-	days := []report.TrendDay{{At: ago(2), Images: 1, Counts: scan.Counts{scan.Low: 3}}, {At: ago(1), Images: 1, Counts: scan.Counts{scan.Low: 4}}, {At: noon}}
+	days := []figures.TrendDay{{At: ago(2), Images: 1, Counts: scan.Counts{scan.Low: 3}}, {At: ago(1), Images: 1, Counts: scan.Counts{scan.Low: 4}}, {At: noon}}
 	if trend := newTrendline(days, 4); trend.Words != "3 findings on 2019-09-30, not known now" || strings.Count(trend.All, "M") != 2 {
 		t.Errorf("%+v", trend)
 	}

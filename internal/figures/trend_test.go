@@ -1,4 +1,4 @@
-package report
+package figures
 
 import (
 	"strconv"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,13 +15,13 @@ import (
 func TestTrend(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
-	watched := Item{Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 3, scan.Low: 1}}, KnownSince: ago(72), Changes: []history.CountChange{
+	watched := report.Item{Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 3, scan.Low: 1}}, KnownSince: ago(72), Changes: []history.CountChange{
 		{At: ago(47), New: scan.Counts{scan.High: 2, scan.Medium: 1}, Suppressed: scan.Counts{scan.Critical: 1}},
 		{At: ago(23), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{scan.Medium: 1}},
 	}}
-	unknown := Item{Result: scan.Result{State: scan.NotScanned, Counts: scan.Counts{scan.High: 9}}, KnownSince: ago(72)}
-	report := Report{Images: []Item{watched, unknown}}
-	got := Trend([]Report{report}, now)
+	unknown := report.Item{Result: scan.Result{State: scan.NotScanned, Counts: scan.Counts{scan.High: 9}}, KnownSince: ago(72)}
+	watchedOnes := report.Report{Images: []report.Item{watched, unknown}}
+	got := Trend([]report.Report{watchedOnes}, now)
 	if len(got) != 31 {
 		t.Fatalf("%d points", len(got))
 	}
@@ -45,8 +46,8 @@ func TestTrend(t *testing.T) {
 func TestTrendStartsAtTheBaseline(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
-	item := Item{Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}}, KnownSince: ago(30), Changes: []history.CountChange{{At: ago(20), New: scan.Counts{scan.Low: 1}}}}
-	got := Trend([]Report{{Images: []Item{item}}}, now)
+	item := report.Item{Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 1}}, KnownSince: ago(30), Changes: []history.CountChange{{At: ago(20), New: scan.Counts{scan.Low: 1}}}}
+	got := Trend([]report.Report{{Images: []report.Item{item}}}, now)
 	if day := got[len(got)-2]; day.Counts[scan.Low] != 0 || day.Images != 1 {
 		t.Errorf("the day before the change: %+v", day)
 	}
@@ -59,10 +60,10 @@ func TestTrendStartsAtTheBaseline(t *testing.T) {
 func TestTrendOfADigestWithTwoTags(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(hours int) time.Time { return now.Add(-time.Duration(hours) * time.Hour) }
-	v1 := Item{Image: scan.Image{Tag: "v1", Digest: "d"}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 2}}, KnownSince: ago(72)}
+	v1 := report.Item{Image: scan.Image{Tag: "v1", Digest: "d"}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.Low: 2}}, KnownSince: ago(72)}
 	latest := v1
 	latest.Image.Tag, latest.Changes = "latest", []history.CountChange{{At: ago(30), New: scan.Counts{scan.Low: 1}}} // it moved from another digest
-	got := Trend([]Report{{Images: []Item{latest, v1}}}, now)
+	got := Trend([]report.Report{{Images: []report.Item{latest, v1}}}, now)
 	for back, want := range []TrendDay{{Counts: scan.Counts{scan.Low: 2}, Images: 1}, {Counts: scan.Counts{scan.Low: 2}, Images: 1}, {Counts: scan.Counts{scan.Low: 3}, Images: 2}} {
 		if day := got[len(got)-1-back]; day.Counts[scan.Low] != want.Counts[scan.Low] || day.Images != want.Images {
 			t.Errorf("%d days ago: %+v, want %+v", back, day, want)
@@ -73,11 +74,11 @@ func TestTrendOfADigestWithTwoTags(t *testing.T) {
 // The trend of a config with very many images needs little memory for each of them.
 func TestMemoryOfTrend(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	items := make([]Item, 2000)
+	items := make([]report.Item, 2000)
 	for i := range items {
-		items[i] = Item{Image: scan.Image{Digest: strconv.Itoa(i)}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 3, scan.Low: 1}}, KnownSince: now.Add(-72 * time.Hour)}
+		items[i] = report.Item{Image: scan.Image{Digest: strconv.Itoa(i)}, Result: scan.Result{State: scan.Completed, Counts: scan.Counts{scan.High: 3, scan.Low: 1}}, KnownSince: now.Add(-72 * time.Hour)}
 	}
-	if n := testing.AllocsPerRun(5, func() { Trend([]Report{{Images: items}}, now) }); n > 500 {
+	if n := testing.AllocsPerRun(5, func() { Trend([]report.Report{{Images: items}}, now) }); n > 500 {
 		t.Errorf("%v allocations", n)
 	}
 }

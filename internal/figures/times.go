@@ -1,8 +1,9 @@
-package report
+package figures
 
 import (
 	"time"
 
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -10,7 +11,7 @@ import (
 type Times struct {
 	// Images is the number of images that can be scanned.
 	Images int
-	// Oldest and Newest are when the results of completed scans were current for the last time, as by [Item.CurrentAt]. Both are zero when no image
+	// Oldest and Newest are when the results of completed scans were current for the last time, as by [report.Item.CurrentAt]. Both are zero when no image
 	// has a completed scan.
 	Oldest, Newest time.Time
 	// Due is the earliest time at which ECR accepts the next basic scan of an image with a completed scan; zero when there is none.
@@ -22,7 +23,7 @@ type Times struct {
 }
 
 // TimesOf returns the times of all images of the reports.
-func TimesOf(reports []Report) Times {
+func TimesOf(reports []report.Report) Times {
 	t := Times{Continuous: true}
 	for _, r := range reports {
 		for _, item := range r.Images {
@@ -35,7 +36,7 @@ func TimesOf(reports []Report) Times {
 	return t
 }
 
-func (t *Times) add(item Item) {
+func (t *Times) add(item report.Item) {
 	r := item.Result
 	t.Images++
 	if at := item.CurrentAt(); r.State == scan.Completed && !at.IsZero() {

@@ -1,10 +1,11 @@
-package report
+package figures
 
 import (
 	"fmt"
 	"time"
 
 	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -17,7 +18,7 @@ type TrendDay struct {
 
 // Trend returns the counts of the images of a config's reports over the last 30 days: 31 points, 24 hours apart, oldest first. The last point is now.
 // Images with the same digest now are counted once on each day on which they had the same counts.
-func Trend(reports []Report, now time.Time) []TrendDay {
+func Trend(reports []report.Report, now time.Time) []TrendDay {
 	const days = int(history.Retention / (24 * time.Hour))
 	trend := make([]TrendDay, days+1)
 	for i := range trend {
@@ -33,7 +34,7 @@ func Trend(reports []Report, now time.Time) []TrendDay {
 	for _, r := range reports {
 		for i := range r.Images {
 			if item := &r.Images[i]; item.HasCounts() {
-				item.addTo(trend, counted, images[item.Image.Digest] > 1 && item.Image.Digest != "")
+				addTo(item, trend, counted, images[item.Image.Digest] > 1 && item.Image.Digest != "")
 			}
 		}
 	}
@@ -48,7 +49,7 @@ type dayCounts struct {
 
 // addTo adds the counts of one image to each day. It starts with the current counts and undoes the recorded changes, newest first. It stops at
 // the first day that is before the baseline. If the digest has several images, counted contains the counts and days of the others.
-func (i *Item) addTo(trend []TrendDay, counted map[dayCounts]bool, isShared bool) {
+func addTo(i *report.Item, trend []TrendDay, counted map[dayCounts]bool, isShared bool) {
 	counts, text, later := i.Result.Counts, "", i.Changes
 	for n := len(trend) - 1; n >= 0; n-- {
 		day := &trend[n]
