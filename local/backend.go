@@ -23,6 +23,7 @@ import (
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/internal/suppresscount"
 )
 
 // localBucket is the bucket of the embedded S3.
@@ -32,6 +33,7 @@ const localBucket = "ecr-scan-config"
 type backend struct {
 	configs      httpapi.ConfigStore
 	suppressions httpapi.SuppressionStore
+	counter      suppresscount.Counter
 	reader       *report.Reader
 	visitor      *rescan.Visitor
 	queue        *rescan.Local
@@ -86,9 +88,10 @@ func openBackend(ctx context.Context, o options, log *slog.Logger) (b *backend, 
 func (b *backend) connect(s3Config, ecrConfig aws.Config, bucket string, log *slog.Logger) {
 	b.queue = rescan.NewLocal(visitsAtOnce, b.now)
 	b.configs, b.suppressions = setup.NewConfigs(s3Config, bucket, log), setup.NewSuppressions(s3Config, bucket)
+	b.counter = setup.NewSuppressionCounter(s3Config, bucket, b.configs, log)
 	b.reader = setup.NewReader(s3Config, ecrConfig, bucket, log)
 	b.visitor = setup.NewVisitor(s3Config, ecrConfig, bucket, b.queue, log)
-	b.reader.Now, b.visitor.Now = b.now, b.now
+	b.reader.Now, b.visitor.Now, b.counter.Now = b.now, b.now, b.now
 }
 
 // realAWS checks the user's credentials once, so that a missing login is reported at the start and not for each image.

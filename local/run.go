@@ -58,7 +58,7 @@ func serve(ctx context.Context, o options, stdout, stderr io.Writer) error {
 
 	base := "http://" + shownAddr(listener.Addr())
 	api := &httpapi.API{
-		Configs: back.configs, Suppressions: back.suppressions, Reports: back.reader, Visits: rescan.Requests{Queue: back.queue, Log: log},
+		Configs: back.configs, Suppressions: back.suppressions, SuppressionCounter: back.counter, Reports: back.reader, Visits: rescan.Requests{Queue: back.queue, Log: log},
 		BaseURL: baseURL(base), Access: httpapi.OpenAccess(), Now: back.now, Log: log, Build: setup.Build(),
 	}
 	server := &http.Server{

@@ -49,8 +49,9 @@ type Visits interface {
 type API struct {
 	Configs ConfigStore
 	Reports *report.Reader
-	// Suppressions stores the suppressions.
-	Suppressions SuppressionStore
+	// Suppressions stores the suppressions. SuppressionCounter may be nil: then their list has no numbers of findings.
+	Suppressions       SuppressionStore
+	SuppressionCounter SuppressionCounter
 	// Visits may be nil. Then the next schedule requests the first visit of a new config.
 	Visits Visits
 	Now    func() time.Time

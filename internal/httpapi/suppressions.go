@@ -11,6 +11,7 @@ import (
 	"ecr-continuous-scan/internal/httpapi/body"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/suppress"
+	"ecr-continuous-scan/internal/suppresscount"
 	"ecr-continuous-scan/internal/suppressfile"
 )
 
@@ -21,6 +22,21 @@ type SuppressionStore interface {
 	// Rewrite stores the result of change instead of the list. It calls change with the stored list, and again if another call changed that
 	// meanwhile. If the result is the same list, it writes nothing. Errors: Unavailable, [suppress.ErrFull], and those of change, which store nothing.
 	Rewrite(ctx context.Context, change func(stored suppress.List) (suppress.List, error)) error
+}
+
+// SuppressionCounter counts findings that suppressions match.
+type SuppressionCounter interface {
+	// Count returns what each active suppression matches, by its id. One that matches nothing is missing. Errors: Unavailable.
+	Count(ctx context.Context, list suppress.List) (map[string]suppresscount.Matched, error)
+}
+
+// listedSuppression is a suppression in the list of all.
+type listedSuppression struct {
+	shownSuppression
+	// Findings is the number of open findings that it matches; absent if it has ended or if the number is not known.
+	Findings *int `json:"findings,omitempty"`
+	// Unused is true if it matches no open finding, and none that was resolved in the last 30 days.
+	Unused bool `json:"unused,omitempty"`
 }
 
 // shownSuppression is a suppression as clients see it.
@@ -39,13 +55,35 @@ func (a *API) listSuppressions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	now, shown := a.Now(), []shownSuppression{}
+	matched, areCounted := a.countMatched(r.Context(), list)
+	now, shown := a.Now(), []listedSuppression{}
 	for _, s := range list.Current(now) {
-		shown = append(shown, show(s, now))
+		one := listedSuppression{shownSuppression: show(s, now)}
+		if m := matched[s.ID]; areCounted && !one.Ended {
+			one.Findings, one.Unused = &m.Open, m == suppresscount.Matched{}
+		}
+		shown = append(shown, one)
 	}
 	w.Header().Set("Cache-Control", noStore)
 	writeJSON(w, "application/json", http.StatusOK, shown)
 	return nil
+}
+
+// countTimeout is how long GET waits for the numbers of findings. If it takes longer, the list has none.
+const countTimeout = 15 * time.Second
+
+// countMatched returns what each suppression matches, and false if it is not known.
+func (a *API) countMatched(ctx context.Context, list suppress.List) (map[string]suppresscount.Matched, bool) {
+	if len(list.All) == 0 || a.SuppressionCounter == nil {
+		return nil, false
+	}
+	counting, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	matched, err := a.SuppressionCounter.Count(counting, list)
+	if err != nil {
+		a.Log.WarnContext(ctx, "could not count the findings that suppressions match", "error", err)
+	}
+	return matched, err == nil
 }
 
 // addSuppressions adds one suppression, or those of a file.

@@ -27,7 +27,8 @@ const kernel = `{"package":"linux*","reason":"the host's kernel runs"}`
 
 type suppression struct {
 	suppress.Suppression
-	Ended bool
+	Ended, Unused bool
+	Findings      *int
 }
 
 func addSuppression(t *testing.T, h http.Handler, body string) suppression {
@@ -66,6 +67,8 @@ func TestSuppressions(t *testing.T) {
 	if second.Until.Format(time.RFC3339) != until+"T00:00:00Z" || second.Version != "2.*" || second.Digest == "" || second.Justification == "" {
 		t.Errorf("%+v", second)
 	}
+	none := 0
+	first.Findings, second.Findings, first.Unused, second.Unused = &none, &none, true, true // no visit has recorded findings
 	if diff := cmp.Diff([]suppression{first, second}, listSuppressions(t, h)); diff != "" {
 		t.Error(diff)
 	}
@@ -359,6 +362,26 @@ func TestTooManySuppressions(t *testing.T) {
 		if !strings.Contains(refused.body, "10000 suppressions") {
 			t.Errorf("%s", refused.body)
 		}
+	}
+}
+
+// The list has the number of recorded findings that each suppression matches. If they can't be counted, it has none.
+func TestFindingsOfSuppressions(t *testing.T) {
+	a, h := start(t)
+	addConfig(t, h, valid)
+	h.visit(t)
+	addSuppression(t, h, `{"package":"apparmor","reason":"a","repository":"test/*"}`)
+	addSuppression(t, h, `{"package":"apparmor","reason":"a","repository":"another"}`)
+	all := listSuppressions(t, h)
+	if len(all) != 2 || all[0].Findings == nil || *all[0].Findings == 0 || all[0].Unused || all[1].Findings == nil || *all[1].Findings != 0 || !all[1].Unused {
+		t.Errorf("%+v", all)
+	}
+	if one := call(h, "GET", "/suppressions/"+all[0].ID, "", ""); strings.Contains(one.body, "findings") {
+		t.Errorf("the ETag would change with each scan: %s", one.body)
+	}
+	a.S3.InjectFault(awslocal.Fault{Operation: "ListObjectsV2", Code: "AccessDenied"})
+	if all = listSuppressions(t, h); len(all) != 2 || all[0].Findings != nil || all[1].Unused {
+		t.Errorf("without records: %+v", all)
 	}
 }
 

@@ -128,6 +128,25 @@ func TestThreeWritersLoseNothing(t *testing.T) {
 	}
 }
 
+// Of two concurrent changes none is lost: the later one is made to the result of the earlier one, also if there was no object.
+func TestRewriteWhileAnotherCallWrites(t *testing.T) {
+	a := awstest.Start(t, ecr.Options{})
+	for round := range 2 {
+		attempts := 0
+		err := newSuppressionWriter(a).Rewrite(t.Context(), adding(func() {
+			if attempts++; attempts == 1 {
+				if err := newSuppressionWriter(a).Rewrite(t.Context(), adding(noCall, newSuppression(t, "early"))); err != nil {
+					t.Error(err)
+				}
+			}
+		}, newSuppression(t, "late")))
+		l, loadErr := newSuppressionWriter(a).Load(t.Context())
+		if err != nil || loadErr != nil || attempts != 2 || len(l.All) != 2*(round+1) {
+			t.Errorf("%v, %v after %d attempts: %+v", err, loadErr, attempts, l.All)
+		}
+	}
+}
+
 // A list that always changes ends in an error, and nothing is stored.
 func TestRewriteOfAListThatAlwaysChanges(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})

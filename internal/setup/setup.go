@@ -29,6 +29,7 @@ import (
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scanevents"
 	"ecr-continuous-scan/internal/sqsqueue"
+	"ecr-continuous-scan/internal/suppresscount"
 )
 
 // The timeouts of one attempt of a call to AWS. They are short enough that the calls to an unavailable Region fail before the request
@@ -45,7 +46,8 @@ const connections = 32
 // BaseURL returns the URL of the API as the client of a request sees it.
 type BaseURL func(*http.Request) string
 
-// Configs returns the handler of ConfigsFunc. It stores configs and suppressions, and requests visits. It does not read records or call ECR. It returns an
+// Configs returns the handler of ConfigsFunc. It stores configs and suppressions, and requests visits. It reads records only to count what
+// suppressions match, and does not call ECR. It returns an
 // error if a required environment variable is missing.
 func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler, error) {
 	cfg, e, err := fromEnvironment(ctx, log)
@@ -54,6 +56,7 @@ func Configs(ctx context.Context, log *slog.Logger, base BaseURL) (http.Handler,
 	}
 	api := newAPI(ctx, log, base, e)
 	api.Configs, api.Suppressions = NewConfigs(cfg, e.configBucket, log), NewSuppressions(cfg, e.configBucket)
+	api.SuppressionCounter = NewSuppressionCounter(cfg, e.configBucket, api.Configs, log)
 	prepare(ctx, e, log, listOnce(api.Configs.List))
 	if e.queueURL != "" {
 		api.Visits = rescan.Requests{Queue: sqsqueue.New(cfg, e.queueURL), Log: log}
@@ -147,6 +150,12 @@ func NewConfigs(s3Config aws.Config, bucket string, log *slog.Logger) s3store.Co
 // NewSuppressions returns the store of suppressions in a bucket.
 func NewSuppressions(s3Config aws.Config, bucket string) s3store.SuppressionWriter {
 	return s3store.NewSuppressionWriter(NewS3Client(s3Config), bucket)
+}
+
+// NewSuppressionCounter returns what counts the findings that suppressions match. It reads the records in a bucket.
+func NewSuppressionCounter(s3Config aws.Config, bucket string, configs suppresscount.Configs, log *slog.Logger) suppresscount.Counter {
+	source := refresh.Source{Records: s3store.NewRecords(NewS3Client(s3Config), bucket), Now: time.Now, Log: log}
+	return suppresscount.Counter{Configs: configs, Source: source}
 }
 
 // NewReader returns the reader of reports. S3 and ECR may have different settings, such as endpoints.

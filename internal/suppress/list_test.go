@@ -114,6 +114,12 @@ func TestRetention(t *testing.T) {
 	if diff := cmp.Diff([]suppress.Suppression{c}, l.Current(after)); diff != "" {
 		t.Errorf("a suppression that ended 30 days ago is shown: %s", diff)
 	}
+	if added := with(t, l, after, create(t, draft("vim"), after)); len(added.All) != 2 {
+		t.Errorf("after an addition: %+v", added.All)
+	}
+	if deleted, err := l.WithDeleted(c.ID, after); err != nil || len(deleted.All) != 1 {
+		t.Errorf("after a deletion: %+v, %v", deleted.All, err)
+	}
 	if l, _, err = l.WithReplaced(c.ID, draft("curl*"), after); err != nil || len(l.All) != 2 {
 		t.Errorf("later: %+v, %v", l.All, err)
 	}

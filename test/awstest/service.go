@@ -18,6 +18,7 @@ import (
 	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/internal/suppresscount"
 )
 
 // Service is the whole service in one process, set up by the same code as a deployment. Its queue is a list in memory:
@@ -25,6 +26,7 @@ import (
 type Service struct {
 	Configs      httpapi.ConfigStore
 	Suppressions httpapi.SuppressionStore
+	Counter      suppresscount.Counter
 	Reader       *report.Reader
 	Visitor      *rescan.Visitor
 	Queue        *MemoryQueue
@@ -42,7 +44,8 @@ func NewService(s3Config, ecrConfig aws.Config, now func() time.Time, log *slog.
 		Suppressions: setup.NewSuppressions(s3Config, Bucket), Queue: &MemoryQueue{Now: now}, MaxConcurrentVisits: 5, log: log,
 	}
 	s.Visitor = setup.NewVisitor(s3Config, ecrConfig, Bucket, s.Queue, log)
-	s.Reader.Now, s.Visitor.Now = now, now
+	s.Counter = setup.NewSuppressionCounter(s3Config, Bucket, s.Configs, log)
+	s.Reader.Now, s.Visitor.Now, s.Counter.Now = now, now, now
 	return s
 }
 
@@ -54,7 +57,7 @@ func (a *AWS) Service(log *slog.Logger) *Service {
 // API returns the API of the service, without access control. base is the prefix of links.
 func (s *Service) API(base string) *httpapi.API {
 	return &httpapi.API{
-		Configs: s.Configs, Suppressions: s.Suppressions, Reports: s.Reader, Visits: rescan.Requests{Queue: s.Queue, Log: s.log},
+		Configs: s.Configs, Suppressions: s.Suppressions, SuppressionCounter: s.Counter, Reports: s.Reader, Visits: rescan.Requests{Queue: s.Queue, Log: s.log},
 		BaseURL: func(*http.Request) string { return base }, Access: httpapi.OpenAccess(), Now: s.Reader.Now, Log: s.log,
 	}
 }

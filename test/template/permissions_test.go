@@ -99,7 +99,7 @@ func TestPermissions(t *testing.T) {
 	want := map[string]map[string][]string{
 		"ConfigsFunc": {
 			bucket: {"s3:ListBucket"}, configs: {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, packed: {"s3:GetObject", "s3:PutObject"},
-			suppressions: {"s3:GetObject", "s3:PutObject"}, visits: {"sqs:SendMessage"},
+			suppressions: {"s3:GetObject", "s3:PutObject"}, records: {"s3:GetObject"}, visits: {"sqs:SendMessage"},
 		},
 		"SummaryFunc": read, "FindingsFunc": read, "StartScanFunc": write,
 	}

@@ -1,0 +1,25 @@
+package suppress
+
+import (
+	"slices"
+	"time"
+
+	"ecr-continuous-scan/internal/scan"
+)
+
+// Each calls use once with each suppression that is active at a moment and matches a finding of an image: at least one of its packages, if it has several.
+func (s Scope) Each(image *scan.Image, f *scan.Finding, at time.Time, use func(*Suppression)) {
+	if s.Rules == nil || s.isEmpty {
+		return
+	}
+	names, parts, now := namesOf(f), partsOf(f), at.Unix()
+	var used []*rule
+	s.each(image, names, parts, func(one *rule) {
+		if !one.isActive(now) || !one.coversRepository(image.Repository) || !one.coversImage(image) || !one.matchesName(names) ||
+			!slices.ContainsFunc(parts, one.matchesPart) || slices.Contains(used, one) {
+			return
+		}
+		used = append(used, one)
+		use(one.Suppression)
+	})
+}
