@@ -37,7 +37,12 @@ func (c *Client) Images(ctx context.Context, repo scan.Repository, wanted scan.W
 	indexes := c.readAllIndexes(ctx, repo, images, l.untagged)
 	listing := scan.Listing{NotWatched: notWatched(l.untagged, indexes), IsPaged: l.isPaged}
 	if wanted.Untagged {
-		images = withoutParts(images, indexes, listing.NotWatched != nil)
+		listing.Parts = partsOf(indexes)
+		// If not all indexes could be read, each untagged image can be a part.
+		isPart := func(i scan.Image) bool {
+			return scan.IsUntagged(i.Tag) && (listing.NotWatched == nil || listing.Parts[i.Digest])
+		}
+		images = slices.DeleteFunc(images, isPart)
 	}
 	listing.Images = c.resolve(ctx, repo, images, indexes)
 	if wanted.Untagged {
@@ -46,14 +51,13 @@ func (c *Client) Images(ctx context.Context, repo scan.Repository, wanted scan.W
 	return listing, nil
 }
 
-// withoutParts removes the untagged images that an index contains. If not all indexes could be read, it removes all untagged images: each can be a
-// part.
-func withoutParts(images []scan.Image, indexes map[string]imageIndex, allRead bool) []scan.Image {
+// partsOf returns the digests of the untagged objects that indexes contain.
+func partsOf(indexes map[string]imageIndex) map[string]bool {
 	parts := make(map[string]bool)
 	for _, x := range indexes {
 		maps.Copy(parts, x.untagged)
 	}
-	return slices.DeleteFunc(images, func(i scan.Image) bool { return scan.IsUntagged(i.Tag) && (!allRead || parts[i.Digest]) })
+	return parts
 }
 
 // listed is what ECR lists of a repository.

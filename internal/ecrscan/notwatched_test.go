@@ -2,6 +2,7 @@ package ecrscan_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -98,8 +99,12 @@ func TestUntaggedImagesAreListed(t *testing.T) {
 	all := []string{
 		":multi (linux/amd64)", ":plain", "@" + index + " (linux/arm64)", "@" + index + " (linux/s390x)", "@" + alone, "@" + signed, "@" + archived + "archived",
 	}
-	if l := check("one page", all...); l.NotWatched == nil || *l.NotWatched != 2 {
+	l := check("one page", all...)
+	if l.NotWatched == nil || *l.NotWatched != 2 {
 		t.Errorf("%v images have no tag", l.NotWatched)
+	}
+	if want := map[string]bool{amd: true, arm: true, attestation: true, nested: true, part: true}; !maps.Equal(l.Parts, want) {
+		t.Errorf("parts %v, want %v", l.Parts, want)
 	}
 	for range 1000 {
 		all = append(all, "@"+put(ecr.Image{}))

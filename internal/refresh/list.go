@@ -161,7 +161,7 @@ func (r *Refresher) recordListing(l list, now history.Stamp) {
 			missing[i.Tag] = append(missing[i.Tag], label)
 		}
 	}
-	r.removeTagged(missing, l.Images)
+	r.removeTagged(missing, l)
 	r.recordMissing(missing, l.Images, now)
 	present := r.Record.PresentTags()
 	for _, tag := range l.wanted.Tags {
@@ -179,7 +179,7 @@ func (r *Refresher) recordListing(l list, now history.Stamp) {
 }
 
 // removeTagged removes the images without a tag that have a tag now, or that are parts of an index now. They are not missing.
-func (r *Refresher) removeTagged(missing map[string][]string, images []scan.Image) {
+func (r *Refresher) removeTagged(missing map[string][]string, l list) {
 	hasUntagged := false
 	for tag := range missing {
 		hasUntagged = hasUntagged || scan.IsUntagged(tag)
@@ -188,13 +188,18 @@ func (r *Refresher) removeTagged(missing map[string][]string, images []scan.Imag
 		return
 	}
 	removed := make(map[string]bool)
-	for _, i := range images {
-		for _, digest := range []string{i.Digest, i.Index} {
-			if len(missing[digest]) > 0 {
-				removed[digest] = true
-				delete(missing, digest)
-			}
+	remove := func(digest string) {
+		if len(missing[digest]) > 0 {
+			removed[digest] = true
+			delete(missing, digest)
 		}
+	}
+	for _, i := range l.Images {
+		remove(i.Digest)
+		remove(i.Index)
+	}
+	for digest := range l.Parts {
+		remove(digest)
 	}
 	r.Record.Keep(func(i *history.ImageRecord) bool { return !removed[i.Tag] })
 }

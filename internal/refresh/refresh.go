@@ -118,12 +118,9 @@ func (r *Refresher) IsFresh(configs []scan.Config) bool {
 	return r.Record.Covers(configs) && !r.lacksTag(configs)
 }
 
-// lacksTag reports whether the record lacks a tag that a config names. A tag that no visit searched for can exist.
+// lacksTag reports whether the configs only name tags and the record lacks one. A tag that no visit searched for can exist.
 func (r *Refresher) lacksTag(configs []scan.Config) bool {
-	var names []string
-	for _, c := range configs {
-		names = append(names, c.Names()...)
-	}
+	names := scan.WantedBy(configs).Tags
 	if len(names) == 0 {
 		return false
 	}

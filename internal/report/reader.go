@@ -268,7 +268,7 @@ func (q *request) fillReports(ctx context.Context, w *watchedRepository, reports
 			reports[i].Err = q.configError(w, j)
 		}
 		if reports[i].Err != nil {
-			reports[i].Images, reports[i].Artifacts, reports[i].NotWatched = nil, 0, nil
+			reports[i] = Report{Config: reports[i].Config, Repository: reports[i].Repository, Err: reports[i].Err}
 		}
 	}
 }

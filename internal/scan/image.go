@@ -59,6 +59,8 @@ type Listing struct {
 	// NotWatched is the number of untagged images of the repository that no listed index contains. It is nil if it is not
 	// known. A list that must contain untagged images then has none.
 	NotWatched *int
+	// Parts are the digests of the untagged objects that an index contains, if untagged images were listed. They are no images of their own.
+	Parts map[string]bool
 	// IsPaged means that the list was read in several pages. It then lacks a tag that moved to an image of an earlier page
 	// meanwhile.
 	IsPaged bool

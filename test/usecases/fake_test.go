@@ -27,6 +27,7 @@ type fakeRegistry struct {
 	// notWatched is the number of untagged images of each repository. hidden are the tags that a listing of all tags lacks,
 	// because they move while its pages are read; nil means that it is read in one page.
 	notWatched *int
+	parts      map[string]bool // untagged parts of indexes
 	hidden     map[string]bool
 	results    map[string]scan.Result // by digest
 	start      map[string]error       // by digest
@@ -80,7 +81,7 @@ func (f *fakeRegistry) Images(ctx context.Context, repo scan.Repository, wanted 
 	}
 	l := scan.Listing{Images: slices.Clone(f.images[repo.Name])}
 	if len(tags) == 0 {
-		l.NotWatched, l.IsPaged = f.notWatched, f.hidden != nil
+		l.NotWatched, l.Parts, l.IsPaged = f.notWatched, f.parts, f.hidden != nil
 	}
 	l.Images = slices.DeleteFunc(l.Images, func(i scan.Image) bool {
 		return scan.IsUntagged(i.Tag) && !wanted.Untagged || len(tags) == 0 && f.hidden[i.Tag] || len(tags) > 0 && !slices.Contains(tags, i.Tag)

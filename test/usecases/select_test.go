@@ -408,8 +408,12 @@ func TestUntaggedImages(t *testing.T) {
 	s.checkScans("aa", "1", "2") // for the tag
 	s.check("1", "v1 v2", "TAG GONE sha256:bb")
 	s.check("2", "v1 v2")
-	s.push("sha256:cc")
-	s.checkScans("cc", "1", "2")
+	s.push("sha256:cc", "sha256:part") // an index is pushed after its parts
+	s.checkScans("cc part", "1", "2")
+	s.remove("sha256:part")
+	s.registry.parts = map[string]bool{"sha256:part": true}
+	s.advance(time.Hour)
+	s.checkScans("", "1", "2")
 	s.registry.notWatched = nil // ECR can't tell which are parts of an index
 	s.registry.images["app"] = s.registry.images["app"][:2]
 	s.advance(time.Hour)
