@@ -5,6 +5,7 @@ package feedreaders
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -203,4 +204,50 @@ db.commit()
 	if _, shown := read(); !slices.Equal(shown, want) {
 		t.Errorf("newsboat shows %q, want %q", shown, want)
 	}
+}
+
+// A suppression that begins makes nothing unread, except in the change feed that it was added. When it ends, each of its findings is unread once, also after
+// the visit that records this.
+func TestReadersOfSuppressions(t *testing.T) {
+	s := start(t)
+	path := "/findings/" + s.ids["test/ubuntu"]
+	var found, changed []reading
+	for _, name := range []string{"newsboat", "gofeed"} {
+		subscribe := readers()[name]
+		found = append(found, reading{name: name, read: subscribe(t, s.url+path)}, reading{name: name + " of groups", read: subscribe(t, s.url+path+"?by=vulnerability")})
+		changed = append(changed, reading{name: name + " of changes", read: subscribe(t, s.url+path+"/changes")})
+	}
+	want := func(when string, ofFindings, ofChanges int) {
+		t.Helper()
+		for i, r := range append(slices.Clone(found), changed...) {
+			unread := ofFindings
+			if i >= len(found) {
+				unread = ofChanges
+			}
+			if _, got := r.read(t); got != unread && unread >= 0 {
+				t.Errorf("%s %s: %d unread, want %d", r.name, when, got, unread)
+			}
+		}
+	}
+	want("the first time", -1, 0)
+	s.addVulnerability("test/ubuntu", "latest", "CVE-2026-99991")
+	s.addVulnerability("test/ubuntu", "latest", "CVE-2026-99992")
+	s.rescan()
+	want("after a scan with two new findings", 2, 2)
+	until := s.aws.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	body := strings.NewReader(`{"vulnerability":"CVE-2026-9999*","repository":"test/ubuntu","reason":"not reachable","until":"` + until + `"}`)
+	response, err := http.Post(s.url+"/suppressions", "application/json", body)
+	if err != nil || response.StatusCode != http.StatusCreated {
+		t.Fatalf("%v, %v", response, err)
+	}
+	response.Body.Close()
+	want("after the suppression began", 0, 1)
+	s.aws.Advance(time.Hour + 10*time.Minute)
+	want("after the suppression ended", 2, 2)
+	if _, err := s.ScheduleAndVisit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want("after the next visit", 0, 0)
+	s.rescan()
+	want("after the next scan", 0, 0)
 }
