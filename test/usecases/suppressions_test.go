@@ -503,3 +503,62 @@ func TestChangesOfSuppressions(t *testing.T) {
 		t.Errorf("after 40 days: %q, %v", kinds("1"), err)
 	}
 }
+
+// A feed that a client has is the same until a suppression changes what it says: when one is added, before its end, and when it ends.
+func TestNotModifiedWithSuppressions(t *testing.T) {
+	for name, path := range map[string]string{"findings": feedPath, "changes": feedPath + "/changes", "all findings": "/findings/all"} {
+		t.Run(name, func(t *testing.T) {
+			s := newUbuntuFeed(t)
+			suppressions := &fakeSuppressions{}
+			s.Reader.Suppressions, s.visitor.Suppressions = suppressions, suppressions
+			s.advance(20 * time.Minute)
+			tag := s.wantChanged(t, path, "")
+			suppressions.all = []suppress.Suppression{{ID: "s", Created: s.at.Unix(), Vulnerability: "CVE-1", Reason: "why", Until: s.at.Add(10 * 24 * time.Hour)}}
+			tag = s.wantChanged(t, path, tag)
+			s.wantSame(t, path, tag)
+			s.advance(2*24*time.Hour - time.Hour)
+			s.complete("a", "CVE-1", "CVE-2") // otherwise the image is not scanned for two days, which is a change
+			s.scheduleAndVisit(t)
+			tag = s.wantChanged(t, path, "")
+			s.wantSame(t, path, tag)
+			s.advance(24*time.Hour + 2*time.Hour)
+			if path == feedPath+"/changes" {
+				tag = s.wantChanged(t, path, tag) // the end is announced
+			}
+			suppressions.all[0].Deleted = s.at.Unix()
+			next := s.wantChanged(t, path, tag)
+			s.advance(2 * time.Minute)
+			s.scheduleAndVisit(t)
+			s.wantSame(t, path, s.wantChanged(t, path, ""))
+			if got, _ := s.get(path, ""); got.Header().Get("ETag") == next && path == feedPath {
+				t.Log("the visit stored the same entries")
+			}
+		})
+	}
+}
+
+// A listing has a date only when a suppression that changed it has been stored for some time. The end of a suppression changes the date.
+func TestDateOfAListingWithSuppressions(t *testing.T) {
+	w := newSuppressing(t)
+	changed := func() time.Time { return findings(t, w.service, "2", report.View{}).Changed }
+	w.configs.configs[1].Created = 1
+	w.advance(time.Minute)
+	before := changed()
+	if before.IsZero() {
+		t.Fatal("no date before")
+	}
+	w.suppress("s", 2*time.Minute, nil)
+	w.advance(10 * time.Second)
+	if got := changed(); !got.IsZero() {
+		t.Errorf("10 seconds after the begin: %v", got)
+	}
+	w.advance(50 * time.Second)
+	begun := changed()
+	if !begun.After(before) {
+		t.Errorf("a minute after the begin: %v, before %v", begun, before)
+	}
+	w.advance(2 * time.Minute)
+	if got := changed(); !got.After(begun) {
+		t.Errorf("after the end: %v, before %v", got, begun)
+	}
+}
