@@ -69,7 +69,9 @@ func (m *suppressedMonth) changeSuppressions() {
 	default:
 		id, created := all[i].ID, all[i].Created
 		all[i].Replaced = m.at.Unix()
-		m.suppress(id, 0, func(s *suppress.Suppression) { s.Created, s.Updated, s.Package, s.Tag = created, m.at.Unix(), "linux-b", "a" })
+		m.suppress(id, 0, func(s *suppress.Suppression) {
+			s.Created, s.Updated, s.Package, s.Tag = created, m.at.Unix(), "linux-b", "a"
+		})
 		m.happened["replacement"]++
 	}
 }

@@ -391,6 +391,9 @@ func TestEndOfASuppressionBeforeTheFirstVisit(t *testing.T) {
 	w.advance(time.Hour)
 	w.scheduleAndVisit(t)
 	found, changed := w.entries(t, scan.Filter{})
+	if len(found) != 3 {
+		t.Errorf("findings %q", found)
+	}
 	for _, line := range append(found, changed...) {
 		if strings.Contains(line, "no longer suppressed") || strings.HasPrefix(line, "NEW") {
 			t.Error(line)
@@ -560,5 +563,36 @@ func TestDateOfAListingWithSuppressions(t *testing.T) {
 	w.advance(2 * time.Minute)
 	if got := changed(); !got.After(begun) {
 		t.Errorf("after the end: %v, before %v", got, begun)
+	}
+}
+
+// A tag that points to a new digest at the same time: a request that reads its result from ECR gives the same ids and dates as the visit after it.
+func TestEndOfASuppressionWithANewDigest(t *testing.T) {
+	w := newSuppressing(t)
+	w.suppress("s", 24*time.Hour, nil)
+	w.advance(24*time.Hour + 5*time.Minute)
+	w.registry.images["app"][0].Digest = "9"
+	w.registry.results["9"] = w.registry.results["1"]
+	read, _ := w.entries(t, scan.Filter{})
+	if n := strings.Count(strings.Join(read, "\n"), "no longer suppressed"); n != 4 {
+		t.Errorf("%d findings came back:\n%s", n, strings.Join(read, "\n"))
+	}
+	w.scheduleAndVisit(t)
+	if stored, _ := w.entries(t, scan.Filter{}); cmp.Diff(read, stored) != "" {
+		t.Errorf("the request and the visit differ (-request +visit):\n%s", cmp.Diff(read, stored))
+	}
+}
+
+// The findings of a baseline are not changes, but they are when they come back.
+func TestEndOfASuppressionOfABaseline(t *testing.T) {
+	w := newSuppressing(t)
+	w.registry.images["fresh"] = []scan.Image{{Tag: "f", Digest: "3"}}
+	w.configs.set(config("1", "fresh"))
+	w.scheduleAndVisit(t)
+	w.suppress("s", time.Hour, func(s *suppress.Suppression) { s.Repository = "fresh" })
+	w.advance(time.Hour + time.Minute)
+	_, read := w.entries(t, scan.Filter{})
+	if diff := cmp.Diff([]string{"NEW f CVE-KERNEL", "NEW f CVE-NEW", "SUPPRESSION ADDED every"}, starts(read, 3)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
