@@ -411,3 +411,44 @@ func TestSuppressionsThatCannotBeRead(t *testing.T) {
 }
 
 var _ httpapi.SuppressionStore = s3store.SuppressionWriter{}
+
+// What a file says is set aside at once in all reads, and comes back when the suppressions are deleted.
+func TestFilesSetFindingsAside(t *testing.T) {
+	const vex = `{"@context":"https://openvex.dev/ns/v0.2.0","@id":"https://example.org/1","author":"a","timestamp":"2026-01-01T00:00:00Z","version":1,"statements":[{
+		"vulnerability":{"name":"CVE-2016-1585"},"status":"not_affected","justification":"vulnerable_code_not_in_execute_path","products":[{
+		"@id":"pkg:oci/ubuntu?repository_url=123456789012.dkr.ecr.us-west-2.amazonaws.com/test/ubuntu&tag=16.04","subcomponents":[{"@id":"pkg:deb/ubuntu/apparmor?arch=amd64"}]}]}]}`
+	for contentType, body := range map[string]string{
+		"application/yaml": "vulnerabilities:\n- id: CVE-2016-1585\n  purls: ['pkg:deb/ubuntu/apparmor']\n",
+		"application/json": vex,
+	} {
+		t.Run(contentType, func(t *testing.T) {
+			_, h := start(t)
+			c, _ := addConfig(t, h, valid)
+			h.visit(t)
+			lists := func(query string) bool {
+				t.Helper()
+				got := call(h, "GET", "/findings/"+c.ID+"?format=csv&tag=16.04"+query, "", "")
+				if got.status != 200 {
+					t.Fatalf("%+v", got)
+				}
+				return strings.Contains(got.body, "CVE-2016-1585")
+			}
+			if !lists("") {
+				t.Fatal("the finding is missing before")
+			}
+			addFile(t, h, "/suppressions", contentType, body, 201)
+			if lists("") || !lists("&suppressed=include") {
+				t.Error("the finding is not set aside")
+			}
+			for _, s := range listSuppressions(t, h) {
+				if s.Findings == nil || *s.Findings == 0 || s.Unused {
+					t.Errorf("%+v", s)
+				}
+				call(h, "DELETE", "/suppressions/"+s.ID, "", "")
+			}
+			if !lists("") {
+				t.Error("the finding is missing afterwards")
+			}
+		})
+	}
+}
