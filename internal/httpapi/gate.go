@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/render"
-	"ecr-continuous-scan/internal/report"
 )
 
 // gate responds with 200 if all images of a config pass, otherwise with 409 and the reasons. A script needs to check only the
@@ -20,12 +20,12 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, err := a.Reports.Gate(r.Context(), id, report.GateRequest{
-		Max: q.max, Filter: q.view.Filter, FirstSeen: q.firstSeen, FailUnjudged: q.unjudged != "",
-	})
+	request := gate.Request{Max: q.max, Filter: q.view.Filter, FirstSeen: q.firstSeen, FailUnjudged: q.unjudged != ""}
+	reports, err := a.Reports.ForGate(r.Context(), id, q.view.Filter, request.CanFail)
 	if err != nil {
 		return err
 	}
+	v := gate.Evaluate(reports, request, a.Now())
 	w.Header().Set("Cache-Control", noStore)
 	if v.IsNotYet() {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
@@ -45,7 +45,7 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func gateFailed(v report.GateResult, link render.LinkOf) error {
+func gateFailed(v gate.Result, link render.LinkOf) error {
 	p := &problem{Status: http.StatusConflict}
 	p.Reasons, p.ReasonsOmitted = render.GateReasons(v, link)
 	p.Unjudged, p.Suppressed = &v.Unjudged, v.Suppressed

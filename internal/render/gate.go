@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -44,7 +45,7 @@ type (
 type LinkOf func(vulnerability string) string
 
 // NewGatePass returns the response for a result without failures.
-func NewGatePass(v report.GateResult) GatePass {
+func NewGatePass(v gate.Result) GatePass {
 	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan), v.Unjudged, v.Suppressed}
 }
 
@@ -57,7 +58,7 @@ const (
 )
 
 // GateReasons returns the first hundred reasons of a result in words, and the number of the others.
-func GateReasons(v report.GateResult, link LinkOf) (reasons []GateReason, more int) {
+func GateReasons(v gate.Result, link LinkOf) (reasons []GateReason, more int) {
 	left := maxGateFindings
 	for _, o := range v.Failures[:min(len(v.Failures), maxGateReasons)] {
 		r := GateReason{Image: o.Repository.Name, Reason: OneLine(o.Reason, maxReason), Detail: failureWords(o)}
@@ -90,7 +91,7 @@ func newGateFinding(f scan.Finding, link LinkOf) GateFinding {
 }
 
 // GateText returns a result as text, for the log of a pipeline: a line for each reason, and an indented line for each finding.
-func GateText(v report.GateResult, link LinkOf) []byte {
+func GateText(v gate.Result, link LinkOf) []byte {
 	var b bytes.Buffer
 	if len(v.Failures) == 0 {
 		fmt.Fprintf(&b, "PASSED: %s, no finding above %s fails the gate\n", images(v.Images), v.Max)
@@ -128,7 +129,7 @@ func images(n int) string {
 }
 
 // failedImages returns the number of images with a reason, or that of the reasons about the whole config.
-func failedImages(v report.GateResult) int {
+func failedImages(v gate.Result) int {
 	images := make(map[string]bool)
 	for _, o := range v.Failures {
 		if o.Image != nil {
@@ -153,9 +154,9 @@ func (f GateFinding) words() []string {
 	return words
 }
 
-func failureWords(o report.GateFailure) string {
+func failureWords(o gate.Failure) string {
 	switch {
-	case o.Reason == report.AboveMax, o.Reason == report.Unjudged:
+	case o.Reason == gate.AboveMax, o.Reason == gate.Unjudged:
 		var counts []string
 		for _, c := range o.Counts.Ordered() {
 			counts = append(counts, fmt.Sprintf("%s: %d", OneLine(string(c.Severity), maxSeverity), c.Count))
@@ -168,9 +169,9 @@ func failureWords(o report.GateFailure) string {
 			counts = append(counts, fmt.Sprintf("%s: %d %s %s", s.Severity, s.Count, words, strconv.FormatFloat(s.Highest, 'f', 1, 64)))
 		}
 		return strings.Join(counts, ", ")
-	case o.Reason == report.Stale && o.At.IsZero():
+	case o.Reason == gate.Stale && o.At.IsZero():
 		return "the completion time of the last scan is unknown"
-	case o.Reason == report.Stale:
+	case o.Reason == gate.Stale:
 		return fmt.Sprintf("the last result is from %s, more than %d hours ago", RFC3339(o.At), report.StaleAfter/time.Hour)
 	}
 	return OneLine(o.Detail, maxReason)

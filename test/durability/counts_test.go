@@ -15,6 +15,7 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -101,14 +102,14 @@ func callsToECR(t *testing.T, skew time.Duration) {
 			t.Errorf("after the scan: %v", got)
 		}
 	})
-	w.wantCalls(t, "the gate", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 3}, func() { gate(t, other, c) })
+	w.wantCalls(t, "the gate", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 3}, func() { readGate(t, other, c) })
 	w.wantCalls(t, "the next visit", map[string]int{"DescribeImages": 1, "DescribeImageScanFindings": 3}, func() { visit(t, service) })
-	w.wantCalls(t, "the gate after it", listing, func() { gate(t, other, c) })
+	w.wantCalls(t, "the gate after it", listing, func() { readGate(t, other, c) })
 }
 
-func gate(t *testing.T, w *awstest.Service, c scan.Config) {
+func readGate(t *testing.T, w *awstest.Service, c scan.Config) {
 	t.Helper()
-	if _, err := w.Reader.Gate(t.Context(), c.ID, report.GateRequest{Max: scan.Severities()[0]}); err != nil {
+	if _, err := w.Reader.ForGate(t.Context(), c.ID, scan.Filter{}, gate.Request{Max: scan.Severities()[0]}.CanFail); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -27,7 +27,7 @@ func TestEachChangeHasItsDate(t *testing.T) {
 		var last history.Stamp
 		for _, tag := range []string{"one", "two", "three"} { // all within one second
 			w.push(tag, "A:LOW")
-			gate(t, w.service(), c)
+			readGate(t, w.service(), c)
 			if last > 0 && changedIn(t, w) != last {
 				t.Errorf("%s: a read changed the date", tag)
 			}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/report"
@@ -503,4 +504,13 @@ func configInOtherRegion(id, repo string) scan.Config {
 
 func completed(w *service, ago time.Duration, counts scan.Counts) scan.Result {
 	return scan.Result{State: scan.Completed, Counts: counts, CompletedAt: w.Now().Add(-ago)}
+}
+
+// Gate evaluates the gate of a config, as the API does.
+func (w *service) Gate(ctx context.Context, id string, g gate.Request) (gate.Result, error) {
+	reports, err := w.ForGate(ctx, id, g.Filter, g.CanFail)
+	if err != nil {
+		return gate.Result{}, err
+	}
+	return gate.Evaluate(reports, g, w.Now()), nil
 }

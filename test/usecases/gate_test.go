@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -34,21 +35,21 @@ func TestJudge(t *testing.T) {
 	}{
 		"clean":                         {scan.Untriaged, done(fresh, scan.Counts{}), nil},
 		"at the maximum":                {scan.Medium, done(fresh, scan.Counts{scan.Medium: 3, scan.Low: 1}), nil},
-		"above it":                      {scan.Medium, done(fresh, scan.Counts{scan.High: 1, scan.Medium: 3}), []string{report.AboveMax}},
+		"above it":                      {scan.Medium, done(fresh, scan.Counts{scan.High: 1, scan.Medium: 3}), []string{gate.AboveMax}},
 		"counts of zero":                {scan.Medium, done(fresh, scan.Counts{scan.High: 0}), nil},
 		"undefined is low":              {scan.Informational, done(fresh, scan.Counts{scan.Undefined: 1, scan.Untriaged: 1}), nil},
 		"untriaged is lower":            {scan.Undefined, done(fresh, scan.Counts{scan.Untriaged: 1}), nil},
-		"undefined above untriaged":     {scan.Untriaged, done(fresh, scan.Counts{scan.Undefined: 1}), []string{report.AboveMax}},
-		"informational above undefined": {scan.Undefined, done(fresh, scan.Counts{scan.Informational: 1}), []string{report.AboveMax}},
-		"an unknown severity":           {scan.Critical, done(fresh, scan.Counts{"SEVERE": 1}), []string{report.AboveMax}},
+		"undefined above untriaged":     {scan.Untriaged, done(fresh, scan.Counts{scan.Undefined: 1}), []string{gate.AboveMax}},
+		"informational above undefined": {scan.Undefined, done(fresh, scan.Counts{scan.Informational: 1}), []string{gate.AboveMax}},
+		"an unknown severity":           {scan.Critical, done(fresh, scan.Counts{"SEVERE": 1}), []string{gate.AboveMax}},
 		"exactly 48 hours old":          {scan.Critical, done(now.Add(-48*time.Hour), scan.Counts{}), nil},
-		"a second older":                {scan.Critical, done(now.Add(-48*time.Hour-time.Second), scan.Counts{}), []string{report.Stale}},
-		"at an unknown time":            {scan.Critical, done(time.Time{}, scan.Counts{}), []string{report.Stale}},
-		"stale and above":               {scan.Low, done(now.Add(-72*time.Hour), scan.Counts{scan.Critical: 1}), []string{report.Stale, report.AboveMax}},
+		"a second older":                {scan.Critical, done(now.Add(-48*time.Hour-time.Second), scan.Counts{}), []string{gate.Stale}},
+		"at an unknown time":            {scan.Critical, done(time.Time{}, scan.Counts{}), []string{gate.Stale}},
+		"stale and above":               {scan.Low, done(now.Add(-72*time.Hour), scan.Counts{scan.Critical: 1}), []string{gate.Stale, gate.AboveMax}},
 		"a recorded result":             {scan.Critical, last(now.Add(-10 * time.Minute)), []string{string(scan.Unread)}},
 		"an old recorded result":        {scan.Critical, last(now.Add(-49 * time.Hour)), []string{string(scan.Unread)}},
 		"continuous, scanned long ago":  {scan.Critical, continuous(time.Time{}), nil},
-		"continuous, read long ago":     {scan.Critical, continuous(now.Add(-49 * time.Hour)), []string{report.Stale}},
+		"continuous, read long ago":     {scan.Critical, continuous(now.Add(-49 * time.Hour)), []string{gate.Stale}},
 		"not scanned":                   {scan.Critical, report.Item{Result: scan.Result{State: scan.NotScanned, Reason: "archived", Counts: scan.Counts{}}}, []string{"not scanned"}},
 		"no state":                      {scan.Critical, report.Item{Result: scan.Result{}}, []string{"not scanned"}},
 		"in progress":                   {scan.Critical, report.Item{Result: scan.Result{State: scan.InProgress, CompletedAt: fresh}}, []string{"in progress"}},
@@ -58,7 +59,7 @@ func TestJudge(t *testing.T) {
 		"refused":                       {scan.Critical, report.Item{Result: scan.Result{State: scan.Refused}}, []string{"no access"}},
 	} {
 		good := done(fresh, scan.Counts{})
-		v := report.EvaluateGate([]report.Report{{Images: []report.Item{good, test.item}}}, report.GateRequest{Max: test.max}, now)
+		v := gate.Evaluate([]report.Report{{Images: []report.Item{good, test.item}}}, gate.Request{Max: test.max}, now)
 		var got []string
 		for _, o := range v.Failures {
 			got = append(got, o.Reason)
@@ -75,7 +76,7 @@ func TestJudge(t *testing.T) {
 		"not found":  {report.Report{Err: &scan.Error{Code: scan.RepositoryNotFound}}, string(scan.RepositoryNotFound)},
 		"unreadable": {report.Report{Err: io.EOF}, string(scan.Internal)},
 	} {
-		if v := report.EvaluateGate([]report.Report{test.report}, report.GateRequest{Max: scan.Critical}, now); len(v.Failures) != 1 || v.Failures[0].Reason != test.want || v.Failures[0].Image != nil {
+		if v := gate.Evaluate([]report.Report{test.report}, gate.Request{Max: scan.Critical}, now); len(v.Failures) != 1 || v.Failures[0].Reason != test.want || v.Failures[0].Image != nil {
 			t.Errorf("%s: %+v", name, v.Failures)
 		}
 	}
@@ -105,7 +106,7 @@ func TestGateReadsOneConfig(t *testing.T) {
 		"the tag is not watched":  {"some", []string{"c"}, 1, []string{"c: tag not found"}},
 		"a tag of another config": {"other", []string{"a"}, 1, []string{"a: tag not found"}},
 	} {
-		v, err := w.Gate(t.Context(), test.id, report.GateRequest{Max: scan.Low, Filter: scan.Filter{Tags: test.tags}})
+		v, err := w.Gate(t.Context(), test.id, gate.Request{Max: scan.Low, Filter: scan.Filter{Tags: test.tags}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +118,7 @@ func TestGateReadsOneConfig(t *testing.T) {
 			t.Errorf("%s: %d images (-want +got):\n%s", name, v.Images, diff)
 		}
 	}
-	if _, err := w.Gate(t.Context(), "nobody's", report.GateRequest{Max: scan.Low}); scan.CodeOf(err) != scan.NotFound {
+	if _, err := w.Gate(t.Context(), "nobody's", gate.Request{Max: scan.Low}); scan.CodeOf(err) != scan.NotFound {
 		t.Errorf("an unknown config: %v", err)
 	}
 }
@@ -134,7 +135,7 @@ func TestContinuousScansAreNotStale(t *testing.T) {
 	w.advance(72 * time.Hour)
 	w.visit(t, "app", "all")
 	for tag, want := range map[string]int{"1": 0, "2": 1} {
-		v, err := w.Gate(t.Context(), "all", report.GateRequest{Max: scan.Critical, Filter: scan.Filter{Tags: []string{tag}}})
+		v, err := w.Gate(t.Context(), "all", gate.Request{Max: scan.Critical, Filter: scan.Filter{Tags: []string{tag}}})
 		if err != nil || len(v.Failures) != want {
 			t.Errorf("gate of %s: %+v, %v", tag, v.Failures, err)
 		}

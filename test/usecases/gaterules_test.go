@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -36,39 +37,39 @@ func TestGateSelectsFindings(t *testing.T) {
 	listed := scan.Counts{scan.High: 3, scan.Medium: 1, scan.Undefined: 2, scan.Untriaged: 1, scan.Low: 1}
 	more := scan.Counts{scan.High: 5, scan.Medium: 1, scan.Undefined: 2, scan.Untriaged: 1, scan.Low: 1, scan.Critical: 1}
 	for name, test := range map[string]struct {
-		request  report.GateRequest
+		request  gate.Request
 		counts   scan.Counts
 		want     map[string]string // by reason: the findings, most severe first
 		detail   scan.Counts       // of "above max"
 		unjudged int
 	}{
 		"all": {
-			report.GateRequest{Max: scan.Low}, listed, map[string]string{"above max": "new, old, old fixable, new fixable, scored"}, scan.Counts{scan.High: 3, scan.Medium: 1}, 2,
+			gate.Request{Max: scan.Low}, listed, map[string]string{"above max": "new, old, old fixable, new fixable, scored"}, scan.Counts{scan.High: 3, scan.Medium: 1}, 2,
 		},
 		"fixable": {
-			report.GateRequest{Max: scan.Low, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"above max": "old fixable, new fixable, scored"}, scan.Counts{scan.High: 1, scan.Medium: 1}, 1,
+			gate.Request{Max: scan.Low, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"above max": "old fixable, new fixable, scored"}, scan.Counts{scan.High: 1, scan.Medium: 1}, 1,
 		},
 		"new": {
-			report.GateRequest{Max: scan.Low, FirstSeen: week}, listed, map[string]string{"above max": "new, new fixable, scored"}, scan.Counts{scan.High: 1, scan.Medium: 1}, 1,
+			gate.Request{Max: scan.Low, FirstSeen: week}, listed, map[string]string{"above max": "new, new fixable, scored"}, scan.Counts{scan.High: 1, scan.Medium: 1}, 1,
 		},
 		"new and fixable": {
-			report.GateRequest{Max: scan.Low, FirstSeen: week, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"above max": "new fixable, scored"}, scan.Counts{scan.Medium: 1}, 0,
+			gate.Request{Max: scan.Low, FirstSeen: week, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"above max": "new fixable, scored"}, scan.Counts{scan.Medium: 1}, 0,
 		},
 		"none": {
-			report.GateRequest{Max: scan.High, FirstSeen: now.Add(time.Second)}, listed, map[string]string{}, nil, 0,
+			gate.Request{Max: scan.High, FirstSeen: now.Add(time.Second)}, listed, map[string]string{}, nil, 0,
 		},
 		"unjudged": {
-			report.GateRequest{Max: scan.Critical, FailUnjudged: true}, listed, map[string]string{"unjudged": "unjudged, unjudged fixable"}, nil, 2,
+			gate.Request{Max: scan.Critical, FailUnjudged: true}, listed, map[string]string{"unjudged": "unjudged, unjudged fixable"}, nil, 2,
 		},
 		"unjudged and fixable": {
-			report.GateRequest{Max: scan.Critical, FailUnjudged: true, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"unjudged": "unjudged fixable"}, nil, 1,
+			gate.Request{Max: scan.Critical, FailUnjudged: true, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"unjudged": "unjudged fixable"}, nil, 1,
 		},
 		"counted but not listed": { // nobody knows whether they have a fix
-			report.GateRequest{Max: scan.Low, Filter: scan.Filter{Fixable: true}}, more, map[string]string{"above max": "old fixable, new fixable, scored"}, scan.Counts{scan.Critical: 1, scan.High: 3, scan.Medium: 1}, 1,
+			gate.Request{Max: scan.Low, Filter: scan.Filter{Fixable: true}}, more, map[string]string{"above max": "old fixable, new fixable, scored"}, scan.Counts{scan.Critical: 1, scan.High: 3, scan.Medium: 1}, 1,
 		},
 	} {
 		item := report.Item{Result: scan.Result{State: scan.Completed, CompletedAt: now.Add(-time.Hour), Counts: test.counts}, Open: open}
-		v := report.EvaluateGate([]report.Report{{Images: []report.Item{item}}}, test.request, now)
+		v := gate.Evaluate([]report.Report{{Images: []report.Item{item}}}, test.request, now)
 		got := map[string]string{}
 		var detail scan.Counts
 		for _, f := range v.Failures {
@@ -77,7 +78,7 @@ func TestGateSelectsFindings(t *testing.T) {
 				names = append(names, finding.Name)
 			}
 			got[f.Reason] = strings.Join(names, ", ")
-			if f.Reason == report.AboveMax {
+			if f.Reason == gate.AboveMax {
 				detail = f.Counts
 			}
 		}
@@ -114,7 +115,7 @@ func TestGateTellsNotYetFromNo(t *testing.T) {
 		"in progress, pending": {[]report.Item{image(scan.InProgress, ""), image(scan.NotScanned, "pending")}, true},
 		"no images":            {nil, false},
 	} {
-		if v := report.EvaluateGate([]report.Report{{Images: test.items}}, report.GateRequest{Max: scan.Low}, now); v.IsNotYet() != test.want || len(v.Failures) == 0 {
+		if v := gate.Evaluate([]report.Report{{Images: test.items}}, gate.Request{Max: scan.Low}, now); v.IsNotYet() != test.want || len(v.Failures) == 0 {
 			t.Errorf("%s: not yet is %t", name, v.IsNotYet())
 		}
 	}
@@ -136,7 +137,7 @@ func TestGateOfNewFindings(t *testing.T) {
 	old, fresh := scan.Finding{Name: "CVE-1", Severity: scan.High}, scan.Finding{Name: "CVE-2", Severity: scan.High}
 	r.results = map[string]scan.Result{"1": of(old), "2": of(scan.Finding{Name: "CVE-3", Severity: scan.Low})}
 	w.visit(t, "app", "all")
-	gate := func(g report.GateRequest) string {
+	failing := func(g gate.Request) string {
 		t.Helper()
 		v, err := w.Gate(t.Context(), "all", g)
 		if err != nil {
@@ -147,7 +148,7 @@ func TestGateOfNewFindings(t *testing.T) {
 			for _, finding := range f.Findings {
 				names = append(names, f.Image.Label()+" "+finding.Name)
 			}
-			if f.Reason != report.AboveMax {
+			if f.Reason != gate.AboveMax {
 				names = append(names, f.Reason)
 			}
 		}
@@ -158,10 +159,10 @@ func TestGateOfNewFindings(t *testing.T) {
 		r.results["1"], r.results["2"] = of(old), of(scan.Finding{Name: "CVE-3", Severity: scan.Low})
 		w.visit(t, "app", "all")
 	}
-	week := func() report.GateRequest {
-		return report.GateRequest{Max: scan.Medium, FirstSeen: w.Now().Add(-7 * 24 * time.Hour)}
+	week := func() gate.Request {
+		return gate.Request{Max: scan.Medium, FirstSeen: w.Now().Add(-7 * 24 * time.Hour)}
 	}
-	if got := gate(week()); got != "" {
+	if got := failing(week()); got != "" {
 		t.Errorf("with an old finding: %s", got)
 	}
 	w.advance(24 * time.Hour)
@@ -170,10 +171,10 @@ func TestGateOfNewFindings(t *testing.T) {
 		if visited {
 			w.visit(t, "app", "all")
 		}
-		if got := gate(week()); got != "a CVE-2" {
+		if got := failing(week()); got != "a CVE-2" {
 			t.Errorf("with a new finding, visited %t: %s", visited, got)
 		}
-		if got := gate(report.GateRequest{Max: scan.Medium}); got != "a CVE-1, a CVE-2" {
+		if got := failing(gate.Request{Max: scan.Medium}); got != "a CVE-1, a CVE-2" {
 			t.Errorf("without new, visited %t: %s", visited, got)
 		}
 	}
@@ -194,7 +195,7 @@ func TestGateOfAnIndex(t *testing.T) {
 		"amd2": completed(w, time.Hour, scan.Counts{scan.High: 1}), "arm2": {State: scan.InProgress},
 	}
 	for digest, want := range map[string][]string{watched: {"1 (linux/arm64): above max"}, other: {other + " (linux/amd64): above max", other + " (linux/arm64): in progress"}} {
-		v, err := w.Gate(t.Context(), "all", report.GateRequest{Max: scan.Low, Filter: scan.Filter{Digests: []string{digest}}})
+		v, err := w.Gate(t.Context(), "all", gate.Request{Max: scan.Low, Filter: scan.Filter{Digests: []string{digest}}})
 		if err != nil {
 			t.Fatal(err)
 		}

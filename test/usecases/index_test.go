@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
@@ -197,11 +198,11 @@ func TestGateOfAnUnreadableIndex(t *testing.T) {
 			w := newService(r, config("1", "app"))
 			r.results = map[string]scan.Result{"amd": completed(w, age, nil), "arm": completed(w, age, nil)}
 			w.visit(t, "app", "1")
-			if v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Low}); err != nil || len(v.Failures) > 0 {
+			if v, err := w.Gate(t.Context(), "1", gate.Request{Max: scan.Low}); err != nil || len(v.Failures) > 0 {
 				t.Errorf("%s, %s: %v, failures %v of a readable index", name, age, err, v.Failures)
 			}
 			r.images["app"] = []scan.Image{{Tag: "v1", Digest: "i2", Kind: scan.Index, Err: unavailable}}
-			if v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Low}); err != nil || len(v.Failures) == 0 {
+			if v, err := w.Gate(t.Context(), "1", gate.Request{Max: scan.Low}); err != nil || len(v.Failures) == 0 {
 				t.Errorf("%s, %s: %v, the gate passes", name, age, err)
 			}
 		}
@@ -225,7 +226,7 @@ func TestTagThatNoPageLists(t *testing.T) {
 		if deleted {
 			r.images["app"], want = r.images["app"][1:], "1: v2 completed "
 		}
-		v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Low})
+		v, err := w.Gate(t.Context(), "1", gate.Request{Max: scan.Low})
 		if err != nil || len(v.Failures) == 0 != deleted {
 			t.Errorf("%s: the gate fails because of %v, %v", name, v.Failures, err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/report"
@@ -289,7 +290,7 @@ func TestGateOfAPattern(t *testing.T) {
 	r.withResults(w, time.Hour)
 	gate := func(id string, max scan.Severity, f scan.Filter) (failures []string, images int) {
 		t.Helper()
-		v, err := w.Gate(t.Context(), id, report.GateRequest{Max: max, Filter: f})
+		v, err := w.Gate(t.Context(), id, gate.Request{Max: max, Filter: f})
 		if err != nil {
 			t.Fatal(err)
 		}

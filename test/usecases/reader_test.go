@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -148,7 +149,7 @@ func TestConcurrencyIsLimited(t *testing.T) {
 			t.Errorf("%d reports, %d records read at once, want %d", got, loads.highest.Load(), maxRepositories)
 		}
 		for name, do := range map[string]func(){
-			"a gate":  func() { _, _ = w.Gate(t.Context(), "large", report.GateRequest{Max: scan.Low}) },
+			"a gate":  func() { _, _ = w.Gate(t.Context(), "large", gate.Request{Max: scan.Low}) },
 			"a visit": func() { w.visit(t, "large", "large") },
 		} {
 			reads.highest.Store(0)
@@ -197,7 +198,7 @@ var reads = map[string]func(ctx context.Context, w *service) ([]report.Report, e
 		return []report.Report{r}, err
 	},
 	"gate": func(ctx context.Context, w *service) ([]report.Report, error) {
-		_, err := w.Gate(ctx, "1", report.GateRequest{Max: scan.Low})
+		_, err := w.Gate(ctx, "1", gate.Request{Max: scan.Low})
 		return nil, err
 	},
 }
@@ -462,7 +463,7 @@ func TestECRDoesNotAnswer(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 22*time.Second)
 				defer cancel()
-				if v, err := w.Gate(ctx, "app0", report.GateRequest{Max: scan.Low}); err != nil || len(v.Failures) != 1 || v.Failures[0].Reason != string(scan.Unavailable) || ctx.Err() != nil {
+				if v, err := w.Gate(ctx, "app0", gate.Request{Max: scan.Low}); err != nil || len(v.Failures) != 1 || v.Failures[0].Reason != string(scan.Unavailable) || ctx.Err() != nil {
 					t.Errorf("gate: %+v, %v", v, err)
 				}
 			})
@@ -511,7 +512,7 @@ func TestGateFailsWhenECRIsUnavailable(t *testing.T) {
 		}
 		w.visit(t, "app", "1")
 		r.fail = tt.fail
-		v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Low})
+		v, err := w.Gate(t.Context(), "1", gate.Request{Max: scan.Low})
 		var got []string
 		for _, o := range v.Failures {
 			name := "config"

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/figures"
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -165,7 +166,7 @@ func TestSuppressedFindings(t *testing.T) {
 		include          bool
 		high, suppressed int
 	}{{false, 2, 2}, {true, 4, 0}} {
-		request := report.GateRequest{Max: scan.Medium}
+		request := gate.Request{Max: scan.Medium}
 		if test.include {
 			request.Filter.Suppressed = scan.IncludeSuppressed
 		}
@@ -415,10 +416,10 @@ func TestUnreadableSuppressions(t *testing.T) {
 	if l, err := w.Changes(t.Context(), "1", report.View{}); err != nil || scan.CodeOf(l.Outage()) != scan.Unavailable {
 		t.Errorf("changes: %v, %v", l.Outage(), err)
 	}
-	if v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Critical}); err != nil || len(v.Failures) == 0 {
+	if v, err := w.Gate(t.Context(), "1", gate.Request{Max: scan.Critical}); err != nil || len(v.Failures) == 0 {
 		t.Errorf("gate: %+v, %v", v, err)
 	}
-	if v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.Critical, Filter: scan.Filter{Suppressed: scan.IncludeSuppressed}}); err != nil || len(v.Failures) > 0 {
+	if v, err := w.Gate(t.Context(), "1", gate.Request{Max: scan.Critical, Filter: scan.Filter{Suppressed: scan.IncludeSuppressed}}); err != nil || len(v.Failures) > 0 {
 		t.Errorf("gate that judges all: %+v, %v", v, err)
 	}
 	if n := strings.Count(w.log.String(), "could not read the suppressions"); n != 4 {
@@ -437,7 +438,7 @@ func TestCountsWithoutFindings(t *testing.T) {
 	if got, want := w.blocks(t), "a[{HIGH 2} {MEDIUM 1}]+[{HIGH 1}]-[] suppressed 0 true\nb[{MEDIUM 1}]+[]-[] suppressed 2 false\no[{HIGH 2} {MEDIUM 1}]+[{HIGH 1}]-[] suppressed 0 false"; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	v, err := w.Gate(t.Context(), "1", report.GateRequest{Max: scan.High})
+	v, err := w.Gate(t.Context(), "1", gate.Request{Max: scan.High})
 	if err != nil || len(v.Failures) != 1 || v.Failures[0].Reason != string(scan.Unread) {
 		t.Errorf("gate: %+v, %v", v, err)
 	}

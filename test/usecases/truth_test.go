@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
@@ -130,7 +131,7 @@ func (w *truth) list() {
 
 // checkGate checks that the gate passes only if each image has a new enough result without a critical finding.
 func (w *truth) checkGate() (passed int) {
-	v, err := w.Gate(w.Context(), "1", report.GateRequest{Max: scan.Low})
+	v, err := w.Gate(w.Context(), "1", gate.Request{Max: scan.Low})
 	if err != nil || len(v.Failures) > 0 {
 		return 0
 	}
