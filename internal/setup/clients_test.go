@@ -166,7 +166,7 @@ func TestConnectionsOfAFunction(t *testing.T) {
 		t.Fatal(err)
 	}
 	visit(t, startscan, s.config)
-	if n := s.ECR.Count().Calls["StartImageScan"]; n != 150 || opened.Load() > 32 {
+	if n := s.ECR.Count().Calls["StartImageScan"]; n != 150 || opened.Load() > 40 { // without the limit 64. On a busy machine some of the 32 connections are replaced
 		t.Errorf("%d scans were started over %d connections", n, opened.Load())
 	}
 }
