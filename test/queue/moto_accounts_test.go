@@ -38,10 +38,10 @@ func TestRegistryOfAnotherAccountWithMoto(t *testing.T) {
 			t.Errorf("%v: %v, %v, want %s", registry, got, err, want)
 		}
 	}
-	if _, err := c.Images(t.Context(), scan.Repository{Registry: other.ID, Region: other.Region, Name: "team/app"}, nil); err != nil {
+	if _, err := c.Images(t.Context(), scan.Repository{Registry: other.ID, Region: other.Region, Name: "team/app"}, scan.Wanted{}); err != nil {
 		t.Errorf("list: %v", err)
 	}
-	if _, err := c.Images(t.Context(), scan.Repository{Registry: other.ID, Region: other.Region, Name: "own/app"}, nil); scan.CodeOf(err) != scan.RepositoryNotFound {
+	if _, err := c.Images(t.Context(), scan.Repository{Registry: other.ID, Region: other.Region, Name: "own/app"}, scan.Wanted{}); scan.CodeOf(err) != scan.RepositoryNotFound {
 		t.Errorf("a repository of the own account: %v", err)
 	}
 }
