@@ -35,7 +35,7 @@ func TestAnswerWithoutItsLastPage(t *testing.T) {
 		contains(t, h, map[string][]string{
 			"/summary":                                    {"Results for shop/frontend:7 in us-west-2:\n CRITICAL: 6\n HIGH: 12\n MEDIUM: 18\n LOW: 3\n UNDEFINED: 1\n INCOMPLETE: 39 findings are missing\n\n\n"},
 			"/summary?format=json":                        {`"state": "incomplete"`, `"reason": "39 findings are missing"`, `"missing": 39`, `"CRITICAL": 6`},
-			"/summary?format=csv":                         {"incomplete,39 findings are missing", ",6,12,18,3,0,1,0,0,", ",39,,,,,,\r\n"},
+			"/summary?format=csv":                         {"incomplete,39 findings are missing", ",6,12,18,3,0,1,0,0,", ",39,,,,,,,\r\n"},
 			"/summary?format=html":                        {"Incomplete", "!All images have a current result"},
 			"/summary?severity=CRITICAL&format=json":      {`"state": "incomplete"`},
 			"/findings/" + id:                             {"CVE-2021-43396", ". Incomplete lists: [7] 39 findings are missing"},
