@@ -244,7 +244,7 @@ func TestReplaysRecordedFindings(t *testing.T) {
 	}
 	s.call(t, "POST", "/configs", `{"region":"us-west-2","registry":"123456789012","repository":"untagged"}`)
 	s.waitForLog(t, "msg=visit", "repository=untagged", "outcome=ended")
-	if _, body := s.call(t, "GET", "/summary?repository=untagged", ""); !strings.Contains(body, "Results for untagged@"+digest+" in us-west-2:\n LOW: 1\n\n\n") {
+	if _, body := s.call(t, "GET", "/summary?repository=untagged", ""); !strings.Contains(body, "Results for untagged:"+strings.Replace(digest, ":", "-", 1)+" in us-west-2:\n LOW: 1\n\n\n") {
 		t.Error(body)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"ecr-continuous-scan/internal/awslocal/ecr"
@@ -145,7 +146,8 @@ func (a *answer) setDefaults(old time.Time) {
 }
 
 // put pushes the images and returns their repositories. Of several answers for one digest, the newest counts. A tag is on the image
-// of its newest answer, because it moved there. An image that was recorded without a tag has its digest as its tag.
+// of its newest answer, because it moved there. An image that was recorded without a tag has its digest as its tag, so that
+// each config of the repository watches it. A tag can't have a colon.
 func (rec *recording) put(e *ecr.ECR) []ecr.RepositoryID {
 	slices.SortStableFunc(rec.answers, func(a, b *answer) int { return a.completedAt.Compare(b.completedAt) })
 	type place struct {
@@ -175,7 +177,7 @@ func (rec *recording) put(e *ecr.ECR) []ecr.RepositoryID {
 			continue
 		}
 		if !named[at] {
-			a.Tags = []string{a.Digest}
+			a.Tags = []string{strings.Replace(a.Digest, ":", "-", 1)}
 		}
 		e.PutImage(a.id, a.Image)
 		if !slices.Contains(ids, a.id) {

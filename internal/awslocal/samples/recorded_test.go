@@ -106,7 +106,7 @@ func TestLoadFindings(t *testing.T) {
 		{"two tags of one image", map[string]string{"x1.json": full("1.0", goodDigest, basic), "x2.json": full("2.0", goodDigest, basic)},
 			[]string{"999999999999/team/app:1.0,2.0 COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z"}},
 		{"no tag", map[string]string{"x.json": strings.Replace(full("", goodDigest, basic), `"imageTag":"",`, "", 1)},
-			[]string{"999999999999/team/app:" + goodDigest + " COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z"}},
+			[]string{"999999999999/team/app:" + strings.Replace(goodDigest, ":", "-", 1) + " COMPLETE map[LOW:1] 1 0 2020-10-21T13:51:26Z"}},
 		{"failed", map[string]string{"x.json": `{"repositoryName":"team/app","imageId":{"imageTag":"1"},"imageScanStatus":{"status":"FAILED","description":"UnsupportedImageError: x"}}`},
 			[]string{"123456789012/team/app:1 FAILED"}},
 		{"not ready", map[string]string{"x.json": `{"repositoryName":"team/app","imageId":{"imageTag":"1"},"imageScanStatus":{"status":"ACTIVE"},"imageScanFindings":{"findings":[]}}`},
@@ -247,7 +247,7 @@ func TestCasesOfUsers(t *testing.T) {
 	}
 	for name, want := range map[string][]string{
 		"cut-answer":          {"shop/frontend:7 COMPLETE map[CRITICAL:6 HIGH:12 LOW:3 MEDIUM:18 UNDEFINED:1] 1 0 2026-11-28T06:40:00Z incomplete"},
-		"by-digest-only":      {"shop/frontend:" + otherDigest + " COMPLETE map[CRITICAL:2] 2 0 2026-11-27T17:20:00Z"},
+		"by-digest-only":      {"shop/frontend:" + strings.Replace(otherDigest, ":", "-", 1) + " COMPLETE map[CRITICAL:2] 2 0 2026-11-27T17:20:00Z"},
 		"powershell-utf16":    nil,
 		"boto3-times":         {"team/boto:1 COMPLETE map[INFORMATIONAL:1 LOW:1 UNDEFINED:2] 4 0 2026-11-28T06:00:00Z"},
 		"one-tag-two-digests": {"team/daily: COMPLETE map[CRITICAL:1 LOW:1] 2 0 2026-11-27T06:00:00Z", "team/daily:latest COMPLETE map[LOW:1] 1 0 2026-11-28T06:00:00Z"},
