@@ -21,16 +21,16 @@ import (
 func allowedCalls() map[string][]string {
 	reads := []string{
 		"BatchGetImage", "DescribeImageScanFindings", "DescribeImages",
-		"GetObject of a config", "GetObject of a record", "GetObject of packed/configs", "ListObjectsV2",
+		"GetObject of a config", "GetObject of a record", "GetObject of packed/configs", "GetObject of suppressions/all.json", "ListObjectsV2",
 	}
 	return map[string][]string{
 		"configs": {
-			"DeleteObject of a config", "GetObject of a config", "GetObject of packed/configs", "ListObjectsV2", "PutObject of a config",
-			"PutObject of packed/configs", "SendMessageBatch",
+			"DeleteObject of a config", "GetObject of a config", "GetObject of a record", "GetObject of packed/configs", "GetObject of suppressions/all.json",
+			"ListObjectsV2", "PutObject of a config", "PutObject of packed/configs", "PutObject of suppressions/all.json", "SendMessageBatch",
 		},
 		"summary": reads, "findings": reads,
 		"startscan": append([]string{
-			"DeleteObject of a record", "GetQueueAttributes", "PutObject of a record", "PutObject of packed/configs", "SendMessageBatch", "StartImageScan",
+			"DeleteObject of a record", "DescribeRepositories", "GetQueueAttributes", "PutObject of a record", "PutObject of packed/configs", "SendMessageBatch", "StartImageScan",
 		}, reads...),
 	}
 }
@@ -63,7 +63,10 @@ func TestCallsAreWithinPermissions(t *testing.T) {
 	recorders["startscan"] = r
 	s := newStartScan(t, q, settings)
 
-	ids := append(postSamples(t, api), service.AddConfig(t, "test/hardcases").ID)
+	ids := append(postSamples(t, api), service.AddConfig(t, "test/hardcases").ID, service.AddConfig(t, "test/*").ID)
+	if res, got := request(t, "POST", api+"/suppressions", `{"package":"linux*","reason":"the kernel of the host runs"}`); res.StatusCode != 201 {
+		t.Errorf("POST /suppressions: %d %s", res.StatusCode, got)
+	}
 	readAll(t, api, ids)
 	s.visitAll(time.Minute) // POST requested three visits
 	readAll(t, api, ids)
@@ -117,7 +120,7 @@ func postSamples(t *testing.T, api string) []string {
 // readAll sends every kind of GET request.
 func readAll(t *testing.T, api string, ids []string) {
 	t.Helper()
-	paths := []string{"/configs", "/summary", "/summary?format=json", "/summary?format=csv", "/summary?format=html", "/findings", "/findings/all", "/changes"}
+	paths := []string{"/configs", "/suppressions", "/summary", "/summary?format=json", "/summary?format=csv", "/summary?format=html", "/findings", "/findings/all", "/changes"}
 	for _, id := range ids {
 		paths = append(paths, "/configs/"+id, "/findings/"+id, "/findings/"+id+"/changes", "/badge/"+id+".svg", "/gate/"+id+"?max=LOW")
 		for _, format := range []string{"json", "csv", "html", "sarif"} {
