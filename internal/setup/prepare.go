@@ -62,18 +62,24 @@ func readRecords(reader *report.Reader, limit int) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		isRead := make(map[scan.Repository]bool)
+		known, isRead := reader.FindKnown(ctx, configs), make(map[scan.Repository]bool)
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(connections)
 		for _, c := range configs {
-			if c.IsPattern() || isRead[c.Repo()] || len(isRead) == limit {
-				continue
+			repositories := []scan.Repository{c.Repo()}
+			if c.IsPattern() {
+				repositories = known.Matching(c)
 			}
-			isRead[c.Repo()] = true
-			g.Go(func() error {
-				_, err := reader.Open(ctx, c.Repo())
-				return err
-			})
+			for _, repo := range repositories {
+				if isRead[repo] || len(isRead) == limit {
+					continue
+				}
+				isRead[repo] = true
+				g.Go(func() error {
+					_, err := reader.Open(ctx, repo)
+					return err
+				})
+			}
 		}
 		return g.Wait()
 	}

@@ -86,6 +86,30 @@ func TestRecordsReadAtTheStart(t *testing.T) {
 	}
 }
 
+// The records of a pattern are those of the repositories that it matches.
+func TestRecordsOfAPatternAreReadAtTheStart(t *testing.T) {
+	s := start(t)
+	service := s.Service(awstest.Silent())
+	service.AddConfig(t, "*")
+	if _, err := service.ScheduleAndVisit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Configs.Delete(t.Context(), s.config.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Visitor.Configs.Pack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	inLambda(t)
+	s.resetCounts()
+	if _, err := setup.Summary(t.Context(), awstest.Silent(), base); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.S3.Count().Calls["GetObject"]; got != 3 {
+		t.Errorf("%d objects were read, want the configs, what their patterns match, and one record", got)
+	}
+}
+
 // StartScanFunc connects to S3 while it starts.
 func TestStartScanPreparesTheFirstEvent(t *testing.T) {
 	s := start(t)
