@@ -12,6 +12,7 @@ import (
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/suppress"
 )
 
 // Scanner reads from ECR and starts scans.
@@ -171,6 +172,8 @@ func (w *visit) do() (Outcome, error) {
 	if err := w.open(); err != nil {
 		return VisitFailed, err
 	}
+	rules := w.readRules()
+	defer rules() // nothing of a visit goes on after it
 	err := w.readConfigs()
 	switch {
 	case len(w.ids) == 0:
@@ -180,7 +183,7 @@ func (w *visit) do() (Outcome, error) {
 	case err != nil:
 		return VisitFailed, err
 	}
-	if err := w.recordEnds(); err != nil {
+	if err := w.recordEnds(rules()); err != nil {
 		w.log.WarnContext(w.callCtx, "could not record which suppressions ended; the next visit does it", "error", err)
 	}
 	if err := w.list(); err != nil {
@@ -205,13 +208,28 @@ func (w *visit) do() (Outcome, error) {
 	return VisitEnded, nil
 }
 
-// recordEnds records the findings that came back because their suppressions ended.
-func (w *visit) recordEnds() error {
+// readRules starts to read the suppressions, while the visit reads the configs. The function that it returns waits for them. They are nil if no ends
+// have to be recorded.
+func (w *visit) readRules() func() (*suppress.Rules, error) {
 	if w.readOnly || w.loaded == "" {
-		return nil
+		return func() (*suppress.Rules, error) { return nil, nil }
 	}
-	rules, err := w.source().Rules(w.callCtx)
-	if err != nil {
+	var rules *suppress.Rules
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		rules, err = w.source().Rules(w.callCtx)
+	}()
+	return func() (*suppress.Rules, error) {
+		<-done
+		return rules, err
+	}
+}
+
+// recordEnds records the findings that came back because their suppressions ended. err is the error if the suppressions could not be read.
+func (w *visit) recordEnds(rules *suppress.Rules, err error) error {
+	if err != nil || rules == nil {
 		return err
 	}
 	changed, err := endWriter{w.Refresher, w.Visitor.Records, w.callCtx, w.saveCtx, w.stopCtx}.record(rules)
