@@ -62,7 +62,7 @@ func (s Source) FindKnown(ctx context.Context, configs []scan.Config) KnownRepos
 	return known
 }
 
-func (k KnownRepositories) add(in scan.Registry, repositories []scan.Repository, err error) {
+func (k *KnownRepositories) add(in scan.Registry, repositories []scan.Repository, err error) {
 	k.errs[in] = err
 	for _, repo := range repositories {
 		k.names[in] = append(k.names[in], repo.Name)
