@@ -218,6 +218,19 @@ func (s *standIn) walkthrough() {
 	want(t, s.shell(records), "record/123456789012/us-west-2/amazonlinux/")
 	s.scanNow()
 	s.waitFor(records, func(out string) bool { return out == "" })
+	s.watchAll(records)
+}
+
+// watchAll adds a config that watches all repositories, until the output of records shows that another one is visited, and deletes it again.
+func (s *standIn) watchAll(records string) {
+	s.t.Helper()
+	s.setenv("ID", strings.TrimSpace(s.shell(`curl -s --header "Content-Type: application/json" --request POST --data '{"region":"us-west-2","registry":"123456789012","repository":"*"}' $ECRSCANAPI_URL/configs | jq -r .id`)))
+	s.waitFor(records, func(out string) bool { return out != "" })
+	want(s.t, s.shell("curl -s $ECRSCANAPI_URL/findings/$ID"), "[amazonlinux]")
+	s.shell("curl -s --request DELETE $ECRSCANAPI_URL/configs/$ID")
+	s.awaitVisits()
+	s.scanNow()
+	s.waitFor(records, func(out string) bool { return out == "" })
 }
 
 // report is the report of a schedule.
@@ -362,7 +375,8 @@ func (s *standIn) checkPermissions() {
 	// No function calls these, but other things need them: they make a missing object a 404, enhanced findings need
 	// them, and Lambda receives messages with the function's role. The stand-in has no image index.
 	indirect := []string{
-		"s3:ListBucket", "inspector2:ListCoverage", "inspector2:ListFindings", "sqs:ReceiveMessage", "sqs:DeleteMessage", "ecr:BatchGetImage",
+		"s3:ListBucket", "inspector2:ListCoverage", "inspector2:ListFindings", "ecr:BatchGetRepositoryScanningConfiguration",
+		"sqs:ReceiveMessage", "sqs:DeleteMessage", "ecr:BatchGetImage",
 	}
 	for _, f := range functions {
 		for _, action := range f.May {
