@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,9 +55,10 @@ func TestPurls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	column := slices.Index(rows[0], "purl")
 	var purls []string
 	for _, row := range rows[1:] {
-		if cell := row[len(row)-1]; cell != "" {
+		if cell := row[column]; cell != "" {
 			purls = append(purls, strings.Split(cell, " | ")...)
 		}
 	}
