@@ -467,7 +467,7 @@ def authorize(self, _, resource="*"):
         action = "sqs:SendMessage"
     if service == "ecr":
         request = json.loads(self.body)
-        resource = f"arn:aws:ecr:{region}:{request.get('registryId', ACCOUNT)}:repository/{request['repositoryName']}"
+        resource = f"arn:aws:ecr:{region}:{request.get('registryId', ACCOUNT)}:repository/{request.get('repositoryName', '*')}"
     tried.setdefault(scope[1], set()).add(action)
     if not allowed(function, action, resource):
         print(f"{function.function_name} may not {action} on {resource}", flush=True)
