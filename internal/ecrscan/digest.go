@@ -3,7 +3,6 @@ package ecrscan
 import (
 	"context"
 
-	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
 	"ecr-continuous-scan/internal/scan"
@@ -11,15 +10,7 @@ import (
 
 // ImagesOf implements [refresh.Registry]. The digest stands for the tag of the image, which may have none.
 func (c *Client) ImagesOf(ctx context.Context, repo scan.Repository, digest string) ([]scan.Image, error) {
-	in := ecr.DescribeImagesInput{
-		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageIds: []types.ImageIdentifier{{ImageDigest: &digest}},
-		Filter: &types.DescribeImagesFilter{ImageStatus: types.ImageStatusFilterAny},
-	}
-	out, err := call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
-	if isCode(err, "InvalidParameterException") { // as for tags
-		in.Filter = nil
-		out, err = call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
-	}
+	out, err := c.describeByID(ctx, repo, []types.ImageIdentifier{{ImageDigest: &digest}})
 	switch {
 	case scan.CodeOf(err) == scan.ImageNotFound:
 		return nil, nil

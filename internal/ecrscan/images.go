@@ -193,21 +193,28 @@ func (c *Client) imagesPage(ctx context.Context, repo scan.Repository, status ty
 	return out.ImageDetails, aws.ToString(out.NextToken), nil
 }
 
-// taggedImages returns the images of some tags. One tag that doesn't exist makes the whole call fail, and the error does not
-// name all of them. Therefore the tags are then looked up in two halves, recursively.
-func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+// describeByID describes the images with some tags or digests.
+func (c *Client) describeByID(ctx context.Context, repo scan.Repository, ids []types.ImageIdentifier) (*ecr.DescribeImagesOutput, error) {
 	in := ecr.DescribeImagesInput{
-		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageIds: make([]types.ImageIdentifier, len(tags)),
+		RepositoryName: &repo.Name, RegistryId: &repo.Registry, ImageIds: ids,
 		Filter: &types.DescribeImagesFilter{ImageStatus: types.ImageStatusFilterAny},
-	}
-	for i := range tags {
-		in.ImageIds[i].ImageTag = &tags[i]
 	}
 	out, err := call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
 	if isCode(err, "InvalidParameterException") { // ECR's documentation does not say whether a filter is allowed with image ids
 		in.Filter = nil
 		out, err = call(ctx, c, repo, describeImages, c.ecr.DescribeImages, &in)
 	}
+	return out, err
+}
+
+// taggedImages returns the images of some tags. One tag that doesn't exist makes the whole call fail, and the error does not
+// name all of them. Therefore the tags are then looked up in two halves, recursively.
+func (c *Client) taggedImages(ctx context.Context, repo scan.Repository, tags []string) ([]scan.Image, error) {
+	ids := make([]types.ImageIdentifier, len(tags))
+	for i := range tags {
+		ids[i].ImageTag = &tags[i]
+	}
+	out, err := c.describeByID(ctx, repo, ids)
 	switch {
 	case err == nil:
 	case scan.CodeOf(err) != scan.ImageNotFound:

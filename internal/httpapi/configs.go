@@ -59,12 +59,8 @@ func (a *API) replaceConfig(w http.ResponseWriter, r *http.Request) error {
 	}
 	var before, config scan.Config
 	err = a.Configs.Replace(r.Context(), id, func(stored scan.Config) (scan.Config, error) {
-		body, err := encodeJSON(stored)
-		if err != nil {
+		if err := requireMatch(r, "scan config", stored); err != nil {
 			return scan.Config{}, err
-		}
-		if !ifMatch(r, etagOf(body)) {
-			return scan.Config{}, &problem{Status: http.StatusPreconditionFailed, Detail: "The scan config was changed meanwhile. Read it again, and repeat your change."}
 		}
 		before = stored
 		config, err = stored.Replace(draft, a.Now())

@@ -261,14 +261,7 @@ func matchSuppression(r *http.Request, stored suppress.List, id string, now time
 	if err != nil {
 		return err
 	}
-	body, err := encodeJSON(show(s, now))
-	if err != nil {
-		return err
-	}
-	if !ifMatch(r, etagOf(body)) {
-		return &problem{Status: http.StatusPreconditionFailed, Detail: "The suppression was changed meanwhile. Read it again, and repeat your change."}
-	}
-	return nil
+	return requireMatch(r, "suppression", show(s, now))
 }
 
 // suppressionID returns the path's {id}. It returns NotFound for a malformed id, so that no call to the store is needed.

@@ -77,6 +77,18 @@ func etagOf(body []byte) string {
 	return `"` + hashOf(body) + `"`
 }
 
+// requireMatch returns an error if the client's If-Match does not name what GET returns now.
+func requireMatch(r *http.Request, what string, stored any) error {
+	body, err := encodeJSON(stored)
+	if err != nil {
+		return err
+	}
+	if !ifMatch(r, etagOf(body)) {
+		return &problem{Status: http.StatusPreconditionFailed, Detail: "The " + what + " was changed meanwhile. Read it again, and repeat your change."}
+	}
+	return nil
+}
+
 // ifMatch reports whether the client's If-Match contains the tag (RFC 9110, strong comparison), or is missing.
 func ifMatch(r *http.Request, etag string) bool {
 	values := r.Header.Values("If-Match")

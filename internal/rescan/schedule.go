@@ -22,7 +22,7 @@ type ScheduleReport struct {
 	Sent    int `json:"sent"`
 	NotSent int `json:"notSent"`
 	// NotListed is the number of registries, each in one Region, whose repositories could not be listed. Their recorded
-	// repositories are visited all the same.
+	// repositories are visited anyway.
 	NotListed int `json:"notListed"`
 	// Problems are the errors of the registries that were not listed and of messages that were not sent, at most 100.
 	Problems []ScheduleProblem `json:"problems"`

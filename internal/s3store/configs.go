@@ -236,9 +236,7 @@ func (s ConfigWriter) Replace(ctx context.Context, id string, change func(stored
 		if tried, err = encode(replaced); err != nil {
 			return err
 		}
-		_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
-			Bucket: &s.bucket, Key: aws.String(id + suffix), Body: bytes.NewReader(tried), ContentType: aws.String("application/json"), IfMatch: &o.version,
-		})
+		_, err = putObject(ctx, s.s3, s.bucket, id+suffix, "application/json", o.version, tried)
 		if err == nil {
 			return nil
 		}

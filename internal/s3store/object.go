@@ -1,6 +1,7 @@
 package s3store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,22 @@ func fetchObject(ctx context.Context, client *s3.Client, in s3.GetObjectInput, m
 	}
 	now, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
 	return object{body: body, version: aws.ToString(out.ETag), now: now}, nil
+}
+
+// putObject writes an object if the stored object still has this version, or if there is none and the version is empty. It returns the new version.
+// Otherwise the error is one for which isWriteConflict returns true.
+func putObject(ctx context.Context, client *s3.Client, bucket, key, contentType, version string, body []byte) (string, error) {
+	in := s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body), ContentType: &contentType}
+	if version == "" {
+		in.IfNoneMatch = aws.String("*")
+	} else {
+		in.IfMatch = &version
+	}
+	out, err := client.PutObject(ctx, &in)
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.ETag), nil
 }
 
 // responseDate returns the Date header of S3's error response. It is zero if there was no response.

@@ -176,6 +176,19 @@ func (s *RecordWriter) Save(ctx context.Context, repo scan.Repository, r history
 	return s.write(ctx, key, r.Version, body)
 }
 
+// write writes an object if the stored object has this version, or if there is none and the version is empty. It returns
+// the new version, or "" if another writer has stored another object.
+func (s *RecordWriter) write(ctx context.Context, key, version string, body []byte) (string, error) {
+	written, err := putObject(ctx, s.s3, s.bucket, key, "application/gzip", version, body)
+	switch {
+	case err == nil:
+		return written, nil
+	case !isWriteConflict(err):
+		return "", recordError("write", key, err)
+	}
+	return s.isSaved(ctx, key, body)
+}
+
 // isSaved returns the version of the stored record if its content is want, and an empty version otherwise. The SDK
 // repeats a write whose response is lost, and the repeated write then conflicts with the first one.
 func (s *RecordWriter) isSaved(ctx context.Context, key string, want []byte) (string, error) {

@@ -1,7 +1,6 @@
 package s3store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,23 +126,4 @@ func (s *RecordWriter) SavePatterns(ctx context.Context, p history.Patterns) (is
 	}
 	version, err := s.write(ctx, patternsKey, p.Version, body)
 	return version != "", err
-}
-
-// write writes an object if the stored object has this version, or if there is none and the version is empty. It returns
-// the new version, or "" if another writer has stored another object.
-func (s *RecordWriter) write(ctx context.Context, key, version string, body []byte) (string, error) {
-	in := s3.PutObjectInput{Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/gzip")}
-	if version == "" {
-		in.IfNoneMatch = aws.String("*")
-	} else {
-		in.IfMatch = &version
-	}
-	out, err := s.s3.PutObject(ctx, &in)
-	switch {
-	case err == nil:
-		return aws.ToString(out.ETag), nil
-	case !isWriteConflict(err):
-		return "", recordError("write", key, err)
-	}
-	return s.isSaved(ctx, key, body)
 }

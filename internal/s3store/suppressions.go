@@ -1,7 +1,6 @@
 package s3store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/go-json-experiment/json" // encoding/json accepts an object that has a name twice
 	"github.com/go-json-experiment/json/jsontext"
@@ -158,7 +156,7 @@ func (s SuppressionWriter) Rewrite(ctx context.Context, change func(suppress.Lis
 		if len(body) > maxSuppressions && len(tried) > len(stored.All) {
 			return suppress.ErrFull
 		}
-		err = s.put(ctx, stored.Version, body)
+		_, err = putObject(ctx, s.s3, s.bucket, SuppressionsKey, "application/json", stored.Version, body)
 		if err == nil {
 			return nil
 		}
@@ -170,18 +168,6 @@ func (s SuppressionWriter) Rewrite(ctx context.Context, change func(suppress.Lis
 		}
 	}
 	return suppressionsError("write", errors.New("other calls change it at the same time"))
-}
-
-// put writes the object if it still has this version. An empty version means that there is no object.
-func (s SuppressionWriter) put(ctx context.Context, version string, body []byte) error {
-	in := s3.PutObjectInput{Bucket: &s.bucket, Key: aws.String(SuppressionsKey), Body: bytes.NewReader(body), ContentType: aws.String("application/json")}
-	if version == "" {
-		in.IfNoneMatch = aws.String("*")
-	} else {
-		in.IfMatch = &version
-	}
-	_, err := s.s3.PutObject(ctx, &in)
-	return err
 }
 
 func encodeSuppressions(all []suppress.Suppression) ([]byte, error) {

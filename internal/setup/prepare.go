@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -62,13 +64,17 @@ func readRecords(reader *report.Reader, limit int) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		known, isRead := reader.FindKnown(ctx, configs), make(map[scan.Repository]bool)
-		g, ctx := errgroup.WithContext(ctx)
+		known := sync.OnceValue(func() refresh.KnownRepositories { return reader.FindKnown(ctx, configs) }) // one record may need no keys
+		isRead := make(map[scan.Repository]bool)
+		g, reading := errgroup.WithContext(ctx)
 		g.SetLimit(connections)
 		for _, c := range configs {
+			if len(isRead) == limit {
+				break
+			}
 			repositories := []scan.Repository{c.Repo()}
 			if c.IsPattern() {
-				repositories = known.Matching(c)
+				repositories = known().Matching(c)
 			}
 			for _, repo := range repositories {
 				if isRead[repo] || len(isRead) == limit {
@@ -76,7 +82,7 @@ func readRecords(reader *report.Reader, limit int) func(context.Context) error {
 				}
 				isRead[repo] = true
 				g.Go(func() error {
-					_, err := reader.Open(ctx, repo)
+					_, err := reader.Open(reading, repo)
 					return err
 				})
 			}

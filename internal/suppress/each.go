@@ -15,8 +15,7 @@ func (s Scope) Each(image *scan.Image, f *scan.Finding, at time.Time, use func(*
 	names, parts, now := namesOf(f), partsOf(f), at.Unix()
 	var used []*rule
 	s.each(image, names, parts, func(one *rule) {
-		if !one.isActive(now) || !one.coversRepository(image.Repository) || !one.coversImage(image) || !one.matchesName(names) ||
-			!slices.ContainsFunc(parts, one.matchesPart) || slices.Contains(used, one) {
+		if !one.matchesAllButParts(image, names, now) || !slices.ContainsFunc(parts, one.matchesPart) || slices.Contains(used, one) {
 			return
 		}
 		used = append(used, one)

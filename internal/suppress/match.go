@@ -136,6 +136,11 @@ func (r *rule) matchesName(names []string) bool {
 	return r.vulnerability == "" || slices.ContainsFunc(names, func(name string) bool { return scan.MatchesPattern(r.vulnerability, name) })
 }
 
+// matchesAllButParts reports whether the rule is active, and matches a vulnerability with these names in some package of an image.
+func (r *rule) matchesAllButParts(image *scan.Image, names []string, at int64) bool {
+	return r.isActive(at) && r.coversRepository(image.Repository) && r.coversImage(image) && r.matchesName(names)
+}
+
 // partsOf returns the packages of a finding, at least one.
 func partsOf(f *scan.Finding) []part {
 	if len(f.Packages) == 0 {
@@ -231,7 +236,7 @@ func (s Scope) Of(image *scan.Image, f *scan.Finding, at time.Time) *Suppression
 	names, parts, now := namesOf(f), partsOf(f), at.Unix()
 	best := make([]*rule, len(parts))
 	use := func(one *rule) {
-		if !one.isActive(now) || !one.coversRepository(image.Repository) || !one.coversImage(image) || !one.matchesName(names) {
+		if !one.matchesAllButParts(image, names, now) {
 			return
 		}
 		for i, p := range parts {
