@@ -99,7 +99,7 @@ func bench(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return writeReport(out, report{all, m.groups != nil, o.markdown})
+	return writeReport(out, report{all, m.groups != nil, o.markdown, pageTime()})
 }
 
 // selectJobs returns the jobs whose names match the expression.

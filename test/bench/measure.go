@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -23,6 +24,8 @@ type sample struct {
 	time, processor time.Duration
 	calls           Calls
 	bytes           int
+	// pages is the number of pages of memory that the process used for the first time.
+	pages int
 	// start is the time from the start of the process to its first poll, if the request is its first one.
 	start time.Duration
 }
@@ -166,7 +169,7 @@ func (r *run) request(ctx context.Context, p *process) (sample, error) {
 	if err := r.clear(); err != nil {
 		return sample{}, err
 	}
-	before := p.ProcessorTime()
+	before, pages := p.ProcessorTime(), p.NewPages()
 	began := time.Now()
 	a, err := p.invoke(ctx, event)
 	s := sample{time: time.Since(began), bytes: len(a.Body)}
@@ -180,7 +183,7 @@ func (r *run) request(ctx context.Context, p *process) (sample, error) {
 		return sample{}, fmt.Errorf("%w\nlog:\n%.2000s", err, p.Logs())
 	}
 	time.Sleep(r.pause)
-	s.processor = p.ProcessorTime() - before
+	s.processor, s.pages = p.ProcessorTime()-before, p.NewPages()-pages
 	if p.group == nil {
 		s.time = estimate(s.time, s.processor, p.settings.memory)
 	}
@@ -202,8 +205,20 @@ func medianOf(samples []sample) sample {
 	return sample{
 		time: median(samples, func(s sample) time.Duration { return s.time }), processor: median(samples, func(s sample) time.Duration { return s.processor }),
 		calls: samples[len(samples)/2].calls, bytes: median(samples, func(s sample) int { return s.bytes }),
-		start: median(samples, func(s sample) time.Duration { return s.start }),
+		start: median(samples, func(s sample) time.Duration { return s.start }), pages: median(samples, func(s sample) int { return s.pages }),
 	}
+}
+
+// pageTime measures how long the first use of a page of memory takes. It differs much between machines: a virtual machine may have to
+// get the page from its host. A cold process uses thousands of pages for the first time.
+func pageTime() time.Duration {
+	const pages = 16 << 10
+	memory := make([]byte, pages*os.Getpagesize())
+	began := time.Now()
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	return time.Since(began) / pages
 }
 
 func median[T cmp.Ordered](samples []sample, value func(sample) T) T {

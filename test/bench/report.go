@@ -20,11 +20,13 @@ type report struct {
 	results  []result
 	quota    bool
 	markdown bool
+	// pageTime is the time that the machine needs for the first use of a page of memory.
+	pageTime time.Duration
 }
 
 // columns are the names of the columns. docs/operations.md explains them.
 func columns() []string {
-	return []string{"job", "floor", "warm", "cold", "goal", "processor time", "S3 + ECR + SQS", "memory", "GB-s of 1,000", "start", "answer"}
+	return []string{"job", "floor", "warm", "cold", "goal", "processor time", "new pages", "S3 + ECR + SQS", "memory", "GB-s of 1,000", "start", "answer"}
 }
 
 // writeReport writes a table with a row for each job and build, and with two builds a row of ratios.
@@ -66,6 +68,7 @@ func (j job) row(f figures) []string {
 	return []string{
 		decimal(milliseconds(floor)) + " ms", times(f.warm), times(f.cold), j.goal(f),
 		fmt.Sprintf("%s / %s ms", decimal(milliseconds(f.warm.processor)), decimal(milliseconds(f.cold.processor))),
+		fmt.Sprintf("%d / %d", f.warm.pages, f.cold.pages),
 		fmt.Sprintf("%s / %s", f.warm.calls, f.cold.calls), fmt.Sprintf("%d of %d MB", f.peak>>20, f.memory),
 		decimal(f.gigabyteSeconds(1000)), decimal(milliseconds(f.cold.start)) + " ms", size(f.warm.bytes),
 	}
@@ -106,6 +109,7 @@ func ratios(a, b figures) []string {
 	return []string{
 		"", ratio(float64(a.warm.time), float64(b.warm.time)), ratio(float64(a.cold.time), float64(b.cold.time)), "",
 		ratio(float64(a.warm.processor), float64(b.warm.processor)) + " / " + ratio(float64(a.cold.processor), float64(b.cold.processor)),
+		ratio(float64(a.warm.pages), float64(b.warm.pages)) + " / " + ratio(float64(a.cold.pages), float64(b.cold.pages)),
 		ratio(float64(a.warm.calls.sum()), float64(b.warm.calls.sum())) + " / " + ratio(float64(a.cold.calls.sum()), float64(b.cold.calls.sum())),
 		ratio(float64(a.peak), float64(b.peak)), ratio(a.gigabyteSeconds(1), b.gigabyteSeconds(1)),
 		ratio(float64(a.cold.start), float64(b.cold.start)), ratio(float64(a.warm.bytes), float64(b.warm.bytes)),
@@ -120,6 +124,7 @@ func (r report) summary() string {
 	} else {
 		text += "There was no cgroup quota. The times are estimates: the time of waiting, and the processor time divided by the share of a processor that the memory buys.\n"
 	}
+	text += fmt.Sprintf("The first use of a page of memory takes %.1f µs on this machine.\n", float64(r.pageTime)/float64(time.Microsecond))
 	if len(r.results) == 0 || len(r.results[0].figures) < 2 {
 		return text
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -321,4 +322,23 @@ func (f *Function) ProcessorTime() time.Duration {
 		sum += time.Duration(nanoseconds)
 	}
 	return sum
+}
+
+// NewPages returns how many pages of memory the process has used for the first time so far, without those that the system read from a
+// disk (minor page faults). It is 0 on systems other than Linux.
+func (f *Function) NewPages() int {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	// The name of the command, in brackets, can contain spaces. Eight fields follow it before the page faults.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 8 {
+		return 0
+	}
+	pages, err := strconv.Atoi(fields[7])
+	if err != nil {
+		return 0
+	}
+	return pages
 }
