@@ -77,7 +77,7 @@ func (v *Visitor) Schedule(ctx context.Context, once func(Message) string) (Sche
 func (v *Visitor) ScheduleConfig(ctx context.Context, id string, once func(Message) string) (ScheduleReport, error) {
 	calls, cancel := refresh.WithCallDeadline(ctx)
 	defer cancel()
-	config, err := v.Configs.Stored(calls, id)
+	config, err := v.Configs.Stored(calls, id, v.Now())
 	switch {
 	case scan.CodeOf(err) == scan.NotFound:
 		return ScheduleReport{Problems: []ScheduleProblem{}}, nil // deleted meanwhile

@@ -47,6 +47,7 @@ func (w *work) handle(groups []refresh.Group) {
 		toRead = wait()
 	}
 	w.fetch(toRead, w.shouldRead, w.onResult)
+	w.saveIfAwaited()
 	w.starts.Wait()
 	w.recordStarted()
 }
@@ -127,13 +128,16 @@ func (w *work) startIfDue(g refresh.Group, result scan.Result) {
 		w.add(outcome{kind: recent})
 	case isRefused:
 		w.add(refused)
-	default:
+	case result.State == scan.Completed:
+		w.mu.Lock()
+		w.isAwaited = true
+		w.mu.Unlock()
 		w.starts.Go(func() {
-			if result.State == scan.Completed {
-				<-w.recorded
-			}
+			<-w.recorded
 			w.add(w.start(g))
 		})
+	default:
+		w.starts.Go(func() { w.add(w.start(g)) })
 	}
 }
 

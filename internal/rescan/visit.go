@@ -55,9 +55,9 @@ type RecordWriter interface {
 type StoredConfigs interface {
 	// List returns all configs. Errors: Unavailable when the store can't be read.
 	List(ctx context.Context) ([]scan.Config, error)
-	// Stored returns the config with an id. Errors: NotFound only when no object is stored for the id. Unavailable
-	// when the object is invalid, access to it is denied, or it can't be read now.
-	Stored(ctx context.Context, id string) (scan.Config, error)
+	// Stored returns the config with an id, as it was stored at a moment after since. Errors: NotFound only when no object
+	// is stored for the id. Unavailable when the object is invalid, access to it is denied, or it can't be read now.
+	Stored(ctx context.Context, id string, since time.Time) (scan.Config, error)
 	// Pack stores one object with copies of all configs, if it is missing or outdated. It makes the next List of a new
 	// process faster, and nothing depends on it. Errors: Unavailable.
 	Pack(ctx context.Context) error
@@ -355,6 +355,18 @@ func (w *visit) coversConfigs() bool {
 // configsAtOnce is the maximum number of concurrent reads of configs.
 const configsAtOnce = 32
 
+// configMaxAge is how long before the visit a config can have been read. Visits of many repositories for one pattern then need few reads.
+const configMaxAge = 10 * time.Second
+
+// configsSince returns the time after which the configs must have been read. A config is stored before the message that it causes is sent.
+func (w *visit) configsSince() time.Time {
+	since := w.begin.Time().Add(-configMaxAge)
+	if w.message.Sent.After(since) {
+		return w.message.Sent
+	}
+	return since
+}
+
 // readConfigs reads the configs that the message or the record names, and selects those that watch the repository.
 // Only a config that is no longer stored counts as deleted. If a config can't be read, its tags remain in the record.
 func (w *visit) readConfigs() error {
@@ -362,11 +374,12 @@ func (w *visit) readConfigs() error {
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	configs, errs := make([]scan.Config, len(ids)), make([]error, len(ids))
+	since := w.configsSince()
 	var g errgroup.Group
 	g.SetLimit(configsAtOnce)
 	for i, id := range ids {
 		g.Go(func() error {
-			configs[i], errs[i] = w.Configs.Stored(w.callCtx, id)
+			configs[i], errs[i] = w.Configs.Stored(w.callCtx, id, since)
 			return nil
 		})
 	}

@@ -45,6 +45,8 @@ type work struct {
 	firstSave sync.Once
 
 	mu sync.Mutex
+	// isAwaited means that a start waits for recorded.
+	isAwaited bool
 	// refusal is the error if ECR refused to return the result of an image.
 	refusal error
 	tally   Tally
@@ -203,16 +205,26 @@ func (w *work) countFindings(g refresh.Group) {
 func (w *work) onBatch() {
 	w.recordStarted()
 	w.Record.Unfinished = true
-	w.firstSave.Do(func() {
-		w.storeAndSave()
-		close(w.recorded)
-	})
+	w.saveIfAwaited()
 	switch {
 	case w.isSaveDue():
 		w.storeAndSave()
 	case w.PendingFindings()-w.storing >= storedAtOnce:
 		w.waitForStores()
 		w.storeHistories()
+	}
+}
+
+// saveIfAwaited stores the record for the first time, if a start waits for this.
+func (w *work) saveIfAwaited() {
+	w.mu.Lock()
+	isAwaited := w.isAwaited
+	w.mu.Unlock()
+	if isAwaited {
+		w.firstSave.Do(func() {
+			w.storeAndSave()
+			close(w.recorded)
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"sync"
+	"time"
 
 	"ecr-continuous-scan/internal/scan"
 )
@@ -18,6 +19,15 @@ type cachedConfig struct {
 	etag   string
 	config scan.Config
 	err    error
+	read   time.Time // by S3's clock; zero for a copy of the config
+}
+
+// loadSince returns what is known of the object of an id, if it was read after a time. The caller must not change the tags of the config.
+func (c *configCache) loadSince(id string, since time.Time) (scan.Config, error, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.entries[id]
+	return e.config, e.err, ok && e.read.After(since)
 }
 
 // load returns what is known of an object with this ETag. The caller must not change the tags of the config.
@@ -28,8 +38,8 @@ func (c *configCache) load(o listedConfig) (scan.Config, error, bool) {
 	return e.config, e.err, ok && e.etag == o.etag
 }
 
-// save remembers the result of decode. It ignores an object without an ETag.
-func (c *configCache) save(o listedConfig, config scan.Config, err error) {
+// save remembers the result of decode, and when the object was read. It ignores an object without an ETag.
+func (c *configCache) save(o listedConfig, config scan.Config, err error, read time.Time) {
 	if o.etag == "" {
 		return
 	}
@@ -38,7 +48,7 @@ func (c *configCache) save(o listedConfig, config scan.Config, err error) {
 	if c.entries == nil {
 		c.entries = make(map[string]cachedConfig)
 	}
-	c.entries[o.id] = cachedConfig{o.etag, config, err}
+	c.entries[o.id] = cachedConfig{o.etag, config, err, read}
 	c.used = true
 }
 

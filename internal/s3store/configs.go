@@ -192,8 +192,11 @@ func (s *Configs) getError(ctx context.Context, id string, err error) error {
 }
 
 // Stored implements [rescan.StoredConfigs].
-func (s *Configs) Stored(ctx context.Context, id string) (scan.Config, error) {
-	c, err := s.read(ctx, id)
+func (s *Configs) Stored(ctx context.Context, id string, since time.Time) (scan.Config, error) {
+	c, err, isKnown := s.cache.loadSince(id, since)
+	if !isKnown {
+		c, err = s.read(ctx, id)
+	}
 	if err != nil && scan.CodeOf(err) != scan.NotFound {
 		return scan.Config{}, unavailable("read scan config "+id, err)
 	}
@@ -321,7 +324,7 @@ func (s *Configs) readObject(ctx context.Context, id string) (scan.Config, objec
 		return scan.Config{}, object{}, readError(id, err)
 	}
 	c, err := decode(id, o.body)
-	s.cache.save(listedConfig{id, o.version}, c, err)
+	s.cache.save(listedConfig{id, o.version}, c, err, o.now)
 	return c, o, err
 }
 

@@ -256,7 +256,7 @@ func TestStoredErrors(t *testing.T) {
 				a.S3.InjectFault(test.fault)
 			}
 			store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
-			c, err := store.Stored(t.Context(), knownID)
+			c, err := store.Stored(t.Context(), knownID, a.Now())
 			if scan.CodeOf(err) != test.code || err == nil && c.ID != knownID {
 				t.Errorf("%+v, %v", c, err)
 			}
@@ -265,8 +265,41 @@ func TestStoredErrors(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
 	for _, id := range []string{knownID, "", "../x", "index"} {
-		if _, err := store.Stored(t.Context(), id); scan.CodeOf(err) != scan.NotFound {
+		if _, err := store.Stored(t.Context(), id, a.Now()); scan.CodeOf(err) != scan.NotFound {
 			t.Errorf("%q in an empty bucket: %v", id, err)
+		}
+	}
+}
+
+// A config is read again unless it was read after the given time. A deleted one is always read again.
+func TestStoredSince(t *testing.T) {
+	a := awstest.Start(t, ecr.Options{})
+	store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
+	body := `{"id":"` + knownID + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
+	begin := a.Now()
+	check := func(since time.Time, repository string, reads int) {
+		t.Helper()
+		a.S3.ResetCount()
+		c, err := store.Stored(t.Context(), knownID, since)
+		if n := a.S3.Count().Calls["GetObject"]; err != nil || c.Repository != repository || n != reads {
+			t.Errorf("since %v: %s, %v after %d reads, want %s after %d", since.Sub(begin), c.Repository, err, n, repository, reads)
+		}
+	}
+	put(t, a, knownID+".json", body)
+	a.Advance(2 * time.Second)
+	check(begin, "test/app", 1)
+	put(t, a, knownID+".json", strings.Replace(body, "test/app", "test/app2", 1))
+	check(begin, "test/app", 0)
+	check(a.Now(), "test/app2", 1)
+	a.Advance(2 * time.Second)
+	if _, err := store.List(t.Context()); err != nil { // does not read it again
+		t.Fatal(err)
+	}
+	check(a.Now().Add(-time.Second), "test/app2", 1)
+	a.S3.InjectFault(awslocal.Fault{Operation: "GetObject", Code: "NoSuchKey"})
+	for range 2 {
+		if _, err := store.Stored(t.Context(), knownID, a.Now()); scan.CodeOf(err) != scan.NotFound {
+			t.Errorf("deleted: %v", err)
 		}
 	}
 }

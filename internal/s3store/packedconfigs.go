@@ -9,6 +9,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -100,7 +101,7 @@ func (s *Configs) addPacked(ctx context.Context, objects []listedConfig, prefetc
 	for _, p := range packed {
 		if o, ok := unknown[p.ID]; ok && p.isCopyOf(o) {
 			c, err := decode(p.ID, []byte(p.Body))
-			s.cache.save(o, c, err)
+			s.cache.save(o, c, err, time.Time{})
 		}
 	}
 }

@@ -229,11 +229,11 @@ type onlyConfig struct {
 	config scan.Config
 }
 
-func (o onlyConfig) Stored(ctx context.Context, id string) (scan.Config, error) {
+func (o onlyConfig) Stored(ctx context.Context, id string, since time.Time) (scan.Config, error) {
 	if id == o.config.ID {
 		return o.config, nil
 	}
-	return o.StoredConfigs.Stored(ctx, id)
+	return o.StoredConfigs.Stored(ctx, id, since)
 }
 
 // A message that is invalid, or whose visit fails, does not affect the other messages of the event.

@@ -11,6 +11,7 @@ import (
 
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 )
 
@@ -46,9 +47,9 @@ func listOnce[T any](list func(context.Context) ([]T, error)) func(context.Conte
 }
 
 // searchOnce reads an object that does not exist: a visit needs no list of configs, only the connection.
-func searchOnce[T any](read func(ctx context.Context, id string) (T, error)) func(context.Context) error {
+func searchOnce(configs rescan.StoredConfigs) func(context.Context) error {
 	return func(ctx context.Context) error {
-		_, _ = read(ctx, "ffffffff-ffff-7fff-bfff-ffffffffffff") // always an error
+		_, _ = configs.Stored(ctx, "ffffffff-ffff-7fff-bfff-ffffffffffff", time.Time{}) // always an error
 		return ctx.Err()
 	}
 }

@@ -119,7 +119,7 @@ func StartScan(ctx context.Context, log *slog.Logger) (*scanevents.Handler, erro
 			return nil, fmt.Errorf("%s: %w", RegistryRole, err)
 		}
 	}
-	prepare(ctx, e, log, searchOnce(visitor.Configs.Stored))
+	prepare(ctx, e, log, searchOnce(visitor.Configs))
 	metrics := scanevents.Metrics{Log: log, Function: lambdacontext.FunctionName, Now: time.Now}
 	return &scanevents.Handler{Visitor: visitor, Metrics: metrics, Log: log}, nil
 }

@@ -197,6 +197,6 @@ func indexed(configs []scan.Config) indexedConfigs {
 func (indexedConfigs) Pack(context.Context) error { return nil }
 
 // Stored implements [rescan.StoredConfigs].
-func (c indexedConfigs) Stored(_ context.Context, id string) (scan.Config, error) {
+func (c indexedConfigs) Stored(_ context.Context, id string, _ time.Time) (scan.Config, error) {
 	return c.byID[id], nil
 }

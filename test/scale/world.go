@@ -89,7 +89,7 @@ func (f fixedConfigs) Get(_ context.Context, id string) (scan.Config, error) {
 func (fixedConfigs) Pack(context.Context) error { return nil }
 
 // Stored implements [rescan.StoredConfigs].
-func (f fixedConfigs) Stored(ctx context.Context, id string) (scan.Config, error) {
+func (f fixedConfigs) Stored(ctx context.Context, id string, _ time.Time) (scan.Config, error) {
 	return f.Get(ctx, id)
 }
 

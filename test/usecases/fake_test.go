@@ -170,6 +170,7 @@ type fakeStore struct {
 	configs []scan.Config
 	err     error
 	refused map[string]error // the errors of configs that can't be read, by id
+	since   time.Time        // of the last call of Stored
 }
 
 func (s *fakeStore) List(context.Context) ([]scan.Config, error) {
@@ -196,7 +197,10 @@ func (s *fakeStore) Get(_ context.Context, id string) (scan.Config, error) {
 
 func (s *fakeStore) Pack(context.Context) error { return nil }
 
-func (s *fakeStore) Stored(ctx context.Context, id string) (scan.Config, error) {
+func (s *fakeStore) Stored(ctx context.Context, id string, since time.Time) (scan.Config, error) {
+	s.mu.Lock()
+	s.since = since
+	s.mu.Unlock()
 	if err := s.refused[id]; err != nil {
 		return scan.Config{}, err
 	}

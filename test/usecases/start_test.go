@@ -2,6 +2,8 @@ package usecases
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,5 +120,42 @@ func TestStartsAreStoredFirst(t *testing.T) {
 	w.visit(t, "app", "1")
 	if stored.Version == before.Version || stored.Images["a"].Started != history.StampOf(w.Now()) || history.HasVisibleChange(before, stored) || stored.Changed != before.Changed {
 		t.Errorf("stored before the first start: %+v", stored)
+	}
+}
+
+// The first visit of a repository stores the results before it starts scans, because ECR does not return the last result while it scans an image. It
+// stores the record only once if no image has a result.
+func TestFirstVisitStoresResultsBeforeStarts(t *testing.T) {
+	for name, test := range map[string]struct {
+		result    func(*service) scan.Result
+		isStored  bool // before the first start
+		mostSaves int
+	}{
+		"old results":   {func(w *service) scan.Result { return completed(w, 25*time.Hour, nil) }, true, 2},
+		"new results":   {func(w *service) scan.Result { return completed(w, time.Hour, nil) }, true, 1},
+		"never scanned": {func(*service) scan.Result { return scan.Result{State: scan.NotScanned} }, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &fakeRegistry{images: map[string][]scan.Image{}, results: map[string]scan.Result{}}
+			w := newService(r, config("1", "app"))
+			for i := range 300 { // more than are started at once
+				digest := fmt.Sprint(i)
+				r.images["app"] = append(r.images["app"], scan.Image{Tag: digest, Digest: digest})
+				r.results[digest] = test.result(w)
+			}
+			var mu sync.Mutex
+			isStored := true
+			r.starts = func() {
+				mu.Lock()
+				defer mu.Unlock()
+				isStored = isStored && len(w.records.of("app").Images) == 300
+			}
+			if report := w.visit(t, "app", "1"); report.Started+report.Recent != 300 {
+				t.Errorf("%+v", report)
+			}
+			if isStored != test.isStored || w.records.saves > test.mostSaves {
+				t.Errorf("stored before the starts: %t; %d saves, want at most %d", isStored, w.records.saves, test.mostSaves)
+			}
+		})
 	}
 }

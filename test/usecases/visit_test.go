@@ -448,3 +448,16 @@ func TestPostsDuringAVisitWithDifferentTags(t *testing.T) {
 		}
 	})
 }
+
+// A visit needs the configs as they were when its message was sent, or later, and at most ten seconds before it begins.
+func TestAgeOfConfigsInAVisit(t *testing.T) {
+	w := newService(&fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}}}}, config("1", "app"))
+	for ago, want := range map[time.Duration]time.Duration{0: 0, 2 * time.Second: 2 * time.Second, time.Minute: 10 * time.Second} {
+		m := w.message("app", "1")
+		m.Sent = m.Sent.Add(-ago)
+		w.visitor.Visit(t.Context(), m)
+		if got := w.Now().Sub(w.configs.since); got != want {
+			t.Errorf("%v after the message: configs of the last %v, want %v", ago, got, want)
+		}
+	}
+}
