@@ -118,31 +118,58 @@ func (h History) PresentCounts() scan.Counts {
 	return counts
 }
 
-// noteOfEnd is the note of a finding that came back because its suppression ended.
+// noteOfEnd is the note of a finding that came back because no suppression sets it aside any more.
 const noteOfEnd = "no longer suppressed"
 
 // WithEnd returns the history after suppressions ended at a moment. comesBack selects the findings that were set aside until then and no longer are. A
-// present one is new at that moment: it begins a new episode. What happened to it before is deleted from the history, because it was hidden. So nothing depends on
-// the suppression afterwards. reserve is the same as in [History.WithScan]. WithEnd returns false if nothing comes back, and h is not changed.
+// present one is new at that moment. It can be called again for the same end, also after later ones. reserve is the same as in [History.WithScan]. WithEnd
+// returns false if nothing comes back, and h is not changed.
 func (h History) WithEnd(comesBack func(*scan.Finding) bool, end Stamp, reserve func(Stamp) Stamp) (History, bool) {
-	if end <= h.Returned {
+	keys := h.keysOf(func(f *TrackedFinding) bool {
+		return f.Published <= end && f.Returned < end && comesBack(&f.Finding) // one that was found later was not set aside
+	})
+	return h.withReturned(keys, end, reserve)
+}
+
+// WithReturned returns the history after a scan of an image that changed so that suppressions no longer match some of its findings. before is the history
+// before the scan. wasAside says for a finding of before, and isAside for one of h, whether it is set aside. A present one that came back is new at
+// the time of the scan. now and reserve are the same as in [History.WithScan].
+func (h History) WithReturned(before History, wasAside, isAside func(*scan.Finding) bool, now Stamp, reserve func(Stamp) Stamp) History {
+	keys := before.keysOf(func(f *TrackedFinding) bool { return wasAside(&f.Finding) })
+	for key := range h.keysOf(func(f *TrackedFinding) bool { return isAside(&f.Finding) }) {
+		delete(keys, key)
+	}
+	at := h.LastDate
+	if at == before.LastDate { // the date of the scan tells nothing, as in dateOfScan
+		at = max(at, now)
+	}
+	next, changed := h.withReturned(keys, at, reserve)
+	if changed {
+		next.LastDate = at
+	}
+	return next
+}
+
+// withReturned returns the history in which the findings with these keys came back: a present one begins a new episode. What happened to it before is
+// deleted from the history, because it was hidden. So nothing depends on the suppression afterwards.
+func (h History) withReturned(keys map[findingKey]bool, at Stamp, reserve func(Stamp) Stamp) (History, bool) {
+	if len(keys) == 0 {
 		return h, false
 	}
-	keys := h.keysOf(func(f *TrackedFinding) bool { return f.Published <= end && comesBack(&f.Finding) }) // one that was found later was not set aside
 	next, back := h.apart(keys)
 	if !slices.ContainsFunc(back.Findings, func(f TrackedFinding) bool { return f.IsListed() }) && len(back.Events) == 0 {
 		return h, false
 	}
 	sorted := slices.SortedFunc(slices.Values(back.Findings), func(a, b TrackedFinding) int { return scan.CompareFindings(a.Finding, b.Finding) })
-	change := CountChange{At: end.Time()}
+	change := CountChange{At: at.Time()}
 	var events []Event
 	for i, f := range sorted {
 		switch f.Status {
 		case Present:
 			f.Episode++
-			f.Published = reserve(end)
-			f.Updated, f.Note, f.Earlier = f.Published, noteOfEnd, nil
-			events = append(events, Event{Kind: New, Scan: end, At: f.Updated, Name: f.Name, Package: f.IdentityPackage(), Episode: f.Episode, To: f.Severity})
+			f.Published = reserve(at)
+			f.Updated, f.Note, f.Earlier, f.Returned = f.Published, noteOfEnd, nil, at
+			events = append(events, Event{Kind: New, Scan: at, At: f.Updated, Name: f.Name, Package: f.IdentityPackage(), Episode: f.Episode, To: f.Severity})
 			change.New = change.New.With(f.Severity)
 		case Resolved:
 			f = f.onlyIdentity()
@@ -150,10 +177,9 @@ func (h History) WithEnd(comesBack func(*scan.Finding) bool, end Stamp, reserve 
 		sorted[i] = f
 	}
 	next.Findings = append(slices.Clip(next.Findings), sorted...)
-	next.Events = limitEvents(next.Events, events, max(end, h.LastDate))
+	next.Events = limitEvents(next.Events, events, max(at, h.LastDate))
 	if !change.isZero() {
 		next.Changes = withChange(next.Changes, change)
 	}
-	next.Returned = end
 	return next, true
 }

@@ -29,14 +29,14 @@ type History struct {
 	Tag      string `json:"tag"`
 	Platform string `json:"platform,omitempty"`
 	Scan
+	// Index is the index that listed the image when this scan was recorded.
+	Index string `json:"index,omitempty"`
 	// Since is when the baseline was completed, the first scan of the history. Findings of the baseline are not
 	// changes.
 	// It is 0 until the whole list of findings of the baseline was read.
 	Since Stamp `json:"since"`
 	// LastDate is the latest date in the history.
 	LastDate Stamp `json:"told"`
-	// Returned is the last end of suppressions after which findings came back.
-	Returned Stamp `json:"returned,omitempty"`
 	// ByVulnerability means that an enhanced finding has all packages of its vulnerability. In the histories of
 	// earlier versions, each package is a finding of its own.
 	ByVulnerability bool             `json:"byVulnerability,omitempty"`
@@ -83,6 +83,8 @@ type TrackedFinding struct {
 	Note string `json:"note,omitempty"`
 	// Earlier are the earlier episodes that ended within [Retention].
 	Earlier []Episode `json:"earlier,omitempty"`
+	// Returned is when the finding last came back after suppressions had set it aside.
+	Returned Stamp `json:"returned,omitempty"`
 }
 
 // EventKind is the kind of a change.
@@ -318,7 +320,7 @@ func (t *scanDiff) findings(found []scan.Finding) []TrackedFinding {
 }
 
 func (t *scanDiff) trackFound(f scan.Finding, old TrackedFinding, known bool) TrackedFinding {
-	next := TrackedFinding{Finding: f, Earlier: old.Earlier}
+	next := TrackedFinding{Finding: f, Earlier: old.Earlier, Returned: old.Returned}
 	next.Episode, next.NamesPackage = old.Episode, old.NamesPackage
 	if !known {
 		next.NamesPackage = t.packages.in(f)

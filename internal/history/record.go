@@ -121,6 +121,8 @@ type ImageRecord struct {
 	// Scan is the last completed scan whose findings are in the history. History is the name of the stored history.
 	Scan    Scan
 	History string
+	// ScanIndex is the index that listed the image when this scan was recorded.
+	ScanIndex string
 	// Since is when the baseline was completed. Changes are the changes of the counts by later scans.
 	Since   Stamp
 	Changes []CountChange
@@ -187,6 +189,19 @@ func (r ImageRecord) Image(repo scan.Repository) scan.Image {
 	}
 	if r.ErrorCode != "" && r.Kind != scan.Missing {
 		i.Err = &scan.Error{Code: r.ErrorCode, Message: r.Reason}
+	}
+	if r.Scan.Digest == r.Digest && r.ScanIndex != r.Index {
+		i.LastIndex = r.ScanIndex
+	}
+	return i
+}
+
+// ScannedImage returns the image as it was when the last scan in its history was recorded. Suppressions of a digest set the
+// findings of this scan aside, even if the tag points to another digest now.
+func (r ImageRecord) ScannedImage(repo scan.Repository) scan.Image {
+	i := r.Image(repo)
+	if r.Scan.Digest != "" && r.Scan.Digest != r.Digest {
+		i.Digest, i.Index = r.Scan.Digest, r.ScanIndex
 	}
 	return i
 }
@@ -331,12 +346,12 @@ func (r *ImageRecord) SetHistory(name string, h History, now Stamp) {
 		r.Gaps = withPeriod(r.Gaps, Period{From: since, Until: h.Completed}, now)
 	}
 	r.WaitingSince = max(r.WaitingSince, r.Scan.Completed) // the tag can point to an older digest with an older scan
-	r.Scan, r.History, r.Since, r.Changes, r.EventCount = h.Scan, name, h.Since, h.Changes, len(h.Events)
+	r.Scan, r.ScanIndex, r.History, r.Since, r.Changes, r.EventCount = h.Scan, h.Index, name, h.Since, h.Changes, len(h.Events)
 }
 
 // UndoHistory undoes SetHistory. before is the record before SetHistory.
 func (r *ImageRecord) UndoHistory(before ImageRecord) {
-	r.Scan, r.History, r.Since, r.Changes, r.EventCount, r.Gaps, r.WaitingSince = before.Scan, before.History, before.Since, before.Changes, before.EventCount, before.Gaps, before.WaitingSince
+	r.Scan, r.ScanIndex, r.History, r.Since, r.Changes, r.EventCount, r.Gaps, r.WaitingSince = before.Scan, before.ScanIndex, before.History, before.Since, before.Changes, before.EventCount, before.Gaps, before.WaitingSince
 	r.Read = 0
 }
 
@@ -344,7 +359,7 @@ func (r *ImageRecord) UndoHistory(before ImageRecord) {
 func (r *Record) RestoreImage(name string, h History) {
 	i := ImageRecord{
 		Tag: h.Tag, Platform: h.Platform, Digest: h.Digest, First: cmp.Or(h.Since, h.Completed), Seen: h.LastDate,
-		Scan: h.Scan, History: name, Since: h.Since, Changes: h.Changes, EventCount: len(h.Events),
+		Scan: h.Scan, ScanIndex: h.Index, History: name, Since: h.Since, Changes: h.Changes, EventCount: len(h.Events),
 	}
 	r.Put(i)
 }
@@ -647,7 +662,7 @@ func (r *Record) SetWatched(isWatched func(*ImageRecord) bool, now Stamp) {
 // history.
 func (r *Record) DropHistory(label string) {
 	if i, known := r.Lookup(label); known {
-		i.History, i.Scan, i.Read = "", Scan{}, 0
+		i.History, i.Scan, i.ScanIndex, i.Read = "", Scan{}, "", 0
 		r.Put(i)
 	}
 }

@@ -35,8 +35,10 @@ type ends struct {
 	// dates are the dates of the findings that come back, in their order, by the label of the image. If only hidden entries of an image are deleted, it has no
 	// dates.
 	dates map[string][]history.Stamp
-	// failed is true if a history could not be read.
-	failed bool
+	// asOf is the moment until which the ends are known.
+	asOf history.Stamp
+	// unread are the errors of histories that could not be read, by the label of the image. It is not known what came back in them.
+	unread map[string]error
 	// seconds are the used seconds without these dates, and with those that are stored.
 	seconds history.SecondSet
 }
@@ -47,21 +49,21 @@ func (r *Refresher) SetRules(ctx context.Context, rules *suppress.Rules, until h
 	if rules == nil {
 		return
 	}
-	r.Scope = rules.In(r.Repo)
+	r.Scope, r.asOf = rules.In(r.Repo), until
 	r.times = r.Scope.Ends(r.Repo, r.Record.Returned.Time(), until.Time())
 	if len(r.times) == 0 {
 		return
 	}
 	var names, labels []string
 	for label, known := range r.Record.Images {
-		image := known.Image(r.Repo)
+		image := known.ScannedImage(r.Repo)
 		wasCovered := func(end time.Time) bool { return r.Scope.Covers(&image, end.Add(-time.Second)) }
 		if known.History != "" && slices.ContainsFunc(r.endsOf(known), wasCovered) {
 			names, labels = append(names, known.History), append(labels, label)
 		}
 	}
 	var mu sync.Mutex
-	r.dates = make(map[string][]history.Stamp)
+	r.dates, r.unread = make(map[string][]history.Stamp), make(map[string]error)
 	r.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
 		var dates []history.Stamp
 		changed := false
@@ -76,7 +78,9 @@ func (r *Refresher) SetRules(ctx context.Context, rules *suppress.Rules, until h
 		if changed {
 			r.dates[labels[i]] = dates
 		}
-		r.failed = r.failed || err != nil && scan.CodeOf(err) != scan.NotFound // a lost history has no findings
+		if err != nil && scan.CodeOf(err) != scan.NotFound { // a lost history has no findings
+			r.unread[labels[i]] = err
+		}
 	})
 	r.reserveEnds()
 }
@@ -122,14 +126,14 @@ func (r *Refresher) HasEnds(label string) bool {
 }
 
 // EndsAreStored reports whether the stored histories have all findings that came back.
-func (r *Refresher) EndsAreStored() bool { return len(r.dates) == 0 && !r.failed }
+func (r *Refresher) EndsAreStored() bool { return len(r.dates)+len(r.unread) == 0 }
 
 // LastEnd returns the last end of a suppression whose findings are not in the histories yet, or 0. failed means that some histories could not be read.
 func (r *Refresher) LastEnd() (last history.Stamp, failed bool) {
 	if len(r.times) == 0 {
 		return 0, false
 	}
-	return history.StampOf(r.times[len(r.times)-1]), r.failed
+	return history.StampOf(r.times[len(r.times)-1]), len(r.unread) > 0
 }
 
 // WithEnds returns the stored history of an image with the findings that came back.
@@ -153,7 +157,7 @@ func (r *Refresher) withEnds(label string, h history.History, reserve func(histo
 	if known == nil {
 		return h, false
 	}
-	image := known.Image(r.Repo)
+	image := known.ScannedImage(r.Repo)
 	for _, end := range r.endsOf(known) {
 		comesBack := func(f *scan.Finding) bool {
 			return r.Scope.Of(&image, f, end.Add(-time.Second)) != nil && r.Scope.Of(&image, f, end) == nil
@@ -163,6 +167,22 @@ func (r *Refresher) withEnds(label string, h history.History, reserve func(histo
 		changed = changed || isChange
 	}
 	return h, changed
+}
+
+// withScan returns a history with a scan of an image. known is the record of the image before. A finding that suppressions set aside until then is new if
+// they no longer match it, because the image or a package of the finding is another one.
+func (r *Refresher) withScan(old history.History, known history.ImageRecord, image scan.Image, result scan.Result, now history.Stamp) history.History {
+	reserve := r.Record.UsedSeconds.Reserve
+	next := old.WithScan(image.Digest, result, now, reserve)
+	next.Index, image.LastIndex = image.Index, ""
+	before, at := known.ScannedImage(r.Repo), r.asOf.Time()
+	if !r.Scope.Covers(&before, at) {
+		return next
+	}
+	isAside := func(image *scan.Image) func(*scan.Finding) bool {
+		return func(f *scan.Finding) bool { return r.Scope.Of(image, f, at) != nil }
+	}
+	return next.WithReturned(old, isAside(&before), isAside(&image), now, reserve)
 }
 
 // SetEnds records that a history with the findings that came back was stored under a name.
@@ -179,13 +199,17 @@ func (r *Refresher) SetEnds(label, name string, h history.History) {
 	delete(r.dates, label)
 }
 
+// endsSettledAfter is how long after an end a visit no longer looks for it. A deletion is stored some seconds after its time, so a visit can know a later
+// end and not the deletion.
+const endsSettledAfter = time.Minute
+
 // FinishEnds records that the findings that came back are new in all stored histories. If isComplete is false, not all histories could be stored: then it makes
 // the dates of the others free again, so that the next visit uses the same ones.
 func (r *Refresher) FinishEnds(isComplete bool) {
 	last, _ := r.LastEnd()
 	switch {
 	case isComplete:
-		r.Record.Returned, r.times = max(r.Record.Returned, last), nil
+		r.Record.Returned, r.times = max(r.Record.Returned, min(last, r.asOf.Plus(-endsSettledAfter))), nil
 	case len(r.dates) > 0:
 		r.Record.UsedSeconds = r.seconds
 	}

@@ -196,8 +196,8 @@ func (f *Fetcher) readHistories(batch []*groupResult) {
 		case scan.CodeOf(err) == scan.NotFound:
 			f.Log.ErrorContext(f.Context, "the history of an image is lost; a new one starts", append(RepositoryAttrs(f.Repo), "tag", known.Tag, "platform", known.Platform,
 				"error", err)...)
-		case err != nil:
-			updates[i].historyErrors[label] = err
+		case err != nil, f.unread[label] != nil:
+			updates[i].historyErrors[label] = cmp.Or(err, f.unread[label])
 		default:
 			updates[i].old[label] = f.WithEnds(label, h)
 		}
@@ -243,7 +243,7 @@ func (f *Fetcher) recordImage(one *groupResult, image scan.Image, now history.St
 		if old.Completed != 0 { // nothing is dated before the image was first listed
 			old.LastDate = max(old.LastDate, known.First)
 		}
-		next, before := old.WithScan(image.Digest, one.result, now, f.Record.UsedSeconds.Reserve), known
+		next, before := f.withScan(old, known, image, one.result, now), known
 		known.SetHistory(known.History, next, now)
 		if next.SameAs(old) {
 			known.Read = now

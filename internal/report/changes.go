@@ -103,7 +103,7 @@ func (q *request) collectChanges(ctx context.Context, w *watchedRepository, foun
 		}
 	}
 	q.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
-		image := images[i].Image(r.Repo)
+		image, scanned := images[i].Image(r.Repo), images[i].ScannedImage(r.Repo)
 		if err != nil {
 			q.dropBasis()
 			refresh.LogImage(ctx, q.Log, "could not read the changes of an image", image, err)
@@ -115,7 +115,7 @@ func (q *request) collectChanges(ctx context.Context, w *watchedRepository, foun
 			found.fail(err)
 			return
 		}
-		d := divide(r, &image, r.WithEnds(image.Label(), h))
+		d := divide(r, &scanned, r.WithEnds(image.Label(), h))
 		h = d.selected(q.filter)
 		h.Events = slices.DeleteFunc(slices.Clone(h.Events), func(e history.Event) bool { return found.isTooOld(e.Scan, now) })
 		changes := withUse(h.ChangesByScan(&image), images[i].Last)

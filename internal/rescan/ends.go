@@ -5,17 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/suppress"
 )
-
-// endsSettledAfter is how long after the end of a suppression a visit records it. A deletion is stored some seconds after its time. Without this, a visit that
-// does not see it yet could record a later end, and no visit would look for the deletion again.
-const endsSettledAfter = time.Minute
 
 // endsAtOnce is the maximum number of images whose histories are in memory to record an end.
 const endsAtOnce = 64
@@ -33,7 +28,7 @@ type endWriter struct {
 
 // record stores all histories with findings that came back. It reports whether it changed the record.
 func (w endWriter) record(rules *suppress.Rules) (changed bool, err error) {
-	w.SetRules(w.callCtx, rules, w.Clock().Plus(-endsSettledAfter))
+	w.SetRules(w.callCtx, rules, w.Clock())
 	last, failed := w.LastEnd()
 	if last == 0 {
 		return false, nil

@@ -1,6 +1,7 @@
 package rescan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -102,7 +103,7 @@ type visit struct {
 	configs   []scan.Config
 	ids       []string
 	configErr error
-	// readOnly means that a later version wrote the record. The visit then stores nothing.
+	// readOnly means that a later version wrote the record, or that the suppressions can't be read. The visit then stores nothing.
 	readOnly bool
 	// saved is when the record was last saved or loaded.
 	saved time.Time
@@ -172,8 +173,8 @@ func (w *visit) do() (Outcome, error) {
 	if err := w.open(); err != nil {
 		return VisitFailed, err
 	}
-	rules := w.readRules()
-	defer rules() // nothing of a visit goes on after it
+	readRules := w.readRules()
+	defer readRules() // nothing of a visit goes on after it
 	err := w.readConfigs()
 	switch {
 	case len(w.ids) == 0:
@@ -183,7 +184,11 @@ func (w *visit) do() (Outcome, error) {
 	case err != nil:
 		return VisitFailed, err
 	}
-	if err := w.recordEnds(rules()); err != nil {
+	rules, rulesErr := readRules()
+	if rulesErr != nil {
+		w.readOnly = true // otherwise nobody could tell later which findings were set aside before this visit
+	}
+	if err := w.recordEnds(rules); err != nil {
 		w.log.WarnContext(w.callCtx, "could not record which suppressions ended; the next visit does it", "error", err)
 	}
 	if err := w.list(); err != nil {
@@ -200,8 +205,8 @@ func (w *visit) do() (Outcome, error) {
 		return VisitEnded, nil
 	case err != nil:
 		return VisitFailed, err
-	case w.work.refusal != nil:
-		return VisitFailed, w.work.refusal
+	case rulesErr != nil, w.work.refusal != nil:
+		return VisitFailed, cmp.Or(rulesErr, w.work.refusal)
 	case w.work.tally.NotReached > 0:
 		return w.sendContinuation()
 	}
@@ -227,10 +232,10 @@ func (w *visit) readRules() func() (*suppress.Rules, error) {
 	}
 }
 
-// recordEnds records the findings that came back because their suppressions ended. err is the error if the suppressions could not be read.
-func (w *visit) recordEnds(rules *suppress.Rules, err error) error {
-	if err != nil || rules == nil {
-		return err
+// recordEnds records the findings that came back because their suppressions ended.
+func (w *visit) recordEnds(rules *suppress.Rules) error {
+	if rules == nil {
+		return nil
 	}
 	changed, err := endWriter{w.Refresher, w.Visitor.Records, w.callCtx, w.saveCtx, w.stopCtx}.record(rules)
 	w.mustSave = w.mustSave || changed

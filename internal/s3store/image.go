@@ -50,6 +50,7 @@ type storedImage struct {
 	Read            history.Stamp         `json:"r"`
 	History         string                `json:"h"`
 	ScanDigest      string                `json:"hd"` // of the recorded scan, if it differs from Digest
+	ScanIndex       string                `json:"hx"` // of the recorded scan, if it differs from Index
 	ScanCompleted   history.Stamp         `json:"hc"` // of the recorded scan, if it differs from Completed
 	ScanOfOtherKind bool                  `json:"he"` // the recorded scan is enhanced and the last result is basic, or the reverse
 	ScanIncomplete  bool                  `json:"hi"` // of the recorded scan
@@ -117,6 +118,9 @@ func newStoredImage(r history.ImageRecord) storedImage {
 	if r.Scan.Digest != r.Digest {
 		i.ScanDigest = r.Scan.Digest
 	}
+	if r.ScanIndex != r.Index {
+		i.ScanIndex = r.ScanIndex
+	}
 	if r.Scan.Completed != r.Last.Completed {
 		i.ScanCompleted = r.Scan.Completed
 	}
@@ -142,6 +146,7 @@ func (i storedImage) record(join func(known []int, others scan.Counts) scan.Coun
 			Digest: cmp.Or(i.ScanDigest, i.Digest), Completed: cmp.Or(i.ScanCompleted, i.Completed), Enhanced: i.Enhanced != i.ScanOfOtherKind,
 			Incomplete: i.ScanIncomplete,
 		}
+		r.ScanIndex = cmp.Or(i.ScanIndex, i.Index)
 	}
 	return r
 }

@@ -126,7 +126,7 @@ func recordOfPreviousVersion() history.Record {
 			image.Failures[n].CutOff = false
 		}
 		if image.History != "" {
-			image.History = previousHistoryName
+			image.History, image.ScanIndex = previousHistoryName, image.Index
 		}
 		image.Last.Continuous, image.Last.Unlisted, image.Last.Incomplete, image.Scan.Incomplete = false, 0, false, false
 		r.Images[label] = image
@@ -137,7 +137,7 @@ func recordOfPreviousVersion() history.Record {
 // historyOfPreviousVersion returns the expected content of the history in testdata/before.
 func historyOfPreviousVersion() history.History {
 	h := aHistory()
-	h.ByVulnerability, h.Returned = false, 0
+	h.ByVulnerability, h.Index, h.Findings[0].Returned = false, "", 0
 	f := &h.Findings[0].Finding
 	f.Packages, f.Related, f.ScoreSource = nil, nil, ""
 	return h

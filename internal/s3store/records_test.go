@@ -82,7 +82,7 @@ func aRecord() history.Record {
 	image := history.ImageRecord{
 		Tag: "latest", Platform: "linux/arm64", Listed: "linux/arm64", Digest: "sha256:a", Kind: scan.Index, WaitingSince: 77, ErrorCode: scan.NotScannable, Reason: "\x00 <odd> \u2028",
 		First: 2, Seen: 3, PushedAt: 29, LastPulled: 27, Unwatched: 30, MissingSince: 4, Last: history.Answer{State: scan.Completed, Reason: "r", Counts: scan.Counts{scan.High: 2}, Completed: 5, Enhanced: true, Continuous: true, Unlisted: 3, Incomplete: true, Suppressed: 2, InUse: 3, LastInUse: 26},
-		AnsweredAt: 6, Started: 30, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true, Incomplete: true}, History: "h", Since: 9,
+		AnsweredAt: 6, Started: 30, Read: 7, Scan: history.Scan{Digest: "sha256:a", Completed: 8, Enhanced: true, Incomplete: true}, ScanIndex: "sha256:i", History: "h", Since: 9,
 		Changes: []history.CountChange{{At: time.Unix(10, 0).UTC(), New: scan.Counts{scan.Low: 1}, Fixed: scan.Counts{"ODD": 1}, Suppressed: scan.Counts{scan.High: 3}}},
 		Gaps:    []history.Period{{From: 11, Until: 12}}, Failures: []history.Period{{From: 13, Until: 14, CutOff: true}}, FailedSince: 15,
 		Statuses: []history.StatusEvent{{Kind: history.IndexUnread, At: 26, Since: 27, Reason: "<why>"}},
@@ -96,13 +96,13 @@ func aRecord() history.Record {
 
 func aHistory() history.History {
 	return history.History{
-		Tag: "latest", Platform: "linux/arm64", Scan: history.Scan{Digest: "sha256:a", Completed: 8}, Since: 5, LastDate: 8, Returned: 32, ByVulnerability: true,
+		Tag: "latest", Platform: "linux/arm64", Scan: history.Scan{Digest: "sha256:a", Completed: 8}, Since: 5, LastDate: 8, Index: "sha256:i", ByVulnerability: true,
 		Findings: []history.TrackedFinding{{
 			Finding: scan.Finding{
 				Name: "CVE-1", Package: "p", Versions: []string{"1"}, Severity: "HIGH", Description: "<&>\u2028", URL: "https://example.com/?a&b", Score: "9.8", Vector: "v", ScoreSource: "NVD",
 				Packages: []scan.Package{{Name: "p", Manager: "OS", Arch: "X86_64", Version: "1", FixedIn: "2", Path: "usr/p", OS: "DEBIAN_12"}}, Related: []string{"ALAS-1"},
 				FixedIn: []string{"2"}, FixAvailable: "YES", Exploit: "NO", Remediation: "r", FirstSeen: time.Unix(1, 500).UTC(), Changed: time.Unix(2, 0).UTC(), Episode: 3,
-			}, Status: history.Resolved, Published: 6, Updated: 7, Ended: 8, Note: "no longer found",
+			}, Status: history.Resolved, Published: 6, Updated: 7, Ended: 8, Note: "no longer found", Returned: 32,
 		}},
 		Events:  []history.Event{{Kind: history.Raised, Scan: 8, At: 7, Name: "CVE-1", Package: "p", Episode: 3, From: scan.Low, To: scan.High}},
 		Changes: []history.CountChange{{At: time.Unix(8, 0).UTC(), New: scan.Counts{scan.High: 1}}},

@@ -38,8 +38,9 @@ type Image struct {
 	// Windows version. It is empty for an image that is not in an index, or that the index lists without a
 	// platform.
 	Listed string
-	// Index is the digest of the index that lists the image. It is empty for other images.
-	Index string
+	// Index is the digest of the index that lists the image. It is empty for other images. LastIndex is the index that listed
+	// it when its last scan was recorded, if that is another one.
+	Index, LastIndex string
 	// Artifacts is the number of entries of the index that were left out because they are not images, such as attestations.
 	Artifacts int
 	Kind      Kind

@@ -114,7 +114,13 @@ func (r *rule) coversRepository(repo scan.Repository) bool {
 
 // coversImage reports whether the rule can match findings of an image of a repository that it covers.
 func (r *rule) coversImage(image *scan.Image) bool {
-	return matches(r.Tag, image.Tag) && (r.Digest == "" || r.Digest == image.Digest || r.Digest == image.Index)
+	return matches(r.Tag, image.Tag) && (r.Digest == "" || r.Digest == image.Digest || r.Digest == image.Index || r.Digest == image.LastIndex)
+}
+
+// digestsOf returns the digests under which rules can match an image. A scan that was recorded while another index listed the image keeps what is set
+// aside until the next scan: only a scan can tell the findings as new.
+func digestsOf(image *scan.Image) [3]string {
+	return [...]string{image.Digest, image.Index, image.LastIndex}
 }
 
 // part is what rules are compared with: a package of a finding, in all versions of it that an image has.
@@ -202,8 +208,15 @@ func (s Scope) Covers(image *scan.Image, at time.Time) bool {
 	now := at.Unix()
 	covers := func(one *rule) bool { return one.isActive(now) && one.coversImage(image) }
 	coversAll := func(one *rule) bool { return covers(one) && one.coversRepository(image.Repository) }
-	return slices.ContainsFunc(s.noScope, covers) || slices.ContainsFunc(s.covering, covers) ||
-		slices.ContainsFunc(s.byDigest[image.Digest], coversAll) || slices.ContainsFunc(s.byDigest[image.Index], coversAll)
+	if slices.ContainsFunc(s.noScope, covers) || slices.ContainsFunc(s.covering, covers) {
+		return true
+	}
+	for _, digest := range digestsOf(image) {
+		if slices.ContainsFunc(s.byDigest[digest], coversAll) {
+			return true
+		}
+	}
+	return false
 }
 
 // Ends returns the moments after one and until another at which suppressions ended that can match findings of the repository, earliest first.
@@ -289,11 +302,8 @@ func compareEnds(a, b *rule) int {
 
 // each calls use with each rule that can match, and with some others. It may call use more than once with a rule.
 func (s Scope) each(image *scan.Image, names []string, parts []part, use func(*rule)) {
-	for _, one := range s.byDigest[image.Digest] {
-		use(one)
-	}
-	if image.Index != "" && image.Index != image.Digest {
-		for _, one := range s.byDigest[image.Index] {
+	for _, digest := range digestsOf(image) {
+		for _, one := range s.byDigest[digest] {
 			use(one)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"ecr-continuous-scan/internal/gate"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/suppress"
 )
@@ -425,7 +426,7 @@ func TestUnreadableSuppressions(t *testing.T) {
 	if n := strings.Count(w.log.String(), "could not read the suppressions"); n != 4 {
 		t.Errorf("%d lines in the log:\n%s", n, w.log)
 	}
-	if reports := w.scheduleAndVisit(t); len(reports) != 2 || reports[0].Outcome != "ended" {
+	if reports := w.scheduleAndVisit(t); len(reports) != 2 || reports[0].Outcome != rescan.VisitFailed || reports[0].Reason != "The suppressions can't be read." {
 		t.Errorf("visits: %+v", reports)
 	}
 }
@@ -595,5 +596,163 @@ func TestEndOfASuppressionOfABaseline(t *testing.T) {
 	_, read := w.entries(t, scan.Filter{})
 	if diff := cmp.Diff([]string{"NEW f CVE-KERNEL", "NEW f CVE-NEW", "SUPPRESSION ADDED every"}, starts(read, 3)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A visit right after an end, in which the tag also moves to an image that the suppression does not match, tells the findings once: with the ids and dates of a
+// request before it.
+func TestVisitRightAfterAnEnd(t *testing.T) {
+	w := newSuppressing(t)
+	before, changesBefore := w.entries(t, scan.Filter{})
+	w.suppress("s", 24*time.Hour, func(s *suppress.Suppression) { s.Digest = "1" })
+	w.entries(t, scan.Filter{})
+	w.advance(24*time.Hour + 10*time.Second)
+	_, changesRead := w.entries(t, scan.Filter{})
+	w.registry.images["app"][0].Digest = "9"
+	w.registry.results["9"] = w.registry.results["1"]
+	read, _ := w.entries(t, scan.Filter{})
+	if diff := cmp.Diff([]string{"a HIGH CVE-KERNEL", "a HIGH CVE-NEW"}, starts(without(read, before), 3)); diff != "" {
+		t.Errorf("new findings (-want +got):\n%s", diff)
+	}
+	for range 2 {
+		w.scheduleAndVisit(t)
+		stored, changesStored := w.entries(t, scan.Filter{})
+		if diff := cmp.Diff(read, stored) + cmp.Diff(changesRead, changesStored); diff != "" {
+			t.Errorf("the request and the visit differ (-request +visit):\n%s", diff)
+		}
+		if n := len(without(changesStored, changesBefore)); n != 3 { // the addition, and the two findings
+			t.Errorf("%d new changes: %q", n, changesStored)
+		}
+		w.advance(30 * time.Minute)
+	}
+}
+
+// A deletion is stored some seconds after its time. A visit that knows a later end and not the deletion does not hide it from the next one.
+func TestDeletionThatIsStoredLate(t *testing.T) {
+	w := newSuppressing(t)
+	before, _ := w.entries(t, scan.Filter{})
+	w.suppress("s", 0, func(s *suppress.Suppression) { s.Tag = "a" })
+	w.suppress("later", 24*time.Hour, func(s *suppress.Suppression) { s.Tag, s.Package = "a", "openssl" })
+	w.advance(24*time.Hour + 10*time.Second)
+	w.scheduleAndVisit(t)
+	w.suppressions.all[0].Deleted = w.at.Add(-15 * time.Second).Unix()
+	w.advance(20 * time.Minute)
+	for _, when := range []string{"a request", "the visit after it"} {
+		got, _ := w.entries(t, scan.Filter{})
+		if diff := cmp.Diff([]string{"a HIGH CVE-KERNEL", "a HIGH CVE-NEW", "a MEDIUM CVE-SSL"}, starts(without(got, before), 3)); diff != "" {
+			t.Errorf("%s: new findings (-want +got):\n%s", when, diff)
+		}
+		w.scheduleAndVisit(t)
+	}
+}
+
+// A finding that leaves a suppression without an end is told as new, once: because the tag moves to another image or index, or because the package has another
+// version. What else happened while it was suppressed stays hidden.
+func TestFindingThatASuppressionNoLongerMatches(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*suppress.Suppression)
+		move   func(*scan.Image, *scan.Result)
+	}{
+		"another digest":                  {func(s *suppress.Suppression) { s.Digest = "1" }, func(i *scan.Image, _ *scan.Result) { i.Digest = "9" }},
+		"another index":                   {func(s *suppress.Suppression) { s.Digest = "index" }, func(i *scan.Image, _ *scan.Result) { i.Digest, i.Index = "9", "other" }},
+		"the same image in another index": {func(s *suppress.Suppression) { s.Digest = "index" }, func(i *scan.Image, _ *scan.Result) { i.Index = "other" }},
+		"another version": {func(s *suppress.Suppression) { s.Version = "1" }, func(_ *scan.Image, r *scan.Result) {
+			for i := range r.Findings {
+				r.Findings[i].Versions = []string{"2"}
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSuppressing(t)
+			before, changesBefore := w.entries(t, scan.Filter{})
+			image := &w.registry.images["app"][0]
+			image.Index = "index"
+			scanned := func(names ...string) scan.Result {
+				r := completed(w.service, time.Minute, scan.Counts{scan.High: len(names)})
+				for _, name := range names {
+					r.Findings = append(r.Findings, scan.Finding{Name: name, Package: "linux", Versions: []string{"1"}, Severity: scan.High})
+				}
+				return r
+			}
+			w.suppress("s", 0, func(s *suppress.Suppression) { s.Tag = "a"; test.change(s) })
+			w.advance(24 * time.Hour)
+			w.registry.results["1"] = scanned("CVE-KERNEL", "CVE-NEW", "CVE-HIDDEN", "CVE-GONE")
+			w.scheduleAndVisit(t)
+			w.advance(24 * time.Hour)
+			r := scanned("CVE-KERNEL", "CVE-NEW", "CVE-HIDDEN", "CVE-LATE")
+			test.move(image, &r)
+			w.registry.results[image.Digest] = r
+			read, _ := w.entries(t, scan.Filter{})
+			w.advance(time.Minute)
+			for range 2 {
+				w.scheduleAndVisit(t)
+				stored, changed := w.entries(t, scan.Filter{})
+				if diff := cmp.Diff(read, stored); diff != "" && image.Digest != "1" { // a request does not read a recorded result again
+					t.Errorf("the request and the visit differ (-request +visit):\n%s", diff)
+				}
+				want := []string{"a HIGH CVE-HIDDEN", "a HIGH CVE-KERNEL", "a HIGH CVE-LATE", "a HIGH CVE-NEW"}
+				if got := slices.DeleteFunc(starts(without(stored, before), 3), func(s string) bool { return strings.HasPrefix(s, "a MEDIUM") }); cmp.Diff(want, got) != "" {
+					t.Errorf("new findings (-want +got):\n%s", cmp.Diff(want, got))
+				}
+				want = []string{"NEW a CVE-HIDDEN", "NEW a CVE-KERNEL", "NEW a CVE-LATE", "NEW a CVE-NEW"}
+				got := slices.DeleteFunc(starts(without(changed, changesBefore), 3), func(s string) bool { return !strings.HasPrefix(s, "NEW") && !strings.HasSuffix(s, "CVE-GONE") })
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("new changes (-want +got):\n%s", diff)
+				}
+				w.advance(time.Hour)
+			}
+		})
+	}
+}
+
+// While a tag points to an image that is not scanned yet, what happened to the findings of the image before stays hidden. So it does after the tag is deleted.
+func TestHiddenChangesOfAnEarlierImage(t *testing.T) {
+	for name, move := range map[string]func(*suppressing){
+		"another image": func(w *suppressing) { w.registry.images["app"][0].Digest = "not scanned" },
+		"no image":      func(w *suppressing) { w.registry.images["app"] = w.registry.images["app"][1:] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSuppressing(t)
+			w.suppress("s", 0, func(s *suppress.Suppression) { s.Digest = "1" })
+			w.advance(time.Hour)
+			move(w)
+			w.scheduleAndVisit(t)
+			if _, changed := w.entries(t, scan.Filter{}); strings.Contains(strings.Join(changed, "\n"), "NEW a ") {
+				t.Errorf("%q", changed)
+			}
+		})
+	}
+}
+
+// A visit that can't read the suppressions right after an end records no scan: later nobody could tell what came back at the end, and what the scan changed. So a
+// finding whose severity rose in this scan is told twice, with two ids.
+func TestScanWhileTheSuppressionsCantBeRead(t *testing.T) {
+	w := newSuppressing(t)
+	w.suppress("s", 23*time.Hour, nil)
+	w.advance(23*time.Hour + time.Minute)
+	cameBack, toldBack := w.entries(t, scan.Filter{})
+	w.advance(time.Hour)
+	result := completed(w.service, time.Minute, scan.Counts{scan.Critical: 1})
+	result.Findings = []scan.Finding{{Name: "CVE-KERNEL", Package: "linux", Severity: scan.Critical}}
+	w.registry.results["1"] = result
+	w.suppressions.err = &scan.Error{Code: scan.Unavailable, Message: "no suppressions"}
+	saves, reports := w.records.saves, w.scheduleAndVisit(t)
+	if w.records.saves != saves || reports[0].Outcome != rescan.VisitFailed || reports[0].Reason != "no suppressions" || reports[0].Recent == 0 {
+		t.Errorf("%d saves, %+v", w.records.saves-saves, reports[0])
+	}
+	w.suppressions.err = nil
+	for range 2 {
+		w.advance(time.Hour)
+		w.scheduleAndVisit(t)
+		found, told := w.entries(t, scan.Filter{})
+		if diff := cmp.Diff([]string{"a CRITICAL CVE-KERNEL", "a HIGH CVE-KERNEL", "a HIGH CVE-NEW"}, starts(slices.DeleteFunc(without(found, cameBack), func(s string) bool { return strings.Contains(s, "SSL") }), 3)); diff != "" {
+			t.Errorf("new and changed findings (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"FIXED a CVE-NEW", "FIXED a CVE-SSL", "SEVERITY RAISED a"}, starts(without(told, toldBack), 3)); diff != "" {
+			t.Errorf("new changes (-want +got):\n%s", diff)
+		}
+		if lost := without(toldBack, told); len(lost) > 0 {
+			t.Errorf("changes that are no longer told: %q", lost)
+		}
 	}
 }
