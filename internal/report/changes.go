@@ -168,10 +168,11 @@ func (n *changeCollector) fail(err error) {
 }
 
 func (n *changeCollector) add(changes []history.Change) {
+	matches := matchesChange(n.view.Filter)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range changes {
-		if len(c.RolledUp) > 0 || matchesChange(n.view.Filter, c) {
+		if len(c.RolledUp) > 0 || matches(c) {
 			n.list.add(c)
 		}
 	}
@@ -195,8 +196,9 @@ func newestChangeFirst(a, b *history.Change) int {
 // rollUp returns the changes that match the filter. Of each scan it keeps the most severe maxSingle changes, and combines the others into one.
 func rollUp(scans [][]history.Change, f scan.Filter) []history.Change {
 	var changes []history.Change
+	matches := matchesChange(f)
 	for _, all := range scans {
-		all = slices.DeleteFunc(all, func(c history.Change) bool { return !matchesChange(f, c) })
+		all = slices.DeleteFunc(all, func(c history.Change) bool { return !matches(c) })
 		if len(all) > maxSingle+1 {
 			slices.SortStableFunc(all, func(a, b history.Change) int { return scan.CompareSeverity(a.HighestSeverity(), b.HighestSeverity()) })
 			rest := all[maxSingle:]

@@ -63,13 +63,16 @@ func narrowChanges(changes []history.CountChange, f scan.Filter) []history.Count
 	return kept
 }
 
-// matchesChange reports whether a change matches the filter. Changes that are about scanning or a repository are excluded only by a filter for
-// findings.
-func matchesChange(f scan.Filter, c history.Change) bool {
-	if c.Finding.Name == "" {
-		return !f.NarrowsFindings()
+// matchesChange returns the function that reports whether a change matches the filter. Changes that are about scanning, a repository or a suppression are excluded
+// only by a filter for findings.
+func matchesChange(f scan.Filter) func(history.Change) bool {
+	listsOthers := !f.NarrowsFindings()
+	return func(c history.Change) bool {
+		if c.Finding.Name == "" {
+			return listsOthers
+		}
+		found := c.Finding
+		found.Severity = c.HighestSeverity()
+		return f.Matches(found)
 	}
-	found := c.Finding
-	found.Severity = c.HighestSeverity()
-	return f.Matches(found)
 }

@@ -9,7 +9,7 @@ import (
 
 // Each calls use once with each suppression that is active at a moment and matches a finding of an image: at least one of its packages, if it has several.
 func (s Scope) Each(image *scan.Image, f *scan.Finding, at time.Time, use func(*Suppression)) {
-	if s.Rules == nil || s.isEmpty {
+	if s.IsEmpty() {
 		return
 	}
 	names, parts, now := namesOf(f), partsOf(f), at.Unix()

@@ -131,7 +131,7 @@ type part struct {
 }
 
 func (r *rule) matchesPart(p part) bool {
-	if !matches(r.pkg, p.name) || !matches(r.path, p.path) || r.path != "" && p.path == "" {
+	if !matches(r.pkg, p.name) || r.Path != "" && (p.path == "" || !scan.MatchesPattern(r.path, p.path)) {
 		return false
 	}
 	isOther := func(version string) bool { return !scan.MatchesPattern(r.Version, version) }
@@ -179,6 +179,9 @@ type Scope struct {
 	isEmpty bool
 }
 
+// IsEmpty reports whether no suppression can match findings of the repository.
+func (s Scope) IsEmpty() bool { return s.Rules == nil || s.isEmpty }
+
 // In returns the rules for a repository.
 func (r *Rules) In(repo scan.Repository) Scope {
 	s := Scope{Rules: r, index: r.byRepository[repo.Name]}
@@ -202,7 +205,7 @@ func (s Suppression) CoversRepository(repo scan.Repository) bool {
 
 // Covers reports whether a suppression can match findings of an image at a moment.
 func (s Scope) Covers(image *scan.Image, at time.Time) bool {
-	if s.Rules == nil || s.isEmpty {
+	if s.IsEmpty() {
 		return false
 	}
 	now := at.Unix()
@@ -221,7 +224,7 @@ func (s Scope) Covers(image *scan.Image, at time.Time) bool {
 
 // Ends returns the moments after one and until another at which suppressions ended that can match findings of the repository, earliest first.
 func (s Scope) Ends(repo scan.Repository, after, until time.Time) []time.Time {
-	if s.Rules == nil || s.isEmpty {
+	if s.IsEmpty() {
 		return nil
 	}
 	var ends []int64
@@ -243,7 +246,7 @@ func (s Scope) Ends(repo scan.Repository, after, until time.Time) []time.Time {
 // Of returns the suppression that sets a finding of an image aside at a moment, or nil. An enhanced finding is set aside only if each of its packages
 // is matched. If several suppressions match, it is the one whose end brings the finding back.
 func (s Scope) Of(image *scan.Image, f *scan.Finding, at time.Time) *Suppression {
-	if s.Rules == nil || s.isEmpty {
+	if s.IsEmpty() {
 		return nil
 	}
 	names, parts, now := namesOf(f), partsOf(f), at.Unix()
@@ -319,8 +322,7 @@ type index struct {
 	all               []*rule
 }
 
-// add adds a rule under the text that the fewest findings match: a whole name rather than a pattern, and a pattern with more characters before its first
-// or after its last asterisk.
+// add adds a rule under the text that the fewest findings match: a whole name rather than a pattern, and a pattern with a longer part.
 func (x *index) add(one *rule) {
 	x.all = append(x.all, one)
 	if precision(one.vulnerability) >= precision(one.pkg) {
@@ -331,11 +333,11 @@ func (x *index) add(one *rule) {
 }
 
 func precision(pattern string) int {
-	head, _, isPattern := strings.Cut(pattern, "*")
-	if pattern != "" && !isPattern {
+	part, at := longestPart(pattern)
+	if at == whole {
 		return math.MaxInt
 	}
-	return max(len(head), len(pattern)-1-strings.LastIndex(pattern, "*"))
+	return len(part)
 }
 
 func (x *index) each(names []string, parts []part, use func(*rule)) {
@@ -352,40 +354,67 @@ func (x *index) each(names []string, parts []part, use func(*rule)) {
 	}
 }
 
-// nameIndex finds patterns that can match a name: those with the same characters before the first asterisk, or after the last one.
+// nameIndex finds patterns that can match a name: those whose longest part is in the name, at the right place. Without it, 10,000 patterns such as "*lib*"
+// would be compared with each name.
 type nameIndex struct {
-	exact, heads, tails      map[string][]*rule
-	headLengths, tailLengths []int
-	others                   []*rule // patterns that begin and end with an asterisk
+	exact, heads, middles, tails            map[string][]*rule
+	headLengths, middleLengths, tailLengths []int
+	others                                  []*rule // patterns without any characters
 }
 
 func (x *nameIndex) add(pattern string, one *rule) {
-	put := func(m *map[string][]*rule, key string) {
+	put := func(m *map[string][]*rule, lengths *[]int, key string) {
 		if *m == nil {
 			*m = make(map[string][]*rule)
 		}
 		(*m)[key] = append((*m)[key], one)
-	}
-	withLength := func(lengths []int, n int) []int {
-		if slices.Contains(lengths, n) {
-			return lengths
+		if !slices.Contains(*lengths, len(key)) {
+			*lengths = append(*lengths, len(key))
 		}
-		return append(lengths, n)
 	}
-	head, _, isPattern := strings.Cut(pattern, "*")
-	tail := pattern[strings.LastIndex(pattern, "*")+1:]
-	switch {
-	case pattern != "" && !isPattern:
-		put(&x.exact, pattern)
-	case len(head) > 0 && len(head) >= len(tail):
-		put(&x.heads, head)
-		x.headLengths = withLength(x.headLengths, len(head))
-	case len(tail) > 0:
-		put(&x.tails, tail)
-		x.tailLengths = withLength(x.tailLengths, len(tail))
-	default:
+	part, place := longestPart(pattern)
+	switch place {
+	case whole:
+		put(&x.exact, new([]int), part)
+	case atStart:
+		put(&x.heads, &x.headLengths, part)
+	case atEnd:
+		put(&x.tails, &x.tailLengths, part)
+	case inside:
+		put(&x.middles, &x.middleLengths, part)
+	case nowhere:
 		x.others = append(x.others, one)
 	}
+}
+
+// place is where a part of a pattern must be in a name.
+type place int
+
+const (
+	nowhere place = iota // the pattern has no characters
+	whole
+	atStart
+	inside
+	atEnd
+)
+
+// longestPart returns the longest part of a pattern between its asterisks. Of two, it is the first one.
+func longestPart(pattern string) (longest string, at place) {
+	parts := strings.Split(pattern, "*")
+	for i, part := range parts {
+		switch {
+		case len(part) <= len(longest):
+		case len(parts) == 1:
+			longest, at = part, whole
+		case i == 0:
+			longest, at = part, atStart
+		case i == len(parts)-1:
+			longest, at = part, atEnd
+		default:
+			longest, at = part, inside
+		}
+	}
+	return longest, at
 }
 
 func (x *nameIndex) each(name string, use func(*rule)) {
@@ -402,6 +431,13 @@ func (x *nameIndex) each(name string, use func(*rule)) {
 	for _, n := range x.tailLengths {
 		if n <= len(name) {
 			for _, one := range x.tails[name[len(name)-n:]] {
+				use(one)
+			}
+		}
+	}
+	for _, n := range x.middleLengths {
+		for i := range len(name) - n + 1 {
+			for _, one := range x.middles[name[i:i+n]] {
 				use(one)
 			}
 		}

@@ -72,6 +72,7 @@ func TestWhatASuppressionMatches(t *testing.T) {
 		"a path":                                       {suppress.Suppression{Package: "lodash", Path: "app/node_modules/*"}, enhanced("CVE-1", "lodash 4.1 app/node_modules/lodash/package.json"), true},
 		"a path with a slash at its start":             {suppress.Suppression{Package: "lodash", Path: "/app/*"}, enhanced("CVE-1", "lodash 4.1 app/x.json"), true},
 		"a path without the slash of the scanner":      {suppress.Suppression{Package: "lodash", Path: "app/*"}, enhanced("CVE-1", "lodash 4.1 /app/x.json"), true},
+		"a path that is only a slash":                  {suppress.Suppression{Package: "lodash", Path: "/"}, enhanced("CVE-1", "lodash 4.1 app/x.json"), false},
 		"the path in another case":                     {suppress.Suppression{Package: "lodash", Path: "APP/*"}, enhanced("CVE-1", "lodash 4.1 app/x.json"), false},
 		"all packages of a vulnerability":              {suppress.Suppression{Package: "linux*"}, enhanced("CVE-1", "linux-a", "linux-b"), true},
 		"one of the packages of a vulnerability":       {suppress.Suppression{Package: "linux-a"}, enhanced("CVE-1", "linux-a", "linux-b"), false},
@@ -196,6 +197,7 @@ func slowly(all []suppress.Suppression, image scan.Image, f scan.Finding, at tim
 func FuzzRules(f *testing.F) {
 	f.Add("CVE-1 linux* - - - - -\n* linux-b 1 x/* team/* v* -", "CVE-1", "CVE-9", "linux-a 1 x/y,linux-b 1 /x/z", "team/app", "v1", true)
 	f.Add("*-1 *b - - team/app - d\nCVE-* *a* - - - - i", "cve-1", "", "ab", "team/app", "v1", false)
+	f.Add("* *b*ux* - - - - -\n*c*1* *a* - - - - -\n* *toolong* - - - - -", "cve-1", "", "a-b-linux,a", "team/app", "v1", true)
 	f.Fuzz(func(t *testing.T, list, name, related, packages, repository, tag string, isEnhanced bool) {
 		var all []suppress.Suppression
 		for line := range strings.Lines(list) {
@@ -252,6 +254,8 @@ func BenchmarkRules(b *testing.B) {
 			s.Digest = fmt.Sprintf("sha256:%064x", i)
 		case 6:
 			s.Vulnerability = fmt.Sprintf("*-%d", i)
+		case 7:
+			s.Vulnerability = fmt.Sprintf("*-%d*", i)
 		}
 		list.All = append(list.All, s)
 	}

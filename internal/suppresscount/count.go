@@ -54,8 +54,8 @@ func (c Counter) Count(ctx context.Context, list suppress.List) (map[string]Matc
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(repositoriesAtOnce)
 	for _, repo := range repositories {
-		if slices.ContainsFunc(list.All, func(s suppress.Suppression) bool { return s.CoversRepository(repo) }) {
-			g.Go(func() error { return c.count(gctx, rules.In(repo), repo, configs, found) })
+		if scope := rules.In(repo); !scope.IsEmpty() {
+			g.Go(func() error { return c.count(gctx, scope, repo, configs, found) })
 		}
 	}
 	return found.matched, g.Wait()
