@@ -34,8 +34,8 @@ type Change struct {
 	Reason string
 	// Suppression is set only for a change of a suppression. Repository is empty then.
 	Suppression *ChangedSuppression
-	// RolledUp are the remaining changes of one scan of one image that are not listed separately, in their order. If
-	// it is set, only At, Repository and Image are set too.
+	// RolledUp are the remaining changes of one scan of one image, or of suppressions at one time, that are not listed separately, in their order. If
+	// it is set for a scan, only At, Repository and Image are set too. For suppressions, the other fields are those of the first of them.
 	RolledUp []Change
 }
 

@@ -172,7 +172,7 @@ func (n *changeCollector) add(changes []history.Change) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range changes {
-		if len(c.RolledUp) > 0 || matches(c) {
+		if c.Suppression == nil && len(c.RolledUp) > 0 || matches(c) {
 			n.list.add(c)
 		}
 	}

@@ -65,5 +65,29 @@ func (n *changeCollector) addSuppressions(rules *suppress.Rules, ofAll bool, now
 			changes = append(changes, c.Change)
 		}
 	}
-	n.add(n.recent(changes, now))
+	n.add(n.recent(rollUpSuppressions(changes), now))
+}
+
+// rollUpSuppressions keeps the first maxSingle changes of each kind and time, and combines the others into one. A file adds many suppressions at once, and
+// feed readers read only the first page: without this, what else happened would not be on it.
+func rollUpSuppressions(changes []history.Change) []history.Change {
+	type call struct {
+		kind history.EventKind
+		at   int64
+	}
+	calls := make(map[call][]history.Change)
+	for _, c := range changes {
+		key := call{c.Kind, c.HappenedAt.Unix()}
+		calls[key] = append(calls[key], c)
+	}
+	var all []history.Change
+	for _, same := range calls {
+		if len(same) > maxSingle+1 {
+			one := same[maxSingle]
+			one.RolledUp = same[maxSingle:]
+			same = append(slices.Clip(same[:maxSingle]), one)
+		}
+		all = append(all, same...)
+	}
+	return all
 }

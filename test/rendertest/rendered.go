@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func WithSuppressed(value string) report.Listing {
 	return l
 }
 
-// SuppressionChanges returns a change of each kind of a suppression, newest first.
+// SuppressionChanges returns a change of each kind of a suppression, newest first, and the further ones that a file added.
 func SuppressionChanges() []history.Change {
 	var changes []history.Change
 	for i, kind := range []history.EventKind{history.SuppressionDeleted, history.SuppressionEnds, history.SuppressionChanged, history.SuppressionAdded} {
@@ -119,7 +120,14 @@ func SuppressionChanges() []history.Change {
 		}
 		changes = append(changes, c)
 	}
-	return changes
+	rolled := changes[len(changes)-1]
+	rolled.At = rolled.At.Add(-time.Hour)
+	rolled.HappenedAt = rolled.At
+	rolled.RolledUp = slices.Clone(changes[len(changes)-2:])
+	for i := range rolled.RolledUp {
+		rolled.RolledUp[i].Kind = history.SuppressionAdded
+	}
+	return append(changes, rolled)
 }
 
 // ByVulnerability returns the sample, grouped and filtered, with one vulnerability in several images.

@@ -509,6 +509,61 @@ func TestChangesOfSuppressions(t *testing.T) {
 	}
 }
 
+// A file adds many suppressions at once. They do not push what a scan found off the first page of the change feed, which is all that feed readers read. What
+// a reader has keeps its id.
+func TestManySuppressionsAtOnce(t *testing.T) {
+	w := newSuppressing(t)
+	const many = 2000
+	for i := range many {
+		w.suppress(fmt.Sprintf("s%04d", i), 8*24*time.Hour, func(s *suppress.Suppression) { s.Package = fmt.Sprint("unused", i) })
+	}
+	read := func(want ...string) map[string]time.Time {
+		t.Helper()
+		ids, told, findings := map[string]time.Time{}, map[string]int{}, 0
+		for name, l := range map[string]func() (report.Listing, error){
+			"config": func() (report.Listing, error) { return w.Changes(t.Context(), "1", report.View{}) },
+			"all":    func() (report.Listing, error) { return w.AllChanges(t.Context(), report.View{}) },
+		} {
+			l, err := l()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range l.Changes {
+				if c.Suppression == nil {
+					findings++
+					continue
+				}
+				ids[fmt.Sprint(name, " ", c.ID())] = c.At
+				told[name+" "+string(c.Kind)] += max(1, len(c.RolledUp))
+			}
+			for _, kind := range want {
+				if n := told[name+" "+kind]; n != many {
+					t.Errorf("%s: %d of %d changes of the kind %s are on the first page", name, n, many, kind)
+				}
+			}
+		}
+		if findings == 0 {
+			t.Error("the change of a finding is not on the first page")
+		}
+		return ids
+	}
+	added := read("SUPPRESSION ADDED")
+	w.advance(2 * 24 * time.Hour)
+	for id, at := range read("SUPPRESSION ADDED", "SUPPRESSION ENDS") {
+		if was, isKnown := added[id]; isKnown && !was.Equal(at) {
+			t.Errorf("the date %v became %v", was, at)
+		}
+		delete(added, id)
+	}
+	if len(added) > 0 {
+		t.Errorf("%d changes that a reader has are missing or have another id", len(added))
+	}
+	l, err := w.AllChanges(t.Context(), report.View{Filter: scan.Filter{Packages: []string{"linux"}}})
+	if err != nil || slices.ContainsFunc(l.Changes, func(c history.Change) bool { return c.Suppression != nil }) {
+		t.Errorf("a filter of findings lists changes of suppressions, or %v", err)
+	}
+}
+
 // A feed that a client has is the same until a suppression changes what it says: when one is added, before its end, and when it ends.
 func TestNotModifiedWithSuppressions(t *testing.T) {
 	for name, path := range map[string]string{"findings": feedPath, "changes": feedPath + "/changes", "all findings": "/findings/all"} {

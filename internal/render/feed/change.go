@@ -108,6 +108,9 @@ func changeRows(c history.Change, limit int) []row {
 
 // rolledTitle returns a title with the number of changes of each kind.
 func rolledTitle(s *source, c history.Change) string {
+	if c.Suppression != nil {
+		return fmt.Sprintf("[%s] %d more suppressions", kindName(c), len(c.RolledUp))
+	}
 	counts := make(map[history.EventKind]int)
 	for _, one := range c.RolledUp {
 		counts[one.Kind]++
@@ -127,6 +130,9 @@ func rolledRows(c history.Change, limit int) []row {
 	used := 0
 	for i, one := range c.RolledUp {
 		line := strings.TrimSpace(fmt.Sprintf("%s %s %s", severityOf(one), render.OneLine(one.Finding.Name, render.MaxName), render.OneLine(one.Finding.Package, render.MaxName)))
+		if one.Suppression != nil {
+			line = render.OneLine(one.Suppression.What+": "+one.Reason, render.MaxName)
+		}
 		if used += len(line) + len(one.Kind); i > 0 && used > 4*limit {
 			return append(rows, row{"and", fmt.Sprintf("%d more", len(c.RolledUp)-i)})
 		}

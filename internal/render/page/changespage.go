@@ -180,10 +180,13 @@ func (r *changeRows) row(c history.Change) changeRow {
 	switch {
 	case len(c.RolledUp) > 0:
 		row.Kind, row.Text = "More", rolledWords(c)
+		if c.Suppression != nil {
+			row.Kind, row.Reason, row.Text = kindWord(c), "", plural(len(c.RolledUp), "more suppression")
+		}
 		n := min(len(c.RolledUp), maxRolledInRow, r.rolled)
 		r.rolled -= n
 		for _, one := range c.RolledUp[:n] {
-			row.Rolled = append(row.Rolled, strings.Join(strings.Fields(strings.Join([]string{kindWord(one), severityAfter(one).Name, r.name(one.Finding.Name), r.name(one.Finding.Package)}, " ")), " "))
+			row.Rolled = append(row.Rolled, r.rolledLine(one))
 		}
 		row.Omitted = len(c.RolledUp) - n
 	case c.Finding.Name != "":
@@ -205,6 +208,15 @@ func (r *changeRows) row(c history.Change) changeRow {
 		}
 	}
 	return row
+}
+
+// rolledLine returns the line of a change that has no row of its own.
+func (r *changeRows) rolledLine(c history.Change) string {
+	if c.Suppression != nil {
+		return r.name(c.Suppression.What) + ": " + r.name(c.Reason)
+	}
+	words := []string{kindWord(c), severityAfter(c).Name, r.name(c.Finding.Name), r.name(c.Finding.Package)}
+	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
 }
 
 // severityAfter returns the severity after a change, or the one before if the finding is resolved.
