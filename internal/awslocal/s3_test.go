@@ -232,6 +232,7 @@ func TestS3ConditionalRequests(t *testing.T) {
 
 // TestS3Listing lists a bucket with 1,050 configs and keys with other prefixes, with different page sizes and options.
 func TestS3Listing(t *testing.T) {
+	t.Parallel() // mostly waits for retries
 	keys := []string{"history/", "history/x", "zz/1", "zz/2", "~"}
 	for i := range 1050 {
 		keys = append(keys, fmt.Sprintf("%04d.json", i))

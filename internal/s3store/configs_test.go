@@ -322,6 +322,7 @@ func TestKeysWithControlCharacters(t *testing.T) {
 
 // Many SlowDown errors at once are retried. No retry quota is shared by the calls.
 func TestManySlowDownErrors(t *testing.T) {
+	t.Parallel() // mostly waits for retries
 	a := awstest.Start(t, ecr.Options{})
 	store := a.Service(awstest.Silent()).Configs
 	for range 200 {

@@ -393,23 +393,34 @@ func TestTooLargeObjects(t *testing.T) {
 func TestRecordsWhenS3Fails(t *testing.T) {
 	for _, status := range []int{500, 403} {
 		a, store := newRecordWriter(t)
-		repo, ctx := repository("a"), t.Context()
 		a.S3.InjectFault(awslocal.Fault{Status: status})
-		_, loaded := store.Load(ctx, repo)
-		_, saved := store.Save(ctx, repo, recordWith("x"))
-		_, read := readHistory(ctx, store, repo, uuid.NewString())
-		_, added := store.AddHistories(ctx, repo, []history.History{aHistory()})
-		_, listed := store.Repositories(ctx)
-		_, _, swept := store.Sweep(ctx, repo, history.Record{}, nil, 0)
-		_, loadedByReader := newReader(a).Load(ctx, repo)
-		_, readByReader := readHistory(ctx, newReader(a), repo, uuid.NewString())
-		for what, err := range map[string]error{
-			"load": loaded, "save": saved, "read": read, "add": added[0], "list": listed, "sweep": swept, "remove": store.Remove(ctx, repo),
-			"load by a reader": loadedByReader, "read by a reader": readByReader,
+		repo := repository("a")
+		for what, call := range map[string]func(context.Context) error{
+			"load": func(ctx context.Context) error { _, err := store.Load(ctx, repo); return err },
+			"save": func(ctx context.Context) error { _, err := store.Save(ctx, repo, recordWith("x")); return err },
+			"read": func(ctx context.Context) error { _, err := readHistory(ctx, store, repo, uuid.NewString()); return err },
+			"add": func(ctx context.Context) error {
+				_, errs := store.AddHistories(ctx, repo, []history.History{aHistory()})
+				return errs[0]
+			},
+			"list": func(ctx context.Context) error { _, err := store.Repositories(ctx); return err },
+			"sweep": func(ctx context.Context) error {
+				_, _, err := store.Sweep(ctx, repo, history.Record{}, nil, 0)
+				return err
+			},
+			"remove":           func(ctx context.Context) error { return store.Remove(ctx, repo) },
+			"load by a reader": func(ctx context.Context) error { _, err := newReader(a).Load(ctx, repo); return err },
+			"read by a reader": func(ctx context.Context) error {
+				_, err := readHistory(ctx, newReader(a), repo, uuid.NewString())
+				return err
+			},
 		} {
-			if scan.CodeOf(err) != scan.Unavailable || strings.Contains(scan.MessageOf(err), "http") {
-				t.Errorf("%d, %s: %v", status, what, err)
-			}
+			t.Run(fmt.Sprintf("%s, %d", what, status), func(t *testing.T) {
+				t.Parallel() // waits for retries
+				if err := call(t.Context()); scan.CodeOf(err) != scan.Unavailable || strings.Contains(scan.MessageOf(err), "http") {
+					t.Error(err)
+				}
+			})
 		}
 	}
 }

@@ -197,6 +197,7 @@ func TestOutageOfTwoSeconds(t *testing.T) {
 
 // If SQS refuses some entries of a batch, Send retries only these entries, at most five times.
 func TestSendRetriesRefusedEntries(t *testing.T) {
+	t.Parallel() // mostly waits for retries
 	service, queue := start(t)
 	service.SQS.RefuseEntries(12)
 	if errs := queue.Send(t.Context(), sendings("first", 10)); errs != nil {
