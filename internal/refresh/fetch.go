@@ -3,6 +3,7 @@ package refresh
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -96,6 +97,9 @@ type Fetcher struct {
 	OnResult func(Group, scan.Result, error)
 	// OnBatch, if set, is called after each batch is added to the record.
 	OnBatch func()
+
+	// counts are the counts of earlier results, by their text.
+	counts map[string]scan.Counts
 }
 
 // Run reads the results of groups from ECR and adds them to the record.
@@ -213,10 +217,28 @@ func (f *Fetcher) recordBatch(batch []*groupResult) {
 	})
 	now := f.Clock()
 	for _, one := range batch {
+		one.result.Counts = f.shared(one.result.Counts)
 		for _, image := range one.group {
 			f.recordImage(one, image, now)
 		}
 	}
+}
+
+// shared returns equal counts of an earlier result, if there are any. A record can have 100,000 images, most of them with counts that other images
+// have too, and a map of its own for each of them would take a sixth of the memory of the visit.
+func (f *Fetcher) shared(counts scan.Counts) scan.Counts {
+	if len(counts) == 0 {
+		return counts
+	}
+	text := fmt.Sprint(counts)
+	if earlier, exists := f.counts[text]; exists {
+		return earlier
+	}
+	if f.counts == nil {
+		f.counts = make(map[string]scan.Counts)
+	}
+	f.counts[text] = counts
+	return counts
 }
 
 func (f *Fetcher) recordImage(one *groupResult, image scan.Image, now history.Stamp) {

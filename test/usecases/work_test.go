@@ -3,6 +3,7 @@ package usecases
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -344,6 +345,19 @@ func TestSetStored(t *testing.T) {
 		if (diff == "") != tt.same || len(refresher.Pending()) != 0 || (after.History == "its name") == tt.same || after.IsRecorded() == tt.same {
 			t.Errorf("%s: recorded %t (-before +after):\n%s", name, after.IsRecorded(), diff)
 		}
+	}
+}
+
+// Images with equal counts share them in memory. Others have their own.
+func TestEqualCountsAreShared(t *testing.T) {
+	r := &fakeRegistry{images: map[string][]scan.Image{"app": {{Tag: "a", Digest: "1"}, {Tag: "b", Digest: "2"}, {Tag: "c", Digest: "3"}}}}
+	w := newService(r, config("1", "app"))
+	r.results = map[string]scan.Result{"1": findingsOf(w, 0, "A"), "2": findingsOf(w, 0, "B"), "3": findingsOf(w, 0, "A", "B")}
+	w.visit(t, "app", "1")
+	counts := func(tag string) scan.Counts { return w.records.of("app").Images[tag].Last.Counts }
+	same := func(a, b scan.Counts) bool { return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() }
+	if len(counts("a")) == 0 || !same(counts("a"), counts("b")) || same(counts("a"), counts("c")) || cmp.Equal(counts("a"), counts("c")) {
+		t.Errorf("a: %v, b: %v, c: %v", counts("a"), counts("b"), counts("c"))
 	}
 }
 
