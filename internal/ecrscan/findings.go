@@ -78,10 +78,10 @@ func (l *findingLists) setIn(r *scan.Result) {
 	}
 	for _, hidden := range scan.MergeFindings(l.suppressed) {
 		if !isOpen[hidden.Name] {
-			r.SuppressedNames = append(r.SuppressedNames, hidden.Name)
+			r.SuppressedFindings = append(r.SuppressedFindings, hidden)
 		}
 	}
-	r.Suppressed = len(r.SuppressedNames)
+	r.Suppressed = len(r.SuppressedFindings)
 }
 
 // basicFinding converts a finding of basic scanning. Each of its fields can be missing.

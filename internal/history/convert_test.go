@@ -53,7 +53,7 @@ func TestPackagesOfAnEarlierVersionAreMerged(t *testing.T) {
 		"one is new":       {merged("A", "B", "D"), "A*#2 HIGH day 2; B*#0 HIGH day 0; " + resolved + "; D*#0 HIGH day 6", "NEW D#0 >HIGH", 1},
 		"one came back":    {merged("A", "B", "C"), "A*#2 HIGH day 2; B*#0 HIGH day 0; " + resolved + "; C*#0 HIGH day 6", "NEW C#0 >HIGH", 1},
 		"one is raised":    {raised, "A*#3 CRITICAL day 6 (severity raised from HIGH); B*#0 HIGH day 0; " + resolved, "SEVERITY RAISED A#3 HIGH>CRITICAL", 1},
-		"one is hidden":    {withSuppressed(merged("A"), "B"), "A*#2 HIGH day 2; B*#0 HIGH suppressed day 0; " + resolved, "", 1},
+		"one is hidden":    {withSuppressed(merged("A"), "B:HIGH"), "A*#2 HIGH day 2; B*#0 HIGH suppressed day 0; " + resolved, "", 1},
 		"one stays basic":  {mixed, "A*#2 HIGH day 2; B#0 HIGH day 0 (the fix changed, the CVSS score changed); B*#0 HIGH resolved day 0 (no longer found); " + resolved, "FIXED B#0 HIGH>", 1},
 		"all are fixed":    {merged(), "A*#2 HIGH resolved day 2 (no longer found); B*#0 HIGH resolved day 0 (no longer found); " + resolved, "FIXED A#2 HIGH>; FIXED B#0 HIGH>", 1},
 		"a basic scan now": {scanned(6, "A:HIGH B:HIGH"), "A#0 HIGH day 3; A#2 HIGH hidden day 2; B#0 HIGH day 0; B#0 HIGH hidden day 0; " + resolved, "", 0},

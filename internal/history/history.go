@@ -64,9 +64,9 @@ const (
 	// Resolved means that a later completed scan did not report the finding.
 	Resolved FindingStatus = "resolved"
 	// Hidden means that the registry changed between basic and enhanced scanning, and only the earlier kind reported
-	// the finding.
+	// the finding; or that Amazon Inspector suppressed the finding and then did not report it any more.
 	Hidden FindingStatus = "hidden"
-	// Suppressed means that a suppression rule of Amazon Inspector hides the finding since a later scan.
+	// Suppressed means that the last scan reported the finding, and that a suppression rule of Amazon Inspector hides it.
 	Suppressed FindingStatus = "suppressed"
 )
 
@@ -209,7 +209,7 @@ func (h History) newDiff(r scan.Result, at Stamp, reserve func(Stamp) Stamp) *sc
 	t := &scanDiff{
 		old: make(map[findingKey]TrackedFinding, len(h.Findings)), at: at, reserve: reserve,
 		baseline: h.Completed == 0 || h.Incomplete && h.Since == 0 || h.Enhanced != r.Enhanced, lostStatus: Resolved,
-		suppressed: make(map[string]bool, len(r.SuppressedNames)),
+		suppressed: r.SuppressedFindings,
 	}
 	switch {
 	case r.Incomplete, !r.Enhanced && r.Unlisted > 0:
@@ -218,9 +218,6 @@ func (h History) newDiff(r scan.Result, at Stamp, reserve func(Stamp) Stamp) *sc
 		t.lostStatus = Present
 	case t.baseline:
 		t.lostStatus = Hidden
-	}
-	for _, name := range r.SuppressedNames {
-		t.suppressed[name] = true
 	}
 	known := h.Findings
 	if t.converted = h.Enhanced && r.Enhanced && !h.ByVulnerability; t.converted {
@@ -286,9 +283,9 @@ type scanDiff struct {
 	baseline bool
 	// lostStatus is the status of findings that the scan does not report.
 	lostStatus FindingStatus
-	// suppressed are the names of the vulnerabilities that the scan reports as suppressed. suppressedCounts are the
-	// counts of those that were not suppressed before.
-	suppressed       map[string]bool
+	// suppressed are the findings that the scan reports as suppressed. suppressedCounts are the counts of those that were
+	// present before.
+	suppressed       []scan.Finding
 	suppressedCounts scan.Counts
 	// firstSeen contains when the other kind of scanning first saw a vulnerability. It is set for a baseline.
 	firstSeen map[string]Stamp
@@ -309,9 +306,14 @@ func (t *scanDiff) findings(found []scan.Finding) []TrackedFinding {
 		delete(t.old, keyOf(f))
 		all = append(all, t.trackFound(f, old, known))
 	}
+	for _, f := range t.suppressed {
+		old, known := t.old[keyOf(f)]
+		delete(t.old, keyOf(f))
+		all = append(all, t.trackSuppressed(f, old, known))
+	}
 	rest := slices.SortedFunc(maps.Values(t.old), func(a, b TrackedFinding) int { return scan.CompareFindings(a.Finding, b.Finding) })
 	for _, f := range rest {
-		if f.Status == Present && t.lostStatus != Present {
+		if f.isReported() && t.lostStatus != Present {
 			f = t.trackLost(f)
 		}
 		all = append(all, f)
@@ -390,10 +392,29 @@ func (t *scanDiff) trackChanged(next TrackedFinding, old scan.Finding) TrackedFi
 	return next
 }
 
+// trackSuppressed updates a finding that Amazon Inspector suppresses, or adds it. This is no change.
+func (t *scanDiff) trackSuppressed(f scan.Finding, old TrackedFinding, known bool) TrackedFinding {
+	next := old
+	next.Finding, next.Episode, next.NamesPackage = f, old.Episode, old.NamesPackage
+	if !known {
+		next.NamesPackage = t.packages.in(f)
+	}
+	if next.Published == 0 {
+		next = t.trackNew(next, cmp.Or(t.firstSeen[f.Name], StampOf(f.FirstSeen), t.at), "")
+	}
+	if known && old.Status == Present {
+		t.suppressedCounts = t.suppressedCounts.With(old.Severity)
+	}
+	if !known || old.Status != Suppressed {
+		next.Status, next.Ended = Suppressed, t.at
+	}
+	return next
+}
+
 // trackLost updates a finding that the scan did not report.
 func (t *scanDiff) trackLost(f TrackedFinding) TrackedFinding {
-	if t.suppressed[f.Name] {
-		f.Status, f.Ended, t.suppressedCounts = Suppressed, t.at, t.suppressedCounts.With(f.Severity)
+	if f.Status == Suppressed {
+		f.Status, f.Ended = Hidden, t.at // nobody was told of it, so its end is no change
 		return f
 	}
 	f.Status, f.Ended = t.lostStatus, t.at
@@ -442,7 +463,7 @@ func (t *scanDiff) prune(all []TrackedFinding) []TrackedFinding {
 	var ended []TrackedFinding
 	for _, f := range all {
 		f.Earlier = t.recentEpisodes(f.Earlier)
-		if f.Status == Present {
+		if f.isReported() {
 			present = append(present, f)
 		} else {
 			ended = append(ended, f)
@@ -480,6 +501,9 @@ func limitEvents(old, added []Event, at Stamp) []Event {
 
 // SameAs reports whether two histories are equal.
 func (h History) SameAs(other History) bool { return reflect.DeepEqual(h, other) }
+
+// isReported reports whether the last scan reported the finding, also as suppressed.
+func (f *TrackedFinding) isReported() bool { return f.Status == Present || f.Status == Suppressed }
 
 // IsListed reports whether feeds list the finding: whether it is present, or was resolved and is stored with all fields.
 func (f *TrackedFinding) IsListed() bool {

@@ -41,10 +41,24 @@ func asInspector(r scan.Result) scan.Result {
 	return r
 }
 
+// suppressedFinding returns the finding "name:severity" of Amazon Inspector.
+func suppressedFinding(text string) scan.Finding {
+	name, severity, _ := strings.Cut(text, ":")
+	return scan.Finding{Name: name, Severity: scan.Severity(severity)}.WithPackages([]scan.Package{{Name: "p"}})
+}
+
 // withSuppressed returns the result with suppressed vulnerabilities.
 func withSuppressed(r scan.Result, names string) scan.Result {
-	r.SuppressedNames = strings.Fields(names)
-	r.Suppressed = len(r.SuppressedNames)
+	for name := range strings.FieldsSeq(names) {
+		r.SuppressedFindings = append(r.SuppressedFindings, suppressedFinding(name))
+	}
+	r.Suppressed = len(r.SuppressedFindings)
+	return r
+}
+
+// incomplete returns the result of a list that could not be read to its end.
+func incomplete(r scan.Result) scan.Result {
+	r.Incomplete = true
 	return r
 }
 
@@ -200,14 +214,33 @@ func TestHistory(t *testing.T) {
 		},
 		"a suppressed finding is neither fixed nor new": {
 			enhanced(0, "A:HIGH B:LOW", "A*#0 HIGH day 0; B*#0 LOW day 0", ""),
-			suppressed(1, "B:LOW", "A C", "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""),
-			suppressed(2, "B:LOW", "A C", "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""),
-			suppressed(3, "B:LOW", "C", "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""),
-			enhanced(4, "A:HIGH B:LOW C:LOW", "A*#1 HIGH day 4 (no longer suppressed); B*#0 LOW day 0; C*#0 LOW day 4", "NEW A#1 >HIGH; NEW C#0 >LOW"),
+			suppressed(1, "B:LOW", "A:HIGH", "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""),
+			suppressed(2, "B:LOW", "A:LOW", "A*#0 LOW suppressed day 0; B*#0 LOW day 0", ""),
+			enhanced(3, "A:HIGH B:LOW", "A*#1 HIGH day 3 (no longer suppressed); B*#0 LOW day 0", "NEW A#1 >HIGH"),
+		},
+		"a finding that was never seen open is suppressed": {
+			suppressed(0, "B:LOW", "A:HIGH", "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""),
+			suppressed(1, "B:LOW", "A:HIGH C:LOW", "A*#0 HIGH suppressed day 0; B*#0 LOW day 0; C*#0 LOW suppressed day 1", ""),
+			enhanced(2, "B:LOW C:LOW", "A*#0 HIGH hidden day 0; B*#0 LOW day 0; C*#1 LOW day 2 (no longer suppressed)", "NEW C#1 >LOW"),
+			enhanced(3, "A:HIGH B:LOW C:LOW", "A*#1 HIGH day 3 (came back); B*#0 LOW day 0; C*#1 LOW day 2 (no longer suppressed)", "NEW A#1 >HIGH"),
+		},
+		"a finding that is suppressed for more than 30 days stays known": {
+			suppressed(0, "", "A:HIGH", "A*#0 HIGH suppressed day 0", ""),
+			suppressed(40, "", "A:HIGH", "A*#0 HIGH suppressed day 0", ""),
+		},
+		"a resolved finding is found again as suppressed": {
+			enhanced(0, "A:HIGH", "A*#0 HIGH day 0", ""),
+			enhanced(1, "", "A*#0 HIGH resolved day 0 (no longer found)", "FIXED A#0 HIGH>"),
+			suppressed(2, "", "A:HIGH", "A*#0 HIGH suppressed day 0 (no longer found)", ""),
+			enhanced(3, "A:HIGH", "A*#1 HIGH day 3 (no longer suppressed)", "NEW A#1 >HIGH"),
+		},
+		"a suppressed finding may be in the part that was not read": {
+			suppressed(0, "", "A:HIGH", "A*#0 HIGH suppressed day 0", ""),
+			{1, "", incomplete(asInspector(scanned(1, ""))), "A*#0 HIGH suppressed day 0", ""},
 		},
 		"a finding is suppressed without a date": {
 			enhanced(0, "A:HIGH B:LOW", "A*#0 HIGH day 0; B*#0 LOW day 0", ""),
-			{9, "", withSuppressed(asInspector(scanned(0, "B:LOW")), "A"), "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""},
+			{9, "", withSuppressed(asInspector(scanned(0, "B:LOW")), "A:HIGH"), "A*#0 HIGH suppressed day 0; B*#0 LOW day 0", ""},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -359,7 +392,7 @@ func TestHistoryOfRandomScans(t *testing.T) {
 					}
 					r.Findings = append(r.Findings, f)
 				} else if kind && random.IntN(3) == 0 {
-					r.SuppressedNames = append(r.SuppressedNames, string(name))
+					r.SuppressedFindings = append(r.SuppressedFindings, suppressedFinding(string(name)+":LOW"))
 				}
 			}
 			slices.SortFunc(r.Findings, scan.CompareFindings)

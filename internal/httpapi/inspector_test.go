@@ -116,8 +116,15 @@ func TestSuppressedFindings(t *testing.T) {
 	if got := fmt.Sprint(image["counts"], image["new"], image["fixed"], image["suppressed"]); got != "map[LOW:1] map[] map[] 1" {
 		t.Errorf("counts, new, fixed and suppressed %s", got)
 	}
-	if r := call(s.api, "GET", "/gate/"+s.id+"?max=LOW", "", ""); r.status != 200 {
+	if r := call(s.api, "GET", "/gate/"+s.id+"?max=LOW", "", ""); r.status != 200 || !strings.Contains(r.body, `"suppressed": 1`) {
 		t.Errorf("gate %d %s", r.status, r.body)
+	}
+	untagged := s.aws.ECR.PutImage(appRepository, ecr.Image{Manifest: "untagged", ScannedAt: s.aws.Now().Add(-time.Minute), Enhanced: []ecr.EnhancedFinding{hidden}})
+	for _, digest := range []string{"", "&digest=" + fmt.Sprint(image["digest"]), "&digest=" + untagged} {
+		r := call(s.api, "GET", "/gate/"+s.id+"?max=LOW&suppressed=include"+digest, "", "")
+		if r.status != 409 || !strings.Contains(r.body, `"CVE-1"`) || strings.Contains(r.body, `"suppressed"`) {
+			t.Errorf("gate that judges suppressed findings: %d %s", r.status, r.body)
+		}
 	}
 	closed := b
 	closed.Status = "CLOSED"

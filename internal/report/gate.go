@@ -28,15 +28,28 @@ func (r *Reader) ForGate(ctx context.Context, id string, f scan.Filter, needed f
 	return reports, nil
 }
 
-// readOpen subtracts what is set aside, and reads the findings of the images whose counts need them. If the history of an image can't be read, its result is
-// unknown.
+// readOpen subtracts what is set aside, and reads the findings of the images whose counts need them. If the request judges suppressed findings too, it adds
+// those that Amazon Inspector suppresses. If the history of an image can't be read, its result is unknown.
 func (q *request) readOpen(ctx context.Context, w *watchedRepository, items []Item, needed func(scan.Counts) bool) {
 	isWanted := func(item *Item) bool {
-		return w.isTouched(item) || item.Result.State == scan.Completed && needed(item.Result.Counts)
+		hasHidden := q.rules.ignored && item.Result.Suppressed > 0
+		return w.isTouched(item) || item.Result.State == scan.Completed && (hasHidden || needed(item.Result.Counts))
 	}
 	q.readHistories(ctx, w.Refresher, items, isWanted, func(item *Item, d divided) {
 		item.Open = slices.DeleteFunc(slices.Clone(d.told.Findings), func(f history.TrackedFinding) bool { return f.Status != history.Present })
+		for _, f := range d.told.Findings {
+			if q.rules.ignored && f.Status == history.Suppressed && item.Result.Suppressed > 0 {
+				item.judge(f)
+			}
+		}
 	}, setUnread)
+}
+
+// judge adds a finding that Amazon Inspector suppresses to the open ones.
+func (i *Item) judge(f history.TrackedFinding) {
+	i.Open = append(i.Open, f)
+	i.Result.Counts = maps.Clone(i.Result.Counts).With(f.Severity)
+	i.Result.Suppressed--
 }
 
 // NotWatchedDetail says why the service does not start the scan of an image.
@@ -101,6 +114,11 @@ func (q *request) lookedUp(ctx context.Context, image scan.Image) Item {
 			continue
 		}
 		item.Open = append(item.Open, history.TrackedFinding{Finding: f, Published: history.StampOf(item.Result.CompletedAt)})
+	}
+	for _, f := range item.Result.SuppressedFindings {
+		if q.rules.ignored {
+			item.judge(history.TrackedFinding{Finding: f, Published: history.StampOf(item.Result.CompletedAt)})
+		}
 	}
 	return item
 }

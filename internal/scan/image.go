@@ -157,9 +157,9 @@ type Result struct {
 	// Findings are the findings. It is nil when only the counts were read.
 	Findings []Finding
 	// Suppressed is the number of vulnerabilities that Amazon Inspector's suppression rules hide. They are neither in
-	// Counts nor in Findings. SuppressedNames are their names; it is nil when only the counts were read.
-	Suppressed      int
-	SuppressedNames []string
+	// Counts nor in Findings. SuppressedFindings are these findings; it is nil when only the counts were read.
+	Suppressed         int
+	SuppressedFindings []Finding
 	// InUse and LastInUse are the same as in [Finding].
 	InUse     int
 	LastInUse time.Time
