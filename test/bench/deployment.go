@@ -204,9 +204,9 @@ func visitEvent(m types.Message) any {
 }
 
 // prepare stores the data of a world with the compiled functions, so that it has the format of the build. The processes have
-// no quota. The clock of the stand-ins is an hour late, so that it can be set to a later time that is not in the future.
-func (d *deployment) prepare(ctx context.Context, w World) error {
-	d.data = Data{w, time.Now().Add(-maxAge)}
+// no quota. now is the time of the stand-ins' clock.
+func (d *deployment) prepare(ctx context.Context, w World, now time.Time) error {
+	d.data = Data{w, now}
 	if err := d.call("Reset", d.data, &struct{}{}); err != nil {
 		return err
 	}
@@ -228,8 +228,8 @@ func (d *deployment) prepare(ctx context.Context, w World) error {
 
 func (d *deployment) addConfigs(ctx context.Context, configs *process) error {
 	d.ids = nil
-	for n := range d.data.World.Repositories {
-		body := fmt.Sprintf(`{"region": %q, "registry": %q, "repository": %q}`, awslocal.DefaultRegion, awslocal.DefaultRegistry, d.data.World.name(n))
+	for _, repository := range d.data.World.watched() {
+		body := fmt.Sprintf(`{"region": %q, "registry": %q, "repository": %q}`, awslocal.DefaultRegion, awslocal.DefaultRegistry, repository)
 		event, err := httpEvent(http.MethodPost, "/configs", "/configs", http.Header{"Content-Type": {"application/json"}}, []byte(body))
 		if err != nil {
 			return err

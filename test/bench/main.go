@@ -43,7 +43,7 @@ func main() {
 // options are the flags of the program.
 type options struct {
 	against, job             string
-	rounds                   int
+	rounds, pattern          int
 	markdown, noQuota, ownCA bool
 }
 
@@ -54,14 +54,15 @@ func parse(args []string, errs io.Writer) (options, error) {
 	flags.StringVar(&o.against, "against", "", "folder of a checkout of another commit, which is measured side by side")
 	flags.StringVar(&o.job, "job", "", "regular expression of the names of the jobs; all jobs if empty")
 	flags.IntVar(&o.rounds, "rounds", 10, "number of rounds; each has one new process and three requests to another process")
+	flags.IntVar(&o.pattern, "pattern", 0, "instead of the jobs, measure the first visits of a pattern over so many repositories of 10 images, and of one repository with as many")
 	flags.BoolVar(&o.markdown, "markdown", false, "print Markdown")
 	flags.BoolVar(&o.noQuota, "no-quota", false, "estimate the times, as without root")
 	flags.BoolVar(&o.ownCA, "own-ca", false, "let the functions trust only the stand-ins, without the machine's list of authorities")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.rounds < 1 {
-		return o, fmt.Errorf("want no arguments and at least one round: %q", args)
+	if flags.NArg() > 0 || o.rounds < 1 || o.pattern < 0 {
+		return o, fmt.Errorf("want no arguments, at least one round and no negative number: %q", args)
 	}
 	return o, nil
 }
@@ -95,6 +96,9 @@ func bench(ctx context.Context, args []string, out, errs io.Writer) error {
 		return err
 	}
 	warnIfBusy(errs)
+	if o.pattern > 0 {
+		return m.comparePattern(ctx, builds, o.pattern, out)
+	}
 	all, err := m.measureAll(ctx, builds, selected)
 	if err != nil {
 		return err
@@ -129,11 +133,11 @@ func compileAll(ctx context.Context, against string) ([]build, error) {
 	return []build{this, other}, err
 }
 
-// measureAll starts the stand-ins of each build, and measures the jobs.
-func (m *measurement) measureAll(ctx context.Context, builds []build, selected []job) (_ []result, err error) {
+// withDeployments starts the stand-ins of each build, and calls measure.
+func (m *measurement) withDeployments(builds []build, measure func() error) (err error) {
 	folder, err := os.MkdirTemp("", "ecr-scan-bench")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		for _, d := range m.deployments {
@@ -144,19 +148,26 @@ func (m *measurement) measureAll(ctx context.Context, builds []build, selected [
 	for _, b := range builds {
 		d, err := deploy(b, folder, m.groups, m.ownCA)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		m.deployments = append(m.deployments, d)
 	}
-	var all []result
-	for _, j := range selected {
-		figures, err := m.measure(ctx, j)
-		if err != nil {
-			return nil, err
+	return measure()
+}
+
+// measureAll measures the jobs with each build.
+func (m *measurement) measureAll(ctx context.Context, builds []build, selected []job) (all []result, err error) {
+	err = m.withDeployments(builds, func() error {
+		for _, j := range selected {
+			figures, err := m.measure(ctx, j)
+			if err != nil {
+				return err
+			}
+			all = append(all, result{j, figures})
 		}
-		all = append(all, result{j, figures})
-	}
-	return all, nil
+		return nil
+	})
+	return all, err
 }
 
 // warnIfBusy warns if other programs use the processors.

@@ -7,7 +7,7 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 )
 
-// World is what a job measures with: repositories in ECR, and one config for each.
+// World is what a job measures with: repositories in ECR, and one config for each or one for all of them.
 type World struct {
 	// Repositories is the number of repositories. 0 means one for each request, because a request changes what is stored.
 	Repositories int
@@ -17,6 +17,20 @@ type World struct {
 	ScannedAgo time.Duration
 	// Visited means that each repository was visited once.
 	Visited bool
+	// Pattern means that one config watches all repositories.
+	Pattern bool
+}
+
+// watched returns what the configs watch.
+func (w World) watched() []string {
+	if w.Pattern {
+		return []string{"team/*"}
+	}
+	names := make([]string, w.Repositories)
+	for n := range names {
+		names[n] = w.name(n)
+	}
+	return names
 }
 
 // name returns the name of a repository.
