@@ -61,11 +61,14 @@ func (m *measurement) comparePattern(ctx context.Context, builds []build, reposi
 	})
 }
 
-// firstVisits runs a schedule and the visits that it requests, in one process. The stand-ins respond without latency, because only the processor
-// time and the calls are measured. Their clock is ahead, so that what the process read counts as read after the messages were sent, as in
-// a queue in which messages wait.
+// firstVisits runs a schedule and the visits that it requests, in one process. The clock of the stand-ins is ahead, so that what the process read
+// counts as read after the messages were sent, as in a queue in which messages wait.
 func (d *deployment) firstVisits(ctx context.Context, w World) (f firstVisits, err error) {
-	if err := d.prepare(ctx, w, time.Now().Add(time.Minute)); err != nil {
+	now := time.Now().Add(time.Minute)
+	if err := d.prepare(ctx, w, now); err != nil {
+		return f, err
+	}
+	if err := d.call("Delay", now, &struct{}{}); err != nil {
 		return f, err
 	}
 	p, err := d.start(ctx, "startscan", false)
