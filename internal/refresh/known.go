@@ -100,6 +100,8 @@ func (k KnownRepositories) Matching(c scan.Config) []scan.Repository {
 func (k KnownRepositories) StateOf(c scan.Config, hasMatch bool) error {
 	pattern := k.patterns.ByKey[c.PatternKey()]
 	switch failure := pattern.Failure; {
+	case c.ExcludesAll():
+		return nil
 	case k.errs[c.In()] != nil:
 		return k.errs[c.In()]
 	case k.patternErr != nil && !hasMatch:

@@ -56,7 +56,7 @@ func ConfigTrouble(r report.Report) *Trouble {
 	case report.NoImages:
 		return newTrouble("No images", "")
 	case report.NoRepositories:
-		return newTrouble("No repositories", "")
+		return newTrouble("No repositories", c.Reason)
 	case scan.NoSuchRepository:
 		return newTrouble("Repository not found", "")
 	case scan.Refused:

@@ -146,6 +146,8 @@ func (r Report) Condition() Condition {
 	switch {
 	case r.Err == nil && len(r.Images) > 0:
 		return Condition{}
+	case r.Err == nil && r.Config.ExcludesAll():
+		return Condition{State: NoRepositories, Reason: "exclude leaves out all of them"}
 	case r.Err == nil && r.Repository.IsPattern():
 		return Condition{State: NoRepositories}
 	case r.Err == nil:

@@ -71,7 +71,7 @@ func (d *deployment) firstVisits(ctx context.Context, w World) (f firstVisits, e
 	if err := d.call("Delay", now, &struct{}{}); err != nil {
 		return f, err
 	}
-	p, err := d.start(ctx, "startscan", false)
+	p, err := d.start(ctx, "startscan", true)
 	if err != nil {
 		return f, err
 	}

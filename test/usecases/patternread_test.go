@@ -416,3 +416,22 @@ func TestDateOfAPattern(t *testing.T) {
 		t.Errorf("after 31 s: %v, want %v, %v", l.Changed, changed, err)
 	}
 }
+
+// A pattern of which the exclusions leave out every repository says so, also before the first schedule and if the registry can't be listed.
+func TestPatternThatExcludesEverything(t *testing.T) {
+	c := config("1", "team/*")
+	c.Exclude = []string{"team/*"}
+	r := registryOf("team/app")
+	w := newService(r, c)
+	want := []string{"team/* in us-west-2: NO REPOSITORIES: exclude leaves out all of them"}
+	for _, when := range []string{"before the first schedule", "after it", "if the registry can't be listed"} {
+		if when == "if the registry can't be listed" {
+			r.fail["repositories 123456789012 us-west-2"] = &scan.Error{Code: scan.NoAccess, Message: "no access"}
+			w.scheduleAndVisit(t)
+		}
+		if diff := cmp.Diff(want, w.blocks(t, scan.Filter{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+		w.scheduleAndVisit(t)
+	}
+}
