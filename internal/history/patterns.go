@@ -1,5 +1,10 @@
 package history
 
+import (
+	"maps"
+	"time"
+)
+
 // Patterns is what the schedules found for the patterns of configs.
 type Patterns struct {
 	// ByKey is what was found for each pattern, by [scan.Config.PatternKey].
@@ -24,6 +29,19 @@ type Pattern struct {
 func (p *Pattern) SetFound(repositories int, now Stamp) {
 	*p = Pattern{First: p.First, Repositories: repositories}
 	if p.First == 0 {
-		p.First = max(now, 1)
+		p.First = now
+	}
+}
+
+// isPlausible reports whether a schedule can have stored p before now. Clocks differ a little.
+func (p Pattern) isPlausible(now Stamp) bool {
+	latest := now.Plus(time.Hour)
+	return min(p.First, p.Failure.Since) >= 0 && max(p.First, p.Failure.Since) <= latest && p.Repositories >= 0
+}
+
+// Clean deletes what no schedule can have stored. With a wrong time, a pattern would never be deleted, or repositories would be told as new.
+func (p Patterns) Clean() {
+	if p.Now > 0 {
+		maps.DeleteFunc(p.ByKey, func(_ string, one Pattern) bool { return !one.isPlausible(p.Now) })
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -125,6 +126,42 @@ func FuzzPack(f *testing.F) {
 		}
 		if parts, invalid := partsOf([]string{name, name}); len(parts) > 2 || len(parts) == 0 && len(invalid) != 2 {
 			t.Fatalf("%+v, %v", parts, invalid)
+		}
+	})
+}
+
+// Any object is either rejected or decodes to patterns that a schedule can have stored, and that are unchanged after they are written and read again.
+func FuzzStoredPatterns(f *testing.F) {
+	const now = 1795953600
+	f.Add(1, []byte(`{"patterns":{"123456789012 us-west-2 team/*":{"first":1795950000,"repositories":3,"failure":{"code":"","reason":"","since":0}}}}`))
+	f.Add(1, []byte(`{"patterns":{"a":{"first":-1},"b":{"first":99999999999},"c":{"repositories":-1},"d":{"failure":{"code":"no access","since":99999999999}},"e":null}}`))
+	f.Add(1, []byte(`{"patterns":null,"patterns":{"a":{}}} {}`))
+	f.Add(Format+1, []byte(`{}`))
+	f.Fuzz(func(t *testing.T, format int, text []byte) {
+		var stored bytes.Buffer
+		zip := gzip.NewWriter(&stored)
+		_, _ = fmt.Fprintf(zip, "%s%d\n%s", magic, format, text) // to memory
+		_ = zip.Close()
+		found, err := unpackPatterns(stored.Bytes())
+		if err != nil {
+			if !errors.Is(err, errBroken) && !errors.Is(err, errNewer) || found != nil {
+				t.Errorf("unexpected error: %v, with %v", err, found)
+			}
+			return
+		}
+		p := history.Patterns{ByKey: found, Now: now}
+		p.Clean()
+		for key, one := range p.ByKey {
+			if one.First < 0 || one.First > now+3600 || one.Repositories < 0 || one.Failure.Since < 0 || one.Failure.Since > now+3600 {
+				t.Errorf("%q: %+v", key, one)
+			}
+		}
+		body, err := new(packer).packPatterns(p.ByKey)
+		if err != nil {
+			t.Fatalf("%+v can't be written: %v", p, err)
+		}
+		if again, err := unpackPatterns(body); err != nil || !maps.Equal(p.ByKey, again) {
+			t.Errorf("%+v was read again as %+v, %v", p.ByKey, again, err)
 		}
 	})
 }

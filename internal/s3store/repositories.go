@@ -77,6 +77,10 @@ func (s *Records) folders(ctx context.Context, prefix string) ([]string, error) 
 	return found, nil
 }
 
+// maxPatterns is the maximum size of the object with the patterns in bytes: compressed, and uncompressed. Readers and schedules decode it, so it must
+// be small in their memory. It has room for 10,000 configs with some exclusions.
+const maxPatterns = 8 << 20
+
 // storedPatterns is the stored form of [history.Patterns].
 type storedPatterns struct {
 	ByKey map[string]history.Pattern `json:"patterns"`
@@ -92,7 +96,7 @@ func (s *Records) Patterns(ctx context.Context) (history.Patterns, error) {
 }
 
 func (s *Records) patterns(ctx context.Context) (history.Patterns, object, error) {
-	o, err := getObject(ctx, s.s3, s.bucket, patternsKey, "", maxStored)
+	o, err := getObject(ctx, s.s3, s.bucket, patternsKey, "", maxPatterns)
 	p := history.Patterns{Version: o.version, Now: history.StampOf(o.now)}
 	switch {
 	case isCode(err, "NoSuchKey"):
@@ -100,13 +104,33 @@ func (s *Records) patterns(ctx context.Context) (history.Patterns, object, error
 	case err != nil:
 		return p, o, recordError("read", patternsKey, err)
 	}
-	var x storedPatterns
-	err = unpack(o.body, &x)
+	p.ByKey, err = unpackPatterns(o.body)
 	if errors.Is(err, errNewer) {
 		return p, o, laterFormat("list of patterns", patternsKey, err)
 	}
-	p.ByKey = x.ByKey
+	p.Clean()
 	return p, o, err
+}
+
+// unpackPatterns reverses packPatterns. Errors: errNewer, errBroken.
+func unpackPatterns(stored []byte) (map[string]history.Pattern, error) {
+	if len(stored) > maxPatterns {
+		return nil, fmt.Errorf("%w: larger than %d bytes", errBroken, maxPatterns)
+	}
+	var x storedPatterns
+	if err := new(unpacker).unpack(maxPatterns, stored, &x); err != nil {
+		return nil, err
+	}
+	return x.ByKey, nil
+}
+
+// packPatterns returns the stored form of what was found for patterns. It fails if unpackPatterns would not accept it.
+func (p *packer) packPatterns(found map[string]history.Pattern) ([]byte, error) {
+	body, err := p.pack(1, storedPatterns{found})
+	if err == nil {
+		_, err = unpackPatterns(body)
+	}
+	return body, err
 }
 
 // Patterns implements [rescan.RecordWriter]. It moves a broken object away. The result is then empty.
@@ -120,7 +144,7 @@ func (s *RecordWriter) Patterns(ctx context.Context) (history.Patterns, error) {
 
 // SavePatterns implements [rescan.RecordWriter].
 func (s *RecordWriter) SavePatterns(ctx context.Context, p history.Patterns) (isSaved bool, err error) {
-	body, err := s.pack(1, storedPatterns{p.ByKey})
+	body, err := s.packPatterns(p.ByKey)
 	if err != nil {
 		return false, fmt.Errorf("encode %s: %w", patternsKey, err)
 	}
