@@ -64,7 +64,7 @@ func (r *Refresher) SetRules(ctx context.Context, rules *suppress.Rules, until h
 	}
 	var mu sync.Mutex
 	r.dates, r.unread = make(map[string][]history.Stamp), make(map[string]error)
-	r.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
+	r.Histories(ctx, names, func(i int, h history.History, err error) {
 		var dates []history.Stamp
 		changed := false
 		if err == nil {

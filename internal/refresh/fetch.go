@@ -193,7 +193,7 @@ func (f *Fetcher) readHistories(batch []*groupResult) {
 		return
 	}
 	var mu sync.Mutex
-	f.Records.Histories(f.Context, f.Repo, names, func(i int, h history.History, err error) {
+	f.Histories(f.Context, names, func(i int, h history.History, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		switch known, label := updates[i].known, updates[i].known.Label(); {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"ecr-continuous-scan/internal/history"
@@ -70,6 +71,8 @@ type Refresher struct {
 	// pending are the histories that are not stored yet, by label.
 	pending map[string]pendingHistory
 	ends
+	// isLost is true if a history that the record names does not exist.
+	isLost atomic.Bool
 }
 
 // Open loads the record of a repository. Errors: those of [Records].
@@ -91,6 +94,29 @@ func NewRefresher(s Source, repo scan.Repository, record history.Record) *Refres
 	}
 	r.Record = r.Stored.Clone()
 	return r
+}
+
+// Histories is like [Records], for the histories of the repository.
+func (r *Refresher) Histories(ctx context.Context, names []string, use func(i int, h history.History, err error)) {
+	r.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
+		if scan.CodeOf(err) == scan.NotFound {
+			r.isLost.Store(true)
+		}
+		use(i, h, err)
+	})
+}
+
+// MaxReads is the maximum number of times that a request reads a repository that visits change meanwhile.
+const MaxReads = 3
+
+// IsOutdated reports whether a history was missing because a visit replaced or removed the record after it was loaded. The record must
+// then be read again: a visit deletes histories that no record names.
+func (r *Refresher) IsOutdated(ctx context.Context) bool {
+	if !r.isLost.Load() {
+		return false
+	}
+	now, err := r.Records.Load(ctx, r.Repo)
+	return err == nil && now.Version != r.Stored.Version
 }
 
 // Clock returns the current time by S3's clock.

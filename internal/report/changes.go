@@ -42,8 +42,9 @@ func (r *Reader) AllChanges(ctx context.Context, v View) (Listing, error) {
 // changes lists only recorded changes. A change that was only computed by a request could disappear from the feed again. If ofAll is true, it lists the
 // changes of all suppressions.
 func (r *Reader) changes(ctx context.Context, configs []scan.Config, v View, ofAll bool) (Listing, error) {
-	found := &changeCollector{view: v, list: newShortlist(v, newestChangeFirst), span: newSpan()}
+	var found *changeCollector
 	q := request{Reader: r, scope: recordsOnly, filter: v.Filter, view: v, prepare: recordedChanges}
+	q.start = func() { found = &changeCollector{view: v, list: newShortlist(v, newestChangeFirst), span: newSpan()} }
 	q.process = func(ctx context.Context, w *watchedRepository, _ []Item) { q.collectChanges(ctx, w, found) }
 	reports := q.buildReports(ctx, configs)
 	if reports == nil {
@@ -102,7 +103,7 @@ func (q *request) collectChanges(ctx context.Context, w *watchedRepository, foun
 			names, images = append(names, known.History), append(images, known)
 		}
 	}
-	q.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
+	r.Histories(ctx, names, func(i int, h history.History, err error) {
 		image, scanned := images[i].Image(r.Repo), images[i].ScannedImage(r.Repo)
 		if err != nil {
 			q.dropBasis()

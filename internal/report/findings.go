@@ -164,8 +164,9 @@ func (r *Reader) AllFindings(ctx context.Context, v View) (Listing, error) {
 }
 
 func (r *Reader) listFindings(ctx context.Context, configs []scan.Config, of scope, v View) (Listing, error) {
-	found := newFindingsCollector(v)
+	var found *findingsCollector
 	q := request{Reader: r, scope: of, filter: v.Filter, view: v}
+	q.start = func() { found = newFindingsCollector(v) }
 	q.process = func(ctx context.Context, w *watchedRepository, items []Item) {
 		q.collectFindings(ctx, w.Refresher, items, found)
 	}
@@ -219,7 +220,7 @@ func (q *request) readHistories(ctx context.Context, r *refresh.Refresher, items
 			use(item, q.divideItem(r, item, pending))
 		}
 	}
-	q.Records.Histories(ctx, r.Repo, names, func(i int, h history.History, err error) {
+	r.Histories(ctx, names, func(i int, h history.History, err error) {
 		item := stored[i]
 		if err == nil {
 			use(item, q.divideItem(r, item, r.WithEnds(item.Image.Label(), h)))

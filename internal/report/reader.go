@@ -73,6 +73,8 @@ type request struct {
 	filter scan.Filter
 	// view is that of a listing.
 	view View
+	// start, if set, is called before the repositories are read, also if they are read again.
+	start func()
 	// prepare, if set, is called with each repository before process.
 	prepare func(w *watchedRepository)
 	// process, if set, is called with all items of a repository, before filters apply. It may change their results. It may be called concurrently.
@@ -115,7 +117,7 @@ type fetchGroup struct {
 }
 
 // buildReports returns a report for each config and repository, in the order of the configs and of the names. An error of one repository does not affect the others. It returns nil if the client
-// has the listing.
+// has the listing. If a visit deleted a history meanwhile, it reads everything again.
 func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Report {
 	callCtx, cancel := refresh.WithCallDeadline(ctx)
 	defer cancel()
@@ -126,13 +128,28 @@ func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Rep
 		callCtx = scan.WithCalls(callCtx, callsPerRequest)
 	}
 	q.callCtx = callCtx
+	for attempt := 1; ; attempt++ {
+		reports, isOutdated := q.read(ctx, configs)
+		if !isOutdated || attempt == refresh.MaxReads || callCtx.Err() != nil {
+			return reports
+		}
+		q.Log.InfoContext(ctx, "the request reads again, because a visit deleted a history meanwhile")
+	}
+}
+
+// read returns the reports. isOutdated means that a visit deleted a history meanwhile.
+func (q *request) read(ctx context.Context, configs []scan.Config) (_ []Report, isOutdated bool) {
+	q.basis, q.changedAt, q.changeUnknown = nil, 0, false
+	if q.start != nil {
+		q.start()
+	}
 	reports := q.expand(ctx, configs)
 	repositories := watchedRepositories(reports)
 	q.loadRules(ctx)
 	forEach(repositories, func(w *watchedRepository) { w.Refresher, w.err = q.Open(ctx, w.repo) })
 	q.setRules(ctx, repositories)
 	q.selectRepositories(repositories)
-	waitCtx, cancelWait := context.WithTimeout(callCtx, waitForECR)
+	waitCtx, cancelWait := context.WithTimeout(q.callCtx, waitForECR)
 	defer cancelWait()
 	q.waitCtx = waitCtx
 	forEach(repositories, q.listTags)
@@ -141,9 +158,12 @@ func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Rep
 		forEach(repositories, q.prepare)
 	}
 	if q.isKnown != nil && q.findBasis(repositories, reports) {
-		return nil
+		return nil, false
 	}
 	forEach(repositories, func(w *watchedRepository) { q.fillReports(ctx, w, reports) })
+	if slices.ContainsFunc(repositories, func(w *watchedRepository) bool { return w.err == nil && w.IsOutdated(ctx) }) {
+		isOutdated = true
+	}
 	for _, r := range reports {
 		if r.Err != nil {
 			q.Log.WarnContext(ctx, "could not read the images of a config", append(refresh.RepositoryAttrs(r.Repository), "config", r.Config.ID, "error", r.Err)...)
@@ -151,7 +171,7 @@ func (q *request) buildReports(ctx context.Context, configs []scan.Config) []Rep
 	}
 	reports = q.withoutDeleted(reports)
 	narrowImages(reports, q.filter)
-	return reports
+	return reports, isOutdated
 }
 
 // loadRules starts to read the suppressions.

@@ -55,7 +55,7 @@ func (c Counter) Count(ctx context.Context, list suppress.List) (map[string]Matc
 	g.SetLimit(repositoriesAtOnce)
 	for _, repo := range repositories {
 		if scope := rules.In(repo); !scope.IsEmpty() {
-			g.Go(func() error { return c.count(gctx, scope, repo, configs, found) })
+			g.Go(func() error { return c.addRepository(gctx, scope, repo, configs, found) })
 		}
 	}
 	return found.matched, g.Wait()
@@ -101,12 +101,24 @@ func (c *collector) add(matched map[string]Matched, err error) {
 	}
 }
 
-// count adds the findings of a repository. It reads only the histories of images that a suppression covers.
-func (c Counter) count(ctx context.Context, rules suppress.Scope, repo scan.Repository, configs []scan.Config, found *collector) error {
-	r, err := c.Open(ctx, repo)
-	if err != nil {
-		return err
+// addRepository adds the findings of a repository. If a visit deleted a history meanwhile, it reads the repository again.
+func (c Counter) addRepository(ctx context.Context, rules suppress.Scope, repo scan.Repository, configs []scan.Config, found *collector) error {
+	for attempt := 1; ; attempt++ {
+		r, err := c.Open(ctx, repo)
+		if err != nil {
+			return err
+		}
+		matched, err := count(ctx, r, rules, configs)
+		if attempt == refresh.MaxReads || !r.IsOutdated(ctx) {
+			found.add(matched, err)
+			return err
+		}
 	}
+}
+
+// count returns what suppressions match in a repository. It reads only the histories of images that a suppression covers.
+func count(ctx context.Context, r *refresh.Refresher, rules suppress.Scope, configs []scan.Config) (map[string]Matched, error) {
+	repo, found := r.Repo, &collector{matched: make(map[string]Matched)}
 	configs = slices.DeleteFunc(slices.Clone(configs), func(config scan.Config) bool { return !config.Watches(repo) })
 	selections := r.SelectAll(configs)
 	now := r.Clock().Time()
@@ -119,7 +131,7 @@ func (c Counter) count(ctx context.Context, rules suppress.Scope, repo scan.Repo
 			names, images = append(names, known.History), append(images, image)
 		}
 	}
-	r.Records.Histories(ctx, repo, names, func(i int, h history.History, err error) {
+	r.Histories(ctx, names, func(i int, h history.History, err error) {
 		if scan.CodeOf(err) == scan.NotFound { // lost: the next visit starts a new history
 			return
 		}
@@ -142,7 +154,5 @@ func (c Counter) count(ctx context.Context, rules suppress.Scope, repo scan.Repo
 		}
 		found.add(matched, err)
 	})
-	found.mu.Lock()
-	defer found.mu.Unlock()
-	return found.err
+	return found.matched, found.err
 }
