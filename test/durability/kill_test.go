@@ -122,6 +122,7 @@ func (c crash) simulate(t *testing.T) (r recorded, died bool) {
 	p := &process{diesAtCall: c.call, completes: c.completes, onDeath: func() { died = true; cancel() }}
 	p.service(w.s3, w.ecr).Visitor.Visit(ctx, message)
 	r.after = recordLines(t, w.s3)
+	checkReadable(t, w.service())
 	c.deliver(t, w, message)
 	r.next = recordLines(t, w.s3, dueTags...)
 	time.Sleep(29 * time.Minute)

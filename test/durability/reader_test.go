@@ -6,13 +6,18 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/report"
+	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/suppress"
 	"ecr-continuous-scan/test/awstest"
@@ -204,6 +209,102 @@ func suppressOne(t *testing.T, w *world) {
 		return l.With([]suppress.Suppression{s}, time.Now())
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkReadable checks that no history is missing. A read can fail because of a fault.
+func checkReadable(t *testing.T, s *awstest.Service) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	l, err := s.Reader.AllFindings(ctx, report.View{})
+	if err != nil && scan.CodeOf(err) != scan.Unavailable {
+		t.Error(err)
+	}
+	for _, r := range l.Reports {
+		for _, i := range r.Images {
+			if strings.Contains(i.Result.Reason, "damaged") {
+				t.Errorf("%s: %s", i.Image.Label(), i.Result.Reason)
+			}
+		}
+	}
+}
+
+// A visit that is slow at any of its calls, while other visits change or remove the record, loses no history. After the next visit everything is as if it had
+// not been.
+func TestSlowVisitAtEachCall(t *testing.T) {
+	for what, meanwhile := range meanwhiles() {
+		for _, begin := range []string{"a record", "a deleted config", "a deleted config and packs without a record"} {
+			t.Run(what+", "+begin, func(t *testing.T) {
+				var want, got []string
+				synctest.Test(t, func(t *testing.T) { want, _ = slowVisit(t, 0, begin, meanwhile) })
+				for call, wasSlow := 1, true; wasSlow && !t.Failed(); call++ {
+					synctest.Test(t, func(t *testing.T) { got, wasSlow = slowVisit(t, call, begin, meanwhile) })
+					if diff := cmp.Diff(want, got); wasSlow && diff != "" {
+						t.Errorf("call %d: the feed (-want +got):\n%s", call, diff)
+					}
+				}
+			})
+		}
+	}
+}
+
+// slowVisit returns the feed at the end, and whether the visit made so many calls.
+func slowVisit(t *testing.T, call int, begin string, meanwhile func(*testing.T, *world, string)) (feed []string, wasSlow bool) {
+	w := newWorld(t)
+	defer w.ecr.InjectFault(noStarts)()
+	id := addConfig(t, w.service(), repo).ID
+	w.push("one", "A:LOW B:LOW")
+	w.push("two", "B:LOW")
+	visit(t, w.service())
+	time.Sleep(7 * time.Hour)
+	w.push("one", "B:LOW C:LOW")
+	other := id
+	if begin != "a record" {
+		if err := w.service().Configs.Delete(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if begin != "a deleted config" {
+			remove(t, w.s3, indexKey)
+		}
+		time.Sleep(time.Minute)
+	}
+	s := newSlowReader(w, call, func() {
+		if other == id && begin != "a record" {
+			other = addConfig(t, w.service(), repo).ID
+		}
+		meanwhile(t, w, other)
+	})
+	s.Visitor.Visit(t.Context(), rescan.Received{Message: rescan.NewMessage(repo, id), ID: "slow", Sent: time.Now()})
+	if s.calls < call {
+		return nil, false
+	}
+	if call == 0 && begin != "a record" {
+		other = addConfig(t, w.service(), repo).ID
+	}
+	if call == 0 {
+		meanwhile(t, w, other)
+	}
+	checkReadable(t, w.service())
+	for range 2 {
+		time.Sleep(30 * time.Minute)
+		visit(t, w.service())
+		checkReadable(t, w.service())
+	}
+	feed = read(t, w.service())
+	if begin != "a record" { // the history continues if the config is added before the record is removed
+		feed = slices.DeleteFunc(feed, func(line string) bool { return strings.HasSuffix(line, "resolved") })
+		for i, line := range feed {
+			feed[i] = strings.Join(strings.Fields(line)[:3], " ")
+		}
+	}
+	return feed, true
+}
+
+func remove(t *testing.T, bucket *awslocal.S3, key string) {
+	t.Helper()
+	if _, err := client(bucket).DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(awstest.Bucket), Key: &key}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -204,7 +204,7 @@ func visitAndRead(t *testing.T, writers []*writer, configs []string) {
 		wg.Go(func() { w.visit(ctx, configs) })
 	}
 	wg.Go(func() { _, _ = writers[0].reads.Reader.Summary(ctx, time.Time{}) })
-	wg.Go(func() { _, _ = writers[1].reads.Reader.AllFindings(ctx, report.View{}) })
+	wg.Go(func() { checkReadable(t, writers[1].reads) })
 	wg.Wait()
 }
 
