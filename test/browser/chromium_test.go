@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	browserlog "github.com/chromedp/cdproto/log"
@@ -94,9 +93,7 @@ func (b *tab) do(what string, actions ...action) {
 // run runs an action and returns its value.
 func run[T any](b *tab, what string, a chromedp.Action[T]) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
-	defer cancel()
-	value, err := chromedp.Run(ctx, a)
+	value, err := chromedp.Run(b.ctx, a) // without a time limit of its own, because axe-core is slow on a busy machine
 	if err != nil {
 		b.t.Fatalf("%s: %v", what, err)
 	}
@@ -145,9 +142,7 @@ func (b *tab) text() string { return eval[string](b, "document.querySelector('ma
 // follow runs an action that leads to another page, and waits for that page.
 func (b *tab) follow(what string, a action) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
-	defer cancel()
-	if _, err := chromedp.RunResponse(ctx, a, chromedp.WaitReady(main)); err != nil {
+	if _, err := chromedp.RunResponse(b.ctx, a, chromedp.WaitReady(main)); err != nil {
 		b.t.Fatalf("%s: %v", what, err)
 	}
 	b.mustBePage()
