@@ -7,6 +7,8 @@
 // order change, Windows builds, and tags and repositories that are missing for some days. What their feeds must report
 // comes from a second model, which knows only which builds are the same.
 //
+// In another month, suppressions begin, end, are replaced and deleted. Its model knows what the last scans found and which suppressions match.
+//
 // The feeds of the demo of package internal/awslocal/demo obey the same rules, and tell what its story says.
 //
 // Visits run about every six hours, and also before each daily read, because reads store nothing.
