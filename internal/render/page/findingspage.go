@@ -309,7 +309,7 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 		Installed: name(strings.Join(f.Versions, ", ")), Fixed: name(strings.Join(f.FixedIn, ", ")), Image: name(image.Label()),
 		Seen: stampOf(e.Published), Resolved: stampOf(e.Resolved), Exploit: f.Exploit == "YES",
 	}
-	row.Suppressed = suppressedWords(e.Suppression, name)
+	row.Suppressed = suppressedWords(e.Suppression, 5*limit)
 	row.sayOnce()
 	if row.Fixed == "" && f.FixAvailable == "YES" {
 		row.Fixed = "a fix is available"
@@ -330,7 +330,7 @@ func newFindingRow(l report.Listing, e report.Entry, known map[scan.Image]time.T
 }
 
 // suppressedWords says why and until when a finding is suppressed; empty if it is not.
-func suppressedWords(s *suppress.Suppression, shorten func(string) string) string {
+func suppressedWords(s *suppress.Suppression, limit int) string {
 	if s == nil {
 		return ""
 	}
@@ -338,7 +338,7 @@ func suppressedWords(s *suppress.Suppression, shorten func(string) string) strin
 	if until := s.End(); !until.IsZero() {
 		words += " until " + until.UTC().Format(timeLayout)
 	}
-	return words + ": " + shorten(s.Reason)
+	return words + ": " + render.OneLine(s.Reason, limit)
 }
 
 // sayOnce avoids that a finding without a name shows its text twice: as its name, and as its description.
