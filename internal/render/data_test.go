@@ -171,7 +171,7 @@ func resolved() report.Listing {
 }
 
 func TestFindingsData(t *testing.T) {
-	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.AllConfigs(), "feed-page-2": rendertest.SecondPage(), "feed-resolved": resolved(), "feed-suppressed-include": rendertest.WithSuppressed(scan.IncludeSuppressed)} {
+	for name, l := range map[string]report.Listing{"feed": rendertest.Sample(), "feed-by-vulnerability": rendertest.ByVulnerability(), "feed-all": rendertest.AllConfigs(), "feed-page-2": rendertest.SecondPage(), "feed-resolved": resolved(), "feed-suppressed": rendertest.WithSuppressed(""), "feed-suppressed-only": rendertest.WithSuppressed(scan.OnlySuppressed), "feed-suppressed-include": rendertest.WithSuppressed(scan.IncludeSuppressed)} {
 		texts := inEachFormat(t, l)
 		rendertest.Golden(t, name+".csv", []byte(texts["csv"]))
 	}

@@ -32,6 +32,7 @@ func TestFeeds(t *testing.T) {
 		"feed-page-2":             {rendertest.SecondPage, around},
 		"feed-suppressed":         {func() report.Listing { return rendertest.WithSuppressed("") }, here},
 		"feed-suppressed-include": {func() report.Listing { return rendertest.WithSuppressed(scan.IncludeSuppressed) }, Links{Self: here.Self + "?suppressed=include"}},
+		"feed-suppressed-only":    {func() report.Listing { return rendertest.WithSuppressed(scan.OnlySuppressed) }, Links{Self: here.Self + "?suppressed=only"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			atom, err := Atom(variant.listing(), variant.links)

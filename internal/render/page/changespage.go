@@ -172,7 +172,7 @@ func (r *changeRows) name(s string) string { return render.OneLine(s, r.limit) }
 // row returns the row of a change.
 func (r *changeRows) row(c history.Change) changeRow {
 	row := changeRow{
-		At: render.RFC3339(c.At), Clock: c.At.UTC().Format("15:04"), Advisory: render.Advisory(c.Finding.URL, r.limit), Reason: render.OneLine(c.Reason, r.limit),
+		At: render.RFC3339(c.At), Clock: c.At.UTC().Format("15:04"), Advisory: render.Advisory(c.Finding.URL, r.limit), Reason: render.OneLine(c.Reason, 5*r.limit),
 	}
 	if c.Image != nil {
 		row.Image = r.name(c.Image.Label())

@@ -41,6 +41,7 @@ func TestFindingsPage(t *testing.T) {
 	grouped := rendertest.ByVulnerability()
 	grouped.View.Page, grouped.Total = 2, 2*report.PageSize+1
 	rendertest.Golden(t, "page-findings-suppressed.html", findingsPageOf(t, rendertest.WithSuppressed(""), linkTo))
+	rendertest.Golden(t, "page-findings-suppressed-include.html", findingsPageOf(t, rendertest.WithSuppressed(scan.IncludeSuppressed), linkTo))
 	rendertest.Golden(t, "page-findings-suppressed-only.html", findingsPageOf(t, rendertest.WithSuppressed(scan.OnlySuppressed), linkTo))
 	rendertest.Golden(t, "page-findings-grouped.html", findingsPageOf(t, grouped, linkTo))
 }

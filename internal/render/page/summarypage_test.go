@@ -98,6 +98,10 @@ func plainLink(path string, values url.Values) string {
 
 func TestSummaryPage(t *testing.T) {
 	rendertest.Golden(t, "page-summary.html", summaryPageOf(t, pageOverview(), scan.Filter{}, nil, linkTo))
+	suppressed := pageOverview()
+	suppressed.Reports[1].Images[0].Suppressed, suppressed.Reports[1].Images[0].Result.Suppressed = 3, 1
+	suppressed.Reports[2].Images[0].Unsuppressed = true
+	rendertest.Golden(t, "page-summary-suppressed.html", summaryPageOf(t, suppressed, scan.Filter{}, nil, linkTo))
 	rendertest.Golden(t, "page-summary-empty.html", summaryPageOf(t, report.Overview{Since: noon.Add(-24 * time.Hour), Now: noon}, scan.Filter{}, nil, plainLink))
 	filter := scan.Filter{Severity: scan.High, Repositories: []string{"test/centos", "test/ubuntu"}}
 	params := url.Values{"severity": {"HIGH"}, "repository": filter.Repositories, "since": {"2019-10-01"}, "format": {"html"}}
