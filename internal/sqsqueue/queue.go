@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -43,7 +44,7 @@ func (q *Queue) Send(ctx context.Context, s []rescan.Sending) []error {
 	errs := make([]error, len(s))
 	var calls errgroup.Group
 	calls.SetLimit(callsAtOnce)
-	for _, batch := range batches(entriesOf(s, errs)) {
+	for batch := range batches(s, errs) {
 		calls.Go(func() error {
 			q.sendBatch(ctx, batch, errs)
 			return nil
@@ -70,42 +71,44 @@ func (q *Queue) Waiting(ctx context.Context) (int, error) {
 	return waiting, nil
 }
 
-// entriesOf makes the entries of the batches. The id of an entry is the index of its message. For a message that can't be sent,
-// entriesOf sets the error in errs and makes no entry.
-func entriesOf(s []rescan.Sending, errs []error) []types.SendMessageBatchRequestEntry {
-	entries := make([]types.SendMessageBatchRequestEntry, 0, len(s))
-	for i, one := range s {
-		body, err := json.Marshal(one.Message)
-		if err == nil && len(body) > maxBytes {
-			err = fmt.Errorf("it has %d bytes, more than %d", len(body), maxBytes)
+// batches returns the entries of the messages in batches that are within the limits of one call. The messages can be large, so each batch is
+// made when it is needed. For a message that can't be sent, it sets the error in errs.
+func batches(s []rescan.Sending, errs []error) iter.Seq[[]types.SendMessageBatchRequestEntry] {
+	return func(yield func([]types.SendMessageBatchRequestEntry) bool) {
+		var batch []types.SendMessageBatchRequestEntry
+		size := 0
+		for i, one := range s {
+			var e types.SendMessageBatchRequestEntry
+			if e, errs[i] = newEntry(i, one); errs[i] != nil {
+				continue
+			}
+			if len(batch) == perCall || size+len(*e.MessageBody) > maxBytes {
+				if !yield(batch) {
+					return
+				}
+				batch, size = nil, 0
+			}
+			batch, size = append(batch, e), size+len(*e.MessageBody)
 		}
-		if err != nil {
-			errs[i] = &scan.Error{Code: scan.Internal, Err: fmt.Errorf("make a message for %s: %w", one.Repo(), err)}
-			continue
+		if len(batch) > 0 {
+			yield(batch)
 		}
-		entries = append(entries, types.SendMessageBatchRequestEntry{
-			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(string(body)),
-			MessageGroupId: aws.String(one.Group()), MessageDeduplicationId: aws.String(one.Once),
-		})
 	}
-	return entries
 }
 
-// batches splits entries into batches that are within the limits of one call.
-func batches(entries []types.SendMessageBatchRequestEntry) [][]types.SendMessageBatchRequestEntry {
-	var all [][]types.SendMessageBatchRequestEntry
-	begin, size := 0, 0
-	for i, e := range entries {
-		if i-begin == perCall || size+len(*e.MessageBody) > maxBytes {
-			all = append(all, entries[begin:i])
-			begin, size = i, 0
-		}
-		size += len(*e.MessageBody)
+// newEntry returns the entry of a message. Its id is the index of the message.
+func newEntry(index int, s rescan.Sending) (types.SendMessageBatchRequestEntry, error) {
+	body, err := json.Marshal(s.Message)
+	if err == nil && len(body) > maxBytes {
+		err = fmt.Errorf("it has %d bytes, more than %d", len(body), maxBytes)
 	}
-	if begin < len(entries) {
-		all = append(all, entries[begin:])
+	if err != nil {
+		return types.SendMessageBatchRequestEntry{}, &scan.Error{Code: scan.Internal, Err: fmt.Errorf("make a message for %s: %w", s.Repo(), err)}
 	}
-	return all
+	return types.SendMessageBatchRequestEntry{
+		Id: aws.String(strconv.Itoa(index)), MessageBody: aws.String(string(body)),
+		MessageGroupId: aws.String(s.Group()), MessageDeduplicationId: aws.String(s.Once),
+	}, nil
 }
 
 // sendBatch sends one batch, and retries the entries that SQS temporarily refused as often as the SDK retries a call. It sets the
