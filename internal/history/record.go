@@ -362,6 +362,17 @@ func (r *Record) RestoreImage(name string, h History) {
 		Scan: h.Scan, ScanIndex: h.Index, History: name, Since: h.Since, Changes: h.Changes, EventCount: len(h.Events),
 	}
 	r.Put(i)
+	for _, f := range h.Findings {
+		r.UsedSeconds.use(f.Published)
+		r.UsedSeconds.use(f.Updated)
+		for _, e := range f.Earlier {
+			r.UsedSeconds.use(e.Published)
+			r.UsedSeconds.use(e.Ended)
+		}
+	}
+	for _, e := range h.Events {
+		r.UsedSeconds.use(e.At)
+	}
 }
 
 // Put stores the record of an image.

@@ -65,6 +65,13 @@ func (s *SecondSet) Reserve(at Stamp) Stamp {
 	return free
 }
 
+// use marks a second as used.
+func (s *SecondSet) use(at Stamp) {
+	if i, isUsed := s.find(at); !isUsed && at > 0 {
+		s.add(i-1, false, at)
+	}
+}
+
 // find returns the index of the period with a second, and true if there is one. Otherwise it returns the index of the
 // next period.
 func (s *SecondSet) find(at Stamp) (index int, isUsed bool) {

@@ -15,6 +15,10 @@ func TestReserveReturnsTheNearestFreeSecond(t *testing.T) {
 		taken := map[Stamp]bool{}
 		for range 300 {
 			at := Stamp(100_000 + random.IntN(400))
+			if random.IntN(5) == 0 {
+				s.use(at)
+				taken[at] = true
+			}
 			want := at
 			for taken[want] {
 				want--

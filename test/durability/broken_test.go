@@ -11,7 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/awslocal/ecr"
+	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
@@ -120,6 +122,7 @@ func TestBrokenIndex(t *testing.T) {
 				if diff := cmp.Diff(want, recordLines(t, w.s3)); diff != "" {
 					t.Errorf("the rebuilt record (-want +got):\n%s", diff)
 				}
+				datesAreUsed(t, w.s3)
 				if aside := keys(t, w.s3, "set-aside/"); !slices.Equal(aside, []string{"set-aside/" + indexKey}) {
 					t.Errorf("set aside: %v", aside)
 				}
@@ -129,6 +132,37 @@ func TestBrokenIndex(t *testing.T) {
 			})
 		})
 	}
+}
+
+// datesAreUsed checks that the record knows the dates of all findings and changes, so that nothing new gets the same date.
+func datesAreUsed(t *testing.T, bucket *awslocal.S3) {
+	t.Helper()
+	r, err := store(bucket).Load(t.Context(), repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, at history.Stamp) {
+		t.Helper()
+		if used := slices.Clone(r.UsedSeconds); at > 0 && used.Reserve(at) == at {
+			t.Errorf("the date %d of %s is free", at, what)
+		}
+	}
+	store(bucket).Histories(t.Context(), repo, r.HistoryNames(), func(_ int, h history.History, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		for _, f := range h.Findings {
+			check(f.Name, f.Published)
+			check(f.Name, f.Updated)
+			for _, e := range f.Earlier {
+				check("an episode of "+f.Name, e.Published)
+				check("the end of an episode of "+f.Name, e.Ended)
+			}
+		}
+		for _, e := range h.Events {
+			check("a change of "+e.Name, e.At)
+		}
+	})
 }
 
 // unavailable checks that a reader returns that the record is unavailable.
@@ -271,6 +305,42 @@ func TestNewerHistory(t *testing.T) {
 		unavailable(t, p)
 		if string(get(t, w.s3, indexKey)) != "broken" {
 			t.Error("the record was rebuilt without a history")
+		}
+	})
+}
+
+// What only the record had is lost. A tag that is still missing after the record was rebuilt is told again, with a new date.
+func TestChangesOfARebuiltRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		recordWithHistory(t, w)
+		w.ecr.InjectFault(noStarts)
+		gone := func() (texts []string) {
+			l, err := w.service().Reader.AllChanges(t.Context(), report.View{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range l.Changes {
+				if c.Kind == history.TagGone {
+					texts = append(texts, c.Image.Label()+" "+hour(history.StampOf(c.At)))
+				}
+			}
+			return texts
+		}
+		if err := w.ecr.DeleteImage(ecrID(repo), "two"); err != nil {
+			t.Fatal(err)
+		}
+		visit(t, w.service())
+		want := []string{"two " + hour(history.StampOf(time.Now()))}
+		if got := gone(); !slices.Equal(got, want) {
+			t.Errorf("before: %q, want %q", got, want)
+		}
+		time.Sleep(24 * time.Hour)
+		put(t, w.s3, indexKey, "broken")
+		visit(t, w.service())
+		want = []string{"two " + hour(history.StampOf(time.Now()))}
+		if got := gone(); !slices.Equal(got, want) {
+			t.Errorf("after: %q, want %q", got, want)
 		}
 	})
 }

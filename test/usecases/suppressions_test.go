@@ -811,3 +811,29 @@ func TestScanWhileTheSuppressionsCantBeRead(t *testing.T) {
 		}
 	}
 }
+
+// A record that was rebuilt does not know which ends are in the histories. Nothing is told again.
+func TestEndsOfARebuiltRecord(t *testing.T) {
+	w := newSuppressing(t)
+	w.suppress("s", time.Hour, nil)
+	w.advance(2 * time.Hour)
+	w.scheduleAndVisit(t)
+	w.advance(23 * time.Hour)
+	r := completed(w.service, time.Minute, scan.Counts{scan.High: 1})
+	r.Findings = []scan.Finding{{Name: "CVE-KERNEL", Package: "linux", Severity: scan.High}}
+	w.registry.results["1"] = r
+	w.scheduleAndVisit(t)
+	found, changed := w.entries(t, scan.Filter{})
+	repo := config("1", "app").Repo()
+	rebuilt := w.records.records[repo]
+	rebuilt.Returned = 0
+	w.records.records[repo] = rebuilt
+	for range 2 {
+		nowFound, nowChanged := w.entries(t, scan.Filter{})
+		if diff := cmp.Diff(found, nowFound) + cmp.Diff(changed, nowChanged); diff != "" {
+			t.Errorf("(-before +after):\n%s", diff)
+		}
+		w.advance(30 * time.Minute)
+		w.scheduleAndVisit(t)
+	}
+}
