@@ -662,7 +662,9 @@ func (r *Record) SetWatched(isWatched func(*ImageRecord) bool, now Stamp) {
 		if old.Unwatched > 0 {
 			next.Unwatched, next.WaitingSince = 0, now
 		} else {
-			next.cutOff(*old, now)
+			if r.Begin > 0 { // a rebuilt record does not know since when nobody watches the image
+				next.cutOff(*old, now)
+			}
 			next.Unwatched = now
 		}
 		r.Put(next)

@@ -255,7 +255,6 @@ func (w *visit) list() error {
 	if w.message.Created > 0 {
 		w.Record.SetAppeared(history.Stamp(w.message.Created), w.Clock())
 	}
-	w.Record.SetVisited(w.begin)
 	if w.configErr == nil {
 		w.Trim(w.configs)
 	}
@@ -264,6 +263,7 @@ func (w *visit) list() error {
 		isKept := w.configErr != nil && i.Unwatched == 0 // the config that can't be read can watch it
 		return isKept || watches(i.Tag)
 	}, w.Clock())
+	w.Record.SetVisited(w.begin)
 	return nil
 }
 

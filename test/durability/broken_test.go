@@ -344,3 +344,38 @@ func TestChangesOfARebuiltRecord(t *testing.T) {
 		}
 	})
 }
+
+// A rebuilt record does not know since when nobody watches an image. When a config watches it again, no time without a scan is told.
+func TestUnwatchedImageOfARebuiltRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.ecr.InjectFault(noStarts)()
+		c, err := scan.NewConfig(scan.Config{Region: repo.Region, Registry: repo.Registry, Repository: repo.Name, Newest: 1}, time.Now())
+		if err == nil {
+			err = w.service().Configs.Put(t.Context(), c)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.push("old", "A:LOW")
+		visit(t, w.service())
+		time.Sleep(time.Hour)
+		w.push("new", "A:LOW")
+		visit(t, w.service())
+		time.Sleep(5 * 24 * time.Hour)
+		put(t, w.s3, indexKey, "broken")
+		visit(t, w.service())
+		addConfig(t, w.service(), repo)
+		time.Sleep(time.Hour)
+		visit(t, w.service())
+		l, err := w.service().Reader.AllChanges(t.Context(), report.View{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range l.Changes {
+			if c.Image != nil && c.Image.Tag == "old" {
+				t.Errorf("%s since %v", c.Kind, c.Since)
+			}
+		}
+	})
+}
