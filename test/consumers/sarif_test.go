@@ -41,6 +41,13 @@ func TestValidate(t *testing.T) {
 	s.save("/findings/all?format=sarif", logs, "all.sarif")
 	s.save("/findings/all?format=sarif&by=vulnerability", logs, "by-vulnerability.sarif")
 	s.save("/findings/all?format=sarif&tag=nix", logs, "nothing.sarif")
+	s.suppress(`{"package":"systemd*","reason":"the image has no init process","until":"9999-12-31","justification":"vulnerable_code_not_in_execute_path"}`)
+	for _, value := range []string{"include", "only"} {
+		path := s.save("/findings/all?format=sarif&suppressed="+value, logs, "suppressed-"+value+".sarif")
+		if log, err := os.ReadFile(path); err != nil || !strings.Contains(string(log), `"suppressions":[{"kind":"external","status":"accepted"`) {
+			t.Errorf("%v, no suppressed result in %.2000s", err, log)
+		}
+	}
 	for _, line := range complaints(t, logs) {
 		if rule := complaint.FindStringSubmatch(line)[2]; rule != "GHAzDO1019" && rule != "GHAzDO1020" {
 			t.Errorf("%s", line)

@@ -61,6 +61,19 @@ func start(t *testing.T, folders ...string) *service {
 	return s
 }
 
+// suppress adds a suppression.
+func (s *service) suppress(body string) {
+	s.Helper()
+	r, err := http.Post(s.url+"/suppressions", "application/json", strings.NewReader(body))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusCreated {
+		s.Fatalf("%s: %s", body, r.Status)
+	}
+}
+
 // scan visits each repository twice: the first visits start the scans, and the second visits record the results.
 func (s *service) scan() {
 	s.Helper()
