@@ -19,6 +19,14 @@ func (h History) Apart(isAside func(*scan.Finding) bool) (told, aside History) {
 	return h.apart(keys)
 }
 
+// Each calls use with each finding of the history, and with what is known of those that only events contain.
+func (h History) Each(use func(*scan.Finding)) {
+	h.keysOf(func(f *TrackedFinding) bool {
+		use(&f.Finding)
+		return false
+	})
+}
+
 // keysOf returns the keys of the selected findings. Findings of events can be no longer stored.
 func (h History) keysOf(selects func(*TrackedFinding) bool) map[findingKey]bool {
 	keys, known := make(map[findingKey]bool), make(map[findingKey]bool, len(h.Findings))

@@ -158,7 +158,14 @@ func (r *Refresher) withEnds(label string, h history.History, reserve func(histo
 		return h, false
 	}
 	image := known.ScannedImage(r.Repo)
+	matched := make(map[int64]bool) // without it, each finding would be compared with the suppressions of each end
+	h.Each(func(f *scan.Finding) {
+		r.Scope.EachEnd(&image, f, func(end time.Time) { matched[end.Unix()] = true })
+	})
 	for _, end := range r.endsOf(known) {
+		if !matched[end.Unix()] {
+			continue
+		}
 		comesBack := func(f *scan.Finding) bool {
 			return r.Scope.Of(&image, f, end.Add(-time.Second)) != nil && r.Scope.Of(&image, f, end) == nil
 		}

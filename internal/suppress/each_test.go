@@ -36,3 +36,28 @@ func TestEach(t *testing.T) {
 	}
 	suppress.Scope{}.Each(&image, &f, now, func(*suppress.Suppression) { t.Error("without rules") })
 }
+
+// Only the ends of suppressions that matched at least a part of a finding matter for it.
+func TestEachEnd(t *testing.T) {
+	repo := scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: "app"}
+	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }
+	one := func(minutes int, s suppress.Suppression) suppress.Suppression {
+		s.Created, s.Reason, s.Until = now.Unix(), "r", at(minutes)
+		return s
+	}
+	deleted := one(9, suppress.Suppression{Vulnerability: "CVE-1"})
+	deleted.Deleted = at(5).Unix()
+	rules := suppress.NewRules(suppress.List{All: []suppress.Suppression{
+		deleted, one(2, suppress.Suppression{Package: "lib*"}), one(3, suppress.Suppression{Package: "zlib"}), one(4, suppress.Suppression{Package: "liba", Tag: "other"}),
+		{Created: now.Unix(), Package: "liba", Reason: "no end"},
+	}})
+	image := scan.Image{Repository: repo, Tag: "latest"}
+	f := scan.Finding{Name: "CVE-1"}.WithPackages([]scan.Package{{Name: "liba"}, {Name: "other"}})
+	var got []time.Time
+	rules.In(repo).EachEnd(&image, &f, func(end time.Time) { got = append(got, end) })
+	slices.SortFunc(got, time.Time.Compare)
+	if want := []time.Time{at(2), at(5)}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	suppress.Scope{}.EachEnd(&image, &f, func(time.Time) { t.Error("without rules") })
+}

@@ -2,24 +2,21 @@ package scale
 
 import (
 	"fmt"
+	"maps"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
-	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/suppress"
 	"ecr-continuous-scan/test/awstest"
 )
 
 // registryOfFindings returns a service with the recorded findings of images in 100 repositories. Each image has 100 findings.
-func registryOfFindings(tb testing.TB, images int) *awstest.Service {
+func registryOfFindings(tb testing.TB, images int) (*awstest.AWS, *awstest.Service) {
 	tb.Helper()
-	store, err := awslocal.NewMemoryS3(awstest.Bucket)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	registry := ecr.New(ecr.Options{ScanTime: time.Second})
+	a := awstest.Start(tb, ecr.Options{ScanTime: time.Second})
 	for i := range images {
 		var findings []ecr.Finding
 		for n := range 100 {
@@ -27,16 +24,16 @@ func registryOfFindings(tb testing.TB, images int) *awstest.Service {
 				{Key: "package_name", Value: fmt.Sprintf("package-%d", n*37)}, {Key: "package_version", Value: "1.0"},
 			}})
 		}
-		registry.PutImage(ecr.RepositoryID{Name: fmt.Sprintf("team/app-%d", i%100)}, ecr.Image{
+		a.ECR.PutImage(ecr.RepositoryID{Name: fmt.Sprintf("team/app-%d", i%100)}, ecr.Image{
 			Tags: []string{fmt.Sprint("v", i)}, Manifest: fmt.Sprint(i), ScannedAt: time.Now().Add(-time.Hour), Findings: findings,
 		})
 	}
-	s := awstest.NewService(awstest.InProcess(store), awstest.InProcess(registry), time.Now, awstest.Silent())
+	s := a.Service(awstest.Silent())
 	s.AddConfig(tb, "team/*")
 	if visits, err := s.ScheduleAndVisit(tb.Context()); err != nil || visits.ImagesFailed() > 0 {
 		tb.Fatalf("%v, %+v", err, visits.Tally)
 	}
-	return s
+	return a, s
 }
 
 // manySuppressions returns n suppressions of all kinds.
@@ -77,14 +74,22 @@ func suppressAll(tb testing.TB, s *awstest.Service, all []suppress.Suppression) 
 	}
 }
 
-// BenchmarkReads reads 100,000 findings of 1,000 images with and without 10,000 suppressions. Its processor time includes that of the embedded S3.
+// BenchmarkReads reads 100,000 findings of 1,000 images with and without 10,000 suppressions, and after 100 others were deleted one after the other, before a
+// visit records it. Its processor time includes that of the embedded S3.
 func BenchmarkReads(b *testing.B) {
-	s := registryOfFindings(b, 1000)
+	a, s := registryOfFindings(b, 1000)
 	handler := s.Handler("https://api.example")
-	for _, n := range []int{0, 100, suppress.MaxCount} {
-		suppressAll(b, s, manySuppressions(n))
+	lists := map[string][]suppress.Suppression{"0 suppressions": nil, "100 suppressions": manySuppressions(100), "10000 suppressions": manySuppressions(suppress.MaxCount)}
+	a.Advance(time.Hour)
+	deleted := manySuppressions(100)
+	for i := range deleted {
+		deleted[i].Deleted = a.Now().Unix() - int64(len(deleted)-i)
+	}
+	lists["100 deleted"] = deleted
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
+		suppressAll(b, s, lists[name])
 		for _, target := range []string{"/summary?format=json", "/findings/all?format=json", "/changes", "/suppressions"} {
-			b.Run(fmt.Sprintf("%s/%d suppressions", target, n), func(b *testing.B) {
+			b.Run(target+"/"+name, func(b *testing.B) {
 				b.ReportAllocs()
 				used := processorTime()
 				for b.Loop() {
