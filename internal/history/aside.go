@@ -144,6 +144,9 @@ func (h History) WithEnd(comesBack func(*scan.Finding) bool, end Stamp, reserve 
 // the time of the scan. now and reserve are the same as in [History.WithScan].
 func (h History) WithReturned(before History, wasAside, isAside func(*scan.Finding) bool, now Stamp, reserve func(Stamp) Stamp) History {
 	keys := before.keysOf(func(f *TrackedFinding) bool { return wasAside(&f.Finding) })
+	if len(keys) == 0 {
+		return h
+	}
 	for key := range h.keysOf(func(f *TrackedFinding) bool { return isAside(&f.Finding) }) {
 		delete(keys, key)
 	}

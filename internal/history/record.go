@@ -51,6 +51,8 @@ type Record struct {
 	Swept   Stamp
 	// Returned is until when the ends of suppressions are in the histories: the findings that came back are new in them.
 	Returned Stamp
+	// Examined are ends after Returned that are in the histories too. Other ends of that time can still become known.
+	Examined []Stamp
 	// UsedSeconds are the seconds that are already dates of changes and findings. Dates are those of the changes of the
 	// repository.
 	UsedSeconds SecondSet

@@ -50,7 +50,8 @@ func (r *Refresher) SetRules(ctx context.Context, rules *suppress.Rules, until h
 		return
 	}
 	r.Scope, r.asOf = rules.In(r.Repo), until
-	r.times = r.Scope.Ends(r.Repo, r.Record.Returned.Time(), until.Time())
+	isExamined := func(end time.Time) bool { return slices.Contains(r.Record.Examined, history.StampOf(end)) }
+	r.times = slices.DeleteFunc(r.Scope.Ends(r.Repo, r.Record.Returned.Time(), until.Time()), isExamined)
 	if len(r.times) == 0 {
 		return
 	}
@@ -206,8 +207,8 @@ func (r *Refresher) SetEnds(label, name string, h history.History) {
 	delete(r.dates, label)
 }
 
-// endsSettledAfter is how long after an end a visit no longer looks for it. A deletion is stored some seconds after its time, so a visit can know a later
-// end and not the deletion.
+// endsSettledAfter is how long after an end all later visits know it. A deletion is stored some seconds after its time, so a visit can know a later end and
+// not the deletion.
 const endsSettledAfter = time.Minute
 
 // FinishEnds records that the findings that came back are new in all stored histories. If isComplete is false, not all histories could be stored: then it makes
@@ -216,7 +217,13 @@ func (r *Refresher) FinishEnds(isComplete bool) {
 	last, _ := r.LastEnd()
 	switch {
 	case isComplete:
-		r.Record.Returned, r.times = max(r.Record.Returned, min(last, r.asOf.Plus(-endsSettledAfter))), nil
+		r.Record.Returned = max(r.Record.Returned, min(last, r.asOf.Plus(-endsSettledAfter)))
+		examined := slices.Clone(r.Record.Examined)
+		for _, end := range r.times {
+			examined = append(examined, history.StampOf(end))
+		}
+		r.Record.Examined = slices.DeleteFunc(examined, func(end history.Stamp) bool { return end <= r.Record.Returned })
+		r.times = nil
 	case len(r.dates) > 0:
 		r.Record.UsedSeconds = r.seconds
 	}

@@ -115,7 +115,7 @@ func putPreviousObjects(t *testing.T, a *awstest.AWS) {
 // recordOfPreviousVersion returns the expected content of the record in testdata/before.
 func recordOfPreviousVersion() history.Record {
 	r := aRecord()
-	r.Begin, r.First, r.NotWatched, r.Selections, r.Configs, r.Failure, r.Unfinished, r.Returned = 0, 0, nil, nil, nil, history.Failure{}, false, 0
+	r.Begin, r.First, r.NotWatched, r.Selections, r.Configs, r.Failure, r.Unfinished, r.Returned, r.Examined = 0, 0, nil, nil, nil, history.Failure{}, false, 0, nil
 	for label, image := range r.Images {
 		image.Listed, image.Statuses, image.PushedAt, image.LastPulled, image.Unwatched, image.Started = "", nil, 0, 0, 0, 0
 		image.Last.Suppressed, image.Last.InUse, image.Last.LastInUse = 0, 0, 0

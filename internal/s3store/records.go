@@ -74,6 +74,7 @@ type storedRecord struct {
 	Changed      history.Stamp        `json:"changed"`
 	Swept        history.Stamp        `json:"swept"`
 	Returned     history.Stamp        `json:"returned,omitempty"`
+	Examined     []history.Stamp      `json:"examined,omitempty"`
 	UsedSeconds  history.SecondSet    `json:"taken"`
 }
 
@@ -134,14 +135,14 @@ func (s *RecordWriter) Load(ctx context.Context, repo scan.Repository) (history.
 
 func newStoredRecord(r history.Record) storedRecord {
 	return storedRecord{
-		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Unfinished: r.Unfinished, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, NotCovered: r.NotCovered, Selections: r.Selections, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Appeared: r.Appeared, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, Returned: r.Returned, UsedSeconds: r.UsedSeconds,
+		Begin: r.Begin, Configs: r.Configs, Failure: r.Failure, Unfinished: r.Unfinished, Images: r.Images, Listed: r.Listed, NotWatched: r.NotWatched, NotCovered: r.NotCovered, Selections: r.Selections, First: r.First, MissingSince: r.MissingSince, Absences: r.Absences, Appeared: r.Appeared, Dates: r.Dates, Changed: r.Changed, Swept: r.Swept, Returned: r.Returned, Examined: r.Examined, UsedSeconds: r.UsedSeconds,
 	}
 }
 
 func (x storedRecord) record(o object) history.Record {
 	return history.Record{
 		Begin: x.Begin, Configs: x.Configs, Failure: x.Failure, Unfinished: x.Unfinished, Images: x.Images, Listed: x.Listed, NotWatched: x.NotWatched, NotCovered: x.NotCovered, Selections: x.Selections, First: x.First, MissingSince: x.MissingSince, Absences: x.Absences, Appeared: x.Appeared, Dates: x.Dates,
-		Changed: x.Changed, Swept: x.Swept, Returned: x.Returned, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
+		Changed: x.Changed, Swept: x.Swept, Returned: x.Returned, Examined: x.Examined, UsedSeconds: x.UsedSeconds, Version: o.version, Now: o.now,
 	}
 }
 

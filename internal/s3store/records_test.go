@@ -89,7 +89,7 @@ func aRecord() history.Record {
 	}
 	return history.Record{
 		Images: map[string]*history.ImageRecord{image.Label(): &image, "plain": {Tag: "plain", First: 1}}, Listed: 16, NotWatched: new(0), Selections: []history.Selection{{Key: "k", Older: 2}, {Key: "l"}}, First: 28, MissingSince: 17,
-		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, Returned: 31, UsedSeconds: history.SecondSet{{From: 22, Until: 23}},
+		Absences: []history.Period{{From: 18, Until: 19}}, Changed: 20, Swept: 21, Returned: 31, Examined: []history.Stamp{33}, UsedSeconds: history.SecondSet{{From: 22, Until: 23}},
 		Begin: 24, Unfinished: true, Configs: []string{"a", "b"}, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to \u2028", Since: 25},
 	}
 }

@@ -235,10 +235,10 @@ func TestMonthOfSuppressions(t *testing.T) {
 				m.advance(2 * time.Hour)
 				m.changeSuppressions()
 				m.read(false)
-				m.advance(2 * time.Hour)
+				m.advance([]time.Duration{10 * time.Second, 2 * time.Hour}[m.random.IntN(2)]) // also a visit right after a change
 				if m.random.IntN(2) == 0 {
 					m.push([]string{"a", "b"}[m.random.IntN(2)])
-					m.advance(10 * time.Minute)
+					m.advance([]time.Duration{10 * time.Second, 10 * time.Minute}[m.random.IntN(2)])
 				}
 				before := m.read(false)
 				m.scheduleAndVisit(t)
