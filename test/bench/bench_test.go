@@ -207,3 +207,10 @@ func TestFlags(t *testing.T) {
 		}
 	}
 }
+
+// Memory that was not used before is not free.
+func TestPageTime(t *testing.T) {
+	if took := pageTime(); took <= 0 || took > time.Second {
+		t.Errorf("%s", took)
+	}
+}

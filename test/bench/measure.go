@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -210,11 +211,15 @@ func medianOf(samples []sample) sample {
 	}
 }
 
-// pageTime measures how long the first use of a page of memory takes. It differs much between machines: a virtual machine may have to
-// get the page from its host. A cold process uses thousands of pages for the first time.
+// pageTime measures how long the first use of a page of memory takes, and is 0 if the system gives no memory. It differs much between machines: a
+// virtual machine may have to get the page from its host. A cold process uses thousands of pages for the first time.
 func pageTime() time.Duration {
 	const pages = 16 << 10
-	memory := make([]byte, pages*os.Getpagesize())
+	memory, err := syscall.Mmap(-1, 0, pages*os.Getpagesize(), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		return 0
+	}
+	defer syscall.Munmap(memory)
 	began := time.Now()
 	for i := 0; i < len(memory); i += os.Getpagesize() {
 		memory[i] = 1
