@@ -251,4 +251,7 @@ func (p *packWriter) store(ctx context.Context) {
 	}
 	p.places, p.done = nil, nil
 	p.body.Reset()
+	if err != nil {
+		p.body = bytes.Buffer{} // the HTTP client may still read the other one
+	}
 }
