@@ -109,7 +109,8 @@ func Evaluate(reports []report.Report, g Request, now time.Time) Result {
 		v.add(r, g, now)
 	}
 	if v.Images == 0 && len(v.Failures) == 0 {
-		v.Failures = []Failure{{Repository: reports[0].Repository, Reason: string(report.Join(reports).Condition().State)}}
+		all := report.Join(reports)
+		v.Failures = []Failure{{Repository: all.Repository, Reason: string(all.Condition().State)}}
 	}
 	return v
 }

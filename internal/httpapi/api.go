@@ -80,9 +80,9 @@ func (a *API) ConfigRoutes() Routes {
 	return Routes{
 		"/configs":          {http.MethodGet: a.listConfigs, http.MethodPost: a.addConfig},
 		"/configs/{scanid}": {http.MethodGet: a.getConfig, http.MethodPut: a.replaceConfig, http.MethodDelete: a.deleteConfig},
-		"/suppressions":     {http.MethodGet: a.listSuppressions, http.MethodPost: a.addSuppressions},
+		"/suppressions":     {http.MethodGet: withParameters(a.listSuppressions), http.MethodPost: withParameters(a.addSuppressions, "reason")},
 		"/suppressions/{id}": {
-			http.MethodGet: a.getSuppression, http.MethodPut: a.replaceSuppression, http.MethodDelete: a.deleteSuppression,
+			http.MethodGet: withParameters(a.getSuppression), http.MethodPut: withParameters(a.replaceSuppression), http.MethodDelete: withParameters(a.deleteSuppression),
 		},
 	}
 }

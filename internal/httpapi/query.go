@@ -121,6 +121,22 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	return q, nil
 }
 
+// withParameters returns a handler that rejects requests with parameters other than the named ones.
+func withParameters(h Handler, names ...string) Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		var wrong []scan.FieldError
+		for _, name := range slices.Sorted(maps.Keys(r.URL.Query())) {
+			if name != "key" && !slices.Contains(names, name) {
+				wrong = append(wrong, scan.FieldError{Pointer: scan.PointerTo(name), Detail: "is not a parameter of this call" + resource{parameters: names}.listed()})
+			}
+		}
+		if len(wrong) > 0 {
+			return invalidQuery(wrong)
+		}
+		return h(w, r)
+	}
+}
+
 func invalidQuery(wrong []scan.FieldError) error {
 	return scan.NewInvalid("The query has unknown or invalid parameters.", "parameters", wrong)
 }

@@ -124,9 +124,9 @@ func reasonOf(r *http.Request) (string, error) {
 	case len(given) == 0:
 		return "", nil
 	case len(given) > 1:
-		return "", scan.NewInvalid("The query has unknown or invalid parameters.", "parameters", []scan.FieldError{{Pointer: "/reason", Detail: "is given twice"}})
+		return "", invalidQuery([]scan.FieldError{{Pointer: "/reason", Detail: "is given twice"}})
 	case !suppress.ValidReason(given[0]):
-		return "", scan.NewInvalid("The query has unknown or invalid parameters.", "parameters", []scan.FieldError{{Pointer: "/reason", Detail: suppress.ReasonRule}})
+		return "", invalidQuery([]scan.FieldError{{Pointer: "/reason", Detail: suppress.ReasonRule}})
 	}
 	return given[0], nil
 }

@@ -330,7 +330,7 @@ func TestMalformedFiles(t *testing.T) {
 	if !slices.Equal(got, []string{"/statements/0/status"}) {
 		t.Errorf("%q", got)
 	}
-	for query, pointer := range map[string]string{"reason=a&reason=b": "/reason", "reason=": "/reason", "reason=a%0Ab": "/reason", "reason=" + strings.Repeat("a", 1001): "/reason"} {
+	for query, pointer := range map[string]string{"reasno=a": "/reasno", "reason=a&reason=b": "/reason", "reason=": "/reason", "reason=a%0Ab": "/reason", "reason=" + strings.Repeat("a", 1001): "/reason"} {
 		if got := checkProblem(t, call(h, "POST", "/suppressions?"+query, "application/yaml", "vulnerabilities: [{id: CVE-1}]"), 400); !slices.Equal(got, []string{pointer}) {
 			t.Errorf("%.30s: %q", query, got)
 		}
@@ -338,6 +338,23 @@ func TestMalformedFiles(t *testing.T) {
 	checkProblem(t, call(h, "POST", "/suppressions", "application/yaml", strings.Repeat("#", 2<<20+1)), 413)
 	if keys := keysOf(t, a); slices.Contains(keys, s3store.SuppressionsKey) {
 		t.Error("a wrong file stored something")
+	}
+}
+
+// A call rejects parameters that it does not have, so that a mistyped one is not lost.
+func TestParametersOfSuppressions(t *testing.T) {
+	_, h := start(t)
+	draft := `{"vulnerability":"CVE-2026-1","reason":"not reachable"}`
+	path := "/suppressions/" + addSuppression(t, h, draft).ID
+	for _, tt := range []struct{ method, path, body string }{
+		{"GET", "/suppressions", ""}, {"POST", "/suppressions", draft}, {"GET", path, ""}, {"PUT", path, draft}, {"DELETE", path, ""},
+	} {
+		if got := checkProblem(t, call(h, tt.method, tt.path+"?owner=platform", "application/json", tt.body), 400); !slices.Equal(got, []string{"/owner"}) {
+			t.Errorf("%s %s: %q", tt.method, tt.path, got)
+		}
+	}
+	if status := call(h, "GET", path+"?key=k", "", "").status; status != 200 {
+		t.Errorf("it was deleted or changed: %d", status)
 	}
 }
 

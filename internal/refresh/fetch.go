@@ -217,9 +217,10 @@ func (f *Fetcher) recordBatch(batch []*groupResult) {
 	})
 	now := f.Clock()
 	for _, one := range batch {
-		one.result.Counts = f.shared(one.result.Counts)
+		recorded := *one // OnResult may still use one
+		recorded.result.Counts = f.shared(recorded.result.Counts)
 		for _, image := range one.group {
-			f.recordImage(one, image, now)
+			f.recordImage(&recorded, image, now)
 		}
 	}
 }

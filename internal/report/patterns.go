@@ -83,7 +83,7 @@ func Join(reports []Report) Report {
 	if len(reports) == 1 {
 		return reports[0]
 	}
-	all := Report{Config: reports[0].Config, Repository: reports[0].Config.Repo()}
+	all := Report{Config: reports[0].Config, Repository: reports[0].Config.Repo(), isJoined: true}
 	n := 0
 	for _, r := range reports {
 		n += max(len(r.Images), 1)

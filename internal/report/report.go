@@ -30,6 +30,8 @@ type Report struct {
 	// Older is the number of images that are not watched because they are not among the newest, and Unused is the number of those that are not watched
 	// because nobody uses them.
 	Older, Unused int
+	// isJoined means that the report is about several repositories that the pattern of the config matches.
+	isJoined bool
 }
 
 // Item is one image of a report: the result from ECR, and the recorded changes of its counts.
@@ -148,7 +150,7 @@ func (r Report) Condition() Condition {
 		return Condition{}
 	case r.Err == nil && r.Config.ExcludesAll():
 		return Condition{State: NoRepositories, Reason: "exclude leaves out all of them"}
-	case r.Err == nil && r.Repository.IsPattern():
+	case r.Err == nil && r.Repository.IsPattern() && !r.isJoined:
 		return Condition{State: NoRepositories}
 	case r.Err == nil:
 		return Condition{State: NoImages}

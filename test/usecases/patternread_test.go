@@ -333,6 +333,33 @@ func TestGateOfAPattern(t *testing.T) {
 	check("not listed, but named", "1", scan.High, named("team/app"), 1)
 }
 
+// The repositories of a pattern can have no image to watch. They exist, and the answer names the pattern, not one of them.
+func TestPatternWhoseRepositoriesHaveNoImages(t *testing.T) {
+	for _, names := range [][]string{{"team/app"}, {"team/app", "team/web"}} {
+		selects := config("1", "team/*")
+		selects.Tags = []string{"release-*"}
+		r := registryOf(names...)
+		w := newService(r, selects)
+		r.withResults(w, time.Hour)
+		w.scheduleAndVisit(t)
+		v, err := w.Gate(t.Context(), "1", gate.Request{Max: scan.High})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "team/*: no images"
+		if len(names) == 1 {
+			want = "team/app: no images"
+		}
+		if reasons, _ := render.GateReasons(v, nil); len(reasons) != 1 || reasons[0].Image+": "+reasons[0].Reason != want {
+			t.Errorf("gate of %v: %+v, want %s", names, reasons, want)
+		}
+		badge, err := w.Current(t.Context(), "1", nil)
+		if err != nil || badge.Condition().State != report.NoImages {
+			t.Errorf("badge of %v: %+v, %v", names, badge.Condition(), err)
+		}
+	}
+}
+
 // The badge of a pattern is about all its images. It shows no findings only if all repositories were read.
 func TestBadgeOfAPattern(t *testing.T) {
 	r := registryOf("team/app", "team/web")
