@@ -59,7 +59,8 @@ const (
 	coldTime     = "start of a process and its first request, ms more than another request"
 	apiTime      = "request to the API, ms"
 	apiCount     = "requests to the API, a month"
-	memory       = "memory of the functions, GB"
+	memory       = "memory of StartScanFunc, GB"
+	apiMemory    = "memory of ConfigsFunc and FindingsFunc, GB"
 	concurrency  = "visits at once"
 	ownLines     = "bytes that Lambda itself logs for an invocation"
 	idlePolling  = "requests of Lambda to an empty queue, a month"
@@ -82,7 +83,7 @@ func month(s size, t times, schedule, visits usage) use {
 	seconds := math.Ceil(repositories * t[visitTime] / 1000 / t[concurrency])
 	traced := perDay * (1 + min(repositories, seconds+t[tracedShare]*repositories))
 	return use{
-		gbSeconds:   (milliseconds*monthDays + t[apiCount]*t[apiTime]) / 1000 * t[memory],
+		gbSeconds:   (milliseconds*monthDays*t[memory] + t[apiCount]*t[apiTime]*t[apiMemory]) / 1000,
 		invocations: count*monthDays + t[apiCount],
 		s3Gets:      (day.gets+schedule.gets)*monthDays + 3*t[apiCount],
 		s3Puts:      (day.puts + day.lists + schedule.lists) * monthDays,
@@ -124,7 +125,7 @@ func costTable(p prices, uses map[size]use) string {
 	for _, item := range items() {
 		header = append(header, item.name)
 	}
-	rows := [][]string{append(header, "total", "with the free tier", "Inspector, one scan a day")}
+	rows := [][]string{append(header, "total", "with the free tier", "in addition, only with enhanced scanning: Inspector, one scan a day")}
 	for _, s := range sizes() {
 		row := []string{s.String()}
 		var list, free float64

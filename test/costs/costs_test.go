@@ -81,7 +81,7 @@ func readTimes(t *testing.T, text string) times {
 		all[row[0]] = number(t, row[1])
 	}
 	for _, name := range []string{
-		scheduleTime, visitTime, storeTime, imageTime, coldTime, apiTime, apiCount, memory, concurrency, ownLines, idlePolling, tracedShare, alarmCount,
+		scheduleTime, visitTime, storeTime, imageTime, coldTime, apiTime, apiCount, memory, apiMemory, concurrency, ownLines, idlePolling, tracedShare, alarmCount,
 	} {
 		if all[name] == 0 {
 			t.Errorf("the document has no figure %q", name)
@@ -159,7 +159,7 @@ func TestFiguresOfTheTemplate(t *testing.T) {
 		t.Errorf("%d alarms", n)
 	}
 	for _, text := range []string{
-		fmt.Sprintf("MemorySize: %.0f\n", 1024*figures[memory]), "Default: rate(30 minutes)\n", fmt.Sprintf("ScanConcurrency:\n    Type: Number\n    Default: %.0f\n", figures[concurrency]),
+		fmt.Sprintf("    MemorySize: %.0f\n", 1024*figures[memory]), fmt.Sprintf("      MemorySize: %.0f\n", 1024*figures[apiMemory]), "Default: rate(30 minutes)\n", fmt.Sprintf("ScanConcurrency:\n    Type: Number\n    Default: %.0f\n", figures[concurrency]),
 	} {
 		if !strings.Contains(string(template), text) {
 			t.Errorf("the template has no %q", text)
