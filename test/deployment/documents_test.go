@@ -37,6 +37,7 @@ func TestCommandsOfTheDocuments(t *testing.T) {
 	d.take("docs/formats.md", "")
 	d.take("docs/feeds.md", "")
 	d.take("docs/suppressions.md", "")
+	d.take("docs/operations.md", "")
 	d.check(d.script.Examples(t))
 	d.check(walkthrough[end:])
 	if out := s.shell("curl -s $ECRSCANAPI_URL/configs"); out != "[]\n" {

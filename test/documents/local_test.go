@@ -29,7 +29,7 @@ func TestCommandsOnOneMachine(t *testing.T) {
 	walkthrough := script.Take("README.md", "the-walkthrough")
 	end := FirstDelete(walkthrough)
 	check(t, shell, walkthrough[:end])
-	for _, document := range []string{"docs/api.md", "docs/formats.md", "docs/feeds.md", "docs/suppressions.md", "docs/deploy.md"} {
+	for _, document := range []string{"docs/api.md", "docs/formats.md", "docs/feeds.md", "docs/suppressions.md", "docs/operations.md", "docs/deploy.md"} {
 		check(t, shell, script.Take(document, ""))
 	}
 	check(t, shell, script.Examples(t))

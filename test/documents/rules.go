@@ -58,6 +58,7 @@ var Rules = []Rule{
 	{Document: "docs/suppressions.md", Section: "files", Tests: both, Input: ".trivyignore.yaml"},
 	{Document: "docs/suppressions.md", Tests: both},
 
+	{Document: "docs/operations.md", Section: "alarms", Tests: both},
 	{Document: "docs/operations.md", Section: "how-fast", Tests: []string{noTest}, Reason: "takes minutes; the test of test/bench measures small jobs"},
 
 	{Document: "docs/costs.md", Tests: []string{noTest}, Reason: "writes the document; the test of test/costs runs without -update"},
