@@ -144,6 +144,15 @@ func TestGateAsText(t *testing.T) {
 			t.Errorf("%s: Retry-After %q", query, wait)
 		}
 	}
+	addSuppression(t, h, `{"package":"zlib","reason":"not reachable"}`)
+	for query, want := range map[string]string{
+		"tag=bad&max=LOW":           "PASSED: 1 image, no finding above LOW fails the gate\nsuppressed: 1\n",
+		"tag=bad&max=INFORMATIONAL": "FAILED: 1 of 1 image, the maximum is INFORMATIONAL\nteam/app:bad: above max: LOW: 1\n  LOW CVE-2 PASSED, no fixed version, " + base + "/findings/" + id + "?format=html\nsuppressed: 1\n",
+	} {
+		if got := call(h, "GET", "/gate/"+id+"?format=text&"+query, "", ""); got.body != want {
+			t.Errorf("%s: %d\n%s\nwant\n%s", query, got.status, got.body, want)
+		}
+	}
 }
 
 // A pipeline asks for the image that it has just pushed: before and after the scan, with and without a tag, and as an index.

@@ -98,6 +98,7 @@ func GateText(v gate.Result, link LinkOf) []byte {
 		if v.Unjudged > 0 {
 			fmt.Fprintf(&b, "without severity and score, so not judged: %d\n", v.Unjudged)
 		}
+		writeSuppressed(&b, v)
 		return b.Bytes()
 	}
 	word := "FAILED"
@@ -118,7 +119,15 @@ func GateText(v gate.Result, link LinkOf) []byte {
 	if more > 0 {
 		fmt.Fprintf(&b, "and %d more reasons\n", more)
 	}
+	writeSuppressed(&b, v)
 	return b.Bytes()
+}
+
+// writeSuppressed writes how many findings are suppressed.
+func writeSuppressed(b *bytes.Buffer, v gate.Result) {
+	if v.Suppressed > 0 {
+		fmt.Fprintf(b, "suppressed: %d\n", v.Suppressed)
+	}
 }
 
 func images(n int) string {

@@ -104,7 +104,19 @@ func (r Report) Unreadable() Item {
 	return Item{Image: image, Result: refresh.ResultOfError(image, r.Err)}
 }
 
-// IsEmptyMatch reports whether a pattern matched a repository without images. This is no problem, unlike a config that names such a repository.
+// IsEmptyMatch reports whether a pattern matched a repository without images, and another one with images. This is no problem, unlike a config that
+// watches no image at all.
 func (r Report) IsEmptyMatch() bool {
-	return r.Err == nil && len(r.Images) == 0 && r.Config.IsPattern() && !r.Repository.IsPattern()
+	return r.Err == nil && len(r.Images) == 0 && r.hasSiblings && r.Config.IsPattern() && !r.Repository.IsPattern()
+}
+
+// findSiblings sets hasSiblings of all reports.
+func findSiblings(reports []Report) {
+	watches := make(map[string]bool) // configs that watch images
+	for _, r := range reports {
+		watches[r.Config.ID] = watches[r.Config.ID] || len(r.Images) > 0
+	}
+	for i := range reports {
+		reports[i].hasSiblings = watches[reports[i].Config.ID]
+	}
 }

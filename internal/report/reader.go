@@ -170,6 +170,7 @@ func (q *request) read(ctx context.Context, configs []scan.Config) (_ []Report, 
 		}
 	}
 	reports = q.withoutDeleted(reports)
+	findSiblings(reports)
 	narrowImages(reports, q.filter)
 	return reports, isOutdated
 }

@@ -357,6 +357,13 @@ func TestPatternWhoseRepositoriesHaveNoImages(t *testing.T) {
 		if err != nil || badge.Condition().State != report.NoImages {
 			t.Errorf("badge of %v: %+v, %v", names, badge.Condition(), err)
 		}
+		listing, err := w.Findings(t.Context(), "1", report.View{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if without := slices.Collect(render.AllWithoutResult(listing)); len(without) != len(names) || without[0].State != "no images" {
+			t.Errorf("findings of %v: without a result: %+v", names, without)
+		}
 	}
 }
 
