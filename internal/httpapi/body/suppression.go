@@ -70,10 +70,12 @@ func parseSuppression(body []byte, now time.Time) (suppress.Suppression, error) 
 func setSuppressionField(s *suppress.Suppression, m member) string {
 	fields := map[string]*string{
 		"vulnerability": &s.Vulnerability, "package": &s.Package, "version": &s.Version, "path": &s.Path, "repository": &s.Repository, "tag": &s.Tag,
-		"registry": &s.Registry, "region": &s.Region, "digest": &s.Digest, "reason": &s.Reason, "justification": &s.Justification,
+		"registry": &s.Registry, "region": &s.Region, "digest": &s.Digest, "justification": &s.Justification,
 	}
 	target, isText := fields[m.name]
 	switch {
+	case m.name == "reason":
+		return setString(&s.Reason, m.value)
 	case isText:
 		return setOptional(target, m.value, "must not be empty; leave it out if there is none")
 	case m.name == "until":

@@ -2,11 +2,22 @@ package body
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
+	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/suppress"
 )
+
+// A reason is required, so the error of an empty one does not say to leave it out.
+func TestErrorOfAnEmptyReason(t *testing.T) {
+	_, err := parseSuppression([]byte(`{"package":"a","reason":""}`), time.Now())
+	var e *scan.Error
+	if !errors.As(err, &e) || len(e.Fields) != 1 || e.Fields[0] != (scan.FieldError{Pointer: "/reason", Detail: suppress.ReasonRule}) {
+		t.Errorf("%+v", err)
+	}
+}
 
 // For any body, an accepted suppression is valid, and has the same values as encoding/json reads.
 func FuzzParseSuppression(f *testing.F) {
