@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/openvex/go-vex/pkg/vex"
 
@@ -301,20 +302,20 @@ func TestMalformedOpenVEX(t *testing.T) {
 // Which images a product names.
 func TestProducts(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("b", 64)
-	const ecr = "repository_url=123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+	const registry = "repository_url=123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 	const of = "123456789012 | eu-west-1 | "
 	for product, want := range map[string][]string{
-		"pkg:oci/app?" + ecr + "/team/app":                           {of + "team/app"},
-		"pkg:oci/app?" + ecr + "/team":                               {of + "team/app"},
-		"pkg:oci/app?" + ecr:                                         {of + "app"},
-		"pkg:oci/app?" + ecr + "/app/":                               {of + "app"},
-		"pkg:oci/app?" + ecr + "/team/app&tag=v1.0":                  {of + "team/app | v1.0"},
-		"pkg:oci/app@" + digest + "?" + ecr + "/team/app&tag=v1.0":   {of + "team/app | " + digest},
-		"pkg:oci/app@" + strings.Replace(digest, ":", "%3A", 1):      {digest},
-		"pkg:oci/app@" + digest + "?repository_url=ghcr.io/team/app": {digest},
-		"pkg:oci/app?repository_url=ghcr.io/team/app":                nil,
-		"pkg:oci/app@1.0":                                            {"app | 1.0", "*/app | 1.0"},
-		"pkg:oci/team/app?tag=1":                                     {"team/app | 1"},
+		"pkg:oci/app?" + registry + "/team/app":                         {of + "team/app"},
+		"pkg:oci/app?" + registry + "/team":                             {of + "team/app"},
+		"pkg:oci/app?" + registry:                                       {of + "app"},
+		"pkg:oci/app?" + registry + "/app/":                             {of + "app"},
+		"pkg:oci/app?" + registry + "/team/app&tag=v1.0":                {of + "team/app | v1.0"},
+		"pkg:oci/app@" + digest + "?" + registry + "/team/app&tag=v1.0": {of + "team/app | " + digest},
+		"pkg:oci/app@" + strings.Replace(digest, ":", "%3A", 1):         {digest},
+		"pkg:oci/app@" + digest + "?repository_url=ghcr.io/team/app":    {digest},
+		"pkg:oci/app?repository_url=ghcr.io/team/app":                   nil,
+		"pkg:oci/app@1.0":        {"app | 1.0", "*/app | 1.0"},
+		"pkg:oci/team/app?tag=1": {"team/app | 1"},
 		"pkg:oci/app?repository_url=https://123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/app": {"123456789012 | cn-north-1 | app"},
 		"pkg:oci/app?repository_url=123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com/app":    {"123456789012 | us-gov-west-1 | app"},
 		"pkg:oci/app?repository_url=123456789012.dkr-ecr.us-west-2.on.aws/app":                    {"123456789012 | us-west-2 | app"},
@@ -326,6 +327,64 @@ func TestProducts(t *testing.T) {
 		}
 		if got := lines(t, file.Drafts); err != nil || !slices.Equal(got, full) || (file.Skipped[suppressfile.OtherProducts] == 1) != (want == nil) {
 			t.Errorf("%s: %q, want %q; skipped %v, %v", product, got, full, file.Skipped, err)
+		}
+	}
+}
+
+// ecrHosts returns the hosts of a registry in a Region of each partition. Their domains are those that the SDK has for the API of Amazon ECR.
+func ecrHosts(t *testing.T) map[string]string {
+	t.Helper()
+	hosts := map[string]string{}
+	for _, region := range []string{
+		"us-west-2", "us-gov-east-1", "cn-north-1", "eusc-de-east-1", "us-iso-west-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1",
+	} {
+		for _, dualStack := range []bool{false, true} {
+			parameters := ecr.EndpointParameters{Region: &region, UseDualStack: &dualStack}
+			endpoint, err := ecr.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), parameters.WithDefaults())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, domain, _ := strings.Cut(endpoint.URI.Host, "."+region+".")
+			service := "123456789012.dkr.ecr"
+			if dualStack {
+				service, domain = "123456789012.dkr-ecr", "on."+strings.TrimPrefix(domain, "api.")
+			}
+			hosts[service+"."+region+"."+domain], hosts[service+"-fips."+region+"."+domain] = region, region
+		}
+	}
+	return hosts
+}
+
+// Only the hosts of Amazon ECR are taken for it. Somebody else can have any other name.
+func TestHostsOfProducts(t *testing.T) {
+	hosts := ecrHosts(t)
+	for _, host := range []string{
+		"123456789012.dkr.ecr.us-west-2.amazonaws.com", "123456789012.dkr.ecr-fips.us-gov-east-1.amazonaws.com",
+		"123456789012.dkr-ecr.us-west-2.on.aws", "123456789012.dkr-ecr-fips.cn-north-1.on.amazonwebservices.com.cn",
+	} {
+		if hosts[host] == "" {
+			t.Errorf("%s is not compared", host)
+		}
+	}
+	for _, other := range []string{
+		"123456789012.dkr.ecr.us-west-2.example.org", "123456789012.dkr.ecr.us-west-2.amazonaws.com.evil.com", "123456789012.dkr.ecr.us-west-2.evilamazonaws.com",
+		"123456789012.dkr.ecr.us-west-2.evil.amazonaws.com", "123456789012.dkr.ecr.us-west-2.amazonaws.org", "123456789012.dkr.ecr.us-west-2.amazonawsxcom",
+		"123456789012.dkr.ecr.us-west-2.amazonaws.com.cn.evil.com", "123456789012.dkr-ecr.us-west-2.on.aws.evil.com", "123456789012.dkr-ecr.us-west-2.aws",
+		"123456789012.dkr-ecr.us-west-2.evil-on.aws", "123456789012.dkr-ecr.us-west-2.evil.on.aws",
+		"evil.com.123456789012.dkr.ecr.us-west-2.amazonaws.com", "12345678901.dkr.ecr.us-west-2.amazonaws.com", "123456789012.dkrxecr.us-west-2.amazonaws.com",
+		"123456789012.dkr.ecr.s3.amazonaws.com", "123456789012.dkr.ecr.s3-us-west-2.amazonaws.com", // the addresses of a bucket 123456789012.dkr.ecr in Amazon S3
+		"123456789012.dkr.ecr.us-west-2.amazonaws.com@evil.com", "123456789012.dkr.ecr.us-west-2.amazonaws.com:5000", "123456789012.dkr.ecr.us-west-2.",
+	} {
+		hosts[other] = ""
+	}
+	for host, region := range hosts {
+		file, err := suppressfile.OpenVEX(document(statement("fixed", "pkg:oci/ubuntu?repository_url="+host+"/test/ubuntu", "")), "r", now)
+		var want []string
+		if region != "" {
+			want = []string{"CVE-1 | 123456789012 | " + region + " | test/ubuntu | r"}
+		}
+		if got := lines(t, file.Drafts); err != nil || !slices.Equal(got, want) || (file.Skipped[suppressfile.OtherProducts] == 1) != (want == nil) {
+			t.Errorf("%s: %q, want %q; skipped %v, %v", host, got, want, file.Skipped, err)
 		}
 	}
 }

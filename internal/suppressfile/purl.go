@@ -62,8 +62,12 @@ type image struct {
 
 var (
 	digestForm = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
-	// ecrHost is the address of a registry: account, Region. The domain depends on the partition of AWS.
-	ecrHost = regexp.MustCompile(`^([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.[a-z0-9.-]+$`)
+	// ecrHost is the address of a registry: account, Region, and a domain of AWS. Each partition has its own domain, and another one for dual stack.
+	// Anybody can have another domain. Below s3.amazonaws.com are the buckets of all customers, so the Region must have the form of one. A test
+	// compares the domains with the SDK.
+	ecrHost = regexp.MustCompile(`^([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z]{2,}(?:-[a-z]+)+-[0-9]+)\.(?:` +
+		`amazonaws\.(?:com|com\.cn|eu)|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov|` +
+		`on\.(?:aws|amazonwebservices\.(?:com\.cn|eu)|aws\.ic\.gov|aws\.scloud|cloud-aws\.adc-e\.uk|aws\.hci\.ic\.gov))$`)
 )
 
 // parseImage reads the package URL of an image. known is false for another product, also for an image that is not in Amazon ECR. Errors: errUnsupported,
