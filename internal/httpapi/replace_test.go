@@ -152,6 +152,38 @@ func TestReplaceWithIfMatch(t *testing.T) {
 	checkProblem(t, replace(h, exampleID, valid, "If-Match", "*"), 404)
 }
 
+func TestDeleteWithIfMatch(t *testing.T) {
+	_, h := start(t)
+	c, added := addConfig(t, h, valid)
+	target := "/configs/" + c.ID
+	read := func() string { return call(h, "GET", target, "", "").header.Get("ETag") }
+	before := read()
+	replace(h, c.ID, otherTags)
+	etag, stored := read(), call(h, "GET", target, "", "").body
+	if etag == before || stored == added {
+		t.Fatal("the config is not replaced")
+	}
+	for _, given := range []string{before, `"x"`, "W/" + etag, strings.Trim(etag, `"`), `"x", "y"`, "", ","} {
+		checkProblem(t, call(h, "DELETE", target, "", "", "If-Match", given), 412)
+		if got := call(h, "GET", target, "", ""); got.body != stored {
+			t.Fatalf("If-Match %q: stored %s", given, got.body)
+		}
+	}
+	checkProblem(t, call(h, "DELETE", "/configs/"+exampleID, "", "", "If-Match", "*"), 404)
+	for _, form := range []string{"ETAG", `"x" , ETAG`, "*"} {
+		c, _ := addConfig(t, h, valid)
+		target := "/configs/" + c.ID
+		given := strings.ReplaceAll(form, "ETAG", call(h, "GET", target, "", "").header.Get("ETag"))
+		if got := call(h, "DELETE", target, "", "", "If-Match", given); got.status != 204 || got.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("If-Match %q: %d %s", given, got.status, got.body)
+		}
+		checkProblem(t, call(h, "GET", target, "", ""), 404)
+	}
+	if got := call(h, "DELETE", target, "", ""); got.status != 204 {
+		t.Errorf("without If-Match: %d %s", got.status, got.body)
+	}
+}
+
 func TestInvalidReplacements(t *testing.T) {
 	_, h := start(t)
 	c, added := addConfig(t, h, valid)

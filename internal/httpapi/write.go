@@ -63,7 +63,7 @@ func hashOf(body []byte) string {
 func serveTagged(w http.ResponseWriter, r *http.Request, contentType string, body []byte, modified time.Time, tag string) {
 	header(w, contentType)
 	w.Header().Set("ETag", tag)
-	// This API does not support ranges, and it supports If-Match only for PUT. http.ServeContent would respond to these headers with errors that are
+	// This API does not support ranges, and it supports If-Match only for PUT and DELETE. http.ServeContent would respond to these headers with errors that are
 	// not problem documents.
 	plain := r.Clone(r.Context())
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-Unmodified-Since"} {
