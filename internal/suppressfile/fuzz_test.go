@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/openvex/go-vex/pkg/vex"
 
 	"ecr-continuous-scan/internal/scan"
@@ -41,7 +42,8 @@ func FuzzTrivyIgnore(f *testing.F) {
 	})
 }
 
-// A document that go-vex finds valid is not refused because of its statuses and justifications. go-vex does not look at products.
+// A document that go-vex finds valid is not refused because of its statuses and justifications. go-vex does not look at products. vex.Parse also
+// accepts names in other case, such as stAtus, so another parser fills its types.
 func FuzzOpenVEX(f *testing.F) {
 	f.Add(document(statement("not_affected", "pkg:oci/app?tag=1", `,"justification":"component_not_present"`), statement("affected", "pkg:oci/app@sha256:a", `,"action_statement":"a"`)))
 	f.Add(document(`{"vulnerability":{"name":"GO-1","aliases":["CVE-1"]},"status":"fixed","products":[{"identifiers":{"purl":"pkg:oci/a"},"subcomponents":[{"@id":"pkg:pypi/a-b@1"}]}]}`))
@@ -49,7 +51,8 @@ func FuzzOpenVEX(f *testing.F) {
 		file, err := suppressfile.OpenVEX(body, "", now)
 		checkFile(t, file, err)
 		e, isRefused := errors.AsType[*scan.Error](err)
-		d, parseErr := vex.Parse(body)
+		var d vex.VEX
+		parseErr := json.Unmarshal(body, &d)
 		if !isRefused || parseErr != nil || slices.ContainsFunc(d.Statements, func(s vex.Statement) bool { return s.Validate() != nil }) {
 			return
 		}
