@@ -55,7 +55,8 @@ var Rules = []Rule{
 	{Document: "docs/formats.md", Start: "curl ", Tests: both},
 	{Document: "docs/formats.md", Tests: []string{noTest}, Reason: "needs a pipeline, or the logs of two days"},
 
-	{Document: "docs/suppressions.md", Section: "files", Tests: both, Input: ".trivyignore.yaml"},
+	{Document: "docs/suppressions.md", Section: "files", Start: "curl -s --header \"Content-Type: application/yaml\"", Tests: both, Input: ".trivyignore.yaml"},
+	{Document: "docs/suppressions.md", Section: "files", Tests: both, Input: "openvex.json"},
 	{Document: "docs/suppressions.md", Tests: both},
 
 	{Document: "docs/operations.md", Section: "alarms", Tests: both},

@@ -62,6 +62,11 @@ func TestCheck(t *testing.T) {
 		"a draft with an id, accepted":  {"POST", "/configs", config, 201, append([]string{"Location", "/configs/" + id}, isJSON...), config, "accepted"},
 		"a wrong draft, rejected":       {"POST", "/configs", "{}", 400, append([]string{"Cache-Control", "no-store"}, isProblem...), problem("400"), ""},
 		"rejected, without no-store":    {"POST", "/configs", "{}", 400, isProblem, problem("400"), "Cache-Control"},
+		"two asterisks in path":         {"POST", "/suppressions", `{"package":"a","reason":"r","path":"**"}`, 201, isJSON, "{}", "accepted"},
+		"two asterisks in repository":   {"POST", "/suppressions", `{"package":"a","reason":"r","repository":"**"}`, 201, isJSON, "{}", "accepted"},
+		"two asterisks in tag":          {"POST", "/suppressions", `{"package":"a","reason":"r","tag":"**"}`, 201, isJSON, "{}", "accepted"},
+		"two asterisks in registry":     {"POST", "/suppressions", `{"package":"a","reason":"r","registry":"**"}`, 201, isJSON, "{}", "accepted"},
+		"two asterisks in region":       {"POST", "/suppressions", `{"package":"a","reason":"r","region":"**"}`, 201, isJSON, "{}", "accepted"},
 		"deleted":                       {"DELETE", "/configs/" + id, "", 204, isJSON[2:], "", ""},
 		"deleted, with a body":          {"DELETE", "/configs/" + id, "", 204, isJSON[2:], "gone", "a body"},
 		"a feed":                        {"GET", "/findings/all?severity=high&tag=a&tag=b&page=2&key=k", "", 200, feed, atom, ""},
@@ -94,6 +99,27 @@ func TestCheck(t *testing.T) {
 		if (err == nil) != (test.wantError == "") || err != nil && !strings.Contains(err.Error(), test.wantError) {
 			t.Errorf("%s: %v, want %q", name, err, test.wantError)
 		}
+	}
+}
+
+// A client that gets Last-Modified can send it back.
+func TestIfModifiedSince(t *testing.T) {
+	d, err := openapi.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for path, item := range d.Paths.Map() {
+		if item.Get == nil || item.Get.Responses.Value("200") == nil || item.Get.Responses.Value("200").Value.Headers["Last-Modified"] == nil {
+			continue
+		}
+		found++
+		if item.Parameters.GetByInAndName("header", "If-Modified-Since") == nil {
+			t.Errorf("%s lacks If-Modified-Since", path)
+		}
+	}
+	if found != 4 {
+		t.Errorf("%d paths answer with Last-Modified, want 4", found)
 	}
 }
 
