@@ -115,11 +115,14 @@ func Evaluate(reports []report.Report, g Request, now time.Time) Result {
 	return v
 }
 
-// add adds the images of one repository.
+// add adds the images of one repository. Of several repositories that the request names, each must have an image.
 func (v *Result) add(r report.Report, g Request, now time.Time) {
 	v.Images += len(r.Images)
 	if r.Err != nil {
 		v.Failures = append(v.Failures, Failure{Repository: r.Repository, Reason: string(scan.CodeOf(r.Err)), Detail: scan.MessageOf(r.Err)})
+	}
+	if r.Err == nil && len(r.Images) == 0 && len(g.Filter.Repositories) > 1 {
+		v.Failures = append(v.Failures, Failure{Repository: r.Repository, Reason: string(r.Condition().State)})
 	}
 	for i := range r.Images {
 		item := &r.Images[i]
