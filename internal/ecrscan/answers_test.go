@@ -238,7 +238,7 @@ func TestOperatingSystemOfPackages(t *testing.T) {
 func TestFindingsAreLimited(t *testing.T) {
 	long := strings.Repeat("é", 5000)
 	finding := ecr.EnhancedFinding{Title: long, Severity: "HIGH", PackageDetails: &ecr.PackageVulnerability{VulnerabilityID: long, RelatedVulnerabilities: []string{long}}}
-	for i := range 500 {
+	for i := range 120 {
 		finding.PackageDetails.RelatedVulnerabilities = append(finding.PackageDetails.RelatedVulnerabilities, fmt.Sprintf("CVE-2026-%04d", i))
 		finding.PackageDetails.VulnerablePackages = append(finding.PackageDetails.VulnerablePackages, ecr.VulnerablePackage{
 			Name: fmt.Sprint(i, long), Version: long, Release: long, FixedInVersion: long, FilePath: long, Arch: long, PackageManager: long,

@@ -84,11 +84,6 @@ func Join(reports []Report) Report {
 		return reports[0]
 	}
 	all := Report{Config: reports[0].Config, Repository: reports[0].Config.Repo(), isJoined: true}
-	n := 0
-	for _, r := range reports {
-		n += max(len(r.Images), 1)
-	}
-	all.Images = make([]Item, 0, n)
 	for _, r := range reports {
 		all.Images = append(all.Images, r.Images...)
 		if r.Err != nil {
@@ -112,11 +107,11 @@ func (r Report) IsEmptyMatch() bool {
 
 // findSiblings sets hasSiblings of all reports.
 func findSiblings(reports []Report) {
-	watches := make(map[string]bool) // configs that watch images
+	images := make(map[string]int) // by config
 	for _, r := range reports {
-		watches[r.Config.ID] = watches[r.Config.ID] || len(r.Images) > 0
+		images[r.Config.ID] += len(r.Images)
 	}
 	for i := range reports {
-		reports[i].hasSiblings = watches[reports[i].Config.ID]
+		reports[i].hasSiblings = images[reports[i].Config.ID] > 0
 	}
 }

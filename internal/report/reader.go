@@ -161,9 +161,7 @@ func (q *request) read(ctx context.Context, configs []scan.Config) (_ []Report, 
 		return nil, false
 	}
 	forEach(repositories, func(w *watchedRepository) { q.fillReports(ctx, w, reports) })
-	if slices.ContainsFunc(repositories, func(w *watchedRepository) bool { return w.err == nil && w.IsOutdated(ctx) }) {
-		isOutdated = true
-	}
+	isOutdated = slices.ContainsFunc(repositories, func(w *watchedRepository) bool { return w.err == nil && w.IsOutdated(ctx) })
 	for _, r := range reports {
 		if r.Err != nil {
 			q.Log.WarnContext(ctx, "could not read the images of a config", append(refresh.RepositoryAttrs(r.Repository), "config", r.Config.ID, "error", r.Err)...)
