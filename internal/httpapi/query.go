@@ -31,6 +31,16 @@ func (r resource) listed() string {
 	return "; the parameters are " + strings.Join(r.parameters, ", ")
 }
 
+// unknown returns an error for each given parameter that the resource does not have.
+func (r resource) unknown(given url.Values) (wrong []scan.FieldError) {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if !slices.Contains(r.parameters, name) {
+			wrong = append(wrong, scan.FieldError{Pointer: scan.PointerTo(name), Detail: "is not a parameter of this call" + r.listed()})
+		}
+	}
+	return wrong
+}
+
 // newResource returns a resource with the parameters of the filters and the others.
 func newResource(offers []offer, filters []scan.FilterRow, others ...string) resource {
 	for _, row := range filters {
@@ -89,13 +99,8 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	if slices.Equal(given["format"], []string{formatHTML}) {
 		dropEmptyFields(given)
 	}
-	p := queryParser{given: given}
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if !slices.Contains(of.parameters, name) {
-			p.fail(name, "is not a parameter of this call"+of.listed())
-			delete(given, name)
-		}
-	}
+	p := queryParser{given: given, wrong: of.unknown(given)}
+	maps.DeleteFunc(given, func(name string, _ []string) bool { return !slices.Contains(of.parameters, name) })
 	q := query{
 		view:   report.View{Page: p.page(), ByVulnerability: p.choice("by", "vulnerability") != ""},
 		format: p.choice("format", formatsOf(of.offers)...),
@@ -124,13 +129,9 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 // withParameters returns a handler that rejects requests with parameters other than the named ones.
 func withParameters(h Handler, names ...string) Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		var wrong []scan.FieldError
-		for _, name := range slices.Sorted(maps.Keys(r.URL.Query())) {
-			if name != "key" && !slices.Contains(names, name) {
-				wrong = append(wrong, scan.FieldError{Pointer: scan.PointerTo(name), Detail: "is not a parameter of this call" + resource{parameters: names}.listed()})
-			}
-		}
-		if len(wrong) > 0 {
+		given := r.URL.Query()
+		delete(given, "key")
+		if wrong := (resource{parameters: names}).unknown(given); len(wrong) > 0 {
 			return invalidQuery(wrong)
 		}
 		return h(w, r)

@@ -102,16 +102,16 @@ func (r Report) Unreadable() Item {
 // IsEmptyMatch reports whether a pattern matched a repository without images, and another one with images. This is no problem, unlike a config that
 // watches no image at all.
 func (r Report) IsEmptyMatch() bool {
-	return r.Err == nil && len(r.Images) == 0 && r.hasSiblings && r.Config.IsPattern() && !r.Repository.IsPattern()
+	return r.Err == nil && len(r.Images) == 0 && r.configHasImages && r.Config.IsPattern() && !r.Repository.IsPattern()
 }
 
-// findSiblings sets hasSiblings of all reports.
-func findSiblings(reports []Report) {
+// noteConfigsWithImages sets configHasImages of all reports.
+func noteConfigsWithImages(reports []Report) {
 	images := make(map[string]int) // by config
 	for _, r := range reports {
 		images[r.Config.ID] += len(r.Images)
 	}
 	for i := range reports {
-		reports[i].hasSiblings = images[reports[i].Config.ID] > 0
+		reports[i].configHasImages = images[reports[i].Config.ID] > 0
 	}
 }

@@ -168,7 +168,7 @@ func (q *request) read(ctx context.Context, configs []scan.Config) (_ []Report, 
 		}
 	}
 	reports = q.withoutDeleted(reports)
-	findSiblings(reports)
+	noteConfigsWithImages(reports)
 	narrowImages(reports, q.filter)
 	return reports, isOutdated
 }

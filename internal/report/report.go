@@ -32,8 +32,8 @@ type Report struct {
 	Older, Unused int
 	// isJoined means that the report is about several repositories that the pattern of the config matches.
 	isJoined bool
-	// hasSiblings means that the config watches an image, in this repository or in another one, before filters apply.
-	hasSiblings bool
+	// configHasImages means that the config watches an image, in this repository or in another one, before filters apply.
+	configHasImages bool
 }
 
 // Item is one image of a report: the result from ECR, and the recorded changes of its counts.
