@@ -126,7 +126,7 @@ func (t *tool) prepare(ctx context.Context, c cli, parameters []string) (deployT
 		return target, err
 	}
 	if t.FullKey == none {
-		fmt.Fprintln(t.stderr, "warning: ECR_SCAN_API_KEY=none: everyone who knows the URL can read the findings, and add and delete scan configs")
+		fmt.Fprintln(t.stderr, "warning: ECR_SCAN_API_KEY=none: everyone who knows the URL can read the findings, and add and delete scan configs and suppressions")
 	}
 	target.artifacts, err = t.buckets(ctx, c, account)
 	return target, err

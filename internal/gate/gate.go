@@ -50,6 +50,8 @@ type Failure struct {
 	Reason string
 	// Detail explains a state or an error. It may be empty. It may contain text of the scanner, so output formats must escape it.
 	Detail string
+	// Empty are the reports without an image, if this is the reason.
+	Empty []report.Report
 	// Counts are the findings above the maximum, or those that are not judged. At is the time of a stale scan; zero when unknown.
 	Counts scan.Counts
 	At     time.Time
@@ -110,9 +112,15 @@ func Evaluate(reports []report.Report, g Request, now time.Time) Result {
 	}
 	if v.Images == 0 && len(v.Failures) == 0 {
 		all := report.Join(reports)
-		v.Failures = []Failure{{Repository: all.Repository, Reason: string(all.Condition().State)}}
+		v.Failures = []Failure{noImages(all, reports)}
 	}
 	return v
+}
+
+// noImages returns the failure of r, which has no image. The empty reports say why.
+func noImages(r report.Report, empty []report.Report) Failure {
+	c := r.Condition()
+	return Failure{Repository: r.Repository, Reason: string(c.State), Detail: c.Reason, Empty: empty}
 }
 
 // add adds the images of one repository. Of several repositories that the request names, each must have an image.
@@ -122,7 +130,7 @@ func (v *Result) add(r report.Report, g Request, now time.Time) {
 		v.Failures = append(v.Failures, Failure{Repository: r.Repository, Reason: string(scan.CodeOf(r.Err)), Detail: scan.MessageOf(r.Err)})
 	}
 	if r.Err == nil && len(r.Images) == 0 && len(g.Filter.Repositories) > 1 {
-		v.Failures = append(v.Failures, Failure{Repository: r.Repository, Reason: string(r.Condition().State)})
+		v.Failures = append(v.Failures, noImages(r, []report.Report{r}))
 	}
 	for i := range r.Images {
 		item := &r.Images[i]

@@ -78,9 +78,11 @@ type Handler func(w http.ResponseWriter, r *http.Request) error
 // ConfigRoutes returns the routes of ConfigsFunc.
 func (a *API) ConfigRoutes() Routes {
 	return Routes{
-		"/configs":          {http.MethodGet: a.listConfigs, http.MethodPost: a.addConfig},
-		"/configs/{scanid}": {http.MethodGet: a.getConfig, http.MethodPut: a.replaceConfig, http.MethodDelete: a.deleteConfig},
-		"/suppressions":     {http.MethodGet: withParameters(a.listSuppressions), http.MethodPost: withParameters(a.addSuppressions, "reason")},
+		"/configs": {http.MethodGet: withParameters(a.listConfigs), http.MethodPost: withParameters(a.addConfig)},
+		"/configs/{scanid}": {
+			http.MethodGet: withParameters(a.getConfig), http.MethodPut: withParameters(a.replaceConfig), http.MethodDelete: withParameters(a.deleteConfig),
+		},
+		"/suppressions": {http.MethodGet: withParameters(a.listSuppressions), http.MethodPost: withParameters(a.addSuppressions, "reason")},
 		"/suppressions/{id}": {
 			http.MethodGet: withParameters(a.getSuppression), http.MethodPut: withParameters(a.replaceSuppression), http.MethodDelete: withParameters(a.deleteSuppression),
 		},

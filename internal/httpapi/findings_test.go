@@ -29,9 +29,15 @@ func add(t *testing.T, h http.Handler, repository string, tags ...string) string
 	if err != nil {
 		t.Fatal(err)
 	}
+	return addJSON(t, h, string(body))
+}
+
+// addJSON adds the config with this body.
+func addJSON(t *testing.T, h http.Handler, body string) string {
+	t.Helper()
 	var c scan.Config
-	if err := json.Unmarshal([]byte(call(h, "POST", "/configs", "application/json", string(body)).body), &c); err != nil || c.ID == "" {
-		t.Fatalf("POST %s: %v", repository, err)
+	if err := json.Unmarshal([]byte(call(h, "POST", "/configs", "application/json", body).body), &c); err != nil || c.ID == "" {
+		t.Fatalf("POST %s: %v", body, err)
 	}
 	return c.ID
 }

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,33 @@ func TestGateAsText(t *testing.T) {
 	} {
 		if got := call(h, "GET", "/gate/"+id+"?format=text&"+query, "", ""); got.body != want {
 			t.Errorf("%s: %d\n%s\nwant\n%s", query, got.status, got.body, want)
+		}
+	}
+}
+
+// The first line counts each image of each repository, and whole repositories. A reason says why a repository has no image to judge.
+func TestGateTextOfAPattern(t *testing.T) {
+	a, h := start(t)
+	for name, pushed := range map[string]time.Duration{"team/app": time.Hour, "team/web": time.Hour, "team/old": 1000 * time.Hour} {
+		a.ECR.PutImage(ecr.RepositoryID{Name: name}, ecr.Image{Tags: []string{"latest"}, PushedAt: time.Now().Add(-pushed), ScannedAt: time.Now().Add(-time.Hour),
+			Findings: []ecr.Finding{{Name: "CVE-1", Severity: "HIGH"}}})
+	}
+	used := addJSON(t, h, `{"region":"us-west-2","registry":"123456789012","repository":"team/*","used":"30d"}`)
+	old := addJSON(t, h, `{"region":"us-west-2","registry":"123456789012","repository":"team/*","exclude":["team/app","team/web"],"used":"30d"}`)
+	releases := add(t, h, "team/app", "v*", "release-*")
+	h.visit(t)
+	for path, want := range map[string]string{
+		used + "?max=LOW": "FAILED: 2 of 2 images, the maximum is LOW\nteam/app:latest: above max: HIGH: 1\nteam/web:latest: above max: HIGH: 1\n",
+		used + "?max=LOW&repository=team/app&repository=team/old":     "FAILED: 1 of 1 image and 1 repository, the maximum is LOW\nteam/app:latest: above max: HIGH: 1\nteam/old: no images: 1 unused image is not watched\n",
+		used + "?max=HIGH&repository=team/old":                        "FAILED: no image to judge, the maximum is HIGH\nteam/old: no images: 1 unused image is not watched\n",
+		used + "?max=HIGH&repository=team/none1&repository=team/none": "FAILED: no image to judge, the maximum is HIGH\nteam/none: repository not found\nteam/none1: repository not found\n",
+		old + "?max=HIGH":      "FAILED: no image to judge, the maximum is HIGH\nteam/old: no images: 1 unused image is not watched\n",
+		releases + "?max=HIGH": "FAILED: no image to judge, the maximum is HIGH\nteam/app: no images: no tag matches v*, release-*\n",
+	} {
+		got := call(h, "GET", "/gate/"+path+"&format=text", "", "")
+		lines := slices.DeleteFunc(strings.SplitAfter(got.body, "\n"), func(line string) bool { return strings.HasPrefix(line, " ") }) // findings
+		if text := strings.Join(lines, ""); text != want {
+			t.Errorf("%s: %d\n%s\nwant\n%s", path, got.status, text, want)
 		}
 	}
 }

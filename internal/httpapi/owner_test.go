@@ -75,7 +75,7 @@ func TestFilterByOwner(t *testing.T) {
 		"/findings/all?owner=nobody":               {"No config has this owner", "test/"},
 		"/findings/all?owner=nobody&format=html":   {"No config has this owner.", "Nothing is watched yet"},
 		"/changes?owner=nobody&format=html":        {"No config has this owner.", "Nothing is watched yet"},
-		"/changes?owner=nobody":                    {"No config has this owner", "There is no config"},
+		"/changes?owner=nobody":                    {"and problems with scanning. No config has this owner", "There is no config"},
 		"/summary?owner=platform&owner=nobody":     {"Results for test/centos:7", "test/ubuntu"},
 	} {
 		got := call(h, "GET", target, "", "")

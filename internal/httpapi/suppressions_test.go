@@ -342,19 +342,22 @@ func TestMalformedFiles(t *testing.T) {
 }
 
 // A call rejects parameters that it does not have, so that a mistyped one is not lost.
-func TestParametersOfSuppressions(t *testing.T) {
+func TestParametersOfSuppressionsAndConfigs(t *testing.T) {
 	_, h := start(t)
 	draft := `{"vulnerability":"CVE-2026-1","reason":"not reachable"}`
-	path := "/suppressions/" + addSuppression(t, h, draft).ID
+	path, config := "/suppressions/"+addSuppression(t, h, draft).ID, "/configs/"+addJSON(t, h, valid)
 	for _, tt := range []struct{ method, path, body string }{
 		{"GET", "/suppressions", ""}, {"POST", "/suppressions", draft}, {"GET", path, ""}, {"PUT", path, draft}, {"DELETE", path, ""},
+		{"GET", "/configs", ""}, {"POST", "/configs", valid}, {"GET", config, ""}, {"PUT", config, valid}, {"DELETE", config, ""},
 	} {
 		if got := checkProblem(t, call(h, tt.method, tt.path+"?owner=platform", "application/json", tt.body), 400); !slices.Equal(got, []string{"/owner"}) {
 			t.Errorf("%s %s: %q", tt.method, tt.path, got)
 		}
 	}
-	if status := call(h, "GET", path+"?key=k", "", "").status; status != 200 {
-		t.Errorf("it was deleted or changed: %d", status)
+	for _, path := range []string{path, config} {
+		if status := call(h, "GET", path+"?key=k", "", "").status; status != 200 {
+			t.Errorf("%s was deleted or changed: %d", path, status)
+		}
 	}
 }
 

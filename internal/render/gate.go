@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -105,7 +106,7 @@ func GateText(v gate.Result, link LinkOf) []byte {
 	if v.IsNotYet() {
 		word = "NOT YET"
 	}
-	fmt.Fprintf(&b, "%s: %d of %s, the maximum is %s\n", word, failedImages(v), images(v.Images), v.Max)
+	fmt.Fprintf(&b, "%s: %s, the maximum is %s\n", word, failedWords(v), v.Max)
 	reasons, more := GateReasons(v, link)
 	for _, r := range reasons {
 		fmt.Fprintf(&b, "%s: %s\n", r.Image, WithReason(r.Reason, r.Detail))
@@ -137,15 +138,31 @@ func images(n int) string {
 	return fmt.Sprintf("%d images", n)
 }
 
-// failedImages returns the number of images with a reason, or that of the reasons about the whole config.
-func failedImages(v gate.Result) int {
-	images := make(map[string]bool)
-	for _, o := range v.Failures {
-		if o.Image != nil {
-			images[o.Image.Label()] = true
-		}
+// failedWords says how many images and whole repositories have a reason.
+func failedWords(v gate.Result) string {
+	type name struct {
+		repository scan.Repository
+		label      string
 	}
-	return len(images)
+	failed := make(map[name]bool)
+	repositories := 0
+	for _, o := range v.Failures {
+		if o.Image == nil {
+			repositories++
+			continue
+		}
+		failed[name{o.Image.Repository, o.Image.Label()}] = true
+	}
+	words := fmt.Sprintf("%d of %s", len(failed), images(v.Images))
+	switch {
+	case v.Images == 0:
+		return "no image to judge"
+	case repositories == 1:
+		return words + " and 1 repository"
+	case repositories > 1:
+		return fmt.Sprintf("%s and %d repositories", words, repositories)
+	}
+	return words
 }
 
 func (f GateFinding) words() []string {
@@ -183,5 +200,21 @@ func failureWords(o gate.Failure) string {
 	case o.Reason == gate.Stale:
 		return fmt.Sprintf("the last result is from %s, more than %d hours ago", RFC3339(o.At), report.StaleAfter/time.Hour)
 	}
-	return OneLine(o.Detail, maxReason)
+	return OneLine(cmp.Or(o.Detail, noImageWords(o.Empty)), maxReason)
+}
+
+// noImageWords says why the config watches no image of repositories that can be read.
+func noImageWords(reports []report.Report) string {
+	var untagged, older, unused int
+	var tags []string
+	for _, r := range reports {
+		older, unused, tags = older+r.Older, unused+r.Unused, r.Config.Tags
+		if r.NotWatched != nil {
+			untagged += *r.NotWatched
+		}
+	}
+	if words := NotWatchedWords(untagged, older, unused); words != "" || len(tags) == 0 {
+		return words
+	}
+	return "no tag matches " + strings.Join(tags, ", ")
 }

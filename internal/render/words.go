@@ -40,9 +40,9 @@ func (t *Trouble) Line() string { return WithReason(strings.ToUpper(t.State), t.
 
 func newTrouble(state, reason string) *Trouble { return &Trouble{state, OneLine(reason, maxReason)} }
 
-// WithReason returns "state: reason" on one line, or only the state when there is no reason.
+// WithReason returns "state: reason" on one line, or only the state if the reason says no more.
 func WithReason(state, reason string) string {
-	if reason = OneLine(reason, maxReason); reason == "" {
+	if reason = OneLine(reason, maxReason); reason == "" || reason == state {
 		return state
 	}
 	return state + ": " + reason

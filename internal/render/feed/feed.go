@@ -113,13 +113,16 @@ const maxNamed = 50
 func subtitle(l report.Listing) string {
 	s := "Details of the image scan findings"
 	if l.IsChangeFeed {
-		s = "Changes of the last 30 days in the image scan findings, and problems with scanning,"
+		s = "Changes of the last 30 days in the image scan findings, and problems with scanning"
 	}
+	across := nameList(" across the repositories:", repositoriesOf(l.Reports))
 	if l.IsOfOneRepository() {
-		s += nameList(" across the tags:", tagsOf(l.Reports[0]))
-	} else {
-		s += nameList(" across the repositories:", repositoriesOf(l.Reports))
+		across = nameList(" across the tags:", tagsOf(l.Reports[0]))
 	}
+	if l.IsChangeFeed && across != "" {
+		s += ","
+	}
+	s += across
 	if l.Config != nil {
 		s += ownerWords(*l.Config)
 	}
