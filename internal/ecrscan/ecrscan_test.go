@@ -31,7 +31,7 @@ var (
 
 func start(t *testing.T) (*ecr.ECR, *ecrscan.Client) {
 	a := awstest.Start(t, ecr.Options{})
-	return a.ECR, ecrscan.New(setup.Loopback(a.ECRURL))
+	return a.ECR, ecrscan.New(awstest.Config(a.ECRURL))
 }
 
 func kindsByTag(images []scan.Image) map[string]string {

@@ -18,7 +18,7 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/awstest"
 )
 
 // largeManifests answers BatchGetImage with manifests that are padded to size bytes. It writes them piece by piece, so that the
@@ -95,7 +95,7 @@ func TestMemoryForLargeManifests(t *testing.T) {
 			defer server.Close()
 			var lines []string
 			live := peakLive(func() {
-				images, err := imagesOf(ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, scan.Wanted{}))
+				images, err := imagesOf(ecrscan.New(awstest.Config(server.URL)).Images(t.Context(), repo, scan.Wanted{}))
 				if err != nil {
 					t.Error(err)
 				}

@@ -14,7 +14,7 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/awstest"
 )
 
 // findingsOfPages returns the result that a client reads from an ECR that returns these pages one after the other, and the last
@@ -27,7 +27,7 @@ func findingsOfPages(t *testing.T, pages ...string) (scan.Result, error) {
 		pages = pages[min(1, len(pages)-1):]
 	}))
 	defer server.Close()
-	return ecrscan.New(setup.Loopback(server.URL)).Findings(t.Context(), repo, "sha256:x")
+	return ecrscan.New(awstest.Config(server.URL)).Findings(t.Context(), repo, "sha256:x")
 }
 
 // Whatever the second page repeats or omits, the result is read. If it belongs to another scan, neither a part nor a mixture is
@@ -82,7 +82,7 @@ func TestTagThatMovesBetweenTwoPages(t *testing.T) {
 		pages = pages[1:]
 	}))
 	defer server.Close()
-	images, err := imagesOf(ecrscan.New(setup.Loopback(server.URL)).Images(t.Context(), repo, scan.Wanted{}))
+	images, err := imagesOf(ecrscan.New(awstest.Config(server.URL)).Images(t.Context(), repo, scan.Wanted{}))
 	var got []string
 	for _, i := range images {
 		got = append(got, i.Tag+" "+i.Digest)
@@ -129,7 +129,7 @@ func TestPagesWithoutEnd(t *testing.T) {
 		fmt.Fprintf(w, `{"imageScanStatus":{"status":"COMPLETE"},"imageScanFindings":{"findingSeverityCounts":{},"imageScanCompletedAt":1000,"findings":[]},"nextToken":"%d"}`, requests)
 	}))
 	defer server.Close()
-	got, err := ecrscan.New(setup.Loopback(server.URL)).Findings(t.Context(), repo, "sha256:x")
+	got, err := ecrscan.New(awstest.Config(server.URL)).Findings(t.Context(), repo, "sha256:x")
 	if err != nil || !got.Incomplete || requests != 100 {
 		t.Errorf("%d requests: %+v, %v", requests, got, err)
 	}
@@ -210,7 +210,7 @@ func FuzzSecondPage(f *testing.F) {
 			_, _ = io.WriteString(w, first)
 		}))
 		defer server.Close()
-		got, err := ecrscan.New(setup.Loopback(server.URL)).Findings(t.Context(), repo, "sha256:x")
+		got, err := ecrscan.New(awstest.Config(server.URL)).Findings(t.Context(), repo, "sha256:x")
 		if err != nil || got.State != scan.Completed {
 			return
 		}

@@ -14,7 +14,7 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/ecrscan"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/internal/setup"
+	"ecr-continuous-scan/test/awstest"
 )
 
 // The repositories of one registry in one Region are listed, and no others.
@@ -83,7 +83,7 @@ func TestRepositoriesWithRepeatedToken(t *testing.T) {
 		_, _ = io.WriteString(w, `{"repositories":[{"repositoryName":"a"}],"nextToken":"1"}`)
 	}))
 	defer server.Close()
-	got, err := ecrscan.New(setup.Loopback(server.URL)).Repositories(t.Context(), repo.In())
+	got, err := ecrscan.New(awstest.Config(server.URL)).Repositories(t.Context(), repo.In())
 	if got != nil || scan.CodeOf(err) != scan.Unavailable || calls != 2 {
 		t.Errorf("%v, %v after %d calls", got, err, calls)
 	}

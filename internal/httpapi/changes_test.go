@@ -392,7 +392,6 @@ func TestLastModifiedOfAllConfigs(t *testing.T) {
 // A client that polls only with If-Modified-Since misses no change, whether a visit recorded it or a read found it earlier: there is
 // never a 304 if the bytes changed.
 func TestPollingWithIfModifiedSince(t *testing.T) {
-	t.Parallel() // mostly waits for retries
 	s := startTimeline(t, vulnerability("CVE-1", "HIGH"))
 	undo := func() {}
 	steps := []func(){

@@ -408,7 +408,6 @@ func TestAllFindings(t *testing.T) {
 // Before the first visit there are no known findings. If ECR is temporarily unavailable for one repository, the feed lists the others.
 // If it is unavailable for all existing repositories, the status is 503.
 func TestOutageBeforeTheFirstVisit(t *testing.T) {
-	t.Parallel() // mostly waits for retries
 	a, h := start(t)
 	for _, repo := range []string{"test/ubuntu", "test/centos", "test/gone"} {
 		add(t, h, repo)

@@ -84,7 +84,6 @@ func TestGate(t *testing.T) {
 }
 
 func TestGateErrors(t *testing.T) {
-	t.Parallel() // mostly waits for retries
 	a, h := start(t)
 	putGateImages(a.ECR)
 	id := add(t, h, "team/app")

@@ -255,7 +255,7 @@ func TestStoredErrors(t *testing.T) {
 				test.fault.Operation = "GetObject"
 				a.S3.InjectFault(test.fault)
 			}
-			store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
+			store := setup.NewConfigs(awstest.Config(a.S3URL), awstest.Bucket, awstest.Silent())
 			c, err := store.Stored(t.Context(), knownID, a.Now())
 			if scan.CodeOf(err) != test.code || err == nil && c.ID != knownID {
 				t.Errorf("%+v, %v", c, err)
@@ -263,7 +263,7 @@ func TestStoredErrors(t *testing.T) {
 		})
 	}
 	a := awstest.Start(t, ecr.Options{})
-	store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
+	store := setup.NewConfigs(awstest.Config(a.S3URL), awstest.Bucket, awstest.Silent())
 	for _, id := range []string{knownID, "", "../x", "index"} {
 		if _, err := store.Stored(t.Context(), id, a.Now()); scan.CodeOf(err) != scan.NotFound {
 			t.Errorf("%q in an empty bucket: %v", id, err)
@@ -274,7 +274,7 @@ func TestStoredErrors(t *testing.T) {
 // A config is read again unless it was read after the given time. A deleted one is always read again.
 func TestStoredSince(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
-	store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent())
+	store := setup.NewConfigs(awstest.Config(a.S3URL), awstest.Bucket, awstest.Silent())
 	body := `{"id":"` + knownID + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
 	begin := a.Now()
 	check := func(since time.Time, repository string, reads int) {
@@ -314,7 +314,7 @@ func TestKeysWithControlCharacters(t *testing.T) {
 		fmt.Fprintf(w, `<?xml version="1.0"?><ListBucketResult><Contents><Key>%s</Key></Contents><IsTruncated>false</IsTruncated></ListBucketResult>`, key)
 	}))
 	defer server.Close()
-	store := setup.NewConfigs(setup.Loopback(server.URL), awstest.Bucket, awstest.Silent())
+	store := setup.NewConfigs(awstest.Config(server.URL), awstest.Bucket, awstest.Silent())
 	if configs, err := store.List(t.Context()); err != nil || len(configs) != 0 {
 		t.Errorf("%v, %v", configs, err)
 	}
@@ -324,7 +324,7 @@ func TestKeysWithControlCharacters(t *testing.T) {
 func TestManySlowDownErrors(t *testing.T) {
 	t.Parallel() // mostly waits for retries
 	a := awstest.Start(t, ecr.Options{})
-	store := a.Service(awstest.Silent()).Configs
+	store := setup.NewConfigs(setup.Loopback(a.S3URL), awstest.Bucket, awstest.Silent()) // waits as deployed
 	for range 200 {
 		if err := store.Put(t.Context(), newConfig(t, "test/app")); err != nil {
 			t.Fatal(err)

@@ -265,7 +265,7 @@ func TestETagsOfAnotherKind(t *testing.T) {
 	}))
 	defer kms.Close()
 	process := func() httpapi.ConfigStore {
-		return setup.NewConfigs(setup.Loopback(kms.URL), awstest.Bucket, awstest.Silent())
+		return setup.NewConfigs(awstest.Config(kms.URL), awstest.Bucket, awstest.Silent())
 	}
 	pack(t, process())
 	store := process()

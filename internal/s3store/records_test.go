@@ -209,7 +209,7 @@ func TestSaveRetriedAfterALostResponse(t *testing.T) {
 		a.S3.ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	client := setup.NewS3Client(setup.Loopback(server.URL))
+	client := setup.NewS3Client(awstest.Config(server.URL))
 	store := s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent())
 	for range 2 { // create, then replace
 		r, err := store.Load(t.Context(), repository("a"))
@@ -237,7 +237,7 @@ func TestSaveAfterAnotherWritersSave(t *testing.T) {
 		a.S3.ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	client := setup.NewS3Client(setup.Loopback(server.URL))
+	client := setup.NewS3Client(awstest.Config(server.URL))
 	if version := save(t, s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent()), repository("a"), recordWith("own")); version != "" {
 		t.Error("another writer's record was treated as its own")
 	}
@@ -261,7 +261,7 @@ func TestUnchangedRecordIsNotReadAgain(t *testing.T) {
 		_, _ = w.Write(answer.Body.Bytes()) // an error means that the status allows no body
 	}))
 	defer server.Close()
-	client := setup.NewS3Client(setup.Loopback(server.URL))
+	client := setup.NewS3Client(awstest.Config(server.URL))
 	store, repo := s3store.NewRecordWriter(client, awstest.Bucket, awstest.Silent()), repository("a")
 	load := func(want history.Record, calls ...int) history.Record {
 		t.Helper()
@@ -416,7 +416,6 @@ func TestRecordsWhenS3Fails(t *testing.T) {
 			},
 		} {
 			t.Run(fmt.Sprintf("%s, %d", what, status), func(t *testing.T) {
-				t.Parallel() // waits for retries
 				if err := call(t.Context()); scan.CodeOf(err) != scan.Unavailable || strings.Contains(scan.MessageOf(err), "http") {
 					t.Error(err)
 				}

@@ -112,7 +112,7 @@ func TestReplaceWhoseResponseIsLost(t *testing.T) {
 		a.S3.ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	store := s3store.NewConfigWriter(setup.NewS3Client(setup.Loopback(server.URL)), awstest.Bucket, awstest.Silent())
+	store := s3store.NewConfigWriter(setup.NewS3Client(awstest.Config(server.URL)), awstest.Bucket, awstest.Silent())
 	attempts := 0
 	if err := store.Replace(t.Context(), id, changeTags("x", func(n int) { attempts = n })); err != nil || attempts != 1 || writes != 2 {
 		t.Errorf("%v after %d changes and %d writes", err, attempts, writes)

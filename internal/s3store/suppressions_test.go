@@ -180,7 +180,7 @@ func TestRewriteWhoseResponseIsLost(t *testing.T) {
 		a.S3.ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	store := s3store.NewSuppressionWriter(setup.NewS3Client(setup.Loopback(server.URL)), awstest.Bucket)
+	store := s3store.NewSuppressionWriter(setup.NewS3Client(awstest.Config(server.URL)), awstest.Bucket)
 	attempts := 0
 	err := store.Rewrite(t.Context(), func(l suppress.List) (suppress.List, error) {
 		attempts++

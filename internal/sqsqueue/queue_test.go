@@ -26,7 +26,7 @@ import (
 func start(t *testing.T) (*awstest.Queue, *sqsqueue.Queue) {
 	t.Helper()
 	service := awstest.StartQueue(t, sqslocal.Options{})
-	return service, sqsqueue.New(setup.Loopback(service.Endpoint), service.URL)
+	return service, sqsqueue.New(awstest.Config(service.Endpoint), service.URL)
 }
 
 // received returns all messages of the queue, sorted by repository. It checks their groups.
@@ -197,7 +197,6 @@ func TestOutageOfTwoSeconds(t *testing.T) {
 
 // If SQS refuses some entries of a batch, Send retries only these entries, at most five times.
 func TestSendRetriesRefusedEntries(t *testing.T) {
-	t.Parallel() // mostly waits for retries
 	service, queue := start(t)
 	service.SQS.RefuseEntries(12)
 	if errs := queue.Send(t.Context(), sendings("first", 10)); errs != nil {

@@ -92,6 +92,22 @@ func (a *AWS) Advance(d time.Duration) { a.offset.Add(int64(d)) }
 // Now returns the time of both services' clocks.
 func (a *AWS) Now() time.Time { return time.Now().Add(time.Duration(a.offset.Load())) }
 
+// Config returns the settings of [setup.Loopback] with the same retries after a hundredth of the time, so that tests of failing calls do not wait.
+func Config(endpoint string) aws.Config {
+	cfg := setup.Loopback(endpoint)
+	retryer := cfg.Retryer
+	cfg.Retryer = func() aws.Retryer { return impatient{retryer().(aws.RetryerV2)} }
+	return cfg
+}
+
+type impatient struct{ aws.RetryerV2 }
+
+// RetryDelay implements [aws.Retryer].
+func (r impatient) RetryDelay(attempt int, err error) (time.Duration, error) {
+	delay, err := r.RetryerV2.RetryDelay(attempt, err)
+	return delay / 100, err
+}
+
 // InProcess returns the settings for an embedded service that is called without a socket. A fake clock cannot wait for sockets, and many
 // calls are faster.
 func InProcess(h http.Handler) aws.Config {
@@ -102,7 +118,7 @@ func InProcess(h http.Handler) aws.Config {
 
 // S3Client returns a client of the embedded S3, for objects that the service does not write itself.
 func (a *AWS) S3Client() *s3.Client {
-	return setup.NewS3Client(setup.Loopback(a.S3URL))
+	return setup.NewS3Client(Config(a.S3URL))
 }
 
 // Silent returns a logger that discards all messages.

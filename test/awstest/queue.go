@@ -7,7 +7,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"ecr-continuous-scan/internal/awslocal"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/sqslocal"
 )
 
@@ -35,4 +34,4 @@ func StartQueue(tb testing.TB, o sqslocal.Options) *Queue {
 }
 
 // Client returns a client of the queue, for example to receive the service's messages.
-func (q *Queue) Client() *sqs.Client { return sqs.NewFromConfig(setup.Loopback(q.Endpoint)) }
+func (q *Queue) Client() *sqs.Client { return sqs.NewFromConfig(Config(q.Endpoint)) }

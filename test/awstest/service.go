@@ -51,7 +51,7 @@ func NewService(s3Config, ecrConfig aws.Config, now func() time.Time, log *slog.
 
 // Service returns a service that uses the embedded services and their clock.
 func (a *AWS) Service(log *slog.Logger) *Service {
-	return NewService(setup.Loopback(a.S3URL), setup.Loopback(a.ECRURL), a.Now, log)
+	return NewService(Config(a.S3URL), Config(a.ECRURL), a.Now, log)
 }
 
 // API returns the API of the service, without access control. base is the prefix of links.

@@ -16,7 +16,6 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -260,7 +259,7 @@ func TestMonthOfTheNewest(t *testing.T) {
 
 func monthOfTheNewest(t *testing.T, configs []*selection, happened map[string]int) {
 	p := &pushing{TB: t, AWS: awstest.Start(t, ecr.Options{ScanTime: scanTime}), random: rand.New(rand.NewPCG(uint64(len(configs)), 19)), happened: happened}
-	service := awstest.NewService(setup.Loopback(p.S3URL), setup.Loopback(p.ECRURL), p.Now, awstest.Silent())
+	service := awstest.NewService(awstest.Config(p.S3URL), awstest.Config(p.ECRURL), p.Now, awstest.Silent())
 	service.Queue.Now = p.Now
 	visit := func() {
 		if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Count(rescan.VisitFailed) > 0 {

@@ -17,7 +17,6 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -117,7 +116,7 @@ func (l *livingRegistry) check(r *reader, feed string, watches func(name string)
 // are gone.
 func TestMonthOfRepositories(t *testing.T) {
 	l := &livingRegistry{TB: t, AWS: awstest.Start(t, ecr.Options{ScanTime: scanTime}), random: rand.New(rand.NewPCG(7, 19)), happened: make(map[string]int)}
-	service := awstest.NewService(setup.Loopback(l.S3URL), setup.Loopback(l.ECRURL), l.Now, awstest.Silent())
+	service := awstest.NewService(awstest.Config(l.S3URL), awstest.Config(l.ECRURL), l.Now, awstest.Silent())
 	service.Queue.Now = l.Now
 	for range 4 {
 		l.create(false)

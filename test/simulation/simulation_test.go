@@ -12,7 +12,6 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/rescan"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -67,7 +66,7 @@ func (s subscription) covers(id labelID) bool {
 
 func month(t *testing.T, seed uint64) []event {
 	w := newWorld(t, seed)
-	service := awstest.NewService(setup.Loopback(w.S3URL), setup.Loopback(w.ECRURL), func() time.Time { return w.Now().Add(w.clockSkew) }, awstest.Silent())
+	service := awstest.NewService(awstest.Config(w.S3URL), awstest.Config(w.ECRURL), func() time.Time { return w.Now().Add(w.clockSkew) }, awstest.Silent())
 	service.Queue.Now = w.Now
 	visit := func() {
 		if visits, err := service.ScheduleAndVisit(t.Context()); err != nil || visits.Count(rescan.VisitFailed) > 0 && w.endOutage == nil {

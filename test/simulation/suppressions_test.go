@@ -14,7 +14,6 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/rescan"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -218,7 +217,7 @@ func TestMonthOfSuppressions(t *testing.T) {
 			break
 		}
 		a := awstest.Start(t, ecr.Options{ScanTime: scanTime})
-		service := awstest.NewService(setup.Loopback(a.S3URL), setup.Loopback(a.ECRURL), a.Now, awstest.Silent())
+		service := awstest.NewService(awstest.Config(a.S3URL), awstest.Config(a.ECRURL), a.Now, awstest.Silent())
 		service.Queue.Now = a.Now
 		m := &suppressedMonth{reader: newReader(t, service), AWS: a, random: rand.New(rand.NewPCG(seed, 20)), found: map[string]map[string]openFinding{}, told: map[string]bool{}, happened: happened}
 		m.api = service.Handler("http://api.test") // other tests compare such answers with openapi.yaml, which takes long

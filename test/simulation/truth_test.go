@@ -13,7 +13,6 @@ import (
 
 	"ecr-continuous-scan/internal/awslocal"
 	"ecr-continuous-scan/internal/awslocal/ecr"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/test/awstest"
 )
 
@@ -298,7 +297,7 @@ func TestOddMonth(t *testing.T) {
 
 func oddMonth(t *testing.T, seed uint64) {
 	w := newOddWorld(t, seed)
-	service := awstest.NewService(setup.Loopback(w.S3URL), setup.Loopback(w.ECRURL), w.Now, awstest.Silent())
+	service := awstest.NewService(awstest.Config(w.S3URL), awstest.Config(w.ECRURL), w.Now, awstest.Silent())
 	service.Queue.Now = w.Now
 	visit := func() {
 		if _, err := service.ScheduleAndVisit(t.Context()); err != nil {
