@@ -133,7 +133,7 @@ func reasonOf(r *http.Request) (string, error) {
 
 // addedFile says what became of the entries of a file.
 type addedFile struct {
-	// Added and Unchanged are the numbers of suppressions that are new, and that existed before with the same values.
+	// Added and Unchanged are the numbers of suppressions that are new, and that existed before, perhaps with another reason.
 	Added     int `json:"added"`
 	Unchanged int `json:"unchanged"`
 	// Skipped has the number of entries by the reason why they set nothing aside.

@@ -77,19 +77,19 @@ func (l List) With(added []Suppression, now time.Time) (List, error) {
 	return l, nil
 }
 
-// Missing returns the suppressions that no active one of the list equals, except for its id and times. Each is returned once. So a file that is sent
-// again adds nothing.
+// Missing returns the suppressions that set aside what no active one of the list does: reasons do not count. Each is returned once. So a file that is
+// sent again adds nothing, also with another reason.
 func (l List) Missing(added []Suppression, now time.Time) []Suppression {
 	known := make(map[Suppression]bool, len(l.All))
 	for _, s := range l.All {
 		if s.IsCurrent() && s.IsActive(now) {
-			known[s.values()] = true
+			known[s.effect()] = true
 		}
 	}
 	var missing []Suppression
 	for _, s := range added {
-		if v := s.values(); !known[v] {
-			known[v] = true
+		if e := s.effect(); !known[e] {
+			known[e] = true
 			missing = append(missing, s)
 		}
 	}
@@ -100,6 +100,13 @@ func (l List) Missing(added []Suppression, now time.Time) []Suppression {
 func (s Suppression) values() Suppression {
 	s.ID, s.Created, s.Updated, s.Replaced, s.Deleted = "", 0, 0, 0, 0
 	s.Until = s.Until.UTC()
+	return s
+}
+
+// effect returns the suppression with only what decides what it sets aside, and until when.
+func (s Suppression) effect() Suppression {
+	s = s.values()
+	s.Reason, s.Justification = "", ""
 	return s
 }
 

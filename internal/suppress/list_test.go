@@ -157,19 +157,21 @@ func TestRepeatedChanges(t *testing.T) {
 	}
 }
 
-// Of a file that is sent again, only what is new is missing. Suppressions that no longer apply do not count.
+// Of a file that is sent again, only what is new is missing, also if it has another reason. Suppressions that no longer apply do not count.
 func TestMissing(t *testing.T) {
 	ended, other := draft("ended"), draft("linux")
 	ended.Until = now.Add(time.Minute)
-	other.Reason = "another reason"
+	other.Reason, other.Justification = "another reason", suppress.Justifications()[0]
+	longer := draft("linux")
+	longer.Until = now.AddDate(1, 0, 0)
 	l := with(t, suppress.List{}, now, create(t, draft("linux"), now), create(t, draft("deleted"), now), create(t, ended, now))
 	later := now.Add(time.Hour)
 	l, err := l.WithDeleted(l.All[1].ID, later)
 	if err != nil {
 		t.Fatal(err)
 	}
-	missing := l.Missing([]suppress.Suppression{draft("linux"), draft("new"), draft("new"), other, draft("deleted"), ended}, later)
-	if diff := cmp.Diff([]suppress.Suppression{draft("new"), other, draft("deleted"), ended}, missing); diff != "" {
+	missing := l.Missing([]suppress.Suppression{draft("linux"), draft("new"), draft("new"), other, longer, draft("deleted"), ended}, later)
+	if diff := cmp.Diff([]suppress.Suppression{draft("new"), longer, draft("deleted"), ended}, missing); diff != "" {
 		t.Error(diff)
 	}
 }
