@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/johannesboyne/gofakes3"
@@ -28,8 +29,11 @@ type S3 struct {
 	*Traffic
 
 	handler http.Handler
+	store   gofakes3.Backend
 	close   func() error
 	now     func() time.Time // for the Date header; nil: net/http's time
+	// writes is locked by a conditional delete, which gofakes3 does not have: no write may come between its condition and the delete.
+	writes sync.RWMutex
 }
 
 // NewS3 returns an S3 that stores its objects in a file. It creates the file and the bucket if they don't exist. The caller
@@ -87,7 +91,7 @@ func newS3(store gofakes3.Backend, bucket string, closeStore func() error, optio
 	// No limit of the clock skew: in simulations, the client and this server use different clocks.
 	options = append(options, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog()))
 	server := gofakes3.New(s3Backend{store}, options...)
-	return &S3{Traffic: NewTraffic(time.Now, s3Fault), handler: server.Server(), close: closeStore}, nil
+	return &S3{Traffic: NewTraffic(time.Now, s3Fault), handler: server.Server(), store: store, close: closeStore}, nil
 }
 
 // Close releases the file. No call may be in progress.
@@ -100,16 +104,31 @@ func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat))
 	}
 	s.Serve(w, r, call, func(w http.ResponseWriter) {
-		if call.Operation == "DeleteObject" && r.Header.Get("If-Match") != "" {
-			writeS3Error(w, http.StatusNotImplemented, "NotImplemented", "The embedded S3 does not support conditional deletes.")
-			return
-		}
 		if err := decodeChunked(r); err != nil {
 			writeS3Error(w, http.StatusBadRequest, err.Code, err.Message)
 			return
 		}
+		switch {
+		case call.Operation == "DeleteObject" && r.Header.Get("If-Match") != "":
+			s.writes.Lock()
+			defer s.writes.Unlock()
+			if !s.matches(call.Resource, r.Header.Get("If-Match")) {
+				writeS3Error(w, http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+				return
+			}
+		case call.Operation == "PutObject":
+			s.writes.RLock()
+			defer s.writes.RUnlock()
+		}
 		s.handler.ServeHTTP(w, r)
 	})
+}
+
+// matches reports whether an object exists and has the ETag.
+func (s *S3) matches(path, etag string) bool {
+	bucket, key, _ := strings.Cut(path, "/")
+	o, err := s.store.HeadObject(bucket, key)
+	return err == nil && (etag == "*" || etag == gofakes3.FormatETag(o.Hash))
 }
 
 func s3Call(r *http.Request) Call {

@@ -209,8 +209,17 @@ func TestS3ConditionalRequests(t *testing.T) {
 			t.Errorf("If-None-Match get of another: %v", err)
 		}
 		_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("a"), IfMatch: head.ETag})
-		if f := ecrclient.FailureOf(err); f.Status != http.StatusNotImplemented {
-			t.Errorf("delete on condition: %+v", f)
+		if f := ecrclient.FailureOf(err); f.Code != failed.Code || f.Status != failed.Status {
+			t.Errorf("delete with If-Match of an earlier object: %+v", f)
+		}
+		if head, err = c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String("a")}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("a"), IfMatch: head.ETag}); err != nil {
+			t.Errorf("delete with If-Match: %v", err)
+		}
+		if _, err = c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String("a")}); err == nil {
+			t.Error("the object was not deleted")
 		}
 
 		// Of concurrent writers with If-None-Match, exactly one succeeds.

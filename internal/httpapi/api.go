@@ -31,8 +31,9 @@ type ConfigStore interface {
 	// Replace stores the result of change instead of the config with this id. It calls change with the stored config, and again if another
 	// call replaced that meanwhile. Errors: NotFound, Unavailable, and those of change, which store nothing.
 	Replace(ctx context.Context, id string, change func(stored scan.Config) (scan.Config, error)) error
-	// Delete deletes the config with this id. Errors: NotFound, Unavailable.
-	Delete(ctx context.Context, id string) error
+	// Delete deletes the config with this id. If check is not nil, it calls check with the stored config, and again if another call replaced that
+	// meanwhile. Errors: NotFound, Unavailable, and those of check, which delete nothing.
+	Delete(ctx context.Context, id string, check func(stored scan.Config) error) error
 	// Pack stores copies of all configs in one object, so that new processes need not read each config. Errors:
 	// Unavailable.
 	Pack(ctx context.Context) error

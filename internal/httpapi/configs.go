@@ -144,23 +144,16 @@ func (a *API) getConfig(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// deleteConfig serves DELETE. It checks If-Match before it deletes, so a config that is replaced between the two is deleted: the embedded S3 has no
-// conditional deletes.
 func (a *API) deleteConfig(w http.ResponseWriter, r *http.Request) error {
 	id, err := scanID(r)
 	if err != nil {
 		return err
 	}
+	var check func(scan.Config) error
 	if len(r.Header.Values("If-Match")) > 0 {
-		stored, err := a.Configs.Get(r.Context(), id)
-		if err != nil {
-			return err
-		}
-		if err := requireMatch(r, "scan config", stored); err != nil {
-			return err
-		}
+		check = func(stored scan.Config) error { return requireMatch(r, "scan config", stored) }
 	}
-	if err := a.Configs.Delete(r.Context(), id); err != nil {
+	if err := a.Configs.Delete(r.Context(), id, check); err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", noStore)

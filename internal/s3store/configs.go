@@ -260,20 +260,43 @@ func encode(c scan.Config) ([]byte, error) {
 
 // Delete implements [httpapi.ConfigStore]. It reads the object first, because S3's DeleteObject does not report whether
 // the object existed. An object that is not a config is not deleted, and the error is NotFound. Two concurrent calls can
-// both succeed.
-func (s ConfigWriter) Delete(ctx context.Context, id string) error {
-	if _, err := s.Get(ctx, id); err != nil {
-		return err
+// both succeed. With a check, it uses S3's conditional deletes.
+func (s ConfigWriter) Delete(ctx context.Context, id string, check func(stored scan.Config) error) error {
+	in := s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(id + suffix)}
+	for range maxReplaceAttempts {
+		stored, o, err := s.readObject(ctx, id)
+		if in.IfMatch != nil && scan.CodeOf(err) == scan.NotFound {
+			s.recordDeletion(ctx, responseDate(err)) // the SDK repeated a delete whose response was lost
+			return nil
+		}
+		if err != nil {
+			return s.getError(ctx, id, err)
+		}
+		if check != nil {
+			if err := check(stored); err != nil {
+				return err
+			}
+			in.IfMatch = &o.version
+		}
+		out, err := s.s3.DeleteObject(ctx, &in)
+		if isWriteConflict(err) {
+			continue
+		}
+		if err != nil {
+			return unavailable("delete scan config "+id, err)
+		}
+		now, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
+		s.recordDeletion(ctx, now)
+		return nil
 	}
-	out, err := s.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(id + suffix)})
-	if err != nil {
-		return unavailable("delete scan config "+id, err)
-	}
-	now, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
-	if err := s.putDeletion(ctx, now); err != nil { // the config is deleted; only clients that poll by date see it later
+	return unavailable("delete scan config "+id, errors.New("other calls change it at the same time"))
+}
+
+// recordDeletion stores when a config was deleted. If it fails, only clients that poll by date see the deletion later.
+func (s ConfigWriter) recordDeletion(ctx context.Context, at time.Time) {
+	if err := s.putDeletion(ctx, at); err != nil {
 		s.log.WarnContext(ctx, "could not store when a config was deleted", "bucket", s.bucket, "key", deletedKey, "error", err)
 	}
-	return nil
 }
 
 // deletion is the stored time of the last deletion.

@@ -64,7 +64,7 @@ func TestConfigRoundTrip(t *testing.T) {
 	if at, err := store.LastDeleted(t.Context()); err != nil || !at.IsZero() {
 		t.Errorf("before a delete: last deleted %v, %v", at, err)
 	}
-	if err := store.Delete(t.Context(), first.ID); err != nil {
+	if err := store.Delete(t.Context(), first.ID, nil); err != nil {
 		t.Errorf("delete: %v", err)
 	}
 	if at, err := store.LastDeleted(t.Context()); err != nil || at.Before(a.Now().Add(-time.Minute)) || at.After(a.Now().Add(time.Minute)) {
@@ -73,7 +73,7 @@ func TestConfigRoundTrip(t *testing.T) {
 	if got, err := store.List(t.Context()); err != nil || len(got) != 1 {
 		t.Errorf("list after the delete: %v, %v", got, err)
 	}
-	for what, err := range map[string]error{"delete again": store.Delete(t.Context(), first.ID), "get": errorOf(store.Get(t.Context(), first.ID))} {
+	for what, err := range map[string]error{"delete again": store.Delete(t.Context(), first.ID, nil), "get": errorOf(store.Get(t.Context(), first.ID))} {
 		if scan.CodeOf(err) != scan.NotFound {
 			t.Errorf("%s after the delete: %v", what, err)
 		}
@@ -164,7 +164,7 @@ func TestObjectsThatAreNotConfigs(t *testing.T) {
 			if _, err := store.Get(t.Context(), knownID); scan.CodeOf(err) != scan.NotFound {
 				t.Errorf("get: %v", err)
 			}
-			if err := store.Delete(t.Context(), knownID); scan.CodeOf(err) != scan.NotFound {
+			if err := store.Delete(t.Context(), knownID, nil); scan.CodeOf(err) != scan.NotFound {
 				t.Errorf("delete: %v", err)
 			}
 			_, err = a.S3Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(awstest.Bucket), Key: &object.key})
@@ -343,7 +343,7 @@ func TestHangingCallEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	store := a.Service(awstest.Silent()).Configs
 	_, listed := store.List(ctx)
-	for what, err := range map[string]error{"list": listed, "put": store.Put(ctx, newConfig(t, "test/app")), "delete": store.Delete(ctx, knownID)} {
+	for what, err := range map[string]error{"list": listed, "put": store.Put(ctx, newConfig(t, "test/app")), "delete": store.Delete(ctx, knownID, nil)} {
 		if scan.CodeOf(err) != scan.Unavailable {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -71,7 +71,7 @@ func TestConfigsAreReadOnce(t *testing.T) {
 	}
 	all[3] = changed
 	expectList(t, "one config changed by another process", a, store, all, map[string]int{"ListObjectsV2": 1, "GetObject": 1})
-	if err := newProcess(a).Delete(t.Context(), all[3].ID); err != nil {
+	if err := newProcess(a).Delete(t.Context(), all[3].ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	all = slices.Delete(all, 3, 4)
@@ -170,7 +170,7 @@ func TestWrongPackedConfigs(t *testing.T) {
 			a := awstest.Start(t, ecr.Options{})
 			all := addConfigs(t, newProcess(a), 12)
 			pack(t, newProcess(a))
-			if err := newProcess(a).Delete(t.Context(), all[5].ID); err != nil {
+			if err := newProcess(a).Delete(t.Context(), all[5].ID, nil); err != nil {
 				t.Fatal(err)
 			}
 			all = slices.Delete(all, 5, 6)

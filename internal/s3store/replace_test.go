@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func TestReplaceWhileAnotherCallDeletes(t *testing.T) {
 	store := newProcess(a)
 	id := addConfigs(t, store, 1)[0].ID
 	err := store.Replace(t.Context(), id, changeTags("x", func(int) {
-		if err := newProcess(a).Delete(t.Context(), id); err != nil {
+		if err := newProcess(a).Delete(t.Context(), id, nil); err != nil {
 			t.Error(err)
 		}
 	}))
@@ -116,6 +117,52 @@ func TestReplaceWhoseResponseIsLost(t *testing.T) {
 	attempts := 0
 	if err := store.Replace(t.Context(), id, changeTags("x", func(n int) { attempts = n })); err != nil || attempts != 1 || writes != 2 {
 		t.Errorf("%v after %d changes and %d writes", err, attempts, writes)
+	}
+}
+
+// A config that is replaced between the check and the deletion is checked again.
+func TestDeleteOfAConfigThatIsReplaced(t *testing.T) {
+	a := awstest.Start(t, ecr.Options{})
+	errChanged := errors.New("it was changed")
+	for name, want := range map[string]error{"not deleted": errChanged, "deleted": nil} {
+		id := addConfigs(t, newProcess(a), 1)[0].ID
+		var seen [][]string
+		err := newProcess(a).Delete(t.Context(), id, func(stored scan.Config) error {
+			if seen = append(seen, stored.Tags); len(seen) > 1 {
+				return want
+			}
+			return newProcess(a).Replace(t.Context(), id, changeTags("x", func(int) {}))
+		})
+		if !errors.Is(err, want) || len(seen) != 2 || slices.Equal(seen[0], seen[1]) {
+			t.Errorf("%s: %v after the checks of %q", name, err, seen)
+		}
+		if _, err := newProcess(a).Get(t.Context(), id); (scan.CodeOf(err) == scan.NotFound) != (want == nil) {
+			t.Errorf("%s: then %v", name, err)
+		}
+	}
+}
+
+// The SDK repeats a conditional delete whose response is lost. Then there is no object any more, and the config is deleted.
+func TestDeleteWhoseResponseIsLost(t *testing.T) {
+	a := awstest.Start(t, ecr.Options{})
+	id := addConfigs(t, newProcess(a), 1)[0].ID
+	deletes := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			if deletes++; deletes == 1 {
+				a.S3.ServeHTTP(httptest.NewRecorder(), r)
+				panic(http.ErrAbortHandler)
+			}
+		}
+		a.S3.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	store := s3store.NewConfigWriter(setup.NewS3Client(awstest.Config(server.URL)), awstest.Bucket, awstest.Silent())
+	if err := store.Delete(t.Context(), id, func(scan.Config) error { return nil }); err != nil || deletes != 2 {
+		t.Errorf("%v after %d deletes", err, deletes)
+	}
+	if at, err := store.LastDeleted(t.Context()); err != nil || time.Since(at).Abs() > time.Minute {
+		t.Errorf("deleted at %s, %v", at, err)
 	}
 }
 

@@ -94,7 +94,7 @@ func TestRecordsOfAPatternAreReadAtTheStart(t *testing.T) {
 	if _, err := service.ScheduleAndVisit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := service.Configs.Delete(t.Context(), s.config.ID); err != nil {
+	if err := service.Configs.Delete(t.Context(), s.config.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := service.Visitor.Configs.Pack(t.Context()); err != nil {

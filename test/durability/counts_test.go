@@ -166,7 +166,7 @@ func TestNewConfigShowsItsImages(t *testing.T) {
 		visit(t, service)
 		time.Sleep(time.Second)
 		w.push("three", "C:LOW")
-		if err := service.Configs.Delete(t.Context(), all.ID); err != nil {
+		if err := service.Configs.Delete(t.Context(), all.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		addConfig(t, service, repo, "three")
@@ -275,7 +275,7 @@ func TestRecordsWithoutAConfigAreDeleted(t *testing.T) {
 		}
 		visit(t, service)
 		for _, c := range []scan.Config{whole, elsewhere} {
-			if err := service.Configs.Delete(t.Context(), c.ID); err != nil {
+			if err := service.Configs.Delete(t.Context(), c.ID, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -107,7 +107,7 @@ func (c crash) simulate(t *testing.T) (r recorded, died bool) {
 	time.Sleep(25*time.Hour + 31*time.Minute)
 	r.before = recordLines(t, w.s3)
 	if c.removes {
-		if err := w.service().Configs.Delete(t.Context(), config.ID); err != nil {
+		if err := w.service().Configs.Delete(t.Context(), config.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 	} else {

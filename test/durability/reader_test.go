@@ -107,7 +107,7 @@ func reads() map[string]func(ctx context.Context, s *awstest.Service, id string)
 // meanwhiles returns what can happen while a reader is slow.
 func meanwhiles() map[string]func(t *testing.T, w *world, id string) {
 	remove := func(t *testing.T, w *world, id string) {
-		if err := w.service().Configs.Delete(t.Context(), id); err != nil {
+		if err := w.service().Configs.Delete(t.Context(), id, nil); err != nil {
 			t.Fatal(err)
 		}
 		visit(t, w.service())
@@ -262,7 +262,7 @@ func slowVisit(t *testing.T, call int, begin string, meanwhile func(*testing.T, 
 	w.push("one", "B:LOW C:LOW")
 	other := id
 	if begin != "a record" {
-		if err := w.service().Configs.Delete(t.Context(), id); err != nil {
+		if err := w.service().Configs.Delete(t.Context(), id, nil); err != nil {
 			t.Fatal(err)
 		}
 		if begin != "a deleted config" {
