@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -22,8 +23,10 @@ const listingsAtOnce = 8
 type foundRepositories struct {
 	// messages has one message for each repository, sorted by repository.
 	messages []Message
-	// patterns is what was found for the patterns of the configs, by key.
-	patterns map[string]history.Pattern
+	// matching is the number of listed repositories that match each pattern of the configs, by key. errs are the errors of the
+	// patterns whose registry could not be listed.
+	matching map[string]int
+	errs     map[string]error
 	// failed are the errors of the registries that could not be listed.
 	failed map[scan.Registry]error
 }
@@ -43,7 +46,7 @@ func (f foundRepositories) problems() []ScheduleProblem {
 // that ECR lists and those that have a record: a repository that was deleted, or that can't be listed now.
 func (v *Visitor) findRepositories(ctx context.Context, configs []scan.Config, recorded []scan.Repository, known history.Patterns) foundRepositories {
 	listed, failed := v.listRegistries(ctx, configs)
-	found := foundRepositories{patterns: make(map[string]history.Pattern), failed: failed}
+	found := foundRepositories{matching: make(map[string]int), errs: make(map[string]error), failed: failed}
 	all := newTargets(recorded, listed)
 	for _, c := range configs {
 		if !c.IsPattern() {
@@ -51,23 +54,17 @@ func (v *Visitor) findRepositories(ctx context.Context, configs []scan.Config, r
 			continue
 		}
 		key := c.PatternKey()
-		pattern := known.ByKey[key]
-		matching := 0
+		first, matching := known.ByKey[key].First, 0
 		for _, t := range all.matching(c) {
 			t.configs = append(t.configs, c.ID)
 			if t.isListed {
 				matching++
 			}
-			if pattern.First > 0 && t.created > pattern.First {
+			if first > 0 && t.created > first {
 				t.isNew = true
 			}
 		}
-		if err := failed[c.In()]; err != nil {
-			pattern.Failure.Set(err, known.Now)
-		} else {
-			pattern.SetFound(matching, known.Now)
-		}
-		found.patterns[key] = pattern
+		found.matching[key], found.errs[key] = matching, failed[c.In()]
 	}
 	found.messages = all.messages()
 	return found
@@ -90,8 +87,8 @@ func (v *Visitor) readPatterns(ctx context.Context, configs []scan.Config) (hist
 func (v *Visitor) resolve(ctx context.Context, configs []scan.Config, recorded []scan.Repository, isAll bool) foundRepositories {
 	known, err := v.readPatterns(ctx, configs)
 	found := v.findRepositories(ctx, configs, recorded, known)
-	if err == nil && len(found.patterns) > 0 {
-		err = v.savePatterns(ctx, known, found.patterns, isAll)
+	if err == nil && len(found.matching) > 0 {
+		err = v.savePatterns(ctx, known, found, isAll)
 	}
 	if err != nil {
 		v.Log.WarnContext(ctx, "could not store what the patterns of configs match; the next schedule tries again", "error", err)
@@ -99,23 +96,53 @@ func (v *Visitor) resolve(ctx context.Context, configs []scan.Config, recorded [
 	return found
 }
 
-// savePatterns stores what was found for patterns, if it changed.
-func (v *Visitor) savePatterns(ctx context.Context, known history.Patterns, found map[string]history.Pattern, isAll bool) error {
-	all := maps.Clone(found)
-	for key, p := range known.ByKey {
-		isOld := max(p.First, p.Failure.Since).Plus(keepPattern) < known.Now
-		if _, isFound := found[key]; !isFound && !(isAll && isOld) {
+// maxSaves is how often a schedule tries to store what it found while others store. Of all that store at the same time, one succeeds.
+// maxSavePause is the maximum pause before the next attempt.
+const (
+	maxSaves     = 20
+	maxSavePause = 200 * time.Millisecond
+)
+
+// savePatterns stores what was found for patterns. known is what was stored before the registries were listed. If another schedule has stored
+// something meanwhile, both findings are kept.
+func (v *Visitor) savePatterns(ctx context.Context, known history.Patterns, found foundRepositories, isAll bool) error {
+	began := known.Now
+	for range maxSaves {
+		all := found.addTo(known, began, isAll)
+		// A schedule of one config always stores its time, so that a schedule without this config does not delete the pattern.
+		if isAll && maps.EqualFunc(all, known.ByKey, history.Pattern.IsSame) {
+			return nil
+		}
+		isSaved, err := v.Records.SavePatterns(ctx, history.Patterns{ByKey: all, Version: known.Version})
+		if err != nil || isSaved {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(maxSavePause)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if known, err = v.Records.Patterns(ctx); err != nil {
+			return err
+		}
+	}
+	return errors.New("other schedules store them at the same time")
+}
+
+// addTo returns the stored patterns with what a schedule found that began at a time. A schedule of all configs leaves out old patterns of none.
+func (f foundRepositories) addTo(stored history.Patterns, began history.Stamp, isAll bool) map[string]history.Pattern {
+	all := make(map[string]history.Pattern, len(stored.ByKey)+len(f.matching))
+	for key, p := range stored.ByKey {
+		if _, isFound := f.matching[key]; isFound || !isAll || p.LastChange().Plus(keepPattern) >= stored.Now {
 			all[key] = p
 		}
 	}
-	if maps.Equal(all, known.ByKey) {
-		return nil
+	for key, n := range f.matching {
+		p := all[key]
+		p.Set(n, f.errs[key], began)
+		all[key] = p
 	}
-	isSaved, err := v.Records.SavePatterns(ctx, history.Patterns{ByKey: all, Version: known.Version})
-	if err == nil && !isSaved {
-		return errors.New("another schedule has stored them")
-	}
-	return err
+	return all
 }
 
 // listRegistries returns the repositories of the registries that have a config with a pattern, and the errors of those

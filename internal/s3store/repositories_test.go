@@ -62,7 +62,7 @@ func TestPatterns(t *testing.T) {
 		t.Fatalf("nothing stored: %+v, %v", first, err)
 	}
 	want := map[string]history.Pattern{
-		"123456789012 us-west-2 team/*": {First: 5, Repositories: 3},
+		"123456789012 us-west-2 team/*": {First: 5, Repositories: 3, Found: 6},
 		"123456789012 us-west-2 *":      {Failure: history.Failure{Code: scan.NoAccess, Reason: "no access", Since: 7}},
 	}
 	saved := func(version string) bool {

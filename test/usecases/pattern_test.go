@@ -67,7 +67,7 @@ func TestScheduleResolvesPatterns(t *testing.T) {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	found := w.records.patterns.ByKey
-	if len(found) != 2 || found[team.PatternKey()] != (history.Pattern{First: history.StampOf(w.at), Repositories: 2}) || found[all.PatternKey()].Repositories != 1 {
+	if len(found) != 2 || found[team.PatternKey()] != (history.Pattern{First: history.StampOf(w.at), Repositories: 2, Found: history.StampOf(w.at)}) || found[all.PatternKey()].Repositories != 1 {
 		t.Errorf("patterns: %+v", found)
 	}
 }
@@ -110,13 +110,13 @@ func TestScheduleOfARegistryThatCantBeListed(t *testing.T) {
 	}
 	got := w.records.patterns.ByKey[config("", "team/*").PatternKey()]
 	failed := history.StampOf(w.at)
-	want := history.Pattern{First: failed.Plus(-time.Hour), Repositories: 2, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to ecr:DescribeRepositories", Since: failed}}
+	want := history.Pattern{First: failed.Plus(-time.Hour), Repositories: 2, Failure: history.Failure{Code: scan.NoAccess, Reason: "no access to ecr:DescribeRepositories", Since: failed}, Found: failed}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	delete(r.fail, "repositories 123456789012 us-west-2")
 	w.scheduleAndVisit(t)
-	if got := w.records.patterns.ByKey[config("", "team/*").PatternKey()]; got != (history.Pattern{First: want.First, Repositories: 2}) {
+	if got := w.records.patterns.ByKey[config("", "team/*").PatternKey()]; got != (history.Pattern{First: want.First, Repositories: 2, Found: failed}) {
 		t.Errorf("after the next listing: %+v", got)
 	}
 }
