@@ -11,6 +11,8 @@ import (
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
+	"ecr-continuous-scan/internal/suppress"
+	"ecr-continuous-scan/internal/suppresschanges"
 )
 
 // maxSingle is the maximum number of separate entries for the changes of one scan of one image. The other changes are combined into one entry.
@@ -154,6 +156,21 @@ func (n *changeCollector) isTooOld(at, now history.Stamp) bool {
 	}
 	n.lastExpiry = max(n.lastExpiry, at)
 	return tooOld
+}
+
+// addSuppressions adds the changes of the suppressions that can match findings of the listed repositories. A listing of all configs without a filter has all of them, so that
+// nobody sets anything aside silently.
+func (n *changeCollector) addSuppressions(rules *suppress.Rules, ofAll bool, now history.Stamp) {
+	if rules == nil {
+		return
+	}
+	var changes []history.Change
+	for _, c := range suppresschanges.Until(now.Time(), rules.All) {
+		if ofAll || slices.ContainsFunc(n.repositories, c.Of.CoversRepository) {
+			changes = append(changes, c.Change)
+		}
+	}
+	n.add(n.recent(suppresschanges.RollUp(changes), now))
 }
 
 func (n *changeCollector) addRepository(repo scan.Repository) {
