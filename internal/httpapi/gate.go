@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"ecr-continuous-scan/internal/gate"
@@ -55,6 +56,8 @@ func gateFailed(v gate.Result, link render.LinkOf) error {
 		p.Detail = "Gate failed: there is no image to judge."
 	case v.IsNotYet():
 		p.Detail = "Gate failed: not yet. At least one image has no result yet, and none has findings that fail the gate."
+	case !slices.ContainsFunc(v.Failures, func(f gate.Failure) bool { return f.Image != nil }):
+		p.Detail = "Gate failed: at least one repository can't be judged."
 	}
 	return p
 }

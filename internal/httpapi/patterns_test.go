@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/scan"
@@ -71,6 +72,40 @@ func TestPatternOfRepositories(t *testing.T) {
 		r, err := s.Visitor.Records.Load(t.Context(), scan.Repository{Registry: "123456789012", Region: "us-west-2", Name: name})
 		if err != nil || r.Version != "" {
 			t.Errorf("the record of %s is not deleted: %v", name, err)
+		}
+	}
+}
+
+// Each named repository that the config does not watch fails the gate and is named, also if other repositories pass.
+func TestGateOfRepositoriesThatAreNotWatched(t *testing.T) {
+	a, s := start(t)
+	for _, name := range []string{"team/app", "lib"} {
+		a.ECR.PutImage(ecr.RepositoryID{Name: name}, ecr.Image{Tags: []string{"v1"}, ScannedAt: time.Now().Add(-time.Hour), Findings: []ecr.Finding{}})
+	}
+	pattern, plain := add(t, s, "team/*"), add(t, s, "team/app")
+	s.visit(t)
+	for _, id := range []string{pattern, plain} {
+		for query, want := range map[string]string{
+			"repository=team/app":                                      "PASSED: 1 image, no finding above CRITICAL fails the gate\n",
+			"repository=team/app&repository=lib":                       "FAILED: 0 of 1 image and 1 repository, the maximum is CRITICAL\nlib: repository not found: the config does not watch this repository\n",
+			"repository=nosuch&repository=team/app":                    "FAILED: 0 of 1 image and 1 repository, the maximum is CRITICAL\nnosuch: repository not found: the config does not watch this repository\n",
+			"repository=lib":                                           "FAILED: no image to judge, the maximum is CRITICAL\nlib: repository not found: the config does not watch this repository\n",
+			"repository=team/app&repository=team/app&repository=lib/*": "",
+		} {
+			path, status := "/gate/"+id+"?max=CRITICAL&"+query, 409
+			switch got := call(s, "GET", path+"&format=text", "", ""); {
+			case want == "":
+				checkProblem(t, got, 400)
+				continue
+			case got.body != want:
+				t.Errorf("%s: %d\n%s\nwant\n%s", path, got.status, got.body, want)
+			}
+			if strings.HasPrefix(want, "PASSED") {
+				status = 200
+			}
+			if got := call(s, "GET", path, "", ""); got.status != status || status == 409 && strings.Contains(got.body, "at least one image") {
+				t.Errorf("%s: %d, want %d: %s", path, got.status, status, got.body)
+			}
 		}
 	}
 }

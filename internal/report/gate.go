@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 
 	"ecr-continuous-scan/internal/history"
 	"ecr-continuous-scan/internal/refresh"
@@ -13,19 +12,34 @@ import (
 )
 
 // ForGate returns the reports of the config with this id, at least one, with current results from ECR. The filter selects the images by repository, tag and
-// digest. An image with a digest of the filter that the config does not watch is looked up in its repository. The findings of an image are read if needed
-// returns true for its counts. Errors: NotFound, Unavailable when the config can't be read. An error of ECR is in the reports.
+// digest. A repository of the filter that the config does not watch has a report with an error. An image with a digest of the filter that the config does not
+// watch is looked up in its repository. The findings of an image are read if needed returns true for its counts. Errors: NotFound, Unavailable when the config
+// can't be read. An error of ECR is in the reports.
 func (r *Reader) ForGate(ctx context.Context, id string, f scan.Filter, needed func(scan.Counts) bool) ([]Report, error) {
-	isIgnored := f.Suppressed == scan.IncludeSuppressed
-	q := request{Reader: r, scope: requireFresh, rules: loadedRules{ignored: isIgnored}} // the image may have been pushed a moment ago
-	q.process = func(ctx context.Context, w *watchedRepository, items []Item) { q.readOpen(ctx, w, items, needed) }
-	q.filter = scan.Filter{Repositories: scan.Distinct(f.Repositories), Tags: scan.Distinct(f.Tags), Digests: f.Digests}
-	reports, err := q.current(ctx, id)
+	config, err := r.Configs.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	q.lookUp(ctx, reports)
-	return reports, nil
+	isIgnored := f.Suppressed == scan.IncludeSuppressed
+	q := request{Reader: r, scope: requireFresh, rules: loadedRules{ignored: isIgnored}} // the image may have been pushed a moment ago
+	q.process = func(ctx context.Context, w *watchedRepository, items []Item) { q.readOpen(ctx, w, items, needed) }
+	q.filter = scan.Filter{Repositories: scan.Distinct(f.Repositories), Tags: scan.Distinct(f.Tags), Digests: scan.Distinct(f.Digests)}
+	reports := q.current(ctx, config)
+	if len(reports) > 0 {
+		q.lookUp(ctx, config, reports)
+	}
+	return append(reports, notWatched(config, q.filter.Repositories)...), nil
+}
+
+// notWatched returns a report with an error for each named repository that the config does not watch. Without it, the repository would seem to pass.
+func notWatched(c scan.Config, names []string) []Report {
+	var reports []Report
+	for _, repo := range namedRepositories(c, names) {
+		if !c.Watches(repo) {
+			reports = append(reports, Report{Config: c, Repository: repo, Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "the config does not watch this repository"}})
+		}
+	}
+	return reports
 }
 
 // readOpen subtracts what is set aside, and reads the findings of the images whose counts need them. If the request judges suppressed findings too, it adds
@@ -55,24 +69,30 @@ func (i *Item) judge(f history.TrackedFinding) {
 // NotWatchedDetail says why the service does not start the scan of an image.
 const NotWatchedDetail = "the config does not watch this image, so only a scan on push or Amazon Inspector scans it"
 
-// lookUp adds an item for each image with one of the digests that the config does not watch. If the config has several repositories, nobody knows in
+// lookUp adds an item for each image with one of the digests that the config does not watch. If the reports are about several repositories, nobody knows in
 // which one the image is.
-func (q *request) lookUp(ctx context.Context, reports []Report) {
+func (q *request) lookUp(ctx context.Context, c scan.Config, reports []Report) {
 	callCtx, cancel := refresh.WithCallDeadline(ctx)
 	defer cancel()
 	q.callCtx = callCtx
-	last := &reports[len(reports)-1]
-	for _, digest := range scan.Distinct(q.filter.Digests) {
+	last, repo := &reports[len(reports)-1], c.Repo()
+	if len(reports) == 1 {
+		repo = last.Repository
+	}
+	for _, digest := range q.filter.Digests {
 		isWatched := func(i Item) bool { return i.Image.Digest == digest || i.Image.Index == digest }
 		if slices.ContainsFunc(reports, func(r Report) bool { return r.Err != nil || slices.ContainsFunc(r.Images, isWatched) }) {
 			continue
 		}
-		missing := Item{Image: scan.Image{Repository: last.Repository, Tag: digest, Digest: digest, Kind: scan.PlainImage}}
+		missing := Item{Image: scan.Image{Repository: repo, Tag: digest, Digest: digest, Kind: scan.PlainImage}}
 		missing.Result = scan.Result{State: scan.State(scan.ImageNotFound), Reason: "the repository has no image with this digest"}
 		items := []Item{missing}
-		if len(reports) > 1 || strings.Contains(last.Repository.Name, "*") {
-			items[0].Result.Reason = "no watched image has this digest; for another one, name its repository"
-		} else if images, err := q.Registry.ImagesOf(q.callCtx, last.Repository, digest); err != nil {
+		if repo.IsPattern() {
+			items[0].Result.Reason = "no watched image has this digest; for another image, name its repository"
+			if len(q.filter.Repositories) > 0 {
+				items[0].Result.Reason = "no watched image of these repositories has this digest; for another image, name only its repository"
+			}
+		} else if images, err := q.Registry.ImagesOf(q.callCtx, repo, digest); err != nil {
 			items[0].Result = refresh.ResultOfError(missing.Image, err)
 		} else if len(images) > 0 {
 			items = nil
@@ -127,27 +147,23 @@ func (q *request) lookedUp(ctx context.Context, image scan.Image) Item {
 // does not exist gets an item with the state NoSuchTag, because without it the tag would look clean. Errors: NotFound, Unavailable when the
 // config can't be read.
 func (r *Reader) Current(ctx context.Context, id string, tags []string) (Report, error) {
-	q := request{Reader: r, scope: oneConfig, filter: scan.Filter{Tags: scan.Distinct(tags)}}
-	q.process = q.subtract
-	reports, err := q.current(ctx, id)
+	config, err := r.Configs.Get(ctx, id)
 	if err != nil {
 		return Report{}, err
 	}
-	return Join(reports), nil
+	q := request{Reader: r, scope: oneConfig, filter: scan.Filter{Tags: scan.Distinct(tags)}}
+	q.process = q.subtract
+	return Join(q.current(ctx, config)), nil
 }
 
-// current returns the reports of a config, at least one.
-func (q *request) current(ctx context.Context, id string) ([]Report, error) {
-	config, err := q.Configs.Get(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	reports := q.buildReports(ctx, []scan.Config{config})
-	if missing := missingTags(config.Repo(), q.filter.Tags, reports); len(missing) > 0 {
+// current returns the reports of a config. There is none only if a gate names no repository that the config watches.
+func (q *request) current(ctx context.Context, c scan.Config) []Report {
+	reports := q.buildReports(ctx, []scan.Config{c})
+	if missing := missingTags(c.Repo(), q.filter.Tags, reports); len(missing) > 0 && len(reports) > 0 {
 		last := &reports[len(reports)-1]
 		last.Images = append(slices.Clip(last.Images), missing...)
 	}
-	return reports, nil
+	return reports
 }
 
 // missingTags returns an item for each of the tags that no image has. It returns none if a repository can't be read, because it can have the tag.

@@ -9,16 +9,18 @@ import (
 )
 
 // expand returns a report without results for each config and each repository that it watches, in the order of the configs and then of the names. A pattern
-// matches the repositories that have a record. If it matches none, its config has one report, whose repository is the pattern.
+// matches the repositories that have a record. If it matches none, its config has one report, whose repository is the pattern. A gate that
+// names repositories has reports only for these.
 func (q *request) expand(ctx context.Context, configs []scan.Config) []Report {
 	known := q.FindKnown(ctx, configs)
 	reports := make([]Report, 0, len(configs))
 	for _, c := range configs {
-		if !c.IsPattern() {
+		switch {
+		case c.IsPattern():
+			reports = append(reports, q.reportsOf(c, known)...)
+		case q.scope != requireFresh || q.filter.MatchesRepository(c.Repo()):
 			reports = append(reports, Report{Config: c, Repository: c.Repo()})
-			continue
 		}
-		reports = append(reports, q.reportsOf(c, known)...)
 	}
 	return reports
 }
@@ -35,9 +37,7 @@ func (q *request) reportsOf(c scan.Config, known refresh.KnownRepositories) []Re
 	switch {
 	case len(q.filter.Repositories) == 0 && (whole.Err != nil || len(selected) == 0):
 		reports = append(reports, whole)
-	case len(selected) == 0 && q.scope == requireFresh:
-		reports = append(reports, Report{Config: c, Repository: c.Repo(), Err: &scan.Error{Code: scan.RepositoryNotFound, Message: "the config watches no repository of this name"}})
-	case len(selected) == 0:
+	case len(selected) == 0 && q.scope != requireFresh:
 		reports = append(reports, Report{Config: c, Repository: c.Repo()})
 	}
 	for _, repo := range selected {
@@ -48,13 +48,59 @@ func (q *request) reportsOf(c scan.Config, known refresh.KnownRepositories) []Re
 
 // withNamed adds the named repositories that the config watches. They can be so new that they have no record.
 func withNamed(c scan.Config, matching []scan.Repository, names []string) []scan.Repository {
-	for _, name := range names {
-		repo := scan.Repository{Registry: c.Registry, Region: c.Region, Name: name}
+	for _, repo := range namedRepositories(c, names) {
 		if at, isKnown := slices.BinarySearchFunc(matching, repo, scan.CompareRepositories); !isKnown && c.Watches(repo) {
 			matching = slices.Insert(matching, at, repo)
 		}
 	}
 	return matching
+}
+
+// namedRepositories returns the repositories with these names in the registry of a config.
+func namedRepositories(c scan.Config, names []string) []scan.Repository {
+	repositories := make([]scan.Repository, len(names))
+	for i, name := range names {
+		repositories[i] = scan.Repository{Registry: c.Registry, Region: c.Region, Name: name}
+	}
+	return repositories
+}
+
+// withDigests returns the repositories whose records have the digests of the filter, and their reports. So a gate of a pattern reads only these repositories
+// from ECR. It returns all if the request names repositories, and if no record has one of the digests: its image may have been pushed a moment ago.
+func (q *request) withDigests(repositories []*watchedRepository, reports []Report) ([]*watchedRepository, []Report) {
+	if q.scope != requireFresh || len(q.filter.Digests) == 0 || len(q.filter.Repositories) > 0 {
+		return repositories, reports
+	}
+	found := make(map[string]bool)
+	var having []*watchedRepository
+	var theirs []Report
+	for _, w := range repositories {
+		if w.err == nil && w.findDigests(q.filter.Digests, found) {
+			having, theirs = append(having, w), append(theirs, reports[w.configIndexes[0]]) // a gate has one config
+		}
+	}
+	if len(found) < len(q.filter.Digests) {
+		return repositories, reports
+	}
+	for i, w := range having {
+		w.configIndexes = []int{i}
+	}
+	return having, theirs
+}
+
+// findDigests adds the digests that images of the record have, and reports whether there are any.
+func (w *watchedRepository) findDigests(wanted []string, found map[string]bool) (hasAny bool) {
+	if w.Record.MissingSince > 0 {
+		return false
+	}
+	for _, i := range w.Record.Images {
+		for _, digest := range []string{i.Digest, i.Index} {
+			if i.Kind != scan.Missing && slices.Contains(wanted, digest) {
+				found[digest], hasAny = true, true
+			}
+		}
+	}
+	return hasAny
 }
 
 // withoutDeleted removes the reports of repositories that a pattern matched and that no longer exist, unless the filter names them. A pattern that matches

@@ -147,6 +147,7 @@ func (q *request) read(ctx context.Context, configs []scan.Config) (_ []Report, 
 	repositories := watchedRepositories(reports)
 	q.loadRules(ctx)
 	forEach(repositories, func(w *watchedRepository) { w.Refresher, w.err = q.Open(ctx, w.repo) })
+	repositories, reports = q.withDigests(repositories, reports)
 	q.setRules(ctx, repositories)
 	q.selectRepositories(repositories)
 	waitCtx, cancelWait := context.WithTimeout(q.callCtx, waitForECR)

@@ -314,7 +314,7 @@ func TestGateOfAPattern(t *testing.T) {
 	check("all", "1", scan.High, scan.Filter{}, 2)
 	check("above", "1", scan.Medium, scan.Filter{}, 2, "team/app:v1: above max", "team/web:v1: above max")
 	check("one", "1", scan.Medium, named("team/web"), 1, "team/web:v1: above max")
-	check("not watched", "1", scan.High, named("lib"), 0, "team/*: repository not found")
+	check("not watched", "1", scan.High, named("lib"), 0, "lib: repository not found")
 	check("a named one has no images", "1", scan.High, named("team/app", "team/empty"), 1, "team/empty: no images")
 	check("one tag", "1", scan.High, scan.Filter{Tags: []string{"v1"}}, 2)
 	check("a tag that no image has", "1", scan.High, scan.Filter{Tags: []string{"v2"}}, 1, "team/*:v2: tag not found")
