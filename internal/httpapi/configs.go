@@ -111,7 +111,11 @@ func (a *API) linkDuplicate(w http.ResponseWriter, r *http.Request, stored scan.
 		return
 	}
 	a.Log.WarnContext(ctx, "a config watches exactly what another one watches", "config", stored.ID, "other", configs[i].ID)
-	path := "/configs/" + configs[i].ID
+	a.linkSamePath(w, r, "/configs/"+configs[i].ID)
+}
+
+// linkSamePath links to what is the same as the one in the answer.
+func (a *API) linkSamePath(w http.ResponseWriter, r *http.Request, path string) {
 	w.Header().Set("Link", fmt.Sprintf("<%s>; rel=\"duplicate\"", cmp.Or(a.link(r, path, nil), path)))
 }
 

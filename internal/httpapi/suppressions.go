@@ -106,15 +106,27 @@ func (a *API) addSuppressions(w http.ResponseWriter, r *http.Request) error {
 	if isFile {
 		return a.addFile(w, r, file, drafts)
 	}
-	err = a.Suppressions.Rewrite(r.Context(), func(stored suppress.List) (suppress.List, error) { return stored.With(drafts, now) })
+	var before suppress.List
+	err = a.Suppressions.Rewrite(r.Context(), func(stored suppress.List) (suppress.List, error) {
+		before = stored
+		return stored.With(drafts, now)
+	})
 	if err != nil {
 		return fullProblem(err)
 	}
+	a.linkSame(w, r, before, drafts[0], now)
 	path := "/suppressions/" + drafts[0].ID
 	w.Header().Set("Location", cmp.Or(a.link(r, path, nil), path))
 	w.Header().Set("Cache-Control", noStore)
 	writeJSON(w, "application/json", http.StatusCreated, show(drafts[0], now))
 	return nil
+}
+
+// linkSame links to another suppression that sets the same aside, if there is one. Such suppressions are allowed: their reasons can differ.
+func (a *API) linkSame(w http.ResponseWriter, r *http.Request, list suppress.List, s suppress.Suppression, now time.Time) {
+	if same, ok := list.Same(s, now); ok {
+		a.linkSamePath(w, r, "/suppressions/"+same.ID)
+	}
 }
 
 // reasonOf returns the parameter reason, or "" if it is not given.
@@ -220,7 +232,9 @@ func (a *API) replaceSuppression(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var replacement suppress.Suppression
+	var before suppress.List
 	err = a.Suppressions.Rewrite(r.Context(), func(stored suppress.List) (changed suppress.List, err error) {
+		before = stored
 		if err := matchSuppression(r, stored, id, now); err != nil {
 			return stored, err
 		}
@@ -230,6 +244,7 @@ func (a *API) replaceSuppression(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fullProblem(err)
 	}
+	a.linkSame(w, r, before, replacement, now)
 	w.Header().Set("Cache-Control", noStore)
 	writeJSON(w, "application/json", http.StatusOK, show(replacement, now))
 	return nil

@@ -118,6 +118,47 @@ func TestReplacedAndDeletedSuppressionsStay(t *testing.T) {
 	}
 }
 
+// A suppression that sets the same aside as another one is added, and the answer links to the other one.
+func TestLinkToTheSameSuppression(t *testing.T) {
+	a, h := start(t)
+	post := func(body string) (id, link string) {
+		t.Helper()
+		got := call(h, "POST", "/suppressions", "application/json", body)
+		var s suppression
+		if err := json.Unmarshal([]byte(got.body), &s); err != nil || got.status != 201 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		return s.ID, got.header.Get("Link")
+	}
+	first, link := post(kernel)
+	if link != "" {
+		t.Errorf("the first one: %s", link)
+	}
+	want := "<" + base + "/suppressions/" + first + `>; rel="duplicate"`
+	for body, want := range map[string]string{
+		kernel: want, `{"package":"linux*","reason":"another","justification":"component_not_present"}`: want,
+		`{"package":"linux-*","reason":"another"}`: "", `{"package":"linux*","tag":"1","reason":"a"}`: "", `{"package":"linux*","until":"2099-01-01","reason":"a"}`: "",
+	} {
+		id, link := post(body)
+		if link != want {
+			t.Errorf("%s: Link %q, want %q", body, link, want)
+		}
+		call(h, "DELETE", "/suppressions/"+id, "", "")
+	}
+	second, _ := post(`{"package":"zlib","reason":"a"}`)
+	if got := call(h, "PUT", "/suppressions/"+second, "application/json", kernel); got.status != 200 || got.header.Get("Link") != want {
+		t.Errorf("PUT: %d %q", got.status, got.header.Get("Link"))
+	}
+	if got := call(h, "PUT", "/suppressions/"+second, "application/json", `{"package":"zlib","reason":"b"}`); got.status != 200 || got.header.Get("Link") != "" {
+		t.Errorf("PUT of another one: %d %q", got.status, got.header.Get("Link"))
+	}
+	a.Advance(time.Minute)
+	call(h, "DELETE", "/suppressions/"+first, "", "")
+	if _, link := post(kernel); link != "" {
+		t.Errorf("after its deletion: %s", link)
+	}
+}
+
 func TestInvalidSuppressions(t *testing.T) {
 	a, h := start(t)
 	for name, test := range map[string]struct {
@@ -140,6 +181,8 @@ func TestInvalidSuppressions(t *testing.T) {
 			[]string{"/created", "/deleted", "/ended", "/id", "/replaced", "/updated"}},
 		"wrong types":             {`{"package":["a"],"reason":1,"until":5,"tag":null}`, 400, []string{"/package", "/reason", "/tag", "/until", "/vulnerability"}},
 		"empty texts":             {`{"vulnerability":"CVE-1","package":"","reason":"","tag":""}`, 400, []string{"/package", "/reason", "/tag"}},
+		"everything":              {`{"vulnerability":"*","reason":"a"}`, 400, []string{"/vulnerability"}},
+		"every package":           {`{"package":"*","reason":"a","repository":"*"}`, 400, []string{"/package"}},
 		"two asterisks":           {`{"package":"a**","reason":"a"}`, 400, []string{"/package"}},
 		"a long reason":           {`{"package":"a","reason":"` + strings.Repeat("a", 1001) + `"}`, 400, []string{"/reason"}},
 		"until in the past":       {`{"package":"a","reason":"a","until":"2020-01-01"}`, 400, []string{"/until"}},

@@ -116,7 +116,7 @@ func checkStored(s suppress.Suppression) error {
 	if min(s.Created, s.Updated, s.Replaced, s.Deleted) < 0 || max(s.Created, s.Updated, s.Replaced, s.Deleted) > maxCreated {
 		return errors.New("a time is not between 1970 and the year 9999")
 	}
-	return s.Validate(time.Time{}) // the end may be in the past
+	return s.ValidateStored()
 }
 
 // SuppressionWriter reads and writes suppressions. It implements [httpapi.SuppressionStore].

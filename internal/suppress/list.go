@@ -96,6 +96,17 @@ func (l List) Missing(added []Suppression, now time.Time) []Suppression {
 	return missing
 }
 
+// Same returns another suppression of the list that is active and sets the same aside until the same time, if there is one.
+func (l List) Same(s Suppression, now time.Time) (Suppression, bool) {
+	i := slices.IndexFunc(l.All, func(other Suppression) bool {
+		return other.ID != s.ID && other.IsCurrent() && other.IsActive(now) && other.effect() == s.effect()
+	})
+	if i < 0 {
+		return Suppression{}, false
+	}
+	return l.All[i], true
+}
+
 // values returns the suppression with only what users set.
 func (s Suppression) values() Suppression {
 	s.ID, s.Created, s.Updated, s.Replaced, s.Deleted = "", 0, 0, 0, 0

@@ -4,7 +4,6 @@
 package suppress
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -85,17 +84,29 @@ func (s Suppression) IsCurrent() bool { return s.Replaced == 0 && s.Deleted == 0
 
 // What says in words what the suppression sets aside.
 func (s Suppression) What() string {
-	what := cmp.Or(s.Vulnerability, "every vulnerability")
-	for _, part := range []struct{ lead, value string }{
-		{" in package ", s.Package}, {" of version ", s.Version}, {" at ", s.Path}, {" in repository ", s.Repository}, {" with tag ", s.Tag}, {" with digest ", s.Digest},
-		{" in registry ", s.Registry}, {" in Region ", s.Region},
+	what := "every vulnerability"
+	if isNarrow(s.Vulnerability) {
+		what = s.Vulnerability
+	}
+	for _, part := range []struct{ lead, noun, value string }{
+		{" in ", "package", s.Package}, {" of ", "version", s.Version}, {" at ", "path", s.Path}, {" in ", "repository", s.Repository}, {" with ", "tag", s.Tag},
+		{" with ", "digest", s.Digest}, {" in ", "registry", s.Registry}, {" in ", "Region", s.Region},
 	} {
-		if part.value != "" {
+		switch {
+		case part.value == "":
+		case !isNarrow(part.value):
+			what += part.lead + "every " + part.noun
+		case part.noun == "path":
 			what += part.lead + part.value
+		default:
+			what += part.lead + part.noun + " " + part.value
 		}
 	}
 	return what
 }
+
+// isNarrow reports whether a pattern is given and does not match everything. A slash at the start of a path does not matter.
+func isNarrow(pattern string) bool { return pattern != "" && strings.TrimPrefix(pattern, "/") != "*" }
 
 // New validates draft and sets its ID, a new UUIDv7, and its time of creation. Errors: those of [Suppression.Validate].
 func New(draft Suppression, now time.Time) (Suppression, error) {
@@ -144,12 +155,36 @@ const ReasonRule = "must say why: 1 to 1,000 printable characters in one line, w
 const (
 	nameRule  = `must be a name or a pattern: 1 to 256 printable characters without spaces at the ends, and no "**"`
 	needsName = "give a vulnerability, a package, or both"
+	isTooWide = "must not set every finding of every image aside: name a vulnerability or a package, or add a repository, tag, digest, registry, region, path or version that narrows it"
 	untilRule = `must be a time in the future, such as "2027-01-31T00:00:00Z", or a date, such as "2027-01-31"; leave it out for no end`
 )
 
 // Validate checks the fields that users set. It returns nil, or an [*scan.Error] with the code [scan.Invalid] and one [scan.FieldError] for each
 // invalid field.
 func (s Suppression) Validate(now time.Time) error {
+	wrong := s.wrongFields(now)
+	isNamed := isNarrow(s.Vulnerability) || isNarrow(s.Package)
+	if !isNamed && s.Vulnerability+s.Package != "" && !slices.ContainsFunc([]string{s.Version, s.Path, s.Repository, s.Tag, s.Digest, s.Registry, s.Region}, isNarrow) {
+		pointer := "/vulnerability"
+		if s.Vulnerability == "" {
+			pointer = "/package"
+		}
+		wrong = append(wrong, scan.FieldError{Pointer: pointer, Detail: isTooWide})
+	}
+	return invalid(wrong)
+}
+
+// ValidateStored is like Validate, for a stored suppression: its end can be in the past, and earlier versions accepted one that matches everything.
+func (s Suppression) ValidateStored() error { return invalid(s.wrongFields(time.Time{})) }
+
+func invalid(wrong []scan.FieldError) error {
+	if len(wrong) == 0 {
+		return nil
+	}
+	return &scan.Error{Code: scan.Invalid, Message: "The suppression has missing or invalid fields.", Fields: wrong}
+}
+
+func (s Suppression) wrongFields(now time.Time) []scan.FieldError {
 	var wrong []scan.FieldError
 	check := func(ok bool, pointer, detail string) {
 		if !ok {
@@ -173,10 +208,7 @@ func (s Suppression) Validate(now time.Time) error {
 	check(s.Until.IsZero() || s.Until.After(now) && s.Until.Unix() <= maxTime, "/until", untilRule)
 	check(s.Justification == "" || slices.Contains(Justifications(), s.Justification), "/justification",
 		"must be one of "+strings.Join(Justifications(), ", "))
-	if len(wrong) == 0 {
-		return nil
-	}
-	return &scan.Error{Code: scan.Invalid, Message: "The suppression has missing or invalid fields.", Fields: wrong}
+	return wrong
 }
 
 // isPattern reports whether s is empty, a name or a pattern. Two asterisks in a row have another meaning than one in other programs, so they are

@@ -20,10 +20,23 @@ func TestValidate(t *testing.T) {
 		change func(*suppress.Suppression)
 		wrong  string // pointer; empty if the suppression is valid
 	}{
-		"a package and a reason":                         {func(*suppress.Suppression) {}, ""},
-		"neither vulnerability nor package":              {func(s *suppress.Suppression) { s.Package = "" }, "/vulnerability"},
-		"only a vulnerability":                           {func(s *suppress.Suppression) { s.Package, s.Vulnerability = "", "CVE-2026-1234" }, ""},
-		"a pattern of a vulnerability":                   {func(s *suppress.Suppression) { s.Vulnerability = "CVE-2026-*" }, ""},
+		"a package and a reason":            {func(*suppress.Suppression) {}, ""},
+		"neither vulnerability nor package": {func(s *suppress.Suppression) { s.Package = "" }, "/vulnerability"},
+		"only a vulnerability":              {func(s *suppress.Suppression) { s.Package, s.Vulnerability = "", "CVE-2026-1234" }, ""},
+		"a pattern of a vulnerability":      {func(s *suppress.Suppression) { s.Vulnerability = "CVE-2026-*" }, ""},
+		"every vulnerability":               {func(s *suppress.Suppression) { s.Package, s.Vulnerability = "", "*" }, "/vulnerability"},
+		"every package":                     {func(s *suppress.Suppression) { s.Package = "*" }, "/package"},
+		"everything, in words of all patterns": {func(s *suppress.Suppression) {
+			s.Vulnerability, s.Package, s.Version, s.Path, s.Repository, s.Tag, s.Registry, s.Region = "*", "*", "*", "/*", "*", "*", "*", "*"
+		}, "/vulnerability"},
+		"everything until a time":                        {func(s *suppress.Suppression) { s.Package, s.Until = "*", now.Add(time.Hour) }, "/package"},
+		"everything in some repositories":                {func(s *suppress.Suppression) { s.Package, s.Vulnerability, s.Repository = "", "*", "legacy/*" }, ""},
+		"everything in an image":                         {func(s *suppress.Suppression) { s.Package, s.Digest = "*", "sha256:"+strings.Repeat("a", 64) }, ""},
+		"everything with a tag":                          {func(s *suppress.Suppression) { s.Package, s.Tag = "*", "old-*" }, ""},
+		"everything in a registry":                       {func(s *suppress.Suppression) { s.Package, s.Registry = "*", "123456789012" }, ""},
+		"everything in a Region":                         {func(s *suppress.Suppression) { s.Package, s.Region = "*", "eu-*" }, ""},
+		"everything at a path":                           {func(s *suppress.Suppression) { s.Package, s.Path = "*", "opt/*" }, ""},
+		"every package with a version":                   {func(s *suppress.Suppression) { s.Package, s.Version = "*", "1.*" }, ""},
 		"two asterisks":                                  {func(s *suppress.Suppression) { s.Vulnerability = "CVE-**" }, "/vulnerability"},
 		"a package with 256 characters":                  {func(s *suppress.Suppression) { s.Package = strings.Repeat("ü", 256) }, ""},
 		"a package with 257 characters":                  {func(s *suppress.Suppression) { s.Package = strings.Repeat("ü", 257) }, "/package"},
@@ -139,5 +152,30 @@ func TestNew(t *testing.T) {
 	}
 	if _, err := suppress.New(suppress.Suppression{Package: "a"}, now); scan.CodeOf(err) != scan.Invalid {
 		t.Errorf("without a reason: %v", err)
+	}
+}
+
+// What is set aside is said in words, also for a pattern that matches everything.
+func TestWhat(t *testing.T) {
+	for want, s := range map[string]suppress.Suppression{
+		"CVE-1": {Vulnerability: "CVE-1"},
+		"every vulnerability in package linux* in repository test/*":                          {Package: "linux*", Repository: "test/*"},
+		"every vulnerability in repository legacy/*":                                          {Vulnerability: "*", Repository: "legacy/*"},
+		"every vulnerability in every package":                                                {Package: "*"},
+		"CVE-1 in every package of every version at every path":                               {Vulnerability: "CVE-1", Package: "*", Version: "*", Path: "/*"},
+		"CVE-1 in every repository with every tag in every registry in every Region":          {Vulnerability: "CVE-1", Repository: "*", Tag: "*", Registry: "*", Region: "*"},
+		"CVE-1 of version 1.* at usr/* with tag 1 with digest d in registry 12* in Region eu": {Vulnerability: "CVE-1", Version: "1.*", Path: "usr/*", Tag: "1", Digest: "d", Registry: "12*", Region: "eu"},
+	} {
+		if got := s.What(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A suppression of everything could be added before, so the stored list can have one.
+func TestStoredSuppressionOfEverything(t *testing.T) {
+	s := suppress.Suppression{Vulnerability: "*", Reason: "a"}
+	if err := s.ValidateStored(); err != nil || s.Validate(now) == nil {
+		t.Errorf("%v, %v", err, s.Validate(now))
 	}
 }
