@@ -21,7 +21,7 @@ FUNCTIONS ?=
 ARGS ?=
 
 # These build first because `go run` adds a line to every error, and does not record the commit for -version.
-LOCAL := go build -o .tools/local ./local && exec .tools/local
+LOCAL := { test -x .tools/local || echo "Compiling. The first time takes a minute or two." >&2; } && go build -o .tools/local ./local && exec .tools/local
 BENCH := go build -o .tools/bench ./test/bench && exec .tools/bench
 DEPLOY := go build -o .tools/deploy ./deploy && .tools/deploy
 STATICCHECK := .tools/staticcheck

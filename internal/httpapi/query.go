@@ -232,8 +232,11 @@ func parseSince(s string, now time.Time) (time.Time, bool) {
 func (p *queryParser) max() scan.Severity {
 	value, _ := p.single("max")
 	severity := scan.Severity(strings.ToUpper(value))
-	if !slices.Contains(scan.Severities(), severity) {
-		p.fail("max", "is required: the highest severity allowed, one of "+strings.Join(scan.SeverityNames(), ", "))
+	switch names := strings.Join(scan.SeverityNames(), ", "); {
+	case value == "":
+		p.fail("max", "is required: the highest severity allowed, one of "+names)
+	case !slices.Contains(scan.Severities(), severity):
+		p.fail("max", "must be the highest severity allowed, one of "+names)
 	}
 	return severity
 }

@@ -283,7 +283,7 @@ func withoutResult(l report.Listing) string {
 	for item := range render.DistinctImages(l) {
 		c, name := item.Condition(), render.ImageName(l, item.Image)
 		if trouble := render.StateTrouble(c); trouble != nil && c.State != scan.Incomplete {
-			lines = append(lines, fmt.Sprintf("[%s] %s", name, trouble.Line()))
+			lines = append(lines, fmt.Sprintf("[%s] %s", name, strings.TrimSuffix(trouble.Line(), ".")))
 		} else if trouble != nil || item.Result.Unlisted > 0 && c.AsOf.IsZero() {
 			short = append(short, fmt.Sprintf("[%s] %s", name, render.OneLine(c.Reason, render.MaxName)))
 		}
