@@ -137,8 +137,11 @@ func (s *Configs) collectConfigs(ctx context.Context, objects []listedConfig, fo
 	return configs, nil
 }
 
-// listedConfig is an object that can be a config: the id in its name, and the ETag in the list.
-type listedConfig struct{ id, etag string }
+// listedConfig is an object that can be a config: the id in its name, and its ETag and size in the list.
+type listedConfig struct {
+	id, etag string
+	size     int64
+}
 
 // objects lists the objects at the root that can be configs. The delimiter excludes all objects below a prefix.
 func (s *Configs) objects(ctx context.Context) ([]listedConfig, error) {
@@ -161,7 +164,7 @@ func (s *Configs) objects(ctx context.Context) ([]listedConfig, error) {
 				continue
 			}
 			if id, ok := strings.CutSuffix(key, suffix); ok && scan.ValidID(id) {
-				found = append(found, listedConfig{id, aws.ToString(object.ETag)})
+				found = append(found, listedConfig{id, aws.ToString(object.ETag), aws.ToInt64(object.Size)})
 				continue
 			}
 			foreign, example = foreign+1, key
@@ -347,7 +350,7 @@ func (s *Configs) readObject(ctx context.Context, id string) (scan.Config, objec
 		return scan.Config{}, object{}, readError(id, err)
 	}
 	c, err := decode(id, o.body)
-	s.cache.save(listedConfig{id, o.version}, c, err, o.now)
+	s.cache.save(listedConfig{id: id, etag: o.version}, c, err, o.now)
 	return c, o, err
 }
 

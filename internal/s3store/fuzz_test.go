@@ -54,7 +54,7 @@ func FuzzPackedConfigs(f *testing.F) {
 	const id = "4471c156-29f5-40fe-883b-3cd26738d5a6"
 	const body = `{"id":"` + id + `","created":"1","region":"us-west-2","registry":"123456789012","repository":"test/app","tags":null}`
 	sum := md5.Sum([]byte(body))
-	listed := listedConfig{id, `"` + hex.EncodeToString(sum[:]) + `"`}
+	listed := listedConfig{id: id, etag: `"` + hex.EncodeToString(sum[:]) + `"`}
 	packedOne, err := new(packer).pack(1, []packedConfig{newPackedConfig(listed, []byte(body))})
 	if err != nil {
 		f.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,11 +24,13 @@ import (
 const PackedConfigsKey = "packed/configs"
 
 const (
-	// maxPackedConfigs is the maximum size of the packed configs, in bytes: compressed, and uncompressed. Further configs
-	// are not in it.
+	// maxPackedConfigs is the maximum size of the packed configs, in bytes: compressed, and uncompressed. New processes read
+	// further configs one by one.
 	maxPackedConfigs = 8 << 20
 	// minUnknown is the number of unknown configs from which on the packed configs are read.
 	minUnknown = 8
+	// packedTimeout is how long a request waits for the packed configs. After it, the configs are read one by one.
+	packedTimeout = 2 * time.Second
 )
 
 // packedConfig is a copy of one object. Body is empty if the ETag is not the MD5 hash of the object: the next Pack then
@@ -109,6 +110,8 @@ func (s *Configs) addPacked(ctx context.Context, objects []listedConfig, prefetc
 // packedConfigs reads the packed configs. It returns nil if they are missing or can't be read: the configs are then read
 // one by one.
 func (s *Configs) packedConfigs(ctx context.Context) []packedConfig {
+	ctx, cancel := context.WithTimeout(ctx, packedTimeout)
+	defer cancel()
 	var packed []packedConfig
 	o, err := getObject(ctx, s.s3, s.bucket, PackedConfigsKey, "", maxPackedConfigs)
 	switch {
@@ -164,18 +167,22 @@ func (s ConfigPacker) Pack(ctx context.Context) error {
 	return nil
 }
 
-// copies returns the copies of all objects that fit into maxPackedConfigs. It reads those that stored does not have.
+// copies returns the copies of all objects that fit into maxPackedConfigs. It reads those that stored does not have, and that fit beside the others: so
+// it reads no object again and again because there is no room for it.
 func (s ConfigPacker) copies(ctx context.Context, objects []listedConfig, stored []packedConfig) ([]packedConfig, error) {
 	known := byID(stored)
 	copies := make([]packedConfig, len(objects))
 	var size budget
+	for i, o := range objects {
+		p := known[o.id]
+		if isKnown := p.isCopyOf(o) || p == (packedConfig{ID: o.id, ETag: o.etag}); isKnown && size.take(len(p.Body)) {
+			copies[i] = p
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(CallsAtOnce)
 	for i, o := range objects {
-		if p := known[o.id]; p.isCopyOf(o) || p == (packedConfig{ID: o.id, ETag: o.etag}) {
-			if size.take(len(p.Body)) {
-				copies[i] = p
-			}
+		if copies[i].ID != "" || o.size > maxObject || !size.take(int(o.size)) {
 			continue
 		}
 		g.Go(func() error {
@@ -186,7 +193,7 @@ func (s ConfigPacker) copies(ctx context.Context, objects []listedConfig, stored
 				}
 				return nil // deleted since it was listed, or not readable for this function
 			}
-			if p := newPackedConfig(o, read.body); read.version == o.etag && size.take(len(p.Body)) {
+			if p := newPackedConfig(o, read.body); read.version == o.etag && int64(len(read.body)) <= o.size {
 				copies[i] = p
 			}
 			return nil
@@ -214,22 +221,18 @@ func byID(packed []packedConfig) map[string]packedConfig {
 	return m
 }
 
-// budget limits the sum of the sizes of the copies.
-type budget struct {
-	mu   sync.Mutex
-	size int
-}
+// budget is the sum of the sizes of the copies.
+type budget int
 
 // entrySize is the maximum number of bytes of a copy besides its body, which JSON can make twice as long.
 const entrySize = 128
 
 // take reports whether a copy with a body of n bytes fits, and counts it if so.
 func (b *budget) take(n int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.size += 2*n + entrySize; b.size <= maxPackedConfigs {
-		return true
+	size := budget(2*n + entrySize)
+	if *b+size > maxPackedConfigs {
+		return false
 	}
-	b.size -= 2*n + entrySize
-	return false
+	*b += size
+	return true
 }

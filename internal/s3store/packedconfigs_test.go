@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"regexp"
 	"slices"
 	"testing"
@@ -246,6 +247,53 @@ func TestPackFaults(t *testing.T) {
 				t.Errorf("afterwards: %d configs, %v", len(got), err)
 			}
 		})
+	}
+}
+
+// Packed configs that can't be read cost time only.
+func TestUnreadablePackedConfigs(t *testing.T) {
+	for name, fault := range map[string]awslocal.Fault{"error": {Status: 503}, "no response": {Drop: true}, "cut": {Cut: true}, "hangs": {Hang: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := awstest.Start(t, ecr.Options{})
+			all := addConfigs(t, newProcess(a), 10)
+			pack(t, newProcess(a))
+			fault.Operation, fault.Resource = "GetObject", awstest.Bucket+"/"+s3store.PackedConfigsKey
+			a.S3.InjectFault(fault)
+			ctx, cancel := context.WithTimeout(t.Context(), httpapi.Budget)
+			defer cancel()
+			if got, err := newProcess(a).List(ctx); err != nil || !reflect.DeepEqual(got, all) {
+				t.Errorf("%d configs, %v", len(got), err)
+			}
+		})
+	}
+}
+
+// Configs that do not fit into the packed object are not read by each Pack.
+func TestMoreConfigsThanCanBePacked(t *testing.T) {
+	a := awstest.Start(t, ecr.Options{})
+	tags := make([]string, 1000)
+	for i := range tags {
+		tags[i] = fmt.Sprintf("%040d", i)
+	}
+	const many = 120
+	for i := range many {
+		if err := newProcess(a).Put(t.Context(), newConfig(t, fmt.Sprintf("test/app%d", i), tags...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pack(t, newProcess(a))
+	a.S3.ResetCount()
+	pack(t, newProcess(a))
+	if made, want := a.S3.Count().Calls, map[string]int{"ListObjectsV2": 1, "GetObject": 1}; !maps.Equal(made, want) {
+		t.Errorf("packing again made the calls %v, want %v", made, want)
+	}
+	a.S3.ResetCount()
+	if got, err := newProcess(a).List(t.Context()); err != nil || len(got) != many {
+		t.Errorf("%d configs, %v", len(got), err)
+	}
+	if reads := a.S3.Count().Calls["GetObject"]; reads < 3 || reads > many/2 {
+		t.Errorf("a new process makes %d reads", reads)
 	}
 }
 
