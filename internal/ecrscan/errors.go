@@ -27,8 +27,8 @@ const (
 // the table of states in docs/operations.md.
 func (c *Client) classify(repo scan.Repository, err error) error {
 	code, message := describeError(repo, err)
-	if c.roles.isFor(repo.Registry) {
-		code, message = c.roles.explain(repo.Registry, err, code, message)
+	if c.roles.isOther(repo.Registry) {
+		code, message = c.roles.explain(repo, err, code, message)
 	}
 	return &scan.Error{Code: code, Message: message, Err: fmt.Errorf("%s: %w", repo, err)}
 }

@@ -84,7 +84,7 @@ func TestRolesOfOtherPartitions(t *testing.T) {
 			t.Errorf("%s: %v", partition, err)
 		}
 	}
-	for _, wrong := range []string{"", "ecr-scan", "arn:aws:iam::123456789012:user/x", "arn:aws:iam::123456789012:role/"} {
+	for _, wrong := range []string{"", "ecr-scan", "arn:aws:iam::123456789012:user/x"} {
 		if _, err := ecrscan.NewWithRole(inProcessConfig(nil), ecrscan.Role{ARN: wrong}); err == nil {
 			t.Errorf("the ARN %q is accepted", wrong)
 		}
@@ -197,12 +197,73 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 }
 
-// Without a role, the owner of the registry must permit the calls in a policy.
+// Without a role, the owner of the registry must permit the calls in a policy. An error names the account, the step and what to do.
 func TestWithoutARole(t *testing.T) {
+	const registryRole = "RegistryRole (deploy/member-role.yaml)"
+	listRepositories := func(c *ecrscan.Client, t *testing.T) error {
+		_, err := c.Repositories(t.Context(), member.In())
+		return err
+	}
+	list := func(c *ecrscan.Client, t *testing.T) error {
+		_, err := c.Images(t.Context(), member, scan.Wanted{})
+		return err
+	}
+	start := func(c *ecrscan.Client, t *testing.T) error { return c.StartScan(t.Context(), member, digestOf(1)) }
+	for name, test := range map[string]struct {
+		call    func(*ecrscan.Client, *testing.T) error
+		message string
+	}{
+		"list repositories": {listRepositories, "account 210987654321 gives no access to ecr:DescribeRepositories: set " + registryRole},
+		"list images":       {list, "account 210987654321 gives no access to ecr:DescribeImages: set its repository policy, or " + registryRole},
+		"scan":              {start, "account 210987654321 gives no access to ecr:StartImageScan: set its repository policy, or " + registryRole},
+	} {
+		_, accounts, _ := withAccounts(t)
+		c := withRole(t, accounts, "arn:aws:iam::123456789012:role/")
+		if err := test.call(c, t); scan.CodeOf(err) != scan.NoAccess || scan.MessageOf(err) != test.message {
+			t.Errorf("%s: %v", name, err)
+		}
+		if began, refused := accounts.Sessions(); len(began)+refused != 0 {
+			t.Errorf("%s: STS was called: %v, %d refused", name, began, refused)
+		}
+	}
+}
+
+// Without a role, an error of the service's own account names neither an account nor a role, and neither does an error about credentials.
+func TestErrorsThatAreNotOfOtherAccounts(t *testing.T) {
+	own := member
+	own.Registry = awslocal.DefaultRegistry
+	for name, test := range map[string]struct {
+		repo    scan.Repository
+		fault   awslocal.Fault
+		message string
+	}{
+		"the own account": {own, ecr.Deny("DescribeImages", ecr.RepositoryID{Registry: own.Registry, Name: own.Name}), "no access to ecr:DescribeImages"},
+		"a signature":     {member, awslocal.Fault{Code: "InvalidSignatureException", Message: "Signature expired"}, "no access"},
+		"an outage":       {member, awslocal.Fault{Code: "ServerException", Status: 500}, "ECR in us-west-2 answered with an error"},
+	} {
+		e := ecr.New(ecr.Options{})
+		e.PutImage(ecr.RepositoryID{Registry: test.repo.Registry, Name: test.repo.Name}, ecr.Image{Tags: []string{"1"}})
+		e.InjectFault(test.fault)
+		cfg := inProcessConfig(e)
+		cfg.Retryer = func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 2, time.Millisecond })
+		}
+		c, err := ecrscan.NewWithRole(cfg, ecrscan.Role{ARN: "arn:aws:iam::123456789012:role/", Session: ecrscan.ReadSession})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Images(t.Context(), test.repo, scan.Wanted{}); scan.MessageOf(err) != test.message {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A client that does not know its own account can't tell the registries of other accounts.
+func TestWithoutAnAccount(t *testing.T) {
 	_, accounts, _ := withAccounts(t)
 	c := ecrscan.New(inProcessConfig(http.HandlerFunc(accounts.ServeHTTP)))
 	_, err := c.Images(t.Context(), member, scan.Wanted{})
-	if scan.CodeOf(err) != scan.NoAccess || scan.MessageOf(err) != "no access" {
+	if scan.CodeOf(err) != scan.NoAccess || scan.MessageOf(err) != "no access to ecr:DescribeImages" {
 		t.Errorf("%v", err)
 	}
 }

@@ -20,7 +20,7 @@ const (
 	// PublicBadges names the variable that is "true" if badges need no key.
 	PublicBadges = "ECR_SCAN_PUBLIC_BADGES"
 	// RegistryRole names the variable with the ARN, in the stack's account, of the role that the functions assume in the accounts of other
-	// registries. It is empty if they assume none.
+	// registries. If they assume none, the ARN ends with "role/": it then only tells the functions their own account.
 	RegistryRole = "ECR_SCAN_REGISTRY_ROLE"
 	// QueueURL names the variable with the URL of the SQS queue of visits. It is required by StartScanFunc. Without it, ConfigsFunc
 	// does not request visits of new configs.

@@ -79,7 +79,11 @@ func (a *Accounts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if q["registryId"] != caller {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		w.WriteHeader(http.StatusBadRequest)
-		_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"the caller belongs to another account"}`)
+		target := r.Header.Get("X-Amz-Target")
+		action := "ecr:" + target[strings.LastIndex(target, ".")+1:]
+		_, _ = io.WriteString(w, awslocal.MustJSON(map[string]string{
+			"__type": "AccessDeniedException", "message": "User: x is not authorized to perform: " + action + " because no resource-based policy allows the " + action + " action",
+		}))
 		return
 	}
 	a.ECR.ServeHTTP(w, r)
