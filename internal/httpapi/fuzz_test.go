@@ -62,7 +62,7 @@ func FuzzFeedOfQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, accept, name, pkg, severity, text, tag string) {
 		finding := scan.Finding{Name: name, Package: pkg, Severity: scan.ParseSeverity(severity), Description: text, Score: text, FixedIn: []string{text}}
 		other := finding
-		other.Package += "2"
+		other.Package = "2" + pkg // SARIF cuts a long name at its end
 		o := oneConfig{
 			config: scan.Config{ID: exampleID, Region: "us-west-2", Registry: "123456789012", Repository: "test/ubuntu"}, tag: tag,
 			result: scan.Result{State: scan.Completed, CompletedAt: time.Unix(1569929237, 0), Findings: []scan.Finding{finding, other}},

@@ -182,10 +182,10 @@ func (r *reader) checkEntries(feed string, entries []*atom.Entry) {
 	}
 }
 
+var repositoryName = regexp.MustCompile(`[a-z]+/[a-z0-9._-]+`)
+
 // repositoryOf returns the repository in a title.
-func repositoryOf(title string) string {
-	return regexp.MustCompile(`[a-z]+/[a-z0-9._-]+`).FindString(title)
-}
+func repositoryOf(title string) string { return repositoryName.FindString(title) }
 
 // checkID checks that an episode of a finding always has the same id, and that no other episode has it.
 func (r *reader) checkID(episode, id string) {
