@@ -35,6 +35,7 @@ func mustShow(t *testing.T, b *tab, texts ...string) {
 
 // A browser gets the page because of its Accept header, also when there are no configs. Links lead to pages.
 func TestPagesOfTheLocalServer(t *testing.T) {
+	t.Parallel()
 	base := localServer(t)
 	b := open(t, base)
 	b.load(base + "/summary")
@@ -61,6 +62,7 @@ func TestPagesOfTheLocalServer(t *testing.T) {
 
 // After three weeks there are trends and changes.
 func TestPagesWithHistory(t *testing.T) {
+	t.Parallel()
 	a, s, base := service(t, httpapi.OpenAccess())
 	if err := samples.PutWalkthrough(a.ECR); err != nil {
 		t.Fatal(err)
@@ -80,6 +82,7 @@ func TestPagesWithHistory(t *testing.T) {
 
 // The filters, links and sorting work with the keyboard only.
 func TestFilterWithTheKeyboard(t *testing.T) {
+	t.Parallel()
 	base := localServer(t)
 	for _, config := range sampleConfigs(t) {
 		post(t, base, config)
@@ -139,6 +142,7 @@ func queryOf(t *testing.T, b *tab) url.Values {
 
 // If the key is in the URL, all links keep it. The browser does not send it to other sites.
 func TestLinksKeepTheKey(t *testing.T) {
+	t.Parallel()
 	hash := func(key string) string {
 		sum := sha256.Sum256([]byte(key))
 		return hex.EncodeToString(sum[:])
@@ -172,6 +176,7 @@ func TestLinksKeepTheKey(t *testing.T) {
 
 // Scripts and markup in texts of a registry or a scanner are shown as text.
 func TestHostileTextsAreEscaped(t *testing.T) {
+	t.Parallel()
 	a, s, base := service(t, httpapi.OpenAccess())
 	attack := `<script>alert(1)</script><img src=x onerror=alert(2)>"'><svg onload=alert(3)>`
 	repository := ecr.RepositoryID{Name: "test/hostile"}
@@ -195,6 +200,7 @@ func TestHostileTextsAreEscaped(t *testing.T) {
 
 // With 1,000 images and 5,000 findings, the pages load and show the most severe first.
 func TestManyImagesAndFindings(t *testing.T) {
+	t.Parallel()
 	a, s, base := service(t, httpapi.OpenAccess())
 	for r := range 25 {
 		repository := ecr.RepositoryID{Name: fmt.Sprintf("team-%d/service-%d", r%5, r)}

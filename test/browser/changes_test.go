@@ -63,6 +63,7 @@ func changedRegistry(t *testing.T) (base, id string) {
 }
 
 func TestPagesOfChanges(t *testing.T) {
+	t.Parallel()
 	base, id := changedRegistry(t)
 	b := open(t, base)
 	b.load(base + "/summary")
@@ -118,6 +119,7 @@ func (b *tab) checkRows(rows string) {
 
 // Each error is a page that can be read at each width.
 func TestErrorPages(t *testing.T) {
+	t.Parallel()
 	a, s, base := service(t, httpapi.OpenAccess())
 	a.ECR.PutRepository(ecr.RepositoryID{Name: "team/app"}, ecr.Repository{})
 	for i := range 12 {
@@ -154,6 +156,7 @@ func (w withoutChallenge) WriteHeader(status int) {
 
 // A browser without a key learns how to give one.
 func TestErrorPageWithoutKey(t *testing.T) {
+	t.Parallel()
 	access, err := httpapi.ParseAccess(strings.Repeat("ab", 32), "")
 	if err != nil {
 		t.Fatal(err)

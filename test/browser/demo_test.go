@@ -19,6 +19,7 @@ func localDemo(t *testing.T) (base string, ids map[string]string) {
 // The pages of the demo can be read at each width, in light and dark, without an error in the console. With -screenshots they are the
 // pictures of the documents.
 func TestPagesOfTheDemo(t *testing.T) {
+	t.Parallel()
 	base, ids := localDemo(t)
 	b := open(t, base)
 	b.load(base + "/summary")
@@ -57,6 +58,7 @@ func TestPagesOfTheDemo(t *testing.T) {
 
 // Errors of the demo are pages too.
 func TestErrorPagesOfTheDemo(t *testing.T) {
+	t.Parallel()
 	base, ids := localDemo(t)
 	b := open(t, base)
 	for path, status := range map[string]int64{

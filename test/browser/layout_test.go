@@ -28,6 +28,7 @@ var (
 
 // Each page fits each width: no text is outside its box or broken inside a word, the focus is always visible, and lists are short on a phone.
 func TestLayout(t *testing.T) {
+	t.Parallel()
 	a, s, base := service(t, httpapi.OpenAccess())
 	id := putLayoutWorld(t, func(r ecr.RepositoryID, images ...ecr.Image) {
 		a.ECR.PutRepository(r, ecr.Repository{})

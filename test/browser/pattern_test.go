@@ -16,6 +16,7 @@ import (
 
 // The pages of a pattern show the name of the repository in each row, and say which images are not watched. They fit narrow screens.
 func TestPagesOfAPattern(t *testing.T) {
+	t.Parallel()
 	a, s, base := service(t, httpapi.OpenAccess())
 	names := []string{"team/with-a-long-name/service-with-a-long-name/backend", "team/app", "team/web"}
 	for n, name := range names {

@@ -34,6 +34,7 @@ func suppress(t *testing.T, s *awstest.Service, bodies ...string) {
 
 // The pages say how many findings are suppressed, and list them on demand with the reason and the end. The keyboard is enough.
 func TestPagesWithSuppressions(t *testing.T) {
+	t.Parallel()
 	a, s, base := service(t, httpapi.OpenAccess())
 	repository := ecr.RepositoryID{Name: "team/app"}
 	a.ECR.PutRepository(repository, ecr.Repository{})

@@ -12,6 +12,7 @@ var ecrAddress = regexp.MustCompile(`ECR +(http://\S+)`)
 
 // TestCommandsOnOneMachine runs the commands that need `make run`, curl, jq, and for one of them the AWS CLI.
 func TestCommandsOnOneMachine(t *testing.T) {
+	t.Parallel()
 	script, shell := NewScript(t), newProject(t)
 	runs := script.Take("README.md", "run-it-and-test-it")
 	if len(runs) != 1 {
@@ -51,6 +52,7 @@ func TestCommandsOnOneMachine(t *testing.T) {
 
 // TestCommandsOfTheDemo runs the three minutes of the demo with shorter days.
 func TestCommandsOfTheDemo(t *testing.T) {
+	t.Parallel()
 	script, shell := NewScript(t), newProject(t)
 	first := script.Take("docs/demo.md", "the-first-minute")
 	if len(first) == 0 || first[0].Text != "make run ARGS=-demo" {
