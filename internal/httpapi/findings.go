@@ -172,7 +172,7 @@ func (a *API) feedLinks(r *http.Request, path string, q query, pages int) feed.L
 		to = to.ofFeed(path)
 	}
 	at := func(n int) string { return to.to(path, q.page(n)) }
-	links := feed.Links{Self: at(q.view.Page), Summary: to.to("/summary", nil), Vulnerability: func(name string) string {
+	links := feed.Links{Self: at(q.view.Page), Summary: to.to("/summary", ofSummary(q.values)), Vulnerability: func(name string) string {
 		return vulnerabilityLink(to, path, name)
 	}}
 	if pages == 1 {
@@ -237,7 +237,7 @@ func (a *API) feedList(w http.ResponseWriter, r *http.Request) error {
 // config have its key, also if the request has no key in its URL, because the list is for programs that can't send a header.
 func (a *API) subscriptions(r *http.Request, q query, configs []scan.Config) []feed.Subscription {
 	to := a.links(r)
-	home := to.to("/summary", nil)
+	home := to.to("/summary", ofSummary(q.values))
 	var feeds []feed.Subscription
 	add := func(listing report.Listing, findings, changes string, values url.Values) {
 		feeds = append(feeds, feed.Subscription{Listing: listing, URL: to.ofConfig(findings).to(findings, values), Home: home})
@@ -265,9 +265,17 @@ func (a *API) subscriptions(r *http.Request, q query, configs []scan.Config) []f
 
 // ofConfig returns the parameters of a feed of all configs without those that a feed of one config does not have.
 func ofConfig(values url.Values) url.Values {
+	return keep(values, newResource(nil, scan.ConfigFilters(), "by"))
+}
+
+// ofSummary returns the filters of a feed that a summary has too.
+func ofSummary(values url.Values) url.Values {
+	return keep(values, newResource(nil, scan.SummaryFilters()))
+}
+
+// keep returns the parameters that a resource has.
+func keep(values url.Values, of resource) url.Values {
 	values = maps.Clone(values)
-	maps.DeleteFunc(values, func(name string, _ []string) bool {
-		return !slices.ContainsFunc(scan.ConfigFilters(), func(row scan.FilterRow) bool { return row.Name == name }) && name != "by"
-	})
+	maps.DeleteFunc(values, func(name string, _ []string) bool { return !slices.Contains(of.parameters, name) })
 	return values
 }

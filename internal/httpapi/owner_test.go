@@ -12,6 +12,7 @@ import (
 
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/test/awstest"
+	"ecr-continuous-scan/test/feedrules"
 )
 
 const ownedConfig = `{"region":"us-west-2","registry":"123456789012","repository":"test/centos","name":"Base images","owner":"platform"}`
@@ -116,6 +117,30 @@ func TestFeedsOfOneConfigHaveNoOwner(t *testing.T) {
 	page := call(h, "GET", "/findings/"+c.ID+"?format=html", "", "").body
 	if !strings.Contains(page, "Base images · us-west-2") || !strings.Contains(page, "owner platform") {
 		t.Errorf("the page does not show the name and the owner")
+	}
+}
+
+// The feeds of a filter link to the summary with the filter, as far as a summary has it, so that a team finds its own images there.
+func TestFeedsLinkToTheFilteredSummary(t *testing.T) {
+	_, h := start(t)
+	addConfig(t, h, ownedConfig)
+	h.visit(t)
+	const query = "owner=platform&severity=HIGH&package=zlib"
+	want := base + "/summary?owner=platform&severity=HIGH"
+	list := call(h, "GET", "/findings?"+query, "", "")
+	for _, feed := range feedrules.OPML(t, []byte(list.body)) {
+		if strings.Contains(feed.XMLURL, "owner=") && feed.HTMLURL != want {
+			t.Errorf("%s: htmlUrl %s, want %s", feed.XMLURL, feed.HTMLURL, want)
+		}
+	}
+	for _, path := range []string{"/findings/all?", "/changes?"} {
+		var f struct {
+			Home string `json:"home_page_url"`
+		}
+		got := call(h, "GET", path+query+"&format=json", "", "")
+		if err := json.Unmarshal([]byte(got.body), &f); err != nil || f.Home != want {
+			t.Errorf("%s: home_page_url %s, want %s, %v", path, f.Home, want, err)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"errors"
 	"net/http"
-	"net/url"
 
 	"ecr-continuous-scan/internal/render"
 	"ecr-continuous-scan/internal/render/page"
@@ -70,12 +69,7 @@ func (a *API) writeSummary(r *http.Request, format string, o report.Overview, q 
 
 // feedOf returns the function that makes the URLs of the feeds in a summary. The feeds have the summary's filters.
 func (a *API) feedOf(r *http.Request, q query) render.FeedOf {
-	values := url.Values{}
-	for _, name := range feedListResource().parameters {
-		if given, ok := q.values[name]; ok {
-			values[name] = given
-		}
-	}
+	values := keep(q.values, feedListResource())
 	to := a.links(r)
 	return func(id string) string {
 		if id == "all" {
