@@ -163,12 +163,12 @@ func (q *request) read(ctx context.Context, configs []scan.Config) (_ []Report, 
 	}
 	forEach(repositories, func(w *watchedRepository) { q.fillReports(ctx, w, reports) })
 	isOutdated = slices.ContainsFunc(repositories, func(w *watchedRepository) bool { return w.err == nil && w.IsOutdated(ctx) })
+	reports = q.withoutDeleted(reports)
 	for _, r := range reports {
 		if r.Err != nil {
 			q.Log.WarnContext(ctx, "could not read the images of a config", append(refresh.RepositoryAttrs(r.Repository), "config", r.Config.ID, "error", r.Err)...)
 		}
 	}
-	reports = q.withoutDeleted(reports)
 	noteConfigsWithImages(reports)
 	narrowImages(reports, q.filter)
 	return reports, isOutdated

@@ -124,11 +124,28 @@ func TestDeletedRepositoryOfAPattern(t *testing.T) {
 	if diff := cmp.Diff([]string{"REPOSITORY GONE team/app"}, w.changeWords(t, "1")); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
+	w.log.Reset()
+	w.blocks(t, scan.Filter{})
+	if diff := cmp.Diff([]string{"2"}, w.configsInLog("could not read the images of a config")); diff != "" {
+		t.Errorf("configs whose log lines say that the summary can't show them (-want +got):\n%s", diff)
+	}
 	r.remove("team/web")
 	w.scheduleAndVisit(t)
 	if diff := cmp.Diff("team/* in us-west-2: NO REPOSITORIES", w.blocks(t, scan.Filter{})[0]); diff != "" {
 		t.Errorf("without any repository (-want +got):\n%s", diff)
 	}
+}
+
+// configsInLog returns the attribute "config" of the log lines with a message.
+func (w *service) configsInLog(message string) []string {
+	var ids []string
+	for line := range strings.Lines(w.log.String()) {
+		if _, id, _ := strings.Cut(line, " config="); strings.Contains(line, fmt.Sprintf("msg=%q", message)) {
+			id, _, _ = strings.Cut(id, " ")
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // changeWords returns the kinds of the changes of a config, newest first, with their repositories.
