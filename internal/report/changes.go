@@ -83,13 +83,18 @@ func recordedChanges(w *watchedRepository) {
 	}
 	w.now = w.Clock()
 	w.Record.AssignDates(w.now)
-	w.changes = w.Record.ChangesOf(w.Repo)
+	w.changes = slices.DeleteFunc(w.Record.ChangesOf(w.Repo), func(c history.Change) bool { return c.Kind == history.RepositoryNew && !w.hadConfig() })
 	for _, label := range slices.Sorted(maps.Keys(w.Record.Images)) {
 		if known := w.Record.Image(label); w.watches(known.Tag) {
 			image := known.Image(w.Repo)
 			w.changes = append(w.changes, known.ChangesOf(&image, w.Record.PresentUntil(w.now))...)
 		}
 	}
+}
+
+// hadConfig reports whether one of the configs existed when the repository appeared. For the others the repository is not new.
+func (w *watchedRepository) hadConfig() bool {
+	return slices.ContainsFunc(w.configs, func(c scan.Config) bool { return c.Created <= w.Record.Appeared.Time().Unix() })
 }
 
 // collectChanges adds the changes of one repository and of its watched images to found.

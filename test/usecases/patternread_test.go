@@ -193,6 +193,51 @@ func TestNewRepositoryInChanges(t *testing.T) {
 	}
 }
 
+// A config that came after a repository appeared does not list it as new, whether it has a pattern or a name. A listing of all configs still does.
+func TestNewRepositoryOfALaterConfig(t *testing.T) {
+	r := registryOf("team/app")
+	created := func(id, repo string, at time.Time) scan.Config {
+		c := config(id, repo)
+		c.Created = at.Unix()
+		return c
+	}
+	w := newService(r)
+	first := created("first", "*", w.Now())
+	w.configs.set(first)
+	r.withResults(w, time.Hour)
+	w.scheduleAndVisit(t)
+	w.advance(time.Hour)
+	r.add(w, "team/new")
+	r.withResults(w, time.Minute)
+	w.advance(10 * time.Minute)
+	w.scheduleAndVisit(t)
+	told := []string{"NEW REPOSITORY team/new"}
+	before, err := w.Changes(t.Context(), "first", report.View{})
+	if diff := cmp.Diff(told, w.changeWords(t, "first")); diff != "" || err != nil {
+		t.Fatalf("(-want +got):\n%s\n%v", diff, err)
+	}
+	w.configs.set(first, created("same", "team/new", before.Changes[0].At))
+	if diff := cmp.Diff(told, w.changeWords(t, "same")); diff != "" {
+		t.Errorf("a config of the same second (-want +got):\n%s", diff)
+	}
+	w.advance(24 * time.Hour)
+	w.configs.set(first, created("pattern", "team/*", w.Now()), created("name", "team/new", w.Now()))
+	for range 2 {
+		w.scheduleAndVisit(t)
+		for id, want := range map[string][]string{"first": told, "pattern": nil, "name": nil} {
+			if diff := cmp.Diff(want, w.changeWords(t, id)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", id, diff)
+			}
+		}
+		all, err := w.AllChanges(t.Context(), report.View{})
+		after, err2 := w.Changes(t.Context(), "first", report.View{})
+		if err != nil || err2 != nil || len(all.Changes) != 1 || after.Changes[0].ID() != before.Changes[0].ID() || !after.Changes[0].At.Equal(before.Changes[0].At) {
+			t.Errorf("all: %+v, first: %+v, before %+v, %v, %v", all.Changes, after.Changes, before.Changes, err, err2)
+		}
+		w.advance(time.Hour)
+	}
+}
+
 // Findings of a pattern are those of all its repositories, each once. The ids are those of a config for one repository.
 func TestFindingsOfAPattern(t *testing.T) {
 	r := registryOf("lib", "team/app", "team/web")
