@@ -205,7 +205,11 @@ func TestInvalidSuppressions(t *testing.T) {
 		})
 	}
 	for _, contentType := range []string{"", "text/plain", "application/json; charset=latin1", "application/x-www-form-urlencoded"} {
-		checkProblem(t, call(h, "POST", "/suppressions", contentType, kernel), 415)
+		status := 415
+		if contentType == "text/plain" {
+			status = 400 // a .trivyignore does not look so
+		}
+		checkProblem(t, call(h, "POST", "/suppressions", contentType, kernel), status)
 		checkProblem(t, call(h, "PUT", "/suppressions/"+exampleID, contentType, kernel), 415)
 	}
 	checkProblem(t, call(h, "PUT", "/suppressions/"+exampleID, "application/yaml", "vulnerabilities: []"), 415)
@@ -346,6 +350,33 @@ func TestSuppressionsOfATrivyIgnore(t *testing.T) {
 	}
 	if s := addSuppression(t, h, `{"vulnerability":"CVE-2023-2650","reason":"from .trivyignore.yaml"}`); s.ID == "" {
 		t.Error("a suppression on its own is always added")
+	}
+}
+
+// The same for a .trivyignore without sections.
+func TestSuppressionsOfAPlainTrivyIgnore(t *testing.T) {
+	_, h := start(t)
+	const body = "# accepted\nCVE-2023-2650\nCVE-2023-3446 exp:2099-01-31\nCVE-2019-1234 exp:2020-01-01\nAVD-AWS-0104\n"
+	file := addFile(t, h, "/suppressions", "text/plain", body, 201)
+	if diff := cmp.Diff(map[string]int{"ended": 1, "otherIds": 1}, file.Skipped); diff != "" || file.Added != 2 || len(file.IDs) != 2 {
+		t.Errorf("%+v %s", file, diff)
+	}
+	all := listSuppressions(t, h)
+	slices.SortFunc(all, func(a, b suppression) int { return strings.Compare(a.Vulnerability, b.Vulnerability) })
+	if len(all) != 2 || all[0].Vulnerability != "CVE-2023-2650" || all[0].Reason != "from .trivyignore" || all[1].Until.Format(time.DateOnly) != "2099-01-31" {
+		t.Errorf("%+v", all)
+	}
+	if again := addFile(t, h, "/suppressions?reason=a", "text/plain; charset=utf-8", body, 200); again.Unchanged != 2 {
+		t.Errorf("again: %+v", again)
+	}
+	if more := addFile(t, h, "/suppressions?reason=quarterly+review", "text/plain", body+"CVE-2026-0001\n", 201); more.Added != 1 || !slices.ContainsFunc(listSuppressions(t, h), func(s suppression) bool {
+		return s.Vulnerability == "CVE-2026-0001" && s.Reason == "quarterly review"
+	}) {
+		t.Errorf("one more: %+v", more)
+	}
+	got := call(h, "POST", "/suppressions", "text/plain", "CVE-2026-0002\n\nCVE-2026-0003 exp:soon\n")
+	if checkProblem(t, got, 400); !strings.Contains(got.body, "line 3: the end must be a date") || len(listSuppressions(t, h)) != 3 {
+		t.Errorf("a wrong line: %s", got.body)
 	}
 }
 

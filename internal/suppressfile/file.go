@@ -1,4 +1,4 @@
-// Package suppressfile reads suppressions from files that other programs write or read: .trivyignore.yaml and OpenVEX documents. A file is read
+// Package suppressfile reads suppressions from files that other programs write or read: .trivyignore, .trivyignore.yaml and OpenVEX documents. A file is read
 // completely or not at all. It sets aside no more than its author wrote: what a suppression can't express is skipped.
 //
 // It stores nothing. The rules of suppressions are in package suppress.
@@ -40,6 +40,8 @@ const (
 	Misconfigurations Skip = "misconfigurations"
 	Secrets           Skip = "secrets"
 	Licenses          Skip = "licenses"
+	// OtherIDs is an id of a .trivyignore that is one of a misconfiguration, a secret or a license. The file does not say of which.
+	OtherIDs Skip = "otherIds"
 	// Affected and UnderInvestigation are statements of an OpenVEX document with this status.
 	Affected           Skip = "affected"
 	UnderInvestigation Skip = "underInvestigation"

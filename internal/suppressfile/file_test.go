@@ -168,6 +168,22 @@ func expectRefused(t *testing.T, file suppressfile.File, err error, want []strin
 	}
 }
 
+// A file that curl's --data has made one line is refused with the line, and with what to do.
+func TestYAMLWithoutEndsOfLines(t *testing.T) {
+	for body, want := range map[string]string{
+		"vulnerabilities:  - id: CVE-1    statement: a": "see line 1.",
+		"vulnerabilities:- id: CVE-1- id: CVE-2":        "see line 1.",
+		"a: b\nvulnerabilities:\n- id: [\n":             "see line 3.",
+		"# our filevulnerabilities:- id: CVE-1":         "one line, which is a comment",
+	} {
+		_, err := suppressfile.TrivyIgnore([]byte(body), "", now)
+		e, ok := errors.AsType[*scan.Error](err)
+		if !ok || !strings.Contains(e.Message, want) || !strings.Contains(e.Message, "curl's --data-binary") {
+			t.Errorf("%q: %v, want %q", body, err, want)
+		}
+	}
+}
+
 // Many wrong places are not all named.
 func TestManyWrongPlaces(t *testing.T) {
 	_, err := suppressfile.TrivyIgnore([]byte("vulnerabilities:\n"+strings.Repeat("- statement: a\n", 200)), "", now)

@@ -49,13 +49,13 @@ func parseYAML(body []byte) (any, error) {
 	err := decoder.Decode(&document)
 	switch {
 	case errors.Is(err, io.EOF):
+		if len(body) > 0 && !bytes.Contains(body, []byte("\n")) {
+			return nil, malformed("The file is one line, which is a comment. " + sendAsItIs)
+		}
 		return nil, malformed("The file is empty.")
 	case err != nil:
-		detail := "The file is not valid YAML."
-		if line := yamlLine.FindString(err.Error()); line != "" {
-			detail = "The file is not valid YAML: see " + line + ". Send it as it is, for example with curl's --data-binary: its --data removes the ends of lines."
-		}
-		return nil, malformed(detail)
+		line := cmp.Or(yamlLine.FindString(err.Error()), "line 1") // the library does not name the first line
+		return nil, malformed("The file is not valid YAML: see " + line + ". " + sendAsItIs)
 	}
 	if !errors.Is(decoder.Decode(&second), io.EOF) {
 		return nil, malformed("The file must be one YAML document and nothing after it.")

@@ -13,6 +13,8 @@ type Command struct {
 	Text              string
 	// Shown is the block below the command in the same section, usually its output. It is nil if there is none.
 	Shown *Block
+	// Input is the block above the command if its rule says that the command reads a file.
+	Input *Block
 	Rule  Rule // of a Script's commands
 }
 
@@ -39,15 +41,37 @@ func (b Block) commands() []Command {
 	return all
 }
 
+// readsFile reports whether a block of this section has commands, the first of which reads a file.
+func (b Block) readsFile(section string) bool {
+	if !b.isShell() || b.Section != section {
+		return false
+	}
+	found := b.commands()
+	if len(found) == 0 {
+		return false
+	}
+	rule, _ := RuleOf(found[0])
+	return rule.Input != ""
+}
+
 // Commands returns the commands of all documents, in order, and the blocks that are neither commands nor below a command of
 // the same section. It ignores YAML, which is for pipelines: no command prints it.
 func Commands(documents []Document) ([]Command, []Block) {
 	var all []Command
 	var others []Block
 	for _, d := range documents {
-		for _, b := range d.Blocks {
+		var input *Block
+		for i, b := range d.Blocks {
 			if b.isShell() {
-				all = append(all, b.commands()...)
+				found := b.commands()
+				if input != nil {
+					found[0].Input, input = input, nil
+				}
+				all = append(all, found...)
+				continue
+			}
+			if i+1 < len(d.Blocks) && d.Blocks[i+1].readsFile(b.Section) {
+				input = &b
 				continue
 			}
 			if b.Language == "yaml" {

@@ -26,8 +26,7 @@ type Rule struct {
 	Exit int
 	// Retry says that the result depends on scans and visits that are still running. The test repeats the command for some time.
 	Retry bool
-	// Input is the name of a file that the command reads. The block below the command is the content of this file instead
-	// of the output.
+	// Input is the name of a file that the command reads. The block above the command is its content.
 	Input string
 }
 
@@ -55,6 +54,7 @@ var Rules = []Rule{
 	{Document: "docs/formats.md", Start: "curl ", Tests: both},
 	{Document: "docs/formats.md", Tests: []string{noTest}, Reason: "needs a pipeline, or the logs of two days"},
 
+	{Document: "docs/suppressions.md", Section: "files", Start: "curl -s --header \"Content-Type: text/plain\"", Tests: both, Input: ".trivyignore"},
 	{Document: "docs/suppressions.md", Section: "files", Start: "curl -s --header \"Content-Type: application/yaml\"", Tests: both, Input: ".trivyignore.yaml"},
 	{Document: "docs/suppressions.md", Section: "files", Tests: both, Input: "openvex.json"},
 	{Document: "docs/suppressions.md", Tests: both},

@@ -62,9 +62,11 @@ func (s *Shell) Check(t *testing.T, c Command) Result {
 	if s.Replace != nil {
 		line = s.Replace.Replace(line)
 	}
-	if c.Rule.Input != "" && c.Shown != nil {
-		writeFile(t, filepath.Join(s.Dir, c.Rule.Input), c.Shown.Text)
-		c.Shown = nil
+	if c.Rule.Input != "" {
+		if c.Input == nil {
+			t.Fatalf("%s: the content of %s is not above the command", c, c.Rule.Input)
+		}
+		writeFile(t, filepath.Join(s.Dir, c.Rule.Input), c.Input.Text)
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
 		result := s.Run(t, line)

@@ -34,8 +34,9 @@ func (e *Error) Error() string { return e.Detail }
 
 // The media types of bodies.
 const (
-	typeJSON = "application/json"
-	typeYAML = "application/yaml"
+	typeJSON  = "application/json"
+	typeYAML  = "application/yaml"
+	typePlain = "text/plain"
 )
 
 // wantMediaType returns the media type of the body, if it is one of the given ones.

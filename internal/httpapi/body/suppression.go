@@ -24,10 +24,10 @@ func Suppression(w http.ResponseWriter, r *http.Request, now time.Time) (suppres
 	return parseSuppression(body, now)
 }
 
-// Suppressions reads one suppression, or a file of another program: a .trivyignore.yaml or an OpenVEX document. Entries of a file that have no reason get
+// Suppressions reads one suppression, or a file of another program: a .trivyignore, a .trivyignore.yaml or an OpenVEX document. Entries of a file that have no reason get
 // the given one, if it is not empty.
 func Suppressions(w http.ResponseWriter, r *http.Request, reason string, now time.Time) (file suppressfile.File, isFile bool, err error) {
-	mediaType, err := wantMediaType(r, "suppression or OpenVEX document as JSON, or the .trivyignore.yaml", typeJSON, typeYAML)
+	mediaType, err := wantMediaType(r, "suppression or OpenVEX document as JSON, the .trivyignore.yaml as YAML, or the .trivyignore as text", typeJSON, typeYAML, typePlain)
 	if err != nil {
 		return suppressfile.File{}, false, err
 	}
@@ -37,6 +37,9 @@ func Suppressions(w http.ResponseWriter, r *http.Request, reason string, now tim
 		return suppressfile.File{}, false, err
 	case mediaType == typeYAML:
 		file, err = suppressfile.TrivyIgnore(body, reason, now)
+		return file, true, err
+	case mediaType == typePlain:
+		file, err = suppressfile.PlainTrivyIgnore(body, reason, now)
 		return file, true, err
 	case suppressfile.IsOpenVEX(body):
 		file, err = suppressfile.OpenVEX(body, reason, now)
