@@ -129,6 +129,19 @@ func configTitle(c scan.Config) string {
 	return title
 }
 
+// NoConfigWords says why a filter selects no config; empty if it selects all of them.
+func NoConfigWords(f scan.Filter) string {
+	switch {
+	case len(f.Repositories) > 0 && len(f.Owners) > 0:
+		return "No config of this owner watches this repository"
+	case len(f.Repositories) > 0:
+		return "No config watches this repository"
+	case len(f.Owners) > 0:
+		return "No config has this owner"
+	}
+	return ""
+}
+
 // ListingTitle returns the title of a listing.
 func ListingTitle(l report.Listing) string {
 	title := "ECR image scan findings"

@@ -140,10 +140,8 @@ func ownerWords(c scan.Config) string {
 // emptyWords says why a feed has no entries if the reason can be another than that nothing was found; empty otherwise.
 func emptyWords(l report.Listing) string {
 	switch {
-	case l.Config == nil && len(l.Reports) == 0 && len(l.View.Filter.Owners) > 0:
-		return ". No config has this owner"
 	case l.Config == nil && len(l.Reports) == 0:
-		return ". There is no config"
+		return ". " + cmp.Or(render.NoConfigWords(l.View.Filter), "There is no config")
 	case l.Total > 0 || l.View.Filter.IsZero():
 		return ""
 	case l.IsChangeFeed:

@@ -145,8 +145,8 @@ func emptyOf(l report.Listing) emptyWords {
 	}
 	known := fmt.Sprintf("%d of %s had a second scan, which the service could compare with the first.", compared, plural(images, "image"))
 	switch {
-	case len(l.Reports) == 0 && len(l.View.Filter.Owners) > 0:
-		return emptyWords{"Nothing matches this filter", "No config has this owner."}
+	case len(l.Reports) == 0 && render.NoConfigWords(l.View.Filter) != "":
+		return emptyWords{"Nothing matches this filter", render.NoConfigWords(l.View.Filter) + "."}
 	case len(l.Reports) == 0:
 		return emptyWords{"Nothing is watched yet", "There is no scan config. The summary says how to add one."}
 	case !l.View.Filter.IsZero() && images == 0:

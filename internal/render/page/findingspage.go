@@ -269,8 +269,8 @@ func (p *findingsPage) emptyWords(l report.Listing) (heading, text string) {
 	s := p.selected
 	complete := fmt.Sprintf("Completed scans with a complete list of findings: %d of %s.", s.completed, plural(s.images, "image"))
 	switch {
-	case len(l.Reports) == 0 && len(l.View.Filter.Owners) > 0:
-		return "Nothing matches this filter", "No config has this owner."
+	case len(l.Reports) == 0 && render.NoConfigWords(l.View.Filter) != "":
+		return "Nothing matches this filter", render.NoConfigWords(l.View.Filter) + "."
 	case len(l.Reports) == 0:
 		return "Nothing is watched yet", "The summary page says how to add a config."
 	case p.Narrowed != "" && s.images == 0:
