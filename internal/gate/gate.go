@@ -35,6 +35,8 @@ type Result struct {
 	OldestScan time.Time
 	// Unjudged is the number of findings without a severity and without a score.
 	Unjudged int
+	// Ignored is the number of findings above the maximum that do not fail the gate because the request selects others: with a fix, or new ones.
+	Ignored int
 	// Suppressed is the number of findings that are not judged because suppressions set them aside, here or in Amazon Inspector.
 	Suppressed int
 	// Failures are the reasons why the gate fails, in the order of the images. The gate passes if there are none.
@@ -151,7 +153,8 @@ func (v *Result) add(r report.Report, g Request, now time.Time) {
 		if item.Stale(now) {
 			v.Failures = append(v.Failures, Failure{Image: image, Reason: Stale, At: item.CurrentAt()})
 		}
-		above, unjudged := g.judge(item)
+		above, unjudged, ignored := g.judge(item)
+		v.Ignored += ignored
 		v.Unjudged += unjudged.Counts[scan.Undefined] + unjudged.Counts[scan.Untriaged]
 		if above.Image = image; len(above.Counts)+len(above.Scored) > 0 {
 			v.Failures = append(v.Failures, above)
@@ -162,9 +165,10 @@ func (v *Result) add(r report.Report, g Request, now time.Time) {
 	}
 }
 
-// judge returns the findings of an image above the maximum, and those that can't be judged. Findings that are counted and not listed can't be selected, so
+// judge returns the findings of an image above the maximum, those that can't be judged, and the number of those above the maximum that the request does not
+// select. Findings that are counted and not listed can't be selected, so
 // they are judged by their severity.
-func (g Request) judge(item *report.Item) (above, unjudged Failure) {
+func (g Request) judge(item *report.Item) (above, unjudged Failure, ignored int) {
 	above, unjudged = Failure{Reason: AboveMax, Counts: scan.Counts{}}, Failure{Reason: Unjudged, Counts: scan.Counts{}}
 	rest := scan.Counts{} // neither listed nor zero
 	for s, n := range item.Result.Counts {
@@ -176,20 +180,24 @@ func (g Request) judge(item *report.Item) (above, unjudged Failure) {
 		if rest[f.Severity]--; rest[f.Severity] <= 0 {
 			delete(rest, f.Severity)
 		}
-		if !g.selects(f) {
-			continue
-		}
 		score, isScored := f.BaseScore()
 		isScored = isScored && score > 0 && isNoRating(f.Severity)
+		isAbove := !isScored && g.isAbove(f.Severity) || isScored && scan.SeverityOfScore(score).Rank() < g.Max.Rank()
+		if !g.selects(f) {
+			if isAbove {
+				ignored++
+			}
+			continue
+		}
 		if isNoRating(f.Severity) && !isScored {
 			unjudged.Counts[f.Severity]++
 			unjudged.Findings = append(unjudged.Findings, f.Finding)
 		}
 		switch {
-		case isScored && scan.SeverityOfScore(score).Rank() < g.Max.Rank():
+		case isAbove && isScored:
 			above.addScored(f.Severity, score)
 			above.Findings = append(above.Findings, f.Finding)
-		case !isScored && g.isAbove(f.Severity):
+		case isAbove:
 			above.Counts[f.Severity]++
 			above.Findings = append(above.Findings, f.Finding)
 		}
@@ -205,7 +213,7 @@ func (g Request) judge(item *report.Item) (above, unjudged Failure) {
 	slices.SortFunc(above.Findings, scan.CompareFindings)
 	slices.SortFunc(unjudged.Findings, scan.CompareFindings)
 	slices.SortFunc(above.Scored, func(a, b ScoredFindings) int { return scan.CompareSeverity(a.Severity, b.Severity) })
-	return above, unjudged
+	return above, unjudged, ignored
 }
 
 // selects reports whether a finding can fail the gate.

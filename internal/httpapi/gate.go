@@ -49,7 +49,7 @@ func (a *API) gate(w http.ResponseWriter, r *http.Request) error {
 func gateFailed(v gate.Result, link render.LinkOf) error {
 	p := &problem{Status: http.StatusConflict}
 	p.Reasons, p.ReasonsOmitted = render.GateReasons(v, link)
-	p.Unjudged, p.Suppressed = &v.Unjudged, v.Suppressed
+	p.Unjudged, p.Ignored, p.Suppressed = &v.Unjudged, v.Ignored, v.Suppressed
 	p.Detail = fmt.Sprintf("Gate failed: at least one image has findings above %s or no current result.", v.Max)
 	switch {
 	case v.Images == 0:

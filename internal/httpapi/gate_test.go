@@ -134,7 +134,8 @@ func TestGateAsText(t *testing.T) {
 		"tag=bad&max=LOW":  {409, "FAILED: 1 of 1 image, the maximum is LOW\nteam/app:bad: above max: HIGH: 1\n  HIGH CVE-1 in zlib, no fixed version, https://example.org/CVE-1\n"},
 		"max=INFORMATIONAL": {409, "FAILED: 2 of 2 images, the maximum is INFORMATIONAL\nteam/app:bad: above max: HIGH: 1, LOW: 1\n  HIGH CVE-1 in zlib, no fixed version, https://example.org/CVE-1\n" +
 			"  LOW CVE-2 PASSED, no fixed version, " + base + "/findings/" + id + "?format=html\nteam/app:new: not scanned\n"},
-		"tag=new&max=LOW": {409, "NOT YET: 1 of 1 image, the maximum is LOW\nteam/app:new: not scanned\n"},
+		"tag=bad&max=LOW&fixable=true": {200, "PASSED: 1 image, no finding above LOW fails the gate\nabove LOW, but ignored because of fixable or new: 1\n"},
+		"tag=new&max=LOW":              {409, "NOT YET: 1 of 1 image, the maximum is LOW\nteam/app:new: not scanned\n"},
 	} {
 		got := call(h, "GET", "/gate/"+id+"?format=text&key=secret&"+query, "", "")
 		if got.status != want.status || got.body != want.body || got.header.Get("Content-Type") != "text/plain; charset=utf-8" || strings.Contains(got.body, "secret") {

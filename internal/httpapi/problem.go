@@ -25,6 +25,8 @@ type problem struct {
 	ReasonsOmitted int                 `json:"reasonsOmitted,omitempty"`
 	// Unjudged is the number of findings that the gate could not judge.
 	Unjudged *int `json:"unjudged,omitempty"`
+	// Ignored is the number of findings above the maximum that the request does not select.
+	Ignored int `json:"ignored,omitempty"`
 	// Suppressed is the number of findings that the gate did not judge because they are suppressed.
 	Suppressed int `json:"suppressed,omitempty"`
 }

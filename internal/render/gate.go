@@ -21,6 +21,7 @@ type (
 		Images     int    `json:"images"`
 		OldestScan string `json:"oldestScan"`
 		Unjudged   int    `json:"unjudged"`             // the number of findings without a severity and without a score
+		Ignored    int    `json:"ignored,omitempty"`    // the number of findings above the maximum that the request does not select
 		Suppressed int    `json:"suppressed,omitempty"` // the number of findings that are not judged because they are suppressed
 	}
 	// GateReason is one reason why a gate fails.
@@ -47,7 +48,7 @@ type LinkOf func(vulnerability string) string
 
 // NewGatePass returns the response for a result without failures.
 func NewGatePass(v gate.Result) GatePass {
-	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan), v.Unjudged, v.Suppressed}
+	return GatePass{true, string(v.Max), v.Images, RFC3339(v.OldestScan), v.Unjudged, v.Ignored, v.Suppressed}
 }
 
 // maxGateReasons is the maximum number of listed reasons, and maxGateFindings that of the listed findings of all reasons. The others are only
@@ -99,7 +100,7 @@ func GateText(v gate.Result, link LinkOf) []byte {
 		if v.Unjudged > 0 {
 			fmt.Fprintf(&b, "without severity and score, so not judged: %d\n", v.Unjudged)
 		}
-		writeSuppressed(&b, v)
+		writeLeftOut(&b, v)
 		return b.Bytes()
 	}
 	word := "FAILED"
@@ -120,12 +121,15 @@ func GateText(v gate.Result, link LinkOf) []byte {
 	if more > 0 {
 		fmt.Fprintf(&b, "and %d more reasons\n", more)
 	}
-	writeSuppressed(&b, v)
+	writeLeftOut(&b, v)
 	return b.Bytes()
 }
 
-// writeSuppressed writes how many findings are suppressed.
-func writeSuppressed(b *bytes.Buffer, v gate.Result) {
+// writeLeftOut writes how many findings do not count because of the request or of suppressions.
+func writeLeftOut(b *bytes.Buffer, v gate.Result) {
+	if v.Ignored > 0 {
+		fmt.Fprintf(b, "above %s, but ignored because of fixable or new: %d\n", v.Max, v.Ignored)
+	}
 	if v.Suppressed > 0 {
 		fmt.Fprintf(b, "suppressed: %d\n", v.Suppressed)
 	}

@@ -37,35 +37,35 @@ func TestGateSelectsFindings(t *testing.T) {
 	listed := scan.Counts{scan.High: 3, scan.Medium: 1, scan.Undefined: 2, scan.Untriaged: 1, scan.Low: 1}
 	more := scan.Counts{scan.High: 5, scan.Medium: 1, scan.Undefined: 2, scan.Untriaged: 1, scan.Low: 1, scan.Critical: 1}
 	for name, test := range map[string]struct {
-		request  gate.Request
-		counts   scan.Counts
-		want     map[string]string // by reason: the findings, most severe first
-		detail   scan.Counts       // of "above max"
-		unjudged int
+		request           gate.Request
+		counts            scan.Counts
+		want              map[string]string // by reason: the findings, most severe first
+		detail            scan.Counts       // of "above max"
+		unjudged, ignored int
 	}{
 		"all": {
-			gate.Request{Max: scan.Low}, listed, map[string]string{"above max": "new, old, old fixable, new fixable, scored"}, scan.Counts{scan.High: 3, scan.Medium: 1}, 2,
+			gate.Request{Max: scan.Low}, listed, map[string]string{"above max": "new, old, old fixable, new fixable, scored"}, scan.Counts{scan.High: 3, scan.Medium: 1}, 2, 0,
 		},
 		"fixable": {
-			gate.Request{Max: scan.Low, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"above max": "old fixable, new fixable, scored"}, scan.Counts{scan.High: 1, scan.Medium: 1}, 1,
+			gate.Request{Max: scan.Low, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"above max": "old fixable, new fixable, scored"}, scan.Counts{scan.High: 1, scan.Medium: 1}, 1, 2,
 		},
 		"new": {
-			gate.Request{Max: scan.Low, FirstSeen: week}, listed, map[string]string{"above max": "new, new fixable, scored"}, scan.Counts{scan.High: 1, scan.Medium: 1}, 1,
+			gate.Request{Max: scan.Low, FirstSeen: week}, listed, map[string]string{"above max": "new, new fixable, scored"}, scan.Counts{scan.High: 1, scan.Medium: 1}, 1, 2,
 		},
 		"new and fixable": {
-			gate.Request{Max: scan.Low, FirstSeen: week, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"above max": "new fixable, scored"}, scan.Counts{scan.Medium: 1}, 0,
+			gate.Request{Max: scan.Low, FirstSeen: week, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"above max": "new fixable, scored"}, scan.Counts{scan.Medium: 1}, 0, 3,
 		},
 		"none": {
-			gate.Request{Max: scan.High, FirstSeen: now.Add(time.Second)}, listed, map[string]string{}, nil, 0,
+			gate.Request{Max: scan.High, FirstSeen: now.Add(time.Second)}, listed, map[string]string{}, nil, 0, 1,
 		},
 		"unjudged": {
-			gate.Request{Max: scan.Critical, FailUnjudged: true}, listed, map[string]string{"unjudged": "unjudged, unjudged fixable"}, nil, 2,
+			gate.Request{Max: scan.Critical, FailUnjudged: true}, listed, map[string]string{"unjudged": "unjudged, unjudged fixable"}, nil, 2, 0,
 		},
 		"unjudged and fixable": {
-			gate.Request{Max: scan.Critical, FailUnjudged: true, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"unjudged": "unjudged fixable"}, nil, 1,
+			gate.Request{Max: scan.Critical, FailUnjudged: true, Filter: scan.Filter{Fixable: true}}, listed, map[string]string{"unjudged": "unjudged fixable"}, nil, 1, 0,
 		},
 		"counted but not listed": { // nobody knows whether they have a fix
-			gate.Request{Max: scan.Low, Filter: scan.Filter{Fixable: true}}, more, map[string]string{"above max": "old fixable, new fixable, scored"}, scan.Counts{scan.Critical: 1, scan.High: 3, scan.Medium: 1}, 1,
+			gate.Request{Max: scan.Low, Filter: scan.Filter{Fixable: true}}, more, map[string]string{"above max": "old fixable, new fixable, scored"}, scan.Counts{scan.Critical: 1, scan.High: 3, scan.Medium: 1}, 1, 2,
 		},
 	} {
 		item := report.Item{Result: scan.Result{State: scan.Completed, CompletedAt: now.Add(-time.Hour), Counts: test.counts}, Open: open}
@@ -82,8 +82,8 @@ func TestGateSelectsFindings(t *testing.T) {
 				detail = f.Counts
 			}
 		}
-		if diff := cmp.Diff(test.want, got); diff != "" || v.Unjudged != test.unjudged || v.IsNotYet() {
-			t.Errorf("%s: %d unjudged (-want +got):\n%s", name, v.Unjudged, diff)
+		if diff := cmp.Diff(test.want, got); diff != "" || v.Unjudged != test.unjudged || v.Ignored != test.ignored || v.IsNotYet() {
+			t.Errorf("%s: %d unjudged, %d ignored (-want +got):\n%s", name, v.Unjudged, v.Ignored, diff)
 		}
 		if diff := cmp.Diff(test.detail, detail); diff != "" {
 			t.Errorf("%s: counts (-want +got):\n%s", name, diff)
