@@ -1,13 +1,16 @@
 package ecrscan
 
 import (
+	"encoding/json"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/scan"
 )
@@ -18,6 +21,7 @@ func FuzzFindings(f *testing.F) {
 	f.Add("", "", "fixed_in_versions", "1.2, 1.3; 1.4", "javascript:alert(1)", -1.0)
 	f.Add("None Provided", "untriaged", "CVSS3_SCORE", "9.8", "http://a/<script>", 1e300)
 	f.Add(strings.Repeat("é", 300), strings.Repeat("x", 300), "package_name", strings.Repeat("ü", 5000), "//", 0.05)
+	f.Add("CVE-2026-1", "HIGH", "package_name", "CVE-2026-1 - openssl", "https://example.org", 7.5)
 	f.Fuzz(func(t *testing.T, name, severity, key, value, link string, score float64) {
 		for _, text := range []*string{&name, &severity, &key, &value, &link} {
 			*text = strings.ToValidUTF8(*text, "\uFFFD") // as the SDK does
@@ -49,8 +53,22 @@ func FuzzFindings(f *testing.F) {
 		}
 		for _, found := range append(lists.open, lists.suppressed...) {
 			checkBounds(t, found)
+			checkStored(t, found)
 		}
 	})
+}
+
+// checkStored checks that a finding is the same after it was stored. Otherwise each visit would store the history again.
+func checkStored(t *testing.T, f scan.Finding) {
+	t.Helper()
+	text, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back scan.Finding
+	if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(f, back) {
+		t.Errorf("%v (-want +stored):\n%s", err, cmp.Diff(f, back))
+	}
 }
 
 func checkBounds(t *testing.T, f scan.Finding) {

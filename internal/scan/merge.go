@@ -147,7 +147,10 @@ func (f Finding) WithRelated(names []string) Finding {
 	}
 	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(f.Related, names))))
 	all = slices.DeleteFunc(all, func(s string) bool { return strings.EqualFold(s, f.Name) })
-	f.Related = all[:min(len(all), maxRelated)]
+	f.Related = nil // as it is read back, if it is empty
+	if len(all) > 0 {
+		f.Related = all[:min(len(all), maxRelated)]
+	}
 	return f
 }
 

@@ -76,22 +76,47 @@ func TestCallsOfADayWithBasicScanning(t *testing.T) {
 }
 
 // An enhanced result is read in each visit that has the time, because it can change at any time. No scan is started, and nothing else is
-// read.
+// read. If no result changed, the visits store no histories, and the record at most once an hour.
 func TestCallsOfADayWithEnhancedScanning(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const days, images = 3, 10
-		c := Config("us-west-2", "app")
-		w := New(c)
-		w.ECR.SetScanType(c.Region, c.Registry, ecr.Enhanced)
-		for i := range images {
-			w.ECR.PutImage(ID(c), ecr.Image{Tags: []string{fmt.Sprint(i)}, Manifest: fmt.Sprint(i), ScannedAt: time.Now().Add(-time.Hour), Enhanced: []ecr.EnhancedFinding{}})
-		}
-		count := callsOfDays(t, w, days)
-		want := map[string]int{"DescribeImages": (days - 1) * visitsOfDay, "DescribeImageScanFindings": (days - 1) * visitsOfDay * images}
-		if !maps.Equal(count.Calls, want) {
-			t.Errorf("calls %v, want %v", count.Calls, want)
-		}
-	})
+	for _, names := range [][]string{{}, {"CVE-2026-1001", "CVE-2026-1002"}} {
+		t.Run(fmt.Sprintf("%d findings", len(names)), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const days, images = 3, 10
+				c := Config("us-west-2", "app")
+				w := New(c)
+				w.ECR.SetScanType(c.Region, c.Registry, ecr.Enhanced)
+				findings := []ecr.EnhancedFinding{}
+				for _, name := range names {
+					findings = append(findings, enhancedFinding(name))
+				}
+				for i := range images {
+					w.ECR.PutImage(ID(c), ecr.Image{Tags: []string{fmt.Sprint(i)}, Manifest: fmt.Sprint(i), ScannedAt: time.Now().Add(-time.Hour), Enhanced: findings})
+				}
+				count := callsOfDays(t, w, days)
+				want := map[string]int{"DescribeImages": (days - 1) * visitsOfDay, "DescribeImageScanFindings": (days - 1) * visitsOfDay * images}
+				if !maps.Equal(count.Calls, want) {
+					t.Errorf("calls %v, want %v", count.Calls, want)
+				}
+				if puts := w.store.Count().Calls["PutObject"]; puts > 2+days*24 {
+					t.Errorf("%d objects were stored in %d visits", puts, days*visitsOfDay)
+				}
+			})
+		})
+	}
+}
+
+// enhancedFinding returns a finding with the fields and the title that Amazon Inspector gives it.
+func enhancedFinding(name string) ecr.EnhancedFinding {
+	at := ecr.Time{Time: time.Now().Add(-36*time.Hour - 123456*time.Microsecond)}
+	return ecr.EnhancedFinding{
+		Title: name + " - openssl", Description: "text", Severity: "HIGH", Status: "ACTIVE", Type: "PACKAGE_VULNERABILITY", Score: 7.5,
+		FirstObservedAt: at, LastObservedAt: at, UpdatedAt: at, FixAvailable: "YES", ExploitAvailable: "NO", Remediation: &ecr.Remediation{Recommendation: ecr.Recommendation{Text: "None Provided"}},
+		PackageDetails: &ecr.PackageVulnerability{
+			VulnerabilityID: name, Source: "NVD", SourceURL: "https://nvd.example/" + name, RelatedVulnerabilities: []string{}, VendorCreatedAt: at, VendorUpdatedAt: at,
+			VulnerablePackages: []ecr.VulnerablePackage{{Name: "openssl", Version: "3.0", Release: "1", Arch: "ARM64", PackageManager: "OS", FixedInVersion: "0:3.1-1"}},
+		},
+		Resources: []ecr.Resource{{Details: ecr.ResourceDetails{Image: &ecr.ResourceImage{InUseCount: 3, LastInUseAt: at, Platform: "DEBIAN_12"}}}},
+	}
 }
 
 // If a visit did not end, the next one reads the results before it starts scans. So it starts no scan again and none is refused, whatever
