@@ -1,11 +1,13 @@
-// Package costs computes what the service costs in a month: the calls of simulated days and the measured times of the functions, multiplied
-// by AWS's list prices. docs/costs.md has the prices, the measured times and the results. A test keeps them equal.
+// Package costs computes what the service costs in a month: the calls of simulated days and requests and the measured times of the functions,
+// multiplied by AWS's list prices. docs/costs.md has the prices, the assumptions and the results, and docs/operations.md has the measured times. A
+// test keeps them equal.
 package costs
 
 import (
-	"fmt"
+	"maps"
 	"math"
-	"strings"
+
+	"ecr-continuous-scan/internal/awslocal/ecr"
 )
 
 // monthDays is the mean number of days of a month.
@@ -37,6 +39,7 @@ const (
 	invocations = "Lambda, request"
 	s3Gets      = "S3, GET"
 	s3Puts      = "S3, PUT or LIST"
+	s3Storage   = "S3, GB stored for a month"
 	sqsRequests = "SQS, request (FIFO)"
 	metrics     = "CloudWatch, custom metric"
 	alarms      = "CloudWatch, alarm"
@@ -47,52 +50,76 @@ const (
 	rescans     = "Inspector, further scan"
 )
 
-// times are the measured and assumed figures by name, as the first column of their table in docs/costs.md.
-type times map[string]float64
+// assumptions are what no test measures, by name, as the first column of their table in docs/costs.md.
+type assumptions map[string]float64
 
-// Names of figures.
+// Names of assumptions.
 const (
-	scheduleTime = "schedule of 10 repositories, ms"
-	visitTime    = "visit of 20 images, nothing due, ms"
-	storeTime    = "storing an object, ms"
-	imageTime    = "reading and starting one scan, ms"
-	coldTime     = "start of a process and its first request, ms more than another request"
-	apiTime      = "request to the API, ms"
-	apiCount     = "requests to the API, a month"
-	memory       = "memory of StartScanFunc, GB"
-	apiMemory    = "memory of ConfigsFunc and FindingsFunc, GB"
-	concurrency  = "visits at once"
+	feedCount    = "requests for the feed of each config, a day"
+	summaryCount = "requests for the summary page, a day"
+	processTime  = "minutes after which Lambda ends a process that has no requests"
+	versionDays  = "days until S3 deletes an old version of an object"
 	ownLines     = "bytes that Lambda itself logs for an invocation"
 	idlePolling  = "requests of Lambda to an empty queue, a month"
 	tracedShare  = "share of the invocations that X-Ray records, in addition to one each second"
-	alarmCount   = "alarms"
 )
+
+// without returns the assumptions with 0 for the names.
+func (a assumptions) without(names ...string) assumptions {
+	other := maps.Clone(a)
+	for _, name := range names {
+		other[name] = 0
+	}
+	return other
+}
+
+// account is what the simulations of an account found.
+type account struct {
+	size
+	kind ecr.ScanType
+	// schedule is the use of a day of schedules, and visits that of a day of visits of one repository.
+	schedule, visits usage
+	// feed and summary are the use of one request.
+	feed, summary usage
+	// stored are the bytes of the objects of one repository, without old versions.
+	stored float64
+}
 
 // use is what an account uses in a month, by the name of the price.
 type use map[string]float64
 
-// month returns the use of a month. visits and schedule are those of a day of one repository.
-func month(s size, t times, schedule, visits usage) use {
-	const perDay = float64(schedules)
-	repositories := float64(s.repositories)
-	day := visits.times(repositories)
-	processes := min(t[concurrency], repositories) + 1
-	milliseconds := repositories*perDay*t[visitTime] + day.puts*t[storeTime] + float64(s.images)*t[imageTime] +
-		perDay*t[scheduleTime]*max(1, repositories/10) + perDay*processes*t[coldTime]
-	count := perDay * (repositories + 1)
-	seconds := math.Ceil(repositories * t[visitTime] / 1000 / t[concurrency])
-	traced := perDay * (1 + min(repositories, seconds+t[tracedShare]*repositories))
+// month returns the use of a month.
+func (a account) month(assumed assumptions, t times, d deployed) use {
+	repositories := float64(a.repositories)
+	visits, schedule := a.visits.times(repositories), a.schedule
+	feeds, summaries := assumed[feedCount]*repositories, assumed[summaryCount]
+	requests := a.feed.times(feeds).plus(a.summary.times(summaries))
+	day := visits.plus(schedule).plus(requests)
+	invoked := perDay*(repositories+1) + feeds + summaries
+
+	visitTime := t.ofVisits(a, d)
+	// Visits begin at the same time, so X-Ray does not record all. Requests to the API come at different times.
+	visitSeconds := math.Ceil(visitTime / perDay / 1000 / d.concurrency)
+	traced := perDay*(1+min(repositories, visitSeconds+assumed[tracedShare]*repositories)) + feeds + summaries
+
+	// Lambda ends processes between two schedules.
+	newProcesses := perDay * (min(d.concurrency, repositories)*t.visit.newProcess() + t.schedule.newProcess())
+	startScan := (visitTime + newProcesses + perDay*t.schedule.warm*max(1, repositories/scheduleRepositories)) * d.startScan
+	most := 24 * 60 / assumed[processTime] // new processes of a function of the API in a day
+	findings := (feeds*(a.feed.waiting+t.feed.overhead()) + min(feeds, most)*t.feed.newProcess()) * d.findings
+	summary := (summaries*t.ofSummary(a, d) + min(summaries, most)*t.summary.newProcess()) * d.summary
 	return use{
-		gbSeconds:   (milliseconds*monthDays*t[memory] + t[apiCount]*t[apiTime]*t[apiMemory]) / 1000,
-		invocations: count*monthDays + t[apiCount],
-		s3Gets:      (day.gets+schedule.gets)*monthDays + 3*t[apiCount],
-		s3Puts:      (day.puts + day.lists + schedule.lists) * monthDays,
+		gbSeconds:   (startScan + findings + summary) / 1000 * monthDays,
+		invocations: invoked * monthDays,
+		s3Gets:      day.gets * monthDays,
+		s3Puts:      (day.puts + day.lists) * monthDays,
+		s3Storage:   repositories * (a.stored + a.visits.written*assumed[versionDays]) / 1e9,
 		// Each message is received and deleted, and ten are sent together. A schedule reads how many messages wait.
-		sqsRequests: perDay*(2*repositories+math.Ceil(repositories/10)+1)*monthDays + t[idlePolling],
-		alarms:      t[alarmCount],
-		logs:        ((day.logged+schedule.logged+count*t[ownLines])*monthDays + t[apiCount]*t[ownLines]) / 1e9,
+		sqsRequests: perDay*(2*repositories+math.Ceil(repositories/10)+1)*monthDays + assumed[idlePolling],
+		alarms:      d.alarms,
+		logs:        (day.logged + invoked*assumed[ownLines]) * monthDays / 1e9,
 		traces:      traced * monthDays,
-		apiRequests: t[apiCount],
+		apiRequests: (feeds + summaries) * monthDays,
 	}
 }
 
@@ -105,89 +132,15 @@ func (p prices) cost(u use, names ...string) (list, free float64) {
 	return list, free
 }
 
-// items are the columns of the table of costs, and the prices of each.
-func items() []struct {
+// item is a column of the tables of costs, and its prices.
+type item struct {
 	name   string
 	prices []string
-} {
-	return []struct {
-		name   string
-		prices []string
-	}{
-		{"Lambda", []string{gbSeconds, invocations}}, {"S3", []string{s3Gets, s3Puts}}, {"SQS", []string{sqsRequests}}, {"alarms", []string{alarms}},
-		{"logs", []string{logs}}, {"X-Ray", []string{traces}}, {"API", []string{apiRequests}},
-	}
 }
 
-// costTable returns the costs of a month by item.
-func costTable(p prices, uses map[size]use) string {
-	header := []string{"images and repositories"}
-	for _, item := range items() {
-		header = append(header, item.name)
+func items() []item {
+	return []item{
+		{"Lambda", []string{gbSeconds, invocations}}, {"S3", []string{s3Gets, s3Puts, s3Storage}}, {"SQS", []string{sqsRequests}},
+		{"alarms", []string{alarms}}, {"logs", []string{logs}}, {"X-Ray", []string{traces}}, {"API Gateway", []string{apiRequests}},
 	}
-	rows := [][]string{append(header, "total", "with the free tier", "in addition, only with enhanced scanning: Inspector, one scan a day")}
-	for _, s := range sizes() {
-		row := []string{s.String()}
-		var list, free float64
-		for _, item := range items() {
-			l, f := p.cost(uses[s], item.prices...)
-			row, list, free = append(row, usd(l)), list+l, free+f
-		}
-		inspector := float64(s.images) * monthDays * p[rescans].usd
-		rows = append(rows, append(row, "**"+usd(list)+"**", usd(free), thousands(inspector)))
-	}
-	return markdown(rows)
-}
-
-// useTable returns the calls and GB-seconds of a day and of a month.
-func useTable(uses map[size]use, ecrCalls map[size]float64) string {
-	rows := [][]string{{"images and repositories", "visits", "calls to ECR", "S3 GET", "S3 PUT and LIST", "SQS", "GB-s", "logs, MB"}}
-	for _, s := range sizes() {
-		u := uses[s]
-		cell := func(n float64) string { return thousands(n/monthDays) + " / " + thousands(n) }
-		rows = append(rows, []string{
-			s.String(), cell(float64(schedules*s.repositories) * monthDays), cell(ecrCalls[s] * monthDays), cell(u[s3Gets]), cell(u[s3Puts]), cell(u[sqsRequests]),
-			cell(u[gbSeconds]), cell(u[logs] * 1000),
-		})
-	}
-	return markdown(rows)
-}
-
-// dayTable returns what a day of a repository uses.
-func dayTable(schedule usage, visits map[int]usage) string {
-	rows := [][]string{{"a day of", "calls to ECR", "S3 GET", "S3 PUT", "S3 LIST", "bytes logged"}}
-	row := func(name string, u usage) {
-		cells := []string{name}
-		for _, n := range []float64{u.ecr, u.gets, u.puts, u.lists, u.logged} {
-			cells = append(cells, thousands(n))
-		}
-		rows = append(rows, cells)
-	}
-	row("48 schedules", schedule)
-	for _, images := range []int{1, 10, 100} {
-		row(fmt.Sprintf("48 visits, images: %d", images), visits[images])
-	}
-	return markdown(rows)
-}
-
-func usd(n float64) string { return fmt.Sprintf("%.2f", n) }
-
-// thousands formats a number without decimals, with commas.
-func thousands(n float64) string {
-	text := fmt.Sprintf("%.0f", n)
-	for at := len(text) - 3; at > 0; at -= 3 {
-		text = text[:at] + "," + text[at:]
-	}
-	return text
-}
-
-func markdown(rows [][]string) string {
-	var text strings.Builder
-	for i, row := range rows {
-		text.WriteString("| " + strings.Join(row, " | ") + " |\n")
-		if i == 0 {
-			text.WriteString("|" + strings.Repeat(" --- |", len(row)) + "\n")
-		}
-	}
-	return text.String()
 }
