@@ -155,6 +155,8 @@ func TestDeployWithExistingBuckets(t *testing.T) {
 	if buckets := s.shell("aws s3api list-buckets | jq -r .Buckets[].Name"); strings.Count(buckets, "\n") != 2 {
 		t.Errorf("there are more buckets than the user's two:\n%s", buckets)
 	}
+	s.setenv("BUCKET", "ecr-continuous-scan-svc")
+	s.checkCLI()
 }
 
 // useAPI sets ECRSCANAPI_URL as users do, and PLAIN to the same URL without the key. The stand-in's gateway does

@@ -3,6 +3,7 @@
 package deployment
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -114,25 +115,40 @@ func (s *standIn) environment(t *testing.T, address string) []string {
 	writeFile(t, config, "[default]\nregion = "+region+"\n")
 	writeFile(t, keys, "[default]\naws_access_key_id = deployment\naws_secret_access_key = deployment\n")
 	writeFile(t, filepath.Join(home, ".curlrc"), "connect-to = \"::"+address+"\"\n")
-	s.calls = filepath.Join(home, "calls")
+	folder := startCLI(t)
+	linkOnce(t, folder)
+	s.calls = filepath.Join(folder, "calls")
 	mine := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "ECR_SCAN_") })
-	return append(mine, "PATH="+recordingCLI(t, home, s.calls)+":"+os.Getenv("PATH"),
+	return append(mine, "PATH="+folder+":"+os.Getenv("PATH"),
 		"AWS_CONFIG_FILE="+config, "AWS_SHARED_CREDENTIALS_FILE="+keys, "AWS_ENDPOINT_URL="+s.endpoint, "CURL_HOME="+home, "no_proxy=*")
 }
 
-// recordingCLI creates an aws command that writes its arguments to a file and then runs the real AWS CLI. It
-// returns the command's folder.
-func recordingCLI(t *testing.T, home, calls string) string {
-	real, err := exec.LookPath("aws")
+// startCLI starts the process of aws.py, which runs all commands of the AWS CLI, and returns the folder of its command. The
+// process ends with the test.
+func startCLI(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	cmd := exec.Command("python3", "aws.py", folder)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := filepath.Join(home, "bin", "aws")
-	writeFile(t, script, "#!/bin/sh\nprintf '%s\\n' \"$*\" >> '"+calls+"'\nexec '"+real+"' \"$@\"\n")
-	if err := os.Chmod(script, 0o755); err != nil {
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Dir(script)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		_ = cmd.Wait()
+	})
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("aws.py does not start: %q, %v", line, err)
+	}
+	return folder
 }
 
 // setenv sets a variable for all later commands.
