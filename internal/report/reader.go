@@ -468,7 +468,7 @@ func assignItems(w *watchedRepository, items []Item, reports []Report) {
 	for j, i := range w.configIndexes {
 		c, r, s := w.configs[j], &reports[i], w.selections[j]
 		r.Older, r.Unused = w.Record.OlderOf(c), s.Unused
-		if len(c.Tags) == 0 && !c.Untagged {
+		if c.MatchesAllTags() && !c.Untagged {
 			r.NotWatched = w.Record.NotWatched
 		}
 		if len(c.Tags) == 0 && !c.IsSelective() {

@@ -24,8 +24,8 @@ type Report struct {
 	// Artifacts is the number of tags, and of entries of indexes, that are left out because they are not images, such as
 	// signatures.
 	Artifacts int
-	// NotWatched is the number of untagged images in the repository, if the config has no tags and does not watch them. It is nil if it is not
-	// known.
+	// NotWatched is the number of untagged images in the repository, if the config watches all tags and no untagged images. It is nil
+	// if it is not known.
 	NotWatched *int
 	// Older is the number of images that are not watched because they are not among the newest, and Unused is the number of those that are not watched
 	// because nobody uses them.

@@ -43,6 +43,12 @@ func (c Config) IsSelective() bool {
 // isLimited reports whether the selection depends on when images were pushed or used.
 func (c Config) isLimited() bool { return c.Newest > 0 || c.Used != "" }
 
+// allTags is the pattern that every tag matches.
+const allTags = "*"
+
+// MatchesAllTags reports whether the tags of the config match every tag.
+func (c Config) MatchesAllTags() bool { return len(c.Tags) == 0 || slices.Contains(c.Tags, allTags) }
+
 // WatchesAllTags reports whether the config watches all images with a tag, however old they are and whether or not they are used.
 func (c Config) WatchesAllTags() bool { return len(c.Tags) == 0 && !c.isLimited() }
 

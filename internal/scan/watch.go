@@ -35,10 +35,24 @@ type watched struct {
 
 func (c Config) watched() watched {
 	list := func(names []string) string { return strings.Join(Distinct(names), " ") } // neither tags nor repositories have spaces
-	return watched{Repository: c.Repo(), tags: list(c.Tags), exclude: list(c.Exclude), newest: c.Newest, used: c.Used, untagged: c.Untagged}
+	tags, exclude := list(withoutMatched(c.Tags, IsPattern)), list(withoutMatched(c.Exclude, func(string) bool { return true }))
+	if tags == allTags {
+		tags = ""
+	}
+	return watched{Repository: c.Repo(), tags: tags, exclude: exclude, newest: c.Newest, used: c.Used, untagged: c.Untagged}
 }
 
-// WatchesSame reports whether two configs watch exactly the same. The order of tags and of exclusions does not matter.
+// withoutMatched leaves out the values that may be left out and that a pattern of the list matches. A pattern that matches another one, with its
+// asterisks taken as characters, matches all that the other one matches.
+func withoutMatched(values []string, mayLeaveOut func(string) bool) []string {
+	patterns := slices.DeleteFunc(slices.Clone(values), func(s string) bool { return !IsPattern(s) })
+	return slices.DeleteFunc(slices.Clone(values), func(s string) bool {
+		return mayLeaveOut(s) && slices.ContainsFunc(patterns, func(p string) bool { return p != s && MatchesPattern(p, s) })
+	})
+}
+
+// WatchesSame reports whether two configs watch exactly the same. The order of tags and of exclusions does not matter, and neither do patterns that
+// add nothing to another one.
 func (c Config) WatchesSame(other Config) bool { return c.watched() == other.watched() }
 
 // Duplicates returns, for each config that watches exactly what an earlier one of the list watches, the first such config. The keys are ids.
@@ -46,10 +60,11 @@ func Duplicates(configs []Config) map[string]Config {
 	first := make(map[watched]Config, len(configs))
 	duplicates := make(map[string]Config)
 	for _, c := range configs {
-		if earlier, ok := first[c.watched()]; ok {
+		what := c.watched()
+		if earlier, ok := first[what]; ok {
 			duplicates[c.ID] = earlier
 		} else {
-			first[c.watched()] = c
+			first[what] = c
 		}
 	}
 	return duplicates

@@ -96,3 +96,28 @@ func TestWatchesSame(t *testing.T) {
 		t.Errorf("duplicates %v", got)
 	}
 }
+
+// Tags that every tag matches are the same as none, and a pattern adds nothing to one that matches all that it matches. A named tag does: it is shown
+// as missing.
+func TestWatchesSameByOtherPatterns(t *testing.T) {
+	for name, test := range map[string]struct {
+		tags, otherTags, exclude, otherExclude []string
+		want                                   bool
+	}{
+		"all tags":                {nil, []string{"*"}, nil, nil, true},
+		"all tags, and some":      {nil, []string{"v*", "*", "*-rc"}, nil, nil, true},
+		"all tags, and a name":    {nil, []string{"*", "latest"}, nil, nil, false},
+		"the same names":          {[]string{"*", "latest"}, []string{"l*", "latest", "*"}, nil, nil, true},
+		"a narrower pattern":      {[]string{"v*"}, []string{"v*", "v1.*"}, nil, nil, true},
+		"only a narrower pattern": {[]string{"v*"}, []string{"v1.*"}, nil, nil, false},
+		"patterns that overlap":   {[]string{"v*"}, []string{"v*", "*1"}, nil, nil, false},
+		"a pattern and its name":  {[]string{"v*"}, []string{"v*", "v1"}, nil, nil, false},
+		"excluded twice":          {nil, nil, []string{"team/*"}, []string{"team/*", "team/old/*", "team/app"}, true},
+		"excluded only in part":   {nil, nil, []string{"team/*"}, []string{"team/old/*", "team/app"}, false},
+	} {
+		a, b := Config{ID: "1", Repository: "*", Tags: test.tags, Exclude: test.exclude}, Config{ID: "2", Repository: "*", Tags: test.otherTags, Exclude: test.otherExclude}
+		if got := a.WatchesSame(b); got != test.want || b.WatchesSame(a) != got || len(Duplicates([]Config{a, b})) > 0 != got {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"ecr-continuous-scan/internal/report"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -423,5 +426,42 @@ func TestUntaggedImages(t *testing.T) {
 	s.checkScans("", "2")
 	if n := len(s.records.of("app").Images); n != 2 {
 		t.Errorf("the record has %d images", n)
+	}
+}
+
+// A config with the pattern * watches, shows and counts the same as one without tags.
+func TestAllTagsAsAPattern(t *testing.T) {
+	for name, change := range map[string]func(*scan.Config){
+		"plain": func(*scan.Config) {}, "untagged": func(c *scan.Config) { c.Untagged = true }, "newest": func(c *scan.Config) { c.Newest = 1 }, "used": func(c *scan.Config) { c.Used = "30d" },
+	} {
+		r := registryOf("app")
+		r.notWatched = new(3)
+		r.images["app"] = []scan.Image{
+			{Tag: "v1", Digest: "1", PushedAt: created}, {Tag: "v2", Digest: "2", PushedAt: created.Add(time.Hour)}, {Tag: "sha256:3", Digest: "sha256:3", PushedAt: created},
+			{Tag: "signature", Digest: "4", Kind: scan.Artifact, PushedAt: created},
+		}
+		none, all := config("1", "app"), config("2", "app", "*")
+		change(&none)
+		change(&all)
+		if !none.WatchesSame(all) {
+			t.Errorf("%s: the configs do not watch the same", name)
+		}
+		w := newService(r, none, all)
+		for _, when := range []string{"before a visit", "after it", "after a tag is gone"} {
+			o, err := w.Summary(t.Context(), time.Time{})
+			if err != nil || len(o.Reports) != 2 {
+				t.Fatalf("%s, %s: %v", name, when, err)
+			}
+			a, b := o.Reports[0], o.Reports[1]
+			a.Config, b.Config = scan.Config{}, scan.Config{}
+			if diff := cmp.Diff(a, b, cmpopts.IgnoreUnexported(report.Report{}, report.Item{}), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s, %s (-without tags +with *):\n%s", name, when, diff)
+			}
+			if when == "after it" {
+				r.images["app"] = r.images["app"][1:]
+			}
+			w.advance(time.Hour)
+			w.scheduleAndVisit(t)
+		}
 	}
 }
