@@ -50,21 +50,17 @@ func WordsOfChange(c history.Change) ChangeWords {
 
 // suppressionWords returns the words for a change of a suppression.
 func suppressionWords(c history.Change) ChangeWords {
-	const (
-		hidden   = "Its findings are not counted, listed, told as changes or judged by the gate."
-		comeBack = "Its findings are told as new."
-	)
 	until := ""
 	if at := c.Suppression.Until; !at.IsZero() {
 		until = " until " + RFC3339(at)
 	}
 	switch c.Kind {
 	case history.SuppressionAdded:
-		return ChangeWords{"SUPPRESSION ADDED", "suppressed" + until + ": %s", hidden}
+		return ChangeWords{"SUPPRESSION ADDED", "suppressed" + until + ": %s", "Its findings are not counted, listed, told as changes or judged by the gate."}
 	case history.SuppressionChanged:
-		return ChangeWords{"SUPPRESSION CHANGED", "suppressed" + until + ": %s", hidden + " What it does not match any more is told as new."}
+		return ChangeWords{"SUPPRESSION CHANGED", "suppressed" + until + ": %s", "What it does not match any more is told as new."}
 	case history.SuppressionDeleted:
-		return ChangeWords{"SUPPRESSION DELETED", "no longer suppressed: %s", comeBack}
+		return ChangeWords{"SUPPRESSION DELETED", "no longer suppressed: %s", "Its findings are told as new."}
 	}
 	return ChangeWords{"SUPPRESSION ENDS", "suppressed only" + until + ": %s", "Its findings are told as new then. To suppress them longer, replace the suppression before."}
 }

@@ -114,6 +114,11 @@ func (f Filter) NarrowsFindings() bool {
 	return f.has(filtersAbout(findings)) || f.Suppressed == OnlySuppressed
 }
 
+// SelectsFindings reports whether the filter can select some findings of an image and not others, apart from suppressed ones.
+func (f Filter) SelectsFindings() bool {
+	return f.Severity != "" || f.has(filtersAbout(findings))
+}
+
 func (f Filter) has(rows []FilterRow) bool {
 	return slices.ContainsFunc(rows, func(r FilterRow) bool { return len(r.Values(f)) > 0 })
 }

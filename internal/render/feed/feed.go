@@ -165,6 +165,9 @@ func suppressedWords(l report.Listing) string {
 	if l.IsChangeFeed || n == 0 {
 		return ""
 	}
+	if l.View.Filter.SelectsFindings() {
+		return fmt.Sprintf(". Suppressed findings of these images, in all: %d", n)
+	}
 	return fmt.Sprintf(". Suppressed findings: %d", n)
 }
 

@@ -211,6 +211,20 @@ func TestFeedOfNoConfig(t *testing.T) {
 	feedrules.Atom(t, feed)
 }
 
+// The number of suppressed findings is not known for a filter of findings, so the subtitle says what it counts.
+func TestSubtitleWithSuppressedFindings(t *testing.T) {
+	for want, f := range map[string]scan.Filter{
+		". Suppressed findings: 2":                         {Suppressed: scan.OnlySuppressed, Tags: []string{"latest"}},
+		". Suppressed findings of these images, in all: 2": {Severity: scan.Critical},
+	} {
+		l := rendertest.WithSuppressed("")
+		l.View.Filter = f
+		if got := subtitle(l); !strings.Contains(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestSubtitleOfPages(t *testing.T) {
 	for name, test := range map[string]struct {
 		page, total, entries int

@@ -204,7 +204,10 @@ func (r *changeRows) row(c history.Change) changeRow {
 		row.Kind, row.Class, row.Text = kindWord(c), kindClass(c.Kind), words.Advice
 		if c.Suppression != nil {
 			sentence := fmt.Sprintf(words.Sentence, r.name(c.Suppression.What))
-			row.Text = strings.ToUpper(sentence[:1]) + sentence[1:] + ". " + words.Advice
+			row.Text = strings.ToUpper(sentence[:1]) + sentence[1:] + "."
+			if c.Kind != history.SuppressionAdded { // a page can have many of them, one below the other
+				row.Text += " " + words.Advice
+			}
 		}
 	}
 	return row

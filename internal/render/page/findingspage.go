@@ -23,6 +23,7 @@ type findingsPage struct {
 	Filter                          filterForm
 	notices
 	Nothing, Why   string // why the page has no findings
+	IsInAll        bool   // Suppressed counts more than the filter selects
 	ShowSuppressed string // the URL of the page with the suppressed findings; empty if the page has them
 	Columns        []sortColumn
 	Rows           []findingRow
@@ -95,7 +96,7 @@ func newFindingsPage(l report.Listing, now time.Time, path string, params url.Va
 	if p.Suppressed > 0 && l.View.Filter.Suppressed == "" {
 		only := without(params, "page")
 		only.Set("suppressed", scan.OnlySuppressed)
-		p.ShowSuppressed = to(path, only)
+		p.ShowSuppressed, p.IsInAll = to(path, only), l.View.Filter.SelectsFindings()
 	}
 	p.Nothing, p.Why = p.emptyWords(l)
 	known := knownSince(l)

@@ -169,6 +169,14 @@ func TestFindingsPageCountsSuppressed(t *testing.T) {
 	if page := string(findingsPageOf(t, l, linkTo)); !strings.Contains(page, "not listed: 4.") {
 		t.Error(page)
 	}
+	l.View.Filter.Tags = []string{"latest"}
+	if page := string(findingsPageOf(t, l, linkTo)); !strings.Contains(page, "not listed: 4.") {
+		t.Errorf("a filter of images: %s", page)
+	}
+	l.View.Filter.Severity = scan.Critical // the number is not known by severity
+	if page := string(findingsPageOf(t, l, linkTo)); !strings.Contains(page, "not listed, whatever the filter: 4.") || !strings.Contains(page, "Show suppressed findings that match the filter") {
+		t.Errorf("a filter of findings: %s", page)
+	}
 }
 
 // A page of 500 findings stays quick.

@@ -110,8 +110,7 @@ type imageRow struct {
 	Bar                    []segment
 	Change                 change
 	Scanned                *stamp
-	Suppressed             int
-	ShowSuppressed         string // the URL of the page with the suppressed findings
+	Suppressed             *navItem // the page with the suppressed findings
 	Unsuppressed           bool
 	Use, Pulled            string // when the image was last used and pulled; empty when unknown
 }
@@ -162,11 +161,12 @@ func newSummaryPage(o report.Overview, reports []report.Report, f scan.Filter, p
 	}
 	p.Intro = introWords(len(images), len(blocks))
 	p.fillCards(blocks, images, selected)
-	changes, filters := "/changes", scan.FindingsFilters()
+	findings, filters := "/findings/all", scan.FindingsFilters()
 	if len(blocks) == 1 {
-		changes, filters = "/findings/"+blocks[0].ID+"/changes", configFilters(blocks[0].isPattern)
+		findings, filters = "/findings/"+blocks[0].ID, configFilters(blocks[0].isPattern)
 	}
-	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to(changes, asHTML(narrowing(f, filters)))}
+	p.Worst.Link = p.rows.suppressedLink(selected.suppressed, "suppressed", findings, narrowing(f, filters))
+	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to(changesPath(findings), asHTML(narrowing(f, filters)))}
 	for _, image := range images {
 		p.maxCount = max(p.maxCount, sumOf(image.counts))
 	}
@@ -395,20 +395,29 @@ func (m rowMaker) row(i *pageImage, maxCount int) imageRow {
 	row := imageRow{
 		Label: i.label, Name: i.name, URL: m.urlOf(i), Feed: m.to("/findings/"+i.config.ID, values),
 		Trouble: imageTrouble(i.Item, m.now), HasCounts: i.HasCounts(), Scanned: stampOf(result.CompletedAt),
-		Change: changeOf(i.Item, m.since), Suppressed: i.AllSuppressed(), Unsuppressed: i.Unsuppressed, Use: render.UseWords(result.InUse, result.LastInUse, timeLayout),
+		Change: changeOf(i.Item, m.since), Unsuppressed: i.Unsuppressed, Use: render.UseWords(result.InUse, result.LastInUse, timeLayout),
 	}
 	if !i.Image.LastPulled.IsZero() {
 		row.Pulled = "last pulled " + stampOf(i.Image.LastPulled).Text
 	}
-	if row.Suppressed > 0 {
-		only := asHTML(values)
-		only.Set("suppressed", scan.OnlySuppressed)
-		row.ShowSuppressed = m.to("/findings/"+i.config.ID, only)
-	}
+	row.Suppressed = m.suppressedLink(i.AllSuppressed(), "suppressed", "/findings/"+i.config.ID, values)
 	if row.HasCounts {
 		row.Bar, row.Cells = bar(i.counts, maxCount), cellsOf(i.counts)
 	}
 	return row
+}
+
+// suppressedLink links to the suppressed findings, with their number. A filter of findings does not change the number. It returns nil if there are none.
+func (m rowMaker) suppressedLink(n int, what, path string, values url.Values) *navItem {
+	if n == 0 {
+		return nil
+	}
+	if len(m.narrow) > 0 {
+		what += ", of all severities"
+	}
+	only := asHTML(values)
+	only.Set("suppressed", scan.OnlySuppressed)
+	return &navItem{Text: fmt.Sprintf("%d %s", n, what), URL: m.to(path, only)}
 }
 
 // valuesOf returns the parameters that select the findings of an image.
@@ -572,7 +581,7 @@ func split[T any](all []T, open int) (shown, more []T) {
 }
 
 // selection is what is known of the images that a filter selects, independently of their findings.
-type selection struct{ images, completed, current int }
+type selection struct{ images, completed, current, suppressed int }
 
 func newSelection(o report.Overview, f scan.Filter) selection {
 	var s selection
@@ -589,6 +598,10 @@ func newSelection(o report.Overview, f scan.Filter) selection {
 			}
 			seen[key] = true
 			s.images++
+			if digest := (imageKey{item.Image.Repository, "", item.Image.Digest}); item.HasCounts() && !seen[digest] {
+				seen[digest] = true
+				s.suppressed += item.AllSuppressed()
+			}
 			if item.HasCounts() {
 				s.completed++
 			}
@@ -605,7 +618,11 @@ func (s selection) words(f scan.Filter) string {
 	if s.images == 0 {
 		return "No watched image has this repository, owner, tag, platform or digest."
 	}
-	return fmt.Sprintf("No completed scan of the %s has a finding of severity %s and above.%s", plural(s.images, "selected image"), f.Severity, s.notCurrent())
+	words := fmt.Sprintf("No completed scan of the %s has a finding of severity %s and above.%s", plural(s.images, "selected image"), f.Severity, s.notCurrent())
+	if s.suppressed > 0 {
+		words += fmt.Sprintf(" Suppressed findings, of all severities: %d.", s.suppressed)
+	}
+	return words
 }
 
 // notCurrent says how many of the images have no current result; empty if all have one.

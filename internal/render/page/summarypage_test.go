@@ -448,3 +448,35 @@ func TestFilterOfNoImage(t *testing.T) {
 		t.Error(page)
 	}
 }
+
+// The card with the counts says how many findings are suppressed, also if nothing else is left. An image with two tags counts once.
+func TestSummaryCardCountsSuppressed(t *testing.T) {
+	o := pageOverview()
+	for i := range o.Reports {
+		for k := range o.Reports[i].Images {
+			item := &o.Reports[i].Images[k]
+			item.Result.Counts, item.Suppressed = nil, 0
+		}
+	}
+	o.Reports = append(o.Reports, o.Reports[1])
+	o.Reports[1].Images[0].Suppressed, o.Reports[1].Images[0].Result.Suppressed = 3, 2
+	worst := func(f scan.Filter) string {
+		page := string(summaryPageOf(t, o, f, nil, linkTo))
+		_, rest, _ := strings.Cut(page, `id="worst"`)
+		card, _, _ := strings.Cut(rest, "</section>")
+		if card == "" {
+			return page
+		}
+		return card
+	}
+	if card := worst(scan.Filter{}); !strings.Contains(card, "No findings") || !strings.Contains(card, ">5 suppressed</a>") || !strings.Contains(card, "suppressed=only") {
+		t.Error(card)
+	}
+	if page := worst(scan.Filter{Severity: scan.Low}); !strings.Contains(page, "5 suppressed, of all severities") && !strings.Contains(page, "Suppressed findings, of all severities: 5.") {
+		t.Error(page)
+	}
+	o.Reports[1].Images[0].Result.Counts = scan.Counts{scan.High: 1}
+	if card := worst(scan.Filter{}); !strings.Contains(card, "1 High") || !strings.Contains(card, ">5 suppressed</a>") {
+		t.Error(card)
+	}
+}
