@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
 
 	"ecr-continuous-scan/internal/awslocal/ecr"
@@ -98,25 +99,32 @@ func TestReplaceWhileAnotherCallDeletes(t *testing.T) {
 	}
 }
 
-// The SDK repeats a write whose response is lost. The second write conflicts with the first one, and this is no conflict with another call.
-func TestReplaceWhoseResponseIsLost(t *testing.T) {
-	a := awstest.Start(t, ecr.Options{})
-	id := addConfigs(t, newProcess(a), 1)[0].ID
-	writes := 0
+// losingClient returns a client of S3 that loses the response to the first call of a method, and the number of these calls.
+func losingClient(t *testing.T, a *awstest.AWS, method string) (client *s3.Client, calls *int) {
+	t.Helper()
+	calls = new(int)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut {
-			if writes++; writes == 1 {
+		if r.Method == method {
+			if *calls++; *calls == 1 {
 				a.S3.ServeHTTP(httptest.NewRecorder(), r)
 				panic(http.ErrAbortHandler)
 			}
 		}
 		a.S3.ServeHTTP(w, r)
 	}))
-	defer server.Close()
-	store := s3store.NewConfigWriter(setup.NewS3Client(awstest.Config(server.URL)), awstest.Bucket, awstest.Silent())
+	t.Cleanup(server.Close)
+	return setup.NewS3Client(awstest.Config(server.URL)), calls
+}
+
+// The SDK repeats a write whose response is lost. The second write conflicts with the first one, and this is no conflict with another call.
+func TestReplaceWhoseResponseIsLost(t *testing.T) {
+	a := awstest.Start(t, ecr.Options{})
+	id := addConfigs(t, newProcess(a), 1)[0].ID
+	client, writes := losingClient(t, a, http.MethodPut)
+	store := s3store.NewConfigWriter(client, awstest.Bucket, awstest.Silent())
 	attempts := 0
-	if err := store.Replace(t.Context(), id, changeTags("x", func(n int) { attempts = n })); err != nil || attempts != 1 || writes != 2 {
-		t.Errorf("%v after %d changes and %d writes", err, attempts, writes)
+	if err := store.Replace(t.Context(), id, changeTags("x", func(n int) { attempts = n })); err != nil || attempts != 1 || *writes != 2 {
+		t.Errorf("%v after %d changes and %d writes", err, attempts, *writes)
 	}
 }
 
@@ -146,20 +154,10 @@ func TestDeleteOfAConfigThatIsReplaced(t *testing.T) {
 func TestDeleteWhoseResponseIsLost(t *testing.T) {
 	a := awstest.Start(t, ecr.Options{})
 	id := addConfigs(t, newProcess(a), 1)[0].ID
-	deletes := 0
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodDelete {
-			if deletes++; deletes == 1 {
-				a.S3.ServeHTTP(httptest.NewRecorder(), r)
-				panic(http.ErrAbortHandler)
-			}
-		}
-		a.S3.ServeHTTP(w, r)
-	}))
-	defer server.Close()
-	store := s3store.NewConfigWriter(setup.NewS3Client(awstest.Config(server.URL)), awstest.Bucket, awstest.Silent())
-	if err := store.Delete(t.Context(), id, func(scan.Config) error { return nil }); err != nil || deletes != 2 {
-		t.Errorf("%v after %d deletes", err, deletes)
+	client, deletes := losingClient(t, a, http.MethodDelete)
+	store := s3store.NewConfigWriter(client, awstest.Bucket, awstest.Silent())
+	if err := store.Delete(t.Context(), id, func(scan.Config) error { return nil }); err != nil || *deletes != 2 {
+		t.Errorf("%v after %d deletes", err, *deletes)
 	}
 	if at, err := store.LastDeleted(t.Context()); err != nil || time.Since(at).Abs() > time.Minute {
 		t.Errorf("deleted at %s, %v", at, err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +18,6 @@ import (
 	"ecr-continuous-scan/internal/awslocal/ecr"
 	"ecr-continuous-scan/internal/s3store"
 	"ecr-continuous-scan/internal/scan"
-	"ecr-continuous-scan/internal/setup"
 	"ecr-continuous-scan/internal/suppress"
 	"ecr-continuous-scan/test/awstest"
 )
@@ -170,26 +168,16 @@ func TestRewriteWhoseResponseIsLost(t *testing.T) {
 	if err := newSuppressionWriter(a).Rewrite(t.Context(), adding(noCall, newSuppression(t, "first"))); err != nil {
 		t.Fatal(err)
 	}
-	writes := 0
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut {
-			if writes++; writes == 1 {
-				a.S3.ServeHTTP(httptest.NewRecorder(), r)
-				panic(http.ErrAbortHandler)
-			}
-		}
-		a.S3.ServeHTTP(w, r)
-	}))
-	defer server.Close()
-	store := s3store.NewSuppressionWriter(setup.NewS3Client(awstest.Config(server.URL)), awstest.Bucket)
+	client, writes := losingClient(t, a, http.MethodPut)
+	store := s3store.NewSuppressionWriter(client, awstest.Bucket)
 	attempts := 0
 	err := store.Rewrite(t.Context(), func(l suppress.List) (suppress.List, error) {
 		attempts++
 		l, _, err := l.WithReplaced(l.All[0].ID, suppress.Suppression{Package: "changed", Reason: "r"}, suppressed.Add(time.Minute))
 		return l, err
 	})
-	if err != nil || attempts != 1 || writes != 2 {
-		t.Errorf("%v after %d changes and %d writes", err, attempts, writes)
+	if err != nil || attempts != 1 || *writes != 2 {
+		t.Errorf("%v after %d changes and %d writes", err, attempts, *writes)
 	}
 }
 
