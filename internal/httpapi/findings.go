@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"ecr-continuous-scan/internal/render"
@@ -265,17 +264,10 @@ func (a *API) subscriptions(r *http.Request, q query, configs []scan.Config) []f
 
 // ofConfig returns the parameters of a feed of all configs without those that a feed of one config does not have.
 func ofConfig(values url.Values) url.Values {
-	return keep(values, newResource(nil, scan.ConfigFilters(), "by"))
+	return newResource(nil, scan.ConfigFilters(), "by").keep(values)
 }
 
 // ofSummary returns the filters of a feed that a summary has too.
 func ofSummary(values url.Values) url.Values {
-	return keep(values, newResource(nil, scan.SummaryFilters()))
-}
-
-// keep returns the parameters that a resource has.
-func keep(values url.Values, of resource) url.Values {
-	values = maps.Clone(values)
-	maps.DeleteFunc(values, func(name string, _ []string) bool { return !slices.Contains(of.parameters, name) })
-	return values
+	return newResource(nil, scan.SummaryFilters()).keep(values)
 }

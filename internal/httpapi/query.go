@@ -41,6 +41,13 @@ func (r resource) unknown(given url.Values) (wrong []scan.FieldError) {
 	return wrong
 }
 
+// keep returns the given parameters that the resource has.
+func (r resource) keep(given url.Values) url.Values {
+	kept := maps.Clone(given)
+	maps.DeleteFunc(kept, func(name string, _ []string) bool { return !slices.Contains(r.parameters, name) })
+	return kept
+}
+
 // newResource returns a resource with the parameters of the filters and the others.
 func newResource(offers []offer, filters []scan.FilterRow, others ...string) resource {
 	for _, row := range filters {
@@ -99,8 +106,9 @@ func parseQuery(r *http.Request, of resource, now time.Time) (query, error) {
 	if slices.Equal(given["format"], []string{formatHTML}) {
 		dropEmptyFields(given)
 	}
-	p := queryParser{given: given, wrong: of.unknown(given)}
-	maps.DeleteFunc(given, func(name string, _ []string) bool { return !slices.Contains(of.parameters, name) })
+	wrong := of.unknown(given)
+	given = of.keep(given)
+	p := queryParser{given, wrong}
 	q := query{
 		view:   report.View{Page: p.page(), ByVulnerability: p.choice("by", "vulnerability") != ""},
 		format: p.choice("format", formatsOf(of.offers)...),

@@ -69,7 +69,7 @@ func (a *API) writeSummary(r *http.Request, format string, o report.Overview, q 
 
 // feedOf returns the function that makes the URLs of the feeds in a summary. The feeds have the summary's filters.
 func (a *API) feedOf(r *http.Request, q query) render.FeedOf {
-	values := keep(q.values, feedListResource())
+	values := feedListResource().keep(q.values)
 	to := a.links(r)
 	return func(id string) string {
 		if id == "all" {

@@ -43,7 +43,7 @@ func (l *Limiter) Acquire(ctx context.Context) (epoch int, err error) {
 		if wait <= 0 {
 			return epoch, nil
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := Sleep(ctx, wait); err != nil {
 			<-l.slots
 			return 0, err
 		}
@@ -110,7 +110,8 @@ func acquireSlot(ctx context.Context, room chan<- struct{}) error {
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d. It returns ctx's error if ctx ends first.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

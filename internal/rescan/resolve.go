@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ecr-continuous-scan/internal/history"
+	"ecr-continuous-scan/internal/pace"
 	"ecr-continuous-scan/internal/refresh"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -23,12 +24,16 @@ const listingsAtOnce = 8
 type foundRepositories struct {
 	// messages has one message for each repository, sorted by repository.
 	messages []Message
-	// matching is the number of listed repositories that match each pattern of the configs, by key. errs are the errors of the
-	// patterns whose registry could not be listed.
-	matching map[string]int
-	errs     map[string]error
+	// patterns is what was found for each pattern of the configs, by key.
+	patterns map[string]foundPattern
 	// failed are the errors of the registries that could not be listed.
 	failed map[scan.Registry]error
+}
+
+// foundPattern is the number of listed repositories that match a pattern, or the error if its registry could not be listed.
+type foundPattern struct {
+	matching int
+	err      error
 }
 
 // problems returns the first errors of listings.
@@ -46,7 +51,7 @@ func (f foundRepositories) problems() []ScheduleProblem {
 // that ECR lists and those that have a record: a repository that was deleted, or that can't be listed now.
 func (v *Visitor) findRepositories(ctx context.Context, configs []scan.Config, recorded []scan.Repository, known history.Patterns) foundRepositories {
 	listed, failed := v.listRegistries(ctx, configs)
-	found := foundRepositories{matching: make(map[string]int), errs: make(map[string]error), failed: failed}
+	found := foundRepositories{patterns: make(map[string]foundPattern), failed: failed}
 	all := newTargets(recorded, listed)
 	for _, c := range configs {
 		if !c.IsPattern() {
@@ -64,7 +69,7 @@ func (v *Visitor) findRepositories(ctx context.Context, configs []scan.Config, r
 				t.isNew = true
 			}
 		}
-		found.matching[key], found.errs[key] = matching, failed[c.In()]
+		found.patterns[key] = foundPattern{matching, failed[c.In()]}
 	}
 	found.messages = all.messages()
 	return found
@@ -87,7 +92,7 @@ func (v *Visitor) readPatterns(ctx context.Context, configs []scan.Config) (hist
 func (v *Visitor) resolve(ctx context.Context, configs []scan.Config, recorded []scan.Repository, isAll bool) foundRepositories {
 	known, err := v.readPatterns(ctx, configs)
 	found := v.findRepositories(ctx, configs, recorded, known)
-	if err == nil && len(found.matching) > 0 {
+	if err == nil && len(found.patterns) > 0 {
 		err = v.savePatterns(ctx, known, found, isAll)
 	}
 	if err != nil {
@@ -117,10 +122,8 @@ func (v *Visitor) savePatterns(ctx context.Context, known history.Patterns, foun
 		if err != nil || isSaved {
 			return err
 		}
-		select {
-		case <-time.After(rand.N(maxSavePause)):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pace.Sleep(ctx, rand.N(maxSavePause)); err != nil {
+			return err
 		}
 		if known, err = v.Records.Patterns(ctx); err != nil {
 			return err
@@ -131,15 +134,15 @@ func (v *Visitor) savePatterns(ctx context.Context, known history.Patterns, foun
 
 // addTo returns the stored patterns with what a schedule found that began at a time. A schedule of all configs leaves out old patterns of none.
 func (f foundRepositories) addTo(stored history.Patterns, began history.Stamp, isAll bool) map[string]history.Pattern {
-	all := make(map[string]history.Pattern, len(stored.ByKey)+len(f.matching))
+	all := make(map[string]history.Pattern, len(stored.ByKey)+len(f.patterns))
 	for key, p := range stored.ByKey {
-		if _, isFound := f.matching[key]; isFound || !isAll || p.LastChange().Plus(keepPattern) >= stored.Now {
+		if _, isFound := f.patterns[key]; isFound || !isAll || p.LastChange().Plus(keepPattern) >= stored.Now {
 			all[key] = p
 		}
 	}
-	for key, n := range f.matching {
+	for key, found := range f.patterns {
 		p := all[key]
-		p.Set(n, f.errs[key], began)
+		p.Set(found.matching, found.err, began)
 		all[key] = p
 	}
 	return all

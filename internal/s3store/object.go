@@ -14,6 +14,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+
+	"ecr-continuous-scan/internal/pace"
 )
 
 // object is a stored object. now is the Date header of S3's response. It is also set if there is no object.
@@ -44,21 +46,9 @@ func get(ctx context.Context, client *s3.Client, in s3.GetObjectInput, maxBytes 
 		if !errors.Is(err, errTruncated) || attempt >= retryer.MaxAttempts() { // the SDK retries a failed call, but not a failed read of its body
 			return o, err
 		}
-		if wait, stop := retryer.RetryDelay(attempt, err); stop != nil || !pause(ctx, wait) {
+		if wait, stop := retryer.RetryDelay(attempt, err); stop != nil || pace.Sleep(ctx, wait) != nil {
 			return o, err
 		}
-	}
-}
-
-// pause waits for d. It returns false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

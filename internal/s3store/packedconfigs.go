@@ -167,8 +167,8 @@ func (s ConfigPacker) Pack(ctx context.Context) error {
 	return nil
 }
 
-// copies returns the copies of all objects that fit into maxPackedConfigs. It reads those that stored does not have, and that fit beside the others: so
-// it reads no object again and again because there is no room for it.
+// copies returns the copies of the objects that fit into maxPackedConfigs. It reads an object only if stored has no copy of it and there is room for one.
+// Otherwise each call would read it.
 func (s ConfigPacker) copies(ctx context.Context, objects []listedConfig, stored []packedConfig) ([]packedConfig, error) {
 	known := byID(stored)
 	copies := make([]packedConfig, len(objects))

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json" // encoding/json accepts an object that has a name twice
 	"github.com/go-json-experiment/json/jsontext"
 
+	"ecr-continuous-scan/internal/pace"
 	"ecr-continuous-scan/internal/scan"
 	"ecr-continuous-scan/internal/suppress"
 )
@@ -163,8 +164,8 @@ func (s SuppressionWriter) Rewrite(ctx context.Context, change func(suppress.Lis
 		if !isWriteConflict(err) {
 			return suppressionsError("write", err)
 		}
-		if !pause(ctx, rand.N(maxRewritePause)) {
-			return suppressionsError("write", ctx.Err())
+		if err := pace.Sleep(ctx, rand.N(maxRewritePause)); err != nil {
+			return suppressionsError("write", err)
 		}
 	}
 	return suppressionsError("write", errors.New("other calls change it at the same time"))

@@ -10,13 +10,13 @@ import (
 	"iter"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"golang.org/x/sync/errgroup"
 
+	"ecr-continuous-scan/internal/pace"
 	"ecr-continuous-scan/internal/rescan"
 	"ecr-continuous-scan/internal/scan"
 )
@@ -127,7 +127,7 @@ func (q *Queue) sendBatch(ctx context.Context, entries []types.SendMessageBatchR
 		if len(entries) == 0 || attempt >= retryer.MaxAttempts() {
 			return
 		}
-		if wait, stop := retryer.RetryDelay(attempt, errs[messageIndex(entries[0].Id)]); stop != nil || !pause(ctx, wait) {
+		if wait, stop := retryer.RetryDelay(attempt, errs[messageIndex(entries[0].Id)]); stop != nil || pace.Sleep(ctx, wait) != nil {
 			return
 		}
 	}
@@ -158,18 +158,6 @@ func failed(entries []types.SendMessageBatchRequestEntry, refused []types.BatchR
 func messageIndex(id *string) int {
 	n, _ := strconv.Atoi(*id) // entriesOf made the id from a number
 	return n
-}
-
-// pause waits for d. It returns false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func notSent(cause error) error {

@@ -40,7 +40,7 @@ const (
 	Misconfigurations Skip = "misconfigurations"
 	Secrets           Skip = "secrets"
 	Licenses          Skip = "licenses"
-	// OtherIDs is an id of a .trivyignore that is one of a misconfiguration, a secret or a license. The file does not say of which.
+	// OtherIDs is an id of a misconfiguration, a secret or a license in a .trivyignore, which does not say which of them it is.
 	OtherIDs Skip = "otherIds"
 	// Affected and UnderInvestigation are statements of an OpenVEX document with this status.
 	Affected           Skip = "affected"

@@ -41,7 +41,7 @@ func (b Block) commands() []Command {
 	return all
 }
 
-// readsFile reports whether a block of this section has commands, the first of which reads a file.
+// readsFile reports whether the block is in this section and its first command reads a file.
 func (b Block) readsFile(section string) bool {
 	if !b.isShell() || b.Section != section {
 		return false

@@ -165,7 +165,7 @@ func newSummaryPage(o report.Overview, reports []report.Report, f scan.Filter, p
 	if len(blocks) == 1 {
 		findings, filters = "/findings/"+blocks[0].ID, configFilters(blocks[0].isPattern)
 	}
-	p.Worst.Link = p.rows.suppressedLink(selected.suppressed, "suppressed", findings, narrowing(f, filters))
+	p.Worst.Link = p.rows.suppressedLink(selected.suppressed, findings, narrowing(f, filters))
 	p.New.Link = &navItem{Text: "What changed in the last 30 days", URL: to(changesPath(findings), asHTML(narrowing(f, filters)))}
 	for _, image := range images {
 		p.maxCount = max(p.maxCount, sumOf(image.counts))
@@ -400,7 +400,7 @@ func (m rowMaker) row(i *pageImage, maxCount int) imageRow {
 	if !i.Image.LastPulled.IsZero() {
 		row.Pulled = "last pulled " + stampOf(i.Image.LastPulled).Text
 	}
-	row.Suppressed = m.suppressedLink(i.AllSuppressed(), "suppressed", "/findings/"+i.config.ID, values)
+	row.Suppressed = m.suppressedLink(i.AllSuppressed(), "/findings/"+i.config.ID, values)
 	if row.HasCounts {
 		row.Bar, row.Cells = bar(i.counts, maxCount), cellsOf(i.counts)
 	}
@@ -408,16 +408,17 @@ func (m rowMaker) row(i *pageImage, maxCount int) imageRow {
 }
 
 // suppressedLink links to the suppressed findings, with their number. A filter of findings does not change the number. It returns nil if there are none.
-func (m rowMaker) suppressedLink(n int, what, path string, values url.Values) *navItem {
+func (m rowMaker) suppressedLink(n int, path string, values url.Values) *navItem {
 	if n == 0 {
 		return nil
 	}
+	text := fmt.Sprintf("%d suppressed", n)
 	if len(m.narrow) > 0 {
-		what += ", of all severities"
+		text += ", of all severities"
 	}
 	only := asHTML(values)
 	only.Set("suppressed", scan.OnlySuppressed)
-	return &navItem{Text: fmt.Sprintf("%d %s", n, what), URL: m.to(path, only)}
+	return &navItem{Text: text, URL: m.to(path, only)}
 }
 
 // valuesOf returns the parameters that select the findings of an image.
